@@ -1,0 +1,252 @@
+"""The event line: its kinds, its codec, and the fold of events to a session's state.
+
+Pure: no files, no clock, no loop. The format is docs/contract.md, section 2. Whoever wants an event
+on disk goes through store/log.py; whoever makes one for an agent returns a `Draft`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+SCHEMA = 1
+
+MAX_OUTPUT = 1 << 20
+"""Bytes of UTF-8 that a tool's output, or any other text of an agent, keeps in one event."""
+
+MAX_FOREIGN = 64 << 10
+"""Bytes of a foreign line that a client is shown."""
+
+MAX_DEPTH = 100
+"""Nesting kept in an agent's JSON. jq 1.6 refuses a line nested deeper than 256."""
+
+Event = dict[str, Any]
+"""A decoded line: `id`, `ts`, `kind` and the kind's own keys."""
+
+Draft = tuple[str, dict[str, Any]]
+"""An event that has no number and no time yet: its kind and its own keys, without `turn`."""
+
+
+class Keys(NamedTuple):
+    """The own keys of a kind, in the order in which they stand in the line."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Keys] = {
+    "created": Keys(("schema", "agent", "model", "title", "by", "host")),
+    "user": Keys(("turn", "text", "by"), ("model", "key")),
+    "session": Keys(("turn", "session_id"), ("model",)),
+    "delta": Keys(("turn", "text"), ("parent",)),
+    "text": Keys(("turn", "text"), ("parent",)),
+    "tool": Keys(("turn", "tool_id", "name", "input"), ("parent",)),
+    "tool_result": Keys(("turn", "tool_id", "output", "is_error"), ("truncated", "parent")),
+    "permission": Keys(("turn", "request", "name", "input", "expires"), ("parent",)),
+    "answer": Keys(("turn", "request", "allow", "by"), ("message",)),
+    "retry": Keys(("turn", "attempt", "error"), ("parent",)),
+    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd")),
+    "error": Keys(("turn", "error"), ("parent",)),
+    "cancelled": Keys(("turn", "by")),
+    "turn_end": Keys(("turn", "status", "duration_ms")),
+    "renamed": Keys(("title", "by")),
+    "archived": Keys(("archived", "by")),
+    "repaired": Keys(("offset", "bytes", "saved_as")),
+}
+
+ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
+"""What a `turn_end` may say of its turn."""
+
+SYNCED = frozenset({"created", "user", "tool", "permission", "answer", "cancelled", "error", "turn_end"})
+"""Kinds that are on disk before their append returns; the rest are synced in groups."""
+
+RESTING = frozenset({"created", "turn_end", "renamed", "archived", "repaired", "foreign"})
+"""Kinds after which nothing more is expected soon: a log that ends in one of them is not busy."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+
+# Never raw in a line: DEL and the C1 controls (a terminal acts on them), U+2028 and U+2029 (some
+# readers break lines there). Surrogates cannot be encoded at all and jq refuses them escaped.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HEAD = re.compile(rb'\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"([a-z_]{1,40})"[,}]')
+
+
+# --- the line -----------------------------------------------------------------------------------
+
+
+def encode(event_id: int, ts: str, kind: str, fields: dict[str, Any]) -> bytes:
+    """Return the whole line, its newline included, with the keys in the contract's order.
+
+    Optional keys that are None are left out. Raises KeyError for a kind or a required key that is
+    missing and TypeError for a key the kind does not have: both are mistakes of the caller.
+    """
+    required, optional = KINDS[kind]
+    own = {key: fields[key] for key in required}
+    own.update((key, fields[key]) for key in optional if fields.get(key) is not None)
+    if stray := [key for key in fields if key not in own and fields[key] is not None]:
+        raise TypeError(f"a {kind} event has no key {stray[0]!r}")
+    return dumps({"id": event_id, "ts": ts, "kind": kind, **own}).encode() + b"\n"
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON on one line that jq 1.6 reads, whatever an agent put into `value`."""
+    try:
+        body = _ENCODER.encode(value)
+        if body.count("{") + body.count("[") > MAX_DEPTH:  # cheap, and rarely true
+            body = _dumps_tamed(value)
+    except (ValueError, RecursionError):  # NaN and infinities; nesting past Python's own limit
+        body = _dumps_tamed(value)
+    return body if body.isascii() and "\x7f" not in body else _UNSAFE.sub(_escape, body)
+
+
+def _dumps_tamed(value: Any) -> str:
+    return _ENCODER.encode(_tame(value, MAX_DEPTH))
+
+
+def _tame(value: Any, depth: int) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if depth == 0:
+        return "(nested too deeply to be kept)"
+    if isinstance(value, dict):
+        return {str(key): _tame(item, depth - 1) for key, item in value.items()}
+    return [_tame(item, depth - 1) for item in value]
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
+
+
+def head(line: bytes) -> tuple[int, str] | None:
+    """Return the id and kind that a line of ours begins with, or None for a foreign line."""
+    match = _HEAD.match(line)
+    return (int(match[1]), match[2].decode()) if match else None
+
+
+def decode(line: bytes, number: int) -> Event:
+    """Return line `number` of a log as an event; what is no event of that number comes back `foreign`."""
+    found = head(line)
+    if found and found[0] == number:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            if isinstance(event, dict):
+                return event
+    return foreign(line, number)
+
+
+def foreign(line: bytes, number: int) -> Event:
+    """Return the event that stands for a line which is not ours: its number and the start of its text."""
+    text = line[:MAX_FOREIGN].decode(errors="replace").rstrip("\r\n")
+    return {"id": number, "kind": "foreign", "text": text}
+
+
+def clip(text: str, limit: int = MAX_OUTPUT) -> tuple[str, int]:
+    """Return `text` cut to at most `limit` bytes of UTF-8, never inside a character, and the bytes left out."""
+    if len(text) * 4 <= limit:
+        return text, 0
+    data = text.encode(errors="replace")
+    if len(data) <= limit:
+        return text, 0
+    kept = data[:limit].decode(errors="ignore")
+    return kept, len(data) - len(kept.encode())
+
+
+# --- the fold -----------------------------------------------------------------------------------
+
+
+class State(NamedTuple):
+    """What a session's events add up to."""
+
+    agent: str = ""
+    model: str | None = None
+    title: str = ""
+    first_prompt: str = ""
+    created: str = ""
+    updated: str = ""
+    last_id: int = 0
+    archived: bool = False
+    turn: int | None = None
+    """The turn that has begun and not ended, whether or not its runner lives."""
+    status: str = "new"
+    """`new`, `running`, or how the last turn ended."""
+    cancelled: bool = False
+    """Whether a person has stopped the open turn."""
+    agent_session: str | None = None
+    """The agent's own session, once it has opened one."""
+    agent_cost: float = 0.0
+    """US dollars spent so far within `agent_session`; agents report a running total."""
+    cost: float = 0.0
+    """US dollars spent in the whole session."""
+
+
+def fold(state: State, event: Event) -> State:
+    """Return the state after one more event. Kinds and keys that are not known change nothing."""
+    step = _STEPS.get(event.get("kind", ""))
+    try:
+        state = step(state, event) if step else state
+    except (KeyError, TypeError):  # a key missing or misshapen: pass over it as over an unknown kind
+        pass
+    return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
+
+
+def fold_all(events: Iterable[Event], state: State | None = None) -> State:
+    """Return the state after all of `events`, in order."""
+    state = state or State()
+    for event in events:
+        state = fold(state, event)
+    return state
+
+
+def _created(state: State, event: Event) -> State:
+    return state._replace(
+        agent=event["agent"], model=event["model"], title=event["title"] or "", created=event["ts"]
+    )
+
+
+def _user(state: State, event: Event) -> State:
+    return state._replace(
+        turn=event["turn"],
+        status="running",
+        cancelled=False,
+        first_prompt=state.first_prompt or event["text"][:200],
+    )
+
+
+def _session(state: State, event: Event) -> State:
+    if event["session_id"] == state.agent_session:
+        return state
+    return state._replace(agent_session=event["session_id"], agent_cost=0.0)
+
+
+def _result(state: State, event: Event) -> State:
+    cost = float(event.get("cost_usd") or 0)
+    return state._replace(cost=state.cost + cost, agent_cost=state.agent_cost + cost)
+
+
+def _cancelled(state: State, event: Event) -> State:
+    return state._replace(cancelled=True) if event["turn"] == state.turn else state
+
+
+def _turn_end(state: State, event: Event) -> State:
+    return state._replace(turn=None, status=event["status"], cancelled=False)
+
+
+_STEPS: dict[str, Callable[[State, Event], State]] = {
+    "created": _created,
+    "user": _user,
+    "session": _session,
+    "result": _result,
+    "cancelled": _cancelled,
+    "turn_end": _turn_end,
+    "renamed": lambda state, event: state._replace(title=event["title"]),
+    "archived": lambda state, event: state._replace(archived=bool(event["archived"])),
+}
+
+FOLDED = frozenset(_STEPS)
+"""The kinds that change a state: all a reader needs who wants the state and not the story."""
