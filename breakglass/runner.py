@@ -93,7 +93,7 @@ class Turn:
         except CannotRecord:
             self._clear()
             raise
-        except Exception as error:  # a mistake of ours must not look like a lost turn
+        except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
             self._clear()
             self._stop(f"The turn's process failed: {type(error).__name__}: {error}")
         self._clear()

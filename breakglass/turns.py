@@ -18,7 +18,7 @@ import time
 from breakglass import processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config, check_model
-from breakglass.errors import BadInput, CannotRecord, TooLarge, TurnRunning
+from breakglass.errors import BadInput, CannotRecord, Conflict, NotFound, TooLarge, TurnRunning
 from breakglass.events import State
 from breakglass.store import sessions, state
 from breakglass.store.log import Log
@@ -199,6 +199,24 @@ def cancel(session: Session, *, by: str) -> bool:
                 log.append("cancelled", turn=known.turn, by=by)
         nudge(session)
         return True
+
+
+def answer(session: Session, request: str, *, allow: bool, by: str, message: str | None = None) -> None:
+    """Record a person's answer to an agent's question and tell the runner; the first answer wins.
+
+    Raises NotFound for a question nobody asked and Conflict for one answered, expired or of a turn that ended.
+    """
+    with session.open_log() as log:
+        with log.exclusive():
+            question = state.find_question(log.fd, request)
+            if question is None:
+                raise NotFound(f"there is no question {request[:64]!r} in this session")
+            if question.closed:
+                raise Conflict(f"the question was {question.closed} already")
+            log.append(
+                "answer", turn=question.turn, request=request, allow=allow, by=by, message=message or None
+            )
+        nudge(session)
 
 
 def nudge(session: Session) -> None:

@@ -8,7 +8,7 @@ and one framed piece, whether they stand at the end together or replay the begin
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -181,7 +181,7 @@ class Hub:
         self._sources: OrderedDict[tuple[str, Frame], Source] = OrderedDict()
         self._closed = False
 
-    async def follow(self, directory: str, after: int, frame: Frame) -> AsyncIterator[Piece | Mark]:
+    async def follow(self, directory: str, after: int, frame: Frame) -> AsyncGenerator[Piece | Mark, None]:
         """Yield the lines after line `after`, framed: those that are there, `CAUGHT_UP`, then those to come.
 
         Where the log has no line `after`, `RESET` comes first and then everything from line 1. Ends only
@@ -236,9 +236,13 @@ class Hub:
         for key in idle[: max(0, len(idle) - IDLE_SOURCES)]:
             self._sources.pop(key).close()
 
-    def followed(self) -> set[str]:
-        """Return the directories of the busy sessions that somebody follows."""
-        return {directory for directory, topic in self._watch.topics.items() if topic.busy}
+    def is_followed(self) -> bool:
+        """Return whether anybody follows anything."""
+        return bool(self._watch.topics)
+
+    def busy(self) -> list[str]:
+        """Return the directories of the followed sessions whose log ended, when last read, within a turn."""
+        return [directory for directory, topic in self._watch.topics.items() if topic.busy]
 
     async def close(self) -> None:
         """End every `follow` promptly and close the files."""

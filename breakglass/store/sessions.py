@@ -84,6 +84,21 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
     return session
 
 
+def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
+    """Record a new title, or that the session is put away or taken out again. What is so already is passed over.
+
+    Raises NotFound and BadInput.
+    """
+    if title is not None and len(title) > MAX_TITLE:
+        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
+    with session.open_log() as opened, opened.exclusive():
+        known = state.read_state(opened.fd).state
+        if title is not None and title != known.title:
+            opened.append("renamed", title=title, by=by)
+        if archived is not None and archived != known.archived:
+            opened.append("archived", archived=archived, by=by)
+
+
 def _new_id() -> str:
     """Return a random UUID (RFC 9562, version 4). The uuid module costs 5 ms to import."""
     digits = bytearray(os.urandom(16))

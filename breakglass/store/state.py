@@ -93,6 +93,32 @@ def find_key(fd: int, key: str) -> int | None:
     return None
 
 
+class Question(NamedTuple):
+    """A question of an agent's, and what became of it."""
+
+    turn: int
+    closed: str = ""
+    """`answered`, `expired` or `withdrawn`; "" while it waits for an answer."""
+
+
+def find_question(fd: int, request: str) -> Question | None:
+    """Return the question of that name in the turn that runs or ran last, None where there is none."""
+    end = seek.last(fd, log.size(fd))
+    turn = read_state(fd).state.last_turn
+    if turn is None:
+        return None
+    found: Question | None = None
+    for event in log.read(fd, seek.after(fd, turn - 1, end), end):
+        kind = event["kind"]
+        if kind == "permission" and event.get("request") == request:
+            found = Question(turn, "expired" if str(event.get("expires", "~")) <= log.now() else "")
+        elif found and kind == "answer" and event.get("request") == request:
+            return Question(turn, "answered")
+        elif found and kind in ("cancelled", "turn_end"):
+            found = Question(turn, "withdrawn")
+    return found
+
+
 def age_ms(fd: int, turn: int) -> int:
     """Return the milliseconds from the beginning of a turn to the last event, by the events' own times."""
     known = read_state(fd).state
