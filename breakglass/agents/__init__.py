@@ -40,6 +40,8 @@ class Exit(NamedTuple):
     """The last 4 KiB of what it wrote to standard error."""
     cancelled: bool = False
     """Whether we stopped it: then a failure is no news."""
+    duration_ms: int = 0
+    """Since the turn began."""
 
 
 class Dialogue(Protocol):
@@ -56,6 +58,10 @@ class Dialogue(Protocol):
     start_over: bool
     """After `close`: whether the task should be run once more with `session=None`."""
 
+    def begin(self) -> list[Draft]:
+        """Return the events to record before the agent has said anything."""
+        ...
+
     def open(self) -> bytes:
         """Return the first bytes for the agent's standard input."""
         ...
@@ -71,6 +77,10 @@ class Dialogue(Protocol):
     @property
     def finished(self) -> bool:
         """Whether everything has been said to the agent: its standard input may be closed."""
+        ...
+
+    def answer(self, request: str, allow: bool, message: str = "", *, always: bool = False) -> None:
+        """Answer a question the agent asked (a `permission` draft). An unknown or withdrawn one is passed over."""
         ...
 
     def interrupt(self) -> bytes:

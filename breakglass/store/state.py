@@ -1,0 +1,72 @@
+"""A session's state, read from its log without decoding all of it.
+
+Only the kinds in `events.FOLDED` change a state, and a bytes search finds them at the speed of the disk:
+290 MB in 0.2 s where decoding takes 4 s (2026-11-23). Because a log is only appended to, a state once
+known stays true for its part of the file and is folded on from there.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from breakglass import events
+from breakglass.events import State
+from breakglass.store import log, seek
+from breakglass.store.seek import Position
+
+_FOLDED = re.compile(
+    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(events.FOLDED)).encode()
+)
+
+
+class Known(NamedTuple):
+    """What is known of a log: the state after all lines before `end`."""
+
+    state: State = State()
+    end: Position = seek.START
+
+
+def read_state(fd: int, known: Known = Known()) -> Known:  # noqa: B008 — a constant
+    """Return what is known after the last whole line of the log, going on from `known`."""
+    size = log.size(fd)
+    state, (number, offset) = known
+    last_line = b""
+    while offset < size and (block := _whole_lines(fd, offset, size)):
+        for line_number, line in _folded(block, number):
+            state = events.fold(state, events.decode(line, line_number))
+        number += block.count(b"\n")
+        offset += len(block)
+        last_line = block[block.rfind(b"\n", 0, -1) + 1 :]
+    if last_line:
+        state = state._replace(last_id=number, updated=_time(last_line) or state.updated)
+    return Known(state, Position(number, offset))
+
+
+def _whole_lines(fd: int, offset: int, size: int) -> bytes:
+    """Return whole lines from `offset` on: about a megabyte, more where one line is longer, b"" at the end."""
+    reach = seek.COUNT_BLOCK
+    while True:
+        block = os.pread(fd, min(reach, size - offset), offset)
+        if stop := block.rfind(b"\n") + 1:
+            return block[:stop]
+        if len(block) < reach:
+            return b""
+        reach *= 4
+
+
+def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    """Yield those lines of `block` that a state depends on, each with its number; line `number` precedes it."""
+    block = b"\n" + block  # a literal at the pattern's front is searched for 10 times faster than ^
+    counted = 1
+    for match in _FOLDED.finditer(block):
+        begin = match.start() + 1
+        number += block.count(b"\n", counted, begin)
+        counted = begin
+        if int(match[1]) == number + 1:
+            yield number + 1, block[begin : block.find(b"\n", begin)]
+
+
+def _time(line: bytes) -> str:
+    match = re.match(rb'\{"id":[0-9]+,"ts":"([^"\\]{1,40})"', line)
+    return match[1].decode() if match else ""
