@@ -13,6 +13,7 @@ ROWS = (
     "                 cli                 ",
     "                 web                 ",
     "           turns     runner          ",
+    "                     child           ",
     "     store     agents     processes  ",
     "                events               ",
     "           errors     config         ",
