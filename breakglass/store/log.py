@@ -170,7 +170,9 @@ class Log:
 def create(directory: str) -> Log:
     """Make the log of a new session and return it open. Raises FileExistsError where there is one."""
     path = os.path.join(directory, NAME)
-    return Log(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), directory)
+    return Log(
+        os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), directory
+    )
 
 
 def open_log(directory: str) -> Log:
@@ -218,9 +220,25 @@ def read(fd: int, begin: Position, end: Position) -> Iterator[events.Event]:
             yield events.decode(line, number)
 
 
+def read_one(fd: int, number: int) -> events.Event:
+    """Return the event on line `number`. Raises NotFound where the log has no such line."""
+    end = seek.last(fd, size(fd))
+    if not 0 < number <= end.number:
+        raise NotFound(f"the log has no line {number}")
+    return next(read(fd, seek.after(fd, number - 1, end), end))
+
+
 def now() -> str:
     """Return the time as RFC 3339 in UTC with milliseconds."""
-    milliseconds = time.time_ns() // 1_000_000
+    return _rfc3339(time.time_ns() // 1_000_000)
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as `now` would."""
+    return _rfc3339(int(seconds * 1000))
+
+
+def _rfc3339(milliseconds: int) -> str:
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 

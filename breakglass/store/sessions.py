@@ -69,7 +69,13 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
         os.makedirs(session.directory, mode=0o700)
         with log.create(session.directory) as made:
             made.append(
-                "created", schema=SCHEMA, agent=agent, model=model, title=title, by=by, host=socket.gethostname()
+                "created",
+                schema=SCHEMA,
+                agent=agent,
+                model=model,
+                title=title,
+                by=by,
+                host=socket.gethostname(),
             )
         _sync_directory(session.directory)
         _sync_directory(f"{root}/sessions")
@@ -188,7 +194,9 @@ class TurnLock:
     def take(self) -> None:
         """Take the lock without waiting. Raises TurnRunning where it is held and NotFound without a session."""
         try:
-            directory = os.open(self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            directory = os.open(
+                self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
         except OSError as error:
             raise NotFound(f"there is no session {self._session.id}") from error
         self.fds = (directory,)

@@ -8,6 +8,7 @@ known stays true for its part of the file and is folded on from there.
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from breakglass import events
@@ -16,7 +17,8 @@ from breakglass.store import log, seek
 from breakglass.store.seek import Position
 
 _FOLDED = re.compile(
-    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(events.FOLDED)).encode()
+    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"'
+    % "|".join(sorted(events.FOLDED)).encode()
 )
 
 
@@ -70,3 +72,36 @@ def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
 def _time(line: bytes) -> str:
     match = re.match(rb'\{"id":[0-9]+,"ts":"([^"\\]{1,40})"', line)
     return match[1].decode() if match else ""
+
+
+def find_key(fd: int, key: str) -> int | None:
+    """Return the turn that was begun with this Idempotency-Key, None where none was."""
+    wanted = b',"key":' + events.dumps(key).encode()
+    offset, number, size = 0, 0, log.size(fd)
+    while offset < size and (block := _whole_lines(fd, offset, size)):
+        at = block.find(wanted)
+        while at >= 0:
+            begin = block.rfind(b"\n", 0, at) + 1
+            event = events.decode(
+                block[begin : block.find(b"\n", at)], number + block.count(b"\n", 0, begin) + 1
+            )
+            if event["kind"] == "user" and event.get("key") == key:
+                return int(event["id"])
+            at = block.find(wanted, at + 1)
+        number += block.count(b"\n")
+        offset += len(block)
+    return None
+
+
+def age_ms(fd: int, turn: int) -> int:
+    """Return the milliseconds from the beginning of a turn to the last event, by the events' own times."""
+    known = read_state(fd).state
+    began = log.read_one(fd, turn).get("ts", "")
+    return max(0, _milliseconds(known.updated) - _milliseconds(began))
+
+
+def _milliseconds(ts: str) -> int:
+    try:
+        return int(datetime.fromisoformat(ts).timestamp() * 1000)
+    except ValueError:
+        return 0

@@ -105,12 +105,16 @@ class Watch:
     async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
         there = [path for path in directories if os.path.isdir(path)]
         try:
-            async for changes in awatch(*there, watch_filter=None, step=step, stop_event=stop, recursive=False):
+            async for changes in awatch(
+                *there, watch_filter=None, step=step, stop_event=stop, recursive=False
+            ):
                 for directory in {os.path.dirname(path) for _, path in changes}:
                     if topic := self.topics.get(directory):
                         topic.wake()
         except (OSError, RuntimeError) as error:  # out of watches, instances or descriptors
-            _log.warning("files cannot be watched (%s); looking at them every %s s instead", error, POLL_SECONDS)
+            _log.warning(
+                "files cannot be watched (%s); looking at them every %s s instead", error, POLL_SECONDS
+            )
             await self._ticks(stop, POLL_SECONDS)
 
     async def _ticks(self, stop: asyncio.Event, seconds: float | None = None) -> None:
