@@ -1,12 +1,9 @@
 """Who may come in: the token, the cookies that stand for it, and the brake on guessing.
 
-Owns `token`, `token.readonly` and `logins.jsonl` in the data root; the functions work on those files
-alone, so the command line needs no server and several servers agree without speaking to each other.
-Knows nothing of HTTP but the form of a cookie. Of a secret, only its SHA-256 stays in memory.
+Asks web/tokens.py and web/logins.py, and keeps of any secret only its SHA-256. Knows nothing of HTTP but the
+form of a cookie.
 """
 
-import errno
-import fcntl
 import hashlib
 import hmac
 import os
@@ -17,21 +14,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
-from breakglass.errors import BadConfig, CannotRecord
-
-SHORTEST_TOKEN = 32
-"""Characters. A shorter one could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
+from breakglass.errors import CannotRecord
+from breakglass.web.logins import Login, Logins, Revoked, Watched, append, fold
+from breakglass.web.tokens import FILES, TOKEN, check_token, open_token
 
 LIFETIME = 30 * 86_400
 """Seconds a login lasts."""
 
-_TOKEN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{SHORTEST_TOKEN},512}}")  # what RFC 6750 lets a header carry
 _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
-_FILES = {True: "token", False: "token.readonly"}
 _OWNERS = {True: "owner", False: "watcher"}
 
 
@@ -59,159 +53,6 @@ def csrf_matches(credential: Credential, given: str) -> bool:
     return credential.kind == "token" or hmac.compare_digest(expected, given.encode(errors="replace"))
 
 
-# --- the token ----------------------------------------------------------------------------------
-
-
-def check_token(token: str, name: str) -> str:
-    """Return `token` if it may be one. Raises BadConfig, which names the setting and never the value."""
-    if not _TOKEN.fullmatch(token):
-        raise BadConfig(
-            f"{name} is no token ({len(token)} characters): expected {SHORTEST_TOKEN} to 512 of "
-            "A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
-        )
-    return token
-
-
-def open_token(root: Path, *, may_act: bool = True) -> str:
-    """Return the token kept in the data root, made now where there is none.
-
-    Raises BadConfig for a file that is no token, is a link, or that others may read, and CannotRecord
-    where it cannot be kept.
-    """
-    path = root / _FILES[may_act]
-    try:
-        token = _read_secret(path)
-    except FileNotFoundError:
-        _write_secret(path, secrets.token_urlsafe(32), os.link)
-        token = _read_secret(path)  # of two that make one at a time the first wins
-    return check_token(token, str(path))
-
-
-def rotate_token(root: Path, *, may_act: bool = True) -> str:
-    """Return a new token, kept in place of the old. Logins and streams of the old one end within 15 s."""
-    token = secrets.token_urlsafe(32)
-    _write_secret(root / _FILES[may_act], token, os.replace)
-    return token
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise BadConfig(f"{path} cannot be read as a token: {error.strerror}") from error
-    with open(fd, "rb") as file:
-        state = os.fstat(fd)
-        if state.st_mode & 0o077 or state.st_uid not in (0, os.geteuid()):
-            raise BadConfig(f"{path} may be read by others: `chmod 600` it, and rotate the token")
-        return file.read(1024).decode("ascii", "replace").removesuffix("\n")
-
-
-def _write_secret(path: Path, token: str, put: Callable[[Path, Path], None]) -> None:
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(token.encode() + b"\n")
-            file.flush()
-            os.fsync(fd)
-        put(fresh, path)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise CannotRecord(f"the token cannot be kept in {path}: {error.strerror}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-# --- logins -------------------------------------------------------------------------------------
-
-
-class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
-    """A cookie that was given out: a line of logins.jsonl."""
-
-    id: str
-    by: str
-    may_act: bool
-    digest: str
-    """SHA-256 of the cookie, in hex."""
-    token: str
-    """Which token opened it: the SHA-256 of that token's SHA-256. Another token, and the login is over."""
-    since: int
-    expires: int
-    address: str
-    agent: str
-    """The browser's word for itself."""
-
-
-class _Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
-    id: str
-    at: int
-
-
-_ROW = msgspec.json.Decoder(Login | _Revoked)
-_Logins = dict[str, Login]
-
-
-def _fold(data: bytes, before: _Logins) -> _Logins:
-    """Return the logins, by digest, after the lines of `data`. A line that is none is passed over."""
-    logins = dict(before)
-    for line in data.split(b"\n"):
-        try:
-            row = _ROW.decode(line)
-        except msgspec.DecodeError:
-            continue
-        if isinstance(row, Login):
-            logins[row.digest] = row
-        else:
-            logins = {digest: login for digest, login in logins.items() if login.id != row.id}
-    return logins
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Append whole lines, on disk when this returns. Raises OSError, and then nothing was appended."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "rb+", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = os.fstat(file.fileno()).st_size
-        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        data = b"\n" + data if torn else data
-        if file.write(data) != len(data):
-            os.ftruncate(file.fileno(), size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fdatasync(file.fileno())
-
-
-_T = TypeVar("_T")
-
-
-class _Watched(Generic[_T]):
-    """What a file says, read again when the file is another or has changed; `missing` where there is none."""
-
-    def __init__(self, path: Path, parse: Callable[[bytes], _T], missing: _T):
-        self._path = path
-        self._parse = parse
-        self._missing = missing
-        self._value = missing
-        self._mark: tuple[int, int, int] | None = None
-
-    def __call__(self) -> _T:
-        try:
-            state = os.stat(self._path, follow_symlinks=False)  # 1.5 us on 2026-11-23
-            mark = (state.st_ino, state.st_size, state.st_mtime_ns)
-            if mark != self._mark:
-                with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-                    self._value = self._parse(file.read())
-                self._mark = mark
-        except OSError:
-            self._value, self._mark = self._missing, None
-        return self._value
-
-
-# --- the check ----------------------------------------------------------------------------------
-
-
 class Access:
     """The credentials of one data root. Cheap to ask: two `stat` calls, so streams ask while they live."""
 
@@ -229,14 +70,12 @@ class Access:
             open_token(root)
         else:
             check_token(token, "BREAKGLASS_TOKEN")
-        if os.path.lexists(root / _FILES[False]):
+        if os.path.lexists(root / FILES[False]):
             open_token(root, may_act=False)
         self._fixed = None if token is None else _sha256(token.encode())
-        self._tokens = {
-            may_act: _Watched(root / name, _token_digest, b"") for may_act, name in _FILES.items()
-        }
+        self._tokens = {may_act: Watched(root / name, _token_digest, b"") for may_act, name in FILES.items()}
         self._path = root / "logins.jsonl"
-        self._written: _Watched[_Logins] = _Watched(self._path, lambda data: _fold(data, {}), {})
+        self._written: Watched[Logins] = Watched(self._path, lambda data: fold(data, {}), {})
         self._unwritten = b""
         self._lifetime = lifetime
         self._now = now
@@ -266,7 +105,7 @@ class Access:
         `name` is who it says it is, for `by`; one that is no name is passed over. The login is kept in
         memory where it cannot be written: on a full disk people must still get in.
         """
-        found = self._by_token(_sha256(token.encode(errors="surrogateescape")))
+        found = self._by_token(_sha256(token.encode(errors="replace")))
         if found is None:
             return None
         cookie = secrets.token_urlsafe(32)
@@ -301,22 +140,22 @@ class Access:
         """
         if login_id not in {login.id for login in self._logins().values()}:
             return False
-        if not self._record(_Revoked(login_id, int(self._now()))):
+        if not self._record(Revoked(login_id, int(self._now()))):
             raise CannotRecord(f"{self._path} cannot be written: the login holds again after a restart")
         return True
 
-    def _record(self, row: Login | _Revoked) -> bool:
+    def _record(self, row: Login | Revoked) -> bool:
         self._unwritten += msgspec.json.encode(row) + b"\n"
         try:
-            _append(self._path, self._unwritten)
+            append(self._path, self._unwritten)
         except OSError:
             return False
         self._unwritten = b""
         return True
 
-    def _logins(self) -> _Logins:
+    def _logins(self) -> Logins:
         written = self._written()
-        return _fold(self._unwritten, written) if self._unwritten else written
+        return fold(self._unwritten, written) if self._unwritten else written
 
     def _holds(self, login: Login) -> bool:
         return login.expires > self._now() and login.token == self._generation(may_act=login.may_act)
@@ -347,7 +186,7 @@ def _sha256(secret: bytes) -> bytes:
 
 def _token_digest(data: bytes) -> bytes:
     token = data.removesuffix(b"\n")
-    return _sha256(token) if _TOKEN.fullmatch(token.decode("latin-1")) else b""
+    return _sha256(token) if TOKEN.fullmatch(token.decode("latin-1")) else b""
 
 
 class Throttle:
