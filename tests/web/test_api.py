@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from breakglass import __version__
+from breakglass.config import Config
+from breakglass.web.app import create_app
+from breakglass.web.auth import Access
 from tests.servers import TOKEN, Server, serving, wait_until
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -223,13 +226,11 @@ def test_an_unanswerable_question_is_not_found(server: Server) -> None:
     assert server.ask("POST", f"/api/sessions/{session}/answers", answer)[0] == 404
 
 
-def test_the_openapi_document_names_every_route_of_the_api(server: Server) -> None:
-    from breakglass.config import Config
-    from breakglass.web.app import create_app
-
+def test_the_openapi_document_names_every_route_of_the_api(server: Server, tmp_path: Path) -> None:
+    config = Config(data=tmp_path)
     _, document, _ = server.ask("GET", "/api/openapi.json")
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    rules = create_app(Config(data=Path("unused"))).url_map.iter_rules()
+    rules = create_app(config, Access(tmp_path, token=TOKEN)).url_map.iter_rules()
     routed = {
         (method.lower(), re.sub("<[^>]+>", "{id}", rule.rule))
         for rule in rules
