@@ -112,7 +112,7 @@ def fit(text: str) -> tuple[str, int]:
 
 def fit_table(value: dict[str, Any]) -> dict[str, Any]:
     """Return `value`, its long strings cut (and saying so) as far as it must be to fit an event."""
-    for limit in (None, MAX_OUTPUT >> 1, MAX_OUTPUT >> 4, MAX_NAME):
+    for limit in (None, MAX_OUTPUT >> 1, MAX_OUTPUT >> 5):
         shown = value if limit is None else _shorten(value, limit, MAX_DEPTH)
         if _encoded(shown) <= MAX_ENCODED:
             return table(shown)
