@@ -5,6 +5,7 @@ Two-way (`Task.ask`): messages and the control protocol as JSON lines; a questio
 a `permission` event, and standard input stays open until the agent has nothing more to ask.
 """
 
+from collections import deque
 from collections.abc import Callable
 from io import StringIO
 
@@ -31,6 +32,7 @@ _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio",
 _ACTING = ("--dangerously-skip-permissions",)
 
 _MAX_TOLD = 4 << 10  # bytes of an error's text
+_MAX_UNREAD = 20  # lines
 _FORGOTTEN = "The agent's earlier session {} was not found: a new one is begun, which knows nothing of it."
 _NOISE = 1e-6  # US dollars: sums of rounded floats
 
@@ -59,7 +61,7 @@ class Dialogue:
         self._finished = not task.ask
         self._failure = ""  # why the last result failed
         self._told = ""  # the last API failure for which there is an `error` event
-        self._unread = ""  # the end of what was no JSON: perhaps a complaint
+        self._unread: deque[bytes] = deque(maxlen=_MAX_UNREAD)  # what was no JSON: perhaps a complaint
 
     # --- what we say --------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Dialogue:
         line = parse(raw)
         if line is None:
             if not raw.startswith(b"{"):  # else a line of its own, torn by its death
-                self._unread = (self._unread + raw[-_MAX_TOLD:].decode(errors="replace") + "\n")[-_MAX_TOLD:]
+                self._unread.append(raw[:_MAX_TOLD])
             return []
         reader = _READERS.get(string(line.get("type")))
         return reader(self, line) if reader else []
@@ -180,7 +182,7 @@ class Dialogue:
     def _result(self, line: Line) -> list[Draft]:
         self._resulted = True
         self._failure = read.failure(line)
-        self._finished = self._interrupted or not self._background  # a subagent may still ask
+        self._finished |= self._interrupted or not self._background  # a subagent there may still ask
         if self._is_missing(self._failure):
             return []
         return [
@@ -253,7 +255,8 @@ class Dialogue:
 
     def _why(self, end: Exit) -> str:
         when = "after its answer" if self._resulted else "without an answer"
-        complaint = read.cause(end.stderr.strip() or self._unread.strip())
+        printed = b"\n".join(self._unread)[-_MAX_TOLD:].decode(errors="replace")
+        complaint = read.cause(end.stderr.strip() or printed.strip())
         return f"The agent failed {when}: {end.how}. {complaint}".strip()
 
 

@@ -63,6 +63,8 @@ class Lines:
 
 def parse(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `line`, or None where it holds none. Invalid UTF-8 becomes U+FFFD."""
+    if not line.lstrip().startswith(b"{"):
+        return None
     try:
         value = _decoder.decode(line.decode(errors="replace"))
     except (ValueError, RecursionError):

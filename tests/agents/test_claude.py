@@ -266,6 +266,17 @@ def test_standard_input_stays_open_while_a_background_agent_may_ask() -> None:
     assert talk.finished
 
 
+@pytest.mark.parametrize("ask", [False, True])
+def test_what_is_finished_stays_so(ask: bool) -> None:
+    talk = begun(ask=ask)
+    talk.translate(result() if ask else b"")
+    assert talk.finished
+    talk.translate(
+        line(type="system", subtype="background_tasks_changed", tasks=[{"task_id": "a"}]) + result()
+    )
+    assert talk.finished
+
+
 def test_an_interrupted_agent_is_not_waited_for() -> None:
     talk = begun(ask=True)
     talk.translate(line(type="system", subtype="background_tasks_changed", tasks=[{"task_id": "a"}]))
@@ -350,7 +361,11 @@ def ended(data: bytes, end: Exit, **task: Any) -> tuple[list[Draft], Dialogue]:
         (b"", Exit(-9), "The agent failed without an answer: ended by signal KILL."),
         (b"", Exit(-77), "The agent failed without an answer: ended by signal 77."),
         (b"", Exit(143), "The agent failed without an answer: exit status 143, signal TERM."),
-        (b"a complaint\n", Exit(2), "The agent failed without an answer: exit status 2. a complaint"),
+        (
+            b"%d\n" * 1000 % tuple(range(1000)) + b"a complaint\n" * 20,
+            Exit(2),
+            "The agent failed without an answer: exit status 2. " + "\n".join(["a complaint"] * 20),
+        ),
         (b'{"type":"assis', Exit(-6), "The agent failed without an answer: ended by signal ABRT."),
         (
             line(type="result", subtype="error_max_turns", is_error=True),
