@@ -36,7 +36,7 @@ def desk() -> Desk:
 
 def by() -> str:
     """Return the name of who asks, for `by`."""
-    visit = cast(Visit, request.scope["breakglass"])
+    visit: Visit = cast(dict[str, Any], request.scope)["breakglass"]
     return visit.credential.name if visit.credential else ""
 
 

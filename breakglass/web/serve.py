@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from typing import cast
 from urllib.parse import quote
 
 from breakglass.config import Config
@@ -15,7 +16,7 @@ from breakglass.web import listen, server, tokens
 from breakglass.web.app import create_app
 from breakglass.web.auth import Access
 from breakglass.web.door import Door, sites_of
-from breakglass.web.guard import Guard
+from breakglass.web.guard import App, Guard
 
 
 def run(config: Config, *, workers: int = 1) -> int:
@@ -49,7 +50,7 @@ class Guarded:
 
     async def _serve(self, sockets: list[socket.socket]) -> None:
         app = create_app(self._config, self._access)
-        guard = Guard(app, self._door, self._access)
+        guard = Guard(cast(App, app), self._door, self._access)
         told = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told.set)
