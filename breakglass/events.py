@@ -146,28 +146,6 @@ def foreign(line: bytes, number: int) -> Event:
     return {"id": number, "kind": "foreign", "text": text}
 
 
-def shown(line: bytes, number: int) -> bytes:
-    """Return line `number` as every client gets it: as it is, or the `foreign` event that stands for it.
-
-    The JSON is not parsed: a line of ours is known by its first and last bytes, its id by its number.
-    """
-    ours = line.startswith(b'{"id":%d,"ts":"' % number) and line.rstrip(b" ").endswith(b"}")
-    return line if ours and is_clean(line) else dumps(foreign(line, number)).encode()
-
-
-def is_clean(data: bytes) -> bool:
-    """Return whether `data` is UTF-8 without a carriage return, which frames a server-sent event, or NUL."""
-    if b"\r" in data or b"\0" in data:
-        return False
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def clip(text: str, limit: int = MAX_OUTPUT) -> tuple[str, int]:
     """Return `text` cut to at most `limit` bytes of UTF-8, never inside a character, and the bytes left out."""
     if len(text) * 4 <= limit:
