@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from aiofiles.os import wrap
 from quart import Blueprint, Response, current_app, request
@@ -19,9 +19,7 @@ from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.web import bodies, stream
 from breakglass.web.desk import Desk, describe
-
-if TYPE_CHECKING:
-    from breakglass.web.auth import Credential
+from breakglass.web.door import Visit
 
 T = TypeVar("T")
 
@@ -38,8 +36,8 @@ def desk() -> Desk:
 
 def by() -> str:
     """Return the name of who asks, for `by`."""
-    credential = cast("Credential | None", request.scope.get("breakglass.credential"))
-    return credential.name if credential else "nobody"
+    visit: Visit = cast(dict[str, Any], request.scope)["breakglass"]
+    return visit.credential.name if visit.credential else ""
 
 
 @api.post("/sessions")

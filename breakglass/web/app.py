@@ -19,6 +19,7 @@ from breakglass.errors import (
     TooLarge,
 )
 from breakglass.web.api import api
+from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
 
 STATUS: dict[type[BreakglassError], int] = {
@@ -35,15 +36,19 @@ STATUS: dict[type[BreakglassError], int] = {
 _log = logging.getLogger(__name__)
 
 
-def create_app(config: Config) -> Quart:
-    """Return the application. It reads and writes nothing before it serves."""
+def create_app(config: Config, access: Access) -> Quart:
+    """Return the application, to be served behind a `Guard`. It reads and writes nothing before it serves."""
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
     app.register_blueprint(api)
 
     @app.before_serving
     async def open_desk() -> None:
-        app.extensions["breakglass"] = Desk(config)
+        app.extensions["breakglass"] = Desk(config, access)
+
+    @app.after_serving
+    async def close_desk() -> None:
+        await app.extensions["breakglass"].close()
 
     @app.get("/health")
     async def health() -> Response:

@@ -19,6 +19,7 @@ from breakglass.store.follow import Frame, Hub
 from breakglass.store.sessions import Listing, Session
 from breakglass.store.watch import Watch
 from breakglass.web import sse, stream
+from breakglass.web.auth import Access
 
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
@@ -30,8 +31,9 @@ _log = logging.getLogger(__name__)
 class Desk:
     """One process's work."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, access: Access) -> None:
         self.config = config
+        self.access = access
         self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
         self._listing = Listing(config.data)
         self._reading = threading.Lock()
