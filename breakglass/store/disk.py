@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+from pathlib import Path
 
 _KEEP_SIZE = 1
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
@@ -25,7 +26,7 @@ def size_limit() -> int:
     return limit if limit >= 0 else 1 << 62
 
 
-def kind(path: str) -> str:
+def kind(path: Path) -> str:
     """Return the type of the file system that holds `path`, "" where it cannot be told (proc_pid_mountinfo(5))."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
@@ -37,6 +38,6 @@ def kind(path: str) -> str:
     return next((words[words.index("-") + 1] for words in found if words[2] == wanted), "")
 
 
-def is_untrusted(path: str) -> bool:
-    """Return whether locks and appends under `path` are not to be trusted."""
-    return kind(path).partition(".")[0] in UNTRUSTED
+def is_untrusted(kind_of: str) -> bool:
+    """Return whether locks and appends on that type of file system are not to be trusted."""
+    return kind_of.partition(".")[0] in UNTRUSTED

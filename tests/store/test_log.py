@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,7 @@ def test_what_is_no_plain_file_is_no_log(what: str, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(line(1, "created"))
     path = tmp_path / log.NAME
-    make = {
+    make: dict[str, Callable[[], None]] = {
         "nothing": lambda: None,
         "a link": lambda: path.symlink_to(elsewhere),
         "a dangling link": lambda: path.symlink_to(tmp_path / "gone"),
