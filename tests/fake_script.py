@@ -85,7 +85,8 @@ def reply(body: Json) -> list[Part]:
     spoken = [at for at, message in enumerate(messages) if message.get("role") == "user" and _texts(message)]
     if not spoken:
         return [Part("text", "echo: 0 user texts: []")]
-    script = _rounds("\n".join(_texts(messages[spoken[-1]])))
+    # The last text: a prompt that was never answered stands before it in the same message (Claude Code 2.1.330).
+    script = _rounds(_texts(messages[spoken[-1]])[-1])
     answered = sum(message.get("role") == "assistant" for message in messages[spoken[-1] :])
     if answered < len(script):
         return script[answered]

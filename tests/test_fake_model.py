@@ -53,7 +53,13 @@ def test_the_newest_prompt_of_a_person_holds_the_script() -> None:
         ("user", "[[text old]]"),
         ("assistant", "old"),
         ("user", [{"type": "text", "text": "<system-reminder>[[text no]]</system-reminder>"}]),
-        ("user", [{"type": "text", "text": "[[text new]]"}]),
+        (
+            "user",
+            [
+                {"type": "text", "text": "[[err 529 never answered]]"},
+                {"type": "text", "text": "[[text new]]"},
+            ],
+        ),
         ("system", "[[text a system message can come last]]"),
     )
     assert words(body) == "new"
