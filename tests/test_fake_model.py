@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -92,6 +93,7 @@ def test_a_stream_adds_up_to_the_message() -> None:
 
 def _add_up(events: list[dict[str, Any]]) -> dict[str, Any]:
     built: dict[str, Any] = {}
+    inputs = ""
     for event in events:
         if event["type"] == "message_start":
             built = dict(event["message"], content=[])
@@ -129,14 +131,12 @@ def model() -> Iterator[FakeModel]:
 def post(model: FakeModel, body: dict[str, Any], path: str = "/v1/messages?beta=true") -> tuple[int, str]:
     """Return status and body of a call; "(cut)" behind what came of a body that broke off."""
     connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=20)
-    try:
-        connection.request("POST", path, json.dumps(body), {"X-Api-Key": "dummy"})
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    except http.client.IncompleteRead as broken:
-        return response.status, broken.partial.decode() + "(cut)"
-    finally:
-        connection.close()
+    connection.request("POST", path, json.dumps(body), {"X-Api-Key": "dummy"})
+    with closing(connection), connection.getresponse() as response:
+        try:
+            return response.status, response.read().decode()
+        except http.client.IncompleteRead as broken:
+            return response.status, broken.partial.decode() + "(cut)"
 
 
 def test_it_streams_and_it_answers_whole(model: FakeModel) -> None:

@@ -1,6 +1,5 @@
 """What every live test needs: a fake model, a fresh home, and the agents that `tests.programs` installs."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests import programs
 from tests.fake_model import FakeModel
+from tests.live.agents import surroundings
 
 
 @pytest.fixture
@@ -26,15 +26,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environ(model: FakeModel, home: Path) -> dict[str, str]:
-    """An agent's whole environment: it reaches the fake model, and nothing else (strace, 2026-11-23)."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "ANTHROPIC_API_KEY": "dummy",
-        "ANTHROPIC_BASE_URL": model.url,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    }
+    """An agent's whole environment: it reaches the fake model, and nothing else."""
+    return surroundings(model, home)
 
 
 @pytest.fixture(scope="session")
