@@ -8,7 +8,7 @@ known stays true for its part of the file and is folded on from there.
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from breakglass import events
 from breakglass.events import State
@@ -81,6 +81,21 @@ def find_key(fd: int, key: str) -> int | None:
             at = block.find(wanted, at + 1)
         position = following
     return None
+
+
+def describe(session_id: str, state: State) -> dict[str, Any]:
+    """Return the contract's session object. A turn that was lost must have been ended before."""
+    return {
+        "id": session_id,
+        "title": state.title,
+        "agent": state.agent,
+        "model": state.model,
+        "created": state.created,
+        "updated": state.updated,
+        "last_event_id": state.last_id,
+        "turn_active": state.turn is not None,
+        "status": state.status,
+    }
 
 
 class Question(NamedTuple):

@@ -17,8 +17,9 @@ from breakglass import turns
 from breakglass.errors import NotFound
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
+from breakglass.store.state import describe
 from breakglass.web import bodies, stream
-from breakglass.web.desk import Desk, describe
+from breakglass.web.desk import Desk
 from breakglass.web.door import Visit
 
 T = TypeVar("T")

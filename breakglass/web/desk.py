@@ -17,6 +17,7 @@ from breakglass.events import State
 from breakglass.store import sessions
 from breakglass.store.follow import Frame, Hub
 from breakglass.store.sessions import Listing, Session
+from breakglass.store.state import describe
 from breakglass.store.watch import Watch
 from breakglass.web import sse, stream
 from breakglass.web.auth import Access
@@ -109,18 +110,3 @@ class Desk:
         await self.hub.close()
         for task in list(self._tasks):
             task.cancel()
-
-
-def describe(session_id: str, state: State) -> dict[str, Any]:
-    """Return the contract's session object."""
-    return {
-        "id": session_id,
-        "title": state.title,
-        "agent": state.agent,
-        "model": state.model,
-        "created": state.created,
-        "updated": state.updated,
-        "last_event_id": state.last_id,
-        "turn_active": state.turn is not None,
-        "status": state.status,
-    }

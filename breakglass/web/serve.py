@@ -24,6 +24,8 @@ def run(config: Config, *, workers: int = 1) -> int:
     listen.refuse_exposed(config.host, tls=False, proxied=False, allow_plain=False)
     access = Access(config.data, token=config.token)
     sockets = listen.open_tcp(config.host, config.port)
+    for each in sockets:
+        each.listen(server.BACKLOG)  # before the address is printed: whoever reads it may come at once
     port = int(sockets[0].getsockname()[1])
     guarded = Guarded(config, access, port)
     print(f"Breakglass is at {guarded.address}", flush=True)
