@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from breakglass.errors import BadConfig
 
 Protocol = str
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ BUILT_IN = (
 )
 
 
+class Limits(NamedTuple):
+    """What a turn may do besides taking its time. No settings: nobody has asked for other numbers."""
+
+    output: int = 256 << 20
+    """Bytes that an agent may print in one turn."""
+    silent: float = 60.0
+    """Seconds that an agent may live on after it closed its output."""
+    interrupt: float = 5.0
+    """Seconds that an agent gets to end by itself once it was interrupted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
@@ -50,6 +62,7 @@ class Config:
     turn_timeout_seconds: float = 1800.0
     permission_timeout_seconds: float = 600.0
     sse_keepalive_seconds: float = 20.0
+    limits: Limits = Limits()  # noqa: RUF009 — a constant
     token: str | None = None
     agents: Mapping[str, AgentConfig] = field(
         default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
@@ -84,7 +97,7 @@ def load(
         settings[key] = _SETTINGS[key](key, value)
     for key, check in _SETTINGS.items():
         name = f"BREAKGLASS_{key.upper()}"
-        if name in environ and name not in _FILE_ONLY:
+        if name in environ:
             settings[key] = check(name, environ[name])
     for key, value in (overrides or {}).items():
         if value is not None:
@@ -168,7 +181,6 @@ _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "token": _text,
 }
 _ENVIRONMENT_ONLY = frozenset({"token"})
-_FILE_ONLY: frozenset[str] = frozenset()
 
 
 # --- [agents.NAME] ------------------------------------------------------------------------------
@@ -200,8 +212,12 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     if not _is_texts(command) or not command:
         raise _expected(f"{key}.command", command, "a list of texts, the program first")
     env = table.get("env", {})
-    if not isinstance(env, dict) or not _is_texts(list(env.values())):
-        raise _expected(f"{key}.env", env, "a table of texts")
+    if (
+        not isinstance(env, dict)
+        or not _is_texts(list(env.values()))
+        or not all(map(_VARIABLE.fullmatch, env))
+    ):
+        raise _expected(f"{key}.env", env, "a table of texts, named as variables are")
     pass_env = table.get("pass_env", [])
     if not _is_texts(pass_env):
         raise _expected(f"{key}.pass_env", pass_env, "a list of names")

@@ -122,8 +122,10 @@ def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
     return True
 
 
-def reap() -> None:
-    """Collect every dead child that nobody waits for."""
+def reap(keep: int = 0) -> None:
+    """Collect every dead child, until `keep` turns up among them: that one somebody else waits for."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if dead.si_pid == keep:
+                break
+            os.waitpid(dead.si_pid, 0)

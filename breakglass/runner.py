@@ -25,10 +25,8 @@ SYNC = 0.2
 """Seconds after which prose is synced, together."""
 LOOK = 1.0
 """Seconds between two looks at what others appended, should their signal be lost."""
-LADDER = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
-"""How an agent is stopped: each signal, and the seconds it is given to end by it."""
-MAX_OUTPUT = 256 << 20
-"""Bytes that an agent may print in one turn."""
+LADDER = ((signal.SIGINT, 0.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
+"""How an agent is stopped: each signal, and the seconds it is given to end by it; for the first the plan says."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 
 
@@ -46,6 +44,8 @@ class Plan(NamedTuple):
     agent_cost: float
     timeout: float
     permission_timeout: float
+    limits: dict[str, float]
+    """`config.Limits`."""
     lock: list[int]
 
 
@@ -54,12 +54,18 @@ def main() -> None:
     plan = Plan(**json.load(sys.stdin))
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
-    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
-    os.ftruncate(plan.lock[1], 0)
-    os.pwrite(plan.lock[1], json.dumps(signed).encode() + b"\n", 0)
     processes.become_subreaper()
     with log.open_log(plan.directory) as opened:
-        Turn(plan, opened).run()
+        turn = Turn(plan, opened)
+        _sign(plan.lock[1])  # whoever reads it may signal us, and Turn is ready for that
+        turn.run()
+
+
+def _sign(lock: int) -> None:
+    """Write down whose turn it is: the pid, and when it started, for a pid alone may be a stranger's by then."""
+    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
 
 
 class Turn:
@@ -84,22 +90,31 @@ class Turn:
     def run(self) -> None:
         """Run the agent to its end, leave nothing of it alive, and record how the turn ended.
 
-        Raises CannotRecord, with the agent dead and the turn not ended, where the log takes no more.
+        Raises CannotRecord, with the agent dead and the turn not ended, where not even the end can be written.
         """
+        failure = ""
         try:
+            self.log.keep_room()
             task = self._task()
             if self._converse(task):
                 self._converse(task._replace(session=None, spent=0.0))
-        except CannotRecord:
-            self._clear()
-            raise
+        except CannotRecord as error:
+            failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
-            self._clear()
-            self._stop(f"The turn's process failed: {type(error).__name__}: {error}")
+            failure = f"The turn's process failed: {type(error).__name__}: {error}"
         self._clear()
+        self._end(failure)
+
+    def _end(self, failure: str) -> None:
+        turn = self.plan.turn
+        words: list[Draft] = []
+        if failure:
+            self.verdict = "error" if self.verdict == "ok" else self.verdict
+            words.append(("error", {"turn": turn, "error": failure}))
         with self.log.exclusive():  # a `cancelled` comes before the end or is refused
-            self._look(None)
-            self._append("turn_end", status=self.verdict, duration_ms=self._elapsed_ms())
+            self._read_others(None)
+            end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
+            self.log.last_words(*words, ("turn_end", end))
 
     def _clear(self) -> None:
         """Leave no process of this turn alive."""
@@ -154,7 +169,7 @@ class Turn:
                 self._record(dialogue.translate(output))
             now = time.monotonic()
             if signal.SIGUSR1 in self._signals or now - self._looked_at > LOOK:
-                self._look(dialogue)
+                self._look(child, dialogue)
             child.say(dialogue.reply(), ends=dialogue.finished)
             if self.log.unsynced and now - self._synced_at > SYNC:
                 self.log.sync()
@@ -180,9 +195,10 @@ class Turn:
             return
         if time.monotonic() - self.began > self.plan.timeout:
             self._stop(f"The turn was stopped: it ran longer than {self.plan.timeout:g} seconds.", "timeout")
-        elif child.printed > MAX_OUTPUT:
-            self._stop(f"The turn was stopped: the agent printed more than {MAX_OUTPUT >> 20} MiB.")
-        elif child.is_silent():
+        elif child.printed > self.plan.limits["output"]:
+            limit = self.plan.limits["output"] / (1 << 20)
+            self._stop(f"The turn was stopped: the agent printed more than {limit:g} MiB.")
+        elif child.is_silent(self.plan.limits["silent"]):
             self._stop("The turn was stopped: the agent closed its output and went on without a word.")
         elif signal.SIGTERM in self._signals:
             self._stop("The turn was stopped: its process was told to end (SIGTERM), as at a shutdown.")
@@ -199,10 +215,12 @@ class Turn:
         if number != signal.SIGINT:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
-        elif words := dialogue.interrupt():
-            child.say(words, ends=False)
         else:
-            child.interrupt()
+            patience = self.plan.limits["interrupt"]
+            if words := dialogue.interrupt():
+                child.say(words, ends=False)
+            else:
+                child.interrupt()
         self._rung += 1
         self._next_rung = time.monotonic() + patience
         return True
@@ -220,13 +238,12 @@ class Turn:
     def _append(self, kind: str, **fields: object) -> None:
         self.log.append(kind, turn=self.plan.turn, **fields)
 
-    def _look(self, dialogue: Dialogue | None) -> None:
-        """Act on what others appended to our log, and on the questions that nobody answered in time."""
+    def _look(self, child: Child, dialogue: Dialogue) -> None:
+        """Act on what others appended to our log, on questions that nobody answered in time, and on orphans' ends."""
         self._signals.discard(signal.SIGUSR1)
         self._looked_at = time.monotonic()
-        for event in self.log.others():
-            if event.get("turn") == self.plan.turn:
-                self._heed(event, dialogue)
+        child.reap_orphans()
+        self._read_others(dialogue)
         for request, deadline in list(self._questions.items()):
             if self._looked_at >= deadline:
                 message = f"nobody answered within {self.plan.permission_timeout:g} seconds"
@@ -234,11 +251,18 @@ class Turn:
                 self._append("answer", **answer)
                 self._heed({"kind": "answer", **answer}, dialogue)
 
+    def _read_others(self, dialogue: Dialogue | None) -> None:
+        for event in self.log.others():
+            if event.get("turn") == self.plan.turn:
+                self._heed(event, dialogue)
+
     def _heed(self, event: Event, dialogue: Dialogue | None) -> None:
         if event["kind"] == "cancelled":
             self.verdict, self._stopping = "cancelled", True
-        elif event["kind"] == "answer" and self._questions.pop(event["request"], None) and dialogue:
-            dialogue.answer(event["request"], allow=event["allow"], message=event.get("message") or "")
+        elif event["kind"] == "answer" and self._questions.pop(event.get("request", ""), None) and dialogue:
+            dialogue.answer(
+                event["request"], allow=event.get("allow") is True, message=event.get("message") or ""
+            )
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)

@@ -18,10 +18,10 @@ import time
 from breakglass import processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config, check_model
-from breakglass.errors import BadInput, CannotRecord, Conflict, NotFound, TooLarge, TurnRunning
+from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFound, TooLarge, TurnRunning
 from breakglass.events import State
 from breakglass.store import sessions, state
-from breakglass.store.log import Log
+from breakglass.store.log import DEGRADED, Log, is_degraded
 from breakglass.store.sessions import Session, TurnLock
 
 MAX_PROMPT = 256 << 10
@@ -49,26 +49,54 @@ def start(
     BadInput (an empty prompt, a bad model or key), TooLarge, CannotRecord; then nothing was begun.
     """
     _check(prompt, model, key)
+    if is_degraded(session.directory):
+        raise Degraded(
+            f"the disk failed under this session; once it is mended, delete {session.directory}/{DEGRADED}"
+        )
     with session.open_log() as log:
         if key and (earlier := state.find_key(log.fd, key)):
             return earlier
-        lock = _take_lock(session)
+        try:
+            lock = _take_lock(session)
+        except TurnRunning:
+            if key and (earlier := state.find_key(log.fd, key)):  # the same request, a moment ahead
+                return earlier
+            raise
         try:
             if key and (earlier := state.find_key(log.fd, key)):
                 return earlier
-            known = state.read_state(log.fd).state
-            if known.turn is not None:
-                _bury(session, log, known)
-            agent = config.agent_named(known.agent)
-            turn = log.append("user", text=prompt, by=by, model=model, key=key)
-            try:
-                _spawn(config, agent, session, turn, known, model, lock)
-            except OSError as error:
-                log.append("error", turn=turn, error=f"The turn's process could not start: {error.strerror}.")
-                log.append("turn_end", turn=turn, status="error", duration_ms=0)
-            return turn
+            return _begin(config, session, log, lock, prompt, by=by, model=model, key=key)
         finally:
             lock.release()
+
+
+def _begin(
+    config: Config,
+    session: Session,
+    log: Log,
+    lock: TurnLock,
+    prompt: str,
+    *,
+    by: str,
+    model: str | None,
+    key: str | None,
+) -> int:
+    """Holding the turn lock, record the prompt and start the runner. Return the turn."""
+    known, end = state.read_state(log.fd)
+    log.settle(end)
+    if known.turn is not None:
+        _bury(session, log, known)
+    agent = config.agent_named(known.agent)
+    log.keep_room()
+    turn = log.append("user", text=prompt, by=by, model=model, key=key)
+    try:
+        _spawn(config, agent, session, turn, known, model, lock)
+    except OSError as error:
+        log.last_words(
+            ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
+            ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
+        )
+    return turn
 
 
 def _check(prompt: object, model: str | None, key: str | None) -> None:
@@ -118,6 +146,7 @@ def _spawn(
         "agent_cost": known.agent_cost,
         "timeout": config.turn_timeout_seconds,
         "permission_timeout": config.permission_timeout_seconds,
+        "limits": config.limits._asdict(),
         "lock": lock.fds,
     }
     os.makedirs(session.workspace, mode=0o700, exist_ok=True)
@@ -173,14 +202,12 @@ def _bury(session: Session, log: Log, known: State) -> None:
     assert turn is not None
     if not processes.kill_all(functools.partial(processes.marked, session.id, turn), 5.0):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    duration_ms = state.age_ms(log.fd, turn)
+    end = {"turn": turn, "duration_ms": state.age_ms(log.fd, turn)}
     if known.cancelled:
-        log.append("turn_end", turn=turn, status="cancelled", duration_ms=duration_ms)
+        log.last_words(("turn_end", {**end, "status": "cancelled"}))
         return
-    log.append(
-        "error", turn=turn, error="The turn was lost: its process died. What it did so far is kept above."
-    )
-    log.append("turn_end", turn=turn, status="lost", duration_ms=duration_ms)
+    error = "The turn was lost: its process died. What it did so far is kept above."
+    log.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
 
 
 def cancel(session: Session, *, by: str) -> bool:
