@@ -14,7 +14,7 @@ ROWS = (
     "                 web                 ",
     "           turns     runner          ",
     "                     child           ",
-    "     store     agents     processes  ",
+    " store   agents  processes   verify  ",
     "           events     config         ",
     "                errors               ",
 )
@@ -36,7 +36,7 @@ OWNERS = {
 }
 """Each package that is not ours, and the one place that knows it."""
 
-PURE = ("errors", "events", "agents", "web.sse")
+PURE = ("errors", "events", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
 
 OUTSIDE = set(
