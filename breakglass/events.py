@@ -63,9 +63,7 @@ KINDS: dict[str, Keys] = {
 ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
 """What a `turn_end` may say of its turn."""
 
-SYNCED = frozenset(
-    "created user queued withdrawn tool permission answer cancelled error turn_end".split()
-)
+SYNCED = frozenset("created user queued withdrawn tool permission answer cancelled error turn_end".split())
 """Kinds that are on disk before their append returns; the rest are synced in groups."""
 
 RESTING = frozenset("created turn_end renamed archived repaired withdrawn foreign".split())
@@ -222,6 +220,8 @@ class Queued(NamedTuple):
 class Question(NamedTuple):
     """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
 
+    id: int
+    """The `permission` event, which has all of it."""
     request: str
     name: str
     expires: str
@@ -316,7 +316,7 @@ def _without(waiting: tuple[Queued, ...], number: object) -> tuple[Queued, ...]:
 def _permission(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    question = Question(str(event["request"]), str(event["name"]), str(event["expires"]))
+    question = Question(event["id"], str(event["request"]), str(event["name"]), str(event["expires"]))
     return state._replace(asking=(*state.asking, question))
 
 
