@@ -222,6 +222,8 @@ class State(NamedTuple):
     """`new`, `running`, or how the last turn ended."""
     cancelled: bool = False
     """Whether a person has stopped the open turn."""
+    asking: frozenset[str] = frozenset()
+    """The questions of the open turn that nobody has answered."""
     agent_session: str | None = None
     """The agent's own session, once it has opened one."""
     agent_cost: float = 0.0
@@ -265,6 +267,7 @@ def _user(state: State, event: Event) -> State:
         last_turn=event["id"],
         status="running",
         cancelled=False,
+        asking=frozenset(),
         first_prompt=state.first_prompt or event["text"][:200],
     )
 
@@ -287,7 +290,7 @@ def _cancelled(state: State, event: Event) -> State:
 def _turn_end(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    return state._replace(turn=None, status=event["status"], cancelled=False)
+    return state._replace(turn=None, status=event["status"], cancelled=False, asking=frozenset())
 
 
 _STEPS: dict[str, Callable[[State, Event], State]] = {
@@ -295,6 +298,8 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "user": _user,
     "session": _session,
     "result": _result,
+    "permission": lambda state, event: state._replace(asking=state.asking | {event["request"]}),
+    "answer": lambda state, event: state._replace(asking=state.asking - {event["request"]}),
     "cancelled": _cancelled,
     "turn_end": _turn_end,
     "renamed": lambda state, event: state._replace(title=event["title"]),

@@ -35,10 +35,16 @@ def desk() -> Desk:
     return found
 
 
+def visit() -> Visit:
+    """Return what the guard knows of who asks."""
+    found: Visit = cast(dict[str, Any], request.scope)["breakglass"]
+    return found
+
+
 def by() -> str:
     """Return the name of who asks, for `by`."""
-    visit: Visit = cast(dict[str, Any], request.scope)["breakglass"]
-    return visit.credential.name if visit.credential else ""
+    credential = visit().credential
+    return credential.name if credential else ""
 
 
 @api.post("/sessions")
@@ -61,13 +67,13 @@ async def list_sessions() -> Response:
 @api.get("/sessions/<session_id>")
 async def read_session(session_id: str) -> Response:
     """Return one session."""
-    return _json(await _described(_session(session_id)))
+    return _json(await _described(session_named(session_id)))
 
 
 @api.patch("/sessions/<session_id>")
 async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
-    session = _session(session_id)
+    session = session_named(session_id)
     change = await _body(bodies.Change)
     await asyncio.to_thread(sessions.change, session, title=change.title, archived=change.archived, by=by())
     return _json(await _described(session))
@@ -76,7 +82,7 @@ async def change_session(session_id: str) -> Response:
 @api.get("/sessions/<session_id>/events")
 async def read_events(session_id: str) -> Response:
     """Attach to a session, or return its log as it is."""
-    session = _session(session_id)
+    session = session_named(session_id)
     after = stream.position(request.args.getlist("after"), "after")
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
         return await _raw(session, after or 0)
@@ -119,7 +125,7 @@ async def _pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
 @api.post("/sessions/<session_id>/turns")
 async def start_turn(session_id: str) -> Response:
     """Begin a turn."""
-    session = _session(session_id)
+    session = session_named(session_id)
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
     turn = await asyncio.to_thread(
@@ -131,7 +137,7 @@ async def start_turn(session_id: str) -> Response:
 @api.post("/sessions/<session_id>/cancel")
 async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
-    session = _session(session_id)
+    session = session_named(session_id)
     cancelled = await asyncio.to_thread(turns.cancel, session, by=by())
     if cancelled:
         desk().see_off(session)
@@ -141,7 +147,7 @@ async def cancel_turn(session_id: str) -> Response:
 @api.post("/sessions/<session_id>/answers")
 async def answer(session_id: str) -> Response:
     """Answer an agent's question."""
-    session = _session(session_id)
+    session = session_named(session_id)
     given = await _body(bodies.Answer)
     await asyncio.to_thread(
         turns.answer, session, given.request, allow=given.allow, message=given.message, by=by()
@@ -162,7 +168,8 @@ async def _body(shape: type[T]) -> T:
     return bodies.read(data if isinstance(data, bytes) else data.encode(), shape)
 
 
-def _session(session_id: str) -> Session:
+def session_named(session_id: str) -> Session:
+    """Return a session by its whole id. Raises NotFound."""
     if not sessions.ID.fullmatch(session_id):
         raise NotFound(f"there is no session {session_id[:64]!r}")
     return sessions.get(desk().config.data, session_id)
