@@ -7,6 +7,7 @@
 Nothing here reads a setting or a clock, and nothing is kept in memory but what `Listing` has seen.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -65,8 +66,7 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     session = Session(root, _new_id())
     try:
-        os.makedirs(session.workspace, mode=0o700)
-        os.makedirs(session.directory, mode=0o700)
+        _make_private(root, session.workspace, session.directory)
         with log.create(session.directory) as made:
             made.append(
                 "created",
@@ -82,6 +82,19 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
     except OSError as error:
         raise CannotRecord(f"the session could not be made: {error.strerror}") from error
     return session
+
+
+def _make_private(root: Path, *paths: str) -> None:
+    """Make `paths`, two levels below `root`, and what is missing above them. All from `root` on is its owner's alone.
+
+    os.makedirs gives its mode to the last directory only.
+    """
+    os.makedirs(root.parent, exist_ok=True)
+    for above in (str(root), *map(os.path.dirname, paths)):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(above, 0o700)
+    for path in paths:
+        os.mkdir(path, 0o700)
 
 
 def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
