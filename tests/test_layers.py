@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 ROWS = (
+    "               __main__              ",
     "                 cli                 ",
     "                 web                 ",
     "           turns     runner          ",
