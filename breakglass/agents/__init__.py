@@ -124,6 +124,7 @@ class Dialogue(Protocol):
 
 
 PROTOCOLS: dict[str, str] = {
+    "acp": "breakglass.agents.acp",
     "claude": "breakglass.agents.claude",
     "shell": "breakglass.agents.shell",
 }
