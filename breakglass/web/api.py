@@ -5,17 +5,16 @@ Decides nothing and knows no credential but its name. What blocks runs in a thre
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar, cast
 
-from aiofiles.os import wrap
 from quart import Blueprint, Response, current_app, request
 
 from breakglass import turns
 from breakglass.errors import NotFound
-from breakglass.store import log, seek, sessions
+from breakglass.store import sessions
+from breakglass.store.follow import read_raw
 from breakglass.store.sessions import Session
 from breakglass.store.state import describe
 from breakglass.web import bodies, stream
@@ -25,7 +24,6 @@ from breakglass.web.door import Visit
 T = TypeVar("T")
 
 api = Blueprint("api", __name__, url_prefix="/api")
-RAW_PIECE = 256 << 10
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
 
 
@@ -100,26 +98,11 @@ async def event_stream(chunks: AsyncIterator[bytes]) -> Response:
 
 
 async def _raw(session: Session, after: int) -> Response:
-    fd = log.open_reader(session.directory)
-    try:
-        end = await wrap(seek.last)(fd, log.size(fd))
-        begin = await wrap(seek.after)(fd, after, end)
-    except BaseException:
-        os.close(fd)
-        raise
-    response = Response(_pieces(fd, begin.offset, end.offset), content_type="application/x-ndjson")
+    length, pieces = await read_raw(session.directory, after)
+    response = Response(pieces, content_type="application/x-ndjson")
     response.timeout = None
-    response.headers["Content-Length"] = str(end.offset - begin.offset)
+    response.headers["Content-Length"] = str(length)
     return response
-
-
-async def _pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
-    try:
-        while offset < stop and (piece := await wrap(os.pread)(fd, min(RAW_PIECE, stop - offset), offset)):
-            offset += len(piece)
-            yield piece
-    finally:
-        os.close(fd)
 
 
 @api.post("/sessions/<session_id>/turns")
