@@ -102,16 +102,16 @@ def load(
     presets = _presets(found.pop("presets", None))
     settings: dict[str, Any] = {}
     for key, value in found.items():
-        if key not in _SETTINGS or key in _ENVIRONMENT_ONLY:
-            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(_SETTINGS))}")
-        settings[key] = _SETTINGS[key](key, value)
-    for key, check in _SETTINGS.items():
+        if key not in SETTINGS or key in ENVIRONMENT_ONLY:
+            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(SETTINGS))}")
+        settings[key] = SETTINGS[key](key, value)
+    for key, check in SETTINGS.items():
         name = f"BREAKGLASS_{key.upper()}"
-        if name in environ and name not in _FILE_ONLY:
+        if name in environ:
             settings[key] = check(name, environ[name])
     for key, value in (overrides or {}).items():
         if value is not None:
-            settings[key] = _SETTINGS[key](f"--{key}", value)
+            settings[key] = SETTINGS[key](f"--{key}", value)
     agents = {agent.name: agent for agent in BUILT_IN} | _agents(tables, protocols)
     settings.setdefault("agent", _default_agent(agents["claude"], environ))
     config = Config(agents=agents, presets=presets, environ=dict(environ), **settings)
@@ -179,7 +179,7 @@ def check_model(key: str, value: object) -> str:
     return value
 
 
-_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
+SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "data": lambda key, value: Path(_text(key, os.fspath(value) if isinstance(value, Path) else value)),
     "host": _text,
     "port": _port,
@@ -190,8 +190,7 @@ _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "sse_keepalive_seconds": _seconds,
     "token": _text,
 }
-_ENVIRONMENT_ONLY = frozenset({"token"})
-_FILE_ONLY: frozenset[str] = frozenset()
+ENVIRONMENT_ONLY = frozenset({"token"})
 
 
 # --- [agents.NAME] ------------------------------------------------------------------------------
