@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -271,7 +271,8 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = dress(self._request, message.get("headers", ()))
+            may_keep = self._request.path.startswith(STATIC) and self.status in (200, 206, 304)
+            message["headers"] = dress(message.get("headers", ()), may_keep=may_keep)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self._finished = True
         if self._request.version != "2":
@@ -301,12 +302,15 @@ class _Reply:
         await self.finish()
 
 
-def dress(request: Request, headers: Any) -> Fields:
-    """Return the headers of an answer with ours in place of the application's own. Only of static files may
-    the application say how long a browser keeps them, as long as it says `private`."""
+def dress(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Fields:
+    """Return the headers of an answer with ours in place of the application's own.
+
+    Only where a browser `may_keep` the answer has the application a say in how long, and only if it says
+    `private`.
+    """
     own = [(name.lower(), value) for name, value in headers]
     kept = [pair for pair in own if pair[0] not in _OURS and not pair[0].startswith(b"access-control-")]
-    if not request.path.startswith(STATIC):
+    if not may_keep:
         return kept + NO_STORE
     said = [pair for pair in own if pair[0] == b"cache-control" and pair[1].startswith(b"private")]
     return kept + (ALWAYS + said if said else REVALIDATE)
