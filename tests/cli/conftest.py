@@ -17,6 +17,9 @@ def data(tmp_path: Path) -> Data:
 class Gate:
     """Lets a turn wait for the test: its script goes on when the gate is open."""
 
+    BEGUN = "│ begun".encode()
+    """What a transcript shows once its script runs."""
+
     def __init__(self, path: Path) -> None:
         self.script = f"echo begun; until [ -e {path} ]; do sleep 0.02; done; echo over"
         self.open = path.touch

@@ -62,7 +62,7 @@ def test_what_a_stranger_wrote_comes_as_a_foreign_event_under_its_number(data: D
 def test_ctrl_c_detaches_and_stops_nothing(data: Data, gate: Gate) -> None:
     session = data.ok("send", gate.script).split()[0]
     with data.running("attach") as follower:
-        follower.until(b"begun")
+        follower.until(Gate.BEGUN)
         follower.process.send_signal(signal.SIGINT)
         assert follower.end() == 0
         assert follower.err == b"detached\n"
@@ -78,7 +78,7 @@ def test_attach_follows_through_turns_and_ends_a_lost_one(data: Data, gate: Gate
         data.ok("send", "echo one", "--wait")
         follower.until(b"ok \xc2\xb7")
         data.ok("send", gate.script)
-        follower.until(b"begun")
+        follower.until(Gate.BEGUN)
         os.kill(runner_of(data, session), signal.SIGKILL)
         follower.until(b"lost \xc2\xb7")
     assert data.events(session)[-1]["status"] == "lost"

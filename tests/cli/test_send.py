@@ -192,7 +192,7 @@ def test_an_agent_that_cannot_start_ends_the_turn_with_an_error_that_says_so(dat
 def test_a_waiter_learns_within_5_s_that_the_turn_was_lost(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("send", "--wait", gate.script) as waiter:
-        waiter.until(b"begun")
+        waiter.until(Gate.BEGUN)
         os.kill(runner_of(data, session), signal.SIGKILL)
         killed = time.monotonic()
         assert waiter.end() == 1
@@ -215,7 +215,7 @@ def runner_of(data: Data, session: str) -> int:
 def test_cancel_stops_the_turn_and_whoever_waits_for_it_ends_with_130(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("send", "--wait", gate.script) as waiter:
-        waiter.until(b"begun")
+        waiter.until(Gate.BEGUN)
         assert data.ok("cancel", session[:6]) == f"stopped the turn in session {session[:8]}\n"
         assert data.events(session)[-1]["status"] == "cancelled"
         assert waiter.end() == 130
@@ -232,7 +232,7 @@ def test_cancel_says_1_where_no_turn_runs(data: Data) -> None:
 def test_ctrl_c_stops_the_waiting_and_not_the_turn(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("send", "--wait", gate.script) as waiter:
-        waiter.until(b"begun")
+        waiter.until(Gate.BEGUN)
         waiter.process.send_signal(signal.SIGINT)
         assert waiter.end() == 130
         assert b"detached; the turn goes on" in waiter.err

@@ -39,7 +39,7 @@ def test_a_pipe_gets_no_colours(data: Data) -> None:
 def test_ctrl_c_typed_in_a_terminal_detaches(data: Data, gate: Gate) -> None:
     session = data.ok("send", gate.script).split()[0]
     with data.terminal("attach") as terminal:
-        terminal.until(b"begun")
+        terminal.until(Gate.BEGUN)
         terminal.type(b"\x03")
         assert terminal.end() == 0
         assert b"detached\r\n" in terminal.screen
@@ -59,8 +59,8 @@ def test_a_prompt_is_typed_and_ended_with_ctrl_d(data: Data) -> None:
 def test_two_terminals_show_the_same(data: Data, gate: Gate) -> None:
     data.ok("send", gate.script)
     with data.terminal("attach") as one, data.terminal("attach") as two:
-        one.until(b"begun")
-        two.until(b"begun")
+        one.until(Gate.BEGUN)
+        two.until(Gate.BEGUN)
         gate.open()
         for terminal in (one, two):
             terminal.until(b"ok \xc2\xb7")
