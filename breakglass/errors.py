@@ -2,6 +2,7 @@
 
     BreakglassError            anything below; the command line prints it and exits 1
     ├── BadInput               the request is wrong, nothing was changed      HTTP 422, exit 2
+    │   ├── Malformed          it cannot even be read                         HTTP 400
     │   ├── TooLarge           more than is taken                             HTTP 413
     │   └── BadConfig          a setting is wrong; the program does not start
     ├── NotFound               no such session, or no such question           HTTP 404
@@ -21,6 +22,10 @@ class BreakglassError(Exception):
 
 class BadInput(BreakglassError):
     """The request cannot be served as it is. Nothing was changed."""
+
+
+class Malformed(BadInput):
+    """The request cannot be read as what it should be. Nothing was changed."""
 
 
 class TooLarge(BadInput):

@@ -173,6 +173,8 @@ class State(NamedTuple):
     archived: bool = False
     turn: int | None = None
     """The turn that has begun and not ended, whether or not its runner lives."""
+    last_turn: int | None = None
+    """The turn that began last."""
     status: str = "new"
     """`new`, `running`, or how the last turn ended."""
     cancelled: bool = False
@@ -212,6 +214,7 @@ def _created(state: State, event: Event) -> State:
 def _user(state: State, event: Event) -> State:
     return state._replace(
         turn=event["turn"],
+        last_turn=event["turn"],
         status="running",
         cancelled=False,
         first_prompt=state.first_prompt or event["text"][:200],
