@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from breakglass.errors import BadConfig
 
 Protocol = str
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,12 @@ class AgentConfig:
     protocol: Protocol
     command: tuple[str, ...]
     permissions: Literal["bypass", "ask"] = "bypass"
+    allow: tuple[str, ...] = ()
+    """Tools that may be used without a person's leave, where leave is asked."""
+    deny: tuple[str, ...] = ()
+    """Tools that are refused without asking a person, where leave is asked."""
+    thinking: bool = False
+    """Whether the agent's thinking is kept in the log."""
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
 
@@ -59,6 +66,17 @@ BUILT_IN = (
 )
 
 
+class Limits(NamedTuple):
+    """What a turn may do besides taking its time. No settings: nobody has asked for other numbers."""
+
+    output: int = 256 << 20
+    """Bytes that an agent may print in one turn."""
+    silent: float = 60.0
+    """Seconds that an agent may live on after it closed its output."""
+    interrupt: float = 5.0
+    """Seconds that an agent gets to end by itself once it was interrupted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
@@ -71,6 +89,7 @@ class Config:
     turn_timeout_seconds: float = 1800.0
     permission_timeout_seconds: float = 600.0
     sse_keepalive_seconds: float = 20.0
+    limits: Limits = Limits()  # noqa: RUF009 — a constant
     token: str | None = None
     agents: Mapping[str, AgentConfig] = field(
         default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
@@ -209,7 +228,7 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     if not isinstance(table, dict):
         raise _expected(key, table, "a table")
     base = next((agent for agent in BUILT_IN if agent.name == name), None)
-    known = {"protocol", "command", "permissions", "env", "pass_env"}
+    known = {"protocol", "command", "permissions", "allow", "deny", "thinking", "env", "pass_env"}
     if stray := sorted(table.keys() - known):
         raise BadConfig(f"{key}.{stray[0]}: no such setting; expected one of {', '.join(sorted(known))}")
     protocol = table.get("protocol", base.protocol if base else None)
@@ -218,16 +237,38 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     permissions = table.get("permissions", "bypass")
     if permissions not in ("bypass", "ask"):
         raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
+    allow, deny = _tools(key, "allow", table, permissions), _tools(key, "deny", table, permissions)
+    if both := sorted({*allow} & {*deny}):
+        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    thinking = table.get("thinking", False)
+    if not isinstance(thinking, bool):
+        raise _expected(f"{key}.thinking", thinking, "true or false")
     command = table.get("command", list(base.command) if base else None)
     if not _is_texts(command) or not command:
         raise _expected(f"{key}.command", command, "a list of texts, the program first")
     env = table.get("env", {})
-    if not isinstance(env, dict) or not _is_texts(list(env.values())):
-        raise _expected(f"{key}.env", env, "a table of texts")
+    if (
+        not isinstance(env, dict)
+        or not _is_texts(list(env.values()))
+        or not all(map(_VARIABLE.fullmatch, env))
+    ):
+        raise _expected(f"{key}.env", env, "a table of texts, named as variables are")
     pass_env = table.get("pass_env", [])
     if not _is_texts(pass_env):
         raise _expected(f"{key}.pass_env", pass_env, "a list of names")
-    return AgentConfig(name, protocol, tuple(command), permissions, dict(env), tuple(pass_env))
+    return AgentConfig(
+        name, protocol, tuple(command), permissions, allow, deny, thinking, dict(env), tuple(pass_env)
+    )
+
+
+def _tools(key: str, which: str, table: dict[str, Any], permissions: str) -> tuple[str, ...]:
+    """Return the list of tools under `which`. Raises BadConfig for one that would never be looked at."""
+    names = table.get(which, [])
+    if not _is_texts(names) or not all(names):
+        raise _expected(f"{key}.{which}", names, "a list of names of tools")
+    if names and permissions != "ask":
+        raise BadConfig(f'{key}.{which}: has an effect only with permissions = "ask", got {permissions!r}')
+    return tuple(names)
 
 
 def _presets(tables: object) -> tuple[Preset, ...]:

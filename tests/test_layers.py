@@ -15,7 +15,7 @@ ROWS = (
     "                 web                 ",
     "           turns     runner          ",
     "                     child           ",
-    "     store     agents     processes  ",
+    " store   agents  processes   verify  ",
     "           events     config         ",
     "                errors               ",
 )
@@ -39,7 +39,7 @@ OWNERS = {
 }
 """Each package that is not ours, and the one place that knows it."""
 
-PURE = ("errors", "events", "agents", "web.sse")
+PURE = ("errors", "events", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
 
 OUTSIDE = set(

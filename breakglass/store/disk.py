@@ -3,7 +3,6 @@
 import ctypes
 import os
 import resource
-from pathlib import Path
 
 _KEEP_SIZE = 1
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
@@ -26,7 +25,7 @@ def size_limit() -> int:
     return limit if limit >= 0 else 1 << 62
 
 
-def kind(path: Path) -> str:
+def kind(path: str | os.PathLike[str]) -> str:
     """Return the type of the file system that holds `path`, "" where it cannot be told (proc_pid_mountinfo(5))."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"

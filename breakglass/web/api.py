@@ -24,6 +24,7 @@ from breakglass.web.door import Visit
 T = TypeVar("T")
 
 api = Blueprint("api", __name__, url_prefix="/api")
+_LINE = re.compile(r"[1-9][0-9]{0,17}")
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
 
 
@@ -107,14 +108,24 @@ async def _raw(session: Session, after: int) -> Response:
 
 @api.post("/sessions/<session_id>/turns")
 async def start_turn(session_id: str) -> Response:
-    """Begin a turn."""
+    """Begin a turn, or put its prompt in the queue."""
     session = session_named(session_id)
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
-    turn = await asyncio.to_thread(
-        turns.start, desk().config, session, new.prompt, by=by(), model=new.model, key=key
+    taken = await asyncio.to_thread(
+        turns.take, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
     )
-    return _json({"turn": turn}, 202)
+    return _json({taken.what: taken.id}, 202)
+
+
+@api.delete("/sessions/<session_id>/queue/<queued>")
+async def withdraw(session_id: str, queued: str) -> Response:
+    """Take a prompt out of the queue."""
+    session = session_named(session_id)
+    if not _LINE.fullmatch(queued):
+        raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
+    await asyncio.to_thread(turns.withdraw, session, int(queued), by=by())
+    return _json({"withdrawn": int(queued)})
 
 
 @api.post("/sessions/<session_id>/cancel")
@@ -133,7 +144,13 @@ async def answer(session_id: str) -> Response:
     session = session_named(session_id)
     given = await _body(bodies.Answer)
     await asyncio.to_thread(
-        turns.answer, session, given.request, allow=given.allow, message=given.message, by=by()
+        turns.answer,
+        session,
+        given.request,
+        allow=given.allow,
+        message=given.message,
+        for_session=given.for_session,
+        by=by(),
     )
     return _json({}, 202)
 

@@ -215,13 +215,14 @@ async def answer(session_id: str) -> Response:
     session, form = session_named(session_id), await _form()
     allow = "refuse" not in form
     wanted = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
-    await asyncio.to_thread(functools.partial(turns.answer, session, wanted, allow=allow, by=by()))
+    give = functools.partial(turns.answer, allow=allow, for_session="allow_session" in form, by=by())
+    await asyncio.to_thread(give, session, wanted)
     return _see(f"/sessions/{session.id}#end")
 
 
 async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
-    start = functools.partial(turns.start, by=by(), key=form.get("key") or None)
-    await asyncio.to_thread(start, desk().config, session, prompt)
+    take = functools.partial(turns.take, by=by(), key=form.get("key") or None, queue=True)
+    await asyncio.to_thread(take, desk().config, session, prompt)
 
 
 def _prompt(form: MultiDict[str, str]) -> tuple[str, str | None]:
