@@ -208,11 +208,13 @@ class Turn:
         return True
 
     def _record(self, drafts: list[Draft]) -> None:
-        for kind, fields in _merged(drafts):
+        for kind, fields in drafts:
             if kind == "permission":
                 patience = self.plan.permission_timeout
                 fields["expires"] = log.timestamp(time.time() + patience)
                 self._questions[fields["request"]] = time.monotonic() + patience
+            elif kind == "answer":  # the agent took its question back
+                self._questions.pop(fields["request"], None)
             self._append(kind, **fields)
 
     def _append(self, kind: str, **fields: object) -> None:
@@ -240,19 +242,6 @@ class Turn:
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)
-
-
-def _merged(drafts: list[Draft]) -> list[Draft]:
-    """Return the drafts with each run of deltas made one."""
-    merged: list[Draft] = []
-    for kind, fields in drafts:
-        if kind == "delta" and merged and merged[-1][0] == "delta":
-            last = merged[-1][1]
-            if last.get("parent") == fields.get("parent"):
-                merged[-1] = ("delta", {**last, "text": last["text"] + fields["text"]})
-                continue
-        merged.append((kind, fields))
-    return merged
 
 
 if __name__ == "__main__":

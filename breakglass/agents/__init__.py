@@ -52,7 +52,7 @@ class Exit(NamedTuple):
         name = _signal_name(number) if number > 0 else ""
         if self.code < 0:
             return f"ended by signal {name or number}"
-        return f"exit status {self.code}" + (f" (signal {name})" if name else "")
+        return f"exit status {self.code}" + (f", signal {name}" if name else "")
 
 
 def _signal_name(number: int) -> str:
