@@ -57,8 +57,13 @@ class Request(NamedTuple):
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is the agent at work: it offers tools. Titles, quotas and counts do not."""
-        return self.path == "/v1/messages" and bool(self.body.get("tools"))
+        """Whether it is the agent at work: it offers tools, as titles, quotas and counts do not.
+
+        Claude Code's guess at the next prompt offers them too, after the turn.
+        """
+        if self.path != "/v1/messages" or not self.body.get("tools"):
+            return False
+        return not (self.texts and self.texts[-1].startswith("[SUGGESTION MODE"))
 
 
 class FakeModel:

@@ -151,8 +151,9 @@ def test_it_streams_and_it_answers_whole(model: FakeModel) -> None:
 def test_every_call_is_recorded_and_a_turn_is_told_from_the_rest(model: FakeModel) -> None:
     post(model, turn(("user", "hi")))
     post(model, turn(("user", "a title, please"), tools=[]))
+    post(model, turn(("user", "hi"), ("assistant", "ho"), ("user", "[SUGGESTION MODE: what comes next?]")))
     post(model, {"messages": []}, "/v1/messages/count_tokens")
-    assert [request.is_turn for request in model.requests] == [True, False, False]
+    assert [request.is_turn for request in model.requests] == [True, False, False, False]
     assert model.turns[0].texts == ["hi"]
     assert model.turns[0].headers["x-api-key"] == "dummy"
 

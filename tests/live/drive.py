@@ -49,7 +49,7 @@ def converse(
     cwd: Path,
     react: React = passive,
     edit: Callable[[bytes], bytes] = bytes,
-    seconds: float = 60,
+    seconds: float = 120,
 ) -> Talk:
     """Run `dialogue` to the end of its agent. Raises TimeoutError, with the agent killed, after `seconds`.
 
