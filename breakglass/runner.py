@@ -1,10 +1,10 @@
 """The process of a turn: starts the agent, appends what it says, and leaves nothing of it alive.
 
-A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in which
-the turn before it ends. Started by turns.start with the plan on standard input and the turn lock in its descriptors. It talks to
-nobody but the agent and the log, so nothing that happens to the web server or a client touches a turn.
-What it cannot record it does not do: a log that takes no more ends the agent. Imports little, for it
-starts once a turn.
+A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in
+which the turn before it ends. Started by turns.start with the plan on standard input and the turn
+lock in its descriptors. It talks to nobody but the agent and the log, so nothing that happens to the web
+server or a client touches a turn. What it cannot record it does not do: a log that takes no more ends the
+agent. Imports little, for it starts once a turn.
 """
 
 import json
@@ -120,7 +120,8 @@ class Turn:
     def run(self) -> Plan | None:
         """Run the agent to its end, leave nothing of it alive, and record how the turn ended.
 
-        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord, with the agent dead and the turn not ended, where not even the end can be written.
+        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord,
+        with the agent dead and the turn not ended, where not even the end can be written.
         """
         failure = ""
         os.environ[processes.MARK] = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"

@@ -268,7 +268,8 @@ def _bury(session: Session, log: Log, known: State) -> None:
 def cancel(session: Session, *, by: str) -> bool:
     """Record that a person stops the running turn and tell its runner. Return whether one was running.
 
-    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
+    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that
+    is on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
     """
     if end_lost(session).turn is None:
         return False
@@ -286,7 +287,7 @@ def cancel(session: Session, *, by: str) -> bool:
 
 
 def withdraw(session: Session, queued: int, *, by: str) -> None:
-    """Take a prompt out of the queue. Raises NotFound for one that never was in it and Conflict for one taken up or out."""
+    """Take a prompt out of the queue. Raises NotFound where it never was and Conflict where it is no longer."""
     with session.open_log() as log, log.exclusive():
         if queued in [waiting.id for waiting in state.read_state(log.fd).state.queued]:
             log.append("withdrawn", queued=queued, by=by)
@@ -307,8 +308,9 @@ def answer(
 ) -> None:
     """Record a person's answer to an agent's question and tell the runner; the first answer wins.
 
-    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises BadInput
-    for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one answered, expired or of a turn that ended.
+    `for_session` allows the tool for the session's whole life: its next questions are answered by that.
+    Raises BadInput for a refusal that is to last so long, NotFound for a question nobody asked and Conflict
+    for one answered, expired or of a turn that ended.
     """
     if for_session and not allow:
         raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
