@@ -15,7 +15,7 @@ from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.cli.test_send import runner_of
 
-KEYS = "id title agent model created updated last_event_id turn_active status".split()
+KEYS = "id title agent model created updated last_event_id turn_active status asking queued".split()
 
 
 def rows(text: str) -> list[dict[str, object]]:
