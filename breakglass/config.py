@@ -46,8 +46,14 @@ class Limits(NamedTuple):
     """Bytes that an agent may print in one turn."""
     silent: float = 60.0
     """Seconds that an agent may live on after it closed its output."""
+    linger: float = 2.0
+    """Seconds that what an agent left behind may hold its output open."""
     interrupt: float = 5.0
-    """Seconds that an agent gets to end by itself once it was interrupted."""
+    """Seconds that an agent gets to end by itself once it was interrupted,"""
+    terminate: float = 2.0
+    """and once it was told to (SIGTERM),"""
+    kill: float = 5.0
+    """and once it was killed: nobody lives on but in a system call that does not end."""
 
 
 @dataclass(frozen=True, slots=True)

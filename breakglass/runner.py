@@ -20,13 +20,14 @@ from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.store import log
 from breakglass.store.log import Log
+from breakglass.store.seek import Position
 
 SYNC = 0.2
 """Seconds after which prose is synced, together."""
 LOOK = 1.0
 """Seconds between two looks at what others appended, should their signal be lost."""
-LADDER = ((signal.SIGINT, 0.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
-"""How an agent is stopped: each signal, and the seconds it is given to end by it; for the first the plan says."""
+LADDER = ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGKILL, "kill"))
+"""How an agent is stopped: each signal, and the name of the seconds it is given to end by it."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 
 
@@ -36,8 +37,12 @@ class Plan(NamedTuple):
     directory: str
     workspace: str
     turn: int
+    end: list[int]
+    """The position after the prompt: what stands behind it came from others."""
     protocol: str
     command: list[str]
+    environ: dict[str, str]
+    """The agent's. Ours is the same but for what Python adds to it (LC_CTYPE, by PEP 538)."""
     ask: bool
     model: str | None
     agent_session: str | None
@@ -55,7 +60,7 @@ def main() -> None:
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
     processes.become_subreaper()
-    with log.open_log(plan.directory) as opened:
+    with log.open_log(plan.directory, Position(*plan.end)) as opened:
         turn = Turn(plan, opened)
         _sign(plan.lock[1])  # whoever reads it may signal us, and Turn is ready for that
         turn.run()
@@ -95,8 +100,9 @@ class Turn:
         failure = ""
         try:
             self.log.keep_room()
+            self._read_others(None)  # it may have been stopped already
             task = self._task()
-            if self._converse(task):
+            if not self._stopping and self._converse(task):
                 self._converse(task._replace(session=None, spent=0.0))
         except CannotRecord as error:
             failure = f"The turn was stopped, for {error}."
@@ -119,7 +125,7 @@ class Turn:
     def _clear(self) -> None:
         """Leave no process of this turn alive."""
         me = os.getpid()
-        processes.kill_all(lambda: processes.descendants(me), LADDER[-1][1])
+        processes.kill_all(lambda: processes.descendants(me), self.plan.limits["kill"])
 
     def _task(self) -> Task:
         plan = self.plan
@@ -140,8 +146,14 @@ class Turn:
         dialogue = agents.dialogue(self.plan.protocol, task)
         self._record(dialogue.begin())
         try:
-            environ = {**os.environ, **dialogue.environ}
-            child = Child(dialogue.argv, environ, self._woken, merge_stderr=dialogue.merge_stderr)
+            environ = {**self.plan.environ, **dialogue.environ}
+            child = Child(
+                dialogue.argv,
+                environ,
+                self._woken,
+                linger=self.plan.limits["linger"],
+                merge_stderr=dialogue.merge_stderr,
+            )
         except OSError as error:
             reason = f"{dialogue.argv[0]}: {error.strerror}"
             self._stop(f"The agent could not start: {reason}. {REMEDY.format(self.plan.turn)}")
@@ -215,14 +227,12 @@ class Turn:
         if number != signal.SIGINT:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
+        elif words := dialogue.interrupt():
+            child.say(words, ends=False)
         else:
-            patience = self.plan.limits["interrupt"]
-            if words := dialogue.interrupt():
-                child.say(words, ends=False)
-            else:
-                child.interrupt()
+            child.interrupt()
         self._rung += 1
-        self._next_rung = time.monotonic() + patience
+        self._next_rung = time.monotonic() + self.plan.limits[patience]
         return True
 
     def _record(self, drafts: list[Draft]) -> None:

@@ -22,6 +22,7 @@ from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFou
 from breakglass.events import State
 from breakglass.store import sessions, state
 from breakglass.store.log import DEGRADED, Log, is_degraded
+from breakglass.store.seek import Position
 from breakglass.store.sessions import Session, TurnLock
 
 MAX_PROMPT = 256 << 10
@@ -90,7 +91,7 @@ def _begin(
     log.keep_room()
     turn = log.append("user", text=prompt, by=by, model=model, key=key)
     try:
-        _spawn(config, agent, session, turn, known, model, lock)
+        _spawn(config, agent, session, turn, log.end, known, model, lock)
     except OSError as error:
         log.last_words(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
@@ -129,17 +130,22 @@ def _spawn(
     agent: AgentConfig,
     session: Session,
     turn: int,
+    end: Position,
     known: State,
     model: str | None,
     lock: TurnLock,
 ) -> None:
     """Start the runner with the lock, the agent's environment and the turn's mark, in a session of its own."""
+    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    environment[processes.MARK] = f"{session.id}/{turn}"
     plan = {
         "directory": os.path.abspath(session.directory),
         "workspace": os.path.abspath(session.workspace),
         "turn": turn,
+        "end": end,
         "protocol": agent.protocol,
         "command": agent.command,
+        "environ": environment,
         "ask": agent.permissions == "ask",
         "model": model or known.model or config.model,
         "agent_session": known.agent_session,
@@ -150,7 +156,6 @@ def _spawn(
         "lock": lock.fds,
     }
     os.makedirs(session.workspace, mode=0o700, exist_ok=True)
-    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
     process = subprocess.Popen(
         # -I: nothing in the agent's environment or its folder may change what the runner imports.
         [sys.executable, "-I", "-c", _RUNNER, f"session={session.id}", f"turn={turn}"],
@@ -160,7 +165,7 @@ def _spawn(
         pass_fds=lock.fds,
         start_new_session=True,
         cwd=session.workspace,
-        env={**environment, processes.MARK: f"{session.id}/{turn}"},
+        env=environment,
     )
     assert process.stdin
     process.stdin.write(json.dumps(plan).encode())
