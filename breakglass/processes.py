@@ -67,13 +67,17 @@ def descendants(root: int) -> set[int]:
     return found
 
 
-def marked(session_id: str, turn: int) -> set[int]:
-    """Return the pids of all that carry the mark of this turn, its runner included, ourselves left out."""
-    wanted = f"{MARK}={session_id}/{turn}".encode()
+def marked(session_id: str) -> set[int]:
+    """Return the pids of all that carry a mark of this session, its runner included, ourselves left out.
+
+    Of any of its turns: a runner that went on with a queued prompt keeps the mark it was started with, and a
+    session never has more than one tree of processes.
+    """
+    wanted = f"{MARK}={session_id}/".encode()
     found = set()
     for pid in pids():
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            if wanted in file.read().split(b"\0") and pid != os.getpid():
+            if b"\0" + wanted in b"\0" + file.read() and pid != os.getpid():
                 found.add(pid)
     return found
 

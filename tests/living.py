@@ -32,8 +32,7 @@ def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
 def clear(root: Path) -> None:
     """Kill what a test left of turns below `root`."""
     for session_id in sessions.ids(root):
-        for turn in range(2, 40):
-            processes.kill_all(functools.partial(processes.marked, session_id, turn), SECONDS)
+        processes.kill_all(functools.partial(processes.marked, session_id), SECONDS)
 
 
 def until(condition: Callable[[], T], what: object = "") -> T:
@@ -75,7 +74,7 @@ def ended(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn, see that no rule is broken and nothing of it lives, and return its events."""
     until(lambda: session.state().state.turn is None, "the turn's end")
     signed = sessions.signed_by(session)
-    assert processes.marked(session.id, turn) <= ({signed[0]} if signed else set())
+    assert processes.marked(session.id) <= ({signed[0]} if signed else set())
     assert broken(session) == []
     return [event for event in events(session) if event.get("turn") == turn]
 

@@ -12,6 +12,10 @@ from breakglass import __version__
 from breakglass.errors import BadInput
 
 _ID = "a session's id or the beginning of it; left out, the session last written to"
+_WORDS = {
+    "[ID]": _ID,
+    "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
+}
 
 _EXITS = """\
 exit status: 0 ok, 1 something failed, 2 bad usage or a bad setting, 3 a turn is running already,
@@ -45,6 +49,10 @@ class Command(NamedTuple):
     add: Callable[[Parser], None]
     examples: str
     """The rest of its help."""
+    words: str = ""
+    """What it takes besides options, as its usage says."""
+    most: int = 0
+    """How many words that may be."""
 
 
 def _serve(parser: Parser) -> None:
@@ -62,9 +70,6 @@ def _new(parser: Parser) -> None:
 
 
 def _send(parser: Parser) -> None:
-    parser.add_argument(
-        "words", nargs="+", metavar="[ID] PROMPT", help=f"ID: {_ID}. PROMPT: `-` reads it from stdin"
-    )
     parser.add_argument("--wait", action="store_true", help="show the turn, and return when it has ended")
     parser.add_argument("--agent", metavar="A", help="begin a new session with this agent")
     parser.add_argument("--model", metavar="M", help="the model of this turn")
@@ -72,13 +77,12 @@ def _send(parser: Parser) -> None:
 
 
 def _attach(parser: Parser) -> None:
-    parser.add_argument("id", nargs="?", metavar="ID", help=_ID)
     parser.add_argument("--after", metavar="N", type=_whole, default=0, help="leave out lines 1 to N")
     parser.add_argument("--json", action="store_true", help="print the lines of the log as they are")
 
 
 def _cancel(parser: Parser) -> None:
-    parser.add_argument("id", nargs="?", metavar="ID", help=_ID)
+    """It has no options."""
 
 
 def _ls(parser: Parser) -> None:
@@ -123,7 +127,10 @@ examples:
 
 It returns at once and prints the session's id and the turn's number; the turn goes on by itself.
 With --wait the exit status says how the turn ended: 0 ok, 1 error, timeout or lost, 130 cancelled.
-It is 3 where a turn is running already. Ctrl-C stops the waiting, not the turn.""",
+It is 3 where a turn is running already. Ctrl-C stops the waiting, not the turn.
+A prompt that begins with - stands after --, as in: breakglass send -- '-x'""",
+        "[ID] PROMPT",
+        2,
     ),
     "attach": Command(
         "show a session from its beginning, and go on as it grows",
@@ -136,6 +143,8 @@ examples:
 
 Ctrl-C detaches and stops nothing. The numbers in the margin are lines of the log: sed -n 12p events.jsonl.
 The output of an agent's tools is cut on a terminal; the log has all of it.""",
+        "[ID]",
+        1,
     ),
     "cancel": Command(
         "stop the turn that runs, and wait for its end",
@@ -146,6 +155,8 @@ examples:
   breakglass cancel 3f2a
 
 exit status: 0 it was stopped, 1 none was running""",
+        "[ID]",
+        1,
     ),
     "ls": Command(
         "list the sessions, latest first",
@@ -209,23 +220,44 @@ examples:
 
 
 def parse(name: str, words: list[str]) -> argparse.Namespace:
-    """Return what is said after a command's name. Raises BadInput, and SystemExit once help was printed."""
+    """Return what is said after a command's name: its options, and its `words`.
+
+    Raises BadInput, and SystemExit once help was printed.
+    """
     if name not in COMMANDS:
         raise BadInput(f"there is no command {name!r}{_guess(name)}; expected {names()}")
+    parser, command = _parser(name), COMMANDS[name]
+    # Options may stand anywhere, `send ID --wait PROMPT`, but not after `--`, which intermixed parsing forgets.
+    stop = words.index("--") if "--" in words else len(words)
+    args = parser.parse_intermixed_args(words[:stop])
+    args.words = [*getattr(args, "words", ()), *words[stop + 1 :]]
+    if len(args.words) > command.most:
+        got = " ".join(map(repr, args.words))
+        parser.error(f"expected {command.words or 'no words'}, got {got[:80]}{_ADVICE.get(name, '')}")
+    return args
+
+
+_ADVICE = {"send": "; put the prompt in quotes"}
+
+
+def _parser(name: str) -> Parser:
     command = COMMANDS[name]
     parser = Parser(
         prog=f"breakglass {name}",
+        usage=" ".join(filter(None, ("breakglass", name, command.words, "[options]"))),
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         epilog=command.examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if command.words:
+        parser.add_argument("words", nargs="*", metavar=command.words, help=_WORDS[command.words])
     command.add(parser)
     parser.add_argument("--data", metavar="DIR", help="where everything is kept (default ./var)")
     parser.add_argument(
         "--config", metavar="FILE", help="the settings (default ./breakglass.toml where it exists)"
     )
-    return parser.parse_intermixed_args(words)  # `send ID --wait PROMPT`: options may stand anywhere
+    return parser
 
 
 def _guess(name: str) -> str:

@@ -88,10 +88,10 @@ def send(config: Config, args: Namespace) -> int:
 
 def _addressed(config: Config, args: Namespace) -> Session | None:
     """Return the session that the words are for, None where one is to be made. Raises BadInput for unclear ones."""
+    if not args.words:
+        raise BadInput("expected [ID] PROMPT; see: breakglass send --help")
     *ids, word = args.words
     begins = args.agent is not None or args.title is not None
-    if len(ids) > 1:
-        raise BadInput(f"expected [ID] PROMPT, got {len(args.words)} words; put the prompt in quotes")
     if ids:
         if begins:
             raise BadInput("--agent and --title begin a new session: leave out the id, or them")
@@ -134,13 +134,13 @@ def attach(config: Config, args: Namespace) -> int:
     """Show a session until Ctrl-C."""
     from breakglass.cli import watching
 
-    session = sessions.find(config.data, args.id or "")
+    session = sessions.find(config.data, *args.words)
     return watching.attach(config, session, args.after, as_json=args.json)
 
 
 def cancel(config: Config, args: Namespace) -> int:
     """Stop the running turn and wait for its end."""
-    session = sessions.find(config.data, args.id or "")
+    session = sessions.find(config.data, *args.words)
     if not turns.cancel(session, by=by()):
         raise NotFound(f"no turn is running in session {session.id[:8]}")
     turns.see_off(session)

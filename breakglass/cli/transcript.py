@@ -13,6 +13,8 @@ from breakglass.events import Event
 
 MARGIN = 7
 """Columns of the margin: a line number of up to six digits and a blank."""
+LONGEST_ERROR = 1000
+"""Characters of a line of a tool's error that are shown, be the terminal as narrow as it may."""
 _TOLD_BY = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
 """The key of a tool's input that says most about the call, the first that is there."""
 
@@ -84,8 +86,8 @@ class Transcript:
     # --- kinds ------------------------------------------------------------------------------------
 
     def _raw(self, event: Event) -> str:
-        text = event["text"] if event.get("kind") == "foreign" else events.dumps(event)
-        return self._note(event, str(text))
+        text = event.get("text") if event.get("kind") == "foreign" else None
+        return self._note(event, text if isinstance(text, str) else events.dumps(event))
 
     def _created(self, event: Event) -> str:
         words = (
@@ -110,10 +112,9 @@ class Transcript:
         return self._note(event, f"the agent's session {event['session_id']}{model}")
 
     def _delta(self, event: Event) -> str:
-        parent = event.get("parent")
+        text, parent = clean(event["text"]), event.get("parent")
         self._said.setdefault(parent, []).append(event["text"])
-        bar = "╎   " if parent else "  "
-        return self._stream(event, ("prose", parent), clean(event["text"]), bar, "prose")
+        return self._stream(event, ("prose", parent), text, "╎   " if parent else "  ", "prose")
 
     def _text(self, event: Event) -> str:
         text, parent = event["text"].strip(), event.get("parent")
@@ -145,18 +146,18 @@ class Transcript:
         if self._output_lines == ALL and not event.get("parent"):
             out = self._stream(event, ("output", event["tool_id"], wrong), text, bar, style)
         else:
-            out = self._block(event, self._shortened(text), bar, style)
+            out = self._block(
+                event, self._shortened(text, LONGEST_ERROR if wrong else self._width), bar, style
+            )
         if left_out := event.get("truncated"):
             out += self._block(event, f"… {left_out:,} bytes were left out", bar, style)
         return out
 
-    def _shortened(self, text: str) -> str:
+    def _shortened(self, text: str, width: int) -> str:
         lines = text.strip("\n").split("\n")
-        shown = [cut(line.expandtabs(), self._width) for line in lines[: self._output_lines]]
-        more = len(lines) - len(shown)
-        if more == 1:
-            shown, more = [*shown, cut(lines[-1].expandtabs(), self._width)], 0
-        return "\n".join([*shown, f"… {more:,} more lines"] if more else shown)
+        if len(lines) > self._output_lines + 1:  # to say of one line that it is left out would take a line
+            lines[self._output_lines :] = [f"… {len(lines) - self._output_lines:,} more lines"]
+        return "\n".join(cut(line.expandtabs(), width) for line in lines)
 
     def _answer(self, event: Event) -> str:
         words = f": {event['message']}" if event.get("message") else ""

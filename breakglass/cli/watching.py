@@ -101,9 +101,15 @@ def _as_they_are(lines: bytes, first: int) -> bytes:
 
 
 def _for_clients(lines: bytes, first: int) -> bytes:
-    """Return the lines as every client gets them: one that is no event of ours stands as a `foreign` one."""
-    each = lines[:-1].split(b"\n")
-    return b"".join(events.shown(line, first + index) + b"\n" for index, line in enumerate(each))
+    """Return the lines as every client gets them: what is no event of ours stands as a `foreign` one."""
+    each = enumerate(lines[:-1].split(b"\n"), first)
+    return b"".join(
+        line + b"\n" if events.is_ours(line, number) else _foreign(line, number) for number, line in each
+    )
+
+
+def _foreign(line: bytes, number: int) -> bytes:
+    return events.dumps(events.foreign(line, number)).encode() + b"\n"
 
 
 def _follow(

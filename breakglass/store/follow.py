@@ -228,3 +228,24 @@ class Hub:
         for topic in list(self._watch.topics.values()):
             topic.wake()
         await self._watch.close()
+
+
+async def read_raw(directory: str, after: int) -> tuple[int, AsyncIterator[bytes]]:
+    """Return how many bytes of whole lines follow line `after`, and those bytes, piece by piece. Raises NotFound."""
+    fd = log.open_reader(directory)
+    try:
+        end = await wrap(seek.last)(fd, log.size(fd))
+        begin = await wrap(seek.after)(fd, after, end)
+    except BaseException:
+        os.close(fd)
+        raise
+    return end.offset - begin.offset, _raw_pieces(fd, begin.offset, end.offset)
+
+
+async def _raw_pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
+    try:
+        while offset < stop and (piece := await wrap(os.pread)(fd, min(PIECE, stop - offset), offset)):
+            offset += len(piece)
+            yield piece
+    finally:
+        os.close(fd)

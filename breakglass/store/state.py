@@ -66,7 +66,7 @@ def _last_time(block: bytes, number: int) -> str:
 
 
 def find_key(fd: int, key: str) -> int | None:
-    """Return the turn that was begun with this Idempotency-Key, None where none was."""
+    """Return the id of the `user` or `queued` event that has this Idempotency-Key, None where none has."""
     wanted = b',"key":' + events.dumps(key).encode()
     position, size = seek.START, log.size(fd)
     while (found := seek.lines(fd, position, size))[0]:
@@ -76,7 +76,7 @@ def find_key(fd: int, key: str) -> int | None:
             begin = block.rfind(b"\n", 0, at) + 1
             number = position.number + block.count(b"\n", 0, begin) + 1
             event = events.decode(block[begin : block.find(b"\n", at)], number)
-            if event["kind"] == "user" and event.get("key") == key:
+            if event["kind"] in ("user", "queued") and event.get("key") == key:
                 return number
             at = block.find(wanted, at + 1)
         position = following
@@ -95,6 +95,8 @@ def describe(session_id: str, state: State) -> dict[str, Any]:
         "last_event_id": state.last_id,
         "turn_active": state.turn is not None,
         "status": state.status,
+        "asking": bool(state.asking),
+        "queued": len(state.queued),
     }
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 from http import HTTPStatus
 
-from quart import Quart, Response
+from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
 from breakglass import __version__
@@ -14,6 +14,7 @@ from breakglass.errors import (
     BreakglassError,
     CannotRecord,
     Conflict,
+    Forbidden,
     Malformed,
     NotFound,
     TooLarge,
@@ -21,11 +22,13 @@ from breakglass.errors import (
 from breakglass.web.api import api
 from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
+from breakglass.web.pages import error_page, pages
 
 STATUS: dict[type[BreakglassError], int] = {
     TooLarge: 413,
     Malformed: 400,
     BadInput: 422,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     CannotRecord: 507,
@@ -41,6 +44,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
     app.register_blueprint(api)
+    app.register_blueprint(pages)
 
     @app.before_serving
     async def open_desk() -> None:
@@ -77,7 +81,9 @@ def _failed(error: Exception) -> Response:
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an RFC 9457 problem."""
+    """Return an RFC 9457 problem, or, outside /api and for a browser, a page that says the same."""
+    if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
+        return error_page(status, HTTPStatus(status).phrase, detail)
     value = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return _answer(status, value, "application/problem+json")
 

@@ -12,6 +12,7 @@ from typing import cast
 from urllib.parse import quote
 
 from breakglass.config import Config
+from breakglass.store import root
 from breakglass.web import listen, server, tokens
 from breakglass.web.app import create_app
 from breakglass.web.auth import Access
@@ -22,6 +23,8 @@ from breakglass.web.guard import App, Guard
 def run(config: Config, *, workers: int = 1) -> int:
     """Serve until told to stop, and return the exit status. Raises BadConfig, before anything is served."""
     listen.refuse_exposed(config.host, tls=False, proxied=False, allow_plain=False)
+    for warning in root.prepare(config.data):
+        print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     access = Access(config.data, token=config.token)
     sockets = listen.open_tcp(config.host, config.port)
     for each in sockets:
