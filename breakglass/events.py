@@ -37,16 +37,21 @@ class Keys(NamedTuple):
 
 KINDS: dict[str, Keys] = {
     "created": Keys(("schema", "agent", "model", "title", "by", "host")),
-    "user": Keys(("turn", "text", "by"), ("model", "key")),
+    "user": Keys(("turn", "text", "by"), ("model", "key", "queued")),
+    "queued": Keys(("text", "by"), ("model", "key")),
+    "withdrawn": Keys(("queued", "by")),
     "session": Keys(("turn", "session_id"), ("model",)),
     "delta": Keys(("turn", "text"), ("parent",)),
     "text": Keys(("turn", "text"), ("parent",)),
     "tool": Keys(("turn", "tool_id", "name", "input"), ("parent",)),
     "tool_result": Keys(("turn", "tool_id", "output", "is_error"), ("truncated", "parent")),
     "permission": Keys(("turn", "request", "name", "input", "expires"), ("parent",)),
-    "answer": Keys(("turn", "request", "allow", "by"), ("message",)),
+    "answer": Keys(("turn", "request", "allow", "by"), ("message", "for_session")),
+    "plan": Keys(("turn", "items"), ("parent",)),
+    "thinking": Keys(("turn", "text"), ("parent",)),
+    "notice": Keys(("turn", "text"), ("parent",)),
     "retry": Keys(("turn", "attempt", "error"), ("parent",)),
-    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd")),
+    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd", "model")),
     "error": Keys(("turn", "error"), ("parent",)),
     "cancelled": Keys(("turn", "by")),
     "turn_end": Keys(("turn", "status", "duration_ms")),
@@ -58,10 +63,10 @@ KINDS: dict[str, Keys] = {
 ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
 """What a `turn_end` may say of its turn."""
 
-SYNCED = frozenset({"created", "user", "tool", "permission", "answer", "cancelled", "error", "turn_end"})
+SYNCED = frozenset("created user queued withdrawn tool permission answer cancelled error turn_end".split())
 """Kinds that are on disk before their append returns; the rest are synced in groups."""
 
-RESTING = frozenset({"created", "turn_end", "renamed", "archived", "repaired", "foreign"})
+RESTING = frozenset("created turn_end renamed archived repaired withdrawn foreign".split())
 """Kinds after which nothing more is expected soon: a log that ends in one of them is not busy."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
@@ -203,6 +208,23 @@ def clip(text: str, limit: int = MAX_OUTPUT) -> tuple[str, int]:
 # --- the fold -----------------------------------------------------------------------------------
 
 
+class Queued(NamedTuple):
+    """A prompt that waits for the turns before it."""
+
+    id: int
+    """The `queued` event, which has all of it."""
+    text: str
+    """Its first 200 characters."""
+
+
+class Question(NamedTuple):
+    """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
+
+    request: str
+    name: str
+    expires: str
+
+
 class State(NamedTuple):
     """What a session's events add up to."""
 
@@ -228,6 +250,12 @@ class State(NamedTuple):
     """US dollars spent so far within `agent_session`; agents report a running total."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
+    queued: tuple[Queued, ...] = ()
+    """The prompts that wait, in the order in which they will be taken up."""
+    asking: tuple[Question, ...] = ()
+    """The running turn's open questions."""
+    allowed: tuple[str, ...] = ()
+    """The tools that a person has allowed for the whole session."""
 
 
 def fold(state: State, event: Event) -> State:
@@ -266,7 +294,38 @@ def _user(state: State, event: Event) -> State:
         status="running",
         cancelled=False,
         first_prompt=state.first_prompt or event["text"][:200],
+        asking=(),
+        queued=_without(state.queued, event.get("queued")),
     )
+
+
+def _queued(state: State, event: Event) -> State:
+    return state._replace(queued=(*state.queued, Queued(event["id"], str(event["text"])[:200])))
+
+
+def _withdrawn(state: State, event: Event) -> State:
+    return state._replace(queued=_without(state.queued, event["queued"]))
+
+
+def _without(waiting: tuple[Queued, ...], number: object) -> tuple[Queued, ...]:
+    return tuple(each for each in waiting if each.id != number) if waiting else waiting
+
+
+def _permission(state: State, event: Event) -> State:
+    if event["turn"] != state.turn:
+        return state
+    question = Question(str(event["request"]), str(event["name"]), str(event["expires"]))
+    return state._replace(asking=(*state.asking, question))
+
+
+def _answer(state: State, event: Event) -> State:
+    asked = [question for question in state.asking if question.request == event["request"]]
+    if event["turn"] != state.turn or not asked:  # the first answer wins
+        return state
+    allowed = state.allowed
+    if event.get("for_session") is True and event["allow"] is True and asked[0].name not in allowed:
+        allowed += (asked[0].name,)
+    return state._replace(asking=tuple(q for q in state.asking if q not in asked), allowed=allowed)
 
 
 def _session(state: State, event: Event) -> State:
@@ -281,18 +340,22 @@ def _result(state: State, event: Event) -> State:
 
 
 def _cancelled(state: State, event: Event) -> State:
-    return state._replace(cancelled=True) if event["turn"] == state.turn else state
+    return state._replace(cancelled=True, asking=()) if event["turn"] == state.turn else state
 
 
 def _turn_end(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    return state._replace(turn=None, status=event["status"], cancelled=False)
+    return state._replace(turn=None, status=event["status"], cancelled=False, asking=())
 
 
 _STEPS: dict[str, Callable[[State, Event], State]] = {
     "created": _created,
     "user": _user,
+    "queued": _queued,
+    "withdrawn": _withdrawn,
+    "permission": _permission,
+    "answer": _answer,
     "session": _session,
     "result": _result,
     "cancelled": _cancelled,

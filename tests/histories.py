@@ -10,7 +10,9 @@ TS = "2026-11-23T01:02:03.004Z"
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "created": {"schema": 1, "agent": "shell", "model": None, "title": "A title", "by": "ann", "host": "box"},
-    "user": {"turn": 2, "text": "ls", "by": "ann", "model": "m-1", "key": "k-1"},
+    "user": {"turn": 2, "text": "ls", "by": "ann", "model": "m-1", "key": "k-1", "queued": 1},
+    "queued": {"text": "then this", "by": "ann", "model": "m-1", "key": "k-2"},
+    "withdrawn": {"queued": 3, "by": "ann"},
     "session": {"turn": 2, "session_id": "abc", "model": "m-1"},
     "delta": {"turn": 2, "text": "Now ", "parent": "t-1"},
     "text": {"turn": 2, "text": "Now then.", "parent": "t-1"},
@@ -31,7 +33,10 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "expires": TS,
         "parent": "t-0",
     },
-    "answer": {"turn": 2, "request": "r-1", "allow": True, "by": "ann", "message": "go on"},
+    "answer": {"turn": 2, "request": "r-1", "allow": True, "by": "ann", "message": "go on", "for_session": True},
+    "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
+    "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
+    "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},
     "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "parent": "t-0"},
     "result": {
         "turn": 2,
@@ -40,6 +45,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "duration_ms": 12,
         "usage": {"input_tokens": 3},
         "cost_usd": 0.25,
+        "model": "m-1",
     },
     "error": {"turn": 2, "error": "It failed.", "parent": "t-0"},
     "cancelled": {"turn": 2, "by": "ann"},

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass import events
-from breakglass.events import KINDS, SYNCED, Draft, State, clip, decode, encode, fold_all
+from breakglass.events import (
+    KINDS,
+    SYNCED,
+    Draft,
+    Question,
+    Queued,
+    State,
+    clip,
+    decode,
+    encode,
+    fold_all,
+)
 from tests.histories import SAMPLES, TS, decoded, line, log_of
 
 NASTY = st.text(
@@ -301,6 +312,45 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
             *(("session", {"session_id": "b"}), ("result", {"cost_usd": 4}), ("result", {"cost_usd": None})),
         ],
         {"cost": 7.0, "agent_cost": 4.0, "agent_session": "b"},
+    ),
+    "prompts wait in their order": (
+        [NEW, ("user", {}), ("queued", {"text": "x" * 300}), ("queued", {"text": "two"})],
+        {"queued": (Queued(3, "x" * 200), Queued(4, "two")), "turn": 2},
+    ),
+    "a prompt that was taken up or withdrawn waits no longer": (
+        [
+            *(NEW, ("user", {}), ("queued", {}), ("queued", {}), ("queued", {"text": "three"})),
+            *(("withdrawn", {"queued": 4}), ("turn_end", {}), ("user", {"queued": 3, "turn": 8})),
+        ],
+        {"queued": (Queued(5, "three"),), "turn": 8},
+    ),
+    "a lost turn leaves the queue": (
+        [NEW, ("user", {}), ("queued", {"text": "q"}), ("turn_end", {"status": "lost"})],
+        {"queued": (Queued(3, "q"),), "turn": None},
+    ),
+    "a question is open until the first answer": (
+        [NEW, ("user", {}), ("permission", {}), ("permission", {"request": "r-2"}), ("answer", {})],
+        {"asking": (Question("r-2", "Bash", TS),), "allowed": ("Bash",)},
+    ),
+    "a tool is allowed for the session by the first answer only": (
+        [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],
+        {"asking": (), "allowed": ()},
+    ),
+    "leave for one call is for that call": (
+        [NEW, ("user", {}), ("permission", {}), ("answer", {"for_session": None})],
+        {"asking": (), "allowed": ()},
+    ),
+    "an answer to nothing allows nothing": ([NEW, ("user", {}), ("answer", {})], {"allowed": ()}),
+    "questions end with a stop": (
+        [NEW, ("user", {}), ("permission", {}), ("cancelled", {}), ("answer", {})],
+        {"asking": (), "allowed": ()},
+    ),
+    "questions end with their turn, what is allowed stays": (
+        [
+            *(NEW, ("user", {}), ("permission", {}), ("answer", {}), ("permission", {"request": "r-2"})),
+            *(("turn_end", {}), ("user", {"turn": 7})),
+        ],
+        {"asking": (), "allowed": ("Bash",)},
     ),
     "foreign lines only count": ([NEW, b"hello", b""], {"last_id": 3, "updated": TS, "agent": "shell"}),
     "misshapen events are passed over": (

@@ -37,6 +37,11 @@ def _frame_one(line: bytes, number: int) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (number, line)
 
 
+def events_of(lines: bytes, first: int) -> list[events.Event]:
+    """Return some whole lines decoded, the first of which is number `first`."""
+    return [events.decode(line, number) for number, line in enumerate(lines[:-1].split(b"\n"), first)]
+
+
 def caught_up(number: int) -> bytes:
     """Return the frame that ends a replay: `number` is the last id sent. It has no `id:` field."""
     return b"event: caught-up\ndata: %b\n\n" % json.dumps({"id": number}, separators=(",", ":")).encode()

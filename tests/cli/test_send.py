@@ -31,8 +31,8 @@ def test_new_prints_the_id_of_a_session_that_holds_what_was_asked_for(data: Data
 
 
 def test_the_data_root_is_made_for_its_owner_alone(data: Data) -> None:
-    session = data.new("--data", "deep/er/var")
-    root = data.folder / "deep" / "er" / "var"
+    session = data.new("--data", "new")
+    root = data.folder / "new"
     private = [
         root,
         root / "sessions",
