@@ -321,9 +321,7 @@ def answer(
                 raise Conflict(f"the question was {question.closed} already")
             lasting = {"for_session": True} if for_session else {}
             words = {"message": message} if message else {}
-            log.append(
-                "answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting
-            )
+            log.append("answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting)
         nudge(session)
 
 
