@@ -175,7 +175,7 @@ class Transcript:
         return self._block(event, "\n".join(lines), "▪ ", "note")
 
     def _thinking(self, event: Event) -> str:
-        return self._block(event, self._shortened(clean(event["text"])), "… ", "note")
+        return self._block(event, self._shortened(clean(event["text"]), self._width), "… ", "note")
 
     def _retry(self, event: Event) -> str:
         return self._note(event, f"attempt {event['attempt']}: {event['error']}", "ask")

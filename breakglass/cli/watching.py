@@ -52,7 +52,8 @@ def attach(config: Config, session: Session, after: int, *, as_json: bool) -> in
 def wait(config: Config, session: Session, taken: Taken) -> int:
     """Show the turn of a prompt to its end and return the exit status that says how it ended.
 
-    One in the queue is waited for; once it is withdrawn, that is as a turn that was stopped. Raises KeyboardInterrupt, having said so, when the person does not want to wait any longer.
+    One in the queue is waited for; once it is withdrawn, that is as a turn that was stopped.
+    Raises KeyboardInterrupt, having said so, when the person does not want to wait any longer.
     """
     transcript = _transcript(config, session)
     turn = taken.id if taken.what == "turn" else None
