@@ -15,6 +15,7 @@ _ID = "a session's id or the beginning of it; left out, the session last written
 _WORDS = {
     "[ID]": _ID,
     "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
+    "[ID] [allow|deny]": f"ID: {_ID}; neither allow nor deny: show what is asked",
 }
 
 _EXITS = """\
@@ -86,7 +87,6 @@ def _attach(parser: Parser) -> None:
 
 
 def _answer(parser: Parser) -> None:
-    parser.add_argument("words", nargs="*", metavar="[ID] [allow|deny]", help=f"ID: {_ID}")
     parser.add_argument("--message", metavar="M", help="told to the agent: why not, or what was chosen")
     parser.add_argument("--for-session", action="store_true", help="allow the tool for the whole session")
     parser.add_argument("--request", metavar="R", help="which question, where several are open")
@@ -171,6 +171,8 @@ examples:
   breakglass answer allow --message "Blue"       where the agent offers choices: the one that is chosen
 
 exit status: 0 it was answered, or shown; 1 nothing is asked, or somebody else was first""",
+        "[ID] [allow|deny]",
+        2,
     ),
     "cancel": Command(
         "stop the turn that runs, and wait for its end",
