@@ -25,7 +25,17 @@ MAX_FIELDS = 40
 CONTEXT = 3
 """Unchanged lines shown about a change."""
 
-_TELLING = ("command", "file_path", "path", "notebook_path", "pattern", "query", "url", "description", "prompt")
+_TELLING = (
+    "command",
+    "file_path",
+    "path",
+    "notebook_path",
+    "pattern",
+    "query",
+    "url",
+    "description",
+    "prompt",
+)
 """The fields that tell best what a call does, the best first."""
 
 _EDITS = (("old_string", "new_string"), ("oldText", "newText"), ("old_str", "new_str"))

@@ -147,6 +147,7 @@ function session() {
   outline();
   controls();
   toHash();
+  transcript.lookAhead();
   new List($("#sessions"), { current: id });
   if (page.asking && !transcript.attached) elsewhere();
   stream.open();
