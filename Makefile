@@ -17,6 +17,7 @@ run: $(VENV)/stamp-run ## serve here; the login address is printed
 	@exec $(BIN)/breakglass serve $(ARGS)
 
 test: $(VENV)/stamp-dev tools ## run the tests
+	@$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest $(ARGS)
 
 check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this

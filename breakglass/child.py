@@ -19,8 +19,6 @@ GATHER_BYTES = 256 << 10
 STDERR_KEPT = 4096
 LINGER = 2.0
 """Seconds that a grandchild may hold the output open after the agent has exited."""
-SILENT = 60.0
-"""Seconds that an agent may live on after it closed its output."""
 
 
 class Child:
@@ -98,9 +96,13 @@ class Child:
             and not self._output
         )
 
-    def is_silent(self) -> bool:
-        """Return whether it closed its output long ago and lives on."""
-        return bool(self._closed_at) and not self.exited_at and time.monotonic() - self._closed_at > SILENT
+    def is_silent(self, seconds: float) -> bool:
+        """Return whether it closed its output so long ago and lives on."""
+        return bool(self._closed_at) and not self.exited_at and time.monotonic() - self._closed_at > seconds
+
+    def reap_orphans(self) -> None:
+        """Collect what the agent left behind and has ended; the agent's own end is kept for `code`."""
+        processes.reap(0 if self.exited_at else self._process.pid)
 
     def wait(self, seconds: float) -> bytes:
         """Wait at most so long for something to happen, and return the output that is due, b"" for none yet."""

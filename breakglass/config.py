@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from breakglass.errors import BadConfig
 
 Protocol = str
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,52 @@ class AgentConfig:
     protocol: Protocol
     command: tuple[str, ...]
     permissions: Literal["bypass", "ask"] = "bypass"
+    allow: tuple[str, ...] = ()
+    """Tools that may be used without a person's leave, where leave is asked."""
+    deny: tuple[str, ...] = ()
+    """Tools that are refused without asking a person, where leave is asked."""
+    thinking: bool = False
+    """Whether the agent's thinking is kept in the log."""
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
 
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A prompt that is one tap away."""
+
+    label: str
+    text: str
+    agent: str | None = None
+    """The agent of a session begun by it; None, the default."""
+
+
+PRESETS = (
+    Preset(
+        "Triage",
+        "Something is wrong here. Find out what: load, memory, disks, failed units, recent errors.",
+    ),
+    Preset("Memory", "What uses the memory of this machine, and is anything being killed for want of it?"),
+    Preset("Disk", "Which file systems are full or filling, and what fills them?"),
+    Preset("Failed units", "Which systemd units have failed, and why?"),
+)
+"""What stands at the box where the settings name no presets."""
 
 BUILT_IN = (
     AgentConfig("claude", "claude", ("claude",)),
     AgentConfig("shell", "shell", ("bash",)),
 )
+
+
+class Limits(NamedTuple):
+    """What a turn may do besides taking its time. No settings: nobody has asked for other numbers."""
+
+    output: int = 256 << 20
+    """Bytes that an agent may print in one turn."""
+    silent: float = 60.0
+    """Seconds that an agent may live on after it closed its output."""
+    interrupt: float = 5.0
+    """Seconds that an agent gets to end by itself once it was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +89,12 @@ class Config:
     turn_timeout_seconds: float = 1800.0
     permission_timeout_seconds: float = 600.0
     sse_keepalive_seconds: float = 20.0
+    limits: Limits = Limits()  # noqa: RUF009 — a constant
     token: str | None = None
     agents: Mapping[str, AgentConfig] = field(
         default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
     )
+    presets: tuple[Preset, ...] = PRESETS
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment the program was started with: what an agent's is made from."""
 
@@ -77,21 +118,22 @@ def load(
     """
     found = _read_file(path or environ.get("BREAKGLASS_CONFIG"))
     tables = found.pop("agents", {})
+    presets = _presets(found.pop("presets", None))
     settings: dict[str, Any] = {}
     for key, value in found.items():
-        if key not in _SETTINGS or key in _ENVIRONMENT_ONLY:
-            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(_SETTINGS))}")
-        settings[key] = _SETTINGS[key](key, value)
-    for key, check in _SETTINGS.items():
+        if key not in SETTINGS or key in ENVIRONMENT_ONLY:
+            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(SETTINGS))}")
+        settings[key] = SETTINGS[key](key, value)
+    for key, check in SETTINGS.items():
         name = f"BREAKGLASS_{key.upper()}"
-        if name in environ and name not in _FILE_ONLY:
+        if name in environ:
             settings[key] = check(name, environ[name])
     for key, value in (overrides or {}).items():
         if value is not None:
-            settings[key] = _SETTINGS[key](f"--{key}", value)
+            settings[key] = SETTINGS[key](f"--{key}", value)
     agents = {agent.name: agent for agent in BUILT_IN} | _agents(tables, protocols)
     settings.setdefault("agent", _default_agent(agents["claude"], environ))
-    config = Config(agents=agents, environ=dict(environ), **settings)
+    config = Config(agents=agents, presets=presets, environ=dict(environ), **settings)
     config.agent_named(config.agent)
     return config
 
@@ -156,7 +198,7 @@ def check_model(key: str, value: object) -> str:
     return value
 
 
-_SETTINGS: dict[str, Callable[[str, Any], Any]] = {
+SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "data": lambda key, value: Path(_text(key, os.fspath(value) if isinstance(value, Path) else value)),
     "host": _text,
     "port": _port,
@@ -167,8 +209,7 @@ _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "sse_keepalive_seconds": _seconds,
     "token": _text,
 }
-_ENVIRONMENT_ONLY = frozenset({"token"})
-_FILE_ONLY: frozenset[str] = frozenset()
+ENVIRONMENT_ONLY = frozenset({"token"})
 
 
 # --- [agents.NAME] ------------------------------------------------------------------------------
@@ -187,7 +228,7 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     if not isinstance(table, dict):
         raise _expected(key, table, "a table")
     base = next((agent for agent in BUILT_IN if agent.name == name), None)
-    known = {"protocol", "command", "permissions", "env", "pass_env"}
+    known = {"protocol", "command", "permissions", "allow", "deny", "thinking", "env", "pass_env"}
     if stray := sorted(table.keys() - known):
         raise BadConfig(f"{key}.{stray[0]}: no such setting; expected one of {', '.join(sorted(known))}")
     protocol = table.get("protocol", base.protocol if base else None)
@@ -196,16 +237,52 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     permissions = table.get("permissions", "bypass")
     if permissions not in ("bypass", "ask"):
         raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
+    allow, deny = _tools(key, "allow", table, permissions), _tools(key, "deny", table, permissions)
+    if both := sorted({*allow} & {*deny}):
+        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    thinking = table.get("thinking", False)
+    if not isinstance(thinking, bool):
+        raise _expected(f"{key}.thinking", thinking, "true or false")
     command = table.get("command", list(base.command) if base else None)
     if not _is_texts(command) or not command:
         raise _expected(f"{key}.command", command, "a list of texts, the program first")
     env = table.get("env", {})
-    if not isinstance(env, dict) or not _is_texts(list(env.values())):
-        raise _expected(f"{key}.env", env, "a table of texts")
+    if (
+        not isinstance(env, dict)
+        or not _is_texts(list(env.values()))
+        or not all(map(_VARIABLE.fullmatch, env))
+    ):
+        raise _expected(f"{key}.env", env, "a table of texts, named as variables are")
     pass_env = table.get("pass_env", [])
     if not _is_texts(pass_env):
         raise _expected(f"{key}.pass_env", pass_env, "a list of names")
-    return AgentConfig(name, protocol, tuple(command), permissions, dict(env), tuple(pass_env))
+    return AgentConfig(
+        name, protocol, tuple(command), permissions, allow, deny, thinking, dict(env), tuple(pass_env)
+    )
+
+
+def _tools(key: str, which: str, table: dict[str, Any], permissions: str) -> tuple[str, ...]:
+    """Return the list of tools under `which`. Raises BadConfig for one that would never be looked at."""
+    names = table.get(which, [])
+    if not _is_texts(names) or not all(names):
+        raise _expected(f"{key}.{which}", names, "a list of names of tools")
+    if names and permissions != "ask":
+        raise BadConfig(f'{key}.{which}: has an effect only with permissions = "ask", got {permissions!r}')
+    return tuple(names)
+
+
+def _presets(tables: object) -> tuple[Preset, ...]:
+    if tables is None:
+        return PRESETS
+    if not isinstance(tables, list):
+        raise _expected("presets", tables, "tables: [[presets]]")
+    return tuple(_preset(f"presets[{index}]", table) for index, table in enumerate(tables))
+
+
+def _preset(key: str, table: object) -> Preset:
+    if not isinstance(table, dict) or not {"label", "text"} <= table.keys() <= {"label", "text", "agent"}:
+        raise _expected(key, table, "a table of label, text and perhaps agent")
+    return Preset(**{name: _text(f"{key}.{name}", value) for name, value in table.items()})
 
 
 def _is_texts(value: object) -> bool:

@@ -5,6 +5,7 @@
     │   ├── Malformed          it cannot even be read                         HTTP 400
     │   ├── TooLarge           more than is taken                             HTTP 413
     │   └── BadConfig          a setting is wrong; the program does not start
+    ├── Forbidden              it did not come from our own page              HTTP 403
     ├── NotFound               no such session, or no such question           HTTP 404
     ├── Conflict               the moment is wrong; it may work later         HTTP 409
     │   └── TurnRunning        a turn runs already                            exit 3
@@ -34,6 +35,10 @@ class TooLarge(BadInput):
 
 class BadConfig(BadInput):
     """A setting has a bad value: the text names the key, the value and what was expected."""
+
+
+class Forbidden(BreakglassError):
+    """The request may be sound, but it is not clear that whoever is logged in meant it. Nothing was changed."""
 
 
 class NotFound(BreakglassError):

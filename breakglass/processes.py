@@ -67,13 +67,17 @@ def descendants(root: int) -> set[int]:
     return found
 
 
-def marked(session_id: str, turn: int) -> set[int]:
-    """Return the pids of all that carry the mark of this turn, its runner included, ourselves left out."""
-    wanted = f"{MARK}={session_id}/{turn}".encode()
+def marked(session_id: str) -> set[int]:
+    """Return the pids of all that carry a mark of this session, its runner included, ourselves left out.
+
+    Of any of its turns: a runner that went on with a queued prompt keeps the mark it was started with, and a
+    session never has more than one tree of processes.
+    """
+    wanted = f"{MARK}={session_id}/".encode()
     found = set()
     for pid in _pids():
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            if wanted in file.read().split(b"\0") and pid != os.getpid():
+            if b"\0" + wanted in b"\0" + file.read() and pid != os.getpid():
                 found.add(pid)
     return found
 
@@ -122,8 +126,10 @@ def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
     return True
 
 
-def reap() -> None:
-    """Collect every dead child that nobody waits for."""
+def reap(keep: int = 0) -> None:
+    """Collect every dead child, until `keep` turns up among them: that one somebody else waits for."""
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if dead.si_pid == keep:
+                break
+            os.waitpid(dead.si_pid, 0)

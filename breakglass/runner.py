@@ -1,6 +1,7 @@
-"""The process of one turn: starts the agent, appends what it says, and leaves nothing of it alive.
+"""The process of a turn: starts the agent, appends what it says, and leaves nothing of it alive.
 
-Started by turns.start with the plan on standard input and the turn lock in its descriptors. It talks to
+A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in which
+the turn before it ends. Started by turns.start with the plan on standard input and the turn lock in its descriptors. It talks to
 nobody but the agent and the log, so nothing that happens to the web server or a client touches a turn.
 What it cannot record it does not do: a log that takes no more ends the agent. Imports little, for it
 starts once a turn.
@@ -13,22 +14,22 @@ import sys
 import time
 from typing import NamedTuple
 
-from breakglass import agents, processes
+from breakglass import agents, events, processes
 from breakglass.agents import Dialogue, Exit, Task
 from breakglass.child import Child
 from breakglass.errors import CannotRecord
-from breakglass.events import Draft, Event
-from breakglass.store import log
+from breakglass.events import Draft, Event, Queued, State
+from breakglass.store import log, seek
 from breakglass.store.log import Log
 
 SYNC = 0.2
 """Seconds after which prose is synced, together."""
 LOOK = 1.0
 """Seconds between two looks at what others appended, should their signal be lost."""
-LADDER = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
-"""How an agent is stopped: each signal, and the seconds it is given to end by it."""
-MAX_OUTPUT = 256 << 20
-"""Bytes that an agent may print in one turn."""
+LADDER = ((signal.SIGINT, 0.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
+"""How an agent is stopped: each signal, and the seconds it is given to end by it; for the first the plan says."""
+CHOICES = frozenset({"AskUserQuestion"})
+"""Tools that put a question to a person: leave alone does not answer it, so no rule gives any."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 
 
@@ -41,11 +42,22 @@ class Plan(NamedTuple):
     protocol: str
     command: list[str]
     ask: bool
+    allow: list[str]
+    deny: list[str]
+    """Tools whose questions the settings answer."""
+    thinking: bool
     model: str | None
+    """The session's; a prompt may name its own."""
     agent_session: str | None
     agent_cost: float
+    allowed: list[str]
+    """Tools that a person has allowed for the session."""
+    queued: list[int]
+    """The `queued` events that wait for this turn's end."""
     timeout: float
     permission_timeout: float
+    limits: dict[str, float]
+    """`config.Limits`."""
     lock: list[int]
 
 
@@ -54,20 +66,47 @@ def main() -> None:
     plan = Plan(**json.load(sys.stdin))
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
-    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
-    os.ftruncate(plan.lock[1], 0)
-    os.pwrite(plan.lock[1], json.dumps(signed).encode() + b"\n", 0)
     processes.become_subreaper()
     with log.open_log(plan.directory) as opened:
-        Turn(plan, opened).run()
+        nudges = Nudges()
+        _sign(plan.lock[1])  # whoever reads it may signal us
+        following: Plan | None = plan
+        while following:
+            following = Turn(following, opened, nudges).run()
+
+
+def _sign(lock: int) -> None:
+    """Write down whose turn it is: the pid, and when it started, for a pid alone may be a stranger's by then."""
+    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
+
+
+class Nudges:
+    """The signals that came, and a descriptor that becomes readable when one does."""
+
+    def __init__(self) -> None:
+        self.came: set[int] = set()
+        self.woken, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, lambda number, _: self.came.add(number))
 
 
 class Turn:
     """One turn while it runs."""
 
-    def __init__(self, plan: Plan, opened: Log) -> None:
+    def __init__(self, plan: Plan, opened: Log, nudges: Nudges) -> None:
         self.plan = plan
         self.log = opened
+        self.state = State(
+            turn=plan.turn,
+            agent_session=plan.agent_session,
+            agent_cost=plan.agent_cost,
+            allowed=tuple(plan.allowed),
+            queued=tuple(Queued(number, "") for number in plan.queued),
+        )
+        """What we need of the session's state, folded on with every event of ours and of others."""
         self.began = time.monotonic()
         self.verdict = "ok"
         self._stopping = False
@@ -75,31 +114,60 @@ class Turn:
         self._next_rung = 0.0
         self._synced_at = self._looked_at = self.began
         self._questions: dict[str, float] = {}
-        self._signals: set[int] = set()
-        self._woken, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda number, _: self._signals.add(number))
+        self._signals = nudges.came
+        self._woken = nudges.woken
 
-    def run(self) -> None:
+    def run(self) -> Plan | None:
         """Run the agent to its end, leave nothing of it alive, and record how the turn ended.
 
-        Raises CannotRecord, with the agent dead and the turn not ended, where the log takes no more.
+        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord, with the agent dead and the turn not ended, where not even the end can be written.
         """
+        failure = ""
+        os.environ[processes.MARK] = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
         try:
+            self.log.keep_room()
+            self._read_missed()
             task = self._task()
             if self._converse(task):
                 self._converse(task._replace(session=None, spent=0.0))
-        except CannotRecord:
-            self._clear()
-            raise
+        except CannotRecord as error:
+            failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
-            self._clear()
-            self._stop(f"The turn's process failed: {type(error).__name__}: {error}")
+            failure = f"The turn's process failed: {type(error).__name__}: {error}"
         self._clear()
+        return self._end(failure)
+
+    def _end(self, failure: str) -> Plan | None:
+        turn = self.plan.turn
+        words: list[Draft] = []
+        if failure:
+            self.verdict = "error" if self.verdict == "ok" else self.verdict
+            words.append(("error", {"turn": turn, "error": failure}))
         with self.log.exclusive():  # a `cancelled` comes before the end or is refused
-            self._look(None)
-            self._append("turn_end", status=self.verdict, duration_ms=self._elapsed_ms())
+            self._read_others(None)
+            end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
+            self.log.last_words(*words, ("turn_end", end))
+            return self._following() if not failure else None
+
+    def _following(self) -> Plan | None:
+        """Under the log's lock, begin the turn of the prompt that has waited longest. None for none, or no more.
+
+        Nobody can slip in: a turn that runs ends, and the next begins, in one moment of the log.
+        """
+        if not self.state.queued or signal.SIGTERM in self._signals:
+            return None
+        waiting = self.state.queued[0].id
+        prompt = log.read_one(self.log.fd, waiting)
+        turn = self.log.append(
+            "user", text=prompt["text"], by=prompt["by"], model=prompt.get("model"), queued=waiting
+        )
+        return self.plan._replace(
+            turn=turn,
+            agent_session=self.state.agent_session,
+            agent_cost=self.state.agent_cost,
+            allowed=list(self.state.allowed),
+            queued=[each.id for each in self.state.queued[1:]],
+        )
 
     def _clear(self) -> None:
         """Leave no process of this turn alive."""
@@ -108,13 +176,16 @@ class Turn:
 
     def _task(self) -> Task:
         plan = self.plan
+        user = log.read_one(self.log.fd, plan.turn)
         return Task(
-            prompt=log.read_one(self.log.fd, plan.turn)["text"],
+            prompt=user["text"],
             command=tuple(plan.command),
-            model=plan.model,
+            model=user.get("model") or plan.model,
             session=plan.agent_session,
             spent=plan.agent_cost,
             ask=plan.ask,
+            deny=tuple(plan.deny),
+            thinking=plan.thinking,
             cwd=plan.workspace,
             is_root=os.geteuid() == 0,
             turn=plan.turn,
@@ -122,8 +193,10 @@ class Turn:
 
     def _converse(self, task: Task) -> bool:
         """Run one agent process to its end. Return whether the task is to be begun anew."""
+        if self._stopping:  # before it began
+            return False
         dialogue = agents.dialogue(self.plan.protocol, task)
-        self._record(dialogue.begin())
+        self._record(dialogue.begin(), dialogue)
         try:
             environ = {**os.environ, **dialogue.environ}
             child = Child(dialogue.argv, environ, self._woken, merge_stderr=dialogue.merge_stderr)
@@ -136,7 +209,7 @@ class Turn:
             end = Exit(child.code, child.stderr, self._stopping, self._elapsed_ms())
         finally:
             child.close()
-        self._record(dialogue.close(end))
+        self._record(dialogue.close(end), dialogue)
         if dialogue.start_over and not self._stopping:
             return True
         if dialogue.failed and self.verdict == "ok":
@@ -151,10 +224,10 @@ class Turn:
                 self._clear()  # what it left behind would only hold its output open
             output = child.wait(self._patience())
             if output:
-                self._record(dialogue.translate(output))
+                self._record(dialogue.translate(output), dialogue)
             now = time.monotonic()
             if signal.SIGUSR1 in self._signals or now - self._looked_at > LOOK:
-                self._look(dialogue)
+                self._look(child, dialogue)
             child.say(dialogue.reply(), ends=dialogue.finished)
             if self.log.unsynced and now - self._synced_at > SYNC:
                 self.log.sync()
@@ -180,9 +253,10 @@ class Turn:
             return
         if time.monotonic() - self.began > self.plan.timeout:
             self._stop(f"The turn was stopped: it ran longer than {self.plan.timeout:g} seconds.", "timeout")
-        elif child.printed > MAX_OUTPUT:
-            self._stop(f"The turn was stopped: the agent printed more than {MAX_OUTPUT >> 20} MiB.")
-        elif child.is_silent():
+        elif child.printed > self.plan.limits["output"]:
+            limit = self.plan.limits["output"] / (1 << 20)
+            self._stop(f"The turn was stopped: the agent printed more than {limit:g} MiB.")
+        elif child.is_silent(self.plan.limits["silent"]):
             self._stop("The turn was stopped: the agent closed its output and went on without a word.")
         elif signal.SIGTERM in self._signals:
             self._stop("The turn was stopped: its process was told to end (SIGTERM), as at a shutdown.")
@@ -199,60 +273,88 @@ class Turn:
         if number != signal.SIGINT:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
-        elif words := dialogue.interrupt():
-            child.say(words, ends=False)
         else:
-            child.interrupt()
+            patience = self.plan.limits["interrupt"]
+            if words := dialogue.interrupt():
+                child.say(words, ends=False)
+            else:
+                child.interrupt()
         self._rung += 1
         self._next_rung = time.monotonic() + patience
         return True
 
-    def _record(self, drafts: list[Draft]) -> None:
-        for kind, fields in _merged(drafts):
+    def _record(self, drafts: list[Draft], dialogue: Dialogue) -> None:
+        for kind, fields in drafts:
             if kind == "permission":
                 patience = self.plan.permission_timeout
                 fields["expires"] = log.timestamp(time.time() + patience)
                 self._questions[fields["request"]] = time.monotonic() + patience
+            elif kind == "answer":  # the agent took its question back
+                self._questions.pop(fields["request"], None)
             self._append(kind, **fields)
+            if kind == "permission" and (ruling := self._ruling(fields["name"])):
+                self._answer(fields["request"], ruling, dialogue)
+
+    def _ruling(self, name: str) -> dict[str, object] | None:
+        """Return the answer to a question about that tool that no person need give, None if one must."""
+        if name in self.plan.deny:
+            return {"allow": False, "by": "settings", "message": f"The settings refuse {name}."}
+        if name in CHOICES:
+            return None
+        if name in self.state.allowed:
+            return {"allow": True, "by": "session"}
+        return {"allow": True, "by": "settings"} if name in self.plan.allow else None
+
+    def _answer(self, request: str, ruling: dict[str, object], dialogue: Dialogue) -> None:
+        answer = {"request": request, **ruling}
+        self._append("answer", **answer)
+        self._heed({"kind": "answer", **answer}, dialogue)
 
     def _append(self, kind: str, **fields: object) -> None:
-        self.log.append(kind, turn=self.plan.turn, **fields)
+        fields["turn"] = self.plan.turn
+        number = self.log.append(kind, **fields)
+        if kind in events.FOLDED:
+            self.state = events.fold(self.state, {"id": number, "kind": kind, **fields})
 
-    def _look(self, dialogue: Dialogue | None) -> None:
-        """Act on what others appended to our log, and on the questions that nobody answered in time."""
+    def _look(self, child: Child, dialogue: Dialogue) -> None:
+        """Act on what others appended to our log, on questions that nobody answered in time, and on orphans' ends."""
         self._signals.discard(signal.SIGUSR1)
         self._looked_at = time.monotonic()
-        for event in self.log.others():
-            if event.get("turn") == self.plan.turn:
-                self._heed(event, dialogue)
+        child.reap_orphans()
+        self._read_others(dialogue)
+        for question in self.state.asking:  # one of several about a tool that is now allowed for the session
+            if question.request in self._questions and (ruling := self._ruling(question.name)):
+                self._answer(question.request, ruling, dialogue)
         for request, deadline in list(self._questions.items()):
             if self._looked_at >= deadline:
                 message = f"nobody answered within {self.plan.permission_timeout:g} seconds"
-                answer = {"request": request, "allow": False, "by": "timeout", "message": message}
-                self._append("answer", **answer)
-                self._heed({"kind": "answer", **answer}, dialogue)
+                self._answer(request, {"allow": False, "by": "timeout", "message": message}, dialogue)
+
+    def _read_missed(self) -> None:
+        """Act on what came between the prompt and the opening of our log."""
+        end = self.log.end
+        for event in log.read(self.log.fd, seek.after(self.log.fd, self.plan.turn, end), end):
+            self._see(event, None)
+
+    def _read_others(self, dialogue: Dialogue | None) -> None:
+        for event in self.log.others():
+            self._see(event, dialogue)
+
+    def _see(self, event: Event, dialogue: Dialogue | None) -> None:
+        self.state = events.fold(self.state, event)
+        if event.get("turn") == self.plan.turn:
+            self._heed(event, dialogue)
 
     def _heed(self, event: Event, dialogue: Dialogue | None) -> None:
         if event["kind"] == "cancelled":
             self.verdict, self._stopping = "cancelled", True
-        elif event["kind"] == "answer" and self._questions.pop(event["request"], None) and dialogue:
-            dialogue.answer(event["request"], allow=event["allow"], message=event.get("message") or "")
+        elif event["kind"] == "answer" and self._questions.pop(event.get("request", ""), None) and dialogue:
+            dialogue.answer(
+                event["request"], allow=event.get("allow") is True, message=event.get("message") or ""
+            )
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)
-
-
-def _merged(drafts: list[Draft]) -> list[Draft]:
-    """Return the drafts with each run of deltas made one."""
-    merged: list[Draft] = []
-    for kind, fields in drafts:
-        if kind == "delta" and merged and merged[-1][0] == "delta":
-            last = merged[-1][1]
-            if last.get("parent") == fields.get("parent"):
-                merged[-1] = ("delta", {**last, "text": last["text"] + fields["text"]})
-                continue
-        merged.append((kind, fields))
-    return merged
 
 
 if __name__ == "__main__":

@@ -14,24 +14,45 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Literal, NamedTuple
 
 from breakglass import processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config, check_model
-from breakglass.errors import BadInput, CannotRecord, Conflict, NotFound, TooLarge, TurnRunning
+from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFound, TooLarge, TurnRunning
 from breakglass.events import State
 from breakglass.store import sessions, state
-from breakglass.store.log import Log
+from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
 from breakglass.store.sessions import Session, TurnLock
 
 MAX_PROMPT = 256 << 10
 """Bytes of UTF-8 that a prompt may have."""
 PATIENCE = 1.0
 """Seconds that a turn which has ended in the log may take to let its lock go."""
+TRIES = 5
+"""How often a prompt may find the session neither free nor running, before that is an error."""
 STOP_SECONDS = 15.0
 """Seconds after which a runner that has not ended a stopped turn is taken for dead: its ladder takes 12."""
 _KEY = re.compile(r"[!-~]{1,200}")
 _RUNNER = "from breakglass.runner import main; main()"
+
+
+class Prompt(NamedTuple):
+    """What a person asks for, checked."""
+
+    text: str
+    by: str
+    model: str | None = None
+    """This turn's model, None for the session's."""
+    key: str | None = None
+    """The Idempotency-Key."""
+
+
+class Taken(NamedTuple):
+    """What became of a prompt: a turn, or a place in the queue; and the id of its event."""
+
+    what: Literal["turn", "queued"]
+    id: int
 
 
 def start(
@@ -45,30 +66,88 @@ def start(
 ) -> int:
     """Begin a turn and return its id: the prompt is on disk and the runner has been started.
 
-    A `key` that began a turn before returns that turn's id and begins none. Raises TurnRunning, NotFound,
+    A `key` that was used before returns the id it gave then, and begins nothing. Raises TurnRunning, NotFound,
     BadInput (an empty prompt, a bad model or key), TooLarge, CannotRecord; then nothing was begun.
     """
+    return take(config, session, prompt, by=by, model=model, key=key, queue=False).id
+
+
+def take(
+    config: Config,
+    session: Session,
+    prompt: str,
+    *,
+    by: str,
+    model: str | None = None,
+    key: str | None = None,
+    queue: bool,
+) -> Taken:
+    """Begin a turn as `start` does, or, with `queue` and while one runs, have the prompt wait for its end."""
     _check(prompt, model, key)
+    asked = Prompt(prompt, by, model, key)
+    if is_degraded(session.directory):
+        raise Degraded(
+            f"the disk failed under this session; once it is mended, delete {session.directory}/{DEGRADED}"
+        )
     with session.open_log() as log:
-        if key and (earlier := state.find_key(log.fd, key)):
+        if earlier := _earlier(log, key):
             return earlier
-        lock = _take_lock(session)
+        lock = _lock_or_queue(session, log, asked, queue=queue)
+        if isinstance(lock, Taken):
+            return lock
         try:
-            if key and (earlier := state.find_key(log.fd, key)):
-                return earlier
-            known = state.read_state(log.fd).state
-            if known.turn is not None:
-                _bury(session, log, known)
-            agent = config.agent_named(known.agent)
-            turn = log.append("user", text=prompt, by=by, model=model, key=key)
-            try:
-                _spawn(config, agent, session, turn, known, model, lock)
-            except OSError as error:
-                log.append("error", turn=turn, error=f"The turn's process could not start: {error.strerror}.")
-                log.append("turn_end", turn=turn, status="error", duration_ms=0)
-            return turn
+            return _earlier(log, key) or Taken("turn", _begin(config, session, log, lock, asked))
         finally:
             lock.release()
+
+
+def _earlier(log: Log, key: str | None) -> Taken | None:
+    """Return what became of the prompt that came with this key before, None where none did."""
+    number = state.find_key(log.fd, key) if key else None
+    if number is None:
+        return None
+    return Taken("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
+
+
+def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) -> TurnLock | Taken:
+    """Take the turn lock; or, while a turn runs, return the earlier prompt of that key, or put this one in the queue.
+
+    Raises TurnRunning where it is not to be queued.
+    """
+    for _ in range(TRIES):
+        try:
+            return _take_lock(session)
+        except TurnRunning:
+            with log.exclusive():  # a turn ends, and takes up what waits, under this lock
+                if earlier := _earlier(log, asked.key):  # the same request, a moment ahead
+                    return earlier
+                if not queue:
+                    raise
+                if state.read_state(log.fd).state.turn is not None:
+                    number = log.append(
+                        "queued", text=asked.text, by=asked.by, model=asked.model, key=asked.key
+                    )
+                    return Taken("queued", number)
+    raise TurnRunning(f"session {session.id} is neither free nor running; try again")
+
+
+def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> int:
+    """Holding the turn lock, record the prompt and start the runner. Return the turn."""
+    known, end = state.read_state(log.fd)
+    log.settle(end)
+    if known.turn is not None:
+        _bury(session, log, known)
+    agent = config.agent_named(known.agent)
+    log.keep_room()
+    turn = log.append("user", **asked._asdict())
+    try:
+        _spawn(config, agent, session, turn, known, lock)
+    except OSError as error:
+        log.last_words(
+            ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
+            ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
+        )
+    return turn
 
 
 def _check(prompt: object, model: str | None, key: str | None) -> None:
@@ -102,7 +181,6 @@ def _spawn(
     session: Session,
     turn: int,
     known: State,
-    model: str | None,
     lock: TurnLock,
 ) -> None:
     """Start the runner with the lock, the agent's environment and the turn's mark, in a session of its own."""
@@ -113,11 +191,17 @@ def _spawn(
         "protocol": agent.protocol,
         "command": agent.command,
         "ask": agent.permissions == "ask",
-        "model": model or known.model or config.model,
+        "allow": agent.allow,
+        "deny": agent.deny,
+        "thinking": agent.thinking,
+        "model": known.model or config.model,
         "agent_session": known.agent_session,
         "agent_cost": known.agent_cost,
+        "allowed": known.allowed,
+        "queued": [each.id for each in known.queued],
         "timeout": config.turn_timeout_seconds,
         "permission_timeout": config.permission_timeout_seconds,
+        "limits": config.limits._asdict(),
         "lock": lock.fds,
     }
     os.makedirs(session.workspace, mode=0o700, exist_ok=True)
@@ -171,22 +255,20 @@ def _bury(session: Session, log: Log, known: State) -> None:
     """Holding the turn lock, kill whatever is left of a dead runner's turn, then end it in the log."""
     turn = known.turn
     assert turn is not None
-    if not processes.kill_all(functools.partial(processes.marked, session.id, turn), 5.0):
+    if not processes.kill_all(functools.partial(processes.marked, session.id), 5.0):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    duration_ms = state.age_ms(log.fd, turn)
+    end = {"turn": turn, "duration_ms": state.age_ms(log.fd, turn)}
     if known.cancelled:
-        log.append("turn_end", turn=turn, status="cancelled", duration_ms=duration_ms)
+        log.last_words(("turn_end", {**end, "status": "cancelled"}))
         return
-    log.append(
-        "error", turn=turn, error="The turn was lost: its process died. What it did so far is kept above."
-    )
-    log.append("turn_end", turn=turn, status="lost", duration_ms=duration_ms)
+    error = "The turn was lost: its process died. What it did so far is kept above."
+    log.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
 
 
 def cancel(session: Session, *, by: str) -> bool:
     """Record that a person stops the running turn and tell its runner. Return whether one was running.
 
-    Returns as soon as that is on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
+    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
     """
     if end_lost(session).turn is None:
         return False
@@ -197,15 +279,39 @@ def cancel(session: Session, *, by: str) -> bool:
                 return False
             if not known.cancelled:
                 log.append("cancelled", turn=known.turn, by=by)
+            for waiting in known.queued:
+                log.append("withdrawn", queued=waiting.id, by=by)
         nudge(session)
         return True
 
 
-def answer(session: Session, request: str, *, allow: bool, by: str, message: str | None = None) -> None:
+def withdraw(session: Session, queued: int, *, by: str) -> None:
+    """Take a prompt out of the queue. Raises NotFound for one that never was in it and Conflict for one taken up or out."""
+    with session.open_log() as log, log.exclusive():
+        if queued in [waiting.id for waiting in state.read_state(log.fd).state.queued]:
+            log.append("withdrawn", queued=queued, by=by)
+        elif read_one(log.fd, queued)["kind"] == "queued":
+            raise Conflict("the prompt waits no longer: its turn has begun, or it was withdrawn")
+        else:
+            raise NotFound(f"line {queued} is no prompt that was put in the queue")
+
+
+def answer(
+    session: Session,
+    request: str,
+    *,
+    allow: bool,
+    by: str,
+    message: str | None = None,
+    for_session: bool = False,
+) -> None:
     """Record a person's answer to an agent's question and tell the runner; the first answer wins.
 
-    Raises NotFound for a question nobody asked and Conflict for one answered, expired or of a turn that ended.
+    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises BadInput
+    for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one answered, expired or of a turn that ended.
     """
+    if for_session and not allow:
+        raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
     with session.open_log() as log:
         with log.exclusive():
             question = state.find_question(log.fd, request)
@@ -213,8 +319,10 @@ def answer(session: Session, request: str, *, allow: bool, by: str, message: str
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:
                 raise Conflict(f"the question was {question.closed} already")
+            lasting = {"for_session": True} if for_session else {}
+            words = {"message": message} if message else {}
             log.append(
-                "answer", turn=question.turn, request=request, allow=allow, by=by, message=message or None
+                "answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting
             )
         nudge(session)
 
@@ -232,6 +340,6 @@ def see_off(session: Session, seconds: float = STOP_SECONDS) -> State:
     deadline = time.monotonic() + seconds
     while (known := end_lost(session)).turn is not None and known.cancelled:
         if time.monotonic() > deadline:
-            processes.kill_all(functools.partial(processes.marked, session.id, known.turn), 5.0)
+            processes.kill_all(functools.partial(processes.marked, session.id), 5.0)
         time.sleep(0.02)
     return known

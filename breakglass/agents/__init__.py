@@ -26,6 +26,10 @@ class Task(NamedTuple):
     """US dollars that `session` has cost before this turn."""
     ask: bool = False
     """Whether the agent must ask leave to use a tool."""
+    deny: tuple[str, ...] = ()
+    """Tools for which it must ask whatever its own settings say: they will be refused."""
+    thinking: bool = False
+    """Whether its thinking is wanted in the log."""
     cwd: str = "."
     is_root: bool = False
     """Whether the agent will run as root."""
@@ -52,7 +56,7 @@ class Exit(NamedTuple):
         name = _signal_name(number) if number > 0 else ""
         if self.code < 0:
             return f"ended by signal {name or number}"
-        return f"exit status {self.code}" + (f" (signal {name})" if name else "")
+        return f"exit status {self.code}" + (f", signal {name}" if name else "")
 
 
 def _signal_name(number: int) -> str:
@@ -124,6 +128,7 @@ class Dialogue(Protocol):
 
 
 PROTOCOLS: dict[str, str] = {
+    "acp": "breakglass.agents.acp",
     "claude": "breakglass.agents.claude",
     "shell": "breakglass.agents.shell",
 }

@@ -5,6 +5,7 @@ Two-way (`Task.ask`): messages and the control protocol as JSON lines; a questio
 a `permission` event, and standard input stays open until the agent has nothing more to ask.
 """
 
+from collections import deque
 from collections.abc import Callable
 from io import StringIO
 
@@ -31,6 +32,7 @@ _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio",
 _ACTING = ("--dangerously-skip-permissions",)
 
 _MAX_TOLD = 4 << 10  # bytes of an error's text
+_MAX_UNREAD = 20  # lines
 _FORGOTTEN = "The agent's earlier session {} was not found: a new one is begun, which knows nothing of it."
 _NOISE = 1e-6  # US dollars: sums of rounded floats
 
@@ -59,7 +61,7 @@ class Dialogue:
         self._finished = not task.ask
         self._failure = ""  # why the last result failed
         self._told = ""  # the last API failure for which there is an `error` event
-        self._unread = ""  # the end of what was no JSON: perhaps a complaint
+        self._unread: deque[bytes] = deque(maxlen=_MAX_UNREAD)  # what was no JSON: perhaps a complaint
 
     # --- what we say --------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Dialogue:
         line = parse(raw)
         if line is None:
             if not raw.startswith(b"{"):  # else a line of its own, torn by its death
-                self._unread = (self._unread + raw[-_MAX_TOLD:].decode(errors="replace") + "\n")[-_MAX_TOLD:]
+                self._unread.append(raw[:_MAX_TOLD])
             return []
         reader = _READERS.get(string(line.get("type")))
         return reader(self, line) if reader else []
@@ -160,10 +162,19 @@ class Dialogue:
         marks = read.parent_of(line)
         if line.get("is_api_error_message"):  # prose in form, but the CLI's words about its backend
             self._told = self._told if marks else "\n".join(texts)
-            return [_error(read.advised(text, line.get("error")), marks) for text in texts]
+            errors = [_error(read.advised(text, line.get("error")), marks) for text in texts]
+            return self._unfinished(marks.get("parent", "")) + errors
         if texts:
             self._streaming.pop(marks.get("parent", ""), None)
         return drafts
+
+    def _unfinished(self, speaker: str) -> list[Draft]:
+        """Return as a `text` the prose that streamed and broke off: lost for the agent, not for the reader."""
+        held = self._streaming.pop(speaker, None)
+        if held is None:
+            return []
+        text = fit(held.getvalue())[0]
+        return [("text", {"text": text, "parent": speaker} if speaker else {"text": text})]
 
     def _user(self, line: Line) -> list[Draft]:
         return read.answered(line)
@@ -171,10 +182,13 @@ class Dialogue:
     def _result(self, line: Line) -> list[Draft]:
         self._resulted = True
         self._failure = read.failure(line)
-        self._finished = self._interrupted or not (self._background or self._questions)
+        self._finished |= self._interrupted or not self._background  # a subagent there may still ask
         if self._is_missing(self._failure):
             return []
-        return [("result", {**read.result(line), "cost_usd": round(self._cost(line), 9)})]
+        return [
+            *self._unfinished(""),
+            ("result", {**read.result(line), "cost_usd": round(self._cost(line), 9)}),
+        ]
 
     def _cost(self, line: Line) -> float:
         """Return the US dollars of this result alone, and count them.
@@ -224,9 +238,8 @@ class Dialogue:
         drafts = self._read(last) if last else []
         for request in list(self._questions):
             drafts += self._withdraw(request)
-        for speaker, held in self._streaming.items():  # SIGTERM loses it for the agent, not for the reader
-            text = fit(held.getvalue())[0]
-            drafts.append(("text", {"text": text, "parent": speaker} if speaker else {"text": text}))
+        for speaker in list(self._streaming):
+            drafts += self._unfinished(speaker)
         if end.cancelled:
             return gather(drafts)
         self.start_over = self._is_missing(self._failure or end.stderr)
@@ -241,9 +254,10 @@ class Dialogue:
         return self._task.session is not None and not self._session and read.names_no_session(complaint)
 
     def _why(self, end: Exit) -> str:
-        what = "after its answer" if self._resulted else "without an answer"
-        complaint = read.cause(end.stderr.strip() or self._unread.strip())
-        return f"The agent ended {what} ({end.how}). {complaint}".strip()
+        when = "after its answer" if self._resulted else "without an answer"
+        printed = b"\n".join(self._unread)[-_MAX_TOLD:].decode(errors="replace")
+        complaint = read.cause(end.stderr.strip() or printed.strip())
+        return f"The agent failed {when}: {end.how}. {complaint}".strip()
 
 
 _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {

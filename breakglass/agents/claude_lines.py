@@ -22,7 +22,7 @@ _ADVICE = {
         "or run `claude` as this user and type /login."
     ),
     "billing_error": "The account of the agent's key has no credit left.",
-    "model_not_found": "Choose another model.",
+    "model_not_found": "Choose another model for the next turn.",
 }
 """The CLI's class of an API error, to what a person can do."""
 
@@ -107,8 +107,10 @@ def _part(block: Line) -> str:
     if block.get("type") == "text":
         return string(block.get("text"))
     source = table(block.get("source"))
-    size = len(string(source.get("data"))) * 3 >> 12  # base64, in KiB
-    return f"[{short(block.get('type'))} {short(source.get('media_type'))} {size} KiB]"
+    if not source:
+        return f"[{short(block.get('type'))}]"
+    size = len(string(source.get("data"))) * 3 // 4  # base64
+    return f"[{short(block.get('type'))}, {short(source.get('media_type'))}, {size} bytes]"
 
 
 def _unsaved(text: str, result: Line) -> tuple[str, int]:
@@ -131,8 +133,7 @@ def retry(line: Line) -> Draft:
     attempt = whole(line.get("attempt")) or 0
     status = whole(line.get("error_status"))
     text = short(line.get("error")) or "unknown"
-    if status:
-        text = f"{text} (HTTP {status})"
+    text += f" (HTTP {status})" if status else " (no HTTP answer)"
     if (most := whole(line.get("max_retries"))) is not None:
         text += f", retry {attempt} of {most}"
     if (delay := whole(line.get("retry_delay_ms"))) is not None:
@@ -144,7 +145,7 @@ def result(line: Line) -> dict[str, Any]:
     """Return the fields of a `result` event, without its cost."""
     fields: dict[str, Any] = {
         "is_error": bool(line.get("is_error")),  # never by subtype: an API failure says `success`
-        "result": fit(string(line.get("result")) or "\n".join(_errors(line)))[0],
+        "result": fit(_conclusion(line))[0],
         "duration_ms": whole(line.get("duration_ms")) or 0,
     }
     usage = table(line.get("usage"))
@@ -174,11 +175,7 @@ def failure(line: Line) -> str:
     """Return why the turn of a `result` line failed, "" for one that did not."""
     if not line.get("is_error"):
         return ""
-    if told := string(line.get("result")) or "\n".join(_errors(line)):
-        return told
-    if string(line.get("terminal_reason")).startswith("aborted"):
-        return "The agent was interrupted, by a signal that did not come from here."
-    return f"The agent gave up: {short(line.get('subtype')) or 'it did not say why'}."
+    return _conclusion(line) or f"The agent gave up: {short(line.get('subtype')) or 'it did not say why'}."
 
 
 def advised(text: str, error: Any) -> str:
@@ -192,10 +189,12 @@ def cause(stderr: str) -> str:
     return next((advice for mark, advice in _CAUSES.items() if mark in stderr), stderr)
 
 
-def _errors(line: Line) -> list[str]:
+def _conclusion(line: Line) -> str:
     errors = line.get("errors")
-    texts = errors if isinstance(errors, list) else []
-    return [text for text in texts if isinstance(text, str) and not text.startswith(_DIAGNOSTIC)]
+    texts = [string(text) for text in errors] if isinstance(errors, list) else []
+    told = "\n".join(text for text in texts if text and not text.startswith(_DIAGNOSTIC))
+    aborted = string(line.get("terminal_reason")).startswith("aborted")
+    return string(line.get("result")) or told or ("Interrupted." if aborted else "")
 
 
 # --- the lines that are written -------------------------------------------------------------------

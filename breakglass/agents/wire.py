@@ -63,6 +63,8 @@ class Lines:
 
 def parse(line: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `line`, or None where it holds none. Invalid UTF-8 becomes U+FFFD."""
+    if not line.lstrip().startswith(b"{"):
+        return None
     try:
         value = _decoder.decode(line.decode(errors="replace"))
     except (ValueError, RecursionError):
@@ -112,7 +114,7 @@ def fit(text: str) -> tuple[str, int]:
 
 def fit_table(value: dict[str, Any]) -> dict[str, Any]:
     """Return `value`, its long strings cut (and saying so) as far as it must be to fit an event."""
-    for limit in (None, MAX_OUTPUT >> 1, MAX_OUTPUT >> 4, MAX_NAME):
+    for limit in (None, MAX_OUTPUT >> 1, MAX_OUTPUT >> 5):
         shown = value if limit is None else _shorten(value, limit, MAX_DEPTH)
         if _encoded(shown) <= MAX_ENCODED:
             return table(shown)

@@ -21,8 +21,6 @@ from breakglass.store.watch import Topic, Watch
 
 PIECE = 128 << 10
 """Bytes of log read, framed and sent at a time: the size at which a chunk costs Hypercorn least a byte."""
-MAX_LINE = 8 << 20
-"""A line longer than this, which only a stranger can have written, is passed over by its length alone."""
 KEPT = 48 << 20
 """Bytes of framed pieces that one process keeps."""
 IDLE_SOURCES = 16
@@ -112,32 +110,12 @@ class Source:
         return piece
 
     def _read(self, begin: Position) -> Piece | None:
-        reach = PIECE
-        while True:
-            block = os.pread(self.fd, reach, begin.offset)
-            if stop := block.rfind(b"\n") + 1:
-                break
-            if len(block) < reach:
-                return None
-            if reach >= MAX_LINE:
-                return self._read_giant(begin, block)
-            reach *= 4
-        lines = block[:stop]
+        lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
+        if not lines:
+            return None
         found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
         self.busy = found is not None and found[1] not in events.RESTING
-        end = Position(begin.number + lines.count(b"\n"), begin.offset + stop)
         return Piece(begin, end, self._frame(lines, begin.number + 1))
-
-    def _read_giant(self, begin: Position, block: bytes) -> Piece | None:
-        """Frame the start of a stranger's endless line, once its newline is there."""
-        offset = begin.offset + len(block)
-        while rest := os.pread(self.fd, seek.COUNT_BLOCK, offset):
-            newline = rest.find(b"\n")
-            if newline >= 0:
-                end = Position(begin.number + 1, offset + newline + 1)
-                return Piece(begin, end, self._frame(block[: events.MAX_FOREIGN] + b"\n", end.number))
-            offset += len(rest)
-        return None
 
 
 class Kept:
@@ -250,3 +228,24 @@ class Hub:
         for topic in list(self._watch.topics.values()):
             topic.wake()
         await self._watch.close()
+
+
+async def read_raw(directory: str, after: int) -> tuple[int, AsyncIterator[bytes]]:
+    """Return how many bytes of whole lines follow line `after`, and those bytes, piece by piece. Raises NotFound."""
+    fd = log.open_reader(directory)
+    try:
+        end = await wrap(seek.last)(fd, log.size(fd))
+        begin = await wrap(seek.after)(fd, after, end)
+    except BaseException:
+        os.close(fd)
+        raise
+    return end.offset - begin.offset, _raw_pieces(fd, begin.offset, end.offset)
+
+
+async def _raw_pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
+    try:
+        while offset < stop and (piece := await wrap(os.pread)(fd, min(PIECE, stop - offset), offset)):
+            offset += len(piece)
+            yield piece
+    finally:
+        os.close(fd)

@@ -7,6 +7,7 @@
 Nothing here reads a setting or a clock, and nothing is kept in memory but what `Listing` has seen.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from breakglass.errors import BadInput, CannotRecord, NotFound, TurnRunning
 from breakglass.events import SCHEMA, State
 from breakglass.store import log, state
+from breakglass.store import root as store_root
 from breakglass.store.log import Log
 from breakglass.store.state import Known
 
@@ -65,8 +67,9 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     session = Session(root, _new_id())
     try:
-        os.makedirs(session.workspace, mode=0o700)
-        os.makedirs(session.directory, mode=0o700)
+        store_root.make(root)
+        os.mkdir(session.workspace, 0o700)
+        os.mkdir(session.directory, 0o700)
         with log.create(session.directory) as made:
             made.append(
                 "created",
@@ -77,11 +80,23 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
                 by=by,
                 host=socket.gethostname(),
             )
-        _sync_directory(session.directory)
-        _sync_directory(f"{root}/sessions")
-    except OSError as error:
-        raise CannotRecord(f"the session could not be made: {error.strerror}") from error
+        store_root.sync(session.directory)
+        store_root.sync(root / "sessions")
+    except (OSError, CannotRecord) as error:
+        _unmake(session)
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CannotRecord(f"the session could not be made: {reason}") from error
     return session
+
+
+def _unmake(session: Session) -> None:
+    for path, remove in (
+        (f"{session.directory}/{log.NAME}", os.unlink),
+        (session.directory, os.rmdir),
+        (session.workspace, os.rmdir),
+    ):
+        with contextlib.suppress(OSError):
+            remove(path)
 
 
 def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
@@ -106,14 +121,6 @@ def _new_id() -> str:
     digits[8] = digits[8] & 0x3F | 0x80
     text = digits.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def get(root: Path, session_id: str) -> Session:
@@ -167,18 +174,21 @@ class Listing:
         self._known: dict[str, tuple[int, Known]] = {}
 
     def read(self) -> list[tuple[Session, State]]:
-        """Return every session with its state, latest first."""
+        """Return every session with its state, latest first. One whose making was cut off is none."""
         found = []
         for session_id in ids(self.root):
             session = Session(self.root, session_id)
             try:
-                found.append((session, self.state(session)))
+                known = self.state(session)
             except (NotFound, OSError):  # gone since, or not ours to read
                 self._known.pop(session_id, None)
+            else:
+                if known.last_id:
+                    found.append((session, known))
         return sorted(found, key=lambda pair: pair[1].updated, reverse=True)
 
     def state(self, session: Session) -> State:
-        """Return one session's state. Raises NotFound."""
+        """Return one session's state, its status `degraded` where the disk failed under it. Raises NotFound."""
         fd = log.open_reader(session.directory)
         try:
             inode, known = self._known.get(session.id, (0, Known()))
@@ -187,9 +197,11 @@ class Listing:
                 known = Known()
             known = state.read_state(fd, known)
             self._known[session.id] = status.st_ino, known
-            return known.state
         finally:
             os.close(fd)
+        if log.is_degraded(session.directory):
+            return known.state._replace(status="degraded")
+        return known.state
 
 
 # --- the turn lock ------------------------------------------------------------------------------
@@ -226,11 +238,6 @@ class TurnLock:
         except OSError as error:
             self.release()
             raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
-
-    def sign(self, pid: int, started: int) -> None:
-        """Write down whose turn it is: `started` is in clock ticks since boot, field 22 of /proc/PID/stat."""
-        os.ftruncate(self.fds[1], 0)
-        os.pwrite(self.fds[1], json.dumps({"pid": pid, "started": started}).encode() + b"\n", 0)
 
     def release(self) -> None:
         """Close our copies. The lock stays with whoever else has them."""

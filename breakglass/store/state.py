@@ -5,11 +5,10 @@ Only the kinds in `events.FOLDED` change a state, and a bytes search finds them 
 known stays true for its part of the file and is folded on from there.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from breakglass import events
 from breakglass.events import State
@@ -31,30 +30,15 @@ class Known(NamedTuple):
 
 def read_state(fd: int, known: Known = Known()) -> Known:  # noqa: B008 — a constant
     """Return what is known after the last whole line of the log, going on from `known`."""
+    state, position = known
     size = log.size(fd)
-    state, (number, offset) = known
-    last_line = b""
-    while offset < size and (block := _whole_lines(fd, offset, size)):
-        for line_number, line in _folded(block, number):
-            state = events.fold(state, events.decode(line, line_number))
-        number += block.count(b"\n")
-        offset += len(block)
-        last_line = block[block.rfind(b"\n", 0, -1) + 1 :]
-    if last_line:
-        state = state._replace(last_id=number, updated=_time(last_line) or state.updated)
-    return Known(state, Position(number, offset))
-
-
-def _whole_lines(fd: int, offset: int, size: int) -> bytes:
-    """Return whole lines from `offset` on: about a megabyte, more where one line is longer, b"" at the end."""
-    reach = seek.COUNT_BLOCK
-    while True:
-        block = os.pread(fd, min(reach, size - offset), offset)
-        if stop := block.rfind(b"\n") + 1:
-            return block[:stop]
-        if len(block) < reach:
-            return b""
-        reach *= 4
+    while (found := seek.lines(fd, position, size))[0]:
+        block, following = found
+        for number, line in _folded(block, position.number):
+            state = events.fold(state, events.decode(line, number))
+        updated = _last_time(block, following.number) or state.updated
+        state, position = state._replace(last_id=following.number, updated=updated), following
+    return Known(state, position)
 
 
 def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
@@ -69,28 +53,51 @@ def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
             yield number + 1, block[begin : block.find(b"\n", begin)]
 
 
-def _time(line: bytes) -> str:
-    match = re.match(rb'\{"id":[0-9]+,"ts":"([^"\\]{1,40})"', line)
-    return match[1].decode() if match else ""
+def _last_time(block: bytes, number: int) -> str:
+    """Return the time of the last event in `block`, whose last line is line `number`; "" where none is ours."""
+    stop = len(block)
+    while stop:
+        begin = block.rfind(b"\n", 0, stop - 1) + 1
+        event = events.decode(block[begin:stop], number)
+        if event["kind"] != "foreign":
+            return str(event["ts"])
+        stop, number = begin, number - 1
+    return ""
 
 
 def find_key(fd: int, key: str) -> int | None:
-    """Return the turn that was begun with this Idempotency-Key, None where none was."""
+    """Return the id of the `user` or `queued` event that has this Idempotency-Key, None where none has."""
     wanted = b',"key":' + events.dumps(key).encode()
-    offset, number, size = 0, 0, log.size(fd)
-    while offset < size and (block := _whole_lines(fd, offset, size)):
+    position, size = seek.START, log.size(fd)
+    while (found := seek.lines(fd, position, size))[0]:
+        block, following = found
         at = block.find(wanted)
         while at >= 0:
             begin = block.rfind(b"\n", 0, at) + 1
-            event = events.decode(
-                block[begin : block.find(b"\n", at)], number + block.count(b"\n", 0, begin) + 1
-            )
-            if event["kind"] == "user" and event.get("key") == key:
-                return int(event["id"])
+            number = position.number + block.count(b"\n", 0, begin) + 1
+            event = events.decode(block[begin : block.find(b"\n", at)], number)
+            if event["kind"] in ("user", "queued") and event.get("key") == key:
+                return number
             at = block.find(wanted, at + 1)
-        number += block.count(b"\n")
-        offset += len(block)
+        position = following
     return None
+
+
+def describe(session_id: str, state: State) -> dict[str, Any]:
+    """Return the contract's session object. A turn that was lost must have been ended before."""
+    return {
+        "id": session_id,
+        "title": state.title,
+        "agent": state.agent,
+        "model": state.model,
+        "created": state.created,
+        "updated": state.updated,
+        "last_event_id": state.last_id,
+        "turn_active": state.turn is not None,
+        "status": state.status,
+        "asking": bool(state.asking),
+        "queued": len(state.queued),
+    }
 
 
 class Question(NamedTuple):

@@ -55,6 +55,7 @@ class Watch:
     @contextmanager
     def topic(self, directory: str) -> Iterator[Topic]:
         """Follow the changes of a session's directory while in the context."""
+        directory = os.path.abspath(directory)  # so are the paths that watchfiles reports
         topic = self.topics.setdefault(directory, Topic())
         topic.followers += 1
         self._rearm()

@@ -5,28 +5,26 @@ Decides nothing and knows no credential but its name. What blocks runs in a thre
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from aiofiles.os import wrap
 from quart import Blueprint, Response, current_app, request
 
 from breakglass import turns
 from breakglass.errors import NotFound
-from breakglass.store import log, seek, sessions
+from breakglass.store import sessions
+from breakglass.store.follow import read_raw
 from breakglass.store.sessions import Session
+from breakglass.store.state import describe
 from breakglass.web import bodies, stream
-from breakglass.web.desk import Desk, describe
-
-if TYPE_CHECKING:
-    from breakglass.web.auth import Credential
+from breakglass.web.desk import Desk
+from breakglass.web.door import Visit
 
 T = TypeVar("T")
 
 api = Blueprint("api", __name__, url_prefix="/api")
-RAW_PIECE = 256 << 10
+_LINE = re.compile(r"[1-9][0-9]{0,17}")
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
 
 
@@ -36,10 +34,16 @@ def desk() -> Desk:
     return found
 
 
+def visit() -> Visit:
+    """Return what the guard knows of who asks."""
+    found: Visit = cast(dict[str, Any], request.scope)["breakglass"]
+    return found
+
+
 def by() -> str:
     """Return the name of who asks, for `by`."""
-    credential = cast("Credential | None", request.scope.get("breakglass.credential"))
-    return credential.name if credential else "nobody"
+    credential = visit().credential
+    return credential.name if credential else ""
 
 
 @api.post("/sessions")
@@ -62,13 +66,13 @@ async def list_sessions() -> Response:
 @api.get("/sessions/<session_id>")
 async def read_session(session_id: str) -> Response:
     """Return one session."""
-    return _json(await _described(_session(session_id)))
+    return _json(await _described(session_named(session_id)))
 
 
 @api.patch("/sessions/<session_id>")
 async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
-    session = _session(session_id)
+    session = session_named(session_id)
     change = await _body(bodies.Change)
     await asyncio.to_thread(sessions.change, session, title=change.title, archived=change.archived, by=by())
     return _json(await _described(session))
@@ -77,7 +81,7 @@ async def change_session(session_id: str) -> Response:
 @api.get("/sessions/<session_id>/events")
 async def read_events(session_id: str) -> Response:
     """Attach to a session, or return its log as it is."""
-    session = _session(session_id)
+    session = session_named(session_id)
     after = stream.position(request.args.getlist("after"), "after")
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
         return await _raw(session, after or 0)
@@ -95,44 +99,39 @@ async def event_stream(chunks: AsyncIterator[bytes]) -> Response:
 
 
 async def _raw(session: Session, after: int) -> Response:
-    fd = log.open_reader(session.directory)
-    try:
-        end = await wrap(seek.last)(fd, log.size(fd))
-        begin = await wrap(seek.after)(fd, after, end)
-    except BaseException:
-        os.close(fd)
-        raise
-    response = Response(_pieces(fd, begin.offset, end.offset), content_type="application/x-ndjson")
+    length, pieces = await read_raw(session.directory, after)
+    response = Response(pieces, content_type="application/x-ndjson")
     response.timeout = None
-    response.headers["Content-Length"] = str(end.offset - begin.offset)
+    response.headers["Content-Length"] = str(length)
     return response
-
-
-async def _pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
-    try:
-        while offset < stop and (piece := await wrap(os.pread)(fd, min(RAW_PIECE, stop - offset), offset)):
-            offset += len(piece)
-            yield piece
-    finally:
-        os.close(fd)
 
 
 @api.post("/sessions/<session_id>/turns")
 async def start_turn(session_id: str) -> Response:
-    """Begin a turn."""
-    session = _session(session_id)
+    """Begin a turn, or put its prompt in the queue."""
+    session = session_named(session_id)
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
-    turn = await asyncio.to_thread(
-        turns.start, desk().config, session, new.prompt, by=by(), model=new.model, key=key
+    taken = await asyncio.to_thread(
+        turns.take, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
     )
-    return _json({"turn": turn}, 202)
+    return _json({taken.what: taken.id}, 202)
+
+
+@api.delete("/sessions/<session_id>/queue/<queued>")
+async def withdraw(session_id: str, queued: str) -> Response:
+    """Take a prompt out of the queue."""
+    session = session_named(session_id)
+    if not _LINE.fullmatch(queued):
+        raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
+    await asyncio.to_thread(turns.withdraw, session, int(queued), by=by())
+    return _json({"withdrawn": int(queued)})
 
 
 @api.post("/sessions/<session_id>/cancel")
 async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
-    session = _session(session_id)
+    session = session_named(session_id)
     cancelled = await asyncio.to_thread(turns.cancel, session, by=by())
     if cancelled:
         desk().see_off(session)
@@ -142,10 +141,16 @@ async def cancel_turn(session_id: str) -> Response:
 @api.post("/sessions/<session_id>/answers")
 async def answer(session_id: str) -> Response:
     """Answer an agent's question."""
-    session = _session(session_id)
+    session = session_named(session_id)
     given = await _body(bodies.Answer)
     await asyncio.to_thread(
-        turns.answer, session, given.request, allow=given.allow, message=given.message, by=by()
+        turns.answer,
+        session,
+        given.request,
+        allow=given.allow,
+        message=given.message,
+        for_session=given.for_session,
+        by=by(),
     )
     return _json({}, 202)
 
@@ -163,7 +168,8 @@ async def _body(shape: type[T]) -> T:
     return bodies.read(data if isinstance(data, bytes) else data.encode(), shape)
 
 
-def _session(session_id: str) -> Session:
+def session_named(session_id: str) -> Session:
+    """Return a session by its whole id. Raises NotFound."""
     if not sessions.ID.fullmatch(session_id):
         raise NotFound(f"there is no session {session_id[:64]!r}")
     return sessions.get(desk().config.data, session_id)

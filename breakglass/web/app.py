@@ -4,7 +4,7 @@ import json
 import logging
 from http import HTTPStatus
 
-from quart import Quart, Response
+from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
 from breakglass import __version__
@@ -14,17 +14,21 @@ from breakglass.errors import (
     BreakglassError,
     CannotRecord,
     Conflict,
+    Forbidden,
     Malformed,
     NotFound,
     TooLarge,
 )
 from breakglass.web.api import api
+from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
+from breakglass.web.pages import error_page, pages
 
 STATUS: dict[type[BreakglassError], int] = {
     TooLarge: 413,
     Malformed: 400,
     BadInput: 422,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     CannotRecord: 507,
@@ -35,15 +39,20 @@ STATUS: dict[type[BreakglassError], int] = {
 _log = logging.getLogger(__name__)
 
 
-def create_app(config: Config) -> Quart:
-    """Return the application. It reads and writes nothing before it serves."""
+def create_app(config: Config, access: Access) -> Quart:
+    """Return the application, to be served behind a `Guard`. It reads and writes nothing before it serves."""
     app = Quart(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
     app.register_blueprint(api)
+    app.register_blueprint(pages)
 
     @app.before_serving
     async def open_desk() -> None:
-        app.extensions["breakglass"] = Desk(config)
+        app.extensions["breakglass"] = Desk(config, access)
+
+    @app.after_serving
+    async def close_desk() -> None:
+        await app.extensions["breakglass"].close()
 
     @app.get("/health")
     async def health() -> Response:
@@ -72,7 +81,9 @@ def _failed(error: Exception) -> Response:
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an RFC 9457 problem."""
+    """Return an RFC 9457 problem, or, outside /api and for a browser, a page that says the same."""
+    if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
+        return error_page(status, HTTPStatus(status).phrase, detail)
     value = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return _answer(status, value, "application/problem+json")
 

@@ -28,6 +28,8 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     prompt: str
     model: str | None = None
+    queue: bool = False
+    """Whether it may wait for the end of a turn that runs."""
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +38,8 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request: str
     allow: bool
     message: str | None = None
+    for_session: bool = False
+    """Whether the tool is allowed for the whole session."""
 
 
 T = TypeVar("T")

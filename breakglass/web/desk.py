@@ -6,6 +6,8 @@ they block: those are called in threads. Nothing here is shared with other proce
 
 import asyncio
 import logging
+import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -14,15 +16,20 @@ from breakglass import turns
 from breakglass.config import Config, check_model
 from breakglass.errors import BreakglassError
 from breakglass.events import State
-from breakglass.store import sessions
+from breakglass.store import log, sessions, window
 from breakglass.store.follow import Frame, Hub
 from breakglass.store.sessions import Listing, Session
+from breakglass.store.state import describe
 from breakglass.store.watch import Watch
-from breakglass.web import sse, stream
+from breakglass.store.window import Window
+from breakglass.web import render, sse, stream
+from breakglass.web.auth import Access
 
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
 LONGEST_TICK = 5.0
+PAGE_BYTES = 256 << 10
+"""Bytes of log that a page shows at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +37,9 @@ _log = logging.getLogger(__name__)
 class Desk:
     """One process's work."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, access: Access) -> None:
         self.config = config
+        self.access = access
         self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
         self._listing = Listing(config.data)
         self._reading = threading.Lock()
@@ -59,6 +67,43 @@ class Desk:
             found = self._listing.read()
         shown = [(session, state) for session, state in found if archived or not state.archived]
         return [describe(session.id, self._looked_after(session, state)) for session, state in shown]
+
+    def list_for_page(self, *, archived: bool = False) -> list[dict[str, Any]]:
+        """Return all sessions as the page lists them, the urgent first."""
+        with self._reading:
+            found = self._listing.read()
+        shown = [(session, state) for session, state in found if archived or not state.archived]
+        return render.by_urgency(
+            _for_page(session, self._looked_after(session, state)) for session, state in shown
+        )
+
+    def describe_for_page(self, session: Session) -> dict[str, Any]:
+        """Return one session as the page shows it. Raises NotFound."""
+        return _for_page(session, self.state(session))
+
+    def window(self, session: Session, *, before: int | None, after: int | None) -> Window:
+        """Return what a page shows of a log. Raises NotFound."""
+        fd = log.open_reader(session.directory)
+        try:
+            return window.read(fd, PAGE_BYTES, before=before, after=after)
+        finally:
+            os.close(fd)
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that can be chosen, and whether each can start here."""
+        path = self.config.environ.get("PATH")
+        found = []
+        for agent in self.config.agents.values():
+            ready = shutil.which(agent.command[0], path=path) is not None
+            note = "" if ready else f"{agent.command[0]} was not found"
+            found.append(
+                {"name": agent.name, "ready": ready, "note": note, "default": agent.name == self.config.agent}
+            )
+        return found
+
+    def presets(self) -> list[dict[str, Any]]:
+        """Return the one-tap prompts."""
+        return [{"label": each.label, "text": each.text, "agent": each.agent} for each in self.config.presets]
 
     def _looked_after(self, session: Session, known: State) -> State:
         if known.turn is None:
@@ -109,16 +154,12 @@ class Desk:
             task.cancel()
 
 
-def describe(session_id: str, state: State) -> dict[str, Any]:
-    """Return the contract's session object."""
-    return {
-        "id": session_id,
-        "title": state.title,
-        "agent": state.agent,
-        "model": state.model,
-        "created": state.created,
-        "updated": state.updated,
-        "last_event_id": state.last_id,
-        "turn_active": state.turn is not None,
-        "status": state.status,
-    }
+def _for_page(session: Session, state: State) -> dict[str, Any]:
+    """Return what the page knows of a session beyond the contract's object."""
+    fd = log.open_reader(session.directory)
+    try:
+        last_line = window.last_prose(fd)
+    finally:
+        os.close(fd)
+    more = {"first_prompt": state.first_prompt, "asking": bool(state.asking), "last_line": last_line}
+    return {**describe(session.id, state), **more, "cost": state.cost, "archived": state.archived}

@@ -34,7 +34,7 @@ _JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104
+_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,15 @@ class Door:
     """In lower case; of several addresses the last counts, which is the one that our proxy saw."""
     streams: int = 4096
     streams_per_address: int = 1024
+    body_seconds: float = 10
+    """From the head of a request to the end of its body."""
+    linger_seconds: float = 2
+    """How long what is still being sent is thrown away after a refusal. Closing at once resets the
+    connection, and the client never reads why it was refused."""
+    sweep_seconds: float = 5
+    """How often open streams are asked whether their credential still holds."""
+    stall_seconds: float = 30
+    """How long a client of HTTP/2 may keep its window shut. For sockets, web/server.py sees to it."""
 
 
 class Refusal(NamedTuple):
@@ -79,8 +88,7 @@ class Visit(NamedTuple):
     """None on an open path only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What the rules see: a request without its body and its query."""
 
     method: str

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -25,15 +25,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Fields = list[tuple[bytes, bytes]]
-
-BODY_SECONDS = 10.0
-LINGER_SECONDS = 2.0
-"""How long what is still being sent is thrown away after a refusal. Closing at once resets the connection,
-and the client never reads why it was refused."""
-SWEEP_SECONDS = 5.0
-"""How often open streams are asked whether their credential still holds."""
-STALL_SECONDS = 30.0
-"""How long HTTP/2 may keep its window shut. Below TLS and in HTTP/1.1, web/listen.py sees to it."""
 
 ALWAYS: Fields = [
     (
@@ -119,7 +110,7 @@ class Guard:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         request = read(self._door, scope)
-        reply = _Reply(send, request)
+        reply = _Reply(send, request, self._door)
         address, credential = client_address(self._door, request), None
         try:
             refusal = check(self._door, request)
@@ -160,7 +151,7 @@ class Guard:
 
     async def _pass(self, scope: Scope, request: Request, receive: Receive, reply: "_Reply") -> None:
         if request.method not in SAFE:
-            body = await read_body(request, receive)
+            body = await read_body(request, receive, self._door.body_seconds)
             if isinstance(body, Refusal):
                 await reply.refuse(body, receive)
             elif body is not None:
@@ -187,7 +178,7 @@ class Guard:
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._door.sweep_seconds, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeper = None
@@ -203,11 +194,11 @@ def wait(seconds: int) -> Refusal:
     return Refusal(429, "Too many wrong tokens.", ((b"retry-after", str(seconds).encode()),))
 
 
-async def read_body(request: Request, receive: Receive) -> bytes | Refusal | None:
+async def read_body(request: Request, receive: Receive, seconds: float) -> bytes | Refusal | None:
     """Return the whole body, or why it is refused, or None where the client left."""
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -219,7 +210,7 @@ async def read_body(request: Request, receive: Receive) -> bytes | Refusal | Non
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        return Refusal(408, f"The body was not here within {BODY_SECONDS:.0f} s.")
+        return Refusal(408, f"The body was not here within {seconds:.0f} s.")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -267,11 +258,12 @@ class _Stream:
 class _Reply:
     """What the application sends through: every answer leaves with our headers."""
 
-    __slots__ = ("_finished", "_request", "_send", "status")
+    __slots__ = ("_door", "_finished", "_request", "_send", "status")
 
-    def __init__(self, send: Send, request: Request):
+    def __init__(self, send: Send, request: Request, door: Door):
         self._send = send
         self._request = request
+        self._door = door
         self._finished = False
         self.status: int | None = None
         """None until the answer has begun."""
@@ -279,13 +271,14 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = dress(self._request, message.get("headers", ()))
+            may_keep = self._request.path.startswith(STATIC) and self.status in (200, 206, 304)
+            message["headers"] = dress(message.get("headers", ()), may_keep=may_keep)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self._finished = True
         if self._request.version != "2":
             return await self._send(message)
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(self._door.stall_seconds):
                 await self._send(message)
         except TimeoutError:
             self._finished = True
@@ -305,16 +298,19 @@ class _Reply:
             headers.append((b"connection", b"close"))
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self({"type": "http.response.body", "body": body, "more_body": True})
-        await _linger(receive)
+        await _linger(receive, self._door.linger_seconds)
         await self.finish()
 
 
-def dress(request: Request, headers: Any) -> Fields:
-    """Return the headers of an answer with ours in place of the application's own. Only of static files may
-    the application say how long a browser keeps them, as long as it says `private`."""
+def dress(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Fields:
+    """Return the headers of an answer with ours in place of the application's own.
+
+    Only where a browser `may_keep` the answer has the application a say in how long, and only if it says
+    `private`.
+    """
     own = [(name.lower(), value) for name, value in headers]
     kept = [pair for pair in own if pair[0] not in _OURS and not pair[0].startswith(b"access-control-")]
-    if not request.path.startswith(STATIC):
+    if not may_keep:
         return kept + NO_STORE
     said = [pair for pair in own if pair[0] == b"cache-control" and pair[1].startswith(b"private")]
     return kept + (ALWAYS + said if said else REVALIDATE)
@@ -326,9 +322,9 @@ def problem(refusal: Refusal) -> bytes:
     return json.dumps({"title": title, "status": refusal.status, "detail": refusal.detail}).encode() + b"\n"
 
 
-async def _linger(receive: Receive) -> None:
+async def _linger(receive: Receive, seconds: float) -> None:
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
+        async with asyncio.timeout(seconds):
             while (await receive()).get("more_body"):
                 pass
     except TimeoutError:

@@ -66,17 +66,25 @@ OPERATIONS = (
     Operation(
         "post",
         "/api/sessions/{id}/turns",
-        "Begin a turn",
+        "Begin a turn; with `queue` and while one runs, have it wait for that one's end",
         202,
-        _object(turn={"type": "integer"}),
+        {"oneOf": [_object(turn={"type": "integer"}), _object(queued={"type": "integer"})]},
         bodies.NewTurn,
         (404, 409, 413, 422, 507),
         ("Idempotency-Key",),
     ),
     Operation(
+        "delete",
+        "/api/sessions/{id}/queue/{queued}",
+        "Take a prompt out of the queue",
+        200,
+        _object(withdrawn={"type": "integer"}),
+        errors=(404, 409, 507),
+    ),
+    Operation(
         "post",
         "/api/sessions/{id}/cancel",
-        "Stop the running turn",
+        "Stop the running turn, and empty its queue",
         200,
         _object(cancelled={"type": "boolean"}),
         errors=(404, 507),
@@ -93,6 +101,10 @@ OPERATIONS = (
     Operation("get", "/api/openapi.json", "This document", 200, {"type": "object"}),
 )
 
+PATH_PARAMETERS: dict[str, dict[str, Any]] = {
+    "id": {"type": "string", "format": "uuid"},
+    "queued": {"type": "integer", "minimum": 1},
+}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "archived": {"in": "query", "description": "1: archived sessions too", "schema": {"enum": ["0", "1"]}},
     "after": {
@@ -135,11 +147,13 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     path_parameters = [
-        {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in PATH_PARAMETERS.items()
+        if f"{{{name}}}" in operation.path
     ]
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "parameters": (path_parameters if "{id}" in operation.path else [])
+        "parameters": path_parameters
         + [{"name": name, **PARAMETERS[name]} for name in operation.parameters],
         "responses": {str(operation.success): _success(operation), **_failures(operation)},
     }
@@ -180,6 +194,8 @@ _SESSION = _object(
     updated={"type": "string", "format": "date-time"},
     last_event_id={"type": "integer", "minimum": 1},
     turn_active={"type": "boolean"},
-    status={"enum": ["new", "running", "ok", "error", "cancelled", "timeout", "lost"]},
+    status={"enum": ["new", "running", "ok", "error", "cancelled", "timeout", "lost", "degraded"]},
+    asking={"type": "boolean"},
+    queued={"type": "integer", "minimum": 0},
 )
 _PROBLEM = _object(title={"type": "string"}, status={"type": "integer"}, detail={"type": "string"})

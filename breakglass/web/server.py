@@ -9,6 +9,7 @@ import re
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,17 +31,32 @@ from hypercorn.utils import parse_socket_addr
 from breakglass.errors import BadConfig
 from breakglass.web.door import plain_address
 from breakglass.web.guard import NO_STORE, App, Tally
-from breakglass.web.listen import SEND_BUFFER, STALL_SECONDS
+from breakglass.web.listen import STALL_SECONDS
 
-HEAD_SECONDS = 5
-"""From connecting, or from the last answer, to the whole head of a request; also for the TLS handshake."""
-GRACE_SECONDS = 3.0
-"""What answers that are under way get to end in when the server stops."""
 MAX_HEAD = 16 << 10
+"""Bytes of a request's head."""
+HIGH_WATER = 64 << 10
+"""Bytes that wait in asyncio's buffer before a write has to wait: asyncio's own default."""
 BACKLOG = 1024
-CONNECTIONS = 8192
-CONNECTIONS_PER_ADDRESS = 2048
 DESCRIPTORS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection may take."""
+
+    head_seconds: float = 5
+    """From connecting, or from the last answer, to a whole head. Also for the TLS handshake."""
+    stall_seconds: float = STALL_SECONDS
+    """How long a client may read nothing while something is there for it."""
+    grace_seconds: float = 3
+    """What answers that are under way get to end in when the server stops."""
+    connections: int = 8192
+    """In all; never more than descriptors allow."""
+    connections_per_address: int = 2048
+
+
+DEFAULT = Limits()
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -92,6 +108,10 @@ class StrictH11(H11Protocol):
 class Connection(TCPServer):
     """One connection, from accepted to closed: Hypercorn's, but for its protocol and for stalled clients."""
 
+    def __init__(self, *args: Any, stall_seconds: float):
+        super().__init__(*args)
+        self._stall_seconds = stall_seconds
+
     async def run(self) -> None:
         sock = self.writer.get_extra_info("socket")
         tls = self.writer.get_extra_info("ssl_object")
@@ -114,13 +134,11 @@ class Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         transport = self.writer.transport
-        if (
-            not isinstance(event, RawData)
-            or transport.get_write_buffer_size() + len(event.data) < SEND_BUFFER
-        ):
+        size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
+        if size < HIGH_WATER:
             return await super().protocol_send(event)
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout(self._stall_seconds):
                 await super().protocol_send(event)
         except TimeoutError:
             transport.abort()
@@ -131,16 +149,17 @@ class Connection(TCPServer):
         await self._close()
 
     async def _close(self) -> None:
-        async with asyncio.timeout(STALL_SECONDS):
+        async with asyncio.timeout(self._stall_seconds):
             await super()._close()  # waits for what is still to be sent; lets nothing out
         self.writer.transport.abort()
 
 
-def configure(certfile: Path | None = None, keyfile: Path | None = None) -> Config:
+def configure(
+    certfile: Path | None = None, keyfile: Path | None = None, *, limits: Limits = DEFAULT
+) -> Config:
     """Return Hypercorn's settings. Raises BadConfig for a certificate or a key that cannot be used."""
     config = Config()
-    config.keep_alive_timeout = HEAD_SECONDS
-    config.ssl_handshake_timeout = HEAD_SECONDS
+    config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
     config.h11_max_incomplete_size = MAX_HEAD
     config.h2_max_header_list_size = MAX_HEAD
     config.include_server_header = False
@@ -156,13 +175,18 @@ def configure(certfile: Path | None = None, keyfile: Path | None = None) -> Conf
     return config
 
 
-def raise_descriptor_limit() -> int:
-    """Allow this process as many descriptors as it may have, 16,384 at most; return how many those are."""
+def raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as it may have, 16,384 at most."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return max(soft, most)
+
+
+def _room() -> int:
+    """Return how many connections leave enough descriptors for logs, locks and the processes of turns."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft - min(512, soft // 2)
 
 
 async def serve(
@@ -172,44 +196,26 @@ async def serve(
     *,
     stop: Callable[[], Awaitable[object]],
     on_stop: Callable[[], object] = lambda: None,
-    tally: Tally | None = None,
+    limits: Limits = DEFAULT,
     proxies: Container[str] = (),
 ) -> None:
-    """Serve until `stop` returns, then for `GRACE_SECONDS` more at most. Raises what starting the app raises.
+    """Serve until `stop` returns, then at most `limits.grace_seconds` more; `on_stop` is to end the streams.
 
-    `on_stop` is called then: it is to end the streams. Instead of Hypercorn's own loop, which takes any
-    number of connections and, on Python 3.12 and later, waits for stalled ones for ever (its issue 308).
+    Raises what starting the application raises. Instead of Hypercorn's own loop, which takes any number of
+    connections and, on Python 3.12 and later, waits for stalled ones for ever (its issue 308).
     """
-    loop = asyncio.get_running_loop()
-    wrapped, context = ASGIWrapper(cast(ASGIFramework, app)), WorkerContext(None)
-    state: LifespanState = {}
-    count = tally or Tally(CONNECTIONS, CONNECTIONS_PER_ADDRESS)
-    living: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = _key(writer, proxies)
-        task = asyncio.current_task(loop)
-        if task is None or not count.enter(address):
-            writer.write(_BUSY)
-            return writer.close()
-        living[task] = writer.transport
-        try:
-            await Connection(wrapped, loop, config, context, state, reader, writer)
-        except Exception as error:  # what bytes of a client did to h2; Hypercorn logs the application's own
-            await config.log.warning(f"a connection from {address} was dropped: {error!r}")
-        finally:
-            count.leave(address)
-            del living[task]
-
-    lifespan = Lifespan(wrapped, config, loop, state)
-    ready = loop.create_task(lifespan.handle_lifespan())
+    porch = _Porch(app, config, limits, proxies)
+    lifespan = Lifespan(porch.app, config, porch.loop, porch.state)
+    ready = porch.loop.create_task(lifespan.handle_lifespan())
     await lifespan.wait_for_startup()
     if ready.done():
         ready.result()
     tls = config.create_ssl_context()
-    seconds = HEAD_SECONDS if tls else None
+    seconds = config.ssl_handshake_timeout if tls else None
     servers = [
-        await asyncio.start_server(accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=seconds)
+        await asyncio.start_server(
+            porch.accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=seconds
+        )
         for sock in sockets
     ]
     try:
@@ -218,22 +224,52 @@ async def serve(
         for server in servers:
             server.close()
         on_stop()
-        await context.terminated.set()
-        await _wait_or_abort(living)
+        await porch.clear()
         await lifespan.wait_for_shutdown()
         ready.cancel()
 
 
-def _key(writer: asyncio.StreamWriter, proxies: Container[str]) -> str:
-    peer = writer.get_extra_info("peername")
-    address = plain_address(peer[0]) if isinstance(peer, tuple) else "unix"
-    return "unix" if address in proxies else address
+class _Porch:
+    """The connections that are open now."""
 
+    def __init__(self, app: App, config: Config, limits: Limits, proxies: Container[str]):
+        self.app = ASGIWrapper(cast(ASGIFramework, app))
+        self.loop = asyncio.get_running_loop()
+        self.state: LifespanState = {}
+        self._config = config
+        self._context = WorkerContext(None)
+        self._limits = limits
+        self._proxies = proxies
+        self._count = Tally(min(limits.connections, _room()), limits.connections_per_address)
+        self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
 
-async def _wait_or_abort(living: dict[asyncio.Task[None], asyncio.WriteTransport]) -> None:
-    if living:
-        await asyncio.wait(living, timeout=GRACE_SECONDS)
-    for transport in living.values():
-        transport.abort()
-    if living:
-        await asyncio.wait(living, timeout=1)
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection to its end, or refuse it where there are too many."""
+        task, address = asyncio.current_task(), self._address(writer)
+        if task is None or not self._count.enter(address):
+            writer.write(_BUSY)
+            return writer.close()
+        self._open[task] = writer.transport
+        parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
+        try:
+            await Connection(*parts, stall_seconds=self._limits.stall_seconds)
+        except Exception as error:  # what a client's bytes did to h2; Hypercorn logs the application's own
+            await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
+        finally:
+            self._count.leave(address)
+            del self._open[task]
+
+    async def clear(self) -> None:
+        """Let the connections end that will, then cut the others."""
+        await self._context.terminated.set()
+        if self._open:
+            await asyncio.wait(self._open, timeout=self._limits.grace_seconds)
+        for transport in self._open.values():
+            transport.abort()
+        if self._open:
+            await asyncio.wait(self._open, timeout=1)
+
+    def _address(self, writer: asyncio.StreamWriter) -> str:
+        peer = writer.get_extra_info("peername")
+        address = plain_address(peer[0]) if isinstance(peer, tuple) else "unix"
+        return "unix" if address in self._proxies else address

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from breakglass import __version__
+from breakglass.config import Config
+from breakglass.web.app import create_app
+from breakglass.web.auth import Access
 from tests.servers import TOKEN, Server, serving, wait_until
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -62,7 +65,7 @@ def test_a_session_is_made_found_listed_renamed_and_archived(server: Server) -> 
     status, made, headers = server.ask("POST", "/api/sessions", {"title": "disk full"})
     assert status == 201
     assert headers["location"] == f"/api/sessions/{made['id']}"
-    assert set(made) == set("id title agent model created updated last_event_id turn_active status".split())
+    assert set(made) == set("id title agent model created updated last_event_id turn_active status asking queued".split())
     assert (made["title"], made["agent"], made["turn_active"], made["last_event_id"]) == (
         "disk full",
         "shell",
@@ -223,15 +226,13 @@ def test_an_unanswerable_question_is_not_found(server: Server) -> None:
     assert server.ask("POST", f"/api/sessions/{session}/answers", answer)[0] == 404
 
 
-def test_the_openapi_document_names_every_route_of_the_api(server: Server) -> None:
-    from breakglass.config import Config
-    from breakglass.web.app import create_app
-
+def test_the_openapi_document_names_every_route_of_the_api(server: Server, tmp_path: Path) -> None:
+    config = Config(data=tmp_path)
     _, document, _ = server.ask("GET", "/api/openapi.json")
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    rules = create_app(Config(data=Path("unused"))).url_map.iter_rules()
+    rules = create_app(config, Access(tmp_path, token=TOKEN)).url_map.iter_rules()
     routed = {
-        (method.lower(), re.sub("<[^>]+>", "{id}", rule.rule))
+        (method.lower(), re.sub("<([^>]+)>", r"{\1}", rule.rule).replace("{session_id}", "{id}"))
         for rule in rules
         if rule.rule.startswith("/api") or rule.rule == "/health"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
