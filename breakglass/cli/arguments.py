@@ -14,8 +14,8 @@ from breakglass.errors import BadInput
 _ID = "a session's id or the beginning of it; left out, the session last written to"
 _WORDS = {
     "[ID]": _ID,
-    "[ID] [allow|deny]": f"ID: {_ID}",
     "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
+    "[ID] [allow|deny]": f"ID: {_ID}; neither allow nor deny: show what is asked",
 }
 
 _EXITS = """\

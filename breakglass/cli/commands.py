@@ -143,7 +143,7 @@ def answer(config: Config, args: Namespace) -> int:
     """Answer the agent's question, or show what it asks."""
     *ids, verdict = [*args.words, ""] if args.words[-1:] not in (["allow"], ["deny"]) else args.words
     if len(ids) > 1:
-        raise BadInput(f"expected allow or deny, got {ids[1]!r}")
+        raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, ids[0] if ids else "")
     asking = turns.end_lost(session).asking
     if args.request is not None:

@@ -67,8 +67,9 @@ def _digits(ids: list[str]) -> int:
 
 
 def _row(name: str, state: State, now: datetime, columns: int, *, colours: bool) -> str:
-    sign, style = LAMPS.get(state.status, ("✗", "wrong"))
-    lamp = paint(f"{sign} {state.status:<9}", style, colours=colours)
+    status = "asks" if state.asking else state.status
+    sign, style = LAMPS.get(status, ("✗", "wrong"))
+    lamp = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
     rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
     return f"{name}  {lamp}  {cut(rest, columns - len(name) - 15)}"
 

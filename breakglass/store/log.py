@@ -35,12 +35,12 @@ _DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class Log:
     """One writer's open log. Not for use by several threads at once."""
 
-    def __init__(self, fd: int, directory: str) -> None:
+    def __init__(self, fd: int, directory: str, end: Position | None = None) -> None:
         self.fd = fd
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
-        self._end = seek.last(fd, size(fd))
+        self._end = end or seek.last(fd, size(fd))
         self._gaps: list[tuple[Position, Position]] = []
         self._held = 0
         self._failed = False
@@ -268,10 +268,13 @@ def create(directory: str) -> Log:
     )
 
 
-def open_log(directory: str) -> Log:
-    """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord."""
+def open_log(directory: str, end: Position | None = None) -> Log:
+    """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord.
+
+    `end` is a position that the caller knows: what stands behind it counts as added by others.
+    """
     try:
-        return Log(_open(directory, os.O_RDWR | os.O_APPEND), directory)
+        return Log(_open(directory, os.O_RDWR | os.O_APPEND), directory, end)
     except OSError as error:
         if error.errno in _DESCRIPTORS:
             raise

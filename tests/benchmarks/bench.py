@@ -104,7 +104,7 @@ class Bench:
         """Yield servers in turn, all of them before any again; slow ones get fewer rounds, one at least.
 
         Interleaved, so that what else the machine does meanwhile meets all alike. The order turns by one each
-        round: none always comes after the same other. A server that fails is passed over from then on.
+        round: none always comes after the same other.
         """
         spent = dict.fromkeys(servers, 0.0)
         for number in range(self.sizes.rounds):

@@ -1,97 +1,97 @@
-"""`answer` and `send --queue`: what an agent asks and what waits, from a terminal."""
+"""`answer` and the queue from a terminal: what is typed and said. What they mean is tested with turns."""
+
+import json
+from collections.abc import Iterator
 
 import pytest
 
-from tests.asking import answers, open_turn
+from breakglass.store import sessions
+from breakglass.store.sessions import Session
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.cli.test_send import ME, outputs
 from tests.servers import wait_until
 
-TWO = ({"request": "one"}, {"request": "two", "name": "Edit", "input": {"file": "\x1b[31mf"}})
+
+@pytest.fixture
+def asking(data: Data) -> Iterator[Session]:
+    """A session in which a turn runs and asks two questions; we hold its lock in the runner's stead."""
+    session = sessions.get(data.root, data.new())
+    lock = sessions.TurnLock(session)
+    lock.take()
+    with session.open_log() as log:
+        turn = log.append("user", text="go on", by="b")
+        for request, command in (("r1", "rm -r \x1b[31m/tmp/x"), ("r2", "ls")):
+            asked = {"name": "Bash", "input": {"command": command}, "expires": "2126-01-01T00:00:00.000Z"}
+            log.append("permission", turn=turn, request=request, **asked)
+    yield session
+    lock.release()
 
 
-def test_the_only_question_is_answered(data: Data) -> None:
+def kinds(data: Data, session: str) -> list[str]:
+    return [event["kind"] for event in data.events(session)]
+
+
+def answers(data: Data, session: Session) -> list[tuple[object, ...]]:
+    keys = ("request", "allow", "message", "for_session")
+    return [
+        tuple(event.get(key) for key in keys)
+        for event in data.events(session.id)
+        if event["kind"] == "answer"
+    ]
+
+
+def test_without_an_answer_all_that_is_asked_is_shown_and_nothing_answered(
+    data: Data, asking: Session
+) -> None:
+    shown = data.ok("answer")
+    assert shown == data.ok("answer", asking.id[:8])
+    assert "r1  Bash  until 2126-01-01" in shown
+    assert "rm -r" in shown
+    assert "\x1b" not in shown
+    assert answers(data, asking) == []
+
+
+def test_one_of_several_questions_must_be_named(data: Data, asking: Session) -> None:
+    done = data.run("answer", "allow")
+    assert (done.returncode, answers(data, asking)) == (2, [])
+    assert b"2 questions are open: choose one with --request" in done.stderr
+    data.ok("answer", "allow", "--request", "r2", "--for-session")
+    data.ok("answer", asking.id[:8], "deny", "--message", "use the replica")
+    assert answers(data, asking) == [("r2", True, None, True), ("r1", False, "use the replica", None)]
+    assert data.run("answer", "allow").returncode == 1
+
+
+@pytest.mark.parametrize("words", [("maybe", "allow", "x"), ("3f2a", "maybe"), ("deny", "--for-session")])
+def test_an_answer_that_is_none_changes_nothing(data: Data, asking: Session, words: tuple[str, ...]) -> None:
+    done = data.run("answer", *words, *(["--request", "r1"] if words[0] == "deny" else []))
+    assert (done.returncode, done.stderr.count(b"\n"), answers(data, asking)) == (2, 1, [])
+
+
+def test_where_nothing_is_asked_answer_says_so(data: Data) -> None:
     session = data.new()
-    with open_turn(data.root, session, {}):
-        assert data.ok("answer", "allow") == f"allowed Bash in session {session[:8]}\n"
-        done = data.run("answer", "allow")
-        assert done.returncode == 1
-        assert b"nothing is asked" in done.stderr
-    (answer,) = answers(data.root, session)
-    assert {"request": "r", "allow": True, "by": ME}.items() <= answer.items()
-    assert not {"for_session", "message"} & answer.keys()
+    done = data.run("answer", "allow")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"breakglass: nothing is asked in session {session[:8]}\n".encode(),
+    )
 
 
-def test_a_refusal_has_its_words(data: Data) -> None:
-    session = data.new()
-    with open_turn(data.root, session, {}):
-        data.ok("answer", session[:6], "deny", "--message", "use the replica")
-    (answer,) = answers(data.root, session)
-    assert (answer["allow"], answer["message"]) == (False, "use the replica")
-
-
-def test_leave_may_be_for_the_session_a_refusal_may_not(data: Data) -> None:
-    session = data.new()
-    with open_turn(data.root, session, {}):
-        done = data.run("answer", "deny", "--for-session")
-        assert (done.returncode, b"only leave" in done.stderr) == (2, True)
-        data.ok("answer", "allow", "--for-session")
-    assert answers(data.root, session)[0]["for_session"] is True
-
-
-def test_without_an_answer_the_questions_are_shown_inert_and_whole(data: Data) -> None:
-    with open_turn(data.root, data.new(), *TWO):
-        text = data.ok("answer")
-    assert text.splitlines()[0].split()[:2] == ["one", "Bash"]
-    assert '"command": "rm x"' in text
-    assert "\x1b" not in text
-
-
-def test_of_several_questions_one_is_named(data: Data) -> None:
-    session = data.new()
-    with open_turn(data.root, session, *TWO):
-        done = data.run("answer", "allow")
-        assert (done.returncode, b"--request" in done.stderr) == (2, True)
-        assert data.ok("answer", "allow", "--request", "two").startswith("allowed Edit")
-        assert data.run("answer", "allow", "--request", "three").returncode == 1
-    assert [answer["request"] for answer in answers(data.root, session)] == ["two"]
-
-
-@pytest.mark.parametrize("words", [["a", "b", "allow"], ["maybe"]])
-def test_what_is_no_answer_is_refused(data: Data, words: list[str]) -> None:
-    data.new()
-    assert data.run("answer", *words).returncode in (1, 2)
-
-
-def test_a_list_of_sessions_says_who_is_asked(data: Data) -> None:
-    with open_turn(data.root, data.new(), {}):
-        assert '"asking": true' in data.ok("ls", "--json")
-
-
-def test_with_queue_a_prompt_waits_for_the_turn_that_runs(data: Data, gate: Gate) -> None:
-    session, _ = data.ok("send", gate.script).split()
-    assert data.ok("send", "--queue", "echo later").split()[0] == session
-    assert '"queued": 1' in data.ok("ls", "--json")
-    gate.open()
-    wait_until(lambda: outputs(data.events(session)).endswith("later\n"), "the queued prompt")
-    assert data.ended(session) == "ok"
-
-
-def test_waiting_for_a_queued_prompt_ends_with_its_own_turn(data: Data, gate: Gate) -> None:
-    session, _ = data.ok("send", gate.script).split()
-    with data.running("send", "--queue", "--wait", "echo later; exit 3") as waiting:
-        wait_until(lambda: any(event["kind"] == "queued" for event in data.events(session)), "it to wait")
+def test_a_queued_prompt_is_waited_for_and_shown_alone(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    with data.running("send", "--queue", "--wait", "echo second") as waiter:
+        wait_until(lambda: kinds(data, session).count("queued") == 1, "the prompt to wait")
         gate.open()
-        assert waiting.process.wait(30) == 1
-    assert b"later" in waiting.out
-    assert b"over" not in waiting.out
+        assert waiter.end() == 0
+        assert "│ second".encode() in waiter.out
+        assert b"over" not in waiter.out
 
 
-def test_stopping_withdraws_what_waits_and_whoever_waits_for_it_is_told(data: Data, gate: Gate) -> None:
-    session, _ = data.ok("send", gate.script).split()
-    with data.running("send", "--queue", "--wait", "echo later") as waiting:
-        wait_until(lambda: any(event["kind"] == "queued" for event in data.events(session)), "it to wait")
+def test_a_waiter_for_a_prompt_that_is_withdrawn_ends_with_130(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    queued = int(data.ok("send", "--queue", "echo second").split()[1])
+    with data.running("send", "--queue", "--wait", "echo third") as waiter:
+        wait_until(lambda: kinds(data, session).count("queued") == 2, "the prompt to wait")
         data.ok("cancel")
-        assert waiting.process.wait(30) == 130
-    assert [event["kind"] for event in data.events(session)].count("user") == 1
+        assert waiter.end() == 130
+        assert b"was withdrawn by cli:" in waiter.out
+    assert json.loads(data.log(session).read_bytes().splitlines()[queued - 1])["kind"] == "queued"
