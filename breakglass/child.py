@@ -17,14 +17,17 @@ GATHER = 0.05
 GATHER_BYTES = 256 << 10
 """Bytes of output handed over at once, however quickly they come."""
 STDERR_KEPT = 4096
-LINGER = 2.0
-"""Seconds that a grandchild may hold the output open after the agent has exited."""
 
 
 class Child:
-    """A running agent. Raises OSError where it cannot be started."""
+    """A running agent. Raises OSError where it cannot be started.
 
-    def __init__(self, argv: list[str], environ: dict[str, str], wakeup: int, *, merge_stderr: bool) -> None:
+    `wakeup` is a pipe that ends a wait; for `linger` seconds what the agent left behind may hold its output open.
+    """
+
+    def __init__(
+        self, argv: list[str], environ: dict[str, str], wakeup: int, *, linger: float, merge_stderr: bool
+    ) -> None:
         parent = os.getpid()
         self._process = subprocess.Popen(
             argv,
@@ -45,6 +48,8 @@ class Child:
         self._handed_at = 0.0
         self._closed_at = 0.0
         self._stderr = b""
+        self._stderr_closed = merge_stderr
+        self._linger = linger
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
         self._selector.register(wakeup, selectors.EVENT_READ, self._on_wakeup)
@@ -89,12 +94,13 @@ class Child:
 
     def has_ended(self) -> bool:
         """Return whether it has exited and will print nothing more that is waited for."""
-        now = time.monotonic()
-        return (
-            bool(self.exited_at)
-            and (bool(self._closed_at) or now - self.exited_at > LINGER)
-            and not self._output
-        )
+        return self._is_drained() and not self._output
+
+    def _is_drained(self) -> bool:
+        if not self.exited_at:
+            return False
+        closed = self._closed_at and self._stderr_closed
+        return bool(closed) or time.monotonic() - self.exited_at > self._linger
 
     def is_silent(self, seconds: float) -> bool:
         """Return whether it closed its output so long ago and lives on."""
@@ -108,15 +114,13 @@ class Child:
         """Wait at most so long for something to happen, and return the output that is due, b"" for none yet."""
         if self._output:
             seconds = min(seconds, max(0.0, self._handed_at + GATHER - time.monotonic()))
-        if self.exited_at and not self._closed_at:
-            seconds = min(seconds, LINGER / 10)
+        if self.exited_at:
+            seconds = min(seconds, self._linger / 10)
         for key, _ in self._selector.select(seconds):
             key.data()
         now = time.monotonic()
-        done = self.exited_at and (self._closed_at or now - self.exited_at > LINGER)
-        if not self._output or not (
-            done or len(self._output) >= GATHER_BYTES or now - self._handed_at >= GATHER
-        ):
+        is_due = self._is_drained() or len(self._output) >= GATHER_BYTES or now - self._handed_at >= GATHER
+        if not self._output or not is_due:
             return b""
         self._handed_at = now
         output, self._output = bytes(self._output), bytearray()
@@ -145,6 +149,7 @@ class Child:
         data = os.read(self._process.stderr.fileno(), 64 << 10)
         if not data:
             self._selector.unregister(self._process.stderr)
+            self._stderr_closed = True
         self._stderr = (self._stderr + data)[-STDERR_KEPT:]
 
     def _on_input(self) -> None:

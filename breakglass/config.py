@@ -73,8 +73,14 @@ class Limits(NamedTuple):
     """Bytes that an agent may print in one turn."""
     silent: float = 60.0
     """Seconds that an agent may live on after it closed its output."""
+    linger: float = 2.0
+    """Seconds that what an agent left behind may hold its output open."""
     interrupt: float = 5.0
-    """Seconds that an agent gets to end by itself once it was interrupted."""
+    """Seconds that an agent gets to end by itself once it was interrupted,"""
+    terminate: float = 2.0
+    """and once it was told to (SIGTERM),"""
+    kill: float = 5.0
+    """and once it was killed: nobody lives on but in a system call that does not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,31 +240,33 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     protocol = table.get("protocol", base.protocol if base else None)
     if not isinstance(protocol, str) or protocol not in protocols:
         raise _expected(f"{key}.protocol", protocol, f"one of {', '.join(sorted(protocols))}")
-    permissions = table.get("permissions", "bypass")
-    if permissions not in ("bypass", "ask"):
-        raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
-    allow, deny = _tools(key, "allow", table, permissions), _tools(key, "deny", table, permissions)
-    if both := sorted({*allow} & {*deny}):
-        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    permissions, allow, deny = _leave(key, table)
     thinking = table.get("thinking", False)
     if not isinstance(thinking, bool):
         raise _expected(f"{key}.thinking", thinking, "true or false")
     command = table.get("command", list(base.command) if base else None)
     if not _is_texts(command) or not command:
         raise _expected(f"{key}.command", command, "a list of texts, the program first")
-    env = table.get("env", {})
-    if (
-        not isinstance(env, dict)
-        or not _is_texts(list(env.values()))
-        or not all(map(_VARIABLE.fullmatch, env))
-    ):
-        raise _expected(f"{key}.env", env, "a table of texts, named as variables are")
+    env = _variables(f"{key}.env", table.get("env", {}))
     pass_env = table.get("pass_env", [])
     if not _is_texts(pass_env):
         raise _expected(f"{key}.pass_env", pass_env, "a list of names")
     return AgentConfig(
-        name, protocol, tuple(command), permissions, allow, deny, thinking, dict(env), tuple(pass_env)
+        name, protocol, tuple(command), permissions, allow, deny, thinking, env, tuple(pass_env)
     )
+
+
+def _leave(
+    key: str, table: dict[str, Any]
+) -> tuple[Literal["bypass", "ask"], tuple[str, ...], tuple[str, ...]]:
+    """Return how leave is asked, and the tools that are allowed and refused without asking."""
+    permissions = table.get("permissions", "bypass")
+    if permissions not in ("bypass", "ask"):
+        raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
+    allow, deny = (_tools(key, which, table, permissions) for which in ("allow", "deny"))
+    if both := sorted({*allow} & {*deny}):
+        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    return permissions, allow, deny
 
 
 def _tools(key: str, which: str, table: dict[str, Any], permissions: str) -> tuple[str, ...]:
@@ -283,6 +291,12 @@ def _preset(key: str, table: object) -> Preset:
     if not isinstance(table, dict) or not {"label", "text"} <= table.keys() <= {"label", "text", "agent"}:
         raise _expected(key, table, "a table of label, text and perhaps agent")
     return Preset(**{name: _text(f"{key}.{name}", value) for name, value in table.items()})
+
+
+def _variables(key: str, value: object) -> dict[str, str]:
+    if isinstance(value, dict) and _is_texts(list(value.values())) and all(map(_VARIABLE.fullmatch, value)):
+        return value
+    raise _expected(key, value, "a table of texts, named as variables are")
 
 
 def _is_texts(value: object) -> bool:

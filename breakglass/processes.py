@@ -34,11 +34,11 @@ def die_with_parent(parent: int) -> None:
 
 def started(pid: int) -> int:
     """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 where there is none."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return int(fields[19]) if fields else 0
 
 
-def _stat(pid: int) -> list[str]:
+def stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat after the name, which may hold blanks and brackets; [] where it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -47,15 +47,15 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
 def descendants(root: int) -> set[int]:
     """Return the pids of all that descend from `root`, zombies left out, `root` too."""
     children: dict[int, list[int]] = {}
-    for pid in _pids():
-        fields = _stat(pid)
+    for pid in pids():
+        fields = stat(pid)
         if fields and fields[0] not in "ZX":
             children.setdefault(int(fields[1]), []).append(pid)
     found: set[int] = set()
@@ -75,7 +75,7 @@ def marked(session_id: str) -> set[int]:
     """
     wanted = f"{MARK}={session_id}/".encode()
     found = set()
-    for pid in _pids():
+    for pid in pids():
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             if b"\0" + wanted in b"\0" + file.read() and pid != os.getpid():
                 found.add(pid)
@@ -105,7 +105,7 @@ def send_all(find: Callable[[], Iterable[int]], number: int) -> int:
 
 def is_alive(pid: int, born: int) -> bool:
     """Return whether the process `pid` is still the one that started at `born`, and not dead."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return bool(fields) and int(fields[19]) == born and fields[0] not in "ZX"
 
 

@@ -1,10 +1,10 @@
 """The process of a turn: starts the agent, appends what it says, and leaves nothing of it alive.
 
 A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in which
-the turn before it ends. Started by turns.start with the plan on standard input and the turn lock in its descriptors. It talks to
-nobody but the agent and the log, so nothing that happens to the web server or a client touches a turn.
-What it cannot record it does not do: a log that takes no more ends the agent. Imports little, for it
-starts once a turn.
+the turn before it ends. Started by turns.start with the plan on standard input and the turn lock in its
+descriptors. It talks to nobody but the agent and the log, so nothing that happens to the web server or a
+client touches a turn. What it cannot record it does not do: a log that takes no more ends the agent. Imports
+little, for it starts once a turn.
 """
 
 import json
@@ -19,15 +19,16 @@ from breakglass.agents import Dialogue, Exit, Task
 from breakglass.child import Child
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event, Queued, State
-from breakglass.store import log, seek
+from breakglass.store import log
 from breakglass.store.log import Log
+from breakglass.store.seek import Position
 
 SYNC = 0.2
 """Seconds after which prose is synced, together."""
 LOOK = 1.0
 """Seconds between two looks at what others appended, should their signal be lost."""
-LADDER = ((signal.SIGINT, 0.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
-"""How an agent is stopped: each signal, and the seconds it is given to end by it; for the first the plan says."""
+LADDER = ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGKILL, "kill"))
+"""How an agent is stopped: each signal, and the name of the seconds it is given to end by it."""
 CHOICES = frozenset({"AskUserQuestion"})
 """Tools that put a question to a person: leave alone does not answer it, so no rule gives any."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
@@ -39,8 +40,12 @@ class Plan(NamedTuple):
     directory: str
     workspace: str
     turn: int
+    end: list[int]
+    """The position after the prompt: what stands behind it came from others."""
     protocol: str
     command: list[str]
+    environ: dict[str, str]
+    """The agent's. Ours is the same but for what Python adds to it (LC_CTYPE, by PEP 538)."""
     ask: bool
     allow: list[str]
     deny: list[str]
@@ -67,7 +72,7 @@ def main() -> None:
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
     processes.become_subreaper()
-    with log.open_log(plan.directory) as opened:
+    with log.open_log(plan.directory, Position(*plan.end)) as opened:
         nudges = Nudges()
         _sign(plan.lock[1])  # whoever reads it may signal us
         following: Plan | None = plan
@@ -120,13 +125,13 @@ class Turn:
     def run(self) -> Plan | None:
         """Run the agent to its end, leave nothing of it alive, and record how the turn ended.
 
-        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord, with the agent dead and the turn not ended, where not even the end can be written.
+        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord,
+        with the agent dead and the turn not ended, where not even the end can be written.
         """
         failure = ""
-        os.environ[processes.MARK] = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
         try:
             self.log.keep_room()
-            self._read_missed()
+            self._read_others(None)  # it may have been stopped already
             task = self._task()
             if self._converse(task):
                 self._converse(task._replace(session=None, spent=0.0))
@@ -146,21 +151,28 @@ class Turn:
         with self.log.exclusive():  # a `cancelled` comes before the end or is refused
             self._read_others(None)
             end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
+            if self.state.queued and not failure and signal.SIGTERM not in self._signals:
+                try:
+                    return self._go_on(end)
+                except CannotRecord:
+                    pass  # it stays in the queue
             self.log.last_words(*words, ("turn_end", end))
-            return self._following() if not failure else None
-
-    def _following(self) -> Plan | None:
-        """Under the log's lock, begin the turn of the prompt that has waited longest. None for none, or no more.
-
-        Nobody can slip in: a turn that runs ends, and the next begins, in one moment of the log.
-        """
-        if not self.state.queued or signal.SIGTERM in self._signals:
             return None
+
+    def _go_on(self, end: dict[str, object]) -> Plan:
+        """End this turn and begin that of the prompt that has waited longest, in one moment of the log.
+
+        Nobody can slip in between, for both locks are held, and nobody sees the session idle.
+        """
         waiting = self.state.queued[0].id
         prompt = log.read_one(self.log.fd, waiting)
-        turn = self.log.append(
-            "user", text=prompt["text"], by=prompt["by"], model=prompt.get("model"), queued=waiting
-        )
+        user = {
+            "text": prompt["text"],
+            "by": prompt["by"],
+            "model": prompt.get("model"),
+            "queued": waiting,
+        }
+        _, turn = self.log.append_together(("turn_end", end), ("user", user))
         return self.plan._replace(
             turn=turn,
             agent_session=self.state.agent_session,
@@ -172,7 +184,7 @@ class Turn:
     def _clear(self) -> None:
         """Leave no process of this turn alive."""
         me = os.getpid()
-        processes.kill_all(lambda: processes.descendants(me), LADDER[-1][1])
+        processes.kill_all(lambda: processes.descendants(me), self.plan.limits["kill"])
 
     def _task(self) -> Task:
         plan = self.plan
@@ -198,8 +210,15 @@ class Turn:
         dialogue = agents.dialogue(self.plan.protocol, task)
         self._record(dialogue.begin(), dialogue)
         try:
-            environ = {**os.environ, **dialogue.environ}
-            child = Child(dialogue.argv, environ, self._woken, merge_stderr=dialogue.merge_stderr)
+            mark = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
+            environ = {**self.plan.environ, **dialogue.environ, processes.MARK: mark}
+            child = Child(
+                dialogue.argv,
+                environ,
+                self._woken,
+                linger=self.plan.limits["linger"],
+                merge_stderr=dialogue.merge_stderr,
+            )
         except OSError as error:
             reason = f"{dialogue.argv[0]}: {error.strerror}"
             self._stop(f"The agent could not start: {reason}. {REMEDY.format(self.plan.turn)}")
@@ -273,14 +292,12 @@ class Turn:
         if number != signal.SIGINT:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
+        elif words := dialogue.interrupt():
+            child.say(words, ends=False)
         else:
-            patience = self.plan.limits["interrupt"]
-            if words := dialogue.interrupt():
-                child.say(words, ends=False)
-            else:
-                child.interrupt()
+            child.interrupt()
         self._rung += 1
-        self._next_rung = time.monotonic() + patience
+        self._next_rung = time.monotonic() + self.plan.limits[patience]
         return True
 
     def _record(self, drafts: list[Draft], dialogue: Dialogue) -> None:
@@ -329,12 +346,6 @@ class Turn:
             if self._looked_at >= deadline:
                 message = f"nobody answered within {self.plan.permission_timeout:g} seconds"
                 self._answer(request, {"allow": False, "by": "timeout", "message": message}, dialogue)
-
-    def _read_missed(self) -> None:
-        """Act on what came between the prompt and the opening of our log."""
-        end = self.log.end
-        for event in log.read(self.log.fd, seek.after(self.log.fd, self.plan.turn, end), end):
-            self._see(event, None)
 
     def _read_others(self, dialogue: Dialogue | None) -> None:
         for event in self.log.others():

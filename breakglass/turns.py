@@ -23,6 +23,7 @@ from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFou
 from breakglass.events import State
 from breakglass.store import sessions, state
 from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
+from breakglass.store.seek import Position
 from breakglass.store.sessions import Session, TurnLock
 
 MAX_PROMPT = 256 << 10
@@ -141,7 +142,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
     log.keep_room()
     turn = log.append("user", **asked._asdict())
     try:
-        _spawn(config, agent, session, turn, known, lock)
+        _spawn(config, agent, session, turn, log.end, known, lock)
     except OSError as error:
         log.last_words(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
@@ -180,16 +181,21 @@ def _spawn(
     agent: AgentConfig,
     session: Session,
     turn: int,
+    end: Position,
     known: State,
     lock: TurnLock,
 ) -> None:
     """Start the runner with the lock, the agent's environment and the turn's mark, in a session of its own."""
+    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    environment[processes.MARK] = f"{session.id}/{turn}"
     plan = {
         "directory": os.path.abspath(session.directory),
         "workspace": os.path.abspath(session.workspace),
         "turn": turn,
+        "end": end,
         "protocol": agent.protocol,
         "command": agent.command,
+        "environ": environment,
         "ask": agent.permissions == "ask",
         "allow": agent.allow,
         "deny": agent.deny,
@@ -205,7 +211,6 @@ def _spawn(
         "lock": lock.fds,
     }
     os.makedirs(session.workspace, mode=0o700, exist_ok=True)
-    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
     process = subprocess.Popen(
         # -I: nothing in the agent's environment or its folder may change what the runner imports.
         [sys.executable, "-I", "-c", _RUNNER, f"session={session.id}", f"turn={turn}"],
@@ -215,7 +220,7 @@ def _spawn(
         pass_fds=lock.fds,
         start_new_session=True,
         cwd=session.workspace,
-        env={**environment, processes.MARK: f"{session.id}/{turn}"},
+        env=environment,
     )
     assert process.stdin
     process.stdin.write(json.dumps(plan).encode())
@@ -268,7 +273,8 @@ def _bury(session: Session, log: Log, known: State) -> None:
 def cancel(session: Session, *, by: str) -> bool:
     """Record that a person stops the running turn and tell its runner. Return whether one was running.
 
-    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
+    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is
+    on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
     """
     if end_lost(session).turn is None:
         return False
@@ -286,7 +292,10 @@ def cancel(session: Session, *, by: str) -> bool:
 
 
 def withdraw(session: Session, queued: int, *, by: str) -> None:
-    """Take a prompt out of the queue. Raises NotFound for one that never was in it and Conflict for one taken up or out."""
+    """Take a prompt out of the queue.
+
+    Raises NotFound for one that never was in it and Conflict for one taken up or out.
+    """
     with session.open_log() as log, log.exclusive():
         if queued in [waiting.id for waiting in state.read_state(log.fd).state.queued]:
             log.append("withdrawn", queued=queued, by=by)
@@ -307,8 +316,9 @@ def answer(
 ) -> None:
     """Record a person's answer to an agent's question and tell the runner; the first answer wins.
 
-    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises BadInput
-    for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one answered, expired or of a turn that ended.
+    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises
+    BadInput for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one
+    answered, expired or of a turn that ended.
     """
     if for_session and not allow:
         raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
@@ -321,9 +331,7 @@ def answer(
                 raise Conflict(f"the question was {question.closed} already")
             lasting = {"for_session": True} if for_session else {}
             words = {"message": message} if message else {}
-            log.append(
-                "answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting
-            )
+            log.append("answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting)
         nudge(session)
 
 

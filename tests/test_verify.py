@@ -10,13 +10,21 @@ from breakglass.verify import Finding
 from tests.histories import SAMPLES, line, log_of
 
 NEW: Draft = ("created", {})
+USER: Draft = ("user", {"queued": None})
+ALONE = ("created", "user", "queued", "withdrawn", "turn_end", "answer", "repaired")
+"""Kinds that may not stand anywhere in a turn."""
 SOUND: list[Draft | bytes] = [
     NEW,
-    ("user", {}),
-    *((kind, {}) for kind in KINDS if kind not in ("created", "user", "turn_end", "answer", "repaired")),
+    USER,
+    ("queued", {}),
+    *((kind, {}) for kind in KINDS if kind not in ALONE),
     ("answer", {}),
+    ("withdrawn", {}),
+    ("queued", {}),
     ("turn_end", {}),
 ]
+SOUND.append(("user", {"turn": len(SOUND) + 1, "queued": len(SOUND) - 1}))
+SOUND.append(("turn_end", {"turn": len(SOUND)}))
 
 
 def lines_of(drafts: list[Draft | bytes]) -> list[bytes]:
@@ -28,26 +36,26 @@ def test_a_sound_log_has_no_findings() -> None:
 
 
 BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
-    "begins without created": ([("user", {"turn": 1})], 1, "begins with `created`"),
+    "begins without created": ([("user", {"turn": 1, "queued": None})], 1, "begins with `created`"),
     "created twice": ([NEW, NEW], 2, "only there"),
     "another's id": ([NEW, line(7, "renamed")[:-1]], 2, "claims to be line 7"),
     "half an event": ([NEW, line(2, "renamed")[:-4]], 2, "begins as an event and is none"),
-    "a turn within a turn": ([NEW, ("user", {}), ("user", {"turn": 3})], 3, "within turn 2"),
-    "another's turn": ([NEW, ("user", {"turn": 9})], 2, "begins turn 9, expected 2"),
+    "a turn within a turn": ([NEW, USER, ("user", {"turn": 3, "queued": None})], 3, "within turn 2"),
+    "another's turn": ([NEW, ("user", {"turn": 9, "queued": None})], 2, "begins turn 9, expected 2"),
     "said after the end": (
-        [NEW, ("user", {}), ("turn_end", {}), ("text", {})],
+        [NEW, USER, ("turn_end", {}), ("text", {})],
         4,
         "text of turn 2, while none",
     ),
     "ended twice": (
-        [NEW, ("user", {}), ("turn_end", {}), ("turn_end", {})],
+        [NEW, USER, ("turn_end", {}), ("turn_end", {})],
         4,
         "turn_end of turn 2, while none",
     ),
     "said without a turn": ([NEW, ("delta", {})], 2, "delta of turn 2, while none"),
-    "ended badly": ([NEW, ("user", {}), ("turn_end", {"status": "meh"})], 3, "cannot end 'meh'"),
-    "answered what nobody asked": ([NEW, ("user", {}), ("answer", {})], 3, "no open question"),
-    "answered twice": ([NEW, ("user", {}), ("permission", {}), ("answer", {}), ("answer", {})], 5, "no open"),
+    "ended badly": ([NEW, USER, ("turn_end", {"status": "meh"})], 3, "cannot end 'meh'"),
+    "answered what nobody asked": ([NEW, USER, ("answer", {})], 3, "no open question"),
+    "answered twice": ([NEW, USER, ("permission", {}), ("answer", {}), ("answer", {})], 5, "no open"),
     "a key missing": ([NEW, line(2, "renamed")[:-1].replace(b',"by":"ann"', b"")], 2, "renamed without 'by'"),
     "keys out of order": (
         [NEW, line(2, "renamed")[:-1].replace(b'"title":"Another","by":"ann"', b'"by":"","title":""')],
@@ -55,6 +63,12 @@ BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
         "not in order",
     ),
     "no time": ([NEW, line(2, "renamed")[:-1].replace(b"T01:02", b" 01:02")], 2, "has no time"),
+    "took up what did not wait": ([NEW, ("user", {"queued": 1})], 2, "line 1 out of the queue"),
+    "withdrawn twice": (
+        [NEW, ("queued", {}), ("withdrawn", {"queued": 2}), ("withdrawn", {"queued": 2})],
+        4,
+        "queue",
+    ),
     "repaired elsewhere": ([NEW, ("repaired", {"offset": 3})], 2, "but stands at byte"),
 }
 
@@ -70,7 +84,7 @@ def test_a_broken_rule_is_found_where_it_is_broken(name: str) -> None:
 NOTED: dict[str, tuple[list[Draft | bytes], int, str]] = {
     "a stranger's line": ([NEW, b"hello"], 2, "a stranger's line: 'hello"),
     "an empty line": ([NEW, b""], 2, "a stranger's line"),
-    "a turn that runs": ([NEW, ("user", {})], 2, "turn 2 has not ended"),
+    "a turn that runs": ([NEW, USER], 2, "turn 2 has not ended"),
     "a kind of tomorrow": (
         [NEW, line(2, "renamed")[:-1].replace(b'"renamed"', b'"party"')],
         2,

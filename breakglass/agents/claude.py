@@ -31,7 +31,7 @@ _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partia
 _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio", "--permission-mode=default")
 _ACTING = ("--dangerously-skip-permissions",)
 
-_MAX_TOLD = 4 << 10  # bytes of an error's text
+_MAX_TOLD = 5 << 10  # bytes of an error's text: the end of standard error, and our own words
 _MAX_UNREAD = 20  # lines
 _FORGOTTEN = "The agent's earlier session {} was not found: a new one is begun, which knows nothing of it."
 _NOISE = 1e-6  # US dollars: sums of rounded floats

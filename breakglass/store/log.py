@@ -35,12 +35,12 @@ _DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class Log:
     """One writer's open log. Not for use by several threads at once."""
 
-    def __init__(self, fd: int, directory: str) -> None:
+    def __init__(self, fd: int, directory: str, end: Position | None = None) -> None:
         self.fd = fd
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
-        self._end = seek.last(fd, size(fd))
+        self._end = end or seek.last(fd, size(fd))
         self._gaps: list[tuple[Position, Position]] = []
         self._held = 0
         self._failed = False
@@ -110,6 +110,25 @@ class Log:
         if kind in events.SYNCED or self.unsynced >= GROUP_BYTES:
             self.sync()
         return number
+
+    def append_together(self, *drafts: Draft) -> list[int]:
+        """Append several events in one write and return their ids: no reader finds the first without the last.
+
+        Synced, and raises, as `append`.
+        """
+        if self._failed:
+            raise Degraded("the disk failed under this log; it takes no more events")
+        with self.exclusive():
+            self._catch_up()
+            numbers = list(range(self._end.number + 1, self._end.number + 1 + len(drafts)))
+            lines = [
+                events.encode(number, now(), kind, {**fields, "turn": number} if kind == "user" else fields)
+                for number, (kind, fields) in zip(numbers, drafts, strict=True)
+            ]
+            self._write(b"".join(lines))
+            self._end = self._end._replace(number=numbers[-1])
+        self.sync()
+        return numbers
 
     def last_words(self, *drafts: Draft) -> None:
         """Append what ends a turn: into the room kept for it where the disk is full, and unsynced where it failed.
@@ -249,10 +268,13 @@ def create(directory: str) -> Log:
     )
 
 
-def open_log(directory: str) -> Log:
-    """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord."""
+def open_log(directory: str, end: Position | None = None) -> Log:
+    """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord.
+
+    `end` is a position that the caller knows: what stands behind it counts as added by others.
+    """
     try:
-        return Log(_open(directory, os.O_RDWR | os.O_APPEND), directory)
+        return Log(_open(directory, os.O_RDWR | os.O_APPEND), directory, end)
     except OSError as error:
         if error.errno in _DESCRIPTORS:
             raise

@@ -39,30 +39,35 @@ def last(fd: int, size: int) -> Position:
 
     Costs a few small reads where the end of the log is ours; a count of all lines where it is not.
     """
-    reach = TAIL
-    while True:
-        begin = max(0, size - reach)
-        block = os.pread(fd, size - begin, begin)
+    reach = TAIL if size > COUNT_BLOCK else size
+    while reach < size:
+        block = os.pread(fd, reach, size - reach)
         stop = block.rfind(b"\n") + 1
-        if begin == 0:
-            return Position(block.count(b"\n", 0, stop), stop)
         lines = block[block.find(b"\n", 0, stop) + 1 : stop].split(b"\n")[:-1]
         claims = {found[0] - index for index, line in enumerate(lines) if (found := events.head(line))}
-        if not claims and reach < MAX_LINE:  # one long line
-            reach *= 16
-            continue
-        end = Position(claims.pop() + len(lines) - 1, begin + stop) if len(claims) == 1 else None
-        return end if end and _descends(fd, end) else count(fd, START, size)
+        if len(claims) == 1:
+            end = Position(claims.pop() + len(lines) - 1, size - reach + stop)
+            if _is_confirmed(fd, end, max(BRACKET, 2 * reach)):
+                return end
+        if claims:
+            break
+        reach *= 16  # one long line
+    return count(fd, START, size)
 
 
-def _descends(fd: int, end: Position) -> bool:
-    """Return whether claims fall on the way back from the end, as they do not where lines were copied there."""
-    number, distance = end.number, TAIL
+def _is_confirmed(fd: int, end: Position, distance: int) -> bool:
+    """Return whether a line so far back agrees with the end, and the claims before it fall on the way back.
+
+    They do not where a stretch of the log was copied to its end.
+    """
+    found = _next_claim(fd, max(0, end.offset - distance), end.offset)
+    if found is None or end.number != count(fd, found, end.offset).number:
+        return False
     while (distance := distance * 3 // 2) < end.offset:
-        found = _next_claim(fd, end.offset - distance, end.offset)
-        if found is None or found.number > number:
+        earlier = _next_claim(fd, end.offset - distance, end.offset)
+        if earlier is None or earlier.number > found.number:
             return False
-        number = found.number
+        found = earlier
     return True
 
 
