@@ -69,7 +69,7 @@ _MARKS = re.compile(r"\*\*|`|^#+ |^> ", re.MULTILINE)
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
 
 _TAGS = set(
-    "p br hr h3 ul ol li blockquote pre code em strong s table thead tbody tr th td a span div".split()  # noqa: SIM905
+    "p br hr h3 ul ol li blockquote pre code em strong s table thead tbody tr th td a span div".split()
 )
 _ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}, "div": {"class"}}
 

@@ -1,0 +1,238 @@
+"""Hypercorn, served by ourselves: how many connections there may be, how long they may take, how they end.
+
+Knows nothing of what is served, nor of the bytes: those are web/wire.py's.
+"""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Awaitable, Callable, Container, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.task_group import TaskGroup
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+from hypercorn.utils import parse_socket_addr
+
+from breakglass.errors import BadConfig
+from breakglass.web.door import plain_address
+from breakglass.web.guard import App, Tally
+from breakglass.web.listen import STALL_SECONDS
+from breakglass.web.wire import PlainH2, StrictH11
+
+MAX_HEAD = 16 << 10
+"""Bytes of a request's head."""
+HIGH_WATER = 64 << 10
+"""Bytes that wait in asyncio's buffer before a write has to wait: asyncio's own default."""
+BACKLOG = 1024
+DESCRIPTORS = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connection may take."""
+
+    head_seconds: float = 5
+    """From connecting, or from the last answer, to a whole head. Also for the TLS handshake."""
+    stall_seconds: float = STALL_SECONDS
+    """How long a client may read nothing while something is there for it."""
+    grace_seconds: float = 3
+    """What answers that are under way get to end in when the server stops."""
+    connections: int = 8192
+    """In all; never more than descriptors allow."""
+    connections_per_address: int = 2048
+
+
+DEFAULT = Limits()
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class Connection(TCPServer):
+    """One connection, from accepted to closed: Hypercorn's, but for its protocol and for stalled clients."""
+
+    def __init__(self, *args: Any, stall_seconds: float):
+        super().__init__(*args)
+        self._stall_seconds = stall_seconds
+        self._cut: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        sock = self.writer.get_extra_info("socket")
+        tls = self.writer.get_extra_info("ssl_object")
+        try:
+            client = parse_socket_addr(sock.family, sock.getpeername())
+            server = parse_socket_addr(sock.family, sock.getsockname())
+            protocol = PlainH2 if tls and tls.selected_alpn_protocol() == "h2" else StrictH11
+            async with TaskGroup(self.loop) as group:
+                self._task_group = group
+                context = (self.app, self.config, self.context, group, ConnectionState(self.state))
+                made = protocol(*context, tls is not None, client, server, self.protocol_send)
+                self.protocol = cast(ProtocolWrapper, made)  # the wrapper is what would switch to h2c
+                await self.protocol.initiate()
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+                await self.idle_task.stop()  # or the group waits for it, after everybody has left
+        except OSError:
+            pass
+        finally:
+            await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        transport = self.writer.transport
+        gone = self.reader.at_eof() or transport.is_closing()
+        if gone and isinstance(event, Updated) and event.idle:
+            return  # nobody is left whose next request could be waited for
+        size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
+        if size < HIGH_WATER:
+            return await super().protocol_send(event)
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                await super().protocol_send(event)
+        except TimeoutError:
+            transport.abort()
+            await self.protocol.handle(Closed())
+
+    async def _initiate_server_close(self) -> None:
+        # Not `_close`: that stops the idle task, which is what waits for us here.
+        self._cut = self.loop.call_later(self._stall_seconds, self.writer.transport.abort)
+        await super()._initiate_server_close()
+
+    async def _close(self) -> None:
+        with suppress(OSError):  # ours, or TLS's own timeout
+            async with asyncio.timeout(self._stall_seconds):
+                await super()._close()  # waits for what is still to be sent
+        if self._cut is not None:
+            self._cut.cancel()
+        self.writer.transport.abort()
+
+
+def configure(
+    certfile: Path | None = None, keyfile: Path | None = None, *, limits: Limits = DEFAULT
+) -> Config:
+    """Return Hypercorn's settings. Raises BadConfig for a certificate or a key that cannot be used."""
+    config = Config()
+    config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
+    config.h11_max_incomplete_size = MAX_HEAD
+    config.h2_max_header_list_size = MAX_HEAD
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    if certfile is not None and keyfile is not None:
+        config.certfile, config.keyfile = str(certfile), str(keyfile)
+        try:
+            config.create_ssl_context()
+        except OSError as error:  # ssl.SSLError is one
+            raise BadConfig(
+                f"tls: {certfile} and {keyfile} are no certificate with its key: {error}"
+            ) from error
+    return config
+
+
+def raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as it may have, 16,384 at most."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _room() -> int:
+    """Return how many connections leave enough descriptors for logs, locks and the processes of turns."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft - min(512, soft // 2)
+
+
+async def serve(
+    app: App,
+    config: Config,
+    sockets: Iterable[socket.socket],
+    *,
+    stop: Callable[[], Awaitable[object]],
+    on_stop: Callable[[], object] = lambda: None,
+    limits: Limits = DEFAULT,
+    proxies: Container[str] = (),
+) -> None:
+    """Serve until `stop` returns, then at most `limits.grace_seconds` more; `on_stop` is to end the streams.
+
+    Raises what starting the application raises. Instead of Hypercorn's own loop, which takes any number of
+    connections and, on Python 3.12 and later, waits for stalled ones for ever (its issue 308).
+    """
+    porch = _Porch(app, config, limits, proxies)
+    lifespan = Lifespan(porch.app, config, porch.loop, porch.state)
+    ready = porch.loop.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if ready.done():
+        ready.result()
+    tls = config.create_ssl_context()
+    seconds = config.ssl_handshake_timeout if tls else None
+    servers = [
+        await asyncio.start_server(
+            porch.accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=seconds
+        )
+        for sock in sockets
+    ]
+    try:
+        await stop()
+    finally:
+        for server in servers:
+            server.close()
+        on_stop()
+        await porch.clear()
+        await lifespan.wait_for_shutdown()
+        ready.cancel()
+
+
+class _Porch:
+    """The connections that are open now."""
+
+    def __init__(self, app: App, config: Config, limits: Limits, proxies: Container[str]):
+        self.app = ASGIWrapper(cast(ASGIFramework, app))
+        self.loop = asyncio.get_running_loop()
+        self.state: LifespanState = {}
+        self._config = config
+        self._context = WorkerContext(None)
+        self._limits = limits
+        self._proxies = proxies
+        self._count = Tally(min(limits.connections, _room()), limits.connections_per_address)
+        self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection to its end, or refuse it where there are too many."""
+        task, address = asyncio.current_task(), self._address(writer)
+        if task is None or not self._count.enter(address):
+            writer.write(_BUSY)
+            return writer.close()
+        self._open[task] = writer.transport
+        parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
+        try:
+            await Connection(*parts, stall_seconds=self._limits.stall_seconds)
+        except Exception as error:  # what a client's bytes did to h2; Hypercorn logs the application's own
+            await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
+        finally:
+            self._count.leave(address)
+            del self._open[task]
+
+    async def clear(self) -> None:
+        """Let the connections end that will, then cut the others."""
+        await self._context.terminated.set()
+        if self._open:
+            await asyncio.wait(self._open, timeout=self._limits.grace_seconds)
+        for transport in self._open.values():
+            transport.abort()
+        if self._open:
+            await asyncio.wait(self._open, timeout=1)
+
+    def _address(self, writer: asyncio.StreamWriter) -> str:
+        peer = writer.get_extra_info("peername")
+        address = plain_address(peer[0]) if isinstance(peer, tuple) else "unix"
+        return "unix" if address in self._proxies else address
