@@ -105,6 +105,10 @@ def _look(log: Log) -> None:
     log.call(turn, "s1", "Bash", {"command": "systemctl status postgresql"}, STATUS, parent="t5", failed=True)
     log.add("text", turn=turn, parent="t5", text="It stopped at 02:50 with `No space left on device`.")
     log.add("tool_result", turn=turn, tool_id="t5", output="PostgreSQL stopped at 02:50.", is_error=False)
+    items = [{"text": step["content"], "status": step["status"]} for step in STEPS]
+    log.add("plan", turn=turn, items=items)
+    log.add("thinking", turn=turn, text="The journal is the one that grew.\nIs there a limit?")
+    log.add("notice", turn=turn, text="The context was compacted.")
     log.add("retry", turn=turn, attempt=2, error="529 overloaded")
     log.add("text", turn=turn, text=FOUND)
     usage = {"input_tokens": 12, "cache_read_input_tokens": 48_211, "output_tokens": 1320}
@@ -123,6 +127,8 @@ def _stopped(log: Log) -> None:
         "permission", turn=turn, request="r0", name="Bash", input=value, expires="2026-11-23T03:20:00.000Z"
     )
     log.add("answer", turn=turn, request="r0", allow=True, by="ada")
+    log.add("queued", text="And restart the database.", by="bob")
+    log.add("withdrawn", queued=len(log.events), by="bob")
     log.add("cancelled", turn=turn, by="ada")
     log.add("turn_end", turn=turn, status="cancelled", duration_ms=8000)
     log.add("weather", turn=turn, sky={"over": ["db1", "<b>web3</b>"]})
