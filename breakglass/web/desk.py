@@ -161,5 +161,6 @@ def _for_page(session: Session, state: State) -> dict[str, Any]:
         last_line = window.last_prose(fd)
     finally:
         os.close(fd)
-    more = {"first_prompt": state.first_prompt, "asking": bool(state.asking), "last_line": last_line}
+    more: dict[str, Any] = {"first_prompt": state.first_prompt, "asking": bool(state.asking), "last_line": last_line}
+    more["waiting"] = [{"id": each.id, "text": each.text} for each in state.queued]
     return {**describe(session.id, state), **more, "cost": state.cost, "archived": state.archived}

@@ -220,6 +220,15 @@ async def answer(session_id: str) -> Response:
     return _see(f"/sessions/{session.id}#end")
 
 
+@pages.post("/sessions/<session_id>/withdraw")
+async def withdraw(session_id: str) -> Response:
+    """Take a prompt out of the queue."""
+    session, form = session_named(session_id), await _form()
+    queued = stream.position([form.get("queued", "")], "queued") or 0
+    await asyncio.to_thread(turns.withdraw, session, queued, by=by())
+    return _see(f"/sessions/{session.id}#end")
+
+
 async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
     take = functools.partial(turns.take, by=by(), key=form.get("key") or None, queue=True)
     await asyncio.to_thread(take, desk().config, session, prompt)

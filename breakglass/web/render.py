@@ -21,7 +21,8 @@ The names that each page needs (a name missing is an error):
 
 `sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`, `first_prompt`, `agent`, `model`,
 `created`, `updated`, `last_event_id`, `turn_active`, `status` (as the API has them), `asking` (bool: a question is open),
-`last_line` (str: the last line of prose), `cost` (US dollars), `archived`. `agents` is a list of `{name, ready,
+`last_line` (str: the last line of prose), `cost` (US dollars), `archived`, `waiting` (the queue: a list of `{id, text}`).
+`agents` is a list of `{name, ready,
 default, note}`; `presets` of `{label, text, agent}`.
 """
 

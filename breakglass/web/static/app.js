@@ -4,7 +4,7 @@ import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
-import { answers, Outbox, stops, toNewSession, toSession, writes } from "./send.js";
+import { answers, Outbox, Queue, stops, toNewSession, toSession, writes } from "./send.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
@@ -37,7 +37,8 @@ function session() {
       attached() { stream.last = transcript.last; stream.open(); },
     },
   });
-  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id, () => active) });
+  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
+  const queue = new Queue({ list: $("#queue"), form: $("#withdraw"), session: id, say });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
@@ -55,7 +56,9 @@ function session() {
 
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
-    user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    user(line) { active = true; ended = ""; outbox.seen(line.dataset.key); queue.drop(line.dataset.queued); },
+    queued(line) { outbox.seen(line.dataset.key); queue.add(line.id.slice(1), $(".plain", line).textContent); },
+    withdrawn(line) { queue.drop(line.dataset.queued); },
     turn_end(line) {
       active = false;
       if (document.hidden) ended = line.dataset.status;
@@ -91,7 +94,7 @@ function session() {
         transcript.flush();
         if (!live && $("#notice a[href^='/login']")) say("");
         live = true;
-        outbox.caughtUp(stream.last, active);
+        outbox.caughtUp(stream.last);
       },
       clock: (then) => { transcript.skew = Date.now() - new Date(then); },
       missed: (count) => count > TOO_MUCH && renew(),
@@ -111,8 +114,10 @@ function session() {
 
   async function renew() {
     stream.close();
-    const fresh = await transcript.renew();
-    if (fresh) {
+    const doc = await transcript.renew();
+    if (doc) {
+      const fresh = doc.body.dataset;
+      queue.list.replaceChildren(...$("#queue", doc).childNodes);
       Object.assign(stream, { last: Number(fresh.last), end: Number(fresh.end) });
       active = fresh.active === "yes";
       controls();
@@ -146,7 +151,7 @@ function session() {
     if (!transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
   }
 
-  for (const line of $$(".user[data-key]", transcript.list)) outbox.seen(line.dataset.key);
+  for (const line of $$("[data-key]", transcript.list)) outbox.seen(line.dataset.key);
   history.scrollRestoration = "manual";
   addEventListener("hashchange", toHash);
   transcript.list.addEventListener("click", (event) => {

@@ -71,30 +71,28 @@ export class Outbox {
     this.busy = false;
     if (status !== 202) return this.failed(entry.key, status, body);
     if (arrived) this.drop(entry.key);
-    else this.accepted(entry.key, body.turn ?? null);
+    else this.accepted(entry.key, body.turn ?? body.queued);
     this.go();
   }
 
-  accepted(key, turn) {
-    this.said.set(key, turn ? "Sent" : "Queued. It goes when this turn has ended.");
-    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: true, turn } : entry));
+  /** It stands in the log as that line, which has not come to this page yet. */
+  accepted(key, number) {
+    this.said.set(key, "Sent");
+    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: true, number } : entry));
   }
 
-  /** All up to line `last` is here. What was taken but has no line is asked for again: the same key, never twice. */
-  caughtUp(last, active) {
-    const left = this.entries.filter((entry) => !(entry.turn && entry.turn <= last));
-    if (!active) for (const entry of left) if (!entry.turn) entry.taken = false;
-    this.entries = left;
+  /** All up to line `last` is here. */
+  caughtUp(last) {
+    this.entries = this.entries.filter((entry) => !(entry.number <= last));
     this.go();
   }
 
   failed(key, status, answer) {
     const why = answer.detail ?? answer.title ?? `the server answered ${status}`;
     if (status === 0) this.say(key, "Not sent: no network. It will go when you are back.", true);
-    else if (status === 409) this.say(key, "Queued. It goes when this turn has ended.", true);
     else if (status === 401) this.say(key, "Not sent: you are logged out. It is kept; log in and it will go.", true);
     else this.say(key, `Not sent: ${why}`, true);
-    if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
+    if (status === 0 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
   }
 
   /** A prompt of ours stands in the log: whatever we thought of it, it has arrived. */
@@ -153,12 +151,40 @@ export function stops(form, session, say) {
   });
 }
 
-/** Sends a prompt to a session; while a turn runs it is queued. */
-export const toSession = (session, isActive) => async ({ key, prompt }) => {
-  const body = { prompt, ...(isActive() && { queue: true }) };
+/** Sends a prompt to a session; while a turn runs it waits there for its end. */
+export const toSession = (session) => async ({ key, prompt }) => {
+  const body = { prompt, queue: true };
   const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
-  return { ...answer, arrived: document.getElementById(`e${answer.body.turn}`) !== null };
+  return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
+
+/** The prompts that wait on the server for the end of the turn that runs. */
+export class Queue {
+  constructor({ list, form, session, say }) {
+    this.list = list;
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const button = event.submitter;
+      button.disabled = true;
+      const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${button.value}`);
+      button.disabled = false;
+      if (status === 0) say("Not withdrawn: no network. Tap again when you are back.");
+      else if (status !== 200) say(`Not withdrawn: ${body.detail ?? `the server answered ${status}`}`);
+    });
+  }
+
+  add(number, prompt) {
+    this.drop(number);
+    const button = make("button", { name: "queued", value: number, textContent: "Withdraw" });
+    button.setAttribute("form", "withdraw");
+    this.list.append(make("li", {}, make("p", { textContent: prompt }),
+      make("span", { textContent: "Waits for the end of this turn." }), button));
+  }
+
+  drop(number) {
+    for (const button of $$("button", this.list)) if (button.value === number) button.closest("li").remove();
+  }
+}
 
 /** Makes a session, puts the prompt into its outbox and goes there. */
 export async function toNewSession({ key, prompt, agent, model }) {
