@@ -81,4 +81,4 @@ COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-
 lock: $(VENV)/stamp-made ## resolve the dependencies again, keeping what fits; all anew: ARGS=--upgrade
 	@$(PIP) uv
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
-	$(COMPILE) --group build --group dev --extra acp -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)

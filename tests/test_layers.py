@@ -21,7 +21,6 @@ ROWS = (
 )
 
 OWNERS = {
-    "acp": "agents.acp",
     "aiofiles": "store",
     "h11": "web",
     "h2": "web",
