@@ -240,12 +240,7 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     protocol = table.get("protocol", base.protocol if base else None)
     if not isinstance(protocol, str) or protocol not in protocols:
         raise _expected(f"{key}.protocol", protocol, f"one of {', '.join(sorted(protocols))}")
-    permissions = table.get("permissions", "bypass")
-    if permissions not in ("bypass", "ask"):
-        raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
-    allow, deny = _tools(key, "allow", table, permissions), _tools(key, "deny", table, permissions)
-    if both := sorted({*allow} & {*deny}):
-        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    permissions, allow, deny = _leave(key, table)
     thinking = table.get("thinking", False)
     if not isinstance(thinking, bool):
         raise _expected(f"{key}.thinking", thinking, "true or false")
@@ -259,6 +254,19 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     return AgentConfig(
         name, protocol, tuple(command), permissions, allow, deny, thinking, env, tuple(pass_env)
     )
+
+
+def _leave(
+    key: str, table: dict[str, Any]
+) -> tuple[Literal["bypass", "ask"], tuple[str, ...], tuple[str, ...]]:
+    """Return how leave is asked, and the tools that are allowed and refused without asking."""
+    permissions = table.get("permissions", "bypass")
+    if permissions not in ("bypass", "ask"):
+        raise _expected(f"{key}.permissions", permissions, '"bypass" or "ask"')
+    allow, deny = (_tools(key, which, table, permissions) for which in ("allow", "deny"))
+    if both := sorted({*allow} & {*deny}):
+        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    return permissions, allow, deny
 
 
 def _tools(key: str, which: str, table: dict[str, Any], permissions: str) -> tuple[str, ...]:

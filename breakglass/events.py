@@ -220,6 +220,8 @@ class Queued(NamedTuple):
 class Question(NamedTuple):
     """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
 
+    id: int
+    """The `permission` event, which has all of it."""
     request: str
     name: str
     expires: str
@@ -314,7 +316,7 @@ def _without(waiting: tuple[Queued, ...], number: object) -> tuple[Queued, ...]:
 def _permission(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    question = Question(str(event["request"]), str(event["name"]), str(event["expires"]))
+    question = Question(event["id"], str(event["request"]), str(event["name"]), str(event["expires"]))
     return state._replace(asking=(*state.asking, question))
 
 

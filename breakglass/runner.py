@@ -151,21 +151,28 @@ class Turn:
         with self.log.exclusive():  # a `cancelled` comes before the end or is refused
             self._read_others(None)
             end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
+            if self.state.queued and not failure and signal.SIGTERM not in self._signals:
+                try:
+                    return self._go_on(end)
+                except CannotRecord:
+                    pass  # it stays in the queue
             self.log.last_words(*words, ("turn_end", end))
-            return self._following() if not failure else None
-
-    def _following(self) -> Plan | None:
-        """Under the log's lock, begin the turn of the prompt that has waited longest. None for none, or no more.
-
-        Nobody can slip in: a turn that runs ends, and the next begins, in one moment of the log.
-        """
-        if not self.state.queued or signal.SIGTERM in self._signals:
             return None
+
+    def _go_on(self, end: dict[str, object]) -> Plan:
+        """End this turn and begin that of the prompt that has waited longest, in one moment of the log.
+
+        Nobody can slip in between, for both locks are held, and nobody sees the session idle.
+        """
         waiting = self.state.queued[0].id
         prompt = log.read_one(self.log.fd, waiting)
-        turn = self.log.append(
-            "user", text=prompt["text"], by=prompt["by"], model=prompt.get("model"), queued=waiting
-        )
+        user = {
+            "text": prompt["text"],
+            "by": prompt["by"],
+            "model": prompt.get("model"),
+            "queued": waiting,
+        }
+        _, turn = self.log.append_together(("turn_end", end), ("user", user))
         return self.plan._replace(
             turn=turn,
             agent_session=self.state.agent_session,

@@ -330,7 +330,7 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
     ),
     "a question is open until the first answer": (
         [NEW, ("user", {}), ("permission", {}), ("permission", {"request": "r-2"}), ("answer", {})],
-        {"asking": (Question("r-2", "Bash", TS),), "allowed": ("Bash",)},
+        {"asking": (Question(4, "r-2", "Bash", TS),), "allowed": ("Bash",)},
     ),
     "a tool is allowed for the session by the first answer only": (
         [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],

@@ -24,6 +24,7 @@ OWNERS = {
     "acp": "agents.acp",
     "aiofiles": "store",
     "h11": "web",
+    "h2": "web",
     "hypercorn": "web",
     "jinja2": "web",
     "markdown_it": "web",

@@ -57,7 +57,7 @@ def test_every_command_of_the_readme_runs(place: tuple[Path, Server], script: st
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "breakglass:" not in done.stderr.replace("breakglass: no turn", "")
+    assert "Traceback" not in done.stderr
     assert done.stdout
 
 

@@ -15,6 +15,7 @@ _ID = "a session's id or the beginning of it; left out, the session last written
 _WORDS = {
     "[ID]": _ID,
     "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
+    "[ID] [allow|deny]": f"ID: {_ID}; neither allow nor deny: show what is asked",
 }
 
 _EXITS = """\
@@ -30,7 +31,8 @@ settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG, ./br
   BREAKGLASS_TURN_TIMEOUT_SECONDS    turn_timeout_seconds    when a turn is stopped (1800)
   BREAKGLASS_SSE_KEEPALIVE_SECONDS   sse_keepalive_seconds   sign of life on a silent stream (20)
   BREAKGLASS_TOKEN                   -                       the access token (made, kept in var/token)
-  -                                  [agents.NAME]           protocol, command, permissions, env, pass_env
+  -                                  [agents.NAME]           protocol, command, permissions, allow, deny,
+                                                             thinking, env, pass_env
   NO_COLOR                           -                       any value: no colours"""
 
 
@@ -71,6 +73,9 @@ def _new(parser: Parser) -> None:
 
 def _send(parser: Parser) -> None:
     parser.add_argument("--wait", action="store_true", help="show the turn, and return when it has ended")
+    parser.add_argument(
+        "--queue", action="store_true", help="where a turn is running, have it wait for its end"
+    )
     parser.add_argument("--agent", metavar="A", help="begin a new session with this agent")
     parser.add_argument("--model", metavar="M", help="the model of this turn")
     parser.add_argument("--title", metavar="T", help="begin a new session with this title")
@@ -81,6 +86,12 @@ def _attach(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the lines of the log as they are")
 
 
+def _answer(parser: Parser) -> None:
+    parser.add_argument("--message", metavar="M", help="told to the agent: why not, or what was chosen")
+    parser.add_argument("--for-session", action="store_true", help="allow the tool for the whole session")
+    parser.add_argument("--request", metavar="R", help="which question, where several are open")
+
+
 def _cancel(parser: Parser) -> None:
     """It has no options."""
 
@@ -88,6 +99,10 @@ def _cancel(parser: Parser) -> None:
 def _ls(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a session, on a line of its own")
     parser.add_argument("--archived", action="store_true", help="archived sessions too")
+
+
+def _verify(parser: Parser) -> None:
+    parser.add_argument("--all", action="store_true", help="check every session")
 
 
 def _agents(parser: Parser) -> None:
@@ -123,9 +138,11 @@ examples:
   breakglass send "why is nginx not answering?"      in the session last written to
   breakglass send 3f2a "try again" --wait            in session 3f2a…, shown to its end
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
+  breakglass send --queue "and then restart it"      after the turn that is running
   journalctl -n 200 | breakglass send 3f2a -         the prompt is read from stdin
 
 It returns at once and prints the session's id and the turn's number; the turn goes on by itself.
+With --queue, and while a turn is running, what is printed is the number of the queued prompt.
 With --wait the exit status says how the turn ended: 0 ok, 1 error, timeout or lost, 130 cancelled.
 It is 3 where a turn is running already. Ctrl-C stops the waiting, not the turn.
 A prompt that begins with - stands after --, as in: breakglass send -- '-x'""",
@@ -146,6 +163,21 @@ The output of an agent's tools is cut on a terminal; the log has all of it.""",
         "[ID]",
         1,
     ),
+    "answer": Command(
+        "answer an agent that asks leave to use a tool; without an answer, show what it asks",
+        _answer,
+        """\
+examples:
+  breakglass answer                          what is asked in the session last written to
+  breakglass answer allow                    the only open question
+  breakglass answer 3f2a allow --for-session     and whatever else that tool is to do
+  breakglass answer deny --message "use the replica"
+  breakglass answer allow --message "Blue"       where the agent offers choices: the one that is chosen
+
+exit status: 0 it was answered, or shown; 1 nothing is asked, or somebody else was first""",
+        "[ID] [allow|deny]",
+        2,
+    ),
     "cancel": Command(
         "stop the turn that runs, and wait for its end",
         _cancel,
@@ -154,6 +186,7 @@ examples:
   breakglass cancel          in the session last written to
   breakglass cancel 3f2a
 
+What waits in the queue is withdrawn too.
 exit status: 0 it was stopped, 1 none was running""",
         "[ID]",
         1,
@@ -165,6 +198,21 @@ exit status: 0 it was stopped, 1 none was running""",
 examples:
   breakglass ls
   breakglass ls --json | jq -r 'select(.turn_active).id'""",
+    ),
+    "verify": Command(
+        "check a log line by line: nothing lost, doubled, out of order or changed",
+        _verify,
+        """\
+examples:
+  breakglass verify            the session last written to
+  breakglass verify 3f2a
+  breakglass verify --all      every session
+
+It reads and changes nothing. What breaks a rule is told with its line, as in events.jsonl:12: and so is,
+as a note, what breaks none but is worth knowing: a stranger's line, a torn tail, a turn that runs.
+exit status: 0 no rule is broken, 1 one is""",
+        "[ID]",
+        1,
     ),
     "agents": Command(
         "list the agents configured here, and whether each can start",
@@ -178,6 +226,8 @@ An agent is configured in the TOML file:
   [agents.claude]
   command = ["/opt/claude/bin/claude"]    its program; the protocol appends its own arguments
   permissions = "ask"                     or "bypass", the default: it acts without asking
+  allow = ["Edit"]                        tools that need no leave where it asks, and deny = [...] those refused
+  thinking = true                         keep its thinking in the log
   env = { IS_SANDBOX = "1" }              Claude Code acts without asking as root only where this is set""",
     ),
 }

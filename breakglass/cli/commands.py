@@ -70,17 +70,18 @@ def send(config: Config, args: Namespace) -> int:
         check_model("--model", args.model)
     session = session or _create(config, args.agent, None, args.title)
     try:
-        turn = turns.start(config, session, prompt, by=by(), model=args.model)
+        taken = turns.take(config, session, prompt, by=by(), model=args.model, queue=args.queue)
     except TurnRunning as error:
         name = session.id[:8]
         raise TurnRunning(
-            f"{error}; watch it: breakglass attach {name}, stop it: breakglass cancel {name}"
+            f"{error}; watch it: breakglass attach {name}, stop it: breakglass cancel {name},"
+            " or send with --queue"
         ) from error
     if args.wait:
         from breakglass.cli import watching
 
-        return watching.wait(config, session, turn)
-    print(session.id, turn, flush=True)
+        return watching.wait(config, session, taken)
+    print(session.id, taken.id, flush=True)
     if screen.is_terminal():
         screen.say(f"watch it: breakglass attach {session.id[:8]}")
     return 0
@@ -138,6 +139,34 @@ def attach(config: Config, args: Namespace) -> int:
     return watching.attach(config, session, args.after, as_json=args.json)
 
 
+def answer(config: Config, args: Namespace) -> int:
+    """Answer the agent's question, or show what it asks."""
+    *ids, verdict = [*args.words, ""] if args.words[-1:] not in (["allow"], ["deny"]) else args.words
+    if len(ids) > 1:
+        raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
+    session = sessions.find(config.data, ids[0] if ids else "")
+    asking = turns.end_lost(session).asking
+    if args.request is not None:
+        asking = tuple(question for question in asking if question.request == args.request)
+    if not asking:
+        raise NotFound(f"nothing is asked in session {session.id[:8]}")
+    if not verdict:
+        listing.questions(session, asking)
+        return 0
+    if len(asking) > 1:
+        raise BadInput(
+            f"{len(asking)} questions are open: choose one with --request; breakglass answer shows them"
+        )
+    question = asking[0]
+    message = _told("--message", args.message or "")
+    allow = verdict == "allow"
+    turns.answer(
+        session, question.request, allow=allow, by=by(), message=message, for_session=args.for_session
+    )
+    print(f"{'allowed' if allow else 'refused'} {question.name} in session {session.id[:8]}")
+    return 0
+
+
 def cancel(config: Config, args: Namespace) -> int:
     """Stop the running turn and wait for its end."""
     session = sessions.find(config.data, *args.words)
@@ -148,12 +177,21 @@ def cancel(config: Config, args: Namespace) -> int:
     return 0
 
 
+def verify(config: Config, args: Namespace) -> int:
+    """Check logs against the contract's rules."""
+    from breakglass.cli import verifying
+
+    return verifying.run(config, args)
+
+
 RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "serve": serve,
     "new": new,
     "send": send,
     "attach": attach,
+    "answer": answer,
     "cancel": cancel,
     "ls": listing.ls,
+    "verify": verify,
     "agents": listing.agents,
 }

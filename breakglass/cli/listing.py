@@ -13,10 +13,11 @@ from typing import Any
 from breakglass import turns
 from breakglass.agents.environ import environment
 from breakglass.cli import screen
-from breakglass.cli.style import LAMPS, cut, one_line, paint
+from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import BreakglassError
-from breakglass.events import State
+from breakglass.events import Question, State
+from breakglass.store import log
 from breakglass.store.sessions import Listing, Session
 from breakglass.store.state import describe
 
@@ -66,8 +67,9 @@ def _digits(ids: list[str]) -> int:
 
 
 def _row(name: str, state: State, now: datetime, columns: int, *, colours: bool) -> str:
-    sign, style = LAMPS.get(state.status, ("✗", "wrong"))
-    lamp = paint(f"{sign} {state.status:<9}", style, colours=colours)
+    status = "asks" if state.asking else state.status
+    sign, style = LAMPS.get(status, ("✗", "wrong"))
+    lamp = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
     rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
     return f"{name}  {lamp}  {cut(rest, columns - len(name) - 15)}"
 
@@ -87,6 +89,20 @@ def age(ts: str, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def questions(session: Session, asking: Iterable[Question]) -> None:
+    """Print the open questions of a session: the name of each, its tool, and all that the tool would be given."""
+    fd = log.open_reader(session.directory)
+    try:
+        for question in asking:
+            asked = log.read_one(fd, question.id)
+            print(
+                f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}"
+            )
+            print(clean(json.dumps(asked.get("input"), ensure_ascii=False, indent=2)))
+    finally:
+        os.close(fd)
 
 
 # --- agents -------------------------------------------------------------------------------------

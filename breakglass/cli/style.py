@@ -27,6 +27,7 @@ _STYLES = {
 LAMPS = {
     "new": ("·", "note"),
     "running": ("●", "ask"),
+    "asks": ("?", "ask"),
     "ok": ("✔", "good"),
     "error": ("✗", "wrong"),
     "timeout": ("✗", "wrong"),

@@ -161,9 +161,21 @@ class Transcript:
 
     def _answer(self, event: Event) -> str:
         words = f": {event['message']}" if event.get("message") else ""
+        allowed = "allowed for the session" if event.get("for_session") is True else "allowed"
         return self._note(
-            event, f"{'allowed' if event['allow'] is True else 'refused'} by {event['by']}{words}", "ask"
+            event, f"{allowed if event['allow'] is True else 'refused'} by {event['by']}{words}", "ask"
         )
+
+    def _plan(self, event: Event) -> str:
+        signs = {"completed": "✔", "in_progress": "●"}
+        lines = [
+            f"{signs.get(item['status'], '·')} {one_line(item['text'], self._width - 4)}"
+            for item in event["items"]
+        ]
+        return self._block(event, "\n".join(lines), "▪ ", "note")
+
+    def _thinking(self, event: Event) -> str:
+        return self._block(event, self._shortened(clean(event["text"]), self._width), "… ", "note")
 
     def _retry(self, event: Event) -> str:
         return self._note(event, f"attempt {event['attempt']}: {event['error']}", "ask")
@@ -206,10 +218,15 @@ _KINDS: dict[Any, Callable[[Transcript, Event], str]] = {
     "tool_result": Transcript._tool_result,
     "permission": Transcript._permission,
     "answer": Transcript._answer,
+    "plan": Transcript._plan,
+    "thinking": Transcript._thinking,
+    "notice": _saying(lambda event: event["text"]),
     "retry": Transcript._retry,
     "result": Transcript._result,
     "error": Transcript._error,
     "cancelled": _saying(lambda event: f"stopped by {event['by']}"),
+    "queued": _saying(lambda event: f"queued by {event['by']}: {event['text']}"),
+    "withdrawn": _saying(lambda event: f"prompt {event['queued']} was withdrawn by {event['by']}"),
     "turn_end": Transcript._turn_end,
     "renamed": _saying(lambda event: f"called {event['title']!r} by {event['by']}"),
     "archived": _saying(

@@ -16,6 +16,7 @@ from breakglass.store.follow import Frame, Hub, Mark, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.state import Known
 from breakglass.store.watch import Watch
+from breakglass.turns import Taken
 
 OUTPUT_LINES = 12
 """Lines of a tool's output that are shown on a terminal."""
@@ -48,23 +49,31 @@ def attach(config: Config, session: Session, after: int, *, as_json: bool) -> in
         return 0
 
 
-def wait(config: Config, session: Session, turn: int) -> int:
-    """Show one turn to its end and return the exit status that says how it ended.
+def wait(config: Config, session: Session, taken: Taken) -> int:
+    """Show the turn of a prompt to its end and return the exit status that says how it ended.
 
+    One in the queue is waited for; once it is withdrawn, that is as a turn that was stopped.
     Raises KeyboardInterrupt, having said so, when the person does not want to wait any longer.
     """
     transcript = _transcript(config, session)
+    turn = taken.id if taken.what == "turn" else None
 
     def show(piece: Piece) -> int | None:
+        nonlocal turn
         for event in _events(piece):
-            if event.get("turn") == turn:
+            if turn is None and event.get("queued") == taken.id:
+                if event["kind"] == "withdrawn":
+                    screen.write(transcript.render(event))
+                    return ENDINGS["cancelled"]
+                turn = event["id"]
+            if turn is not None and event.get("turn") == turn:
                 screen.write(transcript.render(event))
                 if event["kind"] == "turn_end":
                     return ENDINGS.get(event.get("status"), 1)
         return None
 
     try:
-        return _follow(session, turn - 1, _as_they_are, show)
+        return _follow(session, taken.id - 1, _as_they_are, show)
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         name = session.id[:8]

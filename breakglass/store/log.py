@@ -111,6 +111,25 @@ class Log:
             self.sync()
         return number
 
+    def append_together(self, *drafts: Draft) -> list[int]:
+        """Append several events in one write and return their ids: no reader finds the first without the last.
+
+        Synced, and raises, as `append`.
+        """
+        if self._failed:
+            raise Degraded("the disk failed under this log; it takes no more events")
+        with self.exclusive():
+            self._catch_up()
+            numbers = list(range(self._end.number + 1, self._end.number + 1 + len(drafts)))
+            lines = [
+                events.encode(number, now(), kind, {**fields, "turn": number} if kind == "user" else fields)
+                for number, (kind, fields) in zip(numbers, drafts, strict=True)
+            ]
+            self._write(b"".join(lines))
+            self._end = self._end._replace(number=numbers[-1])
+        self.sync()
+        return numbers
+
     def last_words(self, *drafts: Draft) -> None:
         """Append what ends a turn: into the room kept for it where the disk is full, and unsynced where it failed.
 

@@ -124,6 +124,8 @@ class Guard:
             scope["breakglass"] = Visit(own_origin(self._door, request).decode(), address, credential)
             await self._pass(scope, request, receive, reply)
         except Exception:
+            if reply.stalled:
+                return
             if not reply.status:
                 await reply.refuse(
                     Refusal(500, "Something failed here. The server's log has the rest."), receive
@@ -258,13 +260,15 @@ class _Stream:
 class _Reply:
     """What the application sends through: every answer leaves with our headers."""
 
-    __slots__ = ("_door", "_finished", "_request", "_send", "status")
+    __slots__ = ("_door", "_finished", "_request", "_send", "stalled", "status")
 
     def __init__(self, send: Send, request: Request, door: Door):
         self._send = send
         self._request = request
         self._door = door
         self._finished = False
+        self.stalled = False
+        """Whether the client took nothing for so long that the answer was given up."""
         self.status: int | None = None
         """None until the answer has begun."""
 
@@ -281,7 +285,7 @@ class _Reply:
             async with asyncio.timeout(self._door.stall_seconds):
                 await self._send(message)
         except TimeoutError:
-            self._finished = True
+            self._finished = self.stalled = True
             raise
 
     async def finish(self) -> None:

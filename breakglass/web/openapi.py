@@ -153,8 +153,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     ]
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "parameters": path_parameters
-        + [{"name": name, **PARAMETERS[name]} for name in operation.parameters],
+        "parameters": path_parameters + [{"name": name, **PARAMETERS[name]} for name in operation.parameters],
         "responses": {str(operation.success): _success(operation), **_failures(operation)},
     }
     if operation.path == "/health":

@@ -64,6 +64,8 @@ Left out on purpose: c, cpp, java, make and terraform, which take 16 to 23 s for
 _BLANK_SPANS = re.compile(r'<span class="w">(\s*)</span>')
 """Spaces need no class: in shell code they were a third of the bytes."""
 
+_MARKS = re.compile(r"\*\*|`|^#+ |^> ", re.MULTILINE)
+
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
 
 _TAGS = set(
@@ -81,9 +83,18 @@ def markdown(text: str) -> Markup:
         attribute_filter=_only_known,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
-        set_tag_attribute_values={"a": {"target": "_blank"}, "pre": {"tabindex": "0"}, "div": {"tabindex": "0"}},
+        set_tag_attribute_values={
+            "a": {"target": "_blank"},
+            "pre": {"tabindex": "0"},
+            "div": {"tabindex": "0"},
+        },
     )
     return Markup(clean)
+
+
+def unmarked(text: str) -> str:
+    """Return Markdown's words without its commonest marks: for a line in a list, where no markup stands."""
+    return _MARKS.sub("", text)
 
 
 def highlight(code: str, language: str) -> Markup:
@@ -139,9 +150,7 @@ def _fence(
     return f"<pre><code>{highlight(token.content.rstrip(), language)}</code></pre>\n"
 
 
-def _image(
-    self: "RendererHTML", tokens: Sequence["Token"], index: int, options: Any, env: Any
-) -> str:
+def _image(self: "RendererHTML", tokens: Sequence["Token"], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     alt = self.renderInlineAsText(token.children, options, env) if token.children else ""
     said = escape(f"image: {alt or token.attrGet('src')}")

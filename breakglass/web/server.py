@@ -1,37 +1,33 @@
-"""Hypercorn with its gaps closed: connections, their deadlines and limits, and strict HTTP/1.1.
+"""Hypercorn, served by ourselves: how many connections there may be, how long they may take, how they end.
 
-Knows nothing of what is served. What Hypercorn 0.18 and h11 0.16 let through is in docs/security.md, and
-tests/web/test_listen.py fails where another version of them needs another answer.
+Knows nothing of what is served, nor of the bytes: those are web/wire.py's.
 """
 
 import asyncio
-import re
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import h11
-from h11._receivebuffer import ReceiveBuffer
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from breakglass.errors import BadConfig
 from breakglass.web.door import plain_address
-from breakglass.web.guard import NO_STORE, App, Tally
+from breakglass.web.guard import App, Tally
 from breakglass.web.listen import STALL_SECONDS
+from breakglass.web.wire import PlainH2, StrictH11
 
 MAX_HEAD = 16 << 10
 """Bytes of a request's head."""
@@ -63,54 +59,13 @@ _BUSY = (
 )
 
 
-# --- HTTP/1.1, strictly -------------------------------------------------------------------------
-
-
-class StrictBuffer(ReceiveBuffer):
-    """h11's buffer without its leniency: what it forgives, a proxy in front may read as the next request."""
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        """Return the lines before an empty one, None while that is not there. Raises LocalProtocolError."""
-        end = self._data.find(b"\r\n\r\n")
-        head = bytes(self._data if end < 0 else self._data[:end])
-        lengths = _LENGTHS.findall(head)
-        if head.count(b"\n") != head.count(b"\r\n") or _FOLDED.search(head):
-            raise h11.LocalProtocolError("a line ends in a bare LF, or is folded")
-        if len(lengths) > 1 or b"," in b"".join(lengths):
-            raise h11.LocalProtocolError("two lengths")
-        return super().maybe_extract_lines()
-
-
-_LENGTHS = re.compile(rb"\ncontent-length:([^\r\n]*)", re.IGNORECASE)
-_FOLDED = re.compile(rb"\n[ \t]")
-
-
-class StrictH11(H11Protocol):
-    """HTTP/1.1 and no way out of it: asking for h2c reaches the guard as a request, and is refused there."""
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self.connection._receive_buffer = StrictBuffer()  # type: ignore[union-attr]
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Switch to nothing. Hypercorn answers `Upgrade: h2c` with 101 before any application is asked."""
-
-    async def _send_error_response(self, status_code: int) -> None:
-        fixed = [(b"content-length", b"0"), (b"connection", b"close"), *NO_STORE]
-        headers = [*fixed, *self.config.response_headers("h11")]
-        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
-        await self._send_h11_event(h11.EndOfMessage())
-
-
-# --- connections --------------------------------------------------------------------------------
-
-
 class Connection(TCPServer):
     """One connection, from accepted to closed: Hypercorn's, but for its protocol and for stalled clients."""
 
     def __init__(self, *args: Any, stall_seconds: float):
         super().__init__(*args)
         self._stall_seconds = stall_seconds
+        self._cut: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         sock = self.writer.get_extra_info("socket")
@@ -118,7 +73,7 @@ class Connection(TCPServer):
         try:
             client = parse_socket_addr(sock.family, sock.getpeername())
             server = parse_socket_addr(sock.family, sock.getsockname())
-            protocol = H2Protocol if tls and tls.selected_alpn_protocol() == "h2" else StrictH11
+            protocol = PlainH2 if tls and tls.selected_alpn_protocol() == "h2" else StrictH11
             async with TaskGroup(self.loop) as group:
                 self._task_group = group
                 context = (self.app, self.config, self.context, group, ConnectionState(self.state))
@@ -127,6 +82,7 @@ class Connection(TCPServer):
                 await self.protocol.initiate()
                 await self.idle_task.restart(group, self._idle_timeout)
                 await self._read_data()
+                await self.idle_task.stop()  # or the group waits for it, after everybody has left
         except OSError:
             pass
         finally:
@@ -134,6 +90,9 @@ class Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         transport = self.writer.transport
+        gone = self.reader.at_eof() or transport.is_closing()
+        if gone and isinstance(event, Updated) and event.idle:
+            return  # nobody is left whose next request could be waited for
         size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
         if size < HIGH_WATER:
             return await super().protocol_send(event)
@@ -145,12 +104,16 @@ class Connection(TCPServer):
             await self.protocol.handle(Closed())
 
     async def _initiate_server_close(self) -> None:
+        # Not `_close`: that stops the idle task, which is what waits for us here.
+        self._cut = self.loop.call_later(self._stall_seconds, self.writer.transport.abort)
         await super()._initiate_server_close()
-        await self._close()
 
     async def _close(self) -> None:
-        async with asyncio.timeout(self._stall_seconds):
-            await super()._close()  # waits for what is still to be sent; lets nothing out
+        with suppress(OSError):  # ours, or TLS's own timeout
+            async with asyncio.timeout(self._stall_seconds):
+                await super()._close()  # waits for what is still to be sent
+        if self._cut is not None:
+            self._cut.cancel()
         self.writer.transport.abort()
 
 

@@ -25,7 +25,17 @@ MAX_FIELDS = 40
 CONTEXT = 3
 """Unchanged lines shown about a change."""
 
-_TELLING = ("command", "file_path", "path", "notebook_path", "pattern", "query", "url", "description", "prompt")
+_TELLING = (
+    "command",
+    "file_path",
+    "path",
+    "notebook_path",
+    "pattern",
+    "query",
+    "url",
+    "description",
+    "prompt",
+)
 """The fields that tell best what a call does, the best first."""
 
 _EDITS = (("old_string", "new_string"), ("oldText", "newText"), ("old_str", "new_str"))
@@ -65,11 +75,16 @@ def shorten(text: str, limit: int) -> str:
 def fields(value: Any, limit: int = MAX_DIFF) -> list[Field]:
     """Return the fields of an input in their order, and after them its edits, each as one difference.
 
-    An edit too long to be shown without folding stays two fields of text. Many fields come back as one, as JSON.
+    An edit too long to be shown without folding stays two fields of text. Many fields, or such with long names,
+    come back as one of JSON.
     """
     if isinstance(value, str):
         return [Field("", value)]
-    if not isinstance(value, dict) or len(value) > MAX_FIELDS:
+    if (
+        not isinstance(value, dict)
+        or len(value) > MAX_FIELDS
+        or max(map(len, value), default=0) > FIRST_WORDS
+    ):
         return [Field("", raw(value), "json")]
     rest, edits = dict(value), []
     for old, new in _EDITS:

@@ -15,7 +15,7 @@ from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.cli.test_send import runner_of
 
-KEYS = "id title agent model created updated last_event_id turn_active status".split()
+KEYS = "id title agent model created updated last_event_id turn_active status asking queued".split()
 
 
 def rows(text: str) -> list[dict[str, object]]:
@@ -46,6 +46,20 @@ def test_a_list_shows_how_each_session_stands_and_what_it_is_called(data: Data) 
     assert first.split() == [untitled[:8], "✔", "ok", "0", "s", "shell", "echo", "hello;", "echo", "more"]
     assert second.split()[:3] == [titled[:8], "·", "new"]
     assert second.endswith("shell     disk full")
+
+
+def test_a_session_whose_agent_waits_for_leave_says_so(data: Data) -> None:
+    session = sessions.get(data.root, data.new())
+    lock = sessions.TurnLock(session)
+    lock.take()
+    with session.open_log() as log:
+        turn = log.append("user", text="go on", by="b")
+        log.append(
+            "permission", turn=turn, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
+        )
+    assert data.ok("ls").split()[1:3] == ["?", "asks"]
+    assert rows(data.ok("ls", "--json"))[0]["asking"] is True
+    lock.release()
 
 
 def test_a_lost_turn_is_ended_by_whoever_lists(data: Data, gate: Gate) -> None:
@@ -182,7 +196,6 @@ def test_a_command_with_arguments_is_not_asked_for_the_version_of_its_first_word
     assert (row["can_start"], row["version"]) == (True, "")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
 @pytest.mark.parametrize(
     ("more", "can_start"),
     [
@@ -195,6 +208,7 @@ def test_a_command_with_arguments_is_not_asked_for_the_version_of_its_first_word
 def test_claude_as_root_needs_the_operators_word(data: Data, more: str, can_start: bool) -> None:
     it = program(data.folder / "it", "#!/bin/sh\necho 2.1")
     row = configured(data, f'protocol = "claude"\ncommand = ["{it}"]\n{more}')
+    can_start = can_start or os.geteuid() != 0
     assert row["can_start"] is can_start
     assert ("IS_SANDBOX" in str(row["problem"])) is not can_start
 

@@ -38,7 +38,7 @@ def test_a_pipe_gets_no_colours(data: Data) -> None:
 
 def test_ctrl_c_typed_in_a_terminal_detaches(data: Data, gate: Gate) -> None:
     session = data.ok("send", gate.script).split()[0]
-    with data.terminal("attach") as terminal:
+    with data.terminal("attach", NO_COLOR="1") as terminal:
         terminal.until(Gate.BEGUN)
         terminal.type(b"\x03")
         assert terminal.end() == 0
@@ -58,7 +58,7 @@ def test_a_prompt_is_typed_and_ended_with_ctrl_d(data: Data) -> None:
 
 def test_two_terminals_show_the_same(data: Data, gate: Gate) -> None:
     data.ok("send", gate.script)
-    with data.terminal("attach") as one, data.terminal("attach") as two:
+    with data.terminal("attach", NO_COLOR="1") as one, data.terminal("attach", NO_COLOR="1") as two:
         one.until(Gate.BEGUN)
         two.until(Gate.BEGUN)
         gate.open()

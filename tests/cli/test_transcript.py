@@ -77,6 +77,21 @@ LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
         ("answer", {"request": "r", "allow": False, "by": "b", "message": "no", **TURN}),
         "     3   refused by b: no\n",
     ),
+    (("queued", {"text": "and\nthen", "by": "b"}), "     3   queued by b: and then\n"),
+    (("withdrawn", {"queued": 2, "by": "b"}), "     3   prompt 2 was withdrawn by b\n"),
+    (
+        (
+            "plan",
+            {"items": [{"text": "one", "status": "completed"}, {"text": "two", "status": "pending"}], **TURN},
+        ),
+        f"     3 ▪ ✔ one\n{MARGIN}▪ · two\n",
+    ),
+    (("thinking", {"text": "hm\nhm", **TURN}), f"     3 … hm\n{MARGIN}… hm\n"),
+    (("notice", {"text": "compacted\n", **TURN}), "     3   compacted\n"),
+    (
+        ("answer", {"request": "r", "allow": True, "by": "b", "for_session": True, **TURN}),
+        "     3   allowed for the session by b\n",
+    ),
     (("retry", {"attempt": 2, "error": "overloaded", **TURN}), "     3   attempt 2: overloaded\n"),
     (
         ("result", {"is_error": False, "result": "done", "duration_ms": 1, "cost_usd": 0.01234, **TURN}),

@@ -147,6 +147,7 @@ function session() {
   outline();
   controls();
   toHash();
+  transcript.lookAhead();
   new List($("#sessions"), { current: id });
   if (page.asking && !transcript.attached) elsewhere();
   stream.open();
@@ -174,7 +175,9 @@ function copies(list) {
     if (!found || found === target || event.target === button) return;
     target = found;
     found.closest(".b").append(button);
-    button.style.top = `${found.getBoundingClientRect().top - button.offsetParent.getBoundingClientRect().top}px`;
+    const place = found.getBoundingClientRect(), around = button.offsetParent.getBoundingClientRect();
+    const foot = found.tagName === "PRE" ? 0 : place.height - button.offsetHeight; // of prose: its last line is short
+    button.style.top = `${place.top - around.top + foot}px`;
   };
   for (const name of ["pointerover", "focusin"]) list.addEventListener(name, go);
   button.addEventListener("click", () => {

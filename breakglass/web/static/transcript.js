@@ -5,6 +5,7 @@ import { $, $$, day, duration, fetchPage, localTimes, make, parse } from "./dom.
 
 const MOST = 3000; // lines on the page; beyond it the earliest go, and come back on scrolling up
 const KEPT = 2000;
+const AHEAD = 400; // px before a part's end at which the next is fetched
 const NEAR = 80; // px from the end that still count as being there
 
 const here = () => document.scrollingElement;
@@ -32,7 +33,6 @@ export class Transcript {
     addEventListener("resize", () => this.following && this.toEnd());
     news.addEventListener("click", () => this.toEnd());
     for (const nav of [earlier, later]) {
-      new IntersectionObserver(([seen]) => seen.isIntersecting && this.more(nav), { rootMargin: "400px 0px" }).observe(nav);
       $("a", nav).addEventListener("click", (event) => { event.preventDefault(); this.more(nav); });
     }
     list.addEventListener("click", (event) => this.clicked(event));
@@ -159,7 +159,8 @@ export class Transcript {
     const before = nav === this.earlier;
     const doc = await fetchPage(before ? `?before=${this.first}` : `?after=${this.last}`);
     delete nav.dataset.busy;
-    if (!doc) return void (link.textContent = before ? "Earlier lines (no network yet)" : "Later lines (no network yet)");
+    link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
+    if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
     const lines = $$("#log > li.line", doc).filter((line) =>
       before ? number(line) < this.first : number(line) > this.last);
     const next = $(`#${nav.id}`, doc);
@@ -171,8 +172,12 @@ export class Transcript {
       this.dress(before && second ? [...lines, second] : lines);
     });
     if (!before && this.attached) this.on.attached();
+    this.lookAhead(); // the part may have been a short one
+  }
+
+  isNear(nav) {
     const box = nav.getBoundingClientRect();
-    if (!nav.hidden && box.bottom > -400 && box.top < innerHeight + 400) this.more(nav); // a short part: go on
+    return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
   }
 
   prepend(lines) {
@@ -224,6 +229,12 @@ export class Transcript {
     const page = here();
     this.following = this.attached && page.scrollHeight - page.scrollTop - page.clientHeight < NEAR;
     if (this.following && this.unseen) this.toEnd();
+    this.lookAhead();
+  }
+
+  /** Not by an IntersectionObserver: it is silent where a part came and the reader went on within one frame. */
+  lookAhead() {
+    for (const nav of [this.earlier, this.later]) if (this.isNear(nav)) this.more(nav);
   }
 
   toEnd() {

@@ -8,6 +8,8 @@ from tests.benchmarks.adapters import Server
 from tests.benchmarks.bench import Bench, Sample, say, tolerating
 
 WORK = "replay"
+LONGEST = 3.0
+"""Times `patience`: what one round may take."""
 TITLE = "Replay"
 REFERENCE = "nginx, static file"
 NOTE = (
@@ -21,19 +23,30 @@ def run(bench: Bench) -> Iterator[Sample]:
     """Yield a first replay by each server, then replays in rounds."""
     with ExitStack() as stack:
         servers: list[Server] = []
+        alone: dict[Server, float] = {}
         for kind in bench.servers():
             with tolerating(kind.name):
                 say(f"{WORK}: {kind.name} gets {bench.sizes.events:,} events")
                 server = stack.enter_context(bench.running(kind, bench.sizes.events))
-                yield from _measure(server, 1, "1 reader, cold", 0)
+                cold = list(_measure(server, 1, "1 reader, cold", 0))
+                yield from cold
+                alone[server] = cold[0].value / 1e3
                 client.verify(server.request(), bench.sizes.events)
                 servers.append(server)
         for readers in bench.sizes.readers:
             case = "1 reader" if readers == 1 else f"{readers} readers"
-            for number, server in bench.rounds(servers):
+            able = [server for server in servers if _is_able(server, readers * alone[server], bench)]
+            for number, server in bench.rounds(able):
                 say(f"{WORK}: {case}, round {number + 1}, {server.name}")
                 with tolerating(server.name):
                     yield from _measure(server, readers, case, number)
+
+
+def _is_able(server: Server, seconds: float, bench: Bench) -> bool:
+    if seconds > LONGEST * bench.sizes.patience:
+        say(f"{WORK}: {server.name} would take {seconds:.0f} s, left out")
+        return False
+    return True
 
 
 def _measure(server: Server, readers: int, case: str, number: int) -> Iterator[Sample]:

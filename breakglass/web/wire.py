@@ -1,0 +1,130 @@
+"""HTTP/1.1 and HTTP/2 as Hypercorn speaks them, made strict.
+
+Owns bytes and frames. Reaches into h11 and Hypercorn, so docs/security.md says what their versions 0.16 and
+0.18 let through, and tests/web/test_listen.py fails where another version needs another answer.
+"""
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import h2.events
+import h2.exceptions
+import h11
+from h2.errors import ErrorCodes
+from h11._receivebuffer import ReceiveBuffer
+from hypercorn.events import Closed
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.h2 import (
+    BUFFER_HIGH_WATER,
+    BUFFER_LOW_WATER,
+    BufferCompleteError,
+    H2Protocol,
+    StreamBuffer,
+)
+from hypercorn.protocol.h11 import H11Protocol
+
+from breakglass.web.guard import NO_STORE
+
+# --- HTTP/1.1, strictly -------------------------------------------------------------------------
+
+
+class StrictBuffer(ReceiveBuffer):
+    """h11's buffer without its leniency: what it forgives, a proxy in front may read as the next request."""
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Return the lines before an empty one, None while that is not there. Raises LocalProtocolError."""
+        end = self._data.find(b"\r\n\r\n")
+        head = bytes(self._data if end < 0 else self._data[:end])
+        lengths = _LENGTHS.findall(head)
+        if head.count(b"\n") != head.count(b"\r\n") or _FOLDED.search(head):
+            raise h11.LocalProtocolError("a line ends in a bare LF, or is folded")
+        if len(lengths) > 1 or b"," in b"".join(lengths):
+            raise h11.LocalProtocolError("two lengths")
+        return super().maybe_extract_lines()
+
+
+_LENGTHS = re.compile(rb"\ncontent-length:([^\r\n]*)", re.IGNORECASE)
+_FOLDED = re.compile(rb"\n[ \t]")
+
+
+class StrictH11(H11Protocol):
+    """HTTP/1.1 and no way out of it: asking for h2c reaches the guard as a request, and is refused there."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.connection._receive_buffer = StrictBuffer()  # type: ignore[union-attr]
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Switch to nothing. Hypercorn answers `Upgrade: h2c` with 101 before any application is asked."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        # Without this field no WebSocket is seen. Of a bad one Hypercorn keeps the connection for ever.
+        if any(name == b"upgrade" for name, _ in request.headers):
+            request = h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=[pair for pair in request.headers if pair[0] != b"connection"],
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        fixed = [(b"content-length", b"0"), (b"connection", b"close"), *NO_STORE]
+        headers = [*fixed, *self.config.response_headers("h11")]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.EndOfMessage())
+
+
+# --- HTTP/2, with an end to patience ------------------------------------------------------------
+
+
+class FullBuffer(StreamBuffer):
+    """Hypercorn's buffer of what a stream has still to send, but full where it says full.
+
+    Hypercorn lets the application go on when a *piece* taken out was small, and of a client whose window is
+    shut it takes pieces of no bytes: such a client could fill the memory.
+    """
+
+    async def push(self, data: bytes) -> None:
+        """Add data, and wait while there is too much. Raises BufferCompleteError after the end."""
+        if self._complete:
+            raise BufferCompleteError
+        self.buffer.extend(data)
+        await self._is_empty.clear()
+        if len(self.buffer) >= BUFFER_HIGH_WATER:
+            await self._paused.clear()
+            await self._paused.wait()
+
+    async def pop(self, max_length: int) -> bytes:
+        """Return what is to be sent next, at most `max_length` bytes."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+class PlainH2(H2Protocol):
+    """HTTP/2 without CONNECT, which would open a WebSocket or a tunnel: it ends the connection."""
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        if any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers):
+            self.connection.close_connection()
+            await self._flush()
+            return await self.send(Closed())
+        await super()._create_stream(request)  # the application runs once this has returned
+        self.stream_buffers[request.stream_id] = FullBuffer(self.context.event_class)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        buffer = self.stream_buffers.get(event.stream_id)
+        if isinstance(event, StreamClosed) and buffer is not None and not buffer._complete:
+            await buffer.close()  # the answer was broken off: say so, or the client waits for its end
+            with suppress(h2.exceptions.ProtocolError):
+                self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
+            await self._flush()
+            self.priority.unblock(event.stream_id)
+        await super().stream_send(event)
