@@ -38,8 +38,8 @@ class Piece(NamedTuple):
     begin: Position
     end: Position
     body: bytes
-    is_busy: bool
-    """Whether more is expected soon after its last line."""
+    is_busy: bool | None
+    """Whether more is expected soon after its last line, None where it does not tell."""
 
 
 class Mark(Enum):
@@ -62,6 +62,8 @@ class Source:
         self.fd = log.open_reader(directory)
         self.users = 0
         """Followers, and reads in threads: such a read goes on when the follower that asked for it has left."""
+        self.ends_busy = False
+        """Whether more was expected soon when a follower was last placed."""
         self._path = os.path.join(directory, log.NAME)
         self._frame = frame
         self._kept = kept
@@ -107,6 +109,8 @@ class Source:
 
     def _locate(self, number: int) -> Position | None:
         end = seek.last(self.fd, log.size(self.fd))
+        reach = min(end.offset, seek.TAIL)
+        self.ends_busy = _is_busy(os.pread(self.fd, reach, end.offset - reach)) or False
         return seek.after(self.fd, number, end) if number <= end.number else None
 
     async def read(self, begin: Position) -> Piece | None:
@@ -139,9 +143,18 @@ class Source:
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
         if not lines:
             return None
-        found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
-        is_busy = found is not None and found[1] not in events.RESTING
-        return Piece(begin, end, self._frame(lines, begin.number + 1), is_busy)
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _is_busy(lines))
+
+
+def _is_busy(lines: bytes) -> bool | None:
+    end = len(lines) - 1
+    while end > 0:
+        begin = lines.rfind(b"\n", 0, end) + 1
+        found = events.head(lines[begin:end])
+        if found and found[1] not in events.ASIDE:
+            return found[1] not in events.RESTING
+        end = begin - 1
+    return None
 
 
 class Kept:
@@ -219,10 +232,12 @@ class Hub:
                 await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
             if self._closing.is_set():
                 return
-            if newest:
+            if newest and newest.is_busy is not None:
                 self._watch.set_busy(topic, newest.is_busy)
             if not caught_up:
                 caught_up = True
+                if not newest:  # nothing was missed: what it already had tells
+                    self._watch.set_busy(topic, source.ends_busy)
                 yield Mark.CAUGHT_UP
             elif not newest:
                 if source.is_gone(position):
