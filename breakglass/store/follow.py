@@ -62,8 +62,6 @@ class Source:
         self.fd = log.open_reader(directory)
         self.users = 0
         """Followers, and reads in threads: such a read goes on when the follower that asked for it has left."""
-        self.ends_busy = False
-        """Whether more was expected soon when a follower was last placed."""
         self._path = os.path.join(directory, log.NAME)
         self._frame = frame
         self._kept = kept
@@ -109,8 +107,6 @@ class Source:
 
     def _locate(self, number: int) -> Position | None:
         end = seek.last(self.fd, log.size(self.fd))
-        reach = min(end.offset, seek.TAIL)
-        self.ends_busy = _is_busy(os.pread(self.fd, reach, end.offset - reach)) or False
         return seek.after(self.fd, number, end) if number <= end.number else None
 
     async def read(self, begin: Position) -> Piece | None:
@@ -143,10 +139,19 @@ class Source:
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
         if not lines:
             return None
-        return Piece(begin, end, self._frame(lines, begin.number + 1), _is_busy(lines))
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
+
+    async def ends_busy(self) -> bool:
+        """Return whether more is expected soon after the last line there is."""
+        return await self._aside(self._ends_busy)
+
+    def _ends_busy(self) -> bool:
+        size = log.size(self.fd)
+        block = os.pread(self.fd, seek.TAIL, max(0, size - seek.TAIL))
+        return _expects_more(block[: block.rfind(b"\n") + 1]) or False
 
 
-def _is_busy(lines: bytes) -> bool | None:
+def _expects_more(lines: bytes) -> bool | None:
     end = len(lines) - 1
     while end > 0:
         begin = lines.rfind(b"\n", 0, end) + 1
@@ -235,9 +240,9 @@ class Hub:
             if newest and newest.is_busy is not None:
                 self._watch.set_busy(topic, newest.is_busy)
             if not caught_up:
+                if not newest:  # a turn may run, or be lost, of which this client knows all there is
+                    self._watch.set_busy(topic, await source.ends_busy())
                 caught_up = True
-                if not newest:  # nothing was missed: what it already had tells
-                    self._watch.set_busy(topic, source.ends_busy)
                 yield Mark.CAUGHT_UP
             elif not newest:
                 if source.is_gone(position):
