@@ -2,6 +2,7 @@
 
     arguments.py    the commands, their options, their help    commands.py   what each does
     watching.py     a log as it grows: attach, send --wait     listing.py    what there is: ls, agents
+    verifying.py    logs against the contract's rules
     transcript.py   PURE: events as text                       style.py      PURE: text made inert, cut, coloured
     screen.py       standard output as we were given it
 

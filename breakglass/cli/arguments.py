@@ -101,6 +101,10 @@ def _ls(parser: Parser) -> None:
     parser.add_argument("--archived", action="store_true", help="archived sessions too")
 
 
+def _verify(parser: Parser) -> None:
+    parser.add_argument("--all", action="store_true", help="check every session")
+
+
 def _agents(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object an agent, on a line of its own")
 
@@ -194,6 +198,21 @@ exit status: 0 it was stopped, 1 none was running""",
 examples:
   breakglass ls
   breakglass ls --json | jq -r 'select(.turn_active).id'""",
+    ),
+    "verify": Command(
+        "check a log line by line: nothing lost, doubled, out of order or changed",
+        _verify,
+        """\
+examples:
+  breakglass verify            the session last written to
+  breakglass verify 3f2a
+  breakglass verify --all      every session
+
+It reads and changes nothing. What breaks a rule is told with its line, as in events.jsonl:12: and so is,
+as a note, what breaks none but is worth knowing: a stranger's line, a torn tail, a turn that runs.
+exit status: 0 no rule is broken, 1 one is""",
+        "[ID]",
+        1,
     ),
     "agents": Command(
         "list the agents configured here, and whether each can start",

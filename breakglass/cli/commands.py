@@ -177,6 +177,13 @@ def cancel(config: Config, args: Namespace) -> int:
     return 0
 
 
+def verify(config: Config, args: Namespace) -> int:
+    """Check logs against the contract's rules."""
+    from breakglass.cli import verifying
+
+    return verifying.run(config, args)
+
+
 RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "serve": serve,
     "new": new,
@@ -185,5 +192,6 @@ RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "answer": answer,
     "cancel": cancel,
     "ls": listing.ls,
+    "verify": verify,
     "agents": listing.agents,
 }

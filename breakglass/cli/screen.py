@@ -61,6 +61,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_over(text: str) -> None:
+    """Put `text` in place of the line at a terminal's cursor, and leave the cursor at its beginning."""
+    print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
 def check_reader() -> None:
     """Raise BrokenPipeError where our output is a pipe that nobody reads: in silence no write would tell."""
     poll = select.poll()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tests.benchmarks import adapters, machine, report, works
-from tests.benchmarks.bench import QUICK, Bench, Sizes, say, scratch
+from tests.benchmarks.bench import QUICK, Bench, Sizes, ours_failed, say, scratch
 from tests.benchmarks.environment import CACHE, ROOT
 from tests.benchmarks.results import Results
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     page = asked.page or (None if asked.quick else ROOT / "docs" / "performance.md")
     if page:
         report.write(results, Path(page))
-    return 0
+    return 1 if ours_failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:

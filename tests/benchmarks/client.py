@@ -36,7 +36,11 @@ class Request(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the request as it goes over the wire."""
-        lines = [f"GET {self.path} HTTP/1.1", "Host: 127.0.0.1", *map(": ".join, self.headers.items())]
+        lines = [
+            f"GET {self.path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            *map(": ".join, self.headers.items()),
+        ]
         return "\r\n".join([*lines, "", ""]).encode()
 
     def connect(self, index: int = 0) -> socket.socket:

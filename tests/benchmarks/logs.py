@@ -59,9 +59,8 @@ def lines(count: int) -> Iterator[bytes]:
 def write(data: Path, count: int, index: int = 0) -> str:
     """Make session number `index` with a log of `count` lines and return its id."""
     session = SESSION.format(index)
-    directory = data / "sessions" / session
-    directory.mkdir(parents=True, mode=0o700)
-    (data / "workspaces" / session).mkdir(parents=True, mode=0o700)
+    directory = _make(data / "sessions" / session)
+    _make(data / "workspaces" / session)
     with open(directory / "events.jsonl", "wb", opener=_private) as file:
         file.writelines(lines(count))
     return session
@@ -70,8 +69,7 @@ def write(data: Path, count: int, index: int = 0) -> str:
 def write_resting(data: Path, index: int) -> str:
     """Make a small session that rests: `created` and the end of a turn."""
     session = SESSION.format(index)
-    directory = data / "sessions" / session
-    directory.mkdir(parents=True, mode=0o700)
+    directory = _make(data / "sessions" / session)
     with open(directory / "events.jsonl", "wb", opener=_private) as file:
         file.write(created() + line(2, MARK.decode()) + ended(3))
     return session
@@ -81,6 +79,13 @@ def framed(batch: bytes, first: int) -> bytes:
     """Return whole lines as server-sent events, the first with the id `first`."""
     each = batch[:-1].split(b"\n")
     return b"".join([b"id: %d\ndata: %b\n\n" % pair for pair in enumerate(each, first)])
+
+
+def _make(directory: Path) -> Path:
+    """Make a session's folder and what it lies in, closed to others: the server refuses what is not."""
+    for folder in (*reversed(directory.parents[:2]), directory):
+        folder.mkdir(exist_ok=True, mode=0o700)
+    return directory
 
 
 def _private(path: str, flags: int) -> int:

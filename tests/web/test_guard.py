@@ -491,6 +491,7 @@ NAMED = [
     ("from the proxy", "192.0.2.1", (USER,), 200, "ann"),
     ("through its socket", "unix", (USER,), 200, "ann"),
     ("from the proxy, in IPv6's clothes", "::ffff:192.0.2.1", (USER,), 200, "ann"),
+    ("beside a wrong token", "192.0.2.1", (USER, (b"authorization", b"Bearer x")), 401, None),
     ("forged", "192.0.2.66", (USER,), 401, None),
     ("forged, twice", "192.0.2.66", (USER, USER), 401, None),
     ("twice", "192.0.2.1", (USER, (b"x-user", b"root")), 400, None),

@@ -79,7 +79,7 @@ function session() {
   /** The question stands at the end of the log, and this page shows another part of it. */
   function elsewhere() {
     $("#notice").replaceChildren("It asks for leave, further down. ",
-      make("a", { href: `${location.pathname}#end`, textContent: "To the question" }));
+      make("a", { className: "tail", href: `${location.pathname}#end`, textContent: "To the question" }));
   }
 
   const stream = new Stream({
@@ -89,6 +89,7 @@ function session() {
       line: (html) => transcript.add(html),
       caughtUp() {
         transcript.flush();
+        if (!live && $("#notice a[href^='/login']")) say("");
         live = true;
         outbox.caughtUp(stream.last, active);
       },
@@ -97,6 +98,15 @@ function session() {
       reset: renew,
       refused,
     },
+  });
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("a.tail")) return;
+    event.preventDefault();
+    history.replaceState(null, "", location.pathname);
+    transcript.following = true;
+    say("");
+    renew();
   });
 
   async function renew() {
@@ -113,8 +123,10 @@ function session() {
 
   async function refused() {
     const { status } = await api("GET", `/api/sessions/${id}`);
+    if (status !== 401 && status !== 404) return; // a server that restarts behind a proxy, say
+    stream.again(5000); // somebody may log in again in another tab
     if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
-    if (status !== 401) return;
+    live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
       make("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }

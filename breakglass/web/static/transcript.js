@@ -1,7 +1,7 @@
 // The lines on the page: put in order, a tool and its result made one, prose that grows, earlier and later
 // parts, and the scroll position that nothing may move.
 
-import { $, $$, day, duration, fetchPage, localTimes, make, parse } from "./dom.js";
+import { $, $$, day, duration, fetchPage, hhmmss, localTimes, make, parse } from "./dom.js";
 
 const MOST = 3000; // lines on the page; beyond it the earliest go, and come back on scrolling up
 const KEPT = 2000;
@@ -36,6 +36,7 @@ export class Transcript {
       $("a", nav).addEventListener("click", (event) => { event.preventDefault(); this.more(nav); });
     }
     list.addEventListener("click", (event) => this.clicked(event));
+    list.addEventListener("pointerover", (event) => sayWhen(event.target.closest(".n")));
     setInterval(() => this.tick(), 1000);
   }
 
@@ -112,6 +113,7 @@ export class Transcript {
   }
 
   merge(tool, result) {
+    if (tool.dataset.outcome) return; // a part that came twice
     const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
     const failed = result.dataset.outcome === "error";
     output.id = result.id;
@@ -170,6 +172,8 @@ export class Transcript {
       else lines.forEach((line) => this.place(line, this.list, false));
       nav.hidden = !next || next.hidden || !lines.length;
       this.dress(before && second ? [...lines, second] : lines);
+      if (before) this.trimEnd();
+      else this.trim();
     });
     if (!before && this.attached) this.on.attached();
     this.lookAhead(); // the part may have been a short one
@@ -205,7 +209,16 @@ export class Transcript {
     for (const map of [this.tools, this.orphans, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
     this.earlier.hidden = false;
-    $("a", this.earlier).href = `?before=${this.first}`;
+  }
+
+  /** The same at the other end, for who reads far up: what is new is then under another part. */
+  trimEnd() {
+    const lines = [...this.list.children];
+    if (lines.length <= MOST) return;
+    for (const line of lines.slice(KEPT)) line.remove();
+    this.last = number(this.list.lastElementChild);
+    this.following = false;
+    this.later.hidden = false;
   }
 
   /** Begins anew from a page fetched again: the log was replaced, or too much was missed. */
@@ -343,6 +356,12 @@ function grow(line, text) {
   if (rest.length) last.textContent = first;
   else last.append(text);
   last.after(...rest.map((part) => make("p", { textContent: part })));
+}
+
+/** The time of a line, for who points at its number. */
+function sayWhen(link) {
+  const line = link?.closest("[data-ts]");
+  if (line && !link.title) link.title = `${day(at(line))} ${hhmmss(at(line))} (${line.dataset.ts})`;
 }
 
 /** A clock that ticks: no tenths, they would only flicker. */
