@@ -139,9 +139,21 @@ class Source:
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
         if not lines:
             return None
-        found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
-        is_busy = found is not None and found[1] not in events.RESTING
-        return Piece(begin, end, self._frame(lines, begin.number + 1), is_busy)
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
+
+    async def ends_busy(self) -> bool:
+        """Return whether more is expected soon after the last line there is."""
+        return await self._aside(self._ends_busy)
+
+    def _ends_busy(self) -> bool:
+        size = log.size(self.fd)
+        block = os.pread(self.fd, seek.TAIL, max(0, size - seek.TAIL))
+        return _expects_more(block[: block.rfind(b"\n") + 1])
+
+
+def _expects_more(lines: bytes) -> bool:
+    found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
+    return found is not None and found[1] not in events.RESTING
 
 
 class Kept:
@@ -222,6 +234,8 @@ class Hub:
             if newest:
                 self._watch.set_busy(topic, newest.is_busy)
             if not caught_up:
+                if not newest:  # a turn may run, or be lost, of which this client knows all there is
+                    self._watch.set_busy(topic, await source.ends_busy())
                 caught_up = True
                 yield Mark.CAUGHT_UP
             elif not newest:

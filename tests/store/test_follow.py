@@ -370,6 +370,14 @@ async def test_the_pace_is_quick_while_a_turn_runs_and_slow_else(directory: str,
     await hub.close()
 
 
+async def test_who_comes_back_within_a_turn_with_nothing_missed_is_known_to_wait_for_more(
+    hub: Hub, directory: str, writer: Log
+) -> None:
+    say(writer, "a")
+    client = await Client(hub, directory, writer.end.number).caught_up()
+    assert (client.got, hub.busy()) == (b"", [directory])
+
+
 async def test_a_replay_of_the_past_does_not_make_a_session_busy(directory: str, writer: Log) -> None:
     say(writer, *("x" * 1_000 for _ in range(500)))
     writer.append("turn_end", turn=2, status="ok", duration_ms=1)
