@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from breakglass.errors import BadConfig, CannotRecord
@@ -365,6 +365,7 @@ def test_a_flood_of_addresses_costs_no_memory() -> None:
 NOON = datetime(2026, 11, 23, 12, 0, 0, 7000, UTC)
 
 
+@example("\x7f\n", "\u2028", b"\x7f\n\x9b")
 @given(st.text(max_size=50), st.text(max_size=50), st.binary(max_size=400))
 def test_whatever_is_asked_for_the_log_gains_one_line_of_ascii(by: str, method: str, path: bytes) -> None:
     made = line(Entry(by, "192.0.2.1", method, path, 200, 1.25), NOON)
