@@ -7,6 +7,7 @@ on disk goes through store/log.py; whoever makes one for an agent returns a `Dra
 import json
 import re
 from collections.abc import Callable, Iterable
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 SCHEMA = 1
@@ -36,16 +37,21 @@ class Keys(NamedTuple):
 
 KINDS: dict[str, Keys] = {
     "created": Keys(("schema", "agent", "model", "title", "by", "host")),
-    "user": Keys(("turn", "text", "by"), ("model", "key")),
+    "user": Keys(("turn", "text", "by"), ("model", "key", "queued")),
+    "queued": Keys(("text", "by"), ("model", "key")),
+    "withdrawn": Keys(("queued", "by")),
     "session": Keys(("turn", "session_id"), ("model",)),
     "delta": Keys(("turn", "text"), ("parent",)),
     "text": Keys(("turn", "text"), ("parent",)),
     "tool": Keys(("turn", "tool_id", "name", "input"), ("parent",)),
     "tool_result": Keys(("turn", "tool_id", "output", "is_error"), ("truncated", "parent")),
     "permission": Keys(("turn", "request", "name", "input", "expires"), ("parent",)),
-    "answer": Keys(("turn", "request", "allow", "by"), ("message",)),
+    "answer": Keys(("turn", "request", "allow", "by"), ("message", "for_session")),
+    "plan": Keys(("turn", "items"), ("parent",)),
+    "thinking": Keys(("turn", "text"), ("parent",)),
+    "notice": Keys(("turn", "text"), ("parent",)),
     "retry": Keys(("turn", "attempt", "error"), ("parent",)),
-    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd")),
+    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd", "model")),
     "error": Keys(("turn", "error"), ("parent",)),
     "cancelled": Keys(("turn", "by")),
     "turn_end": Keys(("turn", "status", "duration_ms")),
@@ -57,17 +63,25 @@ KINDS: dict[str, Keys] = {
 ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
 """What a `turn_end` may say of its turn."""
 
-SYNCED = frozenset({"created", "user", "tool", "permission", "answer", "cancelled", "error", "turn_end"})
+SYNCED = frozenset("created user queued withdrawn tool permission answer cancelled error turn_end".split())
 """Kinds that are on disk before their append returns; the rest are synced in groups."""
 
-RESTING = frozenset({"created", "turn_end", "renamed", "archived", "repaired", "foreign"})
+RESTING = frozenset("created turn_end renamed archived repaired withdrawn foreign".split())
 """Kinds after which nothing more is expected soon: a log that ends in one of them is not busy."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
 # Never raw in a line: DEL and the C1 controls (a terminal acts on them), U+2028 and U+2029 (some
 # readers break lines there). Surrogates cannot be encoded at all and jq refuses them escaped.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HEAD = re.compile(rb'\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"([a-z_]{1,40})"[,}]')
 
 
@@ -81,26 +95,32 @@ def encode(event_id: int, ts: str, kind: str, fields: dict[str, Any]) -> bytes:
     missing and TypeError for a key the kind does not have: both are mistakes of the caller.
     """
     required, optional = KINDS[kind]
-    own = {key: fields[key] for key in required}
-    own.update((key, fields[key]) for key in optional if fields.get(key) is not None)
-    if stray := [key for key in fields if key not in own and fields[key] is not None]:
-        raise TypeError(f"a {kind} event has no key {stray[0]!r}")
-    return dumps({"id": event_id, "ts": ts, "kind": kind, **own}).encode() + b"\n"
+    parts = [f'{{"id":{event_id},"ts":"{ts}","kind":"{kind}"']
+    parts += [f',"{key}":{_json(fields[key])}' for key in required]
+    given = [key for key in optional if key in fields]
+    parts += [f',"{key}":{_json(fields[key])}' for key in given if fields[key] is not None]
+    if len(required) + len(given) < len(fields):
+        raise TypeError(f"a {kind} event has no key {(fields.keys() - {*required, *given}).pop()!r}")
+    return _printable("".join(parts)).encode() + b"}\n"
 
 
 def dumps(value: Any) -> str:
     """Return compact JSON on one line that jq 1.6 reads, whatever an agent put into `value`."""
+    return _printable(_json(value))
+
+
+def _json(value: Any) -> str:
+    if type(value) is str:
+        return encode_basestring(value)  # most of what there is, at a quarter of the encoder's cost
+    if type(value) is int:
+        return str(value)
     try:
         body = _ENCODER.encode(value)
         if body.count("{") + body.count("[") > MAX_DEPTH:  # cheap, and rarely true
-            body = _dumps_tamed(value)
+            body = _ENCODER.encode(_tame(value, MAX_DEPTH))
     except (ValueError, RecursionError):  # NaN and infinities; nesting past Python's own limit
-        body = _dumps_tamed(value)
-    return body if body.isascii() and "\x7f" not in body else _UNSAFE.sub(_escape, body)
-
-
-def _dumps_tamed(value: Any) -> str:
-    return _ENCODER.encode(_tame(value, MAX_DEPTH))
+        body = _ENCODER.encode(_tame(value, MAX_DEPTH))
+    return body
 
 
 def _tame(value: Any, depth: int) -> Any:
@@ -115,6 +135,10 @@ def _tame(value: Any, depth: int) -> Any:
     return [_tame(item, depth - 1) for item in value]
 
 
+def _printable(line: str) -> str:
+    return line if line.isascii() and "\x7f" not in line else _UNSAFE.sub(_escape, line)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
@@ -126,17 +150,41 @@ def head(line: bytes) -> tuple[int, str] | None:
     return (int(match[1]), match[2].decode()) if match else None
 
 
+def is_ours(line: bytes, number: int) -> bool:
+    """Return whether `line` has the outside of an event of that number, which may be sent as it is.
+
+    What is inside is not looked at: no JSON is parsed on the way out.
+    """
+    return (
+        line.startswith(b'{"id":%d,"ts":"' % number) and line.rstrip(b" \n").endswith(b"}") and is_clean(line)
+    )
+
+
+def is_clean(data: bytes) -> bool:
+    """Return whether `data` is UTF-8 without CR, which ends a line in an event stream, and without NUL."""
+    if b"\r" in data or b"\0" in data:
+        return False
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def decode(line: bytes, number: int) -> Event:
     """Return line `number` of a log as an event; what is no event of that number comes back `foreign`."""
     found = head(line)
-    if found and found[0] == number:
+    if found and is_ours(line, number):
         try:
-            event = json.loads(line)
+            event = _DECODER.decode(line.decode())
+            if _SURROGATE.search(line):  # escaped by a stranger; no page and no stream could encode it
+                event = json.loads(dumps(event))
         except (ValueError, RecursionError):
-            pass
-        else:
-            if isinstance(event, dict):
-                return event
+            return foreign(line, number)
+        if isinstance(event["ts"], str) and (event["id"], event["kind"]) == found:  # no key came twice
+            return dict(event)
     return foreign(line, number)
 
 
@@ -160,6 +208,25 @@ def clip(text: str, limit: int = MAX_OUTPUT) -> tuple[str, int]:
 # --- the fold -----------------------------------------------------------------------------------
 
 
+class Queued(NamedTuple):
+    """A prompt that waits for the turns before it."""
+
+    id: int
+    """The `queued` event, which has all of it."""
+    text: str
+    """Its first 200 characters."""
+
+
+class Question(NamedTuple):
+    """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
+
+    id: int
+    """The `permission` event, which has all of it."""
+    request: str
+    name: str
+    expires: str
+
+
 class State(NamedTuple):
     """What a session's events add up to."""
 
@@ -173,6 +240,8 @@ class State(NamedTuple):
     archived: bool = False
     turn: int | None = None
     """The turn that has begun and not ended, whether or not its runner lives."""
+    last_turn: int | None = None
+    """The turn that began last."""
     status: str = "new"
     """`new`, `running`, or how the last turn ended."""
     cancelled: bool = False
@@ -183,6 +252,12 @@ class State(NamedTuple):
     """US dollars spent so far within `agent_session`; agents report a running total."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
+    queued: tuple[Queued, ...] = ()
+    """The prompts that wait, in the order in which they will be taken up."""
+    asking: tuple[Question, ...] = ()
+    """The running turn's open questions."""
+    allowed: tuple[str, ...] = ()
+    """The tools that a person has allowed for the whole session."""
 
 
 def fold(state: State, event: Event) -> State:
@@ -190,7 +265,12 @@ def fold(state: State, event: Event) -> State:
     step = _STEPS.get(event.get("kind", ""))
     try:
         state = step(state, event) if step else state
-    except (KeyError, TypeError):  # a key missing or misshapen: pass over it as over an unknown kind
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ):  # a key missing or misshapen: pass over it as over an unknown kind
         pass
     return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
 
@@ -211,11 +291,43 @@ def _created(state: State, event: Event) -> State:
 
 def _user(state: State, event: Event) -> State:
     return state._replace(
-        turn=event["turn"],
+        turn=event["id"],
+        last_turn=event["id"],
         status="running",
         cancelled=False,
         first_prompt=state.first_prompt or event["text"][:200],
+        asking=(),
+        queued=_without(state.queued, event.get("queued")),
     )
+
+
+def _queued(state: State, event: Event) -> State:
+    return state._replace(queued=(*state.queued, Queued(event["id"], str(event["text"])[:200])))
+
+
+def _withdrawn(state: State, event: Event) -> State:
+    return state._replace(queued=_without(state.queued, event["queued"]))
+
+
+def _without(waiting: tuple[Queued, ...], number: object) -> tuple[Queued, ...]:
+    return tuple(each for each in waiting if each.id != number) if waiting else waiting
+
+
+def _permission(state: State, event: Event) -> State:
+    if event["turn"] != state.turn:
+        return state
+    question = Question(event["id"], str(event["request"]), str(event["name"]), str(event["expires"]))
+    return state._replace(asking=(*state.asking, question))
+
+
+def _answer(state: State, event: Event) -> State:
+    asked = [question for question in state.asking if question.request == event["request"]]
+    if event["turn"] != state.turn or not asked:  # the first answer wins
+        return state
+    allowed = state.allowed
+    if event.get("for_session") is True and event["allow"] is True and asked[0].name not in allowed:
+        allowed += (asked[0].name,)
+    return state._replace(asking=tuple(q for q in state.asking if q not in asked), allowed=allowed)
 
 
 def _session(state: State, event: Event) -> State:
@@ -230,16 +342,22 @@ def _result(state: State, event: Event) -> State:
 
 
 def _cancelled(state: State, event: Event) -> State:
-    return state._replace(cancelled=True) if event["turn"] == state.turn else state
+    return state._replace(cancelled=True, asking=()) if event["turn"] == state.turn else state
 
 
 def _turn_end(state: State, event: Event) -> State:
-    return state._replace(turn=None, status=event["status"], cancelled=False)
+    if event["turn"] != state.turn:
+        return state
+    return state._replace(turn=None, status=event["status"], cancelled=False, asking=())
 
 
 _STEPS: dict[str, Callable[[State, Event], State]] = {
     "created": _created,
     "user": _user,
+    "queued": _queued,
+    "withdrawn": _withdrawn,
+    "permission": _permission,
+    "answer": _answer,
     "session": _session,
     "result": _result,
     "cancelled": _cancelled,

@@ -26,9 +26,15 @@ class Task(NamedTuple):
     """US dollars that `session` has cost before this turn."""
     ask: bool = False
     """Whether the agent must ask leave to use a tool."""
+    deny: tuple[str, ...] = ()
+    """Tools for which it must ask whatever its own settings say: they will be refused."""
+    thinking: bool = False
+    """Whether its thinking is wanted in the log."""
     cwd: str = "."
     is_root: bool = False
     """Whether the agent will run as root."""
+    turn: int = 0
+    """The turn's number, for an agent that has no ids of its own."""
 
 
 class Exit(NamedTuple):
@@ -40,6 +46,26 @@ class Exit(NamedTuple):
     """The last 4 KiB of what it wrote to standard error."""
     cancelled: bool = False
     """Whether we stopped it: then a failure is no news."""
+    duration_ms: int = 0
+    """From its start to its end."""
+
+    @property
+    def how(self) -> str:
+        """In words: `exit status 3`, `ended by signal KILL`. A shell's 128 + N names the signal as well."""
+        number = -self.code if self.code < 0 else self.code - 128
+        name = _signal_name(number) if number > 0 else ""
+        if self.code < 0:
+            return f"ended by signal {name or number}"
+        return f"exit status {self.code}" + (f", signal {name}" if name else "")
+
+
+def _signal_name(number: int) -> str:
+    from signal import Signals  # only for an end that needs a word
+
+    try:
+        return Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return ""
 
 
 class Dialogue(Protocol):
@@ -56,21 +82,40 @@ class Dialogue(Protocol):
     start_over: bool
     """After `close`: whether the task should be run once more with `session=None`."""
 
+    def begin(self) -> list[Draft]:
+        """Return the events that are known before the agent says anything. Asked once, when it runs."""
+        ...
+
     def open(self) -> bytes:
         """Return the first bytes for the agent's standard input."""
         ...
 
     def translate(self, data: bytes) -> list[Draft]:
-        """Return the events in the next bytes of the agent's output. Takes any bytes, cut anywhere; never raises."""
+        """Return the events in the next bytes of the agent's output. Takes any bytes, cut anywhere; never raises.
+
+        The bytes of one call give as few events as they can: prose and output that come in many small
+        pieces are gathered by whoever calls, for up to 50 ms.
+        """
+        ...
+
+    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+        """Answer a `permission` event; `reply` then has the bytes. Returns False if it is no open question.
+
+        `message` goes to the agent: why it was refused, or what was chosen where it asked for a choice.
+        `always` allows what is like it until this process ends.
+        """
         ...
 
     def reply(self) -> bytes:
-        """Return what is now to be written to the agent's standard input, b"" for nothing."""
+        """Return what is now to be written to the agent's standard input, b"" for nothing.
+
+        To be asked after each `open`, `translate` and `answer`.
+        """
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether everything has been said to the agent: its standard input may be closed."""
+        """Whether everything has been said to the agent: its standard input may be closed, and then stays so."""
         ...
 
     def interrupt(self) -> bytes:
@@ -83,6 +128,7 @@ class Dialogue(Protocol):
 
 
 PROTOCOLS: dict[str, str] = {
+    "acp": "breakglass.agents.acp",
     "claude": "breakglass.agents.claude",
     "shell": "breakglass.agents.shell",
 }

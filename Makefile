@@ -1,0 +1,88 @@
+# Everything there is to do here; `make` alone lists it. ARGS goes to the program: make test ARGS='-k layers -x'
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# -qq: what an index of the machine's own pip configuration lacks is no news; errors are still printed.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format types bandit torture bench tools lock clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/stamp-run ## serve here; the login address is printed
+	@exec $(BIN)/breakglass serve $(ARGS)
+
+test: $(VENV)/stamp-dev tools ## run the tests
+	@$(BIN)/python -m tests.programs
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
+
+lint: $(VENV)/stamp-dev ## look for mistakes and for what `make format` would change
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/stamp-dev
+	$(BIN)/mypy
+
+bandit: $(VENV)/stamp-dev
+	$(BIN)/bandit -q -c pyproject.toml -r breakglass
+
+format: $(VENV)/stamp-dev ## format, and mend what can be mended safely
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it needs root
+	@.ci/tools test torture
+	$(BIN)/python -m pytest -m torture $(ARGS)
+
+bench: $(VENV)/stamp-dev ## measure against other designs
+	@.ci/tools test bench
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+tools:
+	@.ci/tools test
+
+clean: ## remove the environment and all caches; sessions under var/ stay
+	rm -rf $(VENV) .cache .*_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: made once, refreshed when a lock or pyproject.toml is newer than its stamp --------
+
+$(VENV)/stamp-made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Breakglass needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make an environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making the environment in $(VENV) (half a minute, once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/stamp-run: requirements.lock pyproject.toml | $(VENV)/stamp-made
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The development lock holds all of the other and agrees with it (tests/test_project.py), so this serves `run` too.
+$(VENV)/stamp-dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/stamp-made
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $(VENV)/stamp-run $@
+
+# --- the locks: every version with the hashes of its files, for any machine; no host is named ----------
+
+COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
+
+# What the bench compares with; it is installed by the bench, into an environment of its own.
+COMPARED := tests/benchmarks/comparators/requirements
+
+lock: $(VENV)/stamp-made ## resolve the dependencies again, keeping what fits; all anew: ARGS=--upgrade
+	@$(PIP) uv
+	$(COMPILE) --group build -o requirements.lock $(ARGS)
+	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(subst pyproject.toml,$(COMPARED).in,$(COMPILE)) -o $(COMPARED).lock $(ARGS)

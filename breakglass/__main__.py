@@ -1,0 +1,8 @@
+"""`python -m breakglass` is `breakglass`."""
+
+import sys
+
+from breakglass.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""A shell: the prompt is a script, its output is one tool's result. The agent of last resort.
+
+The output comes in pieces as it is produced, `tool_result` events of one `tool_id`; only the last
+piece says how the script ended. What is kept of an output is bounded: its beginning, and its last 64 KiB.
+"""
+
+from codecs import getincrementaldecoder
+
+from breakglass.agents import Exit, Task
+from breakglass.events import MAX_OUTPUT, Draft
+
+PIECE = 64 << 10
+"""Bytes of output in one event."""
+
+HEAD = MAX_OUTPUT - PIECE
+"""Bytes shown as they come. Of what follows the last `PIECE` bytes are kept for the end."""
+
+# The script is read whole before any of it runs, and sees an empty standard input. The space keeps a
+# script that begins with `-` from being taken for an option of eval; dash has no `eval --`.
+_READ_AND_RUN = 'script=$(cat); exec </dev/null; eval " $script"'
+
+_HELD_BACK = f"\n[breakglass: over {HEAD >> 10} KiB; the last {PIECE >> 10} KiB follow when it ends]\n"
+
+
+class Dialogue:
+    """One script through a POSIX shell."""
+
+    merge_stderr = True
+    start_over = False
+    finished = True
+
+    def __init__(self, task: Task) -> None:
+        self.argv = [*task.command, "-c", _READ_AND_RUN]
+        self.environ: dict[str, str] = {}
+        self.failed = False
+        self._prompt = task.prompt
+        self._id = f"shell-{task.turn}"
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+        self._shown = 0
+        self._tail = bytearray()
+        self._left_out = 0
+
+    def begin(self) -> list[Draft]:
+        """Return the call of the one tool."""
+        return [("tool", {"tool_id": self._id, "name": "shell", "input": {"command": self._prompt}})]
+
+    def open(self) -> bytes:
+        r"""Return the script. A form on a page ends its lines with `\r\n`, which a shell does not take."""
+        return self._prompt.replace("\r\n", "\n").encode(errors="replace")
+
+    def translate(self, data: bytes) -> list[Draft]:
+        """Return pieces of output, while they are within `HEAD`."""
+        head, rest = data[: HEAD - self._shown], data[HEAD - self._shown :]
+        self._shown += len(head)
+        pieces = [self._decoder.decode(head[at : at + PIECE]) for at in range(0, len(head), PIECE)]
+        if rest:
+            if not self._tail:
+                pieces.append(_HELD_BACK)
+            self._hold(rest)
+        return [self._piece(text) for text in pieces if text]
+
+    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+        """Return False: a script asks for no leave."""
+        return False
+
+    def reply(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def interrupt(self) -> bytes:
+        """Return nothing: only a signal stops a script."""
+        return b""
+
+    def close(self, end: Exit) -> list[Draft]:
+        """Return the last piece, which says whether the script failed, and the result."""
+        is_error = end.code != 0
+        self.failed = is_error and not end.cancelled
+        kind, last = self._piece(self._last_words(), is_error=is_error)
+        if self._left_out:
+            last["truncated"] = self._left_out
+        result = {"is_error": is_error, "result": end.how, "duration_ms": end.duration_ms}
+        return [(kind, last), ("result", result)]
+
+    def _piece(self, output: str, *, is_error: bool = False) -> Draft:
+        return "tool_result", {"tool_id": self._id, "output": output, "is_error": is_error}
+
+    def _hold(self, data: bytes) -> None:
+        self._tail += data
+        if (excess := len(self._tail) - PIECE) > 0:
+            del self._tail[:excess]
+            self._left_out += excess
+
+    def _last_words(self) -> str:
+        if self._left_out:
+            self._decoder.reset()  # it holds the start of a character whose end is gone
+            torn = next((at for at in range(3) if self._tail[at] & 0xC0 != 0x80), 3)
+            del self._tail[:torn]
+            self._left_out += torn
+        return self._decoder.decode(bytes(self._tail), final=True)

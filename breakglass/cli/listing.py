@@ -1,0 +1,197 @@
+"""What there is: the sessions, and the agents that are configured here."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from breakglass import turns
+from breakglass.agents.environ import environment
+from breakglass.cli import screen
+from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
+from breakglass.config import AgentConfig, Config
+from breakglass.errors import BreakglassError
+from breakglass.events import Question, State
+from breakglass.store import log
+from breakglass.store.sessions import Listing, Session
+from breakglass.store.state import describe
+
+VERSION_SECONDS = 2.0
+"""How long an agent may take to say its version."""
+
+
+def ls(config: Config, args: Namespace) -> int:
+    """List the sessions, latest first. A turn that was lost is ended on the way."""
+    found = [(session, _settled(session, state)) for session, state in Listing(config.data).read()]
+    if not args.archived:
+        found = [(session, state) for session, state in found if not state.archived]
+    if args.json:
+        _print_json(describe(session.id, state) for session, state in found)
+        return 0
+    if not found and sys.stderr.isatty():
+        screen.say("there are no sessions yet; make one with: breakglass new")
+    digits = _digits([session.id for session, _ in found])
+    columns = screen.columns()
+    now = datetime.now(UTC)
+    for session, state in found:
+        print(
+            _row(
+                session.id[:digits],
+                state,
+                now,
+                columns,
+                colours=screen.has_colours(config.environ),
+            )
+        )
+    return 0
+
+
+def _settled(session: Session, state: State) -> State:
+    try:
+        return turns.end_lost(session, state)
+    except (
+        BreakglassError,
+        OSError,
+    ):  # whoever may not write leaves that to others; one bad session hides no other
+        return state
+
+
+def _digits(ids: list[str]) -> int:
+    """Return how much of an id tells all of them apart, 8 at least."""
+    return next(n for n in range(8, 37) if len({id_[:n] for id_ in ids}) == len(ids))
+
+
+def _row(name: str, state: State, now: datetime, columns: int, *, colours: bool) -> str:
+    status = "asks" if state.asking else state.status
+    sign, style = LAMPS.get(status, ("✗", "wrong"))
+    lamp = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
+    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
+    return f"{name}  {lamp}  {cut(rest, columns - len(name) - 15)}"
+
+
+def headline(state: State) -> str:
+    """Return what a session is called: its title, else the beginning of its first prompt."""
+    return one_line(state.title or state.first_prompt, 80) or "-"
+
+
+def age(ts: str, now: datetime) -> str:
+    """Return how long ago `ts` was, in the largest unit that fits: `5 s`, `12 min`, `3 h`, `40 d`."""
+    try:
+        seconds = max(0, int((now - datetime.fromisoformat(ts)).total_seconds()))
+    except (ValueError, TypeError):
+        return "?"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def questions(session: Session, asking: Iterable[Question]) -> None:
+    """Print the open questions of a session: the name of each, its tool, and all that the tool would be given."""
+    fd = log.open_reader(session.directory)
+    try:
+        for question in asking:
+            asked = log.read_one(fd, question.id)
+            print(
+                f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}"
+            )
+            print(clean(json.dumps(asked.get("input"), ensure_ascii=False, indent=2)))
+    finally:
+        os.close(fd)
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+def agents(config: Config, args: Namespace) -> int:
+    """List the agents, and for one that cannot start what to do about it."""
+    found = [_examined(config, agent) for agent in config.agents.values()]
+    if args.json:
+        _print_json(found)
+        return 0
+    for agent in found:
+        sign, style = LAMPS["ok" if agent["can_start"] else "error"]
+        default = " (default)" if agent["default"] else ""
+        sign = paint(sign, style, colours=screen.has_colours(config.environ))
+        about = " · ".join(
+            one_line(str(agent[key])) for key in ("protocol", "permissions", "version") if agent[key]
+        )
+        print(f"{sign} {agent['name']}{default}: {about}")
+        print(f"  {one_line(agent['problem'] or agent['program'])}")
+    return 0
+
+
+def _examined(config: Config, agent: AgentConfig) -> dict[str, Any]:
+    """Return an agent as `--json` prints it."""
+    environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    program = shutil.which(agent.command[0], path=environ.get("PATH"))
+    version, problem = _asked(agent, program, environ) if program else ("", "")
+    return {
+        "name": agent.name,
+        "protocol": agent.protocol,
+        "command": list(agent.command),
+        "permissions": agent.permissions,
+        "default": agent.name == config.agent,
+        "can_start": not (problem := problem or _problem(agent, program, environ)),
+        "program": program or "",
+        "version": version,
+        "problem": problem,
+    }
+
+
+def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -> str:
+    """Return why an agent cannot start and what to do, "" where it can."""
+    name, command = agent.name, agent.command[0]
+    if "/" in command and not os.path.isabs(command):
+        return f"{command}: write the whole path into [agents.{name}] command; it is started in the session's workspace"
+    if program is None and "/" in command:
+        why = "is not executable: chmod +x it" if os.path.exists(command) else "does not exist: install it"
+        return f"{command} {why}, or correct [agents.{name}] command"
+    if program is None:
+        return (
+            f"{command} was not found on PATH: install it, or put its whole path into [agents.{name}] command"
+        )
+    bypasses = agent.protocol == "claude" and agent.permissions == "bypass"
+    if bypasses and os.geteuid() == 0 and environ.get("IS_SANDBOX") != "1":
+        return (
+            'Claude Code refuses to act without asking while it runs as root: set env = { IS_SANDBOX = "1" } where that'
+            f' is meant, or permissions = "ask", in [agents.{name}], or run as another user'
+        )
+    return ""
+
+
+def _asked(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple[str, str]:
+    """Return the version that a program says it has, "" where it does not say, and why it cannot be run, "" if it can.
+
+    A command with arguments is left alone: `npx --version` would tell of npx.
+    """
+    if len(agent.command) > 1:
+        return "", ""
+    try:
+        answer = subprocess.run(
+            [program, "--version"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "", ""
+    except OSError as error:
+        return (
+            "",
+            f"{program} cannot be run: {error.strerror}; install it anew, or correct [agents.{agent.name}] command",
+        )
+    said = answer.stdout.decode(errors="replace").strip() if answer.returncode == 0 else ""
+    return one_line(said.partition("\n")[0], 80), ""
+
+
+def _print_json(rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False))

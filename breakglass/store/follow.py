@@ -1,0 +1,284 @@
+"""Follow a log: replay and tail are one loop over the file, and the file is the only buffer.
+
+A follower keeps a position and nothing else. It takes whole lines from there, framed for its kind of
+client, and waits at the end. Pieces of a log never change, so followers at the same place share one read
+and one framed piece, whether they stand at the end together or replay the beginning one after the other.
+"""
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from enum import Enum, auto
+from typing import NamedTuple, TypeVar
+
+from aiofiles.os import wrap
+
+from breakglass import events
+from breakglass.store import log, seek
+from breakglass.store.seek import Position
+from breakglass.store.watch import Topic, Watch
+
+PIECE = 128 << 10
+"""Bytes of log read, framed and sent at a time: the size at which a chunk costs Hypercorn least a byte."""
+KEPT = 48 << 20
+"""Bytes of framed pieces that one process keeps."""
+IDLE_SOURCES = 16
+"""Logs kept open that nobody follows at the moment."""
+
+T = TypeVar("T")
+
+Frame = Callable[[bytes, int], bytes]
+"""Turns whole lines, the first of them of the given number, into what a client is sent."""
+
+
+class Piece(NamedTuple):
+    """Some whole lines of a log, framed."""
+
+    begin: Position
+    end: Position
+    body: bytes
+    is_busy: bool
+    """Whether more is expected soon after its last line."""
+
+
+class Mark(Enum):
+    """What a follower learns besides pieces."""
+
+    CAUGHT_UP = auto()
+    """Everything that was there has been sent; what comes now is live."""
+    RESET = auto()
+    """The log is not the one the client knew: it starts afresh from line 1."""
+    QUIET = auto()
+    """Woken, and nothing new: time to say that we are still here."""
+    GONE = auto()
+    """The log was deleted, cut short or replaced. The last mark of a stream."""
+
+
+class Source:
+    """One log as all its followers in this process that want the same frames read it."""
+
+    def __init__(self, directory: str, frame: Frame, kept: "Kept") -> None:
+        self.fd = log.open_reader(directory)
+        self.users = 0
+        """Followers, and reads in threads: such a read goes on when the follower that asked for it has left."""
+        self._path = os.path.join(directory, log.NAME)
+        self._frame = frame
+        self._kept = kept
+        self._is_retired = False
+        self._newest: Piece | None = None
+        self._reading: dict[int, asyncio.Task[Piece | None]] = {}
+
+    def retire(self) -> None:
+        """Close the descriptor and forget what was kept, as soon as nobody uses it."""
+        self._is_retired = True
+        if not self.users:
+            self._kept.forget(self)
+            os.close(self.fd)
+
+    def let_go(self) -> None:
+        """Count one user less."""
+        self.users -= 1
+        if self._is_retired:
+            self.retire()
+
+    def is_gone(self, position: Position = seek.START) -> bool:
+        """Return whether the path now leads to another file, or this one has no line that ends at `position`."""
+        try:
+            there, ours = os.stat(self._path, follow_symlinks=False), os.fstat(self.fd)
+        except OSError:
+            return True
+        return there.st_ino != ours.st_ino or not self._is_line_end(position)
+
+    def _is_line_end(self, position: Position) -> bool:
+        return not position.offset or os.pread(self.fd, 1, position.offset - 1) == b"\n"
+
+    async def _aside(self, call: Callable[..., T], *arguments: object) -> T:
+        """Return what `call` returns in a thread, the descriptor kept open until it does."""
+        self.users += 1
+        task = asyncio.ensure_future(wrap(call)(*arguments))
+        task.add_done_callback(lambda _: self.let_go())
+        found: T = await asyncio.shield(task)
+        return found
+
+    async def locate(self, number: int) -> Position | None:
+        """Return the position after line `number`, None where the log has no such line."""
+        return await self._aside(self._locate, number)
+
+    def _locate(self, number: int) -> Position | None:
+        end = seek.last(self.fd, log.size(self.fd))
+        return seek.after(self.fd, number, end) if number <= end.number else None
+
+    async def read(self, begin: Position) -> Piece | None:
+        """Return the piece that begins there, None while no whole line does."""
+        size = log.size(self.fd)
+        if size <= begin.offset:
+            return None
+        newest = self._newest
+        if newest and newest.begin == begin and newest.end.offset == size:
+            return newest
+        if piece := self._kept.get(self, begin):
+            return piece
+        task = self._reading.get(begin.offset)
+        if task is None:
+            task = self._reading[begin.offset] = asyncio.ensure_future(self._read_aside(begin))
+            task.add_done_callback(lambda _: self._reading.pop(begin.offset, None))
+        return await asyncio.shield(task)  # shared: one follower leaving must not stop the others' read
+
+    async def _read_aside(self, begin: Position) -> Piece | None:
+        piece = await self._aside(self._read, begin)
+        if piece and piece.end.offset - begin.offset > PIECE // 2:
+            self._kept.put(self, piece)
+        elif piece:
+            self._newest = piece
+        return piece
+
+    def _read(self, begin: Position) -> Piece | None:
+        if not self._is_line_end(begin):  # cut short, and grown again since
+            return None
+        lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
+        if not lines:
+            return None
+        found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
+        is_busy = found is not None and found[1] not in events.RESTING
+        return Piece(begin, end, self._frame(lines, begin.number + 1), is_busy)
+
+
+class Kept:
+    """The framed pieces this process keeps, the least recently used of them dropped first."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self.size = 0
+        """Bytes kept."""
+        self._limit = limit
+        self._pieces: OrderedDict[tuple[Source, Position], Piece] = OrderedDict()
+
+    def get(self, source: Source, begin: Position) -> Piece | None:
+        """Return the piece of `source` that begins there, if it was kept."""
+        piece = self._pieces.get((source, begin))
+        if piece:
+            self._pieces.move_to_end((source, begin))
+        return piece
+
+    def put(self, source: Source, piece: Piece) -> None:
+        """Keep a piece."""
+        self.size += len(piece.body) - len(self._drop((source, piece.begin)))
+        self._pieces[source, piece.begin] = piece
+        while self.size > self._limit:
+            self.size -= len(self._pieces.popitem(last=False)[1].body)
+
+    def forget(self, source: Source) -> None:
+        """Drop all pieces of a source."""
+        for key in [key for key in self._pieces if key[0] is source]:
+            self.size -= len(self._drop(key))
+
+    def _drop(self, key: tuple[Source, Position]) -> bytes:
+        piece = self._pieces.pop(key, None)
+        return piece.body if piece else b""
+
+
+class Hub:
+    """Everybody in this process who follows a log. Lives on one event loop."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._kept = Kept()
+        self._sources: OrderedDict[tuple[str, Frame], Source] = OrderedDict()
+        self._closing = asyncio.Event()
+
+    async def follow(self, directory: str, after: int, frame: Frame) -> AsyncGenerator[Piece | Mark, None]:
+        """Yield the lines after line `after`, framed: those that are there, `CAUGHT_UP`, then those to come.
+
+        Where the log has no line `after`, `RESET` comes first and then everything from line 1. Ends only
+        after `GONE` or `close`. Raises NotFound.
+        """
+        source = self._source(directory, frame)
+        source.users += 1
+        try:
+            position = await source.locate(after)
+            if position is None:
+                yield Mark.RESET
+                position = seek.START
+            if self._closing.is_set():
+                return
+            with self._watch.topic(directory) as topic:
+                async for step in self._run(source, topic, position):
+                    yield step
+        finally:
+            source.let_go()
+            self._trim()
+
+    async def _run(self, source: Source, topic: Topic, position: Position) -> AsyncIterator[Piece | Mark]:
+        caught_up = False
+        while not self._closing.is_set():
+            changed = topic.changed  # armed before the read: what is appended from here on will set it
+            newest = None
+            while not self._closing.is_set() and (piece := await source.read(position)):
+                newest, position = piece, piece.end
+                yield piece
+                await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
+            if self._closing.is_set():
+                return
+            if newest:
+                self._watch.set_busy(topic, newest.is_busy)
+            if not caught_up:
+                caught_up = True
+                yield Mark.CAUGHT_UP
+            elif not newest:
+                if source.is_gone(position):
+                    yield Mark.GONE
+                    return
+                yield Mark.QUIET
+            await changed.wait()
+
+    def _source(self, directory: str, frame: Frame) -> Source:
+        source = self._sources.get((directory, frame))
+        if source and source.is_gone():
+            self._sources.pop((directory, frame)).retire()
+            source = None
+        if source is None:
+            source = self._sources[directory, frame] = Source(directory, frame, self._kept)
+        self._sources.move_to_end((directory, frame))
+        return source
+
+    def _trim(self) -> None:
+        """Keep a few sources that nobody follows: a client that reconnects finds its frames made."""
+        idle = [key for key, source in self._sources.items() if not source.users]
+        for key in idle[: max(0, len(idle) - IDLE_SOURCES)]:
+            self._sources.pop(key).retire()
+
+    def is_followed(self) -> bool:
+        """Return whether anybody follows anything."""
+        return bool(self._watch.topics)
+
+    def busy(self) -> list[str]:
+        """Return the directories of the followed sessions whose log ended, when last read, within a turn."""
+        return [directory for directory, topic in self._watch.topics.items() if topic.busy]
+
+    async def close(self) -> None:
+        """End every `follow` promptly and close the files."""
+        self._closing.set()
+        await self._watch.close()
+        while self._sources:
+            self._sources.popitem()[1].retire()
+
+
+async def read_raw(directory: str, after: int) -> tuple[int, AsyncIterator[bytes]]:
+    """Return how many bytes of whole lines follow line `after`, and those bytes, piece by piece. Raises NotFound."""
+    fd = log.open_reader(directory)
+    try:
+        end = await wrap(seek.last)(fd, log.size(fd))
+        begin = await wrap(seek.after)(fd, after, end)
+    except BaseException:
+        os.close(fd)
+        raise
+    return end.offset - begin.offset, _raw_pieces(fd, begin.offset, end.offset)
+
+
+async def _raw_pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
+    try:
+        while offset < stop and (piece := await wrap(os.pread)(fd, min(PIECE, stop - offset), offset)):
+            offset += len(piece)
+            yield piece
+    finally:
+        os.close(fd)

@@ -1,0 +1,263 @@
+"""Sessions as directories: made, opened safely by id, listed; and the lock that says a turn is running.
+
+    <root>/sessions/<id>/events.jsonl     the log
+    <root>/sessions/<id>/turn.lock        flock()ed by the running turn
+    <root>/workspaces/<id>/               the agent's working directory
+
+Nothing here reads a setting or a clock, and nothing is kept in memory but what `Listing` has seen.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from breakglass.errors import BadInput, CannotRecord, NotFound, TurnRunning
+from breakglass.events import SCHEMA, State
+from breakglass.store import log, state
+from breakglass.store import root as store_root
+from breakglass.store.log import Log
+from breakglass.store.state import Known
+
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MAX_TITLE = 200
+
+
+class Session(NamedTuple):
+    """Where a session's files are. That it exists is checked when one of them is opened."""
+
+    root: Path
+    id: str
+
+    @property
+    def directory(self) -> str:
+        """The session's own directory."""
+        return f"{self.root}/sessions/{self.id}"
+
+    @property
+    def workspace(self) -> str:
+        """The agent's working directory."""
+        return f"{self.root}/workspaces/{self.id}"
+
+    def open_log(self) -> Log:
+        """Return the log open for appending. Raises NotFound."""
+        return log.open_log(self.directory)
+
+    def state(self, known: Known = Known()) -> Known:  # noqa: B008 — a constant
+        """Return what the log adds up to. Raises NotFound."""
+        fd = log.open_reader(self.directory)
+        try:
+            return state.read_state(fd, known)
+        finally:
+            os.close(fd)
+
+
+def create(root: Path, agent: str, model: str | None = None, title: str = "", by: str = "") -> Session:
+    """Make a session whose first event is on disk, directories included, and return it.
+
+    Raises BadInput for a title that is too long and CannotRecord where the disk refuses.
+    """
+    if len(title) > MAX_TITLE:
+        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
+    session = Session(root, _new_id())
+    try:
+        store_root.make(root)
+        os.mkdir(session.workspace, 0o700)
+        os.mkdir(session.directory, 0o700)
+        with log.create(session.directory) as made:
+            made.append(
+                "created",
+                schema=SCHEMA,
+                agent=agent,
+                model=model,
+                title=title,
+                by=by,
+                host=socket.gethostname(),
+            )
+        store_root.sync(session.directory)
+        store_root.sync(root / "sessions")
+    except (OSError, CannotRecord) as error:
+        _unmake(session)
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CannotRecord(f"the session could not be made: {reason}") from error
+    return session
+
+
+def _unmake(session: Session) -> None:
+    for path, remove in (
+        (f"{session.directory}/{log.NAME}", os.unlink),
+        (session.directory, os.rmdir),
+        (session.workspace, os.rmdir),
+    ):
+        with contextlib.suppress(OSError):
+            remove(path)
+
+
+def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
+    """Record a new title, or that the session is put away or taken out again. What is so already is passed over.
+
+    Raises NotFound and BadInput.
+    """
+    if title is not None and len(title) > MAX_TITLE:
+        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
+    with session.open_log() as opened, opened.exclusive():
+        known = state.read_state(opened.fd).state
+        if title is not None and title != known.title:
+            opened.append("renamed", title=title, by=by)
+        if archived is not None and archived != known.archived:
+            opened.append("archived", archived=archived, by=by)
+
+
+def _new_id() -> str:
+    """Return a random UUID (RFC 9562, version 4). The uuid module costs 5 ms to import."""
+    digits = bytearray(os.urandom(16))
+    digits[6] = digits[6] & 0x0F | 0x40
+    digits[8] = digits[8] & 0x3F | 0x80
+    text = digits.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def get(root: Path, session_id: str) -> Session:
+    """Return the session of that whole id. Raises NotFound for anything that is no id of a session here."""
+    session = Session(root, session_id)
+    if not ID.fullmatch(session_id):
+        raise NotFound(f"there is no session {session_id[:64]!r}")
+    os.close(log.open_reader(session.directory))
+    return session
+
+
+def find(root: Path, prefix: str = "") -> Session:
+    """Return the one session whose id begins with `prefix`; for "", the one last written to.
+
+    Raises NotFound where there is none and BadInput where there are several.
+    """
+    if not prefix:
+        latest = max(ids(root), key=lambda id_: _written(root, id_), default=None)
+        if latest is None:
+            raise NotFound("there are no sessions yet; make one with: breakglass new")
+        return Session(root, latest)
+    found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
+    if len(found) > 1:
+        raise BadInput(f"{prefix} is the beginning of {len(found)} session ids; give more of it")
+    if not found:
+        raise NotFound(f"there is no session {prefix[:64]!r}")
+    return get(root, found[0])
+
+
+def ids(root: Path) -> Iterator[str]:
+    """Yield the ids of all sessions, in no order. What is no session is passed over, links too."""
+    try:
+        with os.scandir(root / "sessions") as entries:
+            yield from (e.name for e in entries if ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+
+
+def _written(root: Path, session_id: str) -> int:
+    try:
+        return os.stat(f"{root}/sessions/{session_id}/{log.NAME}", follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
+
+
+class Listing:
+    """All sessions and their states. Keeps what it has read, so that a second look costs what is new."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, tuple[int, Known]] = {}
+
+    def read(self) -> list[tuple[Session, State]]:
+        """Return every session with its state, latest first. One whose making was cut off is none."""
+        found = []
+        for session_id in ids(self.root):
+            session = Session(self.root, session_id)
+            try:
+                known = self.state(session)
+            except (NotFound, OSError):  # gone since, or not ours to read
+                self._known.pop(session_id, None)
+            else:
+                if known.last_id:
+                    found.append((session, known))
+        return sorted(found, key=lambda pair: pair[1].updated, reverse=True)
+
+    def state(self, session: Session) -> State:
+        """Return one session's state, its status `degraded` where the disk failed under it. Raises NotFound."""
+        fd = log.open_reader(session.directory)
+        try:
+            inode, known = self._known.get(session.id, (0, Known()))
+            status = os.fstat(fd)
+            if inode != status.st_ino or known.end.offset > status.st_size:  # another file, or cut short
+                known = Known()
+            known = state.read_state(fd, known)
+            self._known[session.id] = status.st_ino, known
+        finally:
+            os.close(fd)
+        if log.is_degraded(session.directory):
+            return known.state._replace(status="degraded")
+        return known.state
+
+
+# --- the turn lock ------------------------------------------------------------------------------
+
+
+class TurnLock:
+    """The lock of the running turn. Whoever inherits `fds` holds it; the kernel lets go when the last is closed.
+
+    Two descriptors: `turn.lock`, which anybody may look at, and the session's directory, which cannot be
+    deleted and made anew under a running turn as a file can.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.fds: tuple[int, ...] = ()
+
+    def take(self) -> None:
+        """Take the lock without waiting. Raises TurnRunning where it is held and NotFound without a session."""
+        try:
+            directory = os.open(
+                self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
+        except OSError as error:
+            raise NotFound(f"there is no session {self._session.id}") from error
+        self.fds = (directory,)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self.fds += (os.open("turn.lock", flags, 0o600, dir_fd=directory),)
+            for fd in self.fds:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise TurnRunning(f"a turn is running in session {self._session.id}") from None
+        except OSError as error:
+            self.release()
+            raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
+
+    def release(self) -> None:
+        """Close our copies. The lock stays with whoever else has them."""
+        for fd in self.fds:
+            os.close(fd)
+        self.fds = ()
+
+
+def signed_by(session: Session) -> tuple[int, int] | None:
+    """Return the pid and start time in the lock file, which may be of a process long dead; None without any."""
+    try:
+        fd = os.open(f"{session.directory}/turn.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
+    try:
+        signed = json.loads(os.read(fd, 4096))
+        return int(signed["pid"]), int(signed["started"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(fd)

@@ -1,0 +1,183 @@
+"""The JSON API of docs/contract.md, section 3: requests into calls of `turns` and `store`, values into JSON.
+
+Decides nothing and knows no credential but its name. What blocks runs in a thread.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar, cast
+
+from quart import Blueprint, Response, current_app, request
+
+from breakglass import turns
+from breakglass.errors import NotFound
+from breakglass.store import sessions
+from breakglass.store.follow import read_raw
+from breakglass.store.sessions import Session
+from breakglass.store.state import describe
+from breakglass.web import bodies, stream
+from breakglass.web.desk import Desk
+from breakglass.web.door import Visit
+
+T = TypeVar("T")
+
+api = Blueprint("api", __name__, url_prefix="/api")
+_LINE = re.compile(r"[1-9][0-9]{0,17}")
+_EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
+
+
+def desk() -> Desk:
+    """Return what this process serves from."""
+    found: Desk = current_app.extensions["breakglass"]
+    return found
+
+
+def visit() -> Visit:
+    """Return what the guard knows of who asks."""
+    found: Visit = cast(dict[str, Any], request.scope)["breakglass"]
+    return found
+
+
+def by() -> str:
+    """Return the name of who asks, for `by`."""
+    credential = visit().credential
+    return credential.name if credential else ""
+
+
+@api.post("/sessions")
+async def create_session() -> Response:
+    """Make a session."""
+    new = await _body(bodies.NewSession)
+    session = await asyncio.to_thread(desk().create, new.agent, new.model, new.title, by())
+    response = _json(await _described(session), 201)
+    response.headers["Location"] = f"/api/sessions/{session.id}"
+    return response
+
+
+@api.get("/sessions")
+async def list_sessions() -> Response:
+    """List the sessions, latest first."""
+    archived = request.args.get("archived", "") not in ("", "0")
+    return _json({"sessions": await asyncio.to_thread(desk().overview, archived=archived)})
+
+
+@api.get("/sessions/<session_id>")
+async def read_session(session_id: str) -> Response:
+    """Return one session."""
+    return _json(await _described(session_named(session_id)))
+
+
+@api.patch("/sessions/<session_id>")
+async def change_session(session_id: str) -> Response:
+    """Rename or archive a session."""
+    session = session_named(session_id)
+    change = await _body(bodies.Change)
+    await asyncio.to_thread(sessions.change, session, title=change.title, archived=change.archived, by=by())
+    return _json(await _described(session))
+
+
+@api.get("/sessions/<session_id>/events")
+async def read_events(session_id: str) -> Response:
+    """Attach to a session, or return its log as it is."""
+    session = session_named(session_id)
+    after = stream.position(request.args.getlist("after"), "after")
+    if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
+        return await _raw(session, after or 0)
+    last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
+    place = last if last is not None else after or 0
+    return await event_stream(desk().attach(session, place))
+
+
+async def event_stream(chunks: AsyncIterator[bytes]) -> Response:
+    """Return a response that goes on until the client leaves."""
+    response = Response(await stream.primed(chunks), content_type="text/event-stream; charset=utf-8")
+    response.timeout = None  # Quart cuts a response after RESPONSE_TIMEOUT, 60 s
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+    return response
+
+
+async def _raw(session: Session, after: int) -> Response:
+    length, pieces = await read_raw(session.directory, after)
+    response = Response(pieces, content_type="application/x-ndjson")
+    response.timeout = None
+    response.headers["Content-Length"] = str(length)
+    return response
+
+
+@api.post("/sessions/<session_id>/turns")
+async def start_turn(session_id: str) -> Response:
+    """Begin a turn, or put its prompt in the queue."""
+    session = session_named(session_id)
+    key = request.headers.get("Idempotency-Key")
+    new = await _body(bodies.NewTurn)
+    taken = await asyncio.to_thread(
+        turns.take, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
+    )
+    return _json({taken.what: taken.id}, 202)
+
+
+@api.delete("/sessions/<session_id>/queue/<queued>")
+async def withdraw(session_id: str, queued: str) -> Response:
+    """Take a prompt out of the queue."""
+    session = session_named(session_id)
+    if not _LINE.fullmatch(queued):
+        raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
+    await asyncio.to_thread(turns.withdraw, session, int(queued), by=by())
+    return _json({"withdrawn": int(queued)})
+
+
+@api.post("/sessions/<session_id>/cancel")
+async def cancel_turn(session_id: str) -> Response:
+    """Stop the running turn."""
+    session = session_named(session_id)
+    cancelled = await asyncio.to_thread(turns.cancel, session, by=by())
+    if cancelled:
+        desk().see_off(session)
+    return _json({"cancelled": cancelled})
+
+
+@api.post("/sessions/<session_id>/answers")
+async def answer(session_id: str) -> Response:
+    """Answer an agent's question."""
+    session = session_named(session_id)
+    given = await _body(bodies.Answer)
+    await asyncio.to_thread(
+        turns.answer,
+        session,
+        given.request,
+        allow=given.allow,
+        message=given.message,
+        for_session=given.for_session,
+        by=by(),
+    )
+    return _json({}, 202)
+
+
+@api.get("/openapi.json")
+async def openapi() -> Response:
+    """Describe this API (OpenAPI 3.1)."""
+    from breakglass.web.openapi import document
+
+    return _json(document())
+
+
+async def _body(shape: type[T]) -> T:
+    data = await request.get_data()
+    return bodies.read(data if isinstance(data, bytes) else data.encode(), shape)
+
+
+def session_named(session_id: str) -> Session:
+    """Return a session by its whole id. Raises NotFound."""
+    if not sessions.ID.fullmatch(session_id):
+        raise NotFound(f"there is no session {session_id[:64]!r}")
+    return sessions.get(desk().config.data, session_id)
+
+
+async def _described(session: Session) -> dict[str, Any]:
+    return await asyncio.to_thread(lambda: describe(session.id, desk().state(session)))
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value, ensure_ascii=False), status, content_type="application/json")

@@ -1,0 +1,165 @@
+"""What one web process serves from: the settings, its followers, and what it keeps an eye on.
+
+The routes in api.py and pages.py stand on this. It lives on one event loop, but for the methods that say
+they block: those are called in threads. Nothing here is shared with other processes, nor needs to be.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from breakglass import turns
+from breakglass.config import Config, check_model
+from breakglass.errors import BreakglassError
+from breakglass.events import State
+from breakglass.store import log, sessions, window
+from breakglass.store.follow import Frame, Hub
+from breakglass.store.sessions import Listing, Session
+from breakglass.store.state import describe
+from breakglass.store.watch import Watch
+from breakglass.store.window import Window
+from breakglass.web import render, sse, stream
+from breakglass.web.auth import Access
+
+LOST_SECONDS = 2.0
+"""How often a busy session that somebody follows is looked at: has its runner died?"""
+LONGEST_TICK = 5.0
+PAGE_BYTES = 256 << 10
+"""Bytes of log that a page shows at once."""
+
+_log = logging.getLogger(__name__)
+
+
+class Desk:
+    """One process's work."""
+
+    def __init__(self, config: Config, access: Access) -> None:
+        self.config = config
+        self.access = access
+        self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
+        self._listing = Listing(config.data)
+        self._reading = threading.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._undertaker: asyncio.Task[None] | None = None
+
+    # --- called in threads: these block
+
+    def create(self, agent: str | None, model: str | None, title: str, by: str) -> Session:
+        """Make a session. Raises BadInput for an unknown agent or a bad model."""
+        chosen = self.config.agent_named(agent or self.config.agent).name
+        if model:
+            check_model("model", model)
+        return sessions.create(self.config.data, chosen, model or None, title, by)
+
+    def state(self, session: Session) -> State:
+        """Return a session's state, its turn ended if it was lost. Raises NotFound."""
+        with self._reading:
+            known = self._listing.state(session)
+        return turns.end_lost(session, known) if known.turn is not None else known
+
+    def overview(self, *, archived: bool) -> list[dict[str, Any]]:
+        """Return all sessions, latest first; archived ones only if asked for."""
+        with self._reading:
+            found = self._listing.read()
+        shown = [(session, state) for session, state in found if archived or not state.archived]
+        return [describe(session.id, self._looked_after(session, state)) for session, state in shown]
+
+    def list_for_page(self, *, archived: bool = False) -> list[dict[str, Any]]:
+        """Return all sessions as the page lists them, the urgent first."""
+        with self._reading:
+            found = self._listing.read()
+        shown = [(session, state) for session, state in found if archived or not state.archived]
+        return render.by_urgency(
+            _for_page(session, self._looked_after(session, state)) for session, state in shown
+        )
+
+    def describe_for_page(self, session: Session) -> dict[str, Any]:
+        """Return one session as the page shows it. Raises NotFound."""
+        return _for_page(session, self.state(session))
+
+    def window(self, session: Session, *, before: int | None, after: int | None) -> Window:
+        """Return what a page shows of a log. Raises NotFound."""
+        fd = log.open_reader(session.directory)
+        try:
+            return window.read(fd, PAGE_BYTES, before=before, after=after)
+        finally:
+            os.close(fd)
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Return the agents that can be chosen, and whether each can start here."""
+        path = self.config.environ.get("PATH")
+        found = []
+        for agent in self.config.agents.values():
+            ready = shutil.which(agent.command[0], path=path) is not None
+            note = "" if ready else f"{agent.command[0]} was not found"
+            found.append(
+                {"name": agent.name, "ready": ready, "note": note, "default": agent.name == self.config.agent}
+            )
+        return found
+
+    def presets(self) -> list[dict[str, Any]]:
+        """Return the one-tap prompts."""
+        return [{"label": each.label, "text": each.text, "agent": each.agent} for each in self.config.presets]
+
+    def _looked_after(self, session: Session, known: State) -> State:
+        if known.turn is None:
+            return known
+        try:
+            return turns.end_lost(session, known)
+        except (BreakglassError, OSError) as error:  # one bad session must not hide the others
+            _log.warning("session %s: %s", session.id, error)
+            return known
+
+    # --- called on the loop
+
+    def attach(
+        self, session: Session, after: int, frame: Frame = sse.frame, beat: bytes = sse.KEEPALIVE
+    ) -> AsyncIterator[bytes]:
+        """Return the stream of a session for one client."""
+        if self._undertaker is None or self._undertaker.done():
+            self._undertaker = self._spawn(self._look_for_lost())
+        keepalive = self.config.sse_keepalive_seconds
+        return stream.attach(self.hub, session, after, frame=frame, keepalive=keepalive, beat=beat)
+
+    def see_off(self, session: Session) -> None:
+        """See to it in the background that a stopped turn ends."""
+        self._spawn(asyncio.to_thread(turns.see_off, session))
+
+    async def _look_for_lost(self) -> None:
+        """End lost turns of followed sessions while anybody follows one; end with the last follower."""
+        await asyncio.sleep(LOST_SECONDS)
+        while self.hub.is_followed():
+            for directory in self.hub.busy():
+                session = Session(self.config.data, directory.rpartition("/")[2])
+                try:
+                    await asyncio.to_thread(turns.end_lost, session)
+                except (BreakglassError, OSError) as error:
+                    _log.warning("session %s: %s", session.id, error)
+            await asyncio.sleep(LOST_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """End every stream and all work in the background."""
+        await self.hub.close()
+        for task in list(self._tasks):
+            task.cancel()
+
+
+def _for_page(session: Session, state: State) -> dict[str, Any]:
+    """Return what the page knows of a session beyond the contract's object."""
+    fd = log.open_reader(session.directory)
+    try:
+        last_line = window.last_prose(fd)
+    finally:
+        os.close(fd)
+    more = {"first_prompt": state.first_prompt, "asking": bool(state.asking), "last_line": last_line}
+    return {**describe(session.id, state), **more, "cost": state.cost, "archived": state.archived}

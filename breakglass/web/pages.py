@@ -1,0 +1,261 @@
+"""The pages and their plain forms, which all work without JavaScript; and the stream that a page attaches to.
+
+What each template needs is said in render.py. Whoever is let in was let in by the guard; a form that
+changes something carries the CSRF token besides.
+"""
+
+import asyncio
+import functools
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from quart import Blueprint, Response, redirect, request, send_from_directory
+from werkzeug.datastructures import MultiDict
+
+from breakglass import turns
+from breakglass.errors import Forbidden
+from breakglass.store import log, sessions
+from breakglass.web import auth, render, sse, stream
+from breakglass.web.api import by, desk, event_stream, session_named, visit
+
+pages = Blueprint("pages", __name__)
+BEAT = b"event: beat\ndata: {}\n\n"
+ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest", "/favicon.ico": "icon.svg"}
+"""Static files that a browser looks for at the root."""
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+@pages.get("/")
+async def list_page() -> Response:
+    """The sessions, and the box that begins a new one."""
+    archived = request.args.get("archived", "") not in ("", "0")
+    query = request.args.get("q", "")
+    found = await asyncio.to_thread(desk().list_for_page, archived=archived)
+    words = query.lower().split()
+    shown = [each for each in found if all(word in each["title"].lower() for word in words)]
+    return _page(
+        "sessions.html", sessions=shown, query=query, archived=archived, agents=desk().agents(), **_box()
+    )
+
+
+@pages.get("/sessions/<session_id>")
+async def session_page(session_id: str) -> Response:
+    """One session: its end, or the part before, after or around a line."""
+    session = session_named(session_id)
+    before, after = _number("before"), _number("after")
+    if (line := _number("line")) is not None:
+        before = line + 50
+    shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
+    found = await asyncio.to_thread(desk().list_for_page)
+    this = await asyncio.to_thread(desk().describe_for_page, session)
+    names = {
+        "session": this,
+        "sessions": found,
+        "events": [html for _, html in render.fragments(shown.events)],
+        "first_id": shown.begin.number + 1,
+        "last_id": shown.end.number,
+        "earlier": shown.earlier,
+        "later": shown.later,
+        "beat": desk().config.sse_keepalive_seconds,
+    }
+    return _page("session.html", **names, **_box())
+
+
+@pages.get("/sessions/<session_id>/stream")
+async def page_stream(session_id: str) -> Response:
+    """The session's events as HTML, under the same ids."""
+    session = session_named(session_id)
+    after = stream.position(request.args.getlist("after"), "after")
+    last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
+    place = last if last is not None else after or 0
+    state = await asyncio.to_thread(desk().state, session)
+    hello = {"last": state.last_id, "beat": desk().config.sse_keepalive_seconds, "now": log.now()}
+    chunks = desk().attach(session, place, frame=render_frames, beat=BEAT)
+    return await event_stream(_after(b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode(), chunks))
+
+
+async def _after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    chunk = await anext(chunks, b"")  # what fails must fail before anything is sent
+    yield first + chunk
+    async for chunk in chunks:
+        yield chunk
+
+
+def render_frames(lines: bytes, first: int) -> bytes:
+    """Return the frames of some lines as a page takes them: one fragment each."""
+    decoded = sse.events_of(lines, first)
+    return b"".join(
+        b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in render.fragments(decoded)
+    )
+
+
+def _page(name: str, **names: Any) -> Response:
+    credential = visit().credential
+    token = auth.csrf(credential) if credential else ""
+    status = names.pop("http_status", 200)
+    html = render.page(name, {"csrf": token, "static": render.static_root(), "now": log.now(), **names})
+    return Response(html, status, content_type="text/html; charset=utf-8")
+
+
+def _box() -> dict[str, Any]:
+    return {"presets": desk().presets(), "key": secrets.token_hex(16)}
+
+
+def error_page(status: int, title: str, detail: str) -> Response:
+    """Return the page that says what went wrong."""
+    return _page("error.html", status=status, title=title, detail=detail, http_status=status)
+
+
+# --- static files -------------------------------------------------------------------------------
+
+
+@pages.get("/static/<version>/<name>")
+async def static_file(version: str, name: str) -> Response:
+    """A static file. Its address changes with its content, so a browser may keep it."""
+    return await send_from_directory(render.STATIC, name, cache_timeout=31_536_000)
+
+
+@pages.get("/sw.js", endpoint="sw")
+@pages.get("/manifest.webmanifest", endpoint="manifest")
+@pages.get("/favicon.ico", endpoint="favicon")
+async def root_file() -> Response:
+    """A static file that must stand at the root."""
+    return await send_from_directory(render.STATIC, ROOT_FILES[request.path])
+
+
+# --- the door -----------------------------------------------------------------------------------
+
+
+@pages.get("/login")
+async def login_page() -> Response:
+    """The form that asks for the token."""
+    return _page("login.html", next=_local(request.args.get("next", "")), error=None)
+
+
+@pages.post("/login")
+async def log_in() -> Response:
+    """Give a cookie for the right token."""
+    form = await request.form
+    then = _local(form.get("next", ""))
+    access, seen = desk().access, visit()
+    agent = request.headers.get("User-Agent", "")
+    cookie = await asyncio.to_thread(
+        functools.partial(access.log_in, form.get("token", "").strip(), address=seen.address, agent=agent)
+    )
+    if cookie is None:
+        seconds = access.throttle.wrong(seen.address)
+        wait = f" Wait {seconds} seconds before the next try." if seconds else ""
+        error = f"That is not the token.{wait}"
+        return _page("login.html", next=then, error=error, http_status=429 if seconds else 401)
+    response = _see(then or "/")
+    response.headers["Set-Cookie"] = auth.set_cookie(seen.origin, cookie)
+    return response
+
+
+@pages.post("/logout")
+async def log_out() -> Response:
+    """End this login."""
+    await _form()
+    if (credential := visit().credential) is not None:
+        await asyncio.to_thread(desk().access.log_out, credential)
+    response = _see("/login")
+    response.headers["Set-Cookie"] = auth.set_cookie(visit().origin, "", seconds=0)
+    return response
+
+
+# --- plain forms --------------------------------------------------------------------------------
+
+
+@pages.post("/sessions")
+async def new_session() -> Response:
+    """Make a session and begin its first turn."""
+    form = await _form()
+    prompt, agent = _prompt(form)
+    agent = agent or form.get("agent") or None
+    session = await asyncio.to_thread(desk().create, agent, form.get("model") or None, "", by())
+    await _begin(session, prompt, form)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@pages.post("/sessions/<session_id>")
+async def change_session(session_id: str) -> Response:
+    """Rename or archive a session."""
+    session, form = session_named(session_id), await _form()
+    archived = {"1": True, "0": False}.get(form.get("archived", ""))
+    change = functools.partial(sessions.change, title=form.get("title"), archived=archived, by=by())
+    await asyncio.to_thread(change, session)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@pages.post("/sessions/<session_id>/turns")
+async def begin_turn(session_id: str) -> Response:
+    """Begin a turn."""
+    session, form = session_named(session_id), await _form()
+    await _begin(session, _prompt(form)[0], form)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@pages.post("/sessions/<session_id>/cancel")
+async def stop_turn(session_id: str) -> Response:
+    """Stop the running turn."""
+    session = session_named(session_id)
+    await _form()
+    if await asyncio.to_thread(turns.cancel, session, by=by()):
+        desk().see_off(session)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@pages.post("/sessions/<session_id>/answers")
+async def answer(session_id: str) -> Response:
+    """Answer a question: the button pressed carries its name."""
+    session, form = session_named(session_id), await _form()
+    allow = "refuse" not in form
+    wanted = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
+    give = functools.partial(turns.answer, allow=allow, for_session="allow_session" in form, by=by())
+    await asyncio.to_thread(give, session, wanted)
+    return _see(f"/sessions/{session.id}#end")
+
+
+async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
+    take = functools.partial(turns.take, by=by(), key=form.get("key") or None, queue=True)
+    await asyncio.to_thread(take, desk().config, session, prompt)
+
+
+def _prompt(form: MultiDict[str, str]) -> tuple[str, str | None]:
+    """Return the prompt of a form and the agent that its preset names, if it came by a preset's button."""
+    chosen = form.get("preset", "")
+    presets = desk().presets()
+    if chosen.isdecimal() and int(chosen) < len(presets):
+        preset = presets[int(chosen)]
+        return str(preset["text"]), preset["agent"]
+    return form.get("prompt", ""), None
+
+
+async def _form() -> MultiDict[str, str]:
+    """Return the form that was sent. Raises Forbidden without the CSRF token of whoever sends it."""
+    form: MultiDict[str, str] = await request.form
+    credential = visit().credential
+    if credential is None or not auth.csrf_matches(credential, form.get("csrf", "")):
+        raise Forbidden(
+            "This form is from another login, or too old. Load the page again and send it once more."
+        )
+    return form
+
+
+def _see(place: str) -> Response:
+    response: Response = redirect(place, 303)  # type: ignore[assignment]  # Quart's own, whatever Flask's type says
+    return response
+
+
+def _local(place: str) -> str:
+    """Return a path within this site, "" for anything else: a login must not lead elsewhere."""
+    fine = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()
+    return place if fine else ""
+
+
+def _number(name: str) -> int | None:
+    return stream.position(request.args.getlist(name), name)

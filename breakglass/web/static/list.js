@@ -1,0 +1,45 @@
+// The list of sessions, kept fresh while somebody can see it, and searched as one writes.
+
+import { $, $$, fetchPage, localTimes } from "./dom.js";
+
+const EVERY = 5_000; // ms between two looks; the list is small and the page may be on one bar
+
+export class List {
+  constructor(list, { current, heard }) {
+    Object.assign(this, { list, current, heard: heard ?? (() => {}) });
+    this.query = $("input[type=search]");
+    this.query.addEventListener("input", () => this.search());
+    this.query.form.addEventListener("submit", (event) => event.preventDefault());
+    for (const name of ["online", "pageshow"]) addEventListener(name, () => this.look());
+    document.addEventListener("visibilitychange", () => this.look());
+    setInterval(() => this.look(), EVERY);
+    localTimes(list);
+    this.search();
+  }
+
+  async look() {
+    if (document.hidden || this.busy || !this.list.checkVisibility()) return;
+    this.busy = true;
+    const archived = new URLSearchParams(location.search).has("archived") && location.pathname === "/";
+    const doc = await fetchPage(archived ? "/?archived=1" : "/");
+    this.busy = false;
+    this.heard(Boolean(doc));
+    const fresh = doc && $("#sessions", doc);
+    if (!fresh) return;
+    const link = this.current && $$("li", fresh).find((one) => one.dataset.id === this.current);
+    if (link) $("a", link).setAttribute("aria-current", "page");
+    const focused = this.list.contains(document.activeElement) && document.activeElement.closest("li")?.dataset.id;
+    this.list.replaceChildren(...fresh.childNodes);
+    if (focused) $("a", $$("li", this.list).find((one) => one.dataset.id === focused) ?? this.list)?.focus();
+    localTimes(this.list);
+    this.search();
+  }
+
+  search() {
+    const words = this.query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const line of $$("li[data-id]", this.list)) {
+      const title = $(".title", line).textContent.toLowerCase();
+      line.hidden = !words.every((word) => title.includes(word));
+    }
+  }
+}

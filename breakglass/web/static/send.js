@@ -1,0 +1,170 @@
+// Prompts, answers and Stop. A prompt is in the log or visibly not: from the tap until its 202 it is kept in
+// this browser with its idempotency key, and sent again with the same key until the server has said one or the other.
+
+import { $, $$, api, kept, make, uuid } from "./dom.js";
+
+const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
+
+/** The box: a draft that survives, height that follows the text, Ctrl or Cmd and Enter. */
+export function writes(form, name, submit) {
+  const text = $("textarea", form), draft = `draft:${name}`;
+  if (!text.value) text.value = kept.get(draft) ?? "";
+  const changed = () => {
+    kept.set(draft, text.value || null);
+    if (!CSS.supports("field-sizing", "content")) {
+      text.style.height = "auto";
+      text.style.height = `${text.scrollHeight + 2}px`;
+    }
+    form.dispatchEvent(new Event("changed"));
+  };
+  text.addEventListener("input", changed);
+  text.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit($(".send", form));
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const preset = event.submitter?.name === "preset" ? event.submitter : null;
+    const prompt = preset ? preset.dataset.text : text.value;
+    if (!prompt.trim()) return void text.focus();
+    if (!preset) text.value = "";
+    submit(prompt, preset);
+    changed();
+  });
+  changed();
+  return text;
+}
+
+/** What is on its way, in order: the next goes when the one before has arrived. */
+export class Outbox {
+  /** `send(entry)` resolves to {status, body, arrived}: `arrived`, nothing needs to be shown of it any more. */
+  constructor({ name, list, send }) {
+    Object.assign(this, { list, send, name: `outbox:${name}` });
+    addEventListener("online", () => this.go());
+    document.addEventListener("visibilitychange", () => document.hidden || this.go());
+    addEventListener("storage", (event) => event.key === this.name && this.show());
+    this.said = new Map(); // key → why it is still here
+    this.show();
+    this.go();
+  }
+
+  get entries() { return kept.get(this.name) ?? []; }
+  set entries(entries) { kept.set(this.name, entries.length ? entries : null); this.show(); }
+
+  put(entry) {
+    this.entries = [...this.entries, { key: uuid(), ...entry }];
+    this.go();
+  }
+
+  drop(key) {
+    this.said.delete(key);
+    this.entries = this.entries.filter((entry) => entry.key !== key);
+  }
+
+  /** Sends the first that the server has not got. Called at any sign that it might work now. */
+  async go() {
+    const entry = this.entries.find((one) => !one.taken);
+    if (!entry || this.busy) return;
+    this.busy = true;
+    clearTimeout(this.timer);
+    this.say(entry.key, "Sending…");
+    const { status, body, arrived } = await this.send(entry);
+    this.busy = false;
+    if (status !== 202) return this.failed(entry.key, status, body);
+    if (arrived) this.drop(entry.key);
+    else this.accepted(entry.key, body.turn ?? null);
+    this.go();
+  }
+
+  accepted(key, turn) {
+    this.said.set(key, turn ? "Sent" : "Queued. It goes when this turn has ended.");
+    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: true, turn } : entry));
+  }
+
+  /** All up to line `last` is here. What was taken but has no line is asked for again: the same key, never twice. */
+  caughtUp(last, active) {
+    const left = this.entries.filter((entry) => !(entry.turn && entry.turn <= last));
+    if (!active) for (const entry of left) if (!entry.turn) entry.taken = false;
+    this.entries = left;
+    this.go();
+  }
+
+  failed(key, status, answer) {
+    const why = answer.detail ?? answer.title ?? `the server answered ${status}`;
+    if (status === 0) this.say(key, "Not sent: no network. It will go when you are back.", true);
+    else if (status === 409) this.say(key, "Queued. It goes when this turn has ended.", true);
+    else if (status === 401) this.say(key, "Not sent: you are logged out. It is kept; log in and it will go.", true);
+    else this.say(key, `Not sent: ${why}`, true);
+    if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
+  }
+
+  /** A prompt of ours stands in the log: whatever we thought of it, it has arrived. */
+  seen(key) {
+    if (this.entries.some((entry) => entry.key === key)) this.drop(key);
+  }
+
+  say(key, words, choices) {
+    this.said.set(key, words);
+    this.choices = choices ? key : null;
+    this.show();
+  }
+
+  show() {
+    this.list.replaceChildren(...this.entries.map((entry) => {
+      const line = make("li", {}, make("p", { textContent: entry.prompt }),
+        make("span", { role: "status", textContent: this.said.get(entry.key) ?? (entry.taken ? "Sent" : "Waiting") }));
+      if (this.choices === entry.key) {
+        line.append(make("button", { type: "button", textContent: "Try now", onclick: () => this.go() }),
+          make("button", { type: "button", textContent: "Discard", onclick: () => this.drop(entry.key) }));
+      }
+      return line;
+    }));
+  }
+}
+
+/** The two buttons of a question. It vanishes when its answer stands in the log, not when it was sent. */
+export function answers(form, session, say) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { name, value } = event.submitter;
+    const buttons = $$("button", event.submitter.closest(".card"));
+    for (const button of buttons) button.disabled = true;
+    say(name === "refuse" ? "Refusing…" : "Allowing…");
+    const body = { request: value, allow: name !== "refuse", ...(name === "allow_session" && { for_session: true }) };
+    const { status, body: answer } = await api("POST", `/api/sessions/${session}/answers`, body);
+    if (status === 202) return say("");
+    for (const button of buttons) button.disabled = false;
+    say(status === 0 ? "Not answered: no network. Tap again when you are back."
+      : `Not answered: ${answer.detail ?? `the server answered ${status}`}`);
+  });
+}
+
+/** Stop: one tap, and it shows that it worked when the log says so. */
+export function stops(form, session, say) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = event.submitter;
+    button.disabled = true;
+    say("Stopping…");
+    const { status, body } = await api("POST", `/api/sessions/${session}/cancel`, {});
+    button.disabled = false;
+    if (status === 0) say("Not stopped: no network. Tap again when you are back.");
+    else if (status !== 200) say(`Not stopped: ${body.detail ?? `the server answered ${status}`}`);
+    else say(body.cancelled ? "" : "Nothing was running.");
+  });
+}
+
+/** Sends a prompt to a session; while a turn runs it is queued. */
+export const toSession = (session, isActive) => async ({ key, prompt }) => {
+  const body = { prompt, ...(isActive() && { queue: true }) };
+  const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
+  return { ...answer, arrived: document.getElementById(`e${answer.body.turn}`) !== null };
+};
+
+/** Makes a session, puts the prompt into its outbox and goes there. */
+export async function toNewSession({ key, prompt, agent, model }) {
+  const { status, body } = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
+  if (status !== 201) return { status, body };
+  kept.set(`outbox:${body.id}`, [{ key: uuid(), prompt }]);
+  location.assign(`/sessions/${body.id}#end`);
+  return { status: 202, body, arrived: true };
+}

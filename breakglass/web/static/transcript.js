@@ -1,0 +1,371 @@
+// The lines on the page: put in order, a tool and its result made one, prose that grows, earlier and later
+// parts, and the scroll position that nothing may move.
+
+import { $, $$, day, duration, fetchPage, hhmmss, localTimes, make, parse } from "./dom.js";
+
+const MOST = 3000; // lines on the page; beyond it the earliest go, and come back on scrolling up
+const KEPT = 2000;
+const AHEAD = 400; // px before a part's end at which the next is fetched
+const NEAR = 80; // px from the end that still count as being there
+
+const here = () => document.scrollingElement;
+const number = (line) => Number(line?.id.slice(1));
+const key = (line) => `${line.dataset.turn}/${line.dataset.tool}`;
+const speaker = (line) => `${line.dataset.turn}/${line.dataset.parent ?? ""}`;
+const at = (line) => new Date(line.dataset.ts);
+
+export class Transcript {
+  /** `on` has `line(line)` for each line that the stream brought, `lines()` after several, `attached()`. */
+  constructor(list, { earlier, later, news, on }) {
+    Object.assign(this, { list, earlier, later, news, on });
+    this.skew = 0; // ms by which this device's clock is ahead of the server's
+    this.active = false;
+    this.tools = new Map(); // turn/tool → its line
+    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
+    this.prose = new Map(); // turn/parent → the line of the prose that grows
+    this.following = true;
+    this.unseen = 0;
+    this.waiting = [];
+    this.took = 0; // ms that the last insertion cost
+    this.last = 0; // the highest number seen: a result that has gone into its tool counts too
+    this.arrange();
+    addEventListener("scroll", () => this.scrolled(), { passive: true });
+    addEventListener("resize", () => this.following && this.toEnd());
+    news.addEventListener("click", () => this.toEnd());
+    for (const nav of [earlier, later]) {
+      $("a", nav).addEventListener("click", (event) => { event.preventDefault(); this.more(nav); });
+    }
+    list.addEventListener("click", (event) => this.clicked(event));
+    list.addEventListener("pointerover", (event) => sayWhen(event.target.closest(".n")));
+    setInterval(() => this.tick(), 1000);
+  }
+
+  /** Whether the end of the log stands on this page: only then what is new belongs under it. */
+  get attached() { return this.later.hidden; }
+  get first() { return number($("li.line", this.list)) || 1; }
+
+  // --- what arrives ------------------------------------------------------------------------------
+
+  /** Takes one line of the stream; all that arrive within a frame, or while this device is busy, go in together. */
+  add(html) {
+    this.waiting.push(html);
+    if (this.waiting.length === 1) setTimeout(() => this.flush(), Math.max(16, 2 * this.took));
+  }
+
+  flush() {
+    const began = performance.now();
+    this.insert();
+    this.took = Math.min(250, performance.now() - began);
+  }
+
+  insert() {
+    const lines = [...parse(this.waiting.splice(0).join("")).body.children].filter((line) => number(line) > this.last);
+    if (!lines.length) return;
+    for (const line of lines) {
+      if (this.attached) this.place(line, this.list, true);
+      if (lines.length < 20 && !["delta", "text"].includes(line.dataset.kind)) line.classList.add("fresh");
+      this.on.line(line);
+    }
+    this.dress(lines);
+    this.on.lines();
+    if (this.following) {
+      this.trim();
+      this.toEnd();
+    } else if (this.attached) {
+      this.unseen += lines.filter((line) => line.isConnected && line.dataset.kind !== "delta").length;
+      this.showNews();
+    }
+  }
+
+  /** Pairs and marks the lines that came with the page. */
+  arrange() {
+    const lines = $$("li.line", this.list);
+    for (const line of lines) this.place(line, this.list, false);
+    this.dress(lines);
+  }
+
+  /** What lines need once they stand: times of here, days, a gutter that is wide enough. */
+  dress(lines) {
+    for (const line of lines) {
+      if (!line.isConnected) continue;
+      localTimes(line);
+      if (line.parentNode === this.list) dayMark(line);
+    }
+    this.list.dataset.digits = Math.max(3, String(this.last).length);
+  }
+
+  place(line, list, live) {
+    this.last = Math.max(this.last, number(line));
+    const done = PLACE[line.dataset.kind]?.(this, line, live);
+    if (done) return line.remove();
+    const inner = line.dataset.parent && this.inner(line, live);
+    if (inner) inner.append(line);
+    else if (line.parentNode !== list) list.append(line);
+  }
+
+  /** The list under the tool call that started a subagent. */
+  inner(line, live) {
+    const tool = this.tools.get(`${line.dataset.turn}/${line.dataset.parent}`);
+    if (!tool || tool === line) return null;
+    const details = $("details", tool);
+    if (live && !details.dataset.touched && !tool.dataset.outcome) details.open = true;
+    return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
+  }
+
+  merge(tool, result) {
+    if (tool.dataset.outcome) return; // a part that came twice
+    const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
+    const failed = result.dataset.outcome === "error";
+    output.id = result.id;
+    output.dataset.ts = result.dataset.ts;
+    details.append(output);
+    tool.dataset.outcome = result.dataset.outcome;
+    out.className = `out ${result.dataset.outcome}`;
+    out.replaceChildren(`${duration(at(result) - at(tool))} `,
+      make("span", { textContent: failed ? "✗" : "✓", role: "img", ariaLabel: failed ? "failed" : "done" }));
+    if (!details.dataset.touched && $(".inner", details)) details.open = false;
+  }
+
+  // --- the end of a turn, the clocks -------------------------------------------------------------
+
+  endTurn(turn) {
+    for (const [name, line] of this.prose) {
+      if (line.dataset.turn !== turn) continue;
+      line.classList.remove("live");
+      this.prose.delete(name);
+    }
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.turn !== turn || tool.dataset.outcome) continue;
+      tool.dataset.outcome = "none";
+      Object.assign($(".out", tool), { className: "out", textContent: "no result" });
+    }
+    for (const line of $$(`.permission.open`, this.list)) if (line.dataset.turn === turn) settle(line);
+  }
+
+  tick() {
+    if (!this.active) return;
+    const now = Date.now() - this.skew;
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.outcome || !tool.isConnected) continue;
+      Object.assign($(".out", tool), { className: "out running", textContent: `● ${clock(now - at(tool))}` });
+    }
+  }
+
+  // --- earlier and later parts -------------------------------------------------------------------
+
+  /** Loads the part that a link leads to, and puts it on its side without moving what is read. */
+  async more(nav) {
+    const link = $("a", nav);
+    if (nav.hidden || nav.dataset.busy) return;
+    nav.dataset.busy = "yes";
+    const before = nav === this.earlier;
+    const doc = await fetchPage(before ? `?before=${this.first}` : `?after=${this.last}`);
+    delete nav.dataset.busy;
+    link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
+    if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
+    const lines = $$("#log > li.line", doc).filter((line) =>
+      before ? number(line) < this.first : number(line) > this.last);
+    const next = $(`#${nav.id}`, doc);
+    this.keeping(() => {
+      const second = $("li.line", this.list);
+      if (before) this.prepend(lines);
+      else lines.forEach((line) => this.place(line, this.list, false));
+      nav.hidden = !next || next.hidden || !lines.length;
+      this.dress(before && second ? [...lines, second] : lines);
+      if (before) this.trimEnd();
+      else this.trim();
+    });
+    if (!before && this.attached) this.on.attached();
+    this.lookAhead(); // the part may have been a short one
+  }
+
+  isNear(nav) {
+    const box = nav.getBoundingClientRect();
+    return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
+  }
+
+  prepend(lines) {
+    const part = make("ol");
+    const prose = this.prose;
+    this.prose = new Map(); // what grows further down has nothing to do with this part
+    for (const line of lines) this.place(line, part, false);
+    this.prose = prose;
+    this.list.prepend(...part.childNodes);
+  }
+
+  /** Does something above or below, and sees that what is read stays where it is on the screen. */
+  keeping(change) {
+    const anchor = $$("li.line", this.list).find((line) => line.getBoundingClientRect().bottom > 64);
+    const top = anchor?.getBoundingClientRect().top;
+    change();
+    if (anchor) scrollBy(0, anchor.getBoundingClientRect().top - top);
+  }
+
+  /** Keeps the page bounded: the earliest lines go, and the way back to them appears. */
+  trim() {
+    const lines = this.list.children;
+    if (lines.length <= MOST) return;
+    for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
+    for (const map of [this.tools, this.orphans, this.prose])
+      for (const [name, line] of map) if (!line.isConnected) map.delete(name);
+    this.earlier.hidden = false;
+  }
+
+  /** The same at the other end, for who reads far up: what is new is then under another part. */
+  trimEnd() {
+    const lines = [...this.list.children];
+    if (lines.length <= MOST) return;
+    for (const line of lines.slice(KEPT)) line.remove();
+    this.last = number(this.list.lastElementChild);
+    this.following = false;
+    this.later.hidden = false;
+  }
+
+  /** Begins anew from a page fetched again: the log was replaced, or too much was missed. */
+  async renew() {
+    const doc = await fetchPage(location.pathname);
+    if (!doc) return null;
+    for (const map of [this.tools, this.orphans, this.prose]) map.clear();
+    this.waiting = [];
+    this.list.replaceChildren(...$("#log", doc).childNodes);
+    this.earlier.hidden = $("#earlier", doc).hidden;
+    this.later.hidden = true;
+    this.last = 0;
+    this.arrange();
+    if (this.following) this.toEnd();
+    return doc.body.dataset;
+  }
+
+  // --- scrolling ---------------------------------------------------------------------------------
+
+  scrolled() {
+    const page = here();
+    this.following = this.attached && page.scrollHeight - page.scrollTop - page.clientHeight < NEAR;
+    if (this.following && this.unseen) this.toEnd();
+    this.lookAhead();
+  }
+
+  /** Not by an IntersectionObserver: it is silent where a part came and the reader went on within one frame. */
+  lookAhead() {
+    for (const nav of [this.earlier, this.later]) if (this.isNear(nav)) this.more(nav);
+  }
+
+  toEnd() {
+    this.unseen = 0;
+    this.following = this.attached;
+    scrollTo(0, here().scrollHeight);
+    this.showNews();
+  }
+
+  showNews() {
+    this.news.hidden = !this.unseen;
+    this.news.textContent = `↓ ${this.unseen} new ${this.unseen === 1 ? "line" : "lines"}`;
+  }
+
+  /** Shows a line by its number, opening what it is folded in. Returns whether it is on this page. */
+  show(id) {
+    const line = document.getElementById(`e${id}`) // or the line that a piece of prose has gone into
+      ?? (id > this.first && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
+    if (!line) return false;
+    for (let at = line; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    $("details", line)?.setAttribute("open", "");
+    line.scrollIntoView({ block: "start" });
+    this.scrolled();
+    return true;
+  }
+
+  // --- small things ------------------------------------------------------------------------------
+
+  async clicked(event) {
+    const all = event.target.closest("a.all");
+    if (all) {
+      event.preventDefault();
+      all.textContent = "loading…";
+      const doc = await fetchPage(all.getAttribute("href"));
+      const part = all.closest(".output, .input, .said, .b");
+      const whole = doc && $(`#e${all.dataset.line} .${part.classList[0]}`, doc);
+      if (!whole) return void (all.textContent = "not loaded: no network. Tap to try again.");
+      this.keeping(() => part.replaceChildren(...whole.childNodes));
+    }
+    const summary = event.target.closest("summary");
+    if (summary) summary.parentElement.dataset.touched = "yes";
+  }
+
+}
+
+/** A question that nobody can answer any more becomes a line like others. */
+export function settle(line) {
+  line.classList.replace("open", "settled");
+  $("details", line).open = false;
+}
+
+/** Puts the date above the first line of a day, but for the first line there is. */
+function dayMark(line) {
+  if (line.previousElementSibling?.classList.contains("day")) line.previousElementSibling.remove();
+  const before = line.previousElementSibling;
+  if (!before?.dataset.ts || !line.dataset.ts) return;
+  const today = day(at(line));
+  if (today !== day(at(before))) line.before(make("li", { className: "day", textContent: today }));
+}
+
+// What each kind does as it is placed; true: it has gone into another line.
+const PLACE = {
+  delta(page, line) {
+    const running = page.prose.get(speaker(line));
+    if (running?.isConnected) {
+      grow(running, $(".b", line).textContent);
+      return true;
+    }
+    page.prose.set(speaker(line), line);
+    grow(line, "");
+  },
+  text(page, line) {
+    const running = page.prose.get(speaker(line));
+    if (!running) return;
+    running.remove();
+    page.prose.delete(speaker(line));
+  },
+  tool(page, line) {
+    page.tools.set(key(line), line);
+    const result = page.orphans.get(key(line));
+    if (!result || line.dataset.outcome) return;
+    page.orphans.delete(key(line));
+    page.merge(line, result);
+    result.remove();
+  },
+  tool_result(page, line) {
+    const tool = page.tools.get(key(line));
+    if (!tool) return void page.orphans.set(key(line), line);
+    page.merge(tool, line);
+    return true;
+  },
+  answer(page, line) {
+    const asked = $$(".permission.open", page.list).find((one) =>
+      one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
+    if (asked) settle(asked);
+  },
+  turn_end(page, line) {
+    page.endTurn(line.dataset.turn);
+  },
+};
+
+/** Adds prose to prose, in paragraphs, so that little moves when the finished text takes its place. */
+function grow(line, text) {
+  const last = $(".b", line).lastElementChild;
+  const [first, ...rest] = (last.textContent + text).split(/\n{2,}(?=\S)/);
+  if (rest.length) last.textContent = first;
+  else last.append(text);
+  last.after(...rest.map((part) => make("p", { textContent: part })));
+}
+
+/** The time of a line, for who points at its number. */
+function sayWhen(link) {
+  const line = link?.closest("[data-ts]");
+  if (line && !link.title) link.title = `${day(at(line))} ${hhmmss(at(line))} (${line.dataset.ts})`;
+}
+
+/** A clock that ticks: no tenths, they would only flicker. */
+function clock(ms) {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
+}

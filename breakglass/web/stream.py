@@ -1,0 +1,73 @@
+"""ATTACH: a session's log as a stream of server-sent events, replayed and then live.
+
+The marks and pieces of `store.follow` become bytes here, one table, and nothing is decided. A stream ends
+when the client leaves, the log is gone, the credential ends or the server shuts down.
+"""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from breakglass.errors import Malformed
+from breakglass.store.follow import Frame, Hub, Mark, Piece
+from breakglass.store.sessions import Session
+from breakglass.web import sse
+
+_NUMBER = re.compile(r"[0-9]+", re.ASCII)
+_MORE_THAN_ANY = 1 << 62
+
+
+def position(values: list[str], name: str) -> int | None:
+    """Return the line number that a header or parameter gives, None where there is none.
+
+    Raises Malformed for what is no whole number, and for two. One with too many digits lies beyond any log.
+    """
+    if not values:
+        return None
+    if len(values) > 1 or not _NUMBER.fullmatch(values[0]):
+        raise Malformed(f"{name}: expected one whole number, got {', '.join(values)[:80]!r}")
+    digits = values[0].lstrip("0") or "0"
+    return int(digits) if len(digits) < 19 else _MORE_THAN_ANY
+
+
+async def attach(
+    hub: Hub,
+    session: Session,
+    after: int,
+    *,
+    frame: Frame = sse.frame,
+    keepalive: float,
+    beat: bytes = sse.KEEPALIVE,
+) -> AsyncIterator[bytes]:
+    """Yield the stream: a replay of what follows line `after`, `caught-up`, then live events; `beat` in silence.
+
+    Raises NotFound before the first chunk.
+    """
+    number, spoke = after, time.monotonic()
+    async with aclosing(hub.follow(session.directory, after, frame)) as steps:
+        async for step in steps:
+            if isinstance(step, Piece):
+                number, chunk = step.end.number, step.body
+            elif step is Mark.CAUGHT_UP:
+                chunk = sse.caught_up(number)
+            elif step is Mark.QUIET:
+                if time.monotonic() - spoke < keepalive:
+                    continue
+                chunk = beat
+            else:  # RESET starts over, GONE ends: the client's copy is worth nothing in both
+                number, chunk = 0, sse.RESET
+            yield chunk
+            spoke = time.monotonic()
+
+
+async def primed(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the stream once its first chunk is there, so that what fails fails before the headers go out."""
+    first = await anext(stream, b"")
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in stream:
+            yield chunk
+
+    return rest()

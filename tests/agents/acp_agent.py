@@ -1,0 +1,94 @@
+"""An ACP agent made with the PyPI client library, for what the real agents do not do.
+
+Run as `python -m tests.agents.acp_agent`. The prompt is what it shall do. It answers in prose, and asks for
+files and terminals though none are offered.
+"""
+
+import asyncio
+from typing import Any
+
+import acp
+from acp.schema import PermissionOption, ToolCallUpdate
+
+EARLIER = "e4b1f0c2"
+
+
+class Scripted:
+    """The agent. Its methods are those of `acp.Agent`."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._cancelled = asyncio.Event()
+
+    def on_connect(self, client: Any) -> None:
+        self._client = client
+
+    async def initialize(self, protocol_version: int, **_: Any) -> acp.InitializeResponse:
+        offered = acp.schema.AgentCapabilities(load_session=True)
+        return acp.InitializeResponse(protocol_version=protocol_version, agent_capabilities=offered)
+
+    async def new_session(self, cwd: str, **_: Any) -> acp.NewSessionResponse:
+        return acp.NewSessionResponse(session_id="fresh")
+
+    async def load_session(self, session_id: str, **_: Any) -> acp.LoadSessionResponse:
+        if session_id != EARLIER:
+            raise acp.RequestError.resource_not_found(session_id)
+        await self._client.session_update(session_id, acp.update_user_message_text("an old prompt"))
+        await self._client.session_update(session_id, acp.update_agent_message_text("an old answer"))
+        return acp.LoadSessionResponse()
+
+    async def prompt(self, prompt: list[Any], session_id: str, **_: Any) -> acp.PromptResponse:
+        said = await getattr(self, f"_{prompt[0].text}")(session_id)
+        if said is None:
+            return acp.PromptResponse(stop_reason="cancelled")
+        await self._client.session_update(session_id, acp.update_agent_message_text(said))
+        return acp.PromptResponse(stop_reason="end_turn")
+
+    async def cancel(self, session_id: str, **_: Any) -> None:
+        self._cancelled.set()
+
+    # --- what it does ---
+
+    async def _read(self, session_id: str) -> str:
+        try:
+            await self._client.read_text_file(path="/etc/passwd", session_id=session_id)
+        except acp.RequestError as error:
+            return f"refused: {error.code}"
+        return "it was read"
+
+    async def _terminal(self, session_id: str) -> str:
+        try:
+            await self._client.create_terminal(command="id", session_id=session_id)
+        except acp.RequestError as error:
+            return f"refused: {error.code}"
+        return "it ran"
+
+    async def _ask(self, session_id: str) -> str:
+        options = [
+            PermissionOption(option_id="1", name="Yes", kind="allow_once"),
+            PermissionOption(option_id="2", name="Always", kind="allow_always"),
+            PermissionOption(option_id="3", name="No", kind="reject_once"),
+        ]
+        call = ToolCallUpdate(tool_call_id="t", title="Remove it", raw_input={"path": "/x"})
+        answer = await self._client.request_permission(session_id=session_id, tool_call=call, options=options)
+        return f"answered: {answer.outcome.option_id}"
+
+    async def _plan(self, session_id: str) -> str:
+        entries = [acp.plan_entry("first", status="in_progress"), acp.plan_entry("second")]
+        await self._client.session_update(session_id, acp.update_plan(entries))
+        return "planned"
+
+    async def _edit(self, session_id: str) -> str:
+        changed = acp.tool_diff_content("/x", "new", "old")
+        call = acp.start_tool_call("t", "Edit x", kind="edit", content=[changed])
+        await self._client.session_update(session_id, call)
+        await self._client.session_update(session_id, acp.update_tool_call("t", status="completed"))
+        return "edited"
+
+    async def _wait(self, session_id: str) -> None:
+        await self._client.session_update(session_id, acp.update_agent_message_text("waiting"))
+        await self._cancelled.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(acp.run_agent(Scripted()))  # type: ignore[arg-type]  # it has what is called here, and no more

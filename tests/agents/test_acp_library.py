@@ -1,0 +1,110 @@
+"""Our ACP held against the PyPI client library: its models for what we write, and an agent made with it.
+
+The library is not used at run time: its import takes 0.55 s and 42 MB, and it forces asyncio streams.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acp import schema
+
+from breakglass.agents import Task
+from breakglass.agents.acp import Dialogue
+from tests.agents.acp_agent import EARLIER
+from tests.agents.acp_recorded import lines, load
+from tests.live.drive import React, Talk, converse, passive
+
+REQUESTS: dict[str, Any] = {
+    "initialize": schema.InitializeRequest,
+    "session/new": schema.NewSessionRequest,
+    "session/load": schema.LoadSessionRequest,
+    "session/resume": schema.ResumeSessionRequest,
+    "session/set_mode": schema.SetSessionModeRequest,
+    "session/set_config_option": schema.SetSessionConfigOptionSelectRequest,
+    "session/prompt": schema.PromptRequest,
+    "session/cancel": schema.CancelNotification,
+}
+WRITTEN = {name: run.stdin for name, run in load().items() if run.stdin}
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_every_message_we_write_is_one_of_the_librarys_and_has_no_key_it_does_not_know(name: str) -> None:
+    for message in map(json.loads, lines(WRITTEN[name])):
+        assert message.pop("jsonrpc") == "2.0"
+        if "method" in message:
+            model, held = REQUESTS[message["method"]], message["params"]
+        elif "error" in message:
+            model, held = schema.Error, message["error"]
+        else:
+            model, held = schema.RequestPermissionResponse, message["result"]
+        kept = model.model_validate(held).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert kept == held
+
+
+def talk(prompt: str, folder: Path, react: React = passive, **task: Any) -> Talk:
+    """Run one turn of the agent that is made with the library."""
+    command = (sys.executable, "-m", "tests.agents.acp_agent")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return converse(Dialogue(Task(prompt, command, cwd=str(folder), turn=3, **task)), environ, folder, react)
+
+
+@pytest.mark.parametrize("prompt", ["read", "terminal"])
+def test_files_and_terminals_are_refused_in_words_the_library_understands(
+    prompt: str, tmp_path: Path
+) -> None:
+    assert talk(prompt, tmp_path).only("text", "text") == "refused: -32601"
+
+
+def test_a_loaded_session_is_not_told_again(tmp_path: Path) -> None:
+    done = talk("plan", tmp_path, session=EARLIER)
+    assert [kind for kind, _ in done.drafts] == ["session", "delta", "text", "result"]
+    assert (done.only("session", "session_id"), done.only("text", "text")) == (EARLIER, "planned")
+
+
+def test_a_session_that_is_gone_is_replaced_in_the_same_process(tmp_path: Path) -> None:
+    done = talk("plan", tmp_path, session="gone")
+    assert [kind for kind, _ in done.drafts] == ["error", "session", "delta", "text", "result"]
+    assert done.only("session", "session_id") == "fresh"
+    assert not done.dialogue.failed
+
+
+@pytest.mark.parametrize(
+    ("answer", "chosen"),
+    [({"allow": True}, "1"), ({"allow": True, "always": True}, "2"), ({"allow": False}, "3")],
+)
+def test_a_question_is_answered_with_the_option_that_means_it(
+    answer: dict[str, bool], chosen: str, tmp_path: Path
+) -> None:
+    done = talk("ask", tmp_path, _answering(**answer), ask=True)
+    assert done.only("permission", "input") == {"path": "/x"}
+    assert done.only("text", "text") == f"answered: {chosen}"
+
+
+def _answering(**answer: bool) -> React:
+    def react(dialogue: Any, draft: Any) -> bool:
+        return draft[0] == "permission" and not dialogue.answer(draft[1]["request"], **answer)
+
+    return react
+
+
+def test_leave_is_given_where_it_need_not_be_asked(tmp_path: Path) -> None:
+    done = talk("ask", tmp_path)
+    assert (done.of("permission"), done.only("text", "text")) == ([], "answered: 1")
+
+
+def test_an_edit_shows_what_changed_where_the_agent_gives_no_raw_input(tmp_path: Path) -> None:
+    done = talk("edit", tmp_path)
+    changed = {"type": "diff", "path": "/x", "oldText": "old", "newText": "new"}
+    assert done.only("tool", "input") == {"title": "Edit x", "kind": "edit", "diff": [changed]}
+    assert done.only("tool_result", "output") == "/x\n-old\n+new"
+
+
+def test_a_cancelled_turn_keeps_its_prose_and_ends(tmp_path: Path) -> None:
+    done = talk("wait", tmp_path, lambda _, draft: draft[0] == "delta")
+    assert done.only("text", "text") == "waiting"
+    assert (done.only("result", "result"), done.dialogue.failed) == ("Interrupted.", False)

@@ -1,0 +1,208 @@
+"""The shell agent: pieces of output that add up, an end that says how it was; and real shells."""
+
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from breakglass import agents
+from breakglass.agents import Exit, Task, dialogue
+from breakglass.agents.shell import HEAD, PIECE, Dialogue
+from breakglass.events import MAX_OUTPUT, Draft
+from tests.agents.recorded import check, joined
+
+SHELLS = [name for name in ("sh", "bash", "dash", "busybox") if shutil.which(name)]
+
+
+def begun(prompt: str = "ls", **task: Any) -> Dialogue:
+    return Dialogue(Task(prompt, ("bash",), turn=7, **task))
+
+
+def ended(chunks: list[bytes], end: Exit) -> list[Draft]:
+    """Return the events of a whole script, the pieces of its output joined."""
+    talk = begun()
+    drafts = [draft for chunk in chunks for draft in talk.translate(chunk)] + talk.close(end)
+    for draft in drafts:
+        check(draft)
+    return joined(drafts)
+
+
+def test_the_call_is_told_before_anything_is_printed() -> None:
+    [draft] = begun("make -k").begin()
+    assert draft == ("tool", {"tool_id": "shell-7", "name": "shell", "input": {"command": "make -k"}})
+    check(draft)
+
+
+def test_the_script_is_said_whole_and_nothing_after_it() -> None:
+    talk: agents.Dialogue = begun("-x\r\necho é\ud83d\r\n")
+    assert talk.open() == "-x\necho é?\n".encode()
+    assert talk.finished
+    assert (talk.reply(), talk.interrupt(), talk.answer("q", allow=True)) == (b"", b"", False)
+
+
+def test_the_script_is_not_in_the_arguments() -> None:
+    assert "secret" not in " ".join(begun("secret").argv)
+
+
+@pytest.mark.parametrize(
+    ("end", "is_error", "text", "failed"),
+    [
+        (Exit(0, duration_ms=12), False, "exit status 0", False),
+        (Exit(3), True, "exit status 3", True),
+        (Exit(137), True, "exit status 137, signal KILL", True),
+        (Exit(255), True, "exit status 255", True),
+        (Exit(-15), True, "ended by signal TERM", True),
+        (Exit(-2, cancelled=True), True, "ended by signal INT", False),
+    ],
+)
+def test_the_last_piece_and_the_result_say_how_it_ended(
+    end: Exit, is_error: bool, text: str, failed: bool
+) -> None:
+    talk = begun()
+    assert talk.close(end) == [
+        ("tool_result", {"tool_id": "shell-7", "output": "", "is_error": is_error}),
+        ("result", {"is_error": is_error, "result": text, "duration_ms": end.duration_ms}),
+    ]
+    assert talk.failed == failed
+    assert not talk.start_over
+
+
+@pytest.mark.parametrize(
+    ("data", "output"),
+    [
+        (b"", ""),
+        (b"plain\n", "plain\n"),
+        ("é😀\u2028".encode(), "é😀\u2028"),
+        (b"a\xff\xfeb\xe2\x82", "a��b�"),
+        (b"\x00\x1b[31mred\r50%\r", "\x00\x1b[31mred\r50%\r"),
+    ],
+)
+def test_output_is_text_wherever_it_is_cut(data: bytes, output: str) -> None:
+    for chunks in ([data], [bytes([byte]) for byte in data]):
+        [(_, fields), _] = ended(chunks, Exit(0))
+        assert fields["output"] == output
+
+
+def test_no_piece_is_larger_than_64_kib() -> None:
+    drafts = begun().translate(b"x" * (3 * PIECE + 1))
+    assert [len(fields["output"]) for _, fields in drafts] == [PIECE, PIECE, PIECE, 1]
+
+
+def test_an_empty_read_and_half_a_character_are_no_events() -> None:
+    talk = begun()
+    assert talk.translate(b"") == []
+    assert talk.translate(b"\xf0\x9f") == []
+    assert [fields["output"] for _, fields in talk.translate(b"\x98\x80")] == ["😀"]
+
+
+def test_of_a_flood_the_start_and_the_end_are_kept_and_the_rest_is_counted() -> None:
+    size = 5 * MAX_OUTPUT
+    data = (b"%07d\n" * (size // 8)) % tuple(range(size // 8))
+    for step in (size, 100_001):
+        [(_, fields), _] = ended([data[at : at + step] for at in range(0, size, step)], Exit(0))
+        assert fields["output"].encode().startswith(data[:HEAD] + b"\n[breakglass:")
+        assert fields["output"].encode().endswith(b"]\n" + data[-PIECE:])
+        assert fields["truncated"] == size - HEAD - PIECE
+
+
+def test_what_just_fits_is_kept_whole() -> None:
+    data = b"\xc3\xa9" * (
+        MAX_OUTPUT // 2
+    )  # cut within a character where the head ends, if it ends at an odd byte
+    [(_, fields), _] = ended([b"x", data[:-1]], Exit(0))
+    assert "truncated" not in fields
+    assert fields["output"].count("é") == MAX_OUTPUT // 2 - 1
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_no_half_character_is_shown_where_something_was_left_out(shift: int) -> None:
+    data = b"x" * shift + "😀".encode() * MAX_OUTPUT
+    [(_, fields), _] = ended([data], Exit(0))
+    note = fields["output"].index("\n[breakglass:")
+    assert fields["output"][note:].count("\ufffd") == 0
+    kept = len(fields["output"].replace("\ufffd", "").encode()) - len(_note(fields["output"]))
+    assert len(data) - fields["truncated"] - kept in range(4)  # the half character at the end of the head
+
+
+def _note(output: str) -> bytes:
+    start = output.index("\n[breakglass:")
+    return output[start : output.index("]\n", start) + 2].encode()
+
+
+def test_a_flood_is_held_in_little_memory() -> None:
+    talk = begun()
+    for _ in range(200):
+        talk.translate(b"y\n" * (1 << 19))
+    assert len(talk._tail) == PIECE
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=300)), st.builds(Exit, st.integers(-80, 255), cancelled=st.booleans()))
+def test_no_bytes_raise_or_are_lost(chunks: list[bytes], end: Exit) -> None:
+    [(_, fields), (kind, _)] = ended(chunks, end)
+    assert fields["output"] == b"".join(chunks).decode(errors="replace")
+    assert kind == "result"
+
+
+# --- real shells ----------------------------------------------------------------------------------
+
+
+def run(shell: str, script: str) -> tuple[str, int]:
+    """Return what `script` printed through `shell`, and its exit status."""
+    command = ("busybox", "sh") if shell == "busybox" else (shell,)
+    talk = dialogue("shell", Task(script, command))
+    done = subprocess.run(
+        talk.argv,
+        check=False,
+        input=talk.open(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=30,
+    )
+    drafts = talk.translate(done.stdout) + talk.close(Exit(done.returncode))
+    return str(joined(drafts)[0][1]["output"]), done.returncode
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("script", "output", "status"),
+    [
+        ("echo one; echo two >&2; echo three", "one\ntwo\nthree\n", 0),
+        ("if true; then\n  echo yes\nfi\n\n", "yes\n", 0),
+        ("false", "", 1),
+        ("exit 3", "", 3),
+        ("cat; echo read", "read\n", 0),  # its input is empty, and not the rest of the script
+        ("x=1; (exit 4)", "", 4),
+        ("echo '$x' \"a b\" \\\\ `echo c`", "$x a b \\ c\n", 0),
+        ("cat <<'EOF'\n$HOME\nEOF", "$HOME\n", 0),
+        ("echo $0 $#", None, 0),
+        ("kill -9 $$", "", -9),
+        ("printf %s é", "é", 0),
+    ],
+)
+def test_a_real_shell_runs_the_script(shell: str, script: str, output: str | None, status: int) -> None:
+    printed, code = run(shell, script)
+    assert code == status
+    assert output is None or printed == output
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_that_begins_with_a_dash_is_no_option(shell: str) -> None:
+    printed, status = run(shell, "-n echo hidden")
+    assert status == 127
+    assert "-n" in printed
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_larger_than_any_argument_runs(shell: str) -> None:
+    assert run(shell, ": " + "x" * (256 << 10) + "\necho done") == ("done\n", 0)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_cannot_be_parsed_fails_and_says_so(shell: str) -> None:
+    printed, status = run(shell, "echo 'unclosed")
+    assert status != 0
+    assert printed

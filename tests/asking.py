@@ -1,0 +1,36 @@
+"""A turn that is held open by the test itself: an agent's questions without an agent, for those who answer them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from breakglass.store import sessions
+from breakglass.store.log import Log, read
+from breakglass.store.seek import START
+from breakglass.store.sessions import Session, TurnLock
+
+LATER = "9999-01-01T00:00:00.000Z"
+
+
+@contextmanager
+def open_turn(root: Path, session_id: str, *questions: dict[str, Any]) -> Iterator[Log]:
+    """Hold a turn of that session open in which these are asked. Yields its log."""
+    session = Session(root, session_id)
+    lock = TurnLock(session)
+    lock.take()
+    try:
+        with session.open_log() as log:
+            turn = log.append("user", text="go on", by="ann")
+            for question in questions:
+                asked = {"request": "r", "name": "Bash", "input": {"command": "rm x"}, "expires": LATER}
+                log.append("permission", turn=turn, **{**asked, **question})
+            yield log
+    finally:
+        lock.release()
+
+
+def answers(root: Path, session_id: str) -> list[dict[str, Any]]:
+    """Return the answers in a session's log."""
+    with sessions.get(root, session_id).open_log() as log:
+        return [event for event in read(log.fd, START, log.end) if event["kind"] == "answer"]

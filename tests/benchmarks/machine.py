@@ -1,0 +1,68 @@
+"""What the kernel says of a process and of the machine: CPU time, memory, bytes read. Linux only."""
+
+import os
+import platform
+import re
+import resource
+from pathlib import Path
+
+FILES = 20_000
+"""Descriptors that a bench with 5,000 clients needs, with room."""
+
+
+def tree(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    found, index = [pid], 0
+    while index < len(found):
+        for children in Path(f"/proc/{found[index]}/task").glob("*/children"):
+            found += map(int, _read(str(children)).split())
+        index += 1
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process tree's living threads have used: `schedstat` counts nanoseconds."""
+    tasks = [task for each in tree(pid) for task in Path(f"/proc/{each}/task").glob("*/schedstat")]
+    return sum(int((_read(str(task)) or "0").split()[0]) for task in tasks) / 1e9
+
+
+def memory_kib(pid: int) -> int:
+    """Return the memory of a process tree in KiB, pages that are shared counted in proportion (Pss)."""
+    texts = [_read(f"/proc/{each}/smaps_rollup") for each in tree(pid)]
+    return sum(int(found[1]) for text in texts if (found := re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)))
+
+
+def bytes_read(pid: int) -> int:
+    """Return the bytes that a process tree's read calls have returned, from files and sockets alike."""
+    texts = [_read(f"/proc/{each}/io") for each in tree(pid)]
+    return sum(int(found[1]) for text in texts if (found := re.search(r"^rchar: (\d+)", text, re.MULTILINE)))
+
+
+def raise_limits() -> int:
+    """Allow this process and its children as many descriptors as may be had; return how many those are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
+
+
+def describe() -> dict[str, str]:
+    """Return what the numbers were taken on. Names no host and no user."""
+    processor = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s+(\d+)", _read("/proc/meminfo"), re.MULTILINE)
+    return {
+        "processor": processor[1] if processor else platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{int(memory[1]) / (1 << 20):.0f} GiB" if memory else "unknown",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": f"{os.getloadavg()[0]:.2f} at the start",
+    }
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:  # it ended between the listing and the reading
+        return ""

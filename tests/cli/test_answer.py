@@ -1,0 +1,97 @@
+"""`answer` and the queue from a terminal: what is typed and said. What they mean is tested with turns."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from breakglass.store import sessions
+from breakglass.store.sessions import Session
+from tests.cli.conftest import Gate
+from tests.cli.program import Data
+from tests.servers import wait_until
+
+
+@pytest.fixture
+def asking(data: Data) -> Iterator[Session]:
+    """A session in which a turn runs and asks two questions; we hold its lock in the runner's stead."""
+    session = sessions.get(data.root, data.new())
+    lock = sessions.TurnLock(session)
+    lock.take()
+    with session.open_log() as log:
+        turn = log.append("user", text="go on", by="b")
+        for request, command in (("r1", "rm -r \x1b[31m/tmp/x"), ("r2", "ls")):
+            asked = {"name": "Bash", "input": {"command": command}, "expires": "2126-01-01T00:00:00.000Z"}
+            log.append("permission", turn=turn, request=request, **asked)
+    yield session
+    lock.release()
+
+
+def kinds(data: Data, session: str) -> list[str]:
+    return [event["kind"] for event in data.events(session)]
+
+
+def answers(data: Data, session: Session) -> list[tuple[object, ...]]:
+    keys = ("request", "allow", "message", "for_session")
+    return [
+        tuple(event.get(key) for key in keys)
+        for event in data.events(session.id)
+        if event["kind"] == "answer"
+    ]
+
+
+def test_without_an_answer_all_that_is_asked_is_shown_and_nothing_answered(
+    data: Data, asking: Session
+) -> None:
+    shown = data.ok("answer")
+    assert shown == data.ok("answer", asking.id[:8])
+    assert "r1  Bash  until 2126-01-01" in shown
+    assert "rm -r" in shown
+    assert "\x1b" not in shown
+    assert answers(data, asking) == []
+
+
+def test_one_of_several_questions_must_be_named(data: Data, asking: Session) -> None:
+    done = data.run("answer", "allow")
+    assert (done.returncode, answers(data, asking)) == (2, [])
+    assert b"2 questions are open: choose one with --request" in done.stderr
+    data.ok("answer", "allow", "--request", "r2", "--for-session")
+    data.ok("answer", asking.id[:8], "deny", "--message", "use the replica")
+    assert answers(data, asking) == [("r2", True, None, True), ("r1", False, "use the replica", None)]
+    assert data.run("answer", "allow").returncode == 1
+
+
+@pytest.mark.parametrize("words", [("maybe", "allow", "x"), ("3f2a", "maybe"), ("deny", "--for-session")])
+def test_an_answer_that_is_none_changes_nothing(data: Data, asking: Session, words: tuple[str, ...]) -> None:
+    done = data.run("answer", *words, *(["--request", "r1"] if words[0] == "deny" else []))
+    assert (done.returncode, done.stderr.count(b"\n"), answers(data, asking)) == (2, 1, [])
+
+
+def test_where_nothing_is_asked_answer_says_so(data: Data) -> None:
+    session = data.new()
+    done = data.run("answer", "allow")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"breakglass: nothing is asked in session {session[:8]}\n".encode(),
+    )
+
+
+def test_a_queued_prompt_is_waited_for_and_shown_alone(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    with data.running("send", "--queue", "--wait", "echo second") as waiter:
+        wait_until(lambda: kinds(data, session).count("queued") == 1, "the prompt to wait")
+        gate.open()
+        assert waiter.end() == 0
+        assert "│ second".encode() in waiter.out
+        assert b"over" not in waiter.out
+
+
+def test_a_waiter_for_a_prompt_that_is_withdrawn_ends_with_130(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    queued = int(data.ok("send", "--queue", "echo second").split()[1])
+    with data.running("send", "--queue", "--wait", "echo third") as waiter:
+        wait_until(lambda: kinds(data, session).count("queued") == 2, "the prompt to wait")
+        data.ok("cancel")
+        assert waiter.end() == 130
+        assert b"was withdrawn by cli:" in waiter.out
+    assert json.loads(data.log(session).read_bytes().splitlines()[queued - 1])["kind"] == "queued"

@@ -1,0 +1,226 @@
+"""`ls` and `agents`: what there is, for people and for scripts."""
+
+import json
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from breakglass.cli.listing import age, headline
+from breakglass.events import State
+from breakglass.store import sessions
+from tests.cli.conftest import Gate
+from tests.cli.program import Data
+from tests.cli.test_send import runner_of
+
+KEYS = "id title agent model created updated last_event_id turn_active status asking queued".split()
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_json_has_the_contracts_session_objects_latest_first(data: Data, gate: Gate) -> None:
+    assert data.ok("ls", "--json") == ""
+    old, idle, busy = data.new("--title", "old"), data.new(), data.new("--model", "m-1")
+    data.run("send", idle, "exit 3", "--wait")
+    data.ok("send", busy, gate.script)
+    listed = rows(data.ok("ls", "--json"))
+    assert [list(row) for row in listed] == [KEYS] * 3
+    assert [row["id"] for row in listed] == [busy, idle, old]
+    assert [row["status"] for row in listed] == ["running", "error", "new"]
+    assert [row["turn_active"] for row in listed] == [True, False, False]
+    assert [row["title"] for row in listed] == ["", "", "old"]
+    assert [row["model"] for row in listed] == ["m-1", None, None]
+    events = data.events(idle)
+    assert (listed[1]["created"], listed[1]["updated"]) == (events[0]["ts"], events[-1]["ts"])
+    assert listed[1]["last_event_id"] == len(events)
+
+
+def test_a_list_shows_how_each_session_stands_and_what_it_is_called(data: Data) -> None:
+    titled, untitled = data.new("--title", "disk \x1b[31mfull"), data.new()
+    data.ok("send", untitled, "echo hello;\n echo more", "--wait")
+    first, second = data.ok("ls").splitlines()
+    assert first.split() == [untitled[:8], "✔", "ok", "0", "s", "shell", "echo", "hello;", "echo", "more"]
+    assert second.split()[:3] == [titled[:8], "·", "new"]
+    assert second.endswith("shell     disk full")
+
+
+def test_a_session_whose_agent_waits_for_leave_says_so(data: Data) -> None:
+    session = sessions.get(data.root, data.new())
+    lock = sessions.TurnLock(session)
+    lock.take()
+    with session.open_log() as log:
+        turn = log.append("user", text="go on", by="b")
+        log.append(
+            "permission", turn=turn, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
+        )
+    assert data.ok("ls").split()[1:3] == ["?", "asks"]
+    assert rows(data.ok("ls", "--json"))[0]["asking"] is True
+    lock.release()
+
+
+def test_a_lost_turn_is_ended_by_whoever_lists(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    os.kill(runner_of(data, session), signal.SIGKILL)
+    (row,) = rows(data.ok("ls", "--json"))
+    assert (row["status"], row["turn_active"]) == ("lost", False)
+    assert data.events(session)[-1]["status"] == "lost"
+
+
+def test_archived_sessions_are_listed_only_if_asked_for(data: Data) -> None:
+    kept, archived = data.new(), data.new()
+    sessions.change(sessions.get(data.root, archived), archived=True)
+    assert [row["id"] for row in rows(data.ok("ls", "--json"))] == [kept]
+    assert {row["id"] for row in rows(data.ok("ls", "--json", "--archived"))} == {kept, archived}
+
+
+def test_a_line_fits_the_terminal(data: Data) -> None:
+    data.new("--title", "long " * 40)
+    with data.terminal("ls", NO_COLOR="1") as terminal:
+        assert terminal.end() == 0
+    (line,) = terminal.screen.decode().splitlines()
+    assert len(line) == 100
+    assert line.endswith("…")
+
+
+def test_one_bad_session_hides_no_other(data: Data) -> None:
+    good, bad = data.new(), data.new()
+    data.log(bad).write_bytes(b"\xff\0 not a log at all\n{}\n")
+    assert {row["id"] for row in rows(data.ok("ls", "--json"))} == {good, bad}
+
+
+@pytest.mark.parametrize(
+    ("ts", "words"),
+    [
+        ("2026-11-23T11:59:58.500Z", "1 s"),
+        ("2026-11-23T11:48:00.000Z", "12 min"),
+        ("2026-11-23T09:00:00.000Z", "3 h"),
+        ("2026-10-14T12:00:00.000Z", "40 d"),
+        ("2026-11-23T12:00:09.000Z", "0 s"),
+        ("yesterday", "?"),
+        ("2026-11-23T12:00:00", "?"),
+        ("", "?"),
+    ],
+)
+def test_an_age_is_said_in_its_largest_unit(ts: str, words: str) -> None:
+    assert age(ts, datetime(2026, 11, 23, 12, tzinfo=UTC)) == words
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State(title="a title", first_prompt="a prompt"), "a title"),
+        (State(first_prompt="first\n words\t here"), "first words here"),
+        (State(first_prompt="x" * 100), "x" * 79 + "…"),
+        (State(), "-"),
+    ],
+)
+def test_a_session_is_called_by_its_title_or_its_first_words(state: State, words: str) -> None:
+    assert headline(state) == words
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+def program(path: Path, script: str, mode: int = 0o755) -> str:
+    path.write_text(script)
+    path.chmod(mode)
+    return str(path)
+
+
+def configured(data: Data, table: str) -> dict[str, object]:
+    """Return what `agents --json` says of the agent `it`."""
+    (data.folder / "breakglass.toml").write_text(f"[agents.it]\n{table}\n")
+    return {str(row["name"]): row for row in rows(data.ok("agents", "--json"))}["it"]
+
+
+def test_an_agent_whose_program_runs_can_start(data: Data) -> None:
+    it = program(data.folder / "it", "#!/bin/sh\necho it 1.2.3\necho more")
+    row = configured(data, f'protocol = "shell"\ncommand = ["{it}"]')
+    assert row == {
+        "name": "it",
+        "protocol": "shell",
+        "command": [it],
+        "permissions": "bypass",
+        "default": False,
+        "can_start": True,
+        "program": it,
+        "version": "it 1.2.3",
+        "problem": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("no-such-program", "no-such-program was not found on PATH: install it"),
+        ("/no/such/program", "/no/such/program does not exist: install it"),
+        ("bin/agent", "bin/agent: write the whole path into [agents.it] command"),
+    ],
+)
+def test_an_agent_without_a_program_cannot_start(data: Data, command: str, says: str) -> None:
+    row = configured(data, f'protocol = "shell"\ncommand = ["{command}"]')
+    assert row["can_start"] is False
+    assert says in str(row["problem"])
+
+
+@pytest.mark.parametrize(
+    ("script", "mode", "says"),
+    [
+        ("#!/bin/sh\n", 0o644, "is not executable: chmod +x it"),
+        ("#!/no/interpreter\n", 0o755, "cannot be run: No such file or directory"),
+        ("neither a script nor a program", 0o755, "cannot be run: Exec format error"),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_no_agent(data: Data, script: str, mode: int, says: str) -> None:
+    it = program(data.folder / "it", script, mode)
+    row = configured(data, f'protocol = "shell"\ncommand = ["{it}"]')
+    assert row["can_start"] is False
+    assert says in str(row["problem"])
+
+
+@pytest.mark.parametrize(
+    "script", ["#!/bin/sh\nexit 2", "#!/bin/sh\nexec sleep 60", "#!/bin/sh\nprintf '\\033[31m'"]
+)
+def test_a_program_that_will_not_say_its_version_can_start_all_the_same(data: Data, script: str) -> None:
+    it = program(data.folder / "it", script)
+    row = configured(data, f'protocol = "shell"\ncommand = ["{it}"]')
+    assert (row["can_start"], row["version"]) == (True, "")
+
+
+def test_a_command_with_arguments_is_not_asked_for_the_version_of_its_first_word(data: Data) -> None:
+    row = configured(data, 'protocol = "shell"\ncommand = ["bash", "--norc"]')
+    assert (row["can_start"], row["version"]) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("more", "can_start"),
+    [
+        ("", False),
+        ('env = { IS_SANDBOX = "1" }', True),
+        ('permissions = "ask"', True),
+        ('pass_env = ["IS_SANDBOX"]', False),
+    ],
+)
+def test_claude_as_root_needs_the_operators_word(data: Data, more: str, can_start: bool) -> None:
+    it = program(data.folder / "it", "#!/bin/sh\necho 2.1")
+    row = configured(data, f'protocol = "claude"\ncommand = ["{it}"]\n{more}')
+    can_start = can_start or os.geteuid() != 0
+    assert row["can_start"] is can_start
+    assert ("IS_SANDBOX" in str(row["problem"])) is not can_start
+
+
+def test_agents_for_people_say_what_to_do(data: Data) -> None:
+    (data.folder / "breakglass.toml").write_text(
+        '[agents.it]\nprotocol = "shell"\ncommand = ["no-such-program"]\n'
+    )
+    lines = data.ok("agents").splitlines()
+    assert "✗ it: shell · bypass" in lines
+    assert (
+        "  no-such-program was not found on PATH: install it, or put its whole path into [agents.it] command"
+        in lines
+    )
+    assert any(line.startswith("✔ shell (default): shell · bypass · GNU bash") for line in lines)

@@ -1,0 +1,228 @@
+"""Events as a transcript: histories written as data, and what a terminal shows of them."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakglass import events
+from breakglass.cli.transcript import Transcript
+from tests.cli.test_style import STEERING
+
+TURN = {"turn": 2}
+ASKS = {"request": "r", "name": "Bash", "input": {"command": "rm"}, "expires": "", **TURN}
+DONE = {"is_error": False, "result": "done", "duration_ms": 1, **TURN}
+MARGIN = "       "
+
+
+def shown(*history: tuple[str, dict[str, Any]], **wanted: Any) -> str:
+    """Return a history's transcript; its first event is line 3."""
+    transcript = Transcript(**wanted)
+    numbered = enumerate(history, 3)
+    said = [
+        transcript.render({"id": n, "ts": "2026-11-23T12:00:00.000Z", "kind": k, **f})
+        for n, (k, f) in numbered
+    ]
+    return "".join(said) + transcript.finish()
+
+
+def delta(text: str, **more: str) -> tuple[str, dict[str, Any]]:
+    return "delta", {"text": text, **TURN, **more}
+
+
+def prose(text: str, **more: str) -> tuple[str, dict[str, Any]]:
+    return "text", {"text": text, **TURN, **more}
+
+
+def output(
+    text: str, *, is_error: bool = False, tool_id: str = "t", **more: Any
+) -> tuple[str, dict[str, Any]]:
+    return "tool_result", {"tool_id": tool_id, "output": text, "is_error": is_error, **TURN, **more}
+
+
+def tool(name: str, told: Any, **more: str) -> tuple[str, dict[str, Any]]:
+    return "tool", {"tool_id": "t", "name": name, "input": told, **TURN, **more}
+
+
+LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
+    (
+        ("created", {"schema": 1, "agent": "claude", "model": "m", "title": "t", "by": "b", "host": "h"}),
+        "     3   t · claude · m · b on h · 2026-11-23 12:00:00 UTC\n",
+    ),
+    (
+        ("user", {"text": "one\n\ntwo\n", "by": "b", "model": "m", **TURN}),
+        f"\n     3   b · m · 2026-11-23 12:00:00 UTC\n{MARGIN}┃ one\n{MARGIN}┃\n{MARGIN}┃ two\n",
+    ),
+    (("session", {"session_id": "s", "model": "m", **TURN}), "     3   the agent's session s with m\n"),
+    (delta("streams"), "     3   streams\n"),
+    (prose("whole\n  indented"), f"     3   whole\n{MARGIN}    indented\n"),
+    (tool("Bash", {"command": "ls\n-l", "description": "d"}), "     3 ● Bash: ls -l\n"),
+    (tool("Read", {"file_path": "/etc/passwd", "limit": 3}), "     3 ● Read: /etc/passwd\n"),
+    (tool("Odd", {"a": [1], "b": None}), '     3 ● Odd: {"a":[1],"b":null}\n'),
+    (tool("None", {}), "     3 ● None:\n"),
+    (output("out\nput\n"), f"     3 │ out\n{MARGIN}│ put\n"),
+    (output("not found", is_error=True), "     3 ✗ not found\n"),
+    (output("", truncated=1234567), "     3 │ … 1,234,567 bytes were left out\n"),
+    (
+        (
+            "permission",
+            {"request": "r", "name": "Bash", "input": {"command": "rm"}, "expires": "", **TURN},
+        ),
+        "     3 ? Bash: rm\n",
+    ),
+    (("answer", {"request": "r", "allow": True, "by": "b", **TURN}), "     3   allowed by b\n"),
+    (
+        ("answer", {"request": "r", "allow": False, "by": "b", "message": "no", **TURN}),
+        "     3   refused by b: no\n",
+    ),
+    (("queued", {"text": "and\nthen", "by": "b"}), "     3   queued by b: and then\n"),
+    (("withdrawn", {"queued": 2, "by": "b"}), "     3   prompt 2 was withdrawn by b\n"),
+    (
+        (
+            "plan",
+            {"items": [{"text": "one", "status": "completed"}, {"text": "two", "status": "pending"}], **TURN},
+        ),
+        f"     3 ▪ ✔ one\n{MARGIN}▪ · two\n",
+    ),
+    (("thinking", {"text": "hm\nhm", **TURN}), f"     3 … hm\n{MARGIN}… hm\n"),
+    (("notice", {"text": "compacted\n", **TURN}), "     3   compacted\n"),
+    (
+        ("answer", {"request": "r", "allow": True, "by": "b", "for_session": True, **TURN}),
+        "     3   allowed for the session by b\n",
+    ),
+    (("retry", {"attempt": 2, "error": "overloaded", **TURN}), "     3   attempt 2: overloaded\n"),
+    (
+        ("result", {"is_error": False, "result": "done", "duration_ms": 1, "cost_usd": 0.01234, **TURN}),
+        "     3 = done · $0.0123\n",
+    ),
+    (("result", {"is_error": True, "result": "failed", "duration_ms": 1, **TURN}), "     3 ✗ failed\n"),
+    (("result", {"is_error": False, "result": "", "duration_ms": 1, **TURN}), ""),
+    (("error", {"error": "gone\nwrong", **TURN}), f"     3 ✗ gone\n{MARGIN}✗ wrong\n"),
+    (("cancelled", {"by": "b", **TURN}), "     3   stopped by b\n"),
+    (("turn_end", {"status": "ok", "duration_ms": 61000, **TURN}), "     3 ✔ ok · 1 min 1 s\n"),
+    (("turn_end", {"status": "lost", "duration_ms": 5, **TURN}), "     3 ✗ lost · 5 ms\n"),
+    (("turn_end", {"status": "cancelled", "duration_ms": 5, **TURN}), "     3 ■ cancelled · 5 ms\n"),
+    (("renamed", {"title": "new", "by": "b"}), "     3   called 'new' by b\n"),
+    (("archived", {"archived": True, "by": "b"}), "     3   archived by b\n"),
+    (("archived", {"archived": False, "by": "b"}), "     3   taken out again by b\n"),
+    (
+        ("repaired", {"offset": 1, "bytes": 7, "saved_as": "f"}),
+        "     3   a torn line of 7 bytes was moved to f\n",
+    ),
+    (("foreign", {"text": "somebody's\n"}), "     3   somebody's\n"),
+    (("novel", {"x": 1}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"novel","x":1}\n'),
+    (("text", {"text": 7}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"text","text":7}\n'),
+]
+
+
+@pytest.mark.parametrize(("event", "text"), LOOKS)
+def test_every_kind_has_its_look(event: tuple[str, dict[str, Any]], text: str) -> None:
+    assert shown(event) == text
+
+
+def test_every_kind_of_the_contract_is_in_the_table_above() -> None:
+    assert {kind for (kind, _), _ in LOOKS} >= events.KINDS.keys()
+
+
+# --- prose is shown once ------------------------------------------------------------------------
+
+
+def test_deltas_stream_on_one_line_and_their_text_is_not_shown_again() -> None:
+    assert shown(delta("Hel"), delta("lo\n"), delta("world"), prose("Hello\nworld"), prose("More")) == (
+        "     3   Hello\n     5   world\n     7   More\n"
+    )
+
+
+@pytest.mark.parametrize("said", ["Hello world", "world", "\n\nHello world\n"])
+def test_a_text_that_ends_in_what_streamed_is_not_shown_again(said: str) -> None:
+    """Also for a follower that joined in the middle, and where the agent trims what it said."""
+    assert shown(delta(said), prose("Hello world")).count("world") == 1
+
+
+def test_a_text_that_says_more_than_streamed_is_shown() -> None:
+    assert shown(delta("Hello"), prose("Hello world")) == "     3   Hello\n     4   Hello world\n"
+
+
+def test_deltas_of_a_turn_that_was_stopped_do_not_swallow_the_next_text() -> None:
+    user = ("user", {"text": "again", "by": "b", "turn": 4})
+    assert shown(delta("Hello"), user, prose("Hello")).count("Hello") == 2
+
+
+def test_prose_of_a_subagent_stands_apart_and_does_not_mix() -> None:
+    assert shown(
+        delta("A1 "), delta("B1", parent="p"), delta("A2"), prose("B1", parent="p"), prose("A1 A2")
+    ) == ("     3   A1 \n     4 ╎   B1\n     5   A2\n")
+
+
+def test_a_result_that_repeats_the_last_prose_is_not_shown_again() -> None:
+    result = ("result", {"is_error": False, "result": "done", "duration_ms": 1, "cost_usd": 0.5, **TURN})
+    assert shown(prose("done"), result) == "     3   done\n     4 = $0.5000\n"
+    assert shown(prose("working"), result) == "     3   working\n     4 = done · $0.5000\n"
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def test_output_in_pieces_is_one_text() -> None:
+    assert shown(output("on"), output("e\ntwo\n"), output(""), output("three"), delta("x")) == (
+        f"     3 │ one\n{MARGIN}│ two\n     6 │ three\n     7   x\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"), [(3, ""), (4, ""), (5, "… 2 more lines"), (3003, "… 3,000 more lines")]
+)
+def test_output_is_cut_to_some_lines_where_that_is_asked_for(lines: int, says: str) -> None:
+    text = shown(output("\n".join(f"line {n}" for n in range(lines))), output_lines=3)
+    assert text.count("line ") == min(lines, 4 if not says else 3)
+    assert text.endswith(f"│ {says}\n" if says else f"│ line {lines - 1}\n")
+
+
+def test_lines_of_a_tool_fit_the_terminal_where_output_is_cut_but_errors_are_read_whole() -> None:
+    wide = "x" * 300
+    text = shown(
+        tool("Bash", {"command": wide}), output(wide), output("\t" * 100), columns=80, output_lines=3
+    )
+    assert {len(line) for line in text.splitlines()} == {80}
+    assert wide in shown(output(wide, is_error=True), columns=80, output_lines=3)
+    assert wide in shown(prose(wide), columns=80, output_lines=3)
+
+
+def test_colours_change_nothing_but_colours() -> None:
+    history = (
+        prose("a\nb"),
+        tool("Bash", "ls"),
+        output("x\n\ny"),
+        output("bad", is_error=True),
+        delta("d"),
+        delta("e"),
+    )
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown(*history, colours=True)) == shown(*history)
+
+
+# --- whatever comes -----------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.sampled_from([*STEERING, *"ab[]m;"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=5,
+)
+KEYS = sorted({key for keys in events.KINDS.values() for key in (*keys.required, *keys.optional)})
+EVENT = st.tuples(
+    st.sampled_from([*events.KINDS, "foreign", "novel"]), st.dictionaries(st.sampled_from(KEYS), JSON)
+)
+
+
+@given(st.lists(EVENT, max_size=8), st.sampled_from([1 << 30, 3]))
+def test_whatever_an_agent_says_is_shown_and_inert(
+    history: list[tuple[str, dict[str, Any]]], lines: int
+) -> None:
+    text = shown(*history, output_lines=lines, columns=80)
+    assert not set(text) & set(STEERING) - {"\t", "\n"}
+    assert text.endswith("\n") or not text

@@ -1,0 +1,86 @@
+"""`verify`: which line breaks which rule, and an exit status to build on."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Data
+from tests.histories import line
+
+
+def with_turn(data: Data) -> Path:
+    """Return the log of a session with one turn."""
+    session = data.new()
+    data.ok("send", session, "echo hello", "--wait")
+    return data.log(session)
+
+
+def test_a_sound_log_is_ok(data: Data) -> None:
+    path = with_turn(data)
+    lines = path.read_bytes().count(b"\n")
+    assert data.ok("verify") == f"{path}: ok, {lines} lines\n"
+    assert data.ok("verify", path.parent.name[:8]) == data.ok("verify", "--all")
+
+
+def test_a_broken_rule_is_told_with_its_line_and_why(data: Data) -> None:
+    path = with_turn(data)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    done = data.run("verify")
+    assert done.returncode == 1
+    first, *_, last = done.stdout.decode().splitlines()
+    assert first == f"{path}:3: claims to be line 4"
+    assert last.endswith(f"broken rules, {len(lines) - 1} lines")
+
+
+def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
+    path = with_turn(data)
+    with path.open("ab") as file:
+        file.write(b"a stranger's \x1b[31m\n" * 30 + b'{"id":')
+    (path.parent / "degraded").touch()
+    before = path.read_bytes()
+    printed = data.ok("verify")
+    assert printed.count(": note: a stranger's line: ") == 20
+    assert f"{path}: 11 more notes\n" in printed
+    assert f"{path}: note: the disk failed" in printed
+    assert printed.endswith(f"{path}: ok, {before.count(bytes([10]))} lines\n")
+    assert "\x1b" not in printed
+    assert path.read_bytes() == before
+
+
+def test_all_sessions_are_checked_and_what_is_none_is_passed_over(data: Data) -> None:
+    sound, broken, torn = data.log(data.new()), data.log(data.new()), data.log(data.new())
+    broken.write_bytes(line(1, "user"))
+    torn.unlink()
+    done = data.run("verify", "--all")
+    assert done.returncode == 1
+    assert f"{sound}: ok, 1 lines\n" in done.stdout.decode()
+    assert f"{broken}:1: a session begins with `created`, and only there\n" in done.stdout.decode()
+    assert str(torn) not in done.stdout.decode()
+    assert data.run("verify", broken.parent.name, "--all").returncode == 2
+    assert data.run("verify", torn.parent.name).returncode == 1
+
+
+def test_on_a_terminal_progress_is_shown_and_wiped_away(data: Data) -> None:
+    path = data.log(data.new())
+    with path.open("ab") as file:
+        for number in range(2, 200_000):
+            file.write(line(number, "renamed"))
+    with data.terminal("verify") as program:
+        program.until(b" %, ")
+        assert program.end() == 0
+    assert program.screen.rpartition(b"\x1b[K")[2].endswith(b"ok, 199,999 lines\r\n")
+
+
+@pytest.mark.torture
+def test_a_million_lines_take_seconds(data: Data) -> None:
+    path = data.log(data.new())
+    with path.open("ab") as file:
+        file.writelines(line(number, "renamed") for number in range(2, 1_000_001))
+    began = time.monotonic()
+    assert data.ok("verify") == f"{path}: ok, 1,000,000 lines\n"
+    seconds = time.monotonic() - began
+    print(f"verify: 1,000,000 lines, {os.path.getsize(path) / 1e6:.0f} MB, {seconds:.1f} s")
+    assert seconds < 20

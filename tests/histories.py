@@ -1,0 +1,83 @@
+"""Logs as data: one sample of each kind, and lines made from them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from breakglass import events
+from breakglass.events import Draft
+
+TS = "2026-11-23T01:02:03.004Z"
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "created": {"schema": 1, "agent": "shell", "model": None, "title": "A title", "by": "ann", "host": "box"},
+    "user": {"turn": 2, "text": "ls", "by": "ann", "model": "m-1", "key": "k-1", "queued": 1},
+    "queued": {"text": "then this", "by": "ann", "model": "m-1", "key": "k-2"},
+    "withdrawn": {"queued": 3, "by": "ann"},
+    "session": {"turn": 2, "session_id": "abc", "model": "m-1"},
+    "delta": {"turn": 2, "text": "Now ", "parent": "t-1"},
+    "text": {"turn": 2, "text": "Now then.", "parent": "t-1"},
+    "tool": {"turn": 2, "tool_id": "t-1", "name": "Bash", "input": {"command": "ls"}, "parent": "t-0"},
+    "tool_result": {
+        "turn": 2,
+        "tool_id": "t-1",
+        "output": "a\nb\n",
+        "is_error": False,
+        "truncated": 7,
+        "parent": "t-0",
+    },
+    "permission": {
+        "turn": 2,
+        "request": "r-1",
+        "name": "Bash",
+        "input": {"command": "rm x"},
+        "expires": TS,
+        "parent": "t-0",
+    },
+    "answer": {
+        "turn": 2,
+        "request": "r-1",
+        "allow": True,
+        "by": "ann",
+        "message": "go on",
+        "for_session": True,
+    },
+    "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
+    "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
+    "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},
+    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "parent": "t-0"},
+    "result": {
+        "turn": 2,
+        "is_error": False,
+        "result": "Done.",
+        "duration_ms": 12,
+        "usage": {"input_tokens": 3},
+        "cost_usd": 0.25,
+        "model": "m-1",
+    },
+    "error": {"turn": 2, "error": "It failed.", "parent": "t-0"},
+    "cancelled": {"turn": 2, "by": "ann"},
+    "turn_end": {"turn": 2, "status": "ok", "duration_ms": 1234},
+    "renamed": {"title": "Another", "by": "ann"},
+    "archived": {"archived": True, "by": "ann"},
+    "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
+}
+"""Every kind with all its keys, the optional ones too, in the contract's order."""
+
+
+def line(number: int, kind: str, **fields: Any) -> bytes:
+    """Return line `number`: a sample of that kind with `fields` over it."""
+    return events.encode(number, TS, kind, {**SAMPLES[kind], **fields})
+
+
+def log_of(drafts: Iterable[Draft | bytes]) -> bytes:
+    """Return a whole log: drafts become lines of their numbers, bytes are foreign lines."""
+    numbered = enumerate(drafts, 1)
+    return b"".join(
+        draft + b"\n" if isinstance(draft, bytes) else line(number, draft[0], **draft[1])
+        for number, draft in numbered
+    )
+
+
+def decoded(log: bytes) -> Sequence[events.Event]:
+    """Return the events of a log."""
+    return [events.decode(each, number) for number, each in enumerate(log.split(b"\n")[:-1], 1)]

@@ -1,0 +1,68 @@
+"""The real agents as the live tests run them: command lines, and environments that reach nothing but the fake model.
+
+Seen with strace on 2026-11-23: with these environments a turn of Claude Code, of claude-agent-acp and of
+opencode connects to 127.0.0.1 only.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from tests import programs
+from tests.fake_model import FakeModel
+
+
+class Agent(NamedTuple):
+    """One ACP agent under test."""
+
+    name: str
+    command: tuple[str, ...]
+    bash: str
+    """What it calls the tool that runs a command."""
+    environ: dict[str, str]
+    """What it needs beside the surroundings."""
+    asking: dict[str, str]
+    """What it needs besides to ask leave, where it has no mode for that."""
+
+
+def surroundings(model: FakeModel, home: Path) -> dict[str, str]:
+    """Return the whole environment of an agent that talks to the fake model."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "ANTHROPIC_API_KEY": "dummy",
+        "ANTHROPIC_BASE_URL": model.url,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+
+
+def claude_agent_acp() -> Agent:
+    """Return the adapter that puts Claude Code behind ACP, installed now where it was not."""
+    command = (str(programs.install("node")), str(programs.install("claude-agent-acp")))
+    environ = {
+        "CLAUDE_CODE_EXECUTABLE": str(programs.install("claude")),
+        "CLAUDE_CODE_MAX_RETRIES": "1",
+        "IS_SANDBOX": "1",  # as root it offers its mode that never asks only where it is told that it may
+    }
+    return Agent("claude-agent-acp", command, "Bash", environ, {})
+
+
+def opencode(model: FakeModel) -> Agent:
+    """Return opencode, installed now where it was not."""
+    provider = {"anthropic": {"options": {"baseURL": f"{model.url}/v1", "apiKey": "dummy"}}}
+    settings = {
+        "provider": provider,
+        "model": "anthropic/claude-sonnet-4-5",
+        "autoupdate": False,
+        "share": "disabled",
+    }
+    environ = {
+        "OPENCODE_CONFIG_CONTENT": json.dumps(settings),
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "npm_config_registry": model.url,  # it fetches a package of plugins at its start; not here
+    }
+    asking = {"OPENCODE_PERMISSION": json.dumps({"*": "ask"})}
+    return Agent("opencode", (str(programs.install("opencode")), "acp"), "bash", environ, asking)

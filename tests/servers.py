@@ -1,0 +1,233 @@
+"""A real server for tests, on a port of loopback, and clients that reconnect as EventSource does."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
+PATIENCE = 30.0
+
+
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Return the first true value of `holds`, or fail saying what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not (value := holds()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        time.sleep(0.01)
+    return value
+
+
+def environment(data: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a program under test: nothing of ours but where things are."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
+    return {
+        **kept,
+        "BREAKGLASS_DATA": str(data),
+        "BREAKGLASS_TOKEN": TOKEN,
+        "BREAKGLASS_AGENT": "shell",
+        **more,
+    }
+
+
+class Server:
+    """`breakglass serve` as a user starts it."""
+
+    def __init__(self, data: Path, *arguments: str, **env: str) -> None:
+        self.data = data
+        self._arguments = arguments
+        self._env = environment(data, **env)
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the program and return when it has printed its address."""
+        command = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port), *self._arguments]
+        self.process = subprocess.Popen(
+            command,
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.data.parent,
+        )
+        assert self.process.stdout
+        printed = ""
+        for line in self.process.stdout:
+            printed += line
+            if found := re.search(r"https?://[^:/]+:([0-9]+)", line):
+                self.port = int(found[1])
+                break
+        assert self.port, f"the server did not start: {printed}"
+        self.printed = printed
+        self._reader = threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _drain(self, stream: Any) -> None:
+        for line in stream:
+            self.printed += line
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def connection(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
+        """Return a connection of one's own."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Return the status, the body (decoded where it is JSON) and the headers of an answer."""
+        connection = self.connection()
+        try:
+            sent = {"Authorization": f"Bearer {TOKEN}", **(headers or {})}
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            if data is not None:
+                sent.setdefault("Content-Type", "application/json")
+            connection.request(method, path, data, sent)
+            response = connection.getresponse()
+            text = response.read()
+            is_json = (response.getheader("Content-Type") or "").startswith(
+                ("application/json", "application/problem")
+            )
+            decoded = json.loads(text) if is_json else text
+            return response.status, decoded, {key.lower(): value for key, value in response.getheaders()}
+        finally:
+            connection.close()
+
+    def new_session(self, **fields: str) -> str:
+        """Make a session and return its id."""
+        status, session, _ = self.ask("POST", "/api/sessions", fields)
+        assert status == 201, session
+        return str(session["id"])
+
+    def prompt(self, session: str, text: str, **headers: str) -> int:
+        """Begin a turn and return its id."""
+        status, answer, _ = self.ask("POST", f"/api/sessions/{session}/turns", {"prompt": text}, headers)
+        assert status == 202, answer
+        return int(answer["turn"])
+
+    def state(self, session: str) -> dict[str, Any]:
+        """Return the session object."""
+        status, state, _ = self.ask("GET", f"/api/sessions/{session}")
+        assert status == 200, state
+        return dict(state)
+
+    def ended(self, session: str, seconds: float = PATIENCE) -> str:
+        """Wait for the running turn to end and return its status."""
+        wait_until(lambda: not self.state(session)["turn_active"], "the turn to end", seconds)
+        return str(self.state(session)["status"])
+
+    def log(self, session: str) -> Path:
+        """Return the path of a session's log."""
+        return self.data / "sessions" / session / "events.jsonl"
+
+
+@contextmanager
+def serving(data: Path, *arguments: str, **env: str) -> Iterator[Server]:
+    """Serve while in the context."""
+    server = Server(data, *arguments, **env)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Attached:
+    """A client that attaches and, whenever it is cut off, attaches again from where it was, as EventSource does.
+
+    Told to start afresh it forgets what it has received. One that is refused tries again.
+    """
+
+    def __init__(self, server: Server, session: str) -> None:
+        self.received: list[tuple[int, bytes]] = []
+        self.marks: list[str] = []
+        self.refused: list[int] = []
+        """The statuses of the attempts that were answered with anything but a stream."""
+        self.attachments = 0
+        self._server = server
+        self._path = f"/api/sessions/{session}/events"
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Detach."""
+        self._left.set()
+        self._thread.join(PATIENCE)
+
+    def has(self, number: int) -> bool:
+        """Return whether the event of that id has come."""
+        return bool(self.received) and self.received[-1][0] >= number
+
+    def _run(self) -> None:
+        while not self._left.is_set():
+            try:
+                self._attach()
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.01)
+
+    def _attach(self) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
+        if self.received:
+            headers["Last-Event-ID"] = str(self.received[-1][0])
+        connection = self._server.connection(timeout=1.0)
+        try:
+            connection.request("GET", self._path, headers=headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                self.refused.append(response.status)
+                raise ConnectionRefusedError(response.read())
+            self.attachments += 1
+            frame: dict[bytes, bytes] = {}
+            while not self._left.is_set() and (line := response.readline()):
+                if not line.endswith(b"\n"):
+                    return  # cut off within a line: EventSource drops what is not whole
+                if line == b"\n":
+                    self._take(frame)
+                    frame = {}
+                else:
+                    name, _, value = line[:-1].partition(b": ")
+                    frame[name] = value
+        finally:
+            connection.close()
+
+    def _take(self, frame: dict[bytes, bytes]) -> None:
+        if b"event" in frame:
+            self.marks.append(frame[b"event"].decode())
+            if self.marks[-1] == "reset":
+                self.received = []
+        elif b"id" in frame:
+            self.received.append((int(frame[b"id"]), frame[b"data"]))
+
+
+def assert_is_the_log(received: list[tuple[int, bytes]], log: Path) -> None:
+    """Fail unless what a client received is each line of the file, once, in order, under its number."""
+    lines = log.read_bytes().split(b"\n")[:-1]
+    assert [number for number, _ in received] == list(range(1, len(lines) + 1))
+    for (number, data), line in zip(received, lines, strict=True):
+        assert data == line, f"line {number} came as {data[:200]!r}"

@@ -1,0 +1,393 @@
+"""The event line is what the contract says, for any text an agent can print; and histories add up."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from breakglass import events
+from breakglass.events import (
+    KINDS,
+    SYNCED,
+    Draft,
+    Question,
+    Queued,
+    State,
+    clip,
+    decode,
+    encode,
+    fold_all,
+)
+from tests.histories import SAMPLES, TS, decoded, line, log_of
+
+NASTY = st.text(
+    st.sampled_from('a"\\/{}[]:,\0\t\n\r\x1b\x7f\x80\x85\x9b\u2028\u2029\ud800\udfff\ufeff\ufffe😀é')
+    | st.characters(codec=None)
+)
+"""Any text: surrogates that stand alone, NUL, C1 controls and line separators among it."""
+
+NUMBERS = st.integers() | st.floats(allow_nan=True, allow_infinity=True)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | NASTY,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NASTY, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def jq(lines: bytes) -> list[str]:
+    """Return what jq makes of the `id` of each line; fails where it refuses one."""
+    run = subprocess.run(["jq", "-c", ".id"], input=lines, capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (0, b"")
+    return run.stdout.decode().split()
+
+
+def keys_of(raw: bytes) -> list[str]:
+    return list(json.loads(raw))
+
+
+# --- the line -----------------------------------------------------------------------------------
+
+
+def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
+    assert {kind: list(fields) for kind, fields in SAMPLES.items()} == {
+        kind: [*keys.required, *keys.optional] for kind, keys in KINDS.items()
+    }
+    assert set(KINDS) >= SYNCED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_holds_id_ts_kind_and_the_kinds_own_keys_in_the_contracts_order(kind: str) -> None:
+    shuffled = dict(reversed(SAMPLES[kind].items()))
+    raw = encode(7, TS, kind, shuffled)
+    assert keys_of(raw) == ["id", "ts", "kind", *SAMPLES[kind]]
+    assert raw.endswith(b"}\n")
+    assert raw.count(b"\n") == 1
+    assert decode(raw, 7) == {"id": 7, "ts": TS, "kind": kind, **SAMPLES[kind]}
+    assert events.head(raw) == (7, kind)
+    assert events.is_ours(raw, 7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_optional_key_that_is_none_is_left_out(kind: str) -> None:
+    fields = SAMPLES[kind] | dict.fromkeys(KINDS[kind].optional)
+    assert keys_of(encode(7, TS, kind, fields)) == ["id", "ts", "kind", *KINDS[kind].required]
+    without = {key: value for key, value in fields.items() if key in KINDS[kind].required}
+    assert encode(7, TS, kind, without) == encode(7, TS, kind, fields)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_that_is_missing_or_unknown_is_a_mistake(kind: str) -> None:
+    for key in KINDS[kind].required:
+        with pytest.raises(KeyError, match=key):
+            encode(7, TS, kind, {name: value for name, value in SAMPLES[kind].items() if name != key})
+    with pytest.raises(TypeError, match="colour"):
+        encode(7, TS, kind, {**SAMPLES[kind], "colour": None})
+
+
+def test_an_unknown_kind_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        encode(1, TS, "party", {})
+
+
+def test_the_line_is_compact_and_its_text_readable_as_it_is() -> None:
+    raw = encode(3, TS, "text", {"turn": 2, "text": "né 😀"})
+    assert raw.decode() == '{"id":3,"ts":"' + TS + '","kind":"text","turn":2,"text":"né 😀"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("\0", rb"\u0000"),
+        ("\t\n\r", rb"\t\n\r"),
+        ("\x1b[31m", rb"\u001b[31m"),
+        ("\x7f", rb"\u007f"),
+        ("\x80\x9b", rb"\u0080\u009b"),
+        ("\x85", rb"\u0085"),
+        ("\u2028\u2029", rb"\u2028\u2029"),
+        ("\ud83d", "\ufffd".encode()),
+        ("\udc00\ud800", "\ufffd\ufffd".encode()),
+        ("\ufffe\uffff", "\ufffe\uffff".encode()),
+    ],
+)
+def test_what_a_terminal_or_a_reader_could_act_on_is_never_raw(text: str, written: bytes) -> None:
+    raw = encode(3, TS, "text", {"turn": 2, "text": text})
+    assert b'"text":"' + written + b'"}' in raw
+    in_a_key = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": {text: 1}})
+    assert b'{"' + written + b'":1}' in in_a_key
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (float("nan"), b'"nan"'),
+        (float("-inf"), b'"-inf"'),
+        ([1.5, float("inf")], b'[1.5,"inf"]'),
+        (10**400, b"1" + b"0" * 400),
+        (True, b"true"),
+        (None, b"null"),
+        ((1, "a"), b'[1,"a"]'),
+        ({"a": {}}, b'{"a":{}}'),
+    ],
+)
+def test_whatever_json_an_agent_can_hold_is_kept(value: object, written: bytes) -> None:
+    raw = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": value})
+    assert b'"input":' + written + b"}\n" in raw
+    assert jq(raw) == ["3"]
+
+
+@pytest.mark.parametrize("depth", [99, 100, 255, 256, 5_000])
+def test_deep_nesting_is_cut_to_what_jq_takes(depth: int) -> None:
+    value: Any = "core"
+    for level in range(depth):
+        value = [value] if level % 2 else {"in": value}
+    raw = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": value})
+    assert jq(raw) == ["3"]
+    assert (b"core" in raw) == (depth < 101)
+
+
+def test_prose_full_of_brackets_is_not_taken_for_nesting() -> None:
+    text = "{[" * 1_000
+    assert json.loads(encode(3, TS, "text", {"turn": 2, "text": text}))["text"] == text
+    wide = [{"a": [text]}] * 60
+    raw = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": wide})
+    assert json.loads(raw)["input"] == wide
+
+
+@given(st.lists(st.tuples(NASTY, JSON), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_any_text_and_any_json_is_one_line_that_jq_and_python_read(pairs: list[tuple[str, Any]]) -> None:
+    lines = [
+        encode(number, TS, "tool", {"turn": 2, "tool_id": text, "name": text, "input": value, "parent": text})
+        for number, (text, value) in enumerate(pairs, 1)
+    ]
+    assert jq(b"".join(lines)) == [str(number) for number in range(1, len(lines) + 1)]
+    for number, raw in enumerate(lines, 1):
+        assert raw.count(b"\n") == 1
+        assert not any(
+            char < " " or "\x7f" <= char <= "\x9f" or char in "\u2028\u2029" for char in raw[:-1].decode()
+        )
+        assert events.is_ours(raw, number)
+        text = "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in pairs[number - 1][0])
+        assert decode(raw, number)["name"] == text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_text_that_can_be_encoded_comes_back_as_it_was(text: str) -> None:
+    assert decode(line(4, "text", text=text), 4)["text"] == text
+
+
+# --- foreign lines ------------------------------------------------------------------------------
+
+FOREIGN = {
+    "empty": b"",
+    "prose": b"somebody was here",
+    "other json": b'{"a":1}',
+    "a number": b"4",
+    "no time": b'{"id":4,"kind":"text","turn":2,"text":""}',
+    "another's number": line(5, "text")[:-1],
+    "a number with a sign": line(4, "text")[:-1].replace(b'"id":4', b'"id":+4'),
+    "a number with a zero": line(4, "text")[:-1].replace(b'"id":4', b'"id":04'),
+    "torn": line(4, "text")[:-9],
+    "two objects": line(4, "text")[:-1] + b"{}",
+    "text behind": line(4, "text")[:-1] + b" # mine",
+    "bad utf-8": line(4, "text", text="?")[:-1].replace(b"?", b"\xff"),
+    "an encoded surrogate": line(4, "text", text="?")[:-1].replace(b"?", b"\xed\xa0\x80"),
+    "a raw NUL": line(4, "text", text="?")[:-1].replace(b"?", b"\0"),
+    "a raw tab": line(4, "text", text="?")[:-1].replace(b"?", b"\t"),
+    "CRLF": line(4, "text")[:-1] + b"\r",
+    "NaN": line(4, "result", cost_usd=1)[:-1].replace(b'usd":1', b'usd":NaN'),
+    "a second id": line(4, "text")[:-2] + b',"id":9}',
+    "a second kind": line(4, "text")[:-2] + b',"kind":"error"}',
+    "a second ts": line(4, "text")[:-2] + b',"ts":0}',
+    "bottomless": line(4, "text", text="?")[:-1].replace(b'"?"', b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_no_event_of_its_number_is_foreign_and_keeps_the_number(name: str) -> None:
+    event = decode(FOREIGN[name] + b"\n", 4)
+    assert (event["id"], event["kind"]) == (4, "foreign")
+    assert event["text"][:40] == FOREIGN[name].decode(errors="replace").rstrip("\r")[:40]
+    json.dumps(event, ensure_ascii=False).encode()
+
+
+def test_a_padded_repair_is_ours() -> None:
+    raw = line(4, "repaired")[:-1] + b"      \n"
+    assert events.is_ours(raw, 4)
+    assert decode(raw, 4)["kind"] == "repaired"
+
+
+def test_a_strangers_escaped_surrogate_becomes_one_that_can_be_sent() -> None:
+    raw = line(4, "text", text="?").replace(b"?", rb"a\ud800b \ud83d\ude00 \\ud800")
+    assert decode(raw, 4)["text"] == "a\ufffdb 😀 \\ud800"
+
+
+def test_a_foreign_line_is_shown_to_64_kib() -> None:
+    event = decode(b"x" * 100_000 + b"\n", 1)
+    assert event["text"] == "x" * events.MAX_FOREIGN
+
+
+@given(st.binary(), st.integers(1, 10**18))
+def test_any_bytes_decode_to_an_event_of_their_number(raw: bytes, number: int) -> None:
+    assert decode(raw, number)["id"] == number
+
+
+# --- clip ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "kept", "left"),
+    [
+        ("", 0, "", 0),
+        ("abc", 3, "abc", 0),
+        ("abc", 2, "ab", 1),
+        ("abc", 0, "", 3),
+        ("é", 1, "", 2),
+        ("aé", 2, "a", 2),
+        ("aéb", 3, "aé", 1),
+        ("😀😀", 7, "😀", 4),
+    ],
+)
+def test_clip_cuts_bytes_but_no_character(text: str, limit: int, kept: str, left: int) -> None:
+    assert clip(text, limit) == (kept, left)
+
+
+@given(NASTY, st.integers(0, 40))
+def test_clip_never_exceeds_and_accounts_for_every_byte(text: str, limit: int) -> None:
+    kept, left = clip(text, limit)
+    size = len(kept.encode(errors="replace"))
+    assert size + left == len(text.encode(errors="replace"))
+    assert size <= limit
+
+
+# --- the fold -----------------------------------------------------------------------------------
+
+NEW: Draft = ("created", {})
+HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "nothing": ([], {"last_id": 0, "status": "new", "turn": None}),
+    "created": ([NEW], {"agent": "shell", "model": None, "title": "A title", "created": TS, "last_id": 1}),
+    "a turn runs": (
+        [NEW, ("user", {"turn": 2}), ("delta", {})],
+        {"turn": 2, "last_turn": 2, "status": "running", "first_prompt": "ls", "last_id": 3},
+    ),
+    "a turn ended": (
+        [NEW, ("user", {}), ("turn_end", {"status": "error"})],
+        {"turn": None, "last_turn": 2, "status": "error"},
+    ),
+    "stopped by a person": (
+        [NEW, ("user", {}), ("cancelled", {})],
+        {"turn": 2, "status": "running", "cancelled": True},
+    ),
+    "the next turn is not stopped": (
+        [NEW, ("user", {}), ("cancelled", {}), ("turn_end", {"status": "cancelled"}), ("user", {"turn": 5})],
+        {"turn": 5, "status": "running", "cancelled": False},
+    ),
+    "stopped too late": (
+        [NEW, ("user", {}), ("turn_end", {}), ("cancelled", {})],
+        {"turn": None, "cancelled": False, "status": "ok"},
+    ),
+    "another turn's end": ([NEW, ("user", {}), ("turn_end", {"turn": 1})], {"turn": 2, "status": "running"}),
+    "an end twice": (
+        [NEW, ("user", {}), ("turn_end", {}), ("turn_end", {"status": "lost"})],
+        {"turn": None, "status": "ok"},
+    ),
+    "a turn's number is its line's": ([NEW, ("user", {"turn": 77})], {"turn": 2, "last_turn": 2}),
+    "renamed, put away": (
+        [NEW, ("renamed", {}), ("archived", {})],
+        {"title": "Another", "archived": True, "last_id": 3},
+    ),
+    "taken out again": ([NEW, ("archived", {}), ("archived", {"archived": False})], {"archived": False}),
+    "the first prompt stays": (
+        [NEW, ("user", {"text": "one"}), ("turn_end", {}), ("user", {"turn": 4, "text": "two"})],
+        {"first_prompt": "one"},
+    ),
+    "costs add up, of the agent's session and of all": (
+        [
+            *(NEW, ("user", {}), ("session", {"session_id": "a"}), ("result", {"cost_usd": 1})),
+            *(("turn_end", {}), ("user", {"turn": 6}), ("session", {"session_id": "a"})),
+            *(("result", {"cost_usd": 2}), ("turn_end", {"turn": 6}), ("user", {"turn": 10})),
+            *(("session", {"session_id": "b"}), ("result", {"cost_usd": 4}), ("result", {"cost_usd": None})),
+        ],
+        {"cost": 7.0, "agent_cost": 4.0, "agent_session": "b"},
+    ),
+    "prompts wait in their order": (
+        [NEW, ("user", {}), ("queued", {"text": "x" * 300}), ("queued", {"text": "two"})],
+        {"queued": (Queued(3, "x" * 200), Queued(4, "two")), "turn": 2},
+    ),
+    "a prompt that was taken up or withdrawn waits no longer": (
+        [
+            *(NEW, ("user", {}), ("queued", {}), ("queued", {}), ("queued", {"text": "three"})),
+            *(("withdrawn", {"queued": 4}), ("turn_end", {}), ("user", {"queued": 3, "turn": 8})),
+        ],
+        {"queued": (Queued(5, "three"),), "turn": 8},
+    ),
+    "a lost turn leaves the queue": (
+        [NEW, ("user", {}), ("queued", {"text": "q"}), ("turn_end", {"status": "lost"})],
+        {"queued": (Queued(3, "q"),), "turn": None},
+    ),
+    "a question is open until the first answer": (
+        [NEW, ("user", {}), ("permission", {}), ("permission", {"request": "r-2"}), ("answer", {})],
+        {"asking": (Question(4, "r-2", "Bash", TS),), "allowed": ("Bash",)},
+    ),
+    "a tool is allowed for the session by the first answer only": (
+        [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],
+        {"asking": (), "allowed": ()},
+    ),
+    "leave for one call is for that call": (
+        [NEW, ("user", {}), ("permission", {}), ("answer", {"for_session": None})],
+        {"asking": (), "allowed": ()},
+    ),
+    "an answer to nothing allows nothing": ([NEW, ("user", {}), ("answer", {})], {"allowed": ()}),
+    "questions end with a stop": (
+        [NEW, ("user", {}), ("permission", {}), ("cancelled", {}), ("answer", {})],
+        {"asking": (), "allowed": ()},
+    ),
+    "questions end with their turn, what is allowed stays": (
+        [
+            *(NEW, ("user", {}), ("permission", {}), ("answer", {}), ("permission", {"request": "r-2"})),
+            *(("turn_end", {}), ("user", {"turn": 7})),
+        ],
+        {"asking": (), "allowed": ("Bash",)},
+    ),
+    "foreign lines only count": ([NEW, b"hello", b""], {"last_id": 3, "updated": TS, "agent": "shell"}),
+    "misshapen events are passed over": (
+        [
+            NEW,
+            line(2, "result", cost_usd="much")[:-1],
+            line(3, "user", text=5)[:-1],
+            line(4, "cancelled")[:-1].replace(b',"turn":2', b""),
+            line(5, "result", cost_usd=10**400)[:-1],
+        ],
+        {"cost": 0.0, "turn": None, "last_id": 5},
+    ),
+    "kinds of tomorrow are passed over": (
+        [NEW, line(2, "error")[:-1].replace(b'"error",', b'"party",')],
+        {"last_id": 2, "status": "new"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_adds_up(name: str) -> None:
+    drafts, expected = HISTORIES[name]
+    state = fold_all(decoded(log_of(drafts)))
+    assert {key: getattr(state, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_adds_up_from_anywhere(name: str) -> None:
+    story = decoded(log_of(HISTORIES[name][0]))
+    whole = fold_all(story)
+    assert all(fold_all(story[cut:], fold_all(story[:cut])) == whole for cut in range(len(story) + 1))
+
+
+@given(
+    st.lists(JSON.filter(lambda value: isinstance(value, dict)), max_size=5), st.sampled_from(sorted(KINDS))
+)
+def test_no_shape_of_an_event_breaks_the_fold(fields: list[dict[str, Any]], kind: str) -> None:
+    story = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
+    assert fold_all(story).last_id == len(story)
+    assert isinstance(fold_all(story), State)

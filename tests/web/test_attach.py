@@ -1,0 +1,94 @@
+"""Attach over HTTP, against a real server and real turns."""
+
+import random
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Attached, Server, assert_is_the_log, serving, wait_until
+
+AGENT = Path(__file__).parents[1] / "many_events.py"
+
+
+def many(tmp_path: Path) -> dict[str, str]:
+    """Return settings with an agent that says many things."""
+    config = tmp_path / "breakglass.toml"
+    config.write_text(f'[agents.many]\nprotocol = "claude"\ncommand = ["{sys.executable}", "{AGENT}"]\n')
+    return {"BREAKGLASS_CONFIG": str(config), "BREAKGLASS_AGENT": "many"}
+
+
+def storm(tmp_path: Path, events: int, seconds: float, kills: int) -> None:
+    chance = random.Random(kills)
+    server = Server(tmp_path / "var", **many(tmp_path))
+    try:
+        session = server.new_session()
+        clients = [Attached(server, session) for _ in range(3)]
+        turn = server.prompt(session, f"{events} {seconds}")
+        for kill in range(kills):
+            goal = int(events * (kill + chance.random()) / kills)
+            wait_until(partial(clients[0].has, goal), f"event {goal}")
+            server.kill()
+            server.start()
+        assert server.ended(session, 120) == "ok"
+        last = server.state(session)["last_event_id"]
+        assert last >= events + turn
+        for client in clients:
+            wait_until(partial(client.has, last), "the last event")
+            client.leave()
+            assert_is_the_log(client.received, server.log(session))
+            assert client.attachments > 1
+    finally:
+        server.kill()
+
+
+def test_clients_end_with_exactly_the_file_though_the_server_is_killed_while_they_follow(
+    tmp_path: Path,
+) -> None:
+    storm(tmp_path, events=2000, seconds=2, kills=3)
+
+
+@pytest.mark.torture
+def test_clients_end_with_exactly_the_file_through_20_kills_and_20000_events(tmp_path: Path) -> None:
+    storm(tmp_path, events=20_000, seconds=20, kills=20)
+
+
+def test_a_turn_goes_on_when_the_server_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        session = server.new_session()
+        server.prompt(session, "echo before; read -t 1 < <(sleep 5); echo after")
+        wait_until(lambda: b"before\\n" in server.log(session).read_bytes(), "the first words")
+        server.kill()
+        wait_until(
+            lambda: b"turn_end" in server.log(session).read_bytes(), "the turn to end without a server"
+        )
+        server.start()
+        assert server.state(session)["status"] == "ok"
+        assert b'"output":"after' in server.log(session).read_bytes()
+
+
+def test_sigterm_ends_the_server_within_5_s_with_clients_attached(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        session = server.new_session()
+        clients = [Attached(server, session) for _ in range(3)]
+        for client in clients:
+            wait_until(partial(client.marks.count, "caught-up"), "the replay")
+        server.process.terminate()
+        assert server.process.wait(5) == 0
+        assert "Traceback" not in server.printed
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_worker_serves_the_same_sessions(tmp_path: Path, workers: str) -> None:
+    with serving(tmp_path / "var", "--workers", workers) as server:
+        session = server.new_session(title="one")
+        clients = [Attached(server, session) for _ in range(8)]
+        server.prompt(session, "seq 5")
+        assert server.ended(session) == "ok"
+        last = server.state(session)["last_event_id"]
+        for client in clients:
+            wait_until(partial(client.has, last), "the last event")
+            client.leave()
+            assert_is_the_log(client.received, server.log(session))
+        assert server.stop() == 0
