@@ -130,7 +130,7 @@ def test_any_text_is_inert(text: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["user", "text", "tool", "tool_result", "thinking", "notice", "queued", "error", "result", "foreign", "weather"]
+    "kind", ["user", "text", "tool", "tool_result", "error", "result", "foreign", "weather"]
 )
 def test_a_huge_text_is_folded_with_its_size(kind: str) -> None:
     huge = "0123456789abcde\n" * (1 << 16)
