@@ -56,7 +56,7 @@ class Door:
     """In lower case."""
     address_header: bytes | None = None
     """In lower case; of several addresses the last counts, which is the one that our proxy saw."""
-    streams: int = 4096
+    streams: int = 8192
     streams_per_address: int = 1024
     body_seconds: float = 10
     """From the head of a request to the end of its body."""

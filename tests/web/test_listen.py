@@ -25,7 +25,7 @@ from breakglass.errors import BadConfig
 from breakglass.web.auth import Access
 from breakglass.web.door import Door, sites_of
 from breakglass.web.guard import Guard, Receive, Scope, Send
-from breakglass.web.listen import STALL_SECONDS, open_tcp, open_unix, refuse_exposed
+from breakglass.web.listen import SEND_BUFFER, STALL_SECONDS, open_tcp, open_unix, refuse_exposed
 from breakglass.web.server import Limits, configure, serve
 
 PATIENCE = 20
@@ -447,7 +447,7 @@ def test_what_a_listening_socket_is_set_to_its_connections_inherit() -> None:
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
             timeout = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert timeout == STALL_SECONDS * 1000
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 128 << 10
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER  # as Linux counts
 
 
 def test_localhost_is_both_families_on_one_port() -> None:
