@@ -122,13 +122,14 @@ def load(
 
     `path` None is BREAKGLASS_CONFIG, else ./breakglass.toml where it exists. Raises BadConfig.
     """
-    found = _read_file(path or environ.get("BREAKGLASS_CONFIG"))
+    found = _read_file(path or environ.get("BREAKGLASS_CONFIG") or None)
     tables = found.pop("agents", {})
     presets = _presets(found.pop("presets", None))
     settings: dict[str, Any] = {}
     for key, value in found.items():
         if key not in SETTINGS or key in ENVIRONMENT_ONLY:
-            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(SETTINGS))}")
+            known = {*SETTINGS, "agents", "presets"} - ENVIRONMENT_ONLY
+            raise BadConfig(f"{key}: no such setting; expected one of {', '.join(sorted(known))}")
         settings[key] = SETTINGS[key](key, value)
     for key, check in SETTINGS.items():
         name = f"BREAKGLASS_{key.upper()}"
@@ -245,7 +246,7 @@ def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
     if not isinstance(thinking, bool):
         raise _expected(f"{key}.thinking", thinking, "true or false")
     command = table.get("command", list(base.command) if base else None)
-    if not _is_texts(command) or not command:
+    if not _is_texts(command) or not command or not command[0]:
         raise _expected(f"{key}.command", command, "a list of texts, the program first")
     env = _variables(f"{key}.env", table.get("env", {}))
     pass_env = table.get("pass_env", [])

@@ -42,6 +42,9 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 class Server:
     """`breakglass serve` as a user starts it."""
 
+    before: tuple[str, ...] = ()
+    """The words of a program that starts it."""
+
     def __init__(self, data: Path, *arguments: str, **env: str) -> None:
         self.data = data
         self._arguments = arguments
@@ -51,9 +54,9 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it has printed its address."""
-        command = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port), *self._arguments]
+        serve = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            command,
+            [*self.before, *serve, *self._arguments],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -158,11 +161,16 @@ def serving(data: Path, *arguments: str, **env: str) -> Iterator[Server]:
 
 
 class Attached:
-    """A client that attaches and, whenever it is cut off, attaches again from where it was, as EventSource does."""
+    """A client that attaches and, whenever it is cut off, attaches again from where it was, as EventSource does.
+
+    Told to start afresh it forgets what it has received. One that is refused tries again.
+    """
 
     def __init__(self, server: Server, session: str) -> None:
         self.received: list[tuple[int, bytes]] = []
         self.marks: list[str] = []
+        self.refused: list[int] = []
+        """The statuses of the attempts that were answered with anything but a stream."""
         self.attachments = 0
         self._server = server
         self._path = f"/api/sessions/{session}/events"
@@ -194,7 +202,9 @@ class Attached:
         try:
             connection.request("GET", self._path, headers=headers)
             response = connection.getresponse()
-            assert response.status == 200, response.read()
+            if response.status != 200:
+                self.refused.append(response.status)
+                raise ConnectionRefusedError(response.read())
             self.attachments += 1
             frame: dict[bytes, bytes] = {}
             while not self._left.is_set() and (line := response.readline()):
@@ -212,6 +222,8 @@ class Attached:
     def _take(self, frame: dict[bytes, bytes]) -> None:
         if b"event" in frame:
             self.marks.append(frame[b"event"].decode())
+            if self.marks[-1] == "reset":
+                self.received = []
         elif b"id" in frame:
             self.received.append((int(frame[b"id"]), frame[b"data"]))
 

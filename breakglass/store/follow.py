@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiofiles.os import wrap
 
@@ -21,10 +21,14 @@ from breakglass.store.watch import Topic, Watch
 
 PIECE = 128 << 10
 """Bytes of log read, framed and sent at a time: the size at which a chunk costs Hypercorn least a byte."""
+LIVE = 8 << 10
+"""Bytes that were just appended are read at once: they are in memory, and a thread costs 60 µs (2026-11-23)."""
 KEPT = 48 << 20
 """Bytes of framed pieces that one process keeps."""
 IDLE_SOURCES = 16
 """Logs kept open that nobody follows at the moment."""
+
+T = TypeVar("T")
 
 Frame = Callable[[bytes, int], bytes]
 """Turns whole lines, the first of them of the given number, into what a client is sent."""
@@ -36,6 +40,8 @@ class Piece(NamedTuple):
     begin: Position
     end: Position
     body: bytes
+    is_busy: bool | None
+    """Whether more is expected soon after its last line, None where it does not tell."""
 
 
 class Mark(Enum):
@@ -56,34 +62,54 @@ class Source:
 
     def __init__(self, directory: str, frame: Frame, kept: "Kept") -> None:
         self.fd = log.open_reader(directory)
-        self.followers = 0
-        self.busy = False
-        """Whether the log ended, when last read, in the middle of a turn."""
+        self.users = 0
+        """Followers, and reads in threads: such a read goes on when the follower that asked for it has left."""
         self._path = os.path.join(directory, log.NAME)
         self._frame = frame
         self._kept = kept
+        self._is_retired = False
         self._newest: Piece | None = None
         self._reading: dict[int, asyncio.Task[Piece | None]] = {}
 
-    def close(self) -> None:
-        """Close the descriptor and forget what was kept."""
-        self._kept.forget(self)
-        os.close(self.fd)
+    def retire(self) -> None:
+        """Close the descriptor and forget what was kept, as soon as nobody uses it."""
+        self._is_retired = True
+        if not self.users:
+            self._kept.forget(self)
+            os.close(self.fd)
+
+    def let_go(self) -> None:
+        """Count one user less."""
+        self.users -= 1
+        if self._is_retired:
+            self.retire()
 
     def is_gone(self, position: Position = seek.START) -> bool:
-        """Return whether the path now leads to another file, or the file ends before `position`."""
+        """Return whether the path now leads to another file, or this one has no line that ends at `position`."""
         try:
             there, ours = os.stat(self._path, follow_symlinks=False), os.fstat(self.fd)
         except OSError:
             return True
-        return there.st_ino != ours.st_ino or ours.st_size < position.offset
+        return there.st_ino != ours.st_ino or not self._is_line_end(position)
+
+    def _is_line_end(self, position: Position) -> bool:
+        return not position.offset or os.pread(self.fd, 1, position.offset - 1) == b"\n"
+
+    async def _aside(self, call: Callable[..., T], *arguments: object) -> T:
+        """Return what `call` returns in a thread, the descriptor kept open until it does."""
+        self.users += 1
+        task = asyncio.ensure_future(wrap(call)(*arguments))
+        task.add_done_callback(lambda _: self.let_go())
+        found: T = await asyncio.shield(task)
+        return found
+
+    async def locate(self, number: int) -> Position | None:
+        """Return the position after line `number`, None where the log has no such line."""
+        return await self._aside(self._locate, number)
 
     def _locate(self, number: int) -> Position | None:
         end = seek.last(self.fd, log.size(self.fd))
         return seek.after(self.fd, number, end) if number <= end.number else None
-
-    locate = wrap(_locate)
-    """Return (awaited) the position after line `number`, None where the log has no such line."""
 
     async def read(self, begin: Position) -> Piece | None:
         """Return the piece that begins there, None while no whole line does."""
@@ -95,6 +121,9 @@ class Source:
             return newest
         if piece := self._kept.get(self, begin):
             return piece
+        if size - begin.offset <= LIVE:
+            self._newest = self._read(begin)
+            return self._newest
         task = self._reading.get(begin.offset)
         if task is None:
             task = self._reading[begin.offset] = asyncio.ensure_future(self._read_aside(begin))
@@ -102,7 +131,7 @@ class Source:
         return await asyncio.shield(task)  # shared: one follower leaving must not stop the others' read
 
     async def _read_aside(self, begin: Position) -> Piece | None:
-        piece: Piece | None = await wrap(self._read)(begin)
+        piece = await self._aside(self._read, begin)
         if piece and piece.end.offset - begin.offset > PIECE // 2:
             self._kept.put(self, piece)
         elif piece:
@@ -110,20 +139,41 @@ class Source:
         return piece
 
     def _read(self, begin: Position) -> Piece | None:
+        if not self._is_line_end(begin):  # cut short, and grown again since
+            return None
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
         if not lines:
             return None
-        found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
-        self.busy = found is not None and found[1] not in events.RESTING
-        return Piece(begin, end, self._frame(lines, begin.number + 1))
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
+
+    async def ends_busy(self) -> bool:
+        """Return whether more is expected soon after the last line there is."""
+        return await self._aside(self._ends_busy)
+
+    def _ends_busy(self) -> bool:
+        size = log.size(self.fd)
+        block = os.pread(self.fd, seek.TAIL, max(0, size - seek.TAIL))
+        return _expects_more(block[: block.rfind(b"\n") + 1]) or False
+
+
+def _expects_more(lines: bytes) -> bool | None:
+    end = len(lines) - 1
+    while end > 0:
+        begin = lines.rfind(b"\n", 0, end) + 1
+        found = events.head(lines[begin:end])
+        if found and found[1] not in events.ASIDE:
+            return found[1] not in events.RESTING
+        end = begin - 1
+    return None
 
 
 class Kept:
     """The framed pieces this process keeps, the least recently used of them dropped first."""
 
     def __init__(self, limit: int = KEPT) -> None:
+        self.size = 0
+        """Bytes kept."""
         self._limit = limit
-        self._bytes = 0
         self._pieces: OrderedDict[tuple[Source, Position], Piece] = OrderedDict()
 
     def get(self, source: Source, begin: Position) -> Piece | None:
@@ -135,15 +185,15 @@ class Kept:
 
     def put(self, source: Source, piece: Piece) -> None:
         """Keep a piece."""
-        self._bytes += len(piece.body) - len(self._drop((source, piece.begin)))
+        self.size += len(piece.body) - len(self._drop((source, piece.begin)))
         self._pieces[source, piece.begin] = piece
-        while self._bytes > self._limit:
-            self._bytes -= len(self._pieces.popitem(last=False)[1].body)
+        while self.size > self._limit:
+            self.size -= len(self._pieces.popitem(last=False)[1].body)
 
     def forget(self, source: Source) -> None:
         """Drop all pieces of a source."""
         for key in [key for key in self._pieces if key[0] is source]:
-            self._bytes -= len(self._drop(key))
+            self.size -= len(self._drop(key))
 
     def _drop(self, key: tuple[Source, Position]) -> bytes:
         piece = self._pieces.pop(key, None)
@@ -157,7 +207,7 @@ class Hub:
         self._watch = watch
         self._kept = Kept()
         self._sources: OrderedDict[tuple[str, Frame], Source] = OrderedDict()
-        self._closed = False
+        self._closing = asyncio.Event()
 
     async def follow(self, directory: str, after: int, frame: Frame) -> AsyncGenerator[Piece | Mark, None]:
         """Yield the lines after line `after`, framed: those that are there, `CAUGHT_UP`, then those to come.
@@ -166,33 +216,41 @@ class Hub:
         after `GONE` or `close`. Raises NotFound.
         """
         source = self._source(directory, frame)
-        source.followers += 1
+        source.users += 1
         try:
             position = await source.locate(after)
             if position is None:
                 yield Mark.RESET
                 position = seek.START
+            if self._closing.is_set():
+                return
             with self._watch.topic(directory) as topic:
                 async for step in self._run(source, topic, position):
                     yield step
         finally:
-            source.followers -= 1
+            source.let_go()
             self._trim()
 
     async def _run(self, source: Source, topic: Topic, position: Position) -> AsyncIterator[Piece | Mark]:
         caught_up = False
-        while not self._closed:
+        while not self._closing.is_set():
             changed = topic.changed  # armed before the read: what is appended from here on will set it
-            quiet = True
-            while not self._closed and (piece := await source.read(position)):
-                quiet, position = False, piece.end
+            newest = None
+            while not self._closing.is_set() and (piece := await source.read(position)):
+                newest, position = piece, piece.end
                 yield piece
-                await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
-            self._watch.set_busy(topic, source.busy)
+                if piece.end.offset - piece.begin.offset > LIVE:
+                    await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
+            if self._closing.is_set():
+                return
+            if newest and newest.is_busy is not None:
+                self._watch.set_busy(topic, newest.is_busy)
             if not caught_up:
+                if not newest:  # a turn may run, or be lost, of which this client knows all there is
+                    self._watch.set_busy(topic, await source.ends_busy())
                 caught_up = True
                 yield Mark.CAUGHT_UP
-            elif quiet:
+            elif not newest:
                 if source.is_gone(position):
                     yield Mark.GONE
                     return
@@ -201,18 +259,19 @@ class Hub:
 
     def _source(self, directory: str, frame: Frame) -> Source:
         source = self._sources.get((directory, frame))
-        if source is None or source.is_gone():
-            if source and not source.followers:
-                source.close()
+        if source and source.is_gone():
+            self._sources.pop((directory, frame)).retire()
+            source = None
+        if source is None:
             source = self._sources[directory, frame] = Source(directory, frame, self._kept)
         self._sources.move_to_end((directory, frame))
         return source
 
     def _trim(self) -> None:
         """Keep a few sources that nobody follows: a client that reconnects finds its frames made."""
-        idle = [key for key, source in self._sources.items() if not source.followers]
+        idle = [key for key, source in self._sources.items() if not source.users]
         for key in idle[: max(0, len(idle) - IDLE_SOURCES)]:
-            self._sources.pop(key).close()
+            self._sources.pop(key).retire()
 
     def is_followed(self) -> bool:
         """Return whether anybody follows anything."""
@@ -224,10 +283,10 @@ class Hub:
 
     async def close(self) -> None:
         """End every `follow` promptly and close the files."""
-        self._closed = True
-        for topic in list(self._watch.topics.values()):
-            topic.wake()
+        self._closing.set()
         await self._watch.close()
+        while self._sources:
+            self._sources.popitem()[1].retire()
 
 
 async def read_raw(directory: str, after: int) -> tuple[int, AsyncIterator[bytes]]:

@@ -40,7 +40,9 @@ class Log:
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
-        self._end = end or seek.last(fd, size(fd))
+        self._end = end or seek.count(
+            fd, seek.START, size(fd)
+        )  # never by claims: a wrong id would stay for ever
         self._gaps: list[tuple[Position, Position]] = []
         self._held = 0
         self._failed = False
@@ -62,11 +64,6 @@ class Log:
     def end(self) -> Position:
         """Where this writer believes the last whole line to end."""
         return self._end
-
-    def settle(self, counted: Position) -> None:
-        """Take a position that was found by counting lines over one that the lines only claim."""
-        if counted.offset == self._end.offset:
-            self._end = counted
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

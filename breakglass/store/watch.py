@@ -73,6 +73,11 @@ class Watch:
             topic.busy = busy
             self._rearm()
 
+    @property
+    def pace(self) -> int:
+        """Milliseconds between two looks of the watcher that is armed."""
+        return self._armed[1]
+
     def _rearm(self) -> None:
         """Watch what is now followed, at the pace it now needs: once for all that changes in one turn of the loop."""
         if not self._arming:
@@ -127,6 +132,7 @@ class Watch:
 
     async def close(self) -> None:
         """Stop watching and wake everybody one last time."""
+        self._wake_all()
         self.topics.clear()
         self._stop.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)

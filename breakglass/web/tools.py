@@ -41,9 +41,6 @@ _TELLING = (
 _EDITS = (("old_string", "new_string"), ("oldText", "newText"), ("old_str", "new_str"))
 """The pairs of fields that say an edit: Claude Code's, the Agent Client Protocol's, Anthropic's editor's."""
 
-_PLANS = (("items", "text"), ("todos", "content"), ("entries", "content"))
-"""The key of a plan's steps and of a step's text: our `plan` event's, Claude Code's, the Agent Client Protocol's."""
-
 
 class Field(NamedTuple):
     """One field of an input."""
@@ -128,17 +125,12 @@ def raw(value: Any) -> str:
 
 
 def plan(value: Any) -> list[tuple[str, str]]:
-    """Return the steps of a plan as (status, text), nothing if `value` is no plan: an event's, or a tool's input."""
-    lists = ((value.get(key), text) for key, text in _PLANS) if isinstance(value, dict) else ()
-    for steps, text in lists:
-        if isinstance(steps, list) and steps and all(isinstance(step, dict) and text in step for step in steps):
-            return [(str(step.get("status", "pending")), str(step[text])) for step in steps]
-    return []
-
-
-def done(steps: list[tuple[str, str]]) -> str:
-    """Return how far a plan has come: `2 of 5 done`."""
-    return f"{sum(status == 'completed' for status, _ in steps)} of {len(steps)} done"
+    """Return the steps of a plan, or of a tool's input that is one, as (status, text); nothing if it is no plan."""
+    steps = (value.get("todos") or value.get("entries")) if isinstance(value, dict) else value
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        return []
+    found = [(str(step.get("status", "pending")), step.get("text", step.get("content"))) for step in steps]
+    return [] if any(text is None for _, text in found) else [(status, str(text)) for status, text in found]
 
 
 def coloured(field: Field) -> Markup:

@@ -24,7 +24,7 @@ def session(title: str, status: str, **keys: Any) -> dict[str, Any]:
         "agent": "claude",
     }
     found |= {"created": NOW, "updated": "2026-11-23T03:10:00.000Z", "last_event_id": 9, "cost": 0.0}
-    found |= {"turn_active": False, "asking": False, "archived": False, "waiting": []}
+    found |= {"turn_active": False, "asking": False, "archived": False}
     return found | keys
 
 

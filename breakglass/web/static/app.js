@@ -4,7 +4,7 @@ import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
-import { answers, Outbox, Queue, stops, toNewSession, toSession, writes } from "./send.js";
+import { answers, Outbox, stops, toNewSession, toSession, withdraws, writes } from "./send.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
@@ -38,10 +38,10 @@ function session() {
     },
   });
   const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
-  const queue = new Queue({ list: $("#queue"), form: $("#withdraw"), session: id, say });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
+  withdraws($("#withdraw"), id, text, say);
 
   function controls() {
     transcript.active = active;
@@ -56,9 +56,8 @@ function session() {
 
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
-    user(line) { active = true; ended = ""; outbox.seen(line.dataset.key); queue.drop(line.dataset.queued); },
-    queued(line) { outbox.seen(line.dataset.key); queue.add(line.id.slice(1), $(".plain", line).textContent); },
-    withdrawn(line) { queue.drop(line.dataset.queued); },
+    user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
       if (document.hidden) ended = line.dataset.status;
@@ -114,10 +113,8 @@ function session() {
 
   async function renew() {
     stream.close();
-    const doc = await transcript.renew();
-    if (doc) {
-      const fresh = doc.body.dataset;
-      queue.list.replaceChildren(...$("#queue", doc).childNodes);
+    const fresh = await transcript.renew();
+    if (fresh) {
       Object.assign(stream, { last: Number(fresh.last), end: Number(fresh.end) });
       active = fresh.active === "yes";
       controls();

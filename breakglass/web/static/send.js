@@ -75,24 +75,25 @@ export class Outbox {
     this.go();
   }
 
-  /** It stands in the log as that line, which has not come to this page yet. */
-  accepted(key, number) {
+  /** The server has it, as this line; it leaves the box when the line is here. */
+  accepted(key, line) {
     this.said.set(key, "Sent");
-    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: true, number } : entry));
+    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: line } : entry));
   }
 
   /** All up to line `last` is here. */
   caughtUp(last) {
-    this.entries = this.entries.filter((entry) => !(entry.number <= last));
+    this.entries = this.entries.filter((entry) => !(entry.taken <= last));
     this.go();
   }
 
   failed(key, status, answer) {
     const why = answer.detail ?? answer.title ?? `the server answered ${status}`;
     if (status === 0) this.say(key, "Not sent: no network. It will go when you are back.", true);
+    else if (status === 409) this.say(key, `Not sent yet: ${why}`, true);
     else if (status === 401) this.say(key, "Not sent: you are logged out. It is kept; log in and it will go.", true);
     else this.say(key, `Not sent: ${why}`, true);
-    if (status === 0 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
+    if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
   }
 
   /** A prompt of ours stands in the log: whatever we thought of it, it has arrived. */
@@ -136,6 +137,20 @@ export function answers(form, session, say) {
   });
 }
 
+/** A prompt that waits is taken back, and stands in the box again. */
+export function withdraws(form, session, box, say) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const prompt = $(".said", event.submitter.closest(".line")).textContent;
+    const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${event.submitter.value}`);
+    if (status === 200 && !box.value) {
+      box.value = prompt;
+      box.dispatchEvent(new Event("input"));
+    }
+    say(status === 200 ? "" : status === 0 ? "Not taken back: no network." : `Not taken back: ${body.detail ?? status}`);
+  });
+}
+
 /** Stop: one tap, and it shows that it worked when the log says so. */
 export function stops(form, session, say) {
   form.addEventListener("submit", async (event) => {
@@ -157,34 +172,6 @@ export const toSession = (session) => async ({ key, prompt }) => {
   const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
-
-/** The prompts that wait on the server for the end of the turn that runs. */
-export class Queue {
-  constructor({ list, form, session, say }) {
-    this.list = list;
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const button = event.submitter;
-      button.disabled = true;
-      const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${button.value}`);
-      button.disabled = false;
-      if (status === 0) say("Not withdrawn: no network. Tap again when you are back.");
-      else if (status !== 200) say(`Not withdrawn: ${body.detail ?? `the server answered ${status}`}`);
-    });
-  }
-
-  add(number, prompt) {
-    this.drop(number);
-    const button = make("button", { name: "queued", value: number, textContent: "Withdraw" });
-    button.setAttribute("form", "withdraw");
-    this.list.append(make("li", {}, make("p", { textContent: prompt }),
-      make("span", { textContent: "Waits for the end of this turn." }), button));
-  }
-
-  drop(number) {
-    for (const button of $$("button", this.list)) if (button.value === number) button.closest("li").remove();
-  }
-}
 
 /** Makes a session, puts the prompt into its outbox and goes there. */
 export async function toNewSession({ key, prompt, agent, model }) {

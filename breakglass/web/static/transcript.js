@@ -201,9 +201,12 @@ export class Transcript {
 
   prepend(lines) {
     const part = make("ol");
-    const { prose, orphans } = this; // what grows or waits further down comes after this part
+    const { prose, orphans } = this; // what grows or waits further down is not this part's
     Object.assign(this, { prose: new Map(), orphans: new Map() });
     for (const line of lines) this.place(line, part, false);
+    for (const [who, line] of this.prose) { // its finished text may stand in the part below
+      if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
+    }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
     for (const [name, line] of orphans) {
@@ -270,7 +273,7 @@ export class Transcript {
     this.last = 0;
     this.arrange();
     if (this.following) this.toEnd();
-    return doc;
+    return doc.body.dataset;
   }
 
   // --- scrolling ---------------------------------------------------------------------------------
@@ -330,8 +333,9 @@ export class Transcript {
 
 }
 
-/** A question that nobody can answer any more becomes a line like others. */
-export function settle(line) {
+/** A question that nobody can answer any more, a prompt that waits no more: a line like others. */
+function settle(line) {
+  if (!line?.classList.contains("open")) return;
   line.classList.replace("open", "settled");
   $("details", line).open = false;
 }
@@ -391,21 +395,26 @@ const PLACE = {
   result(page, line) {
     page.endPieces(line.dataset.turn);
   },
-  plan(page, line) {
-    for (const old of $$(".plan > .b > details[open]", page.list)) {
-      const before = old.closest(".line");
-      if (before !== line && speaker(before) === speaker(line) && number(before) < number(line)) old.open = false;
-    }
-  },
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>
       one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
-    if (asked) settle(asked);
+    settle(asked);
+  },
+  user(page, line) {
+    settle(queuedAs(page, line));
+  },
+  withdrawn(page, line) {
+    settle(queuedAs(page, line));
+  },
+  plan(page, line) { // the newest is open, those before it are history
+    for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
   },
 };
+
+const queuedAs = (page, line) => line.dataset.queued && $(`#e${Number(line.dataset.queued)}`, page.list);
 
 /** Adds prose to prose, in paragraphs, so that little moves when the finished text takes its place. */
 function grow(line, text) {
