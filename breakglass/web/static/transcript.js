@@ -63,7 +63,7 @@ export class Transcript {
     const lines = [...parse(this.waiting.splice(0).join("")).body.children].filter((line) => number(line) > this.last);
     if (!lines.length) return;
     for (const line of lines) {
-      if (this.attached) this.place(line, this.list, true);
+      if (this.attached) this.place(line, this.list);
       if (lines.length < 20 && !["delta", "text"].includes(line.dataset.kind)) line.classList.add("fresh");
       this.on.line(line);
     }
@@ -81,7 +81,7 @@ export class Transcript {
   /** Pairs and marks the lines that came with the page. */
   arrange() {
     const lines = $$("li.line", this.list);
-    for (const line of lines) this.place(line, this.list, false);
+    for (const line of lines) this.place(line, this.list);
     this.dress(lines);
   }
 
@@ -95,21 +95,21 @@ export class Transcript {
     this.list.dataset.digits = Math.max(3, String(this.last).length);
   }
 
-  place(line, list, live) {
+  place(line, list) {
     this.last = Math.max(this.last, number(line));
-    const done = PLACE[line.dataset.kind]?.(this, line, live);
+    const done = PLACE[line.dataset.kind]?.(this, line);
     if (done) return line.remove();
-    const inner = line.dataset.parent && this.inner(line, live);
+    const inner = line.dataset.parent && this.inner(line);
     if (inner) inner.append(line);
     else if (line.parentNode !== list) list.append(line);
   }
 
   /** The list under the tool call that started a subagent. */
-  inner(line, live) {
+  inner(line) {
     const tool = this.tools.get(`${line.dataset.turn}/${line.dataset.parent}`);
     if (!tool || tool === line) return null;
     const details = $("details", tool);
-    if (live && !details.dataset.touched && !tool.dataset.outcome) details.open = true;
+    if (!details.dataset.touched && !tool.dataset.outcome) details.open = true;
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
@@ -184,7 +184,7 @@ export class Transcript {
     this.keeping(() => {
       const second = $("li.line", this.list);
       if (before) this.prepend(lines);
-      else lines.forEach((line) => this.place(line, this.list, false));
+      else lines.forEach((line) => this.place(line, this.list));
       nav.hidden = !next || next.hidden || !lines.length;
       this.dress(before && second ? [...lines, second] : lines);
       if (before) this.trimEnd();
@@ -203,7 +203,7 @@ export class Transcript {
     const part = make("ol");
     const { prose, orphans } = this; // what grows or waits further down is not this part's
     Object.assign(this, { prose: new Map(), orphans: new Map() });
-    for (const line of lines) this.place(line, part, false);
+    for (const line of lines) this.place(line, part);
     for (const [who, line] of this.prose) { // its finished text may stand in the part below
       if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
     }
