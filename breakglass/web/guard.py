@@ -29,9 +29,12 @@ Fields = list[tuple[bytes, bytes]]
 ALWAYS: Fields = [
     (
         b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-        b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
-        b"frame-ancestors 'none'",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+            b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
+            b"base-uri 'none'; frame-ancestors 'none'; "
+            b"require-trusted-types-for 'script'; trusted-types breakglass"
+        ),
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -236,14 +239,17 @@ class _Stream:
         self._waiting: asyncio.Task[Any] | None = None
         self._ended = False
 
+    def _is_over(self) -> bool:
+        return self._ended
+
     async def receive(self) -> Message:
-        if self._ended:
+        if self._is_over():
             return {"type": "http.disconnect"}
         self._waiting = asyncio.current_task()
         try:
             return await self._receive()
         except asyncio.CancelledError:
-            if self._ended and self._waiting is not None:
+            if self._is_over() and self._waiting is not None:
                 self._waiting.uncancel()
                 return {"type": "http.disconnect"}
             raise

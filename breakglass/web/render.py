@@ -10,7 +10,8 @@ session's page, and the buttons of a permission belong to that page's `<form id=
 
 The names that each page needs (a name missing is an error):
 
-* all: `csrf` (str, the token of the forms; "" before login), `static` (str: `static_root()`), `now` (RFC 3339, UTC).
+* all: `csrf` (str, the token of the forms; "" before login), `root` (str: the path below which a proxy shows us, "" for
+  none), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody who watches), `now` (RFC 3339, UTC).
 * login.html: `next` (str: where to go then), `error` (str or None).
 * error.html: `status` (int), `title`, `detail` (str: what happened, what was kept, what to do).
 * sessions.html: `sessions`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain
@@ -19,10 +20,10 @@ The names that each page needs (a name missing is an error):
   lines on this page from and to), `earlier`, `later` (bool: whether the log has lines before and after
   those), `beat` (seconds between two `beat`s of the stream).
 
-`sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`, `first_prompt`, `agent`, `model`,
-`created`, `updated`, `last_event_id`, `turn_active`, `status` (as the API has them), `asking` (bool: a question is open),
-`last_line` (str: the last line of prose), `cost` (US dollars), `archived`. `agents` is a list of `{name, ready,
-default, note}`; `presets` of `{label, text, agent}`.
+`sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`,
+`first_prompt`, `agent`, `model`, `created`, `updated`, `last_event_id`, `turn_active`, `status` (as the API has
+them), `asking` (bool: a question is open), `last_line` (str: the last line of prose), `cost` (US dollars),
+`archived`. `agents` is a list of `{name, ready, default, note}`; `presets` of `{label, text, agent}`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

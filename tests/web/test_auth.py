@@ -315,7 +315,7 @@ def test_a_forms_field_belongs_to_one_login(tmp_path: Path) -> None:
         ("http://localhost", "breakglass", False),
     ],
 )
-def test_a_cookie_is_bound_as_tightly_as_its_origin_allows(origin: str, name: str, secure: bool) -> None:  # noqa: FBT001
+def test_a_cookie_is_bound_as_tightly_as_its_origin_allows(origin: str, name: str, secure: bool) -> None:
     attributes = set_cookie(origin, "v").split("; ")
     assert (cookie_name(origin), attributes[0]) == (name, f"{name}=v")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)

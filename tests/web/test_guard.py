@@ -566,7 +566,7 @@ class Streams:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
+    while not condition():  # noqa: ASYNC110 — what is waited for knows no event
         await asyncio.sleep(0.001)
 
 
