@@ -38,8 +38,8 @@ class Piece(NamedTuple):
     begin: Position
     end: Position
     body: bytes
-    is_busy: bool
-    """Whether more is expected soon after its last line."""
+    is_busy: bool | None
+    """Whether more is expected soon after its last line, None where it does not tell."""
 
 
 class Mark(Enum):
@@ -139,9 +139,27 @@ class Source:
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
         if not lines:
             return None
-        found = events.head(lines[lines.rfind(b"\n", 0, -1) + 1 :])
-        is_busy = found is not None and found[1] not in events.RESTING
-        return Piece(begin, end, self._frame(lines, begin.number + 1), is_busy)
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
+
+    async def ends_busy(self) -> bool:
+        """Return whether more is expected soon after the last line there is."""
+        return await self._aside(self._ends_busy)
+
+    def _ends_busy(self) -> bool:
+        size = log.size(self.fd)
+        block = os.pread(self.fd, seek.TAIL, max(0, size - seek.TAIL))
+        return _expects_more(block[: block.rfind(b"\n") + 1]) or False
+
+
+def _expects_more(lines: bytes) -> bool | None:
+    end = len(lines) - 1
+    while end > 0:
+        begin = lines.rfind(b"\n", 0, end) + 1
+        found = events.head(lines[begin:end])
+        if found and found[1] not in events.ASIDE:
+            return found[1] not in events.RESTING
+        end = begin - 1
+    return None
 
 
 class Kept:
@@ -219,9 +237,11 @@ class Hub:
                 await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
             if self._closing.is_set():
                 return
-            if newest:
+            if newest and newest.is_busy is not None:
                 self._watch.set_busy(topic, newest.is_busy)
             if not caught_up:
+                if not newest:  # a turn may run, or be lost, of which this client knows all there is
+                    self._watch.set_busy(topic, await source.ends_busy())
                 caught_up = True
                 yield Mark.CAUGHT_UP
             elif not newest:

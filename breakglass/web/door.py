@@ -34,7 +34,7 @@ _JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
+_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # nosec B104 - compared with, never bound to
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from breakglass import turns
 from breakglass.errors import Forbidden
+from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.web import auth, render, sse, stream
 from breakglass.web.api import by, desk, event_stream, session_named, visit
@@ -46,16 +47,18 @@ async def list_page() -> Response:
 async def session_page(session_id: str) -> Response:
     """One session: its end, or the part before, after or around a line."""
     session = session_named(session_id)
-    before, after = _number("before"), _number("after")
-    if (line := _number("line")) is not None:
-        before = line + 50
+    before, after, line = _number("before"), _number("after"), _number("line")
+    if line:  # this one alone, and nothing of it folded
+        after = line - 1
     shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
+    if line:
+        shown = shown._replace(events=shown.events[:1], end=shown.begin._replace(number=line))
     found = await asyncio.to_thread(desk().list_for_page)
     this = await asyncio.to_thread(desk().describe_for_page, session)
     names = {
         "session": this,
         "sessions": found,
-        "events": [html for _, html in render.fragments(shown.events)],
+        "events": await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
         "first_id": shown.begin.number + 1,
         "last_id": shown.end.number,
         "earlier": shown.earlier,
@@ -63,6 +66,11 @@ async def session_page(session_id: str) -> Response:
         "beat": desk().config.sse_keepalive_seconds,
     }
     return _page("session.html", **names, **_box())
+
+
+def _rendered(found: list[Event], *, whole: bool) -> list[str]:
+    """Return the fragments of some events; a thousand take 0.2 s, so this is for a thread."""
+    return [html for _, html in render.fragments(found, whole=whole)]
 
 
 @pages.get("/sessions/<session_id>/stream")
@@ -208,6 +216,15 @@ async def stop_turn(session_id: str) -> Response:
     await _form()
     if await asyncio.to_thread(turns.cancel, session, by=by()):
         desk().see_off(session)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@pages.post("/sessions/<session_id>/queue")
+async def take_back(session_id: str) -> Response:
+    """Take a prompt out of the queue: the button pressed carries its number."""
+    session, form = session_named(session_id), await _form()
+    queued = stream.position(form.getlist("queued"), "queued") or 0
+    await asyncio.to_thread(turns.withdraw, session, queued, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 

@@ -216,7 +216,7 @@ class _Porch:
         parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
         try:
             await Connection(*parts, stall_seconds=self._limits.stall_seconds)
-        except Exception as error:  # noqa: BLE001 — what a client's bytes did to h2; Hypercorn logs the application's own
+        except Exception as error:  # noqa: BLE001 - whatever a client's bytes do to h2, others go on
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:
             self._count.leave(address)
