@@ -169,7 +169,7 @@ def _source(name: str) -> str:
 _FILTERS: dict[Any, str] = {
     prose: "markdown unmarked",
     terminal: "fold terminal unescaped",
-    tools: "coloured done fields first_words plan raw shorten",
+    tools: "coloured fields first_words plan raw shorten",
     words: "ago clock duration heading lamp money size tokens",
 }
 
