@@ -1,6 +1,6 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
+import { $, $$, api, hhmm, make, root, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
@@ -85,7 +85,7 @@ function session() {
   }
 
   const stream = new Stream({
-    url: `/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
+    url: `${root}/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
     beat: Number(page.beat), heard: now, badge,
     on: {
       line: (html) => transcript.add(html),
@@ -130,7 +130,7 @@ function session() {
     if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
     live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
   function outline() {
@@ -224,7 +224,7 @@ function aboveKeyboard() {
 
 new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
 aboveKeyboard();
-for (const form of $$("form[action='/logout']")) {
+for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // nothing stays on a device that was logged out
     localStorage.clear();
     caches.delete("pages");
@@ -237,4 +237,4 @@ document.addEventListener("click", (event) => {
 });
 if (page.session) session();
 else sessions();
-navigator.serviceWorker?.register(scriptURL(`/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
