@@ -1,10 +1,10 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
+import { $, $$, api, hhmm, make, root, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
-import { answers, Outbox, stops, toNewSession, toSession, writes } from "./send.js";
+import { answers, Outbox, stops, toNewSession, toSession, withdraws, writes } from "./send.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
@@ -41,6 +41,7 @@ function session() {
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
+  withdraws($("#withdraw"), id, text, say);
 
   function controls() {
     transcript.active = active;
@@ -56,6 +57,7 @@ function session() {
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
     user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
       if (document.hidden) ended = line.dataset.status;
@@ -83,7 +85,7 @@ function session() {
   }
 
   const stream = new Stream({
-    url: `/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
+    url: `${root}/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
     beat: Number(page.beat), heard: now, badge,
     on: {
       line: (html) => transcript.add(html),
@@ -91,7 +93,7 @@ function session() {
         transcript.flush();
         if (!live && $("#notice a[href^='/login']")) say("");
         live = true;
-        outbox.caughtUp(stream.last, active);
+        outbox.caughtUp(stream.last);
       },
       clock: (then) => { transcript.skew = Date.now() - new Date(then); },
       missed: (count) => count > TOO_MUCH && renew(),
@@ -128,7 +130,7 @@ function session() {
     if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
     live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
   function outline() {
@@ -146,7 +148,7 @@ function session() {
     if (!transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
   }
 
-  for (const line of $$(".user[data-key]", transcript.list)) outbox.seen(line.dataset.key);
+  for (const line of $$("[data-key]", transcript.list)) outbox.seen(line.dataset.key);
   history.scrollRestoration = "manual";
   addEventListener("hashchange", toHash);
   transcript.list.addEventListener("click", (event) => {
@@ -222,7 +224,7 @@ function aboveKeyboard() {
 
 new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
 aboveKeyboard();
-for (const form of $$("form[action='/logout']")) {
+for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // nothing stays on a device that was logged out
     localStorage.clear();
     caches.delete("pages");
@@ -235,4 +237,4 @@ document.addEventListener("click", (event) => {
 });
 if (page.session) session();
 else sessions();
-navigator.serviceWorker?.register(scriptURL(`/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

@@ -187,8 +187,11 @@ export class Transcript {
   prepend(lines) {
     const part = make("ol");
     const prose = this.prose;
-    this.prose = new Map(); // what grows further down has nothing to do with this part
+    this.prose = new Map(); // what grows further down is not this part's
     for (const line of lines) this.place(line, part, false);
+    for (const [who, line] of this.prose) { // its finished text may stand in the part below
+      if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
+    }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
   }
@@ -293,8 +296,9 @@ export class Transcript {
 
 }
 
-/** A question that nobody can answer any more becomes a line like others. */
-export function settle(line) {
+/** A question that nobody can answer any more, a prompt that waits no more: a line like others. */
+function settle(line) {
+  if (!line?.classList.contains("open")) return;
   line.classList.replace("open", "settled");
   $("details", line).open = false;
 }
@@ -342,12 +346,23 @@ const PLACE = {
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>
       one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
-    if (asked) settle(asked);
+    settle(asked);
+  },
+  user(page, line) {
+    settle(queuedAs(page, line));
+  },
+  withdrawn(page, line) {
+    settle(queuedAs(page, line));
+  },
+  plan(page, line) { // the newest is open, those before it are history
+    for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
   },
 };
+
+const queuedAs = (page, line) => line.dataset.queued && $(`#e${Number(line.dataset.queued)}`, page.list);
 
 /** Adds prose to prose, in paragraphs, so that little moves when the finished text takes its place. */
 function grow(line, text) {
