@@ -19,14 +19,15 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = false;
+    this.active = document.body.dataset.active === "yes";
     this.tools = new Map(); // turn/tool → its line
-    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
+    this.orphans = new Map(); // turn/tool → the lines of results whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
+    this.newest = 0; // the latest turn seen
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -96,6 +97,7 @@ export class Transcript {
 
   place(line, list, live) {
     this.last = Math.max(this.last, number(line));
+    this.newest = Math.max(this.newest, Number(line.dataset.turn ?? 0));
     const done = PLACE[line.dataset.kind]?.(this, line, live);
     if (done) return line.remove();
     const inner = line.dataset.parent && this.inner(line, live);
@@ -112,23 +114,40 @@ export class Transcript {
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
+  /** Puts a result under its tool. Most tools answer once; a script's output comes in pieces until its turn sums up. */
   merge(tool, result) {
     if (tool.dataset.outcome) return; // a part that came twice
-    const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
-    const failed = result.dataset.outcome === "error";
+    const output = $(".output", result), piece = tool.dataset.pieces;
     output.id = result.id;
     output.dataset.ts = result.dataset.ts;
-    details.append(output);
-    tool.dataset.outcome = result.dataset.outcome;
-    out.className = `out ${result.dataset.outcome}`;
-    out.replaceChildren(`${duration(at(result) - at(tool))} `,
+    if (!piece) $("details", tool).append(output);
+    else if ($("pre", output)) joinPiece(tool, output);
+    Object.assign(tool.dataset, { answered: result.dataset.outcome, answeredAt: result.dataset.ts });
+    if (!piece) this.finish(tool);
+  }
+
+  finish(tool) {
+    const details = $("details", tool), out = $(".out", tool), { answered, answeredAt } = tool.dataset;
+    const failed = answered === "error";
+    tool.dataset.outcome = answered;
+    out.className = `out ${answered}`;
+    out.replaceChildren(`${duration(new Date(answeredAt) - at(tool))} `,
       make("span", { textContent: failed ? "✗" : "✓", role: "img", ariaLabel: failed ? "failed" : "done" }));
     if (!details.dataset.touched && $(".inner", details)) details.open = false;
   }
 
+  /** The agent has summed up: what its script printed is complete. */
+  finishPieces(turn) {
+    for (const tool of this.tools.values())
+      if (tool.dataset.turn === turn && tool.dataset.pieces && tool.dataset.answered && !tool.dataset.outcome) this.finish(tool);
+  }
+
+  runs(turn) { return this.active && Number(turn) === this.newest; }
+
   // --- the end of a turn, the clocks -------------------------------------------------------------
 
   endTurn(turn) {
+    this.finishPieces(turn);
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
@@ -209,8 +228,9 @@ export class Transcript {
     const lines = this.list.children;
     if (lines.length <= MOST) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
-    for (const map of [this.tools, this.orphans, this.prose])
+    for (const map of [this.tools, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
+    for (const [name, results] of this.orphans) if (!results.at(-1).isConnected) this.orphans.delete(name);
     this.earlier.hidden = false;
   }
 
@@ -303,6 +323,13 @@ function settle(line) {
   $("details", line).open = false;
 }
 
+/** Adds a piece of a script's output to what is there; a folded piece stands for itself. */
+function joinPiece(tool, output) {
+  const last = $(".output:last-child > pre:last-child", tool), fresh = output.firstElementChild;
+  if (!last || output.children.length > 1) $("details", tool).append(output);
+  else last.append(...fresh.childNodes);
+}
+
 /** Puts the date above the first line of a day, but for the first line there is. */
 function dayMark(line) {
   if (line.previousElementSibling?.classList.contains("day")) line.previousElementSibling.remove();
@@ -331,15 +358,20 @@ const PLACE = {
   },
   tool(page, line) {
     page.tools.set(key(line), line);
-    const result = page.orphans.get(key(line));
-    if (!result || line.dataset.outcome) return;
+    const results = page.orphans.get(key(line)) ?? [];
     page.orphans.delete(key(line));
-    page.merge(line, result);
-    result.remove();
+    for (const result of results) {
+      page.merge(line, result);
+      result.remove();
+    }
+    if (!page.runs(line.dataset.turn)) page.finishPieces(line.dataset.turn); // its end is further down
   },
   tool_result(page, line) {
     const tool = page.tools.get(key(line));
-    if (!tool) return void page.orphans.set(key(line), line);
+    if (!tool) {
+      page.orphans.set(key(line), [...(page.orphans.get(key(line)) ?? []), line]);
+      return;
+    }
     page.merge(tool, line);
     return true;
   },
@@ -356,6 +388,9 @@ const PLACE = {
   },
   plan(page, line) { // the newest is open, those before it are history
     for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
+  },
+  result(page, line) {
+    page.finishPieces(line.dataset.turn);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
