@@ -33,7 +33,8 @@ ALWAYS: Fields = [
         (
             b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
             b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
-            b"base-uri 'none'; frame-ancestors 'none'"
+            b"base-uri 'none'; frame-ancestors 'none'; "
+            b"require-trusted-types-for 'script'; trusted-types breakglass"
         ),
     ),
     (b"x-content-type-options", b"nosniff"),

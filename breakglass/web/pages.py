@@ -105,7 +105,9 @@ def _page(name: str, **names: Any) -> Response:
     credential = visit().credential
     token = auth.csrf(credential) if credential else ""
     status = names.pop("http_status", 200)
-    html = render.page(name, {"csrf": token, "static": render.static_root(), "now": log.now(), **names})
+    root = request.root_path
+    ours = {"csrf": token, "root": root, "static": root + render.static_root(), "now": log.now()}
+    html = render.page(name, {**ours, "may_act": credential is None or credential.may_act, **names})
     return Response(html, status, content_type="text/html; charset=utf-8")
 
 
@@ -159,7 +161,7 @@ async def log_in() -> Response:
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"That is not the token.{wait}"
         return _page("login.html", next=then, error=error, http_status=429 if seconds else 401)
-    response = _see(then or "/")
+    response = _go(then or f"{request.root_path}/")
     response.headers["Set-Cookie"] = auth.set_cookie(seen.origin, cookie)
     return response
 
@@ -264,6 +266,11 @@ async def _form() -> MultiDict[str, str]:
 
 
 def _see(place: str) -> Response:
+    """Return the way to a place of ours, below the prefix."""
+    return _go(request.root_path + place)
+
+
+def _go(place: str) -> Response:
     response: Response = redirect(place, 303)  # type: ignore[assignment]  # Quart's own, whatever Flask's type says
     return response
 

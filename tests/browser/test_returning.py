@@ -150,7 +150,7 @@ def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> N
 def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, own: House) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
-    person.expected = "Failed to load resource: the server responded with a status of 401|" + NETWORK
+    person.expected = "status of 401|" + NETWORK
     page = person.open(session)
     page.locator("#prompt").fill("half a thought")
     (own.data / "logins.jsonl").unlink()  # every login is revoked

@@ -500,8 +500,10 @@ def test_a_unix_socket_is_ours_alone_from_the_first_moment(tmp_path: Path) -> No
     try:
         with open_unix(tmp_path / "socket"):
             assert stat.S_IMODE((tmp_path / "socket").stat().st_mode) == 0o600
-        with open_unix(tmp_path / "group", mode=0o660):
-            assert stat.S_IMODE((tmp_path / "group").stat().st_mode) == 0o660
+        (tmp_path / "shared").mkdir()
+        (tmp_path / "shared").chmod(0o2750)
+        with open_unix(tmp_path / "shared" / "socket"):
+            assert stat.S_IMODE((tmp_path / "shared" / "socket").stat().st_mode) == 0o660
         assert os.umask(0) == 0, "the umask is put back"
     finally:
         os.umask(before)

@@ -19,7 +19,6 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = false;
     this.tools = new Map(); // turn/tool → its line
     this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
@@ -28,6 +27,7 @@ export class Transcript {
     this.unseen = 0;
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
+    this.newest = 0; // the latest turn seen
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -97,6 +97,7 @@ export class Transcript {
 
   place(line, list) {
     this.last = Math.max(this.last, number(line));
+    this.newest = Math.max(this.newest, Number(line.dataset.turn ?? 0));
     const done = PLACE[line.dataset.kind]?.(this, line);
     if (done) return line.remove();
     const inner = line.dataset.parent && this.inner(line);
@@ -119,7 +120,7 @@ export class Transcript {
     tool.newest = result.newest ?? result;
     tool.upto = number(tool.newest);
     for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
-    if (!tool.dataset.pieces || this.over.has(tool.dataset.turn)) this.finish(tool);
+    if (!tool.dataset.pieces || !this.runs(tool.dataset.turn)) this.finish(tool);
   }
 
   finish(tool) {
@@ -133,6 +134,9 @@ export class Transcript {
   }
 
   // --- the end of a turn, the clocks -------------------------------------------------------------
+
+  /** Whether a turn goes on, as far as this page can tell: on an older part of the log none does. */
+  runs(turn) { return this.attached && Number(turn) === this.newest && !this.over.has(turn); }
 
   /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
   endPieces(turn) {
@@ -158,10 +162,9 @@ export class Transcript {
   }
 
   tick() {
-    if (!this.active) return;
     const now = Date.now() - this.skew;
     for (const tool of this.tools.values()) {
-      if (tool.dataset.outcome || !tool.isConnected) continue;
+      if (tool.dataset.outcome || !tool.isConnected || !this.runs(tool.dataset.turn)) continue;
       Object.assign($(".out", tool), { className: "out running", textContent: `● ${clock(now - at(tool))}` });
     }
   }
