@@ -170,7 +170,7 @@ class Person:
         """Close the browser, and fail if anything went wrong that was not expected."""
         self.context.close()
         wrong = [each for each in self.wrong if not (self.expected and re.search(self.expected, each))]
-        assert wrong == []
+        assert not wrong, wrong
 
 
 NETWORK = r"Failed to load resource: net::|ERR_"
@@ -194,4 +194,7 @@ def missing(person: Person, session: str) -> set[int]:
     return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown()) - merged
 
 
-__all__ = ["DESK", "NETWORK", "PHONE", "House", "Person", "executable", "house", "missing", "serving"]
+LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
+"""The same where the login has ended: the stream's address leads to the page that asks for the token."""
+
+__all__ = ["DESK", "LOGGED_OUT", "NETWORK", "PHONE", "House", "Person", "executable", "house", "missing", "serving"]
