@@ -35,6 +35,10 @@ env = {{ PYTHONPATH = {root} }}
 protocol = "claude"
 command = [{python}, {many}]
 
+[agents.absent]
+protocol = "claude"
+command = ["no-such-program"]
+
 [[presets]]
 label = "Uptime"
 text = "echo since $((1 + 1)) days"
