@@ -37,7 +37,7 @@ function session() {
       attached() { stream.last = transcript.last; stream.open(); },
     },
   });
-  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id, () => active) });
+  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
