@@ -1,7 +1,7 @@
 // Prompts, answers and Stop. A prompt is in the log or visibly not: from the tap until its 202 it is kept in
 // this browser with its idempotency key, and sent again with the same key until the server has said one or the other.
 
-import { $, $$, api, kept, make, root, uuid } from "./dom.js";
+import { $, $$, api, kept, make, uuid } from "./dom.js";
 
 const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
 
@@ -166,9 +166,9 @@ export function stops(form, session, say) {
   });
 }
 
-/** Sends a prompt to a session; while a turn runs it is queued. */
-export const toSession = (session, isActive) => async ({ key, prompt }) => {
-  const body = { prompt, ...(isActive() && { queue: true }) };
+/** Sends a prompt to a session; while a turn runs it waits there for its end. */
+export const toSession = (session) => async ({ key, prompt }) => {
+  const body = { prompt, queue: true };
   const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
@@ -178,6 +178,6 @@ export async function toNewSession({ key, prompt, agent, model }) {
   const { status, body } = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
   if (status !== 201) return { status, body };
   kept.set(`outbox:${body.id}`, [{ key: uuid(), prompt }]);
-  location.assign(`${root}/sessions/${body.id}#end`);
+  location.assign(`/sessions/${body.id}#end`);
   return { status: 202, body, arrived: true };
 }

@@ -19,15 +19,15 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = document.body.dataset.active === "yes";
+    this.active = false;
     this.tools = new Map(); // turn/tool → its line
-    this.orphans = new Map(); // turn/tool → the lines of results whose tool is further up
+    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
+    this.over = new Set(); // turns of which no more output comes
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
-    this.newest = 0; // the latest turn seen
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -97,7 +97,6 @@ export class Transcript {
 
   place(line, list, live) {
     this.last = Math.max(this.last, number(line));
-    this.newest = Math.max(this.newest, Number(line.dataset.turn ?? 0));
     const done = PLACE[line.dataset.kind]?.(this, line, live);
     if (done) return line.remove();
     const inner = line.dataset.parent && this.inner(line, live);
@@ -114,40 +113,37 @@ export class Transcript {
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
-  /** Puts a result under its tool. Most tools answer once; a script's output comes in pieces until its turn sums up. */
+  /** Puts a result under its call. A shell's comes in pieces, and only the turn's end says which was the last. */
   merge(tool, result) {
-    if (tool.dataset.outcome) return; // a part that came twice
-    const output = $(".output", result), piece = tool.dataset.pieces;
-    output.id = result.id;
-    output.dataset.ts = result.dataset.ts;
-    if (!piece) $("details", tool).append(output);
-    else if ($("pre", output)) joinPiece(tool, output);
-    Object.assign(tool.dataset, { answered: result.dataset.outcome, answeredAt: result.dataset.ts });
-    if (!piece) this.finish(tool);
+    if (number(result) <= (tool.upto ?? 0)) return; // a part that came twice
+    tool.newest = result.newest ?? result;
+    tool.upto = number(tool.newest);
+    for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
+    if (!tool.dataset.pieces || this.over.has(tool.dataset.turn)) this.finish(tool);
   }
 
   finish(tool) {
-    const details = $("details", tool), out = $(".out", tool), { answered, answeredAt } = tool.dataset;
-    const failed = answered === "error";
-    tool.dataset.outcome = answered;
-    out.className = `out ${answered}`;
-    out.replaceChildren(`${duration(new Date(answeredAt) - at(tool))} `,
+    const result = tool.newest, details = $("details", tool), out = $(".out", tool);
+    const failed = result.dataset.outcome === "error";
+    tool.dataset.outcome = result.dataset.outcome;
+    out.className = `out ${result.dataset.outcome}`;
+    out.replaceChildren(`${duration(at(result) - at(tool))} `,
       make("span", { textContent: failed ? "✗" : "✓", role: "img", ariaLabel: failed ? "failed" : "done" }));
     if (!details.dataset.touched && $(".inner", details)) details.open = false;
   }
 
-  /** The agent has summed up: what its script printed is complete. */
-  finishPieces(turn) {
-    for (const tool of this.tools.values())
-      if (tool.dataset.turn === turn && tool.dataset.pieces && tool.dataset.answered && !tool.dataset.outcome) this.finish(tool);
-  }
-
-  runs(turn) { return this.active && Number(turn) === this.newest; }
-
   // --- the end of a turn, the clocks -------------------------------------------------------------
 
+  /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
+  endPieces(turn) {
+    this.over.add(turn);
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.turn === turn && !tool.dataset.outcome && tool.newest) this.finish(tool);
+    }
+  }
+
   endTurn(turn) {
-    this.finishPieces(turn);
+    this.endPieces(turn);
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
@@ -205,14 +201,36 @@ export class Transcript {
 
   prepend(lines) {
     const part = make("ol");
-    const prose = this.prose;
-    this.prose = new Map(); // what grows further down is not this part's
+    const { prose, orphans } = this; // what grows or waits further down is not this part's
+    Object.assign(this, { prose: new Map(), orphans: new Map() });
     for (const line of lines) this.place(line, part, false);
     for (const [who, line] of this.prose) { // its finished text may stand in the part below
       if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
     }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
+    for (const [name, line] of orphans) {
+      const before = this.orphans.get(name);
+      if (before) this.join(before, line);
+      if (before) line.remove();
+      else this.orphans.set(name, line);
+      this.adopt(name);
+    }
+  }
+
+  /** Puts what came of a call, and stood alone since the call is further up, under it. */
+  adopt(name) {
+    const tool = this.tools.get(name), result = this.orphans.get(name);
+    if (!tool || !result) return;
+    this.orphans.delete(name);
+    this.merge(tool, result);
+    result.remove();
+  }
+
+  /** One more piece of an output whose call is not on this page. */
+  join(before, result) {
+    before.newest = result.newest ?? result;
+    for (const output of $$(".output", result)) putOutput($("details", before), output, result);
   }
 
   /** Does something above or below, and sees that what is read stays where it is on the screen. */
@@ -228,9 +246,8 @@ export class Transcript {
     const lines = this.list.children;
     if (lines.length <= MOST) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
-    for (const map of [this.tools, this.prose])
+    for (const map of [this.tools, this.orphans, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
-    for (const [name, results] of this.orphans) if (!results.at(-1).isConnected) this.orphans.delete(name);
     this.earlier.hidden = false;
   }
 
@@ -323,11 +340,19 @@ function settle(line) {
   $("details", line).open = false;
 }
 
-/** Adds a piece of a script's output to what is there; a folded piece stands for itself. */
-function joinPiece(tool, output) {
-  const last = $(".output:last-child > pre:last-child", tool), fresh = output.firstElementChild;
-  if (!last || output.children.length > 1) $("details", tool).append(output);
-  else last.append(...fresh.childNodes);
+/** Adds a piece of output. What is not folded runs on in one block: a script that chats must not fill the page. */
+function putOutput(details, output, result) {
+  const last = $$(":scope > .output", details).at(-1);
+  const block = (one) => (one?.children.length === 1 ? $(":scope > pre", one) : null);
+  if (last && $(".none", output)) return;
+  if (block(last) && block(output)) {
+    block(last).append(...block(output).childNodes);
+    return block(last).normalize();
+  }
+  if (last && $(".none", last)) last.remove();
+  output.id = result.id;
+  output.dataset.ts = result.dataset.ts;
+  details.append(output);
 }
 
 /** Puts the date above the first line of a day, but for the first line there is. */
@@ -358,22 +383,17 @@ const PLACE = {
   },
   tool(page, line) {
     page.tools.set(key(line), line);
-    const results = page.orphans.get(key(line)) ?? [];
-    page.orphans.delete(key(line));
-    for (const result of results) {
-      page.merge(line, result);
-      result.remove();
-    }
-    if (!page.runs(line.dataset.turn)) page.finishPieces(line.dataset.turn); // its end is further down
+    page.adopt(key(line));
   },
   tool_result(page, line) {
-    const tool = page.tools.get(key(line));
-    if (!tool) {
-      page.orphans.set(key(line), [...(page.orphans.get(key(line)) ?? []), line]);
-      return;
-    }
-    page.merge(tool, line);
+    const tool = page.tools.get(key(line)), before = page.orphans.get(key(line));
+    if (tool) page.merge(tool, line);
+    else if (before?.isConnected) page.join(before, line);
+    else return void page.orphans.set(key(line), line);
     return true;
+  },
+  result(page, line) {
+    page.endPieces(line.dataset.turn);
   },
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>
@@ -388,9 +408,6 @@ const PLACE = {
   },
   plan(page, line) { // the newest is open, those before it are history
     for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
-  },
-  result(page, line) {
-    page.finishPieces(line.dataset.turn);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
