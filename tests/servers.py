@@ -42,6 +42,9 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 class Server:
     """`breakglass serve` as a user starts it."""
 
+    before: tuple[str, ...] = ()
+    """The words of a program that starts it."""
+
     def __init__(self, data: Path, *arguments: str, **env: str) -> None:
         self.data = data
         self._arguments = arguments
@@ -51,9 +54,9 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it has printed its address."""
-        command = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port), *self._arguments]
+        serve = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            command,
+            [*self.before, *serve, *self._arguments],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -109,21 +109,22 @@ class Storm:
             if kind == "server":
                 self.server.kill()
                 self.server.start()
-                self.kills[kind] += 1
             else:
-                self.kills[kind] += self._kill(kind)
+                self._kill(wait_until(lambda kind=kind: self._victims(kind), kind))  # type: ignore[misc]
+            self.kills[kind] += 1
 
-    def _kill(self, kind: str) -> bool:
-        """Kill the runner or the agent of some session, and return whether there was one."""
+    def _victims(self, kind: str) -> set[int]:
+        """Return the runner or the agent's processes of a turn that runs now, none where none does."""
         story = self.chance.choice(self.stories)
         signed = sessions.signed_by(sessions.Session(self.server.data, story.session))
         if signed is None or not processes.is_alive(*signed):
-            return False
-        victims = [signed[0]] if kind == "runner" else [*processes.descendants(signed[0])]
+            return set()
+        return {signed[0]} if kind == "runner" else processes.descendants(signed[0])
+
+    def _kill(self, victims: set[int]) -> None:
         for pid in victims:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return bool(victims)
 
     def calm(self) -> str:
         """Let every turn end and every client catch up, and return what was done and what was wrong."""

@@ -9,6 +9,7 @@ import hmac
 import os
 import re
 import secrets
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -77,6 +78,7 @@ class Access:
         self._path = root / "logins.jsonl"
         self._written: Watched[Logins] = Watched(self._path, lambda data: fold(data, {}), {})
         self._unwritten = b""
+        self._recording = threading.Lock()
         self._lifetime = lifetime
         self._now = now
         self.throttle = Throttle(monotonic)
@@ -145,13 +147,14 @@ class Access:
         return True
 
     def _record(self, row: Login | Revoked) -> bool:
-        self._unwritten += msgspec.json.encode(row) + b"\n"
-        try:
-            append(self._path, self._unwritten)
-        except OSError:
-            return False
-        self._unwritten = b""
-        return True
+        with self._recording:  # logins come from several threads
+            self._unwritten += msgspec.json.encode(row) + b"\n"
+            try:
+                append(self._path, self._unwritten)
+            except OSError:
+                return False
+            self._unwritten = b""
+            return True
 
     def _logins(self) -> Logins:
         written = self._written()

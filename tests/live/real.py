@@ -1,5 +1,6 @@
 """Sessions with the real Claude Code, through the real runner: turns.start, a process, a log on disk."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,6 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from tests import living
 from tests.fake_model import FakeModel
-
-SEVERAL = 0.5
-"""Seconds between two tries of the agent's backend are 0.5 and more: these tests allow one retry."""
 
 
 class Real:
@@ -76,14 +74,16 @@ class Told(list[Event]):
         return value
 
     @property
+    def kinds(self) -> list[str]:
+        return [event["kind"] for event in self]
+
+    @property
     def status(self) -> str:
         return str(self.only("turn_end", "status"))
 
 
 def bash(command: str, **more: Any) -> str:
     """Return the marker that has the model call the Bash tool."""
-    import json
-
     return f"[[tool Bash {json.dumps({'command': command, 'description': 'Do it', **more})}]]"
 
 

@@ -499,3 +499,20 @@ async def test_when_nobody_follows_nothing_is_polled(
     idle = trace.read_text(errors="replace").split('write(1, "idle"')[1].split('write(1, "woken"')[0]
     assert idle.count("nanosleep") < 10, idle
     assert idle.count("\n") < 150, idle
+
+
+async def test_a_client_that_missed_nothing_still_makes_a_session_busy_that_is_within_a_turn(
+    directory: str, writer: Log
+) -> None:
+    turn = writer.append("user", text="go", by="test")
+    writer.append("renamed", title="said beside the turn", by="test")
+    watch = Watch()
+    hub = Hub(watch)
+    async with aclosing(hub.follow(directory, writer.end.number, whole)) as steps:
+        assert await anext(steps) is Mark.CAUGHT_UP
+        assert hub.busy() == [directory]
+        writer.append("turn_end", turn=turn, status="ok", duration_ms=1)
+        writer.append("renamed", title="and after it", by="test")
+        while hub.busy():
+            await anext(steps)
+    await hub.close()

@@ -4,7 +4,7 @@ import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
-import { answers, Outbox, stops, toNewSession, toSession, writes } from "./send.js";
+import { answers, Outbox, stops, toNewSession, toSession, withdraws, writes } from "./send.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
@@ -37,10 +37,11 @@ function session() {
       attached() { stream.last = transcript.last; stream.open(); },
     },
   });
-  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id, () => active) });
+  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
+  withdraws($("#withdraw"), id, text, say);
 
   function controls() {
     transcript.active = active;
@@ -56,6 +57,7 @@ function session() {
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
     user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
       if (document.hidden) ended = line.dataset.status;
@@ -91,7 +93,7 @@ function session() {
         transcript.flush();
         if (!live && $("#notice a[href^='/login']")) say("");
         live = true;
-        outbox.caughtUp(stream.last, active);
+        outbox.caughtUp(stream.last);
       },
       clock: (then) => { transcript.skew = Date.now() - new Date(then); },
       missed: (count) => count > TOO_MUCH && renew(),
@@ -146,7 +148,7 @@ function session() {
     if (!transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
   }
 
-  for (const line of $$(".user[data-key]", transcript.list)) outbox.seen(line.dataset.key);
+  for (const line of $$("[data-key]", transcript.list)) outbox.seen(line.dataset.key);
   history.scrollRestoration = "manual";
   addEventListener("hashchange", toHash);
   transcript.list.addEventListener("click", (event) => {

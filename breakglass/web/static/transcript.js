@@ -23,6 +23,7 @@ export class Transcript {
     this.tools = new Map(); // turn/tool → its line
     this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
+    this.over = new Set(); // turns of which no more output comes
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
@@ -112,13 +113,18 @@ export class Transcript {
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
+  /** Puts a result under its call. A shell's comes in pieces, and only the turn's end says which was the last. */
   merge(tool, result) {
-    if (tool.dataset.outcome) return; // a part that came twice
-    const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
+    if (number(result) <= (tool.upto ?? 0)) return; // a part that came twice
+    tool.newest = result.newest ?? result;
+    tool.upto = number(tool.newest);
+    for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
+    if (!tool.dataset.pieces || this.over.has(tool.dataset.turn)) this.finish(tool);
+  }
+
+  finish(tool) {
+    const result = tool.newest, details = $("details", tool), out = $(".out", tool);
     const failed = result.dataset.outcome === "error";
-    output.id = result.id;
-    output.dataset.ts = result.dataset.ts;
-    details.append(output);
     tool.dataset.outcome = result.dataset.outcome;
     out.className = `out ${result.dataset.outcome}`;
     out.replaceChildren(`${duration(at(result) - at(tool))} `,
@@ -128,7 +134,16 @@ export class Transcript {
 
   // --- the end of a turn, the clocks -------------------------------------------------------------
 
+  /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
+  endPieces(turn) {
+    this.over.add(turn);
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.turn === turn && !tool.dataset.outcome && tool.newest) this.finish(tool);
+    }
+  }
+
   endTurn(turn) {
+    this.endPieces(turn);
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
@@ -186,11 +201,36 @@ export class Transcript {
 
   prepend(lines) {
     const part = make("ol");
-    const prose = this.prose;
-    this.prose = new Map(); // what grows further down has nothing to do with this part
+    const { prose, orphans } = this; // what grows or waits further down is not this part's
+    Object.assign(this, { prose: new Map(), orphans: new Map() });
     for (const line of lines) this.place(line, part, false);
+    for (const [who, line] of this.prose) { // its finished text may stand in the part below
+      if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
+    }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
+    for (const [name, line] of orphans) {
+      const before = this.orphans.get(name);
+      if (before) this.join(before, line);
+      if (before) line.remove();
+      else this.orphans.set(name, line);
+      this.adopt(name);
+    }
+  }
+
+  /** Puts what came of a call, and stood alone since the call is further up, under it. */
+  adopt(name) {
+    const tool = this.tools.get(name), result = this.orphans.get(name);
+    if (!tool || !result) return;
+    this.orphans.delete(name);
+    this.merge(tool, result);
+    result.remove();
+  }
+
+  /** One more piece of an output whose call is not on this page. */
+  join(before, result) {
+    before.newest = result.newest ?? result;
+    for (const output of $$(".output", result)) putOutput($("details", before), output, result);
   }
 
   /** Does something above or below, and sees that what is read stays where it is on the screen. */
@@ -293,10 +333,26 @@ export class Transcript {
 
 }
 
-/** A question that nobody can answer any more becomes a line like others. */
-export function settle(line) {
+/** A question that nobody can answer any more, a prompt that waits no more: a line like others. */
+function settle(line) {
+  if (!line?.classList.contains("open")) return;
   line.classList.replace("open", "settled");
   $("details", line).open = false;
+}
+
+/** Adds a piece of output. What is not folded runs on in one block: a script that chats must not fill the page. */
+function putOutput(details, output, result) {
+  const last = $$(":scope > .output", details).at(-1);
+  const block = (one) => (one?.children.length === 1 ? $(":scope > pre", one) : null);
+  if (last && $(".none", output)) return;
+  if (block(last) && block(output)) {
+    block(last).append(...block(output).childNodes);
+    return block(last).normalize();
+  }
+  if (last && $(".none", last)) last.remove();
+  output.id = result.id;
+  output.dataset.ts = result.dataset.ts;
+  details.append(output);
 }
 
 /** Puts the date above the first line of a day, but for the first line there is. */
@@ -327,27 +383,38 @@ const PLACE = {
   },
   tool(page, line) {
     page.tools.set(key(line), line);
-    const result = page.orphans.get(key(line));
-    if (!result || line.dataset.outcome) return;
-    page.orphans.delete(key(line));
-    page.merge(line, result);
-    result.remove();
+    page.adopt(key(line));
   },
   tool_result(page, line) {
-    const tool = page.tools.get(key(line));
-    if (!tool) return void page.orphans.set(key(line), line);
-    page.merge(tool, line);
+    const tool = page.tools.get(key(line)), before = page.orphans.get(key(line));
+    if (tool) page.merge(tool, line);
+    else if (before?.isConnected) page.join(before, line);
+    else return void page.orphans.set(key(line), line);
     return true;
+  },
+  result(page, line) {
+    page.endPieces(line.dataset.turn);
   },
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>
       one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
-    if (asked) settle(asked);
+    settle(asked);
+  },
+  user(page, line) {
+    settle(queuedAs(page, line));
+  },
+  withdrawn(page, line) {
+    settle(queuedAs(page, line));
+  },
+  plan(page, line) { // the newest is open, those before it are history
+    for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
   },
 };
+
+const queuedAs = (page, line) => line.dataset.queued && $(`#e${Number(line.dataset.queued)}`, page.list);
 
 /** Adds prose to prose, in paragraphs, so that little moves when the finished text takes its place. */
 function grow(line, text) {
