@@ -178,9 +178,20 @@ NETWORK = r"Failed to load resource: net::|ERR_"
 
 
 def missing(person: Person, session: str) -> set[int]:
-    """Return the lines of the log that the page does not show. Pieces of prose have gone into their `text`."""
+    """Return the lines of the log that the page does not show.
+
+    Pieces of prose have gone into their `text`. So have pieces of a script's output into one, which must be whole.
+    """
     events = person.server.events(session)
-    return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown())
+    printed: dict[str, str] = {}
+    for event in events:
+        if event.get("tool_id", "").startswith("shell-") and event["kind"] == "tool_result":
+            printed[event["tool_id"]] = printed.get(event["tool_id"], "") + event["output"]
+    for called, output in printed.items():
+        for block in person.page.locator(f"[data-tool='{called}'] .output > pre").all():
+            assert block.text_content() == output
+    merged = {event["id"] for event in events if event.get("tool_id") in printed and "output" in event}
+    return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown()) - merged
 
 
 __all__ = ["DESK", "NETWORK", "PHONE", "House", "Person", "executable", "house", "missing", "serving"]
