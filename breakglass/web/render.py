@@ -10,7 +10,8 @@ session's page, and the buttons of a permission belong to that page's `<form id=
 
 The names that each page needs (a name missing is an error):
 
-* all: `csrf` (str, the token of the forms; "" before login), `static` (str: `static_root()`), `now` (RFC 3339, UTC).
+* all: `csrf` (str, the token of the forms; "" before login), `root` (str: the path below which a proxy shows us, "" for
+  none), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody who watches), `now` (RFC 3339, UTC).
 * login.html: `next` (str: where to go then), `error` (str or None).
 * error.html: `status` (int), `title`, `detail` (str: what happened, what was kept, what to do).
 * sessions.html: `sessions`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain

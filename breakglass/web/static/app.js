@@ -1,6 +1,6 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
+import { $, $$, api, hhmm, make, root, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
@@ -56,7 +56,12 @@ function session() {
 
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
-    user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    user(line) {
+      active = true;
+      ended = "";
+      if (line.dataset.key) outbox.seen(line.dataset.key);
+      if (!page.named) name($(".said", line).textContent.trim().split(/\s+/).join(" ").slice(0, 80));
+    },
     queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
@@ -70,8 +75,13 @@ function session() {
       if (live) call(`It wants to run ${line.dataset.name}. Allow or refuse?`);
       if (!transcript.attached) elsewhere();
     },
-    renamed(line) { notice.title = $(".bar h1").textContent = line.dataset.title; },
+    renamed(line) { name(line.dataset.title); },
   };
+  function name(title) {
+    page.named = "yes";
+    notice.title = $("main h1").textContent = title;
+  }
+
   /** For the ear and for who is elsewhere: what changed that cannot wait. */
   function call(words) {
     spoken.textContent = words;
@@ -85,7 +95,7 @@ function session() {
   }
 
   const stream = new Stream({
-    url: `/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
+    url: `${root}/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
     beat: Number(page.beat), heard: now, badge,
     on: {
       line: (html) => transcript.add(html),
@@ -130,7 +140,7 @@ function session() {
     if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
     live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
   function outline() {
@@ -224,7 +234,7 @@ function aboveKeyboard() {
 
 new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
 aboveKeyboard();
-for (const form of $$("form[action='/logout']")) {
+for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // nothing stays on a device that was logged out
     localStorage.clear();
     caches.delete("pages");
@@ -237,4 +247,4 @@ document.addEventListener("click", (event) => {
 });
 if (page.session) session();
 else sessions();
-navigator.serviceWorker?.register(scriptURL(`/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

@@ -1,7 +1,7 @@
 // Prompts, answers and Stop. A prompt is in the log or visibly not: from the tap until its 202 it is kept in
 // this browser with its idempotency key, and sent again with the same key until the server has said one or the other.
 
-import { $, $$, api, kept, make, uuid } from "./dom.js";
+import { $, $$, api, kept, make, root, uuid } from "./dom.js";
 
 const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
 
@@ -178,6 +178,6 @@ export async function toNewSession({ key, prompt, agent, model }) {
   const { status, body } = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
   if (status !== 201) return { status, body };
   kept.set(`outbox:${body.id}`, [{ key: uuid(), prompt }]);
-  location.assign(`/sessions/${body.id}#end`);
+  location.assign(`${root}/sessions/${body.id}#end`);
   return { status: 202, body, arrived: true };
 }

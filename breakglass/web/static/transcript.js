@@ -19,9 +19,9 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = false;
+    this.active = document.body.dataset.active === "yes";
     this.tools = new Map(); // turn/tool → its line
-    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
+    this.orphans = new Map(); // turn/tool → the lines of results whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
     this.over = new Set(); // turns of which no more output comes
     this.following = true;
@@ -246,8 +246,9 @@ export class Transcript {
     const lines = this.list.children;
     if (lines.length <= MOST) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
-    for (const map of [this.tools, this.orphans, this.prose])
+    for (const map of [this.tools, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
+    for (const [name, results] of this.orphans) if (!results.at(-1).isConnected) this.orphans.delete(name);
     this.earlier.hidden = false;
   }
 
