@@ -94,12 +94,12 @@ class Connection(TCPServer):
         if gone and isinstance(event, Updated) and event.idle:
             return None  # nobody is left whose next request could be waited for
         size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
-        if size < HIGH_WATER:
-            return await super().protocol_send(event)
         try:
+            if size < HIGH_WATER:
+                return await super().protocol_send(event)
             async with asyncio.timeout(self._stall_seconds):
                 await super().protocol_send(event)
-        except TimeoutError:
+        except TimeoutError:  # ours, or the kernel's: TCP_USER_TIMEOUT, which Hypercorn takes for a mistake of ours
             transport.abort()
             await self.protocol.handle(Closed())
 
