@@ -198,7 +198,18 @@ def missing(person: Person, session: str) -> set[int]:
     return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown()) - merged
 
 
+def complete(person: Person, session: str) -> None:
+    """Fail unless the page shows the log's end: each line once, in order, none missing since the first shown."""
+    shown = person.shown()
+    assert len(shown) == len(set(shown)), "a line stands twice"
+    top = person.page.evaluate(
+        "[...document.querySelectorAll('#log > .line')].map((line) => Number(line.id.slice(1)))"
+    )
+    assert top == sorted(top), "lines are out of order"
+    assert {number for number in missing(person, session) if number > min(shown)} == set()
+
+
 LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
 """The same where the login has ended: the stream's address leads to the page that asks for the token."""
 
-__all__ = ["DESK", "LOGGED_OUT", "NETWORK", "PHONE", "House", "Person", "executable", "house", "missing", "serving"]
+__all__ = ["DESK", "LOGGED_OUT", "NETWORK", "PHONE", "House", "Person", "complete", "executable", "house", "missing", "serving"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import LOGGED_OUT, NETWORK, House, Person, house, missing
+from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
 from tests.servers import Attached, assert_is_the_log
 
 WATCH = """() => {
@@ -29,17 +29,6 @@ def said(page: Page) -> list[str]:
     assert all(SAYS.fullmatch(word) for word in words), words
     kinds = [word.partition(" ·")[0] for word in words]
     return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
-
-
-def complete(person: Person, session: str) -> None:
-    """Fail unless the page shows the log's end: each line once, in order, none missing since the first shown."""
-    shown = person.shown()
-    assert len(shown) == len(set(shown)), "a line stands twice"
-    top = person.page.evaluate(
-        "[...document.querySelectorAll('#log > .line')].map((line) => Number(line.id.slice(1)))"
-    )
-    assert top == sorted(top), "lines are out of order"
-    assert {number for number in missing(person, session) if number > min(shown)} == set()
 
 
 def test_what_was_missed_without_a_network_is_there_within_a_second_of_it(
