@@ -50,9 +50,9 @@ def write(house: House, session: str, events: list[Event]) -> None:
 
 
 def findings(page: Page) -> list[str]:
-    """Return what axe has to say."""
+    """Return what axe has to say. What has been scrolled half under the question, or the box, comes up again."""
     found: list[str] = page.evaluate(AXE)
-    return found
+    return [each for each in found if not each.startswith("target-size") or "partially obscured" not in each]
 
 
 def look(visit: Visit, size: str, scheme: str, **more: Any) -> Person:
@@ -67,19 +67,19 @@ def test_axe_finds_nothing(size: str, scheme: str, visit: Visit, shared: House, 
     person = look(visit, size, scheme)
     page = person.open(night)
     expect(page.locator(".permission.open")).to_be_visible()
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
     page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
     page.locator("#prompt").fill("a draft")
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
     page.locator(".menu summary").first.click()
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
     page.goto(f"/sessions/{shared.new_session()}")
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
     person.open()
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
     person.context.clear_cookies()
     page.goto("/login")
-    assert findings(page) == []
+    assert not findings(page), "\n".join(findings(page))
 
 
 @pytest.mark.parametrize("size", SIZES)
