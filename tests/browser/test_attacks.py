@@ -11,7 +11,8 @@ from tests.browser.house import House, Person
 from tests.web.test_render import ATTACKS, events_with
 
 INERT = """() => [...document.querySelectorAll('*')].filter((one) =>
-  [...one.attributes].some(({ name, value }) => name.startsWith('on') || name === 'style'
+  [...one.attributes].some(({ name, value }) => name.startsWith('on')
+    || (name === 'style' && one !== document.documentElement && !one.matches('#prompt, .copy'))
     || (['href', 'src', 'action'].includes(name) && /^\\s*(javascript|data|vbscript|file):/i.test(value)))
   || (one.closest('#log, #sessions, h1') && one.matches('script, img, svg, iframe, object, embed, form, base, meta, link, style'))
 ).map((one) => one.outerHTML.slice(0, 200))"""
