@@ -13,6 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from breakglass.events import Draft
 from breakglass.store.sessions import Session, TurnLock
 from tests.browser.house import DESK, FLAGS, PHONE, House, Person, executable, house
 from tests.web.sample import DISK, FOUND, history
@@ -34,18 +35,21 @@ OTHERS = (
 def night(opened: House) -> Iterator[tuple[str, str]]:
     """Sessions as of one night. Yields the one that asks, and one with every kind of event."""
     for title, status, said in OTHERS:
-        turn = {"turn": 2}
-        opened.written(
-            [
-                ("user", {**turn, "text": title, "by": "ada"}),
-                ("text", {**turn, "text": said}),
-                ("result", {**turn, "is_error": False, "result": "", "duration_ms": 9000, "cost_usd": 0.0212}),
-                ("turn_end", {**turn, "status": status, "duration_ms": 9100}),
-            ],
-            title,
-        )
-    rows = [(event["kind"], {k: v for k, v in event.items() if k not in ("id", "ts", "kind")}) for event in history()]
-    every = opened.written([row for row in rows if row[0] not in ("created", "foreign", "weather", "archived", "permission")])
+        result = {"turn": 2, "is_error": False, "result": "", "duration_ms": 9000, "cost_usd": 0.0212}
+        drafts: list[Draft] = [
+            ("user", {"turn": 2, "text": title, "by": "ada"}),
+            ("text", {"turn": 2, "text": said}),
+            ("result", result),
+            ("turn_end", {"turn": 2, "status": status, "duration_ms": 9100}),
+        ]
+        opened.written(drafts, title)
+    rows = [
+        (event["kind"], {k: v for k, v in event.items() if k not in ("id", "ts", "kind")})
+        for event in history()
+    ]
+    every = opened.written(
+        [row for row in rows if row[0] not in ("created", "foreign", "weather", "archived", "permission")]
+    )
     asking = opened.new_session(title="disk full on db1")
     session = Session(opened.data, asking)
     lock = TurnLock(session)
@@ -53,16 +57,19 @@ def night(opened: House) -> Iterator[tuple[str, str]]:
     with session.open_log() as log:
         turn = log.append("user", text="What fills /var? The database refuses writes since 02:50.", by="ada")
 
-        def call(name: str, words: str, output: str | None) -> None:
-            made = f"t{log.append('tool', turn=turn, tool_id=f't{log.end.number + 1}', name=name, input={'command': words})}"
+        def call(words: str, output: str | None) -> None:
+            tool = f"t{log.end.number}"
+            log.append("tool", turn=turn, tool_id=tool, name="Bash", input={"command": words})
             if output is not None:
-                log.append("tool_result", turn=turn, tool_id=made, output=output, is_error=False)
+                log.append("tool_result", turn=turn, tool_id=tool, output=output, is_error=False)
 
-        log.append("text", turn=turn, text="I'll look at the disk first, then at what grew **since yesterday**.")
-        call("Bash", "df -h", DISK)
-        call("Bash", "du -x /var --max-depth=3 | sort -rn | head -20", "31457280 /var/log/journal\n")
+        log.append(
+            "text", turn=turn, text="I'll look at the disk first, then at what grew **since yesterday**."
+        )
+        call("df -h", DISK)
+        call("du -x /var --max-depth=3 | sort -rn | head -20", "31457280 /var/log/journal\n")
         log.append("text", turn=turn, text=FOUND.partition("\n```")[0])
-        call("Bash", "journalctl --vacuum-size=2G --dry-run", None)
+        call("journalctl --vacuum-size=2G --dry-run", None)
         command = {"command": "journalctl --vacuum-size=2G\nsystemctl restart postgresql"}
         expires = "2026-11-23T03:29:00.000Z"
         log.append("permission", turn=turn, request="r", name="Bash", input=command, expires=expires)

@@ -62,7 +62,8 @@ def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
         moved = page.evaluate(
             """async (first) => {
               scrollTo(0, 100);
-              const seen = [...document.querySelectorAll('#log > .line')].find((line) => line.getBoundingClientRect().top > 60);
+              const lines = [...document.querySelectorAll('#log > .line')];
+              const seen = lines.find((line) => line.getBoundingClientRect().top > 60);
               const top = seen.getBoundingClientRect().top;
               while (document.querySelector('#log > .line').id === first) await new Promise(requestAnimationFrame);
               return seen.getBoundingClientRect().top - top;
@@ -91,7 +92,9 @@ def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
     last = person.shown()[-1]
     for _ in range(2):
         page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
-        page.wait_for_function("(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last)
+        page.wait_for_function(
+            "(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last
+        )
     shown = person.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
 
