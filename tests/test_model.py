@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
@@ -267,6 +267,7 @@ def run(examples: int, steps: int) -> None:
             deadline=None,
             suppress_health_check=[*HealthCheck],
             database=None,
+            phases=[Phase.generate],  # a step takes real time: a story that fails is told as it is, not shortened
             print_blob=True,
         ),
     )
