@@ -70,7 +70,8 @@ def test_a_thousand_clients_miss_nothing_and_leave_nothing(shape: str, server: S
     wait_until(lambda: descriptors(pid) <= held + 2, "their descriptors to be closed")
     grown = (resident(pid) - memory) / MEGABYTE
     print(
-        f"{count * each} clients, {shape}, {load_seconds():g} s: {written} events, {latency}, {grown:+.1f} MB of {memory / MEGABYTE:.0f}"
+        f"{count * each} clients, {shape}, {load_seconds():g} s: {written} events, {latency}, "
+        f"{grown:+.1f} MB of {memory / MEGABYTE:.0f}"
     )
     assert latency.failed == 0
     assert grown < 0.25 * memory / MEGABYTE
