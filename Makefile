@@ -78,7 +78,11 @@ $(VENV)/stamp-dev: requirements-dev.lock requirements.lock pyproject.toml | $(VE
 COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make lock' --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
+# What the bench compares with; it is installed by the bench, into an environment of its own.
+COMPARED := tests/benchmarks/comparators/requirements
+
 lock: $(VENV)/stamp-made ## resolve the dependencies again, keeping what fits; all anew: ARGS=--upgrade
 	@$(PIP) uv
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
-	$(COMPILE) --group build --group dev --extra acp -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(subst pyproject.toml,$(COMPARED).in,$(COMPILE)) -o $(COMPARED).lock $(ARGS)

@@ -4,6 +4,7 @@ docs/contract.md, section 6, is the table of settings. A bad value stops the pro
 and what was expected; so does a key that nobody knows, for it is most likely a slip.
 """
 
+import ipaddress
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ Protocol = str
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,22 @@ class Config:
     sse_keepalive_seconds: float = 20.0
     limits: Limits = Limits()  # noqa: RUF009 — a constant
     token: str | None = None
+    origins: tuple[str, ...] = ()
+    """The addresses under which people reach the server, as `https://ops.example.com`."""
+    prefix: str = ""
+    """The path below which a proxy shows it, as `/breakglass`."""
+    proxies: frozenset[str] = frozenset()
+    """Addresses of the proxies in front; `unix` for whatever comes through the Unix socket."""
+    proxy_user_header: str | None = None
+    proxy_address_header: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    socket: Path | None = None
+    """A Unix socket to listen on, in place of host and port."""
+    allow_plain: bool = False
+    """Whether to serve other machines without TLS and without a proxy."""
+    access_log: str | None = None
+    """A file, `-` for standard error."""
     agents: Mapping[str, AgentConfig] = field(
         default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
     )
@@ -137,12 +156,24 @@ def load(
             settings[key] = check(name, environ[name])
     for key, value in (overrides or {}).items():
         if value is not None:
-            settings[key] = SETTINGS[key](f"--{key}", value)
+            settings[key] = SETTINGS[key](f"--{key.replace('_', '-')}", value)
     agents = {agent.name: agent for agent in BUILT_IN} | _agents(tables, protocols)
     settings.setdefault("agent", _default_agent(agents["claude"], environ))
     config = Config(agents=agents, presets=presets, environ=dict(environ), **settings)
     config.agent_named(config.agent)
+    _agree(config)
     return config
+
+
+def _agree(config: Config) -> None:
+    """Raise BadConfig for settings that mean nothing without another one."""
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise BadConfig("tls_cert and tls_key: expected both or neither")
+    if config.socket and config.tls_cert:
+        raise BadConfig("socket: a Unix socket is served without tls_cert; the proxy in front has the TLS")
+    for key in ("proxy_user_header", "proxy_address_header"):
+        if getattr(config, key) and not config.proxies:
+            raise BadConfig(f"{key}: expected proxies as well: from whom does it count?")
 
 
 def _default_agent(claude: AgentConfig, environ: Mapping[str, str]) -> str:
@@ -205,8 +236,51 @@ def check_model(key: str, value: object) -> str:
     return value
 
 
+def _texts(key: str, value: object) -> tuple[str, ...]:
+    """Return a list of texts; the environment has them with commas between."""
+    texts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not _is_texts(texts) or not all(texts):
+        raise _expected(key, value, "a list of texts")
+    return tuple(texts)
+
+
+def _peers(key: str, value: object) -> frozenset[str]:
+    try:
+        return frozenset(
+            each if each == "unix" else str(ipaddress.ip_address(each)) for each in _texts(key, value)
+        )
+    except ValueError:
+        raise _expected(key, value, "IP addresses, or unix for the Unix socket") from None
+
+
+def _header(key: str, value: object) -> str:
+    if not isinstance(value, str) or not _HEADER.fullmatch(value):
+        raise _expected(key, value, "the name of a header field")
+    return value
+
+
+def _prefix(key: str, value: object) -> str:
+    if value in ("", "/"):
+        return ""
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise _expected(key, value, "a path such as /breakglass: it begins with / and does not end with one")
+    return value
+
+
+def _flag(key: str, value: object) -> bool:
+    known = {"1": True, "true": True, "0": False, "false": False}
+    flag = known.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(flag, bool):
+        raise _expected(key, value, "true or false")
+    return flag
+
+
+def _path(key: str, value: object) -> Path:
+    return Path(_text(key, os.fspath(value) if isinstance(value, Path) else value))
+
+
 SETTINGS: dict[str, Callable[[str, Any], Any]] = {
-    "data": lambda key, value: Path(_text(key, os.fspath(value) if isinstance(value, Path) else value)),
+    "data": _path,
     "host": _text,
     "port": _port,
     "agent": _text,
@@ -215,6 +289,16 @@ SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "permission_timeout_seconds": _seconds,
     "sse_keepalive_seconds": _seconds,
     "token": _text,
+    "origins": _texts,
+    "prefix": _prefix,
+    "proxies": _peers,
+    "proxy_user_header": _header,
+    "proxy_address_header": _header,
+    "tls_cert": _path,
+    "tls_key": _path,
+    "socket": _path,
+    "allow_plain": _flag,
+    "access_log": _text,
 }
 ENVIRONMENT_ONLY = frozenset({"token"})
 

@@ -66,8 +66,11 @@ ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
 SYNCED = frozenset("created user queued withdrawn tool permission answer cancelled error turn_end".split())
 """Kinds that are on disk before their append returns; the rest are synced in groups."""
 
-RESTING = frozenset("created turn_end renamed archived repaired withdrawn foreign".split())
-"""Kinds after which nothing more is expected soon: a log that ends in one of them is not busy."""
+RESTING = frozenset({"created", "turn_end"})
+"""Kinds after which nothing more is expected soon."""
+
+ASIDE = frozenset("renamed archived repaired withdrawn".split())
+"""Kinds that may stand anywhere and do not tell whether a turn runs."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 

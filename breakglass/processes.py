@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 MARK = "BREAKGLASS_TURN"
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -23,6 +24,14 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 def become_subreaper() -> None:
     """Have every orphaned descendant become a child of this process."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def hide() -> None:
+    """Keep other processes of our user out of this one's memory and environment (proc(5), ptrace(2)).
+
+    Also of what it forks, until that execs. root is not kept out.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def die_with_parent(parent: int) -> None:

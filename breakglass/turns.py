@@ -134,8 +134,7 @@ def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) ->
 
 def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> int:
     """Holding the turn lock, record the prompt and start the runner. Return the turn."""
-    known, end = state.read_state(log.fd)
-    log.settle(end)
+    known = state.read_state(log.fd).state
     if known.turn is not None:
         _bury(session, log, known)
     agent = config.agent_named(known.agent)

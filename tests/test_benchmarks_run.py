@@ -1,6 +1,7 @@
 """The bench runs, whatever its times: every work with small sizes, the results kept, the page written."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.benchmarks import __main__ as command_line
 from tests.benchmarks import client, plot, report, works
 from tests.benchmarks.bench import QUICK
 from tests.benchmarks.client import Request, ServerFailed
+from tests.benchmarks.environment import COMPARATORS
 from tests.benchmarks.results import Results, Spread, ratios, spread
 from tests.servers import serving
 
@@ -49,6 +51,13 @@ def test_each_work_measures_this_server_beside_another(work: str, tmp_path: Path
     assert "| breakglass |" in text
     assert text.endswith("By hand.\n")
     assert "superseded" not in text
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "package-lock.json"])
+def test_what_is_compared_with_is_pinned_by_hash_and_from_no_host(lock: str) -> None:
+    text = (COMPARATORS / lock).read_text()
+    assert "sha512-" in text or "--hash=sha256:" in text
+    assert "://" not in re.sub('"url": "[^"]*"', "", text)  # where a package asks for money
 
 
 def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:

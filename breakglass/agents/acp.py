@@ -53,7 +53,7 @@ class Dialogue:
         self._finished = False
         self._result: dict[str, Any] | None = None
         self._spent = task.spent
-        self._story = Story()
+        self._story = Story(thinking=task.thinking)
         self._questions: dict[str, Message] = {}
         self._dropped: list[str] = []  # questions that a cancellation withdrew
         self._unread = ""  # the end of what was no JSON: perhaps a complaint

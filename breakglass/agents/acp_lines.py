@@ -203,3 +203,17 @@ def complaint(error: Any, ways: list[Message]) -> str:
     told = [string(way.get("description")) or string(way.get("name")) for way in ways]
     where = "Log the agent in, as the user that the server runs as, or set its key in the agent's `env`"
     return f"{text}. {where}{': ' if told else '.'}{'; '.join(told)}"
+
+
+def plan(update: Message) -> list[dict[str, str]]:
+    """Return the items of a `plan` update, 200 at most."""
+    entries = tables(update.get("entries"))[:200]
+    return [
+        {
+            "text": short(entry.get("content")),
+            "status": status
+            if (status := entry.get("status")) in ("pending", "in_progress", "completed")
+            else "pending",
+        }
+        for entry in entries
+    ]

@@ -15,7 +15,9 @@ from breakglass.events import MAX_OUTPUT, Draft
 class Story:
     """The updates of one turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, thinking: bool = False) -> None:
+        self._thinking = thinking
+        self._thoughts: dict[str, StringIO] = {}  # of speakers that think
         self.last_text = ""
         """The main agent's last prose."""
         self.dollars: float | None = None
@@ -39,7 +41,8 @@ class Story:
 
     def flush(self) -> list[Draft]:
         """Return everything that was held back for more to come."""
-        prose = [draft for speaker in list(self._streams) for draft in self._end_prose(speaker)]
+        speakers = {**self._thoughts, **self._streams}
+        prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
         return prose + [draft for call in self._calls.values() for draft in call.tell()]
 
     # --- prose --------------------------------------------------------------------------------
@@ -48,7 +51,7 @@ class Story:
         marks, text = read.parent_of(update), read.prose(update.get("content"))
         message = short(update.get("messageId"))
         speaker = marks.get("parent", "")
-        drafts = self._end_calls(speaker)
+        drafts = self._end_thought(speaker) + self._end_calls(speaker)
         if speaker in self._streams and self._streams[speaker].message != message:
             drafts += self._end_prose(speaker)
         if not text:
@@ -58,9 +61,25 @@ class Story:
 
     def _thought(self, update: Message) -> list[Draft]:
         speaker = read.parent_of(update).get("parent", "")
-        return self._end_calls(speaker) + self._end_prose(speaker)
+        thoughts = self._thoughts.pop(speaker, None) or StringIO()
+        drafts = self._end_calls(speaker) + self._end_prose(speaker)
+        if self._thinking and thoughts.tell() < MAX_OUTPUT:
+            thoughts.write(read.prose(update.get("content")))
+            self._thoughts[speaker] = thoughts
+        return drafts
+
+    def _plan(self, update: Message) -> list[Draft]:
+        return [("plan", {"items": read.plan(update), **read.parent_of(update)})]
+
+    def _end_thought(self, speaker: str) -> list[Draft]:
+        thoughts = self._thoughts.pop(speaker, None)
+        text = fit(thoughts.getvalue())[0] if thoughts else ""
+        return [("thinking", {"text": text, **_marks(speaker)})] if text.strip() else []
 
     def _end_prose(self, speaker: str) -> list[Draft]:
+        """Return what a speaker has thought or said up to here."""
+        if thought := self._end_thought(speaker):
+            return thought
         stream = self._streams.pop(speaker, None)
         if not stream:
             return []
@@ -169,6 +188,7 @@ _UPDATES: dict[str, Callable[[Story, Message], list[Draft]]] = {
     "agent_thought_chunk": Story._thought,
     "tool_call": Story._tool_call,
     "tool_call_update": Story._tool_call,
+    "plan": Story._plan,
     "usage_update": Story._usage,
 }
 """A kind of update, to what is made of it."""

@@ -12,6 +12,7 @@ from io import StringIO
 from breakglass.agents import Exit, Task
 from breakglass.agents import claude_lines as read
 from breakglass.agents.claude_lines import Line
+from breakglass.agents.claude_tasks import Tasks
 from breakglass.agents.wire import (
     MAX_LINE,
     Lines,
@@ -54,6 +55,8 @@ class Dialogue:
         self._counted = task.spent  # US dollars of the agent's session that are in the log
         self._streaming: dict[str, StringIO] = {}  # parent, or "", to prose that has no `text` yet
         self._questions: dict[str, Line] = {}
+        self._tasks = Tasks()
+        self._model = ""  # that answered last
         self._callers: dict[str, str] = {}  # subagent to the tool call that began it
         self._background = False
         self._interrupted = False
@@ -127,6 +130,8 @@ class Dialogue:
             return self._init(line)
         if subtype == "api_retry":
             return [read.retry(line)]
+        if subtype == "compact_boundary":
+            return [read.compaction(line)]
         if subtype == "task_started":
             self._callers[string(line.get("task_id"))] = short(line.get("tool_use_id"))
         elif subtype == "background_tasks_changed":
@@ -157,9 +162,12 @@ class Dialogue:
         return [("delta", {"text": text, **marks})]
 
     def _assistant(self, line: Line) -> list[Draft]:
-        drafts = read.said(line)
+        self._tasks.call(line)
+        drafts = read.said(line, thinking=self._task.thinking)
         texts = [fields["text"] for kind, fields in drafts if kind == "text"]
         marks = read.parent_of(line)
+        if not marks:
+            self._model = read.model(line) or self._model
         if line.get("is_api_error_message"):  # prose in form, but the CLI's words about its backend
             self._told = self._told if marks else "\n".join(texts)
             errors = [_error(read.advised(text, line.get("error")), marks) for text in texts]
@@ -177,7 +185,10 @@ class Dialogue:
         return [("text", {"text": text, "parent": speaker} if speaker else {"text": text})]
 
     def _user(self, line: Line) -> list[Draft]:
-        return read.answered(line)
+        return read.answered(line) + self._tasks.carry_out(line)
+
+    def _rate_limit_event(self, line: Line) -> list[Draft]:
+        return read.rate_limit(line)
 
     def _result(self, line: Line) -> list[Draft]:
         self._resulted = True
@@ -187,8 +198,11 @@ class Dialogue:
             return []
         return [
             *self._unfinished(""),
-            ("result", {**read.result(line), "cost_usd": round(self._cost(line), 9)}),
+            ("result", {**read.result(line), "cost_usd": round(self._cost(line), 9), **self._answering()}),
         ]
+
+    def _answering(self) -> dict[str, str]:
+        return {"model": self._model} if self._model else {}
 
     def _cost(self, line: Line) -> float:
         """Return the US dollars of this result alone, and count them.
@@ -266,6 +280,7 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
     "assistant": Dialogue._assistant,
     "user": Dialogue._user,
     "result": Dialogue._result,
+    "rate_limit_event": Dialogue._rate_limit_event,
     "control_request": Dialogue._control_request,
     "control_cancel_request": Dialogue._control_cancel_request,
 }
@@ -274,6 +289,10 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
 
 def _command(task: Task) -> list[str]:
     command = [*task.command, *_PRINT, *(_ASKING if task.ask else _ACTING)]
+    if (
+        task.ask and task.deny
+    ):  # some tools it never asks about, like reading a file: then there is nothing to refuse
+        command.append("--settings=" + dumps({"permissions": {"ask": list(task.deny)}}))
     if task.session:
         command.append(f"--resume={task.session}")  # in one word: a value must not act as a flag
     if task.model:

@@ -57,11 +57,19 @@ def text_delta(line: Line) -> str:
     return fit(string(delta.get("text")))[0] if delta.get("type") == "text_delta" else ""
 
 
-def said(line: Line) -> list[Draft]:
-    """Return the `text` and `tool` events in an `assistant` line."""
+def model(line: Line) -> str:
+    """Return the model that an `assistant` line is from, "" where it is the CLI's own words."""
+    name = short(table(line.get("message")).get("model"))
+    return "" if name.startswith("<") else name
+
+
+def said(line: Line, *, thinking: bool = False) -> list[Draft]:
+    """Return the `text` and `tool` events in an `assistant` line; `thinking` ones too where they are wanted."""
     drafts: list[Draft] = []
     for block in blocks(line):
-        if block.get("type") == "text" and string(block.get("text")):
+        if thinking and block.get("type") == "thinking" and string(block.get("thinking")):
+            drafts.append(("thinking", {"text": fit(block["thinking"])[0], **parent_of(line)}))
+        elif block.get("type") == "text" and string(block.get("text")):
             drafts.append(("text", {"text": fit(block["text"])[0], **parent_of(line)}))
         elif block.get("type") == "tool_use":
             call = {
@@ -139,6 +147,36 @@ def retry(line: Line) -> Draft:
     if (delay := whole(line.get("retry_delay_ms"))) is not None:
         text += f" in {delay / 1000:.1f} s"
     return "retry", {"attempt": attempt, "error": advised(text, line.get("error")), **parent_of(line)}
+
+
+def compaction(line: Line) -> Draft:
+    """Return the event for a `compact_boundary` line."""
+    told = table(line.get("compact_metadata"))
+    sizes = [
+        f"{size:,}" for key in ("pre_tokens", "post_tokens") if (size := whole(told.get(key))) is not None
+    ]
+    text = "The agent's context was compacted: what came before is a summary to it now"
+    text += f" ({' → '.join(sizes)} tokens)." if sizes else "."
+    return "notice", {"text": text, **parent_of(line)}
+
+
+def rate_limit(line: Line) -> list[Draft]:
+    """Return the event for a `rate_limit_event` line, none where all is well."""
+    told = table(line.get("rate_limit_info"))
+    wording = {"allowed_warning": "is nearly reached", "rejected": "is reached"}.get(
+        string(told.get("status"))
+    )
+    if not wording:
+        return []
+    which = f", {name.replace('_', ' ')}," if (name := short(told.get("rateLimitType"))) else ""
+    text = f"The rate limit of the agent's account{which} {wording}"
+    resets = whole(told.get("resetsAt"))
+    if resets is not None and resets < 1 << 33:
+        from datetime import UTC, datetime  # 2 ms, for a line that hardly ever comes
+
+        at = datetime.fromtimestamp(resets, UTC)
+        text += f"; it is lifted on {at:%Y-%m-%d} at {at:%H:%M} UTC"
+    return [("notice", {"text": f"{text}."})]
 
 
 def result(line: Line) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
     arguments.py    the commands, their options, their help    commands.py   what each does
     watching.py     a log as it grows: attach, send --wait     listing.py    what there is: ls, agents
+    access.py       the token and the logins
     verifying.py    logs against the contract's rules
     transcript.py   PURE: events as text                       style.py      PURE: text made inert, cut, coloured
     screen.py       standard output as we were given it
@@ -59,7 +60,7 @@ def _run(words: list[str]) -> int:
     from breakglass import agents, config
     from breakglass.cli import commands
 
-    overrides = {key: getattr(args, key, None) for key in ("data", "host", "port")}
+    overrides = {key: getattr(args, key, None) for key in arguments.OVERRIDES}
     settings = config.load(os.environ, agents.PROTOCOLS, args.config, overrides)
     return commands.RUN[name](settings, args)
 

@@ -15,8 +15,12 @@ _ID = "a session's id or the beginning of it; left out, the session last written
 _WORDS = {
     "[ID]": _ID,
     "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
+    "show|rotate": "show: print it, made where there is none; rotate: make another, and end the logins of the old",
     "[ID] [allow|deny]": f"ID: {_ID}; neither allow nor deny: show what is asked",
 }
+
+OVERRIDES = ("data", "host", "port", "socket", "tls_cert", "tls_key", "allow_plain")
+"""Settings that have an option of their own."""
 
 _EXITS = """\
 exit status: 0 ok, 1 something failed, 2 bad usage or a bad setting, 3 a turn is running already,
@@ -31,6 +35,16 @@ settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG, ./br
   BREAKGLASS_TURN_TIMEOUT_SECONDS    turn_timeout_seconds    when a turn is stopped (1800)
   BREAKGLASS_SSE_KEEPALIVE_SECONDS   sse_keepalive_seconds   sign of life on a silent stream (20)
   BREAKGLASS_TOKEN                   -                       the access token (made, kept in var/token)
+  BREAKGLASS_ORIGINS                 origins                 public addresses, as https://ops.example.com
+  BREAKGLASS_PREFIX                  prefix                  the path below which a proxy shows it (none)
+  BREAKGLASS_PROXIES                 proxies                 addresses of the proxies in front, or unix
+  BREAKGLASS_PROXY_USER_HEADER       proxy_user_header       where such a proxy says who it let in
+  BREAKGLASS_PROXY_ADDRESS_HEADER    proxy_address_header    and from where they came
+  BREAKGLASS_TLS_CERT                tls_cert                serve TLS: the file of the certificate and its chain
+  BREAKGLASS_TLS_KEY                 tls_key                 and the file of its key
+  BREAKGLASS_SOCKET                  socket                  a Unix socket, instead of host and port
+  BREAKGLASS_ALLOW_PLAIN             allow_plain             serve other machines without TLS or proxy (false)
+  BREAKGLASS_ACCESS_LOG              access_log              a file for a line an answer, - for stderr (none)
   -                                  [agents.NAME]           protocol, command, permissions, allow, deny,
                                                              thinking, env, pass_env
   NO_COLOR                           -                       any value: no colours"""
@@ -60,6 +74,15 @@ class Command(NamedTuple):
 def _serve(parser: Parser) -> None:
     parser.add_argument("--host", metavar="H", help="the address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", metavar="P", help="the port to listen on, 0 for any (default 8420)")
+    parser.add_argument("--socket", metavar="PATH", help="a Unix socket to listen on instead")
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve TLS: the certificate and what it hangs on")
+    parser.add_argument("--tls-key", metavar="FILE", help="its key")
+    parser.add_argument(
+        "--allow-plain",
+        action="store_true",
+        default=None,
+        help="serve other machines in clear, where whoever listens reads the token",
+    )
     parser.add_argument(
         "--workers", metavar="N", type=_whole, default=1, help="processes that serve (default 1)"
     )
@@ -109,6 +132,17 @@ def _agents(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object an agent, on a line of its own")
 
 
+def _token(parser: Parser) -> None:
+    parser.add_argument(
+        "--read-only", action="store_true", help="the token of those who watch and may not act"
+    )
+    parser.add_argument("--qr", action="store_true", help="the login address too, and as a QR code")
+
+
+def _logins(parser: Parser) -> None:
+    parser.add_argument("--revoke", metavar="LOGIN", help="end this login")
+
+
 COMMANDS: dict[str, Command] = {
     "serve": Command(
         "run the web server; its login address is printed",
@@ -116,7 +150,8 @@ COMMANDS: dict[str, Command] = {
         f"""\
 examples:
   breakglass serve                          http://127.0.0.1:8420/
-  breakglass serve --host 0.0.0.0 --port 80 --data /srv/breakglass
+  breakglass serve --host 0.0.0.0 --port 443 --tls-cert cert.pem --tls-key key.pem
+  breakglass serve --socket /run/breakglass/socket      behind a proxy, which the settings name
 
 Turns do not depend on the server: it may be stopped, restarted or killed while they run.
 
@@ -229,6 +264,30 @@ An agent is configured in the TOML file:
   allow = ["Edit"]                        tools that need no leave where it asks, and deny = [...] those refused
   thinking = true                         keep its thinking in the log
   env = { IS_SANDBOX = "1" }              Claude Code acts without asking as root only where this is set""",
+    ),
+    "token": Command(
+        "show the access token, or change it",
+        _token,
+        """\
+examples:
+  breakglass token show                     curl -H "Authorization: Bearer $(breakglass token show)" ...
+  breakglass token show --qr                the login address for a phone
+  breakglass token show --read-only --qr    for somebody who watches and may not act
+  breakglass token rotate                   after it was seen by somebody: all its logins end within 15 seconds
+
+Only standard output gets the token. A token in BREAKGLASS_TOKEN is shown and cannot be changed here.""",
+        "show|rotate",
+        1,
+    ),
+    "logins": Command(
+        "list who is logged in by a browser, or end a login",
+        _logins,
+        """\
+examples:
+  breakglass logins
+  breakglass logins --revoke 3f2a91c0
+
+exit status: 0, or 1 there is no such login""",
     ),
 }
 

@@ -23,9 +23,10 @@ def serve(config: Config, args: Namespace) -> int:
     """Serve until told to stop."""
     if args.workers < 1:
         raise BadInput(f"--workers: expected 1 or more, got {args.workers}")
+    from breakglass.cli.access import announce
     from breakglass.web import serve as server
 
-    return server.run(config, workers=args.workers)
+    return server.run(config, workers=args.workers, announce=announce)
 
 
 def new(config: Config, args: Namespace) -> int:
@@ -184,6 +185,20 @@ def verify(config: Config, args: Namespace) -> int:
     return verifying.run(config, args)
 
 
+def token(config: Config, args: Namespace) -> int:
+    """Show the token or change it."""
+    from breakglass.cli import access
+
+    return access.token(config, args)
+
+
+def logins(config: Config, args: Namespace) -> int:
+    """List the logins, or end one."""
+    from breakglass.cli import access
+
+    return access.logins(config, args)
+
+
 RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "serve": serve,
     "new": new,
@@ -194,4 +209,6 @@ RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "ls": listing.ls,
     "verify": verify,
     "agents": listing.agents,
+    "token": token,
+    "logins": logins,
 }

@@ -80,3 +80,10 @@ class AccessLog:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o600)
             self._inode = os.fstat(self._fd).st_ino
+
+
+def opened(place: str | None) -> Callable[[Entry], None]:
+    """Return what takes the entries: for a path a file, for `-` standard error, for None nothing."""
+    if place is None:
+        return lambda entry: None
+    return AccessLog(None if place == "-" else Path(place))

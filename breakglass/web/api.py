@@ -52,7 +52,7 @@ async def create_session() -> Response:
     new = await _body(bodies.NewSession)
     session = await asyncio.to_thread(desk().create, new.agent, new.model, new.title, by())
     response = _json(await _described(session), 201)
-    response.headers["Location"] = f"/api/sessions/{session.id}"
+    response.headers["Location"] = f"{request.root_path}/api/sessions/{session.id}"
     return response
 
 

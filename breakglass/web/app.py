@@ -49,6 +49,7 @@ def create_app(config: Config, access: Access) -> Quart:
     @app.before_serving
     async def open_desk() -> None:
         app.extensions["breakglass"] = Desk(config, access)
+        app.extensions["breakglass"].look_around()
 
     @app.after_serving
     async def close_desk() -> None:

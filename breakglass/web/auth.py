@@ -9,6 +9,7 @@ import hmac
 import os
 import re
 import secrets
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -77,6 +78,7 @@ class Access:
         self._path = root / "logins.jsonl"
         self._written: Watched[Logins] = Watched(self._path, lambda data: fold(data, {}), {})
         self._unwritten = b""
+        self._recording = threading.Lock()
         self._lifetime = lifetime
         self._now = now
         self.throttle = Throttle(monotonic)
@@ -133,6 +135,14 @@ class Access:
         """Return the logins that hold now, the latest first."""
         return [login for login in reversed(self._logins().values()) if self._holds(login)]
 
+    def void_logins(self) -> list[Login]:
+        """Return the logins, the latest first, that have not run out and came by a token that is not the token here."""
+        return [
+            login
+            for login in reversed(self._logins().values())
+            if login.expires > self._now() and not self._holds(login)
+        ]
+
     def revoke(self, login_id: str) -> bool:
         """End a login; return whether there was one. It is over here at once, elsewhere within 15 s.
 
@@ -145,13 +155,14 @@ class Access:
         return True
 
     def _record(self, row: Login | Revoked) -> bool:
-        self._unwritten += msgspec.json.encode(row) + b"\n"
-        try:
-            append(self._path, self._unwritten)
-        except OSError:
-            return False
-        self._unwritten = b""
-        return True
+        with self._recording:  # logins come from several threads
+            self._unwritten += msgspec.json.encode(row) + b"\n"
+            try:
+                append(self._path, self._unwritten)
+            except OSError:
+                return False
+            self._unwritten = b""
+            return True
 
     def _logins(self) -> Logins:
         written = self._written()

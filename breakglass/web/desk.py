@@ -28,8 +28,8 @@ from breakglass.web.auth import Access
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
 LONGEST_TICK = 5.0
-PAGE_BYTES = 256 << 10
-"""Bytes of log that a page shows at once."""
+PAGE_BYTES = 96 << 10
+"""Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
 _log = logging.getLogger(__name__)
 
@@ -125,9 +125,20 @@ class Desk:
         keepalive = self.config.sse_keepalive_seconds
         return stream.attach(self.hub, session, after, frame=frame, keepalive=keepalive, beat=beat)
 
+    def look_around(self) -> None:
+        """End, in the background, every turn that was lost while no server ran."""
+        self._spawn(asyncio.to_thread(self.overview, archived=True))
+
     def see_off(self, session: Session) -> None:
         """See to it in the background that a stopped turn ends."""
-        self._spawn(asyncio.to_thread(turns.see_off, session))
+        # A thread of its own: it may wait 15 s, and the loop's few threads read logs.
+        threading.Thread(target=self._see_off, args=(session,), daemon=True).start()
+
+    def _see_off(self, session: Session) -> None:
+        try:
+            turns.see_off(session)
+        except (BreakglassError, OSError) as error:
+            _log.warning("session %s: %s", session.id, error)
 
     async def _look_for_lost(self) -> None:
         """End lost turns of followed sessions while anybody follows one; end with the last follower."""

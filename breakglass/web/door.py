@@ -34,7 +34,7 @@ _JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
+_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # nosec B104 - compared with, never bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Door:
     """In lower case."""
     address_header: bytes | None = None
     """In lower case; of several addresses the last counts, which is the one that our proxy saw."""
-    streams: int = 4096
+    streams: int = 8192
     streams_per_address: int = 1024
     body_seconds: float = 10
     """From the head of a request to the end of its body."""

@@ -8,6 +8,7 @@ their end when a credential ends. What is refused is said in web/rules.py. Knows
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -29,9 +30,12 @@ Fields = list[tuple[bytes, bytes]]
 ALWAYS: Fields = [
     (
         b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-        b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
-        b"frame-ancestors 'none'",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+            b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
+            b"base-uri 'none'; frame-ancestors 'none'; "
+            b"require-trusted-types-for 'script'; trusted-types breakglass"
+        ),
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -42,8 +46,8 @@ ALWAYS: Fields = [
 """On every answer. No Strict-Transport-Security: with a certificate that has run out it locks people out."""
 
 NO_STORE: Fields = [*ALWAYS, (b"cache-control", b"no-store")]
-REVALIDATE: Fields = [*ALWAYS, (b"cache-control", b"private, no-cache")]
 _OURS = frozenset(name for name, _ in NO_STORE)
+_MAX_AGE = re.compile(rb"max-age=[0-9]+")
 
 
 class Tally:
@@ -239,22 +243,22 @@ class _Stream:
     async def receive(self) -> Message:
         if self._ended:
             return {"type": "http.disconnect"}
-        self._waiting = asyncio.current_task()
+        task = self._waiting = asyncio.current_task()
         try:
             return await self._receive()
         except asyncio.CancelledError:
-            if self._ended and self._waiting is not None:
-                self._waiting.uncancel()
-                return {"type": "http.disconnect"}
-            raise
+            if task is None or self._waiting is task:
+                raise
+            task.uncancel()  # it was `end` that cancelled it
+            return {"type": "http.disconnect"}
         finally:
             self._waiting = None
 
     def end(self) -> None:
-        if not self._ended:
-            self._ended = True
-            if self._waiting is not None:
-                self._waiting.cancel()
+        self._ended = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
 
 
 class _Reply:
@@ -309,15 +313,14 @@ class _Reply:
 def dress(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Fields:
     """Return the headers of an answer with ours in place of the application's own.
 
-    Only where a browser `may_keep` the answer has the application a say in how long, and only if it says
-    `private`.
+    Of an answer that a browser `may_keep`, the application says how long (`max-age`); it is private always.
     """
     own = [(name.lower(), value) for name, value in headers]
     kept = [pair for pair in own if pair[0] not in _OURS and not pair[0].startswith(b"access-control-")]
     if not may_keep:
         return kept + NO_STORE
-    said = [pair for pair in own if pair[0] == b"cache-control" and pair[1].startswith(b"private")]
-    return kept + (ALWAYS + said if said else REVALIDATE)
+    age = _MAX_AGE.search(b" ".join(value for name, value in own if name == b"cache-control"))
+    return [*kept, *ALWAYS, (b"cache-control", b"private, " + (age[0] if age else b"no-cache"))]
 
 
 def problem(refusal: Refusal) -> bytes:

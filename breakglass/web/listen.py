@@ -16,7 +16,7 @@ from breakglass.errors import BadConfig
 STALL_SECONDS = 30
 """How long a client may read nothing, or be gone, while something is there for it."""
 
-SEND_BUFFER = 64 << 10
+SEND_BUFFER = 128 << 10
 """Bytes asked for; Linux counts its own book-keeping and doubles it."""
 
 
@@ -50,14 +50,18 @@ def open_tcp(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def open_unix(path: Path, *, mode: int = 0o600) -> socket.socket:
-    """Return a socket bound to a path, with these rights from the first moment. Raises BadConfig.
+def open_unix(path: Path) -> socket.socket:
+    """Return a socket bound to a path, for us alone from the first moment. Raises BadConfig.
 
-    A socket that a dead server left there is replaced; a living one, or anything else, is not.
+    In a directory whose group the files in it inherit (setgid), that group may connect as well: so a proxy
+    that runs as another user is let in. A socket that a dead server left there is replaced; a living one, or
+    anything else, is not.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~mode)
+    before = os.umask(0o177)
     try:
+        if os.stat(path.parent).st_mode & stat.S_ISGID:
+            os.umask(0o117)
         if _is_abandoned(path):
             path.unlink()
         sock.bind(str(path))

@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from breakglass import turns
 from breakglass.errors import Forbidden
+from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.web import auth, render, sse, stream
 from breakglass.web.api import by, desk, event_stream, session_named, visit
@@ -46,16 +47,18 @@ async def list_page() -> Response:
 async def session_page(session_id: str) -> Response:
     """One session: its end, or the part before, after or around a line."""
     session = session_named(session_id)
-    before, after = _number("before"), _number("after")
-    if (line := _number("line")) is not None:
-        before = line + 50
+    before, after, line = _number("before"), _number("after"), _number("line")
+    if line:  # this one alone, and nothing of it folded
+        after = line - 1
     shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
+    if line:
+        shown = shown._replace(events=shown.events[:1], end=shown.begin._replace(number=line))
     found = await asyncio.to_thread(desk().list_for_page)
     this = await asyncio.to_thread(desk().describe_for_page, session)
     names = {
         "session": this,
         "sessions": found,
-        "events": [html for _, html in render.fragments(shown.events)],
+        "events": await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
         "first_id": shown.begin.number + 1,
         "last_id": shown.end.number,
         "earlier": shown.earlier,
@@ -63,6 +66,11 @@ async def session_page(session_id: str) -> Response:
         "beat": desk().config.sse_keepalive_seconds,
     }
     return _page("session.html", **names, **_box())
+
+
+def _rendered(found: list[Event], *, whole: bool) -> list[str]:
+    """Return the fragments of some events; a thousand take 0.2 s, so this is for a thread."""
+    return [html for _, html in render.fragments(found, whole=whole)]
 
 
 @pages.get("/sessions/<session_id>/stream")
@@ -97,7 +105,9 @@ def _page(name: str, **names: Any) -> Response:
     credential = visit().credential
     token = auth.csrf(credential) if credential else ""
     status = names.pop("http_status", 200)
-    html = render.page(name, {"csrf": token, "static": render.static_root(), "now": log.now(), **names})
+    root = request.root_path
+    ours = {"csrf": token, "root": root, "static": root + render.static_root(), "now": log.now()}
+    html = render.page(name, {**ours, "may_act": credential is None or credential.may_act, **names})
     return Response(html, status, content_type="text/html; charset=utf-8")
 
 
@@ -151,7 +161,7 @@ async def log_in() -> Response:
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"That is not the token.{wait}"
         return _page("login.html", next=then, error=error, http_status=429 if seconds else 401)
-    response = _see(then or "/")
+    response = _go(then or f"{request.root_path}/")
     response.headers["Set-Cookie"] = auth.set_cookie(seen.origin, cookie)
     return response
 
@@ -209,6 +219,15 @@ async def stop_turn(session_id: str) -> Response:
     return _see(f"/sessions/{session.id}#end")
 
 
+@pages.post("/sessions/<session_id>/queue")
+async def take_back(session_id: str) -> Response:
+    """Take a prompt out of the queue: the button pressed carries its number."""
+    session, form = session_named(session_id), await _form()
+    queued = stream.position(form.getlist("queued"), "queued") or 0
+    await asyncio.to_thread(turns.withdraw, session, queued, by=by())
+    return _see(f"/sessions/{session.id}#end")
+
+
 @pages.post("/sessions/<session_id>/answers")
 async def answer(session_id: str) -> Response:
     """Answer a question: the button pressed carries its name."""
@@ -247,6 +266,11 @@ async def _form() -> MultiDict[str, str]:
 
 
 def _see(place: str) -> Response:
+    """Return the way to a place of ours, below the prefix."""
+    return _go(request.root_path + place)
+
+
+def _go(place: str) -> Response:
     response: Response = redirect(place, 303)  # type: ignore[assignment]  # Quart's own, whatever Flask's type says
     return response
 

@@ -10,7 +10,8 @@ session's page, and the buttons of a permission belong to that page's `<form id=
 
 The names that each page needs (a name missing is an error):
 
-* all: `csrf` (str, the token of the forms; "" before login), `static` (str: `static_root()`), `now` (RFC 3339, UTC).
+* all: `csrf` (str, the token of the forms; "" before login), `root` (str: the path below which a proxy shows us, "" for
+  none), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody who watches), `now` (RFC 3339, UTC).
 * login.html: `next` (str: where to go then), `error` (str or None).
 * error.html: `status` (int), `title`, `detail` (str: what happened, what was kept, what to do).
 * sessions.html: `sessions`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain
@@ -19,10 +20,10 @@ The names that each page needs (a name missing is an error):
   lines on this page from and to), `earlier`, `later` (bool: whether the log has lines before and after
   those), `beat` (seconds between two `beat`s of the stream).
 
-`sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`, `first_prompt`, `agent`, `model`,
-`created`, `updated`, `last_event_id`, `turn_active`, `status` (as the API has them), `asking` (bool: a question is open),
-`last_line` (str: the last line of prose), `cost` (US dollars), `archived`. `agents` is a list of `{name, ready,
-default, note}`; `presets` of `{label, text, agent}`.
+`sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`, `agent`, `model`,
+`created`, `updated`, `last_event_id`, `turn_active`, `status`, `asking` (as the API has them), `first_prompt`,
+`last_line` (str: the last prose), `cost` (US dollars), `archived`. `agents` is a list of `{name, ready, default,
+note}`; `presets` of `{label, text, agent}`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +35,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
 
-from breakglass.events import KINDS, Event
+from breakglass.events import Event
 from breakglass.web import prose, terminal, tools, words
 
 _HERE = Path(__file__).parent
@@ -47,7 +48,8 @@ Fragment = tuple[int, Markup]
 def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Markup:
     """Return the HTML of one event. Never raises: what its template cannot show is shown raw.
 
-    `whole`: nothing is folded. `settled`: a permission that nobody can answer any more, so without buttons.
+    `whole`: nothing is folded. `settled`: a question that nobody can answer any more, or a prompt that waits no more:
+    it has no buttons.
     """
     template = _templates().get(str(event.get("kind")), _unknown())
     try:
@@ -57,13 +59,12 @@ def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Mar
     return Markup(html)
 
 
-def fragments(events: Iterable[Event]) -> Iterator[Fragment]:
+def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragment]:
     """Yield the fragments of several events in a row: prose once, and no buttons for what is settled among them."""
     compacted = compact(events)
     settled = _settled(compacted)
     for event in compacted:
-        asked = event.get("request") if event.get("kind") == "permission" else None
-        yield event["id"], fragment(event, settled=(event.get("turn"), asked) in settled)
+        yield event["id"], fragment(event, whole=whole, settled=event["id"] in settled)
 
 
 def compact(events: Iterable[Event]) -> list[Event]:
@@ -98,19 +99,21 @@ def _joined(events: list[Event]) -> list[Event]:
     return joined
 
 
-def _settled(events: list[Event]) -> set[tuple[Any, Any]]:
-    """Return (turn, request) of each permission among `events` that was answered or whose turn has ended."""
-    asked: dict[Any, set[Any]] = {}
-    settled: set[tuple[Any, Any]] = set()
+def _settled(events: list[Event]) -> set[int]:
+    """Return the ids of what waits no more: questions answered or of an ended turn, prompts begun or taken back."""
+    asked: dict[int, tuple[object, object]] = {}
+    settled: set[int] = set()
     for event in events:
         turn, request = event.get("turn"), event.get("request")
         match event.get("kind"):
             case "permission":
-                asked.setdefault(turn, set()).add(request)
+                asked[event["id"]] = (turn, request)
             case "answer":
-                settled.add((turn, request))
+                settled |= {number for number, question in asked.items() if question == (turn, request)}
             case "turn_end":
-                settled.update((turn, open_request) for open_request in asked.get(turn, ()))
+                settled |= {number for number, question in asked.items() if question[0] == turn}
+            case "user" | "withdrawn" if isinstance(event.get("queued"), int):
+                settled.add(event["queued"])
     return settled
 
 
@@ -181,7 +184,9 @@ def _inert(value: object) -> Markup:
 
 @cache
 def _templates() -> dict[str, Template]:
-    return {kind: _environment().get_template(f"events/{kind}.html") for kind in (*KINDS, "foreign")}
+    """Return the kinds that have a template. One that has none yet is shown as unknown."""
+    files = (_HERE / "templates" / "events").glob("[a-z]*.html")
+    return {path.stem: _environment().get_template(f"events/{path.name}") for path in files}
 
 
 @cache

@@ -70,7 +70,7 @@ def lengths(door: Door, request: Request) -> Refusal | None:
 
 
 def upgrade(door: Door, request: Request) -> Refusal | None:
-    if b"upgrade" in request.fields or b"http2-settings" in request.fields:
+    if b"upgrade" in request.fields:
         return Refusal(400, "No protocol is changed to here: neither WebSocket nor h2c.")
     return None
 

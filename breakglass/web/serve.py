@@ -8,45 +8,50 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import cast
-from urllib.parse import quote
 
+from hypercorn.config import Config as Hypercorn
+
+from breakglass import processes
 from breakglass.config import Config
 from breakglass.store import root
-from breakglass.web import listen, server, tokens
+from breakglass.web import accesslog, place, server, tokens
 from breakglass.web.app import create_app
 from breakglass.web.auth import Access
-from breakglass.web.door import Door, sites_of
+from breakglass.web.door import Door
 from breakglass.web.guard import App, Guard
 
 
-def run(config: Config, *, workers: int = 1) -> int:
-    """Serve until told to stop, and return the exit status. Raises BadConfig, before anything is served."""
-    listen.refuse_exposed(config.host, tls=False, proxied=False, allow_plain=False)
-    for warning in root.prepare(config.data):
+def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
+    """Serve until told to stop, and return the exit status. Raises BadConfig, before anything is served.
+
+    `announce` is told where the server is and its login address, None where the token is nobody's to print.
+    """
+    for warning in (*root.prepare(config.data), *place.doubts(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
+    processes.hide()
     access = Access(config.data, token=config.token)
-    sockets = listen.open_tcp(config.host, config.port)
+    hypercorn = server.configure(config.tls_cert, config.tls_key)
+    sockets = place.open_sockets(config)
+    port = place.port_of(sockets[0])
+    guarded = Guarded(config, access, place.door(config, port), hypercorn)
     for each in sockets:
-        each.listen(server.BACKLOG)  # before the address is printed: whoever reads it may come at once
-    port = int(sockets[0].getsockname()[1])
-    guarded = Guarded(config, access, port)
-    print(f"Breakglass is at {guarded.address}", flush=True)
-    if config.token is None:
-        token = tokens.open_token(config.data)
-        print(f"Log in at {guarded.address}login#{quote(token)}", flush=True)
+        each.listen(server.BACKLOG)  # before the address is told: whoever reads it may come at once
+    token = tokens.open_token(config.data) if config.token is None else None
+    announce(place.own_address(config, port), token and place.login_address(config, port, token))
     return guarded.one(sockets) if workers == 1 else _several(guarded, sockets, workers)
 
 
 class Guarded:
     """The application behind its guard, ready to be served by this process or by each of several."""
 
-    def __init__(self, config: Config, access: Access, port: int) -> None:
+    def __init__(self, config: Config, access: Access, door: Door, hypercorn: Hypercorn) -> None:
         self._config = config
         self._access = access
-        self._door = Door(sites=sites_of(config.host, port))
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        self.address = f"http://{host}:{port}/"
+        self._door = door
+        self._hypercorn = hypercorn
+        self._log = accesslog.opened(config.access_log)
 
     def one(self, sockets: list[socket.socket]) -> int:
         """Serve in this process until told to stop."""
@@ -55,12 +60,19 @@ class Guarded:
 
     async def _serve(self, sockets: list[socket.socket]) -> None:
         app = create_app(self._config, self._access)
-        guard = Guard(cast(App, app), self._door, self._access)
+        guard = Guard(cast(App, app), self._door, self._access, log=self._log)
         told = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         server.raise_descriptor_limit()
-        await server.serve(guard, server.configure(), sockets, stop=told.wait, on_stop=guard.end_streams)
+        await server.serve(
+            guard,
+            self._hypercorn,
+            sockets,
+            stop=told.wait,
+            on_stop=guard.end_streams,
+            proxies=self._door.proxies,
+        )
 
 
 def _several(guarded: Guarded, sockets: list[socket.socket], workers: int) -> int:

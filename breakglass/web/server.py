@@ -92,7 +92,7 @@ class Connection(TCPServer):
         transport = self.writer.transport
         gone = self.reader.at_eof() or transport.is_closing()
         if gone and isinstance(event, Updated) and event.idle:
-            return  # nobody is left whose next request could be waited for
+            return None  # nobody is left whose next request could be waited for
         size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
         try:
             if size < HIGH_WATER:
@@ -216,7 +216,7 @@ class _Porch:
         parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
         try:
             await Connection(*parts, stall_seconds=self._limits.stall_seconds)
-        except Exception as error:  # what a client's bytes did to h2; Hypercorn logs the application's own
+        except Exception as error:  # noqa: BLE001 - whatever a client's bytes do to h2, others go on
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:
             self._count.leave(address)

@@ -125,11 +125,12 @@ def raw(value: Any) -> str:
 
 
 def plan(value: Any) -> list[tuple[str, str]]:
-    """Return the steps of a plan as (status, text), nothing if the input is no plan."""
-    steps = (value.get("todos") or value.get("entries")) if isinstance(value, dict) else None
-    if not isinstance(steps, list) or not all(isinstance(step, dict) and "content" in step for step in steps):
+    """Return the steps of a plan, or of a tool's input that is one, as (status, text); nothing if it is no plan."""
+    steps = (value.get("todos") or value.get("entries")) if isinstance(value, dict) else value
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         return []
-    return [(str(step.get("status", "pending")), str(step["content"])) for step in steps]
+    found = [(str(step.get("status", "pending")), step.get("text", step.get("content"))) for step in steps]
+    return [] if any(text is None for _, text in found) else [(status, str(text)) for status, text in found]
 
 
 def coloured(field: Field) -> Markup:

@@ -115,9 +115,10 @@ class PlainH2(H2Protocol):
         if any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers):
             self.connection.close_connection()
             await self._flush()
-            return await self.send(Closed())
-        await super()._create_stream(request)  # the application runs once this has returned
-        self.stream_buffers[request.stream_id] = FullBuffer(self.context.event_class)
+            await self.send(Closed())
+        else:
+            await super()._create_stream(request)  # the application runs once this has returned
+            self.stream_buffers[request.stream_id] = FullBuffer(self.context.event_class)
 
     async def stream_send(self, event: StreamEvent) -> None:
         buffer = self.stream_buffers.get(event.stream_id)

@@ -62,13 +62,15 @@ def test_files_and_terminals_are_refused_in_words_the_library_understands(
 
 def test_a_loaded_session_is_not_told_again(tmp_path: Path) -> None:
     done = talk("plan", tmp_path, session=EARLIER)
-    assert [kind for kind, _ in done.drafts] == ["session", "delta", "text", "result"]
+    assert [kind for kind, _ in done.drafts] == ["session", "plan", "delta", "text", "result"]
     assert (done.only("session", "session_id"), done.only("text", "text")) == (EARLIER, "planned")
+    items = [("first", "in_progress"), ("second", "pending")]
+    assert [(item["text"], item["status"]) for item in done.only("plan", "items")] == items  # type: ignore[attr-defined]
 
 
 def test_a_session_that_is_gone_is_replaced_in_the_same_process(tmp_path: Path) -> None:
     done = talk("plan", tmp_path, session="gone")
-    assert [kind for kind, _ in done.drafts] == ["error", "session", "delta", "text", "result"]
+    assert [kind for kind, _ in done.drafts] == ["error", "session", "plan", "delta", "text", "result"]
     assert done.only("session", "session_id") == "fresh"
     assert not done.dialogue.failed
 

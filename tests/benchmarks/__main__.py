@@ -1,6 +1,7 @@
 """The bench's command line. Exits 1 where ours failed; what fails of the others is told and left out."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -54,4 +55,5 @@ def _words(known: Collection[str]) -> Callable[[str], list[str]]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the servers would outlive us
     sys.exit(main())

@@ -20,6 +20,10 @@ DRAWN = {
 """Which metrics of which work are drawn, over the number in their cases."""
 
 
+AXES = {"idle": "idle clients"}
+"""What stands at an axis, where it is not the plural of the word in the case."""
+
+
 class Point(NamedTuple):
     """A median over a number."""
 
@@ -55,7 +59,7 @@ def _number(case: str) -> float | None:
 
 def _axis(values: dict[Cell, dict[int, float]], metric: str) -> str:
     case = next(case for case, measured, _ in values if measured == metric and _number(case) is not None)
-    return case.split(" ")[1].rstrip("s") + "s"
+    return AXES.get(case.split(" ")[1], case.split(" ")[1].rstrip("s") + "s")
 
 
 def render(title: str, x_title: str, series: Series) -> str:

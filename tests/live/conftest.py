@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from breakglass import turns
+from breakglass.config import AgentConfig
 from tests import programs
 from tests.fake_model import FakeModel
 from tests.live.agents import surroundings
+from tests.live.real import Real
 
 
 @pytest.fixture
@@ -34,3 +37,20 @@ def environ(model: FakeModel, home: Path) -> dict[str, str]:
 def claude() -> str:
     """The path of the real Claude Code."""
     return str(programs.install("claude"))
+
+
+@pytest.fixture
+def real(model: FakeModel, home: Path, claude: str, environ: dict[str, str]) -> Iterator[Real]:
+    """A session with Claude Code that acts without asking. Nothing of it outlives the test."""
+    env = {"IS_SANDBOX": "1", "CLAUDE_CODE_MAX_RETRIES": "1"}
+    made = Real(home.parent / "var", AgentConfig("claude", "claude", (claude,), env=env), environ, model)
+    yield made
+    turns.cancel(made.session, by="the test's end")
+    turns.see_off(made.session)
+
+
+@pytest.fixture
+def asking(real: Real) -> Real:
+    """The same, but it asks leave."""
+    real.set_agent(permissions="ask")
+    return real

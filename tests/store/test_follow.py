@@ -370,6 +370,14 @@ async def test_the_pace_is_quick_while_a_turn_runs_and_slow_else(directory: str,
     await hub.close()
 
 
+async def test_who_comes_back_within_a_turn_with_nothing_missed_is_known_to_wait_for_more(
+    hub: Hub, directory: str, writer: Log
+) -> None:
+    say(writer, "a")
+    client = await Client(hub, directory, writer.end.number).caught_up()
+    assert (client.got, hub.busy()) == (b"", [directory])
+
+
 async def test_a_replay_of_the_past_does_not_make_a_session_busy(directory: str, writer: Log) -> None:
     say(writer, *("x" * 1_000 for _ in range(500)))
     writer.append("turn_end", turn=2, status="ok", duration_ms=1)
@@ -491,3 +499,20 @@ async def test_when_nobody_follows_nothing_is_polled(
     idle = trace.read_text(errors="replace").split('write(1, "idle"')[1].split('write(1, "woken"')[0]
     assert idle.count("nanosleep") < 10, idle
     assert idle.count("\n") < 150, idle
+
+
+async def test_a_client_that_missed_nothing_still_makes_a_session_busy_that_is_within_a_turn(
+    directory: str, writer: Log
+) -> None:
+    turn = writer.append("user", text="go", by="test")
+    writer.append("renamed", title="said beside the turn", by="test")
+    watch = Watch()
+    hub = Hub(watch)
+    async with aclosing(hub.follow(directory, writer.end.number, whole)) as steps:
+        assert await anext(steps) is Mark.CAUGHT_UP
+        assert hub.busy() == [directory]
+        writer.append("turn_end", turn=turn, status="ok", duration_ms=1)
+        writer.append("renamed", title="and after it", by="test")
+        while hub.busy():
+            await anext(steps)
+    await hub.close()

@@ -91,6 +91,16 @@ def test_a_writer_goes_on_after_what_others_added_and_is_told_of_it_once(directo
         assert [event["id"] for event in theirs.others()] == [2, 4, 5, 6]
 
 
+def test_a_writer_is_not_misled_by_a_copy_of_any_length(directory: str) -> None:
+    with log.open_log(directory) as mine:
+        for number in range(2_000):
+            mine.append("delta", turn=2, text="x" * (number % 400))
+    before = path_of(directory).read_bytes()
+    path_of(directory).write_bytes(before * 3)
+    with log.open_log(directory) as mine:
+        assert mine.append("renamed", title="after", by="ann") == 6_004
+
+
 def test_what_is_read_and_then_appended_belongs_together(directory: str) -> None:
     """A writer that holds the log keeps others out until it lets go, its own appends within it included."""
     with log.open_log(directory) as mine:

@@ -49,7 +49,15 @@ def pages(static: str = "static") -> dict[str, str]:
         {"name": "claude", "ready": True, "default": True, "note": ""},
         {"name": "codex", "ready": False, "default": False, "note": "not found"},
     ]
-    shared = {"csrf": "csrf", "static": static, "now": NOW, "key": "key", "presets": presets}
+    shared = {
+        "csrf": "csrf",
+        "root": "",
+        "may_act": True,
+        "static": static,
+        "now": NOW,
+        "key": "key",
+        "presets": presets,
+    }
     listing = {**shared, "agents": agents, "query": "", "archived": False}
     transcript = {
         **shared,

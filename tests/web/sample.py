@@ -73,9 +73,9 @@ class Log:
         if output is not None:
             self.add("tool_result", turn=turn, tool_id=tool_id, output=output, is_error=failed, **keys)
 
-    def ask(self, text: str) -> int:
+    def ask(self, text: str, **keys: Any) -> int:
         """Append a prompt and return its turn."""
-        return self.add("user", turn=len(self.events) + 1, text=text, by="ada")
+        return self.add("user", turn=len(self.events) + 1, text=text, by="ada", **keys)
 
 
 def history() -> list[Event]:
@@ -96,7 +96,11 @@ def _look(log: Log) -> None:
     log.add("delta", turn=turn, text="the disk first.")
     log.add("text", turn=turn, text="I'll look at the disk first, then at what grew **since yesterday**.")
     log.call(turn, "t1", "Bash", {"command": "df -h", "description": "Show disk usage"}, DISK)
+    log.add("thinking", turn=turn, text="A full disk is mostly logs.\nLook at the largest first.")
     log.call(turn, "t2", "TodoWrite", {"todos": STEPS}, "Todos have been modified.")
+    items = [{"text": step["content"], "status": step["status"]} for step in STEPS]
+    log.add("plan", turn=turn, items=items)
+    log.add("notice", turn=turn, text="The context was compacted.")
     du = "du -x /var --max-depth=3 2>/dev/null |\n  sort -rn | head -n 1800"
     log.call(turn, "t3", "Bash", {"command": du, "timeout": 120000}, JOURNALS, truncated=23_000)
     edit = {"file_path": "/etc/systemd/journald.conf", "old_string": BEFORE, "new_string": AFTER}
@@ -123,6 +127,9 @@ def _stopped(log: Log) -> None:
         "permission", turn=turn, request="r0", name="Bash", input=value, expires="2026-11-23T03:20:00.000Z"
     )
     log.add("answer", turn=turn, request="r0", allow=True, by="ada")
+    log.add("queued", text="Then the mails.", by="ada")
+    log.add("withdrawn", queued=len(log.events), by="ada")
+    log.add("queued", text="And the logs.", by="ada", key="k-1")
     log.add("cancelled", turn=turn, by="ada")
     log.add("turn_end", turn=turn, status="cancelled", duration_ms=8000)
     log.add("weather", turn=turn, sky={"over": ["db1", "<b>web3</b>"]})
@@ -133,7 +140,8 @@ def _stopped(log: Log) -> None:
 
 
 def _could_not_start(log: Log) -> None:
-    turn = log.ask("Try again with sudo.")
+    waited = next(event["id"] for event in log.events if event.get("text") == "And the logs.")
+    turn = log.ask("And the logs.", queued=waited, key="k-1")
     said = "The agent could not start: claude was not found. Install it or choose another agent."
     log.add("error", turn=turn, error=f"{said} Your prompt is kept as line {turn}.")
     log.add("turn_end", turn=turn, status="error", duration_ms=120)
@@ -144,6 +152,7 @@ def _asking(log: Log) -> None:
     log.call(turn, "v1", "Bash", {"command": "du -x /var"}, None)
     log.add("delta", turn=turn, text="While that runs:\n\nthe journal of **this** boot ")
     log.add("delta", turn=turn, text="is kept.")
+    log.add("queued", text="Then restart the database.", by="ben", key="k-2")
     value = {"command": "rm -r /var/log/journal/*", "description": "Delete the old journals"}
     log.add(
         "permission", turn=turn, request="r1", name="Bash", input=value, expires="2026-11-23T03:29:00.000Z"

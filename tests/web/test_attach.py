@@ -1,6 +1,9 @@
 """Attach over HTTP, against a real server and real turns."""
 
+import json
+import os
 import random
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -92,3 +95,32 @@ def test_every_worker_serves_the_same_sessions(tmp_path: Path, workers: str) -> 
             client.leave()
             assert_is_the_log(client.received, server.log(session))
         assert server.stop() == 0
+
+
+def test_a_turn_whose_runner_died_is_ended_when_a_server_starts_and_while_somebody_follows(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path / "var") as server:
+        sessions = [server.new_session() for _ in range(2)]
+        for session in sessions:
+            server.prompt(session, "echo begun; sleep 600")
+            wait_until(partial(has_output, server, session), "the first words")
+        server.kill()
+        kill_runner(server, sessions[0])
+        server.start()
+        lost = b'"status":"lost"'
+        wait_until(lambda: lost in server.log(sessions[0]).read_bytes(), "the loss to be noticed", 5)
+        client = Attached(server, sessions[1])
+        wait_until(partial(client.marks.count, "caught-up"), "the replay")
+        kill_runner(server, sessions[1])
+        wait_until(lambda: any(lost in data for _, data in client.received), "the loss to be told", 10)
+        client.leave()
+
+
+def has_output(server: Server, session: str) -> bool:
+    return b'"output":"begun' in server.log(session).read_bytes()
+
+
+def kill_runner(server: Server, session: str) -> None:
+    signed = json.loads(server.log(session).with_name("turn.lock").read_text())
+    os.kill(signed["pid"], signal.SIGKILL)

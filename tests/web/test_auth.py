@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from breakglass.errors import BadConfig, CannotRecord
@@ -181,6 +181,15 @@ def test_several_servers_on_one_root_know_each_others_logins_and_revocations(tmp
     assert two.identify(None, [cookie]) is None
 
 
+def test_logins_from_many_threads_all_hold(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    token = open_token(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        cookies = list(pool.map(lambda _: log_in(access, token), range(64)))
+    assert all(Access(tmp_path).identify(None, [cookie]) for cookie in cookies)
+    assert len((tmp_path / "logins.jsonl").read_bytes().splitlines()) == 64
+
+
 def test_logins_are_listed_the_latest_first_and_revoked_one_by_one(tmp_path: Path) -> None:
     access = Access(tmp_path)
     cookies = [log_in(access, open_token(tmp_path), name) for name in ("ann", "bob", "cyd")]
@@ -315,7 +324,7 @@ def test_a_forms_field_belongs_to_one_login(tmp_path: Path) -> None:
         ("http://localhost", "breakglass", False),
     ],
 )
-def test_a_cookie_is_bound_as_tightly_as_its_origin_allows(origin: str, name: str, secure: bool) -> None:  # noqa: FBT001
+def test_a_cookie_is_bound_as_tightly_as_its_origin_allows(origin: str, name: str, secure: bool) -> None:
     attributes = set_cookie(origin, "v").split("; ")
     assert (cookie_name(origin), attributes[0]) == (name, f"{name}=v")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
@@ -365,6 +374,7 @@ def test_a_flood_of_addresses_costs_no_memory() -> None:
 NOON = datetime(2026, 11, 23, 12, 0, 0, 7000, UTC)
 
 
+@example("\x7f\n", "\u2028", b"\x7f\n\x9b")
 @given(st.text(max_size=50), st.text(max_size=50), st.binary(max_size=400))
 def test_whatever_is_asked_for_the_log_gains_one_line_of_ascii(by: str, method: str, path: bytes) -> None:
     made = line(Entry(by, "192.0.2.1", method, path, 200, 1.25), NOON)

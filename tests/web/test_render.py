@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -53,13 +53,13 @@ ATTACKS = [
 
 def events_with(text: str) -> list[Event]:
     """Return an event of every kind, with `text` wherever an event may hold one."""
-    found = []
-    for event in history():
-        found.append({key: _put(value, text) if key not in FIXED else value for key, value in event.items()})
-    return found
+    return [
+        {key: value if key in FIXED else _put(value, text) for key, value in event.items()}
+        for event in history()
+    ]
 
 
-FIXED = {"id", "ts", "kind", "turn", "status"}
+FIXED = {"id", "ts", "kind", "turn", "status", "queued"}
 """What is ours, not an agent's."""
 
 
@@ -120,6 +120,7 @@ def test_an_unknown_kind_is_shown_raw() -> None:
     assert json.loads(text[text.index("{\n") :]) == event
 
 
+@settings(deadline=None)  # the first call compiles the templates
 @given(st.text(max_size=300), st.sampled_from(sorted(KINDS)))
 def test_any_text_is_inert(text: str, kind: str) -> None:
     required, optional = KINDS[kind]
@@ -208,6 +209,35 @@ def test_only_an_open_question_has_buttons() -> None:
     assert "<button" not in dict(render.fragments([*history(), end]))[asked[1]["id"]]
 
 
+def test_only_a_prompt_that_waits_can_be_taken_back() -> None:
+    shown = dict(render.fragments(history()))
+    queued = [event["id"] for event in history() if event["kind"] == "queued"]
+    assert ["<button" in shown[number] for number in queued] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ("timeout", "Refused: nobody answered in time."),
+        ("agent", "The agent took its question back."),
+        ("settings", "Refused by the settings: no."),
+        ("ada", "Refused by ada: no."),
+    ],
+)
+def test_who_answered_is_said_in_words(by: str, words: str) -> None:
+    message = None if by in {"timeout", "agent"} else "no"
+    event = {
+        "id": 2,
+        "kind": "answer",
+        "turn": 1,
+        "request": "r",
+        "allow": False,
+        "by": by,
+        "message": message,
+    }
+    assert judge(render.fragment(event)).text == f"2{words}"
+
+
 @pytest.mark.parametrize("status", ENDINGS)
 def test_every_ending_is_said_in_words(status: str) -> None:
     event = {"id": 2, "kind": "turn_end", "turn": 1, "status": status, "duration_ms": 61_000}
@@ -242,7 +272,15 @@ def test_a_title_is_inert_wherever_it_stands() -> None:
 
     for attack in ATTACKS:
         asks = session(attack, "ok", first_prompt=attack, last_line=attack, agent=attack, model=attack)
-        shared = {"csrf": attack, "static": "/static/0", "now": NOW, "key": attack, "presets": []}
+        shared = {
+            "csrf": attack,
+            "root": "",
+            "may_act": True,
+            "static": "/static/0",
+            "now": NOW,
+            "key": attack,
+            "presets": [],
+        }
         names = {**shared, "session": asks, "sessions": [asks], "events": [], "first_id": 1, "last_id": 1}
         html = render.page("session.html", {**names, "earlier": True, "later": True, "beat": 20})
         assert judge(html).found == []

@@ -97,6 +97,7 @@ def test_what_is_no_plan_is_none(value: Any) -> None:
 
 
 def test_a_plan_is_its_steps() -> None:
+    assert plan([{"text": "look", "status": "completed"}]) == [("completed", "look")]
     assert plan({"todos": [{"content": "look", "status": "completed"}, {"content": "act"}]}) == [
         ("completed", "look"),
         ("pending", "act"),

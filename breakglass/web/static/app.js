@@ -1,10 +1,10 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, scriptURL } from "./dom.js";
+import { $, $$, api, hhmm, make, root, scriptURL } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
-import { answers, Outbox, stops, toNewSession, toSession, writes } from "./send.js";
+import { answers, Outbox, stops, toNewSession, toSession, withdraws, writes } from "./send.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
@@ -37,10 +37,11 @@ function session() {
       attached() { stream.last = transcript.last; stream.open(); },
     },
   });
-  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id, () => active) });
+  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
+  withdraws($("#withdraw"), id, text, say);
 
   function controls() {
     transcript.active = active;
@@ -55,7 +56,13 @@ function session() {
 
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
-    user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    user(line) {
+      active = true;
+      ended = "";
+      if (line.dataset.key) outbox.seen(line.dataset.key);
+      if (!page.named) name($(".said", line).textContent.trim().split(/\s+/).join(" ").slice(0, 80));
+    },
+    queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
       if (document.hidden) ended = line.dataset.status;
@@ -68,8 +75,13 @@ function session() {
       if (live) call(`It wants to run ${line.dataset.name}. Allow or refuse?`);
       if (!transcript.attached) elsewhere();
     },
-    renamed(line) { notice.title = $(".bar h1").textContent = line.dataset.title; },
+    renamed(line) { name(line.dataset.title); },
   };
+  function name(title) {
+    page.named = "yes";
+    notice.title = $("main h1").textContent = title;
+  }
+
   /** For the ear and for who is elsewhere: what changed that cannot wait. */
   function call(words) {
     spoken.textContent = words;
@@ -79,24 +91,34 @@ function session() {
   /** The question stands at the end of the log, and this page shows another part of it. */
   function elsewhere() {
     $("#notice").replaceChildren("It asks for leave, further down. ",
-      make("a", { href: `${location.pathname}#end`, textContent: "To the question" }));
+      make("a", { className: "tail", href: `${location.pathname}#end`, textContent: "To the question" }));
   }
 
   const stream = new Stream({
-    url: `/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
+    url: `${root}/sessions/${id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
     beat: Number(page.beat), heard: now, badge,
     on: {
       line: (html) => transcript.add(html),
       caughtUp() {
         transcript.flush();
+        if (!live && $("#notice a[href^='/login']")) say("");
         live = true;
-        outbox.caughtUp(stream.last, active);
+        outbox.caughtUp(stream.last);
       },
       clock: (then) => { transcript.skew = Date.now() - new Date(then); },
       missed: (count) => count > TOO_MUCH && renew(),
       reset: renew,
       refused,
     },
+  });
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("a.tail")) return;
+    event.preventDefault();
+    history.replaceState(null, "", location.pathname);
+    transcript.following = true;
+    say("");
+    renew();
   });
 
   async function renew() {
@@ -113,10 +135,12 @@ function session() {
 
   async function refused() {
     const { status } = await api("GET", `/api/sessions/${id}`);
+    if (status !== 401 && status !== 404) return; // a server that restarts behind a proxy, say
+    stream.again(5000); // somebody may log in again in another tab
     if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
-    if (status !== 401) return;
+    live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
   function outline() {
@@ -134,7 +158,7 @@ function session() {
     if (!transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
   }
 
-  for (const line of $$(".user[data-key]", transcript.list)) outbox.seen(line.dataset.key);
+  for (const line of $$("[data-key]", transcript.list)) outbox.seen(line.dataset.key);
   history.scrollRestoration = "manual";
   addEventListener("hashchange", toHash);
   transcript.list.addEventListener("click", (event) => {
@@ -210,7 +234,7 @@ function aboveKeyboard() {
 
 new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
 aboveKeyboard();
-for (const form of $$("form[action='/logout']")) {
+for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // nothing stays on a device that was logged out
     localStorage.clear();
     caches.delete("pages");
@@ -223,4 +247,4 @@ document.addEventListener("click", (event) => {
 });
 if (page.session) session();
 else sessions();
-navigator.serviceWorker?.register(scriptURL(`/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

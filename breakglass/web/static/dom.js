@@ -5,8 +5,11 @@ const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
 // them come from our own server, which has made them inert.
 const policy = globalThis.trustedTypes?.createPolicy("breakglass", trusted) ?? trusted;
 
-export const $ = (selector, root = document) => root.querySelector(selector);
-export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+/** The path below which a proxy shows this server; "" for none. */
+export const root = document.body.dataset.root;
+
+export const $ = (selector, within = document) => within.querySelector(selector);
+export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 /** A document of its own: nothing in it runs or loads. */
 export const parse = (html) => new DOMParser().parseFromString(policy.createHTML(html), "text/html");
@@ -43,7 +46,7 @@ export function uuid() {
 /** Sends JSON. Resolves to {status, body}; status 0 is "the network did not answer". */
 export async function api(method, url, body, headers = {}) {
   try {
-    const answer = await fetch(url, {
+    const answer = await fetch(root + url, {
       method, body: body && JSON.stringify(body), signal: AbortSignal.timeout(15_000),
       headers: { "content-type": "application/json", accept: "application/json", ...headers },
     });

@@ -1,6 +1,6 @@
 // The keyboard, on a desk. No key does anything while somebody writes, but Esc.
 
-import { $, $$, make } from "./dom.js";
+import { $, $$, make, root } from "./dom.js";
 
 const KEYS = [
   ["j / k", "next, previous turn"], ["o", "open or close its lines"], ["c", "copy a link to it"],
@@ -45,7 +45,7 @@ const PAGE = {
   g: () => scrollTo(0, 0),
   G: () => scrollTo(0, document.scrollingElement.scrollHeight),
   "/": () => $("input[type=search]")?.focus(),
-  n: () => (location.pathname === "/" ? $("#prompt").focus() : location.assign("/#prompt")),
+  n: () => (location.pathname === `${root}/` ? $("#prompt").focus() : location.assign(`${root}/#prompt`)),
   a: () => $$(".permission.open .card").at(-1)?.focus(),
   "?": ({ dialog }) => dialog.showModal(),
 };

@@ -1,6 +1,6 @@
 // The list of sessions, kept fresh while somebody can see it, and searched as one writes.
 
-import { $, $$, fetchPage, localTimes } from "./dom.js";
+import { $, $$, fetchPage, localTimes, root } from "./dom.js";
 
 const EVERY = 5_000; // ms between two looks; the list is small and the page may be on one bar
 
@@ -20,8 +20,8 @@ export class List {
   async look() {
     if (document.hidden || this.busy || !this.list.checkVisibility()) return;
     this.busy = true;
-    const archived = new URLSearchParams(location.search).has("archived") && location.pathname === "/";
-    const doc = await fetchPage(archived ? "/?archived=1" : "/");
+    const archived = new URLSearchParams(location.search).has("archived") && location.pathname === `${root}/`;
+    const doc = await fetchPage(`${root}/${archived ? "?archived=1" : ""}`);
     this.busy = false;
     this.heard(Boolean(doc));
     const fresh = doc && $("#sessions", doc);

@@ -1,7 +1,7 @@
 // Prompts, answers and Stop. A prompt is in the log or visibly not: from the tap until its 202 it is kept in
 // this browser with its idempotency key, and sent again with the same key until the server has said one or the other.
 
-import { $, $$, api, kept, make, uuid } from "./dom.js";
+import { $, $$, api, kept, make, root, uuid } from "./dom.js";
 
 const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
 
@@ -71,27 +71,26 @@ export class Outbox {
     this.busy = false;
     if (status !== 202) return this.failed(entry.key, status, body);
     if (arrived) this.drop(entry.key);
-    else this.accepted(entry.key, body.turn ?? null);
+    else this.accepted(entry.key, body.turn ?? body.queued);
     this.go();
   }
 
-  accepted(key, turn) {
-    this.said.set(key, turn ? "Sent" : "Queued. It goes when this turn has ended.");
-    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: true, turn } : entry));
+  /** The server has it, as this line; it leaves the box when the line is here. */
+  accepted(key, line) {
+    this.said.set(key, "Sent");
+    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, taken: line } : entry));
   }
 
-  /** All up to line `last` is here. What was taken but has no line is asked for again: the same key, never twice. */
-  caughtUp(last, active) {
-    const left = this.entries.filter((entry) => !(entry.turn && entry.turn <= last));
-    if (!active) for (const entry of left) if (!entry.turn) entry.taken = false;
-    this.entries = left;
+  /** All up to line `last` is here. */
+  caughtUp(last) {
+    this.entries = this.entries.filter((entry) => !(entry.taken <= last));
     this.go();
   }
 
   failed(key, status, answer) {
     const why = answer.detail ?? answer.title ?? `the server answered ${status}`;
     if (status === 0) this.say(key, "Not sent: no network. It will go when you are back.", true);
-    else if (status === 409) this.say(key, "Queued. It goes when this turn has ended.", true);
+    else if (status === 409) this.say(key, `Not sent yet: ${why}`, true);
     else if (status === 401) this.say(key, "Not sent: you are logged out. It is kept; log in and it will go.", true);
     else this.say(key, `Not sent: ${why}`, true);
     if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.go(), AGAIN);
@@ -138,6 +137,20 @@ export function answers(form, session, say) {
   });
 }
 
+/** A prompt that waits is taken back, and stands in the box again. */
+export function withdraws(form, session, box, say) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const prompt = $(".said", event.submitter.closest(".line")).textContent;
+    const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${event.submitter.value}`);
+    if (status === 200 && !box.value) {
+      box.value = prompt;
+      box.dispatchEvent(new Event("input"));
+    }
+    say(status === 200 ? "" : status === 0 ? "Not taken back: no network." : `Not taken back: ${body.detail ?? status}`);
+  });
+}
+
 /** Stop: one tap, and it shows that it worked when the log says so. */
 export function stops(form, session, say) {
   form.addEventListener("submit", async (event) => {
@@ -153,11 +166,11 @@ export function stops(form, session, say) {
   });
 }
 
-/** Sends a prompt to a session; while a turn runs it is queued. */
-export const toSession = (session, isActive) => async ({ key, prompt }) => {
-  const body = { prompt, ...(isActive() && { queue: true }) };
+/** Sends a prompt to a session; while a turn runs it waits there for its end. */
+export const toSession = (session) => async ({ key, prompt }) => {
+  const body = { prompt, queue: true };
   const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
-  return { ...answer, arrived: document.getElementById(`e${answer.body.turn}`) !== null };
+  return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
 /** Makes a session, puts the prompt into its outbox and goes there. */
@@ -165,6 +178,6 @@ export async function toNewSession({ key, prompt, agent, model }) {
   const { status, body } = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
   if (status !== 201) return { status, body };
   kept.set(`outbox:${body.id}`, [{ key: uuid(), prompt }]);
-  location.assign(`/sessions/${body.id}#end`);
+  location.assign(`${root}/sessions/${body.id}#end`);
   return { status: 202, body, arrived: true };
 }

@@ -7,7 +7,7 @@
 import { hhmm, hhmmss } from "./dom.js";
 
 const OPENING = 10_000; // ms that a connection may take to say its first word
-const RETRY = 1_000; // ms at most between two tries while somebody looks
+const RETRY = 800; // ms at most between two tries while somebody looks, give or take a quarter
 const RETRY_HIDDEN = 15_000;
 
 export class Stream {
@@ -25,8 +25,14 @@ export class Stream {
     addEventListener("offline", () => this.open()); // loopback may still work: ask
     addEventListener("pageshow", (event) => event.persisted && this.open());
     addEventListener("pagehide", () => this.close());
-    navigator.connection?.addEventListener?.("change", () => this.open());
-    document.addEventListener("visibilitychange", () => document.hidden || this.look(1.2));
+    let carrier = navigator.connection?.type; // the event comes for every new guess of the speed, too
+    navigator.connection?.addEventListener?.("change", () => {
+      if (carrier !== navigator.connection.type) this.open();
+      carrier = navigator.connection.type;
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.source ? this.look(1.2) : this.open();
+    });
     document.addEventListener("resume", () => this.open());
     setInterval(() => this.look(), 1000);
   }
@@ -77,19 +83,20 @@ export class Stream {
     this.state = "lost";
     this.show();
     const pause = document.hidden ? RETRY_HIDDEN : Math.min(RETRY, 125 * 2 ** this.tries++);
-    this.timer = setTimeout(() => this.open(), pause * (0.75 + Math.random() / 2));
+    this.again(pause * (0.75 + Math.random() / 2));
     if (refused) this.on.refused();
+  }
+
+  again(pause) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.open(), pause);
   }
 
   /** Once a second, and with less patience when somebody looks again: is the stream alive? */
   look(beats = 2) {
     const silent = Date.now() - (this.said ? this.heard : this.opened);
     const limit = this.said ? beats * this.beat : OPENING;
-    if (this.source && silent > limit) {
-      this.open();
-    } else if (!this.source && !document.hidden && this.state === "lost" && Date.now() - this.opened > 2 * RETRY) {
-      this.open();
-    }
+    if (this.source && silent > limit) this.open();
     this.show();
   }
 

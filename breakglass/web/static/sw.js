@@ -4,6 +4,7 @@
 // asked for first; only where no answer comes the kept one is shown, and its badge says so.
 
 const root = new URL(location.href).searchParams.get("static");
+const base = root.replace(/\/static\/.*/, ""); // the path below which a proxy shows us
 const SHELL = `shell${root}`;
 const FILES = ["app.css", "app.js", "dom.js", "keys.js", "list.js", "notice.js", "send.js", "stream.js", "transcript.js",
   "icon.svg", "manifest.webmanifest"];
@@ -36,14 +37,14 @@ async function page(request, url) {
   const old = await cache.match(url.pathname);
   try {
     const answer = await fetch(request, old && { signal: AbortSignal.timeout(PATIENCE) });
-    if (answer.redirected && new URL(answer.url).pathname === "/login") await caches.delete("pages"); // logged out
-    else if (answer.ok && !answer.redirected && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname)) {
+    if (answer.redirected && new URL(answer.url).pathname === `${base}/login`) await caches.delete("pages"); // logged out
+    else if (answer.ok && !answer.redirected && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname.slice(base.length))) {
       await keep(cache, url.pathname, answer.clone());
     }
     return answer;
   } catch {
     return old ?? new Response("<!doctype html><meta name=viewport content='width=device-width'><title>Offline</title>"
-      + "<h1>Offline</h1><p>This page is not kept on this device. What runs on the server goes on.</p><p><a href='/'>All sessions</a></p>",
+      + `<h1>Offline</h1><p>This page is not kept on this device. What runs on the server goes on.</p><p><a href='${base}/'>All sessions</a></p>`,
       { status: 503, headers: { "content-type": "text/html; charset=utf-8" } });
   }
 }

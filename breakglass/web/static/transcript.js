@@ -1,7 +1,7 @@
 // The lines on the page: put in order, a tool and its result made one, prose that grows, earlier and later
 // parts, and the scroll position that nothing may move.
 
-import { $, $$, day, duration, fetchPage, localTimes, make, parse } from "./dom.js";
+import { $, $$, day, duration, fetchPage, hhmmss, localTimes, make, parse } from "./dom.js";
 
 const MOST = 3000; // lines on the page; beyond it the earliest go, and come back on scrolling up
 const KEPT = 2000;
@@ -19,10 +19,11 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = false;
+    this.active = document.body.dataset.active === "yes";
     this.tools = new Map(); // turn/tool → its line
-    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
+    this.orphans = new Map(); // turn/tool → the lines of results whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
+    this.over = new Set(); // turns of which no more output comes
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
@@ -36,6 +37,7 @@ export class Transcript {
       $("a", nav).addEventListener("click", (event) => { event.preventDefault(); this.more(nav); });
     }
     list.addEventListener("click", (event) => this.clicked(event));
+    list.addEventListener("pointerover", (event) => sayWhen(event.target.closest(".n")));
     setInterval(() => this.tick(), 1000);
   }
 
@@ -111,12 +113,18 @@ export class Transcript {
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
+  /** Puts a result under its call. A shell's comes in pieces, and only the turn's end says which was the last. */
   merge(tool, result) {
-    const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
+    if (number(result) <= (tool.upto ?? 0)) return; // a part that came twice
+    tool.newest = result.newest ?? result;
+    tool.upto = number(tool.newest);
+    for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
+    if (!tool.dataset.pieces || this.over.has(tool.dataset.turn)) this.finish(tool);
+  }
+
+  finish(tool) {
+    const result = tool.newest, details = $("details", tool), out = $(".out", tool);
     const failed = result.dataset.outcome === "error";
-    output.id = result.id;
-    output.dataset.ts = result.dataset.ts;
-    details.append(output);
     tool.dataset.outcome = result.dataset.outcome;
     out.className = `out ${result.dataset.outcome}`;
     out.replaceChildren(`${duration(at(result) - at(tool))} `,
@@ -126,7 +134,16 @@ export class Transcript {
 
   // --- the end of a turn, the clocks -------------------------------------------------------------
 
+  /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
+  endPieces(turn) {
+    this.over.add(turn);
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.turn === turn && !tool.dataset.outcome && tool.newest) this.finish(tool);
+    }
+  }
+
   endTurn(turn) {
+    this.endPieces(turn);
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
@@ -170,6 +187,8 @@ export class Transcript {
       else lines.forEach((line) => this.place(line, this.list, false));
       nav.hidden = !next || next.hidden || !lines.length;
       this.dress(before && second ? [...lines, second] : lines);
+      if (before) this.trimEnd();
+      else this.trim();
     });
     if (!before && this.attached) this.on.attached();
     this.lookAhead(); // the part may have been a short one
@@ -182,11 +201,36 @@ export class Transcript {
 
   prepend(lines) {
     const part = make("ol");
-    const prose = this.prose;
-    this.prose = new Map(); // what grows further down has nothing to do with this part
+    const { prose, orphans } = this; // what grows or waits further down is not this part's
+    Object.assign(this, { prose: new Map(), orphans: new Map() });
     for (const line of lines) this.place(line, part, false);
+    for (const [who, line] of this.prose) { // its finished text may stand in the part below
+      if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
+    }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
+    for (const [name, line] of orphans) {
+      const before = this.orphans.get(name);
+      if (before) this.join(before, line);
+      if (before) line.remove();
+      else this.orphans.set(name, line);
+      this.adopt(name);
+    }
+  }
+
+  /** Puts what came of a call, and stood alone since the call is further up, under it. */
+  adopt(name) {
+    const tool = this.tools.get(name), result = this.orphans.get(name);
+    if (!tool || !result) return;
+    this.orphans.delete(name);
+    this.merge(tool, result);
+    result.remove();
+  }
+
+  /** One more piece of an output whose call is not on this page. */
+  join(before, result) {
+    before.newest = result.newest ?? result;
+    for (const output of $$(".output", result)) putOutput($("details", before), output, result);
   }
 
   /** Does something above or below, and sees that what is read stays where it is on the screen. */
@@ -202,10 +246,20 @@ export class Transcript {
     const lines = this.list.children;
     if (lines.length <= MOST) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
-    for (const map of [this.tools, this.orphans, this.prose])
+    for (const map of [this.tools, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
+    for (const [name, results] of this.orphans) if (!results.at(-1).isConnected) this.orphans.delete(name);
     this.earlier.hidden = false;
-    $("a", this.earlier).href = `?before=${this.first}`;
+  }
+
+  /** The same at the other end, for who reads far up: what is new is then under another part. */
+  trimEnd() {
+    const lines = [...this.list.children];
+    if (lines.length <= MOST) return;
+    for (const line of lines.slice(KEPT)) line.remove();
+    this.last = number(this.list.lastElementChild);
+    this.following = false;
+    this.later.hidden = false;
   }
 
   /** Begins anew from a page fetched again: the log was replaced, or too much was missed. */
@@ -280,10 +334,26 @@ export class Transcript {
 
 }
 
-/** A question that nobody can answer any more becomes a line like others. */
-export function settle(line) {
+/** A question that nobody can answer any more, a prompt that waits no more: a line like others. */
+function settle(line) {
+  if (!line?.classList.contains("open")) return;
   line.classList.replace("open", "settled");
   $("details", line).open = false;
+}
+
+/** Adds a piece of output. What is not folded runs on in one block: a script that chats must not fill the page. */
+function putOutput(details, output, result) {
+  const last = $$(":scope > .output", details).at(-1);
+  const block = (one) => (one?.children.length === 1 ? $(":scope > pre", one) : null);
+  if (last && $(".none", output)) return;
+  if (block(last) && block(output)) {
+    block(last).append(...block(output).childNodes);
+    return block(last).normalize();
+  }
+  if (last && $(".none", last)) last.remove();
+  output.id = result.id;
+  output.dataset.ts = result.dataset.ts;
+  details.append(output);
 }
 
 /** Puts the date above the first line of a day, but for the first line there is. */
@@ -314,27 +384,38 @@ const PLACE = {
   },
   tool(page, line) {
     page.tools.set(key(line), line);
-    const result = page.orphans.get(key(line));
-    if (!result || line.dataset.outcome) return;
-    page.orphans.delete(key(line));
-    page.merge(line, result);
-    result.remove();
+    page.adopt(key(line));
   },
   tool_result(page, line) {
-    const tool = page.tools.get(key(line));
-    if (!tool) return void page.orphans.set(key(line), line);
-    page.merge(tool, line);
+    const tool = page.tools.get(key(line)), before = page.orphans.get(key(line));
+    if (tool) page.merge(tool, line);
+    else if (before?.isConnected) page.join(before, line);
+    else return void page.orphans.set(key(line), line);
     return true;
+  },
+  result(page, line) {
+    page.endPieces(line.dataset.turn);
   },
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>
       one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
-    if (asked) settle(asked);
+    settle(asked);
+  },
+  user(page, line) {
+    settle(queuedAs(page, line));
+  },
+  withdrawn(page, line) {
+    settle(queuedAs(page, line));
+  },
+  plan(page, line) { // the newest is open, those before it are history
+    for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
   },
   turn_end(page, line) {
     page.endTurn(line.dataset.turn);
   },
 };
+
+const queuedAs = (page, line) => line.dataset.queued && $(`#e${Number(line.dataset.queued)}`, page.list);
 
 /** Adds prose to prose, in paragraphs, so that little moves when the finished text takes its place. */
 function grow(line, text) {
@@ -343,6 +424,12 @@ function grow(line, text) {
   if (rest.length) last.textContent = first;
   else last.append(text);
   last.after(...rest.map((part) => make("p", { textContent: part })));
+}
+
+/** The time of a line, for who points at its number. */
+function sayWhen(link) {
+  const line = link?.closest("[data-ts]");
+  if (line && !link.title) link.title = `${day(at(line))} ${hhmmss(at(line))} (${line.dataset.ts})`;
 }
 
 /** A clock that ticks: no tenths, they would only flicker. */

@@ -26,10 +26,10 @@ def run(bench: Bench) -> Iterator[Sample]:
         with tolerating(kind.name), bench.running(kind, LOG) as server:
             if isinstance(server, Ours):
                 server.publish(logs.ended(LOG + 1))
-            time.sleep(1)  # what is left over of the start
+            time.sleep(min(1.0, bench.sizes.seconds))  # what is left over of the start
             yield Sample(WORK, "nobody attached", "% of a core", kind.name, 0, _share(bench, server))
             sockets = client.attach(server.request(), 1)
-            time.sleep(1)
+            time.sleep(min(1.0, bench.sizes.seconds))
             yield Sample(WORK, "one attached", "% of a core", kind.name, 0, _share(bench, server))
             client.close(sockets)
     for kind in bench.servers("ours", "ours2"):

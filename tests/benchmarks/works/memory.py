@@ -17,7 +17,9 @@ NOTE = (
 )
 LOG = 20
 SETTLED = 0.01
-"""Growth within half a second below which a process has stopped growing."""
+"""Share by which a process that has stopped growing may still differ from the look before."""
+STEADY = 4
+"""Such looks in a row: a loaded machine may let a server do nothing for one of them (seen 2026-11-23)."""
 
 
 def run(bench: Bench) -> Iterator[Sample]:
@@ -57,11 +59,10 @@ def _stalled(server: Server, clients: int) -> float:
 
 def _settle(server: Server) -> int:
     """Return the memory, in KiB, once it grows no more, or after 20 s."""
-    deadline, last = time.monotonic() + 20, 0
-    while time.monotonic() < deadline:
-        time.sleep(0.5)
+    deadline, last, steady = time.monotonic() + 20, 0, 0
+    while time.monotonic() < deadline and steady < STEADY:
+        time.sleep(0.3)
         now = machine.memory_kib(server.pid)
-        if abs(now - last) < now * SETTLED:
-            return now
+        steady = steady + 1 if abs(now - last) < now * SETTLED else 0
         last = now
     return last

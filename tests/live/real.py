@@ -1,0 +1,95 @@
+"""Sessions with the real Claude Code, through the real runner: turns.start, a process, a log on disk."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from breakglass import turns
+from breakglass.config import AgentConfig, Config
+from breakglass.events import Event
+from breakglass.store import sessions
+from breakglass.store.sessions import Session
+from tests import living
+from tests.fake_model import FakeModel
+
+
+class Real:
+    """One session with one agent, and how a test acts on it."""
+
+    def __init__(self, root: Path, agent: AgentConfig, environ: dict[str, str], model: FakeModel) -> None:
+        self.config = Config(data=root, environ=environ, agents={agent.name: agent}, agent=agent.name)
+        self.model = model
+        self.session: Session = sessions.create(root, agent.name)
+
+    @property
+    def workspace(self) -> Path:
+        return Path(self.session.workspace)
+
+    def set(self, **settings: Any) -> None:
+        """Change settings from the next turn on."""
+        self.config = replace(self.config, **settings)
+
+    def set_agent(self, **settings: Any) -> None:
+        """Change the agent's own settings from the next turn on."""
+        agent = replace(self.config.agents[self.config.agent], **settings)
+        self.set(agents={agent.name: agent})
+
+    def start(self, prompt: str, **more: Any) -> int:
+        return turns.start(self.config, self.session, prompt, by="ann", **more)
+
+    def run(self, prompt: str, **more: Any) -> "Told":
+        """Return what one turn came to."""
+        return self.end(self.start(prompt, **more))
+
+    def end(self, turn: int) -> "Told":
+        """Wait for a turn's end, see that it broke no rule and left nothing alive, and return what it came to."""
+        return Told(living.ended(self.session, turn))
+
+    def so_far(self) -> "Told":
+        """Return all events there are."""
+        return Told(living.events(self.session))
+
+    def wait(self, kind: str, holds: Callable[[Event], bool] = lambda _: True) -> Event:
+        """Wait for an event of that kind, and return it."""
+        return living.until(lambda: next((e for e in self.so_far().of(kind) if holds(e)), None), kind) or {}
+
+    def answer(self, question: Event, *, allow: bool, by: str = "ann", **more: Any) -> None:
+        turns.answer(self.session, question["request"], allow=allow, by=by, **more)
+
+
+class Told(list[Event]):
+    """The events of a turn."""
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self if event["kind"] == kind]
+
+    def all(self, kind: str, key: str) -> list[Any]:
+        return [event.get(key) for event in self.of(kind)]
+
+    def only(self, kind: str, key: str) -> Any:
+        """Return what the one event of a kind holds under `key`. Fails if there are more, or none."""
+        (value,) = self.all(kind, key)
+        return value
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event["kind"] for event in self]
+
+    @property
+    def status(self) -> str:
+        return str(self.only("turn_end", "status"))
+
+
+def bash(command: str, **more: Any) -> str:
+    """Return the marker that has the model call the Bash tool."""
+    return f"[[tool Bash {json.dumps({'command': command, 'description': 'Do it', **more})}]]"
+
+
+def python(code: str) -> str:
+    """Return a command line: the Bash tool refuses a lone `sleep`."""
+    return f"python3 -c '{code}'"
+
+
+NAP = python("import time; time.sleep(300)")

@@ -1,0 +1,282 @@
+"""The real Claude Code through the real runner: its turns, its failures, its ends."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from breakglass import processes, turns
+from tests import living
+from tests.fake_model import FakeModel
+from tests.live.real import NAP, Real, bash, python
+
+
+def pid_in(path: Path) -> int:
+    """Wait until a process has written down its pid, and return it."""
+    return int(living.until(lambda: path.exists() and path.read_text().strip(), path) or 0)
+
+
+def is_gone(pid: int) -> bool:
+    return not processes.is_alive(pid, processes.started(pid))
+
+
+# --- turns ----------------------------------------------------------------------------------------
+
+
+def test_a_turn_and_a_resumed_one_that_carries_its_context(real: Real, model: FakeModel) -> None:
+    first = real.run("[[text Hello]]")
+    assert (first.status, first.only("text", "text")) == ("ok", "Hello")
+    second = real.run("and before?")
+    assert second.only("session", "session_id") == first.only("session", "session_id")
+    assert second.only("text", "text") == "echo: 2 user texts: ['[[text Hello]]', 'and before?']"
+    assert model.turns[-1].texts == ["[[text Hello]]", "and before?"]
+    assert first.only("result", "cost_usd") == pytest.approx(second.only("result", "cost_usd"))
+    assert first.only("result", "usage")["output_tokens"] == 7
+
+
+def test_prose_is_told_while_it_streams_and_then_whole(real: Real) -> None:
+    told = real.run("[[slow 12 0.05]]")
+    assert len(told.of("delta")) > 2
+    assert "".join(told.all("delta", "text")) == told.only("text", "text")
+    assert told.only("text", "text") == "".join(f"w{number} " for number in range(12))
+
+
+def test_a_tool_runs_unasked(real: Real) -> None:
+    told = real.run(bash("echo made | tee made"))
+    assert (told.only("tool", "name"), told.only("tool", "input")["command"]) == (
+        "Bash",
+        "echo made | tee made",
+    )
+    assert (told.only("tool_result", "output"), told.only("tool_result", "is_error")) == ("made", False)
+    assert told.only("tool_result", "tool_id") == told.only("tool", "tool_id")
+    assert (real.workspace / "made").read_text() == "made\n"
+    assert "permission" not in told.kinds
+
+
+def test_a_result_of_180_kb_in_one_line_of_the_agent_is_kept_whole(real: Real, home: Path) -> None:
+    words = [f"line {number} {'x' * 90}" for number in range(1800)]
+    (home / "large").write_text("\n".join(words))
+    told = real.run(f'[[tool Read {{"file_path":"{home}/large"}}]]')
+    output = told.only("tool_result", "output")
+    assert len(output) > 180_000
+    assert [line.partition("\t")[2] for line in output.split("\n")] == words
+    assert told.status == "ok"
+
+
+def test_an_output_too_large_for_the_model_says_how_much_is_left_out(real: Real) -> None:
+    told = real.run(bash(python('print("x" * 180_000)')))
+    output, left = told.only("tool_result", "output"), told.only("tool_result", "truncated")
+    assert len(output) + left == 180_001
+
+
+def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeModel) -> None:
+    assert real.run("--help [[text fine]]").only("text", "text") == "fine"
+    assert model.turns[-1].texts == ["--help [[text fine]]"]
+
+
+def test_a_prompt_of_200_kb_arrives_whole(real: Real, model: FakeModel) -> None:
+    prompt = "[[text fine]]" + "é" * 100_000
+    assert real.run(prompt).status == "ok"
+    assert model.turns[-1].texts == [prompt]
+
+
+def test_what_a_subagent_does_is_marked(real: Real) -> None:
+    task = {"description": "Look", "prompt": "[[text from below]]", "subagent_type": "general-purpose"}
+    told = real.run(f"[[tool Agent {json.dumps(task)}]]")
+    call = told.of("tool")[0]["tool_id"]
+    assert [event["text"] for event in told.of("text") if event.get("parent") == call] == ["from below"]
+    assert any(event["text"].startswith("done: 1 result(s)") for event in told.of("text"))
+
+
+def test_thinking_is_told_only_where_the_settings_say_so(real: Real) -> None:
+    assert "thinking" not in real.run("[[think Hm.]][[text so]]").kinds
+    real.set_agent(thinking=True)
+    told = real.run("[[think Hm.]][[text so]]")
+    assert told.only("thinking", "text") == "Hm."
+
+
+def test_the_to_do_list_is_a_plan(real: Real) -> None:
+    create = '[[tool TaskCreate {"subject":"Look","description":"d"}]]'
+    update = '[[tool TaskUpdate {"taskId":"1","status":"in_progress"}]]'
+    told = real.run(f"{create}[[then]]{update}", model="claude-sonnet-4-5")
+    assert [[tuple(item.values()) for item in items] for items in told.all("plan", "items")] == [
+        [("Look", "pending")],
+        [("Look", "in_progress")],
+    ]
+
+
+def test_a_compacted_context_is_a_notice(real: Real) -> None:
+    real.run("[[text Hello]]")
+    told = real.run("/compact")
+    assert "compacted" in told.only("notice", "text")
+    assert told.status == "ok"
+
+
+def test_the_model_that_answered_is_told_though_another_was_asked_for(real: Real) -> None:
+    told = real.run("[[text so]]", model="claude-sonnet-4-5")
+    assert told.only("user", "model") == told.only("result", "model") == "claude-sonnet-4-5"
+
+
+def test_a_queued_prompt_goes_on_in_the_same_conversation(real: Real, model: FakeModel) -> None:
+    turn = real.start("[[text one]][[hold]]")
+    model.wait_for(lambda model: bool(model.turns))
+    queued = turns.take(real.config, real.session, "and before?", by="bob", queue=True)
+    assert queued.what == "queued"
+    model.release()
+    assert real.end(turn).status == "ok"
+    told = real.so_far()
+    assert [event.get("queued") for event in told.of("user")] == [None, queued.id]
+    assert told.all("turn_end", "status") == ["ok", "ok"]
+    assert len(set(told.all("session", "session_id"))) == 1
+    assert model.turns[-1].texts == ["[[text one]][[hold]]", "and before?"]
+    assert len({event["cost_usd"] for event in told.of("result")}) == 1, "each turn its own cost"
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def test_an_overloaded_backend_is_retried_in_sight_and_then_an_error(real: Real) -> None:
+    told = real.run("[[err 529 overloaded_error]]")
+    assert told.status == "error"
+    assert told.all("retry", "attempt")[:1] == [1]
+    assert "529" in told.of("retry")[0]["error"]
+    assert "529" in told.only("error", "error") or "verloaded" in told.only("error", "error")
+    assert told.only("result", "is_error") is True
+
+
+def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
+    told = real.run("[[err 529 overloaded_error 1]]")
+    assert (told.status, told.only("text", "text")) == ("ok", "recovered")
+    assert len(told.of("retry")) == 1
+
+
+def test_a_connection_that_breaks_is_retried_and_then_an_error(real: Real) -> None:
+    told = real.run("[[text Half a]][[cut 5]]")
+    assert (told.status, len(told.of("retry"))) == ("error", 1)
+    assert "Connection dropped" in told.only("error", "error")
+    assert real.run("[[text Half a]][[cut 1]]").only("text", "text") == "Half a"
+
+
+def test_a_refused_key_says_what_to_do(real: Real) -> None:
+    told = real.run("[[err 401 authentication_error]]")
+    assert told.status == "error"
+    assert "ANTHROPIC_API_KEY" in told.only("error", "error")
+
+
+def test_an_agent_that_is_not_logged_in_says_what_to_do(real: Real) -> None:
+    real.set(environ={key: value for key, value in real.config.environ.items() if key != "ANTHROPIC_API_KEY"})
+    told = real.run("[[text never]]")
+    assert told.status == "error"
+    assert "ANTHROPIC_API_KEY" in told.only("error", "error")
+
+
+def test_a_model_that_nobody_knows_is_an_error_that_says_so(real: Real) -> None:
+    told = real.run("[[text never]]", model="nobody-9")
+    assert told.status == "error"
+    assert "nobody-9" in told.only("error", "error")
+    assert "Choose another model" in told.only("error", "error")
+
+
+def test_an_agents_session_that_is_gone_is_begun_anew_and_the_log_says_so(real: Real, home: Path) -> None:
+    first = real.run("[[text Hello]]")
+    shutil.rmtree(home / ".claude")
+    second = real.run("and before?")
+    assert second.status == "ok"
+    assert "was not found: a new one is begun" in second.only("error", "error")
+    assert second.only("session", "session_id") != first.only("session", "session_id")
+    assert second.only("text", "text") == "echo: 1 user texts: ['and before?']"
+
+
+# --- ends -----------------------------------------------------------------------------------------
+
+
+def test_a_stop_while_prose_streams_keeps_what_was_said(real: Real) -> None:
+    turn = real.start("[[slow 500 0.02]]")
+    real.wait("delta")
+    assert turns.cancel(real.session, by="ann")
+    told = real.end(turn)
+    assert told.status == "cancelled"
+    assert told.only("text", "text").startswith("w0 ")
+    assert told.only("text", "text") == "".join(told.all("delta", "text"))
+    assert real.run("and before?").status == "ok"
+
+
+def test_a_stop_while_a_tool_runs_leaves_nothing_alive(real: Real) -> None:
+    turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
+    hidden = pid_in(real.workspace / "kept")
+    assert turns.cancel(real.session, by="ann")
+    assert real.end(turn).status == "cancelled"
+    assert is_gone(hidden)
+
+
+def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(real: Real) -> None:
+    turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
+    hidden = pid_in(real.workspace / "kept")
+    os.kill(living.runner(real.session), signal.SIGKILL)
+    living.until(lambda: not turns.is_running(real.session), "the turn to be ended")
+    told = real.end(turn)
+    assert told.status == "lost"
+    assert is_gone(hidden)
+    assert real.run("[[text again]]").only("text", "text") == "again"
+
+
+def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
+    turn = real.start("[[text Half]][[hold]]")
+    real.wait("delta")
+    agent = processes.descendants(living.runner(real.session))
+    for pid in agent:
+        os.kill(pid, signal.SIGKILL)
+    told = real.end(turn)
+    assert told.status == "error"
+    assert "signal KILL" in told.only("error", "error")
+    assert told.only("text", "text") == "Half"
+
+
+def test_a_turn_that_takes_too_long_is_stopped(real: Real) -> None:
+    real.set(turn_timeout_seconds=2.0)
+    told = real.run("[[hold]]")
+    assert told.status == "timeout"
+    assert "longer than 2 seconds" in told.only("error", "error")
+
+
+def test_the_turn_ends_when_its_background_tasks_have_ended(real: Real) -> None:
+    command = bash(python('import time; time.sleep(1); print("late")'), run_in_background=True)
+    told = real.run(command)
+    assert told.status == "ok"
+    assert len(told.of("result")) == 2
+    assert told[-1]["kind"] == "turn_end"
+    assert len(told.of("session")) == 1
+
+
+# --- who it runs as -------------------------------------------------------------------------------
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be refused for being root")
+
+
+@needs_root
+def test_root_is_told_how_to_let_it_act(real: Real) -> None:
+    real.set_agent(env={})
+    told = real.run("[[text never]]")
+    assert told.status == "error"
+    assert 'IS_SANDBOX = "1"' in told.only("error", "error")
+
+
+@needs_root
+def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, tmp_path: Path) -> None:
+    """The agent alone is put under another user: `setpriv` comes before it in `command`."""
+    nobody = 65534
+    program = tmp_path / "claude"
+    shutil.copy(claude, program)
+    for path in (tmp_path, *tmp_path.parents[:2], Path(real.session.workspace)):
+        path.chmod(0o755)
+    for path in (tmp_path / "home", Path(real.session.workspace)):
+        os.chown(path, nobody, nobody)
+    for path in (real.config.data, real.config.data / "workspaces"):
+        path.chmod(0o711)
+    drop = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+    real.set_agent(env={}, command=(*drop, str(program)))
+    told = real.run(bash("id -u"))
+    assert (told.status, told.only("tool_result", "output")) == ("ok", str(nobody))
