@@ -88,23 +88,30 @@ class Connection(TCPServer):
             await self._close()
 
     async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._write(event.data)
+        elif not (isinstance(event, Updated) and event.idle and self._is_left):
+            await super().protocol_send(event)
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether nobody is left whose next request could be waited for."""
+        return self.reader.at_eof() or self.writer.transport.is_closing()
+
+    async def _write(self, data: bytes) -> None:
+        """Send, and wait while there is much to send; cut the connection where nothing is taken."""
         transport = self.writer.transport
-        gone = self.reader.at_eof() or transport.is_closing()
-        if gone and isinstance(event, Updated) and event.idle:
-            return None  # nobody is left whose next request could be waited for
-        size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
-        if size < HIGH_WATER:
-            return await super().protocol_send(event)
         async with self.send_lock:
-            self.writer.write(cast(RawData, event).data)
             try:
-                await wait_while_moving(
-                    self.writer.drain, transport.get_write_buffer_size, self._stall_seconds
-                )
-            except (OSError, RuntimeError):  # it took nothing for so long, or has left
+                self.writer.write(data)
+                if transport.get_write_buffer_size() < HIGH_WATER:
+                    await self.writer.drain()  # hears of an error, and waits for nothing
+                else:
+                    size = transport.get_write_buffer_size
+                    await wait_while_moving(self.writer.drain, size, self._stall_seconds)
+            except (OSError, RuntimeError):
                 transport.abort()
                 await self.protocol.handle(Closed())
-        return None
 
     async def _initiate_server_close(self) -> None:
         # Not `_close`: that stops the idle task, which is what waits for us here.
