@@ -1,6 +1,7 @@
 """On coming back the page is right: nothing doubled, nothing missing, the place kept, and the badge true at each moment."""
 
 import re
+import signal
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import NETWORK, House, Person, missing
+from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
 from tests.servers import Attached, assert_is_the_log
 
 WATCH = """() => {
@@ -28,17 +29,6 @@ def said(page: Page) -> list[str]:
     assert all(SAYS.fullmatch(word) for word in words), words
     kinds = [word.partition(" ·")[0] for word in words]
     return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
-
-
-def complete(person: Person, session: str) -> None:
-    """Fail unless the page shows the log's end: each line once, in order, none missing since the first shown."""
-    shown = person.shown()
-    assert len(shown) == len(set(shown)), "a line stands twice"
-    top = person.page.evaluate(
-        "[...document.querySelectorAll('#log > .line')].map((line) => Number(line.id.slice(1)))"
-    )
-    assert top == sorted(top), "lines are out of order"
-    assert {number for number in missing(person, session) if number > min(shown)} == set()
 
 
 def test_what_was_missed_without_a_network_is_there_within_a_second_of_it(
@@ -150,7 +140,7 @@ def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> N
 def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, own: House) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
-    person.expected = "status of 401|" + NETWORK
+    person.expected = LOGGED_OUT
     page = person.open(session)
     page.locator("#prompt").fill("half a thought")
     (own.data / "logins.jsonl").unlink()  # every login is revoked
@@ -169,7 +159,7 @@ def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, o
 def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, own: House) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
-    person.expected = "status of 401|" + NETWORK
+    person.expected = LOGGED_OUT
     page = person.open(session)
     person.context.clear_cookies()
     own.kill()
@@ -180,19 +170,18 @@ def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, o
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_a_stream_that_falls_silent_is_not_called_live(visit: Visit, own: House, gate: Path) -> None:
+def test_a_stream_that_falls_silent_is_not_called_live(visit: Visit, tmp_path: Path) -> None:
     """A dead NAT: no word comes and no error either. Two beats missed are a dead stream."""
-    session = own.new_session(agent="shell")
-    person = visit(own)
-    person.expected = NETWORK
-    page = person.window()
-    # The stream's beat is said by the server, so that a test need not wait for the default's 40 s.
-    page.goto(f"/sessions/{session}")
-    expect(page.locator("#badge")).to_have_text("Live")
-    own.process.send_signal(19)  # SIGSTOP: connections stay open, nothing is said
-    expect(page.locator("#badge")).to_have_text(re.compile("^Reconnecting"))
-    own.process.send_signal(18)
-    expect(page.locator("#badge")).to_have_text("Live")
+    with house(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="1") as quick:
+        person = visit(quick)
+        person.expected = NETWORK
+        page = person.open(quick.new_session(agent="shell"))
+        page.evaluate(WATCH)
+        quick.process.send_signal(signal.SIGSTOP)  # connections stay open, nothing is said
+        expect(person.badge).to_have_text(re.compile("^Reconnecting · since"))
+        quick.process.send_signal(signal.SIGCONT)
+        expect(person.badge).to_have_text("Live")
+        person.leave()
 
 
 def test_a_page_that_comes_from_the_browsers_cache_is_live_again(visit: Visit, shared: House) -> None:

@@ -12,6 +12,7 @@ const here = () => document.scrollingElement;
 const number = (line) => Number(line?.id.slice(1));
 const key = (line) => `${line.dataset.turn}/${line.dataset.tool}`;
 const speaker = (line) => `${line.dataset.turn}/${line.dataset.parent ?? ""}`;
+const begins = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 const at = (line) => new Date(line.dataset.ts);
 
 export class Transcript {
@@ -28,6 +29,7 @@ export class Transcript {
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
     this.newest = 0; // the latest turn seen
+    this.from = begins(earlier); // the log's first line on this page: it may have gone into another, and stand nowhere
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -43,7 +45,6 @@ export class Transcript {
 
   /** Whether the end of the log stands on this page: only then what is new belongs under it. */
   get attached() { return this.later.hidden; }
-  get first() { return number($("li.line", this.list)) || 1; }
 
   // --- what arrives ------------------------------------------------------------------------------
 
@@ -177,18 +178,18 @@ export class Transcript {
     if (nav.hidden || nav.dataset.busy) return;
     nav.dataset.busy = "yes";
     const before = nav === this.earlier;
-    const doc = await fetchPage(before ? `?before=${this.first}` : `?after=${this.last}`);
+    const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${this.last}`);
     delete nav.dataset.busy;
     link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
     if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
     const lines = $$("#log > li.line", doc).filter((line) =>
-      before ? number(line) < this.first : number(line) > this.last);
+      before ? number(line) < this.from : number(line) > this.last);
     const next = $(`#${nav.id}`, doc);
     this.keeping(() => {
       const second = $("li.line", this.list);
-      if (before) this.prepend(lines);
+      if (before) this.prepend(lines, begins(next));
       else lines.forEach((line) => this.place(line, this.list));
-      nav.hidden = !next || next.hidden || !lines.length;
+      nav.hidden = !next || next.hidden || !(lines.length || before);
       this.dress(before && second ? [...lines, second] : lines);
       if (before) this.trimEnd();
       else this.trim();
@@ -202,7 +203,8 @@ export class Transcript {
     return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
   }
 
-  prepend(lines) {
+  prepend(lines, from) {
+    this.from = from;
     const part = make("ol");
     const { prose, orphans } = this; // what grows or waits further down is not this part's
     Object.assign(this, { prose: new Map(), orphans: new Map() });
@@ -252,6 +254,7 @@ export class Transcript {
     for (const map of [this.tools, this.orphans, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
     this.earlier.hidden = false;
+    this.from = number($("li.line", this.list));
   }
 
   /** The same at the other end, for who reads far up: what is new is then under another part. */
@@ -268,12 +271,13 @@ export class Transcript {
   async renew() {
     const doc = await fetchPage(location.pathname);
     if (!doc) return null;
-    for (const map of [this.tools, this.orphans, this.prose]) map.clear();
+    for (const map of [this.tools, this.orphans, this.prose, this.over]) map.clear();
     this.waiting = [];
     this.list.replaceChildren(...$("#log", doc).childNodes);
     this.earlier.hidden = $("#earlier", doc).hidden;
+    this.from = begins($("#earlier", doc));
     this.later.hidden = true;
-    this.last = 0;
+    this.last = this.newest = 0;
     this.arrange();
     if (this.following) this.toEnd();
     return doc.body.dataset;
@@ -308,7 +312,7 @@ export class Transcript {
   /** Shows a line by its number, opening what it is folded in. Returns whether it is on this page. */
   show(id) {
     const line = document.getElementById(`e${id}`) // or the line that a piece of prose has gone into
-      ?? (id > this.first && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
+      ?? (id >= this.from && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
     if (!line) return false;
     for (let at = line; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     $("details", line)?.setAttribute("open", "");
