@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
@@ -11,18 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from breakglass import turns
-from breakglass.agents.environ import environment
 from breakglass.cli import screen
+from breakglass.cli.examine import examine
 from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
 from breakglass.errors import BreakglassError
 from breakglass.events import Question, State
 from breakglass.store import log
 from breakglass.store.sessions import Listing, Session
 from breakglass.store.state import describe
-
-VERSION_SECONDS = 2.0
-"""How long an agent may take to say its version."""
 
 
 def ls(config: Config, args: Namespace) -> int:
@@ -110,12 +105,12 @@ def questions(session: Session, asking: Iterable[Question]) -> None:
 
 def agents(config: Config, args: Namespace) -> int:
     """List the agents, and for one that cannot start what to do about it."""
-    found = [_examined(config, agent) for agent in config.agents.values()]
+    found = [examine(config, agent) for agent in config.agents.values()]
     if args.json:
         _print_json(found)
         return 0
     for agent in found:
-        sign, style = LAMPS["ok" if agent["can_start"] else "error"]
+        sign, style = LAMPS["error" if agent["problem"] else "ok"]
         default = " (default)" if agent["default"] else ""
         sign = paint(sign, style, colours=screen.has_colours(config.environ))
         about = " · ".join(
@@ -124,72 +119,6 @@ def agents(config: Config, args: Namespace) -> int:
         print(f"{sign} {agent['name']}{default}: {about}")
         print(f"  {one_line(agent['problem'] or agent['program'])}")
     return 0
-
-
-def _examined(config: Config, agent: AgentConfig) -> dict[str, Any]:
-    """Return an agent as `--json` prints it."""
-    environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
-    program = shutil.which(agent.command[0], path=environ.get("PATH"))
-    version, problem = _asked(agent, program, environ) if program else ("", "")
-    return {
-        "name": agent.name,
-        "protocol": agent.protocol,
-        "command": list(agent.command),
-        "permissions": agent.permissions,
-        "default": agent.name == config.agent,
-        "can_start": not (problem := problem or _problem(agent, program, environ)),
-        "program": program or "",
-        "version": version,
-        "problem": problem,
-    }
-
-
-def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -> str:
-    """Return why an agent cannot start and what to do, "" where it can."""
-    name, command = agent.name, agent.command[0]
-    if "/" in command and not os.path.isabs(command):
-        return f"{command}: write the whole path into [agents.{name}] command; it is started in the session's workspace"
-    if program is None and "/" in command:
-        why = "is not executable: chmod +x it" if os.path.exists(command) else "does not exist: install it"
-        return f"{command} {why}, or correct [agents.{name}] command"
-    if program is None:
-        return (
-            f"{command} was not found on PATH: install it, or put its whole path into [agents.{name}] command"
-        )
-    bypasses = agent.protocol == "claude" and agent.permissions == "bypass"
-    if bypasses and os.geteuid() == 0 and environ.get("IS_SANDBOX") != "1":
-        return (
-            'Claude Code refuses to act without asking while it runs as root: set env = { IS_SANDBOX = "1" } where that'
-            f' is meant, or permissions = "ask", in [agents.{name}], or run as another user'
-        )
-    return ""
-
-
-def _asked(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple[str, str]:
-    """Return the version that a program says it has, "" where it does not say, and why it cannot be run, "" if it can.
-
-    A command with arguments is left alone: `npx --version` would tell of npx.
-    """
-    if len(agent.command) > 1:
-        return "", ""
-    try:
-        answer = subprocess.run(
-            [program, "--version"],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "", ""
-    except OSError as error:
-        return (
-            "",
-            f"{program} cannot be run: {error.strerror}; install it anew, or correct [agents.{agent.name}] command",
-        )
-    said = answer.stdout.decode(errors="replace").strip() if answer.returncode == 0 else ""
-    return one_line(said.partition("\n")[0], 80), ""
 
 
 def _print_json(rows: Iterable[dict[str, Any]]) -> None:

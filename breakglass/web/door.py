@@ -56,7 +56,7 @@ class Door:
     """In lower case."""
     address_header: bytes | None = None
     """In lower case; of several addresses the last counts, which is the one that our proxy saw."""
-    streams: int = 4096
+    streams: int = 8192
     streams_per_address: int = 1024
     body_seconds: float = 10
     """From the head of a request to the end of its body."""
@@ -65,8 +65,6 @@ class Door:
     connection, and the client never reads why it was refused."""
     sweep_seconds: float = 5
     """How often open streams are asked whether their credential still holds."""
-    stall_seconds: float = 30
-    """How long a client of HTTP/2 may keep its window shut. For sockets, web/server.py sees to it."""
 
 
 class Refusal(NamedTuple):

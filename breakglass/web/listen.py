@@ -16,7 +16,7 @@ from breakglass.errors import BadConfig
 STALL_SECONDS = 30
 """How long a client may read nothing, or be gone, while something is there for it."""
 
-SEND_BUFFER = 64 << 10
+SEND_BUFFER = 128 << 10
 """Bytes asked for; Linux counts its own book-keeping and doubles it."""
 
 

@@ -147,6 +147,7 @@ def test_an_agent_whose_program_runs_can_start(data: Data) -> None:
         "permissions": "bypass",
         "default": False,
         "can_start": True,
+        "logged_in": None,
         "program": it,
         "version": "it 1.2.3",
         "problem": "",

@@ -153,10 +153,11 @@ def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
     assert len(told.of("retry")) == 1
 
 
-def test_a_stream_that_breaks_off_leaves_its_prose(real: Real) -> None:
+def test_a_connection_that_breaks_is_retried_and_then_an_error(real: Real) -> None:
     told = real.run("[[text Half a]][[cut 5]]")
-    assert told.status in ("ok", "error")
-    assert living.broken(real.session) == []
+    assert (told.status, len(told.of("retry"))) == ("error", 1)
+    assert "Connection dropped" in told.only("error", "error")
+    assert real.run("[[text Half a]][[cut 1]]").only("text", "text") == "Half a"
 
 
 def test_a_refused_key_says_what_to_do(real: Real) -> None:
