@@ -2,19 +2,15 @@
 
 import os
 import sys
-import time
 from argparse import Namespace
 from datetime import UTC, datetime
+from typing import Any
 
 from breakglass.cli import screen
 from breakglass.cli.style import one_line
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.store import root
-from breakglass.web import logins as book
-from breakglass.web import place, tokens
-from breakglass.web.auth import Access
-from breakglass.web.logins import Login
 
 
 def announce(at: str, login: str | None) -> None:
@@ -36,6 +32,8 @@ def show_qr(text: str) -> None:
 
 def token(config: Config, args: Namespace) -> int:
     """Show the token or change it."""
+    from breakglass.web import place, tokens
+
     if args.words not in (["show"], ["rotate"]):
         raise BadInput("expected breakglass token show or breakglass token rotate")
     for warning in root.prepare(config.data):
@@ -59,38 +57,26 @@ def token(config: Config, args: Namespace) -> int:
 
 def logins(config: Config, args: Namespace) -> int:
     """List the logins, or end one."""
+    from breakglass.web.auth import Access
+
+    root.prepare(config.data)
+    access = Access(config.data, token=config.token)
     if args.revoke is None:
-        _list(config)
-        return 0
-    if not (config.data / "logins.jsonl").exists() or not _access(config).revoke(args.revoke):
+        _list(access.logins(), access.void_logins())
+    elif access.revoke(args.revoke):
+        print(f"ended the login {args.revoke}; what it has open ends within 15 seconds")
+    else:
         raise NotFound(f"there is no login {args.revoke[:40]!r}; breakglass logins lists them")
-    print(f"ended the login {args.revoke}; what it has open ends within 15 seconds")
     return 0
 
 
-def _access(config: Config) -> Access:
-    root.prepare(config.data)
-    return Access(config.data, token=config.token)
-
-
-def _list(config: Config) -> None:
-    try:
-        written = (config.data / "logins.jsonl").read_bytes()
-    except FileNotFoundError:
-        written = b""
-    now = time.time()
-    found = [login for login in reversed(book.fold(written, {}).values()) if login.expires > now]
-    holding = {login.id for login in _access(config).logins()} if found else set()
-    for login in found:
-        print(_row(login, holds=login.id in holding))
-    if not found and os.isatty(2):
+def _list(holding: list[Any], void: list[Any]) -> None:
+    for login in (*holding, *void):
+        since, expires = (
+            f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (login.since, login.expires)
+        )
+        may = "void, by another token" if login in void else "acts" if login.may_act else "watches"
+        who = f"{one_line(login.by):<10} {may:<7} {one_line(login.address):<15} {one_line(login.agent, 80)}"
+        print(f"{one_line(login.id)}  {since} to {expires} UTC  {who}".rstrip())
+    if not holding and not void and os.isatty(2):
         screen.say("nobody is logged in")
-
-
-def _row(login: Login, *, holds: bool) -> str:
-    since, expires = (
-        f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (login.since, login.expires)
-    )
-    kind = ("acts" if login.may_act else "watches") if holds else "void: it came by another token"
-    words = f"{one_line(login.by):<10} {one_line(login.address):<15} {kind:<8} {one_line(login.agent, 80)}"
-    return f"{one_line(login.id)}  {since} to {expires} UTC  {words}".rstrip()

@@ -40,7 +40,8 @@ settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG, ./br
   BREAKGLASS_PROXIES                 proxies                 addresses of the proxies in front, or unix
   BREAKGLASS_PROXY_USER_HEADER       proxy_user_header       where such a proxy says who it let in
   BREAKGLASS_PROXY_ADDRESS_HEADER    proxy_address_header    and from where they came
-  BREAKGLASS_TLS_CERT, ..._TLS_KEY   tls_cert, tls_key       files: serve TLS
+  BREAKGLASS_TLS_CERT                tls_cert                serve TLS: the file of the certificate and its chain
+  BREAKGLASS_TLS_KEY                 tls_key                 and the file of its key
   BREAKGLASS_SOCKET                  socket                  a Unix socket, instead of host and port
   BREAKGLASS_ALLOW_PLAIN             allow_plain             serve other machines without TLS or proxy (false)
   BREAKGLASS_ACCESS_LOG              access_log              a file for a line an answer, - for stderr (none)

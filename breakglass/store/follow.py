@@ -240,7 +240,9 @@ class Hub:
                 newest, position = piece, piece.end
                 yield piece
                 if piece.end.offset - piece.begin.offset > LIVE:
-                    await asyncio.sleep(0)  # a kept piece needs no wait: without this one replay starves the loop
+                    await asyncio.sleep(
+                        0
+                    )  # a kept piece needs no wait: without this one replay starves the loop
             if self._closing.is_set():
                 return
             if newest and newest.is_busy is not None:

@@ -135,6 +135,14 @@ class Access:
         """Return the logins that hold now, the latest first."""
         return [login for login in reversed(self._logins().values()) if self._holds(login)]
 
+    def void_logins(self) -> list[Login]:
+        """Return the logins, the latest first, that have not run out and came by a token that is not the token here."""
+        return [
+            login
+            for login in reversed(self._logins().values())
+            if login.expires > self._now() and not self._holds(login)
+        ]
+
     def revoke(self, login_id: str) -> bool:
         """End a login; return whether there was one. It is over here at once, elsewhere within 15 s.
 

@@ -28,8 +28,8 @@ from breakglass.web.auth import Access
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
 LONGEST_TICK = 5.0
-PAGE_BYTES = 256 << 10
-"""Bytes of log that a page shows at once."""
+PAGE_BYTES = 96 << 10
+"""Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
 _log = logging.getLogger(__name__)
 

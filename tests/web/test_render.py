@@ -272,7 +272,15 @@ def test_a_title_is_inert_wherever_it_stands() -> None:
 
     for attack in ATTACKS:
         asks = session(attack, "ok", first_prompt=attack, last_line=attack, agent=attack, model=attack)
-        shared = {"csrf": attack, "root": "", "may_act": True, "static": "/static/0", "now": NOW, "key": attack, "presets": []}
+        shared = {
+            "csrf": attack,
+            "root": "",
+            "may_act": True,
+            "static": "/static/0",
+            "now": NOW,
+            "key": attack,
+            "presets": [],
+        }
         names = {**shared, "session": asks, "sessions": [asks], "events": [], "first_id": 1, "last_id": 1}
         html = render.page("session.html", {**names, "earlier": True, "later": True, "beat": 20})
         assert judge(html).found == []

@@ -37,14 +37,13 @@ function session() {
       attached() { stream.last = transcript.last; stream.open(); },
     },
   });
-  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id, () => active) });
+  const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
   const text = writes(box, id, (prompt) => { outbox.put({ prompt }); transcript.toEnd(); });
   answers($("#answer"), id, say);
   stops($("#stop"), id, say);
   withdraws($("#withdraw"), id, text, say);
 
   function controls() {
-    transcript.active = active;
     halt.hidden = !active;
     send.hidden = active && !text.value.trim();
     send.textContent = active ? "Queue" : "Send";
@@ -56,7 +55,12 @@ function session() {
 
   // What a line means to the rest of the page. Only lines that come by the stream; the first state is the server's.
   const meaning = {
-    user(line) { active = true; ended = ""; if (line.dataset.key) outbox.seen(line.dataset.key); },
+    user(line) {
+      active = true;
+      ended = "";
+      if (line.dataset.key) outbox.seen(line.dataset.key);
+      if (!page.named) name($(".said", line).textContent.trim().split(/\s+/).join(" ").slice(0, 80));
+    },
     queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
       active = false;
@@ -70,8 +74,13 @@ function session() {
       if (live) call(`It wants to run ${line.dataset.name}. Allow or refuse?`);
       if (!transcript.attached) elsewhere();
     },
-    renamed(line) { notice.title = $(".bar h1").textContent = line.dataset.title; },
+    renamed(line) { name(line.dataset.title); },
   };
+  function name(title) {
+    page.named = "yes";
+    notice.title = $("main h1").textContent = title;
+  }
+
   /** For the ear and for who is elsewhere: what changed that cannot wait. */
   function call(words) {
     spoken.textContent = words;

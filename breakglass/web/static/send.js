@@ -166,9 +166,9 @@ export function stops(form, session, say) {
   });
 }
 
-/** Sends a prompt to a session; while a turn runs it is queued. */
-export const toSession = (session, isActive) => async ({ key, prompt }) => {
-  const body = { prompt, ...(isActive() && { queue: true }) };
+/** Sends a prompt to a session; while a turn runs it waits there for its end. */
+export const toSession = (session) => async ({ key, prompt }) => {
+  const body = { prompt, queue: true };
   const answer = await api("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };

@@ -12,6 +12,7 @@ const here = () => document.scrollingElement;
 const number = (line) => Number(line?.id.slice(1));
 const key = (line) => `${line.dataset.turn}/${line.dataset.tool}`;
 const speaker = (line) => `${line.dataset.turn}/${line.dataset.parent ?? ""}`;
+const begins = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 const at = (line) => new Date(line.dataset.ts);
 
 export class Transcript {
@@ -19,14 +20,16 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = false;
     this.tools = new Map(); // turn/tool → its line
     this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
+    this.over = new Set(); // turns of which no more output comes
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
+    this.newest = 0; // the latest turn seen
+    this.from = begins(earlier); // the log's first line on this page: it may have gone into another, and stand nowhere
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -42,7 +45,6 @@ export class Transcript {
 
   /** Whether the end of the log stands on this page: only then what is new belongs under it. */
   get attached() { return this.later.hidden; }
-  get first() { return number($("li.line", this.list)) || 1; }
 
   // --- what arrives ------------------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ export class Transcript {
     const lines = [...parse(this.waiting.splice(0).join("")).body.children].filter((line) => number(line) > this.last);
     if (!lines.length) return;
     for (const line of lines) {
-      if (this.attached) this.place(line, this.list, true);
+      if (this.attached) this.place(line, this.list);
       if (lines.length < 20 && !["delta", "text"].includes(line.dataset.kind)) line.classList.add("fresh");
       this.on.line(line);
     }
@@ -80,7 +82,7 @@ export class Transcript {
   /** Pairs and marks the lines that came with the page. */
   arrange() {
     const lines = $$("li.line", this.list);
-    for (const line of lines) this.place(line, this.list, false);
+    for (const line of lines) this.place(line, this.list);
     this.dress(lines);
   }
 
@@ -94,31 +96,37 @@ export class Transcript {
     this.list.dataset.digits = Math.max(3, String(this.last).length);
   }
 
-  place(line, list, live) {
+  place(line, list) {
     this.last = Math.max(this.last, number(line));
-    const done = PLACE[line.dataset.kind]?.(this, line, live);
+    this.newest = Math.max(this.newest, Number(line.dataset.turn ?? 0));
+    const done = PLACE[line.dataset.kind]?.(this, line);
     if (done) return line.remove();
-    const inner = line.dataset.parent && this.inner(line, live);
+    const inner = line.dataset.parent && this.inner(line);
     if (inner) inner.append(line);
     else if (line.parentNode !== list) list.append(line);
   }
 
   /** The list under the tool call that started a subagent. */
-  inner(line, live) {
+  inner(line) {
     const tool = this.tools.get(`${line.dataset.turn}/${line.dataset.parent}`);
     if (!tool || tool === line) return null;
     const details = $("details", tool);
-    if (live && !details.dataset.touched && !tool.dataset.outcome) details.open = true;
+    if (!details.dataset.touched && !tool.dataset.outcome) details.open = true;
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
+  /** Puts a result under its call. A shell's comes in pieces, and only the turn's end says which was the last. */
   merge(tool, result) {
-    if (tool.dataset.outcome) return; // a part that came twice
-    const details = $("details", tool), output = $(".output", result), out = $(".out", tool);
+    if (number(result) <= (tool.upto ?? 0)) return; // a part that came twice
+    tool.newest = result.newest ?? result;
+    tool.upto = number(tool.newest);
+    for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
+    if (!tool.dataset.pieces || !this.runs(tool.dataset.turn)) this.finish(tool);
+  }
+
+  finish(tool) {
+    const result = tool.newest, details = $("details", tool), out = $(".out", tool);
     const failed = result.dataset.outcome === "error";
-    output.id = result.id;
-    output.dataset.ts = result.dataset.ts;
-    details.append(output);
     tool.dataset.outcome = result.dataset.outcome;
     out.className = `out ${result.dataset.outcome}`;
     out.replaceChildren(`${duration(at(result) - at(tool))} `,
@@ -128,7 +136,19 @@ export class Transcript {
 
   // --- the end of a turn, the clocks -------------------------------------------------------------
 
+  /** Whether a turn goes on, as far as this page can tell: on an older part of the log none does. */
+  runs(turn) { return this.attached && Number(turn) === this.newest && !this.over.has(turn); }
+
+  /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
+  endPieces(turn) {
+    this.over.add(turn);
+    for (const tool of this.tools.values()) {
+      if (tool.dataset.turn === turn && !tool.dataset.outcome && tool.newest) this.finish(tool);
+    }
+  }
+
   endTurn(turn) {
+    this.endPieces(turn);
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
@@ -143,10 +163,9 @@ export class Transcript {
   }
 
   tick() {
-    if (!this.active) return;
     const now = Date.now() - this.skew;
     for (const tool of this.tools.values()) {
-      if (tool.dataset.outcome || !tool.isConnected) continue;
+      if (tool.dataset.outcome || !tool.isConnected || !this.runs(tool.dataset.turn)) continue;
       Object.assign($(".out", tool), { className: "out running", textContent: `● ${clock(now - at(tool))}` });
     }
   }
@@ -159,18 +178,18 @@ export class Transcript {
     if (nav.hidden || nav.dataset.busy) return;
     nav.dataset.busy = "yes";
     const before = nav === this.earlier;
-    const doc = await fetchPage(before ? `?before=${this.first}` : `?after=${this.last}`);
+    const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${this.last}`);
     delete nav.dataset.busy;
     link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
     if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
     const lines = $$("#log > li.line", doc).filter((line) =>
-      before ? number(line) < this.first : number(line) > this.last);
+      before ? number(line) < this.from : number(line) > this.last);
     const next = $(`#${nav.id}`, doc);
     this.keeping(() => {
       const second = $("li.line", this.list);
-      if (before) this.prepend(lines);
-      else lines.forEach((line) => this.place(line, this.list, false));
-      nav.hidden = !next || next.hidden || !lines.length;
+      if (before) this.prepend(lines, begins(next));
+      else lines.forEach((line) => this.place(line, this.list));
+      nav.hidden = !next || next.hidden || !(lines.length || before);
       this.dress(before && second ? [...lines, second] : lines);
       if (before) this.trimEnd();
       else this.trim();
@@ -184,16 +203,39 @@ export class Transcript {
     return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
   }
 
-  prepend(lines) {
+  prepend(lines, from) {
+    this.from = from;
     const part = make("ol");
-    const prose = this.prose;
-    this.prose = new Map(); // what grows further down is not this part's
-    for (const line of lines) this.place(line, part, false);
+    const { prose, orphans } = this; // what grows or waits further down is not this part's
+    Object.assign(this, { prose: new Map(), orphans: new Map() });
+    for (const line of lines) this.place(line, part);
     for (const [who, line] of this.prose) { // its finished text may stand in the part below
       if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
     }
     this.prose = prose;
     this.list.prepend(...part.childNodes);
+    for (const [name, line] of orphans) {
+      const before = this.orphans.get(name);
+      if (before) this.join(before, line);
+      if (before) line.remove();
+      else this.orphans.set(name, line);
+      this.adopt(name);
+    }
+  }
+
+  /** Puts what came of a call, and stood alone since the call is further up, under it. */
+  adopt(name) {
+    const tool = this.tools.get(name), result = this.orphans.get(name);
+    if (!tool || !result) return;
+    this.orphans.delete(name);
+    this.merge(tool, result);
+    result.remove();
+  }
+
+  /** One more piece of an output whose call is not on this page. */
+  join(before, result) {
+    before.newest = result.newest ?? result;
+    for (const output of $$(".output", result)) putOutput($("details", before), output, result);
   }
 
   /** Does something above or below, and sees that what is read stays where it is on the screen. */
@@ -212,6 +254,7 @@ export class Transcript {
     for (const map of [this.tools, this.orphans, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
     this.earlier.hidden = false;
+    this.from = number($("li.line", this.list));
   }
 
   /** The same at the other end, for who reads far up: what is new is then under another part. */
@@ -228,12 +271,13 @@ export class Transcript {
   async renew() {
     const doc = await fetchPage(location.pathname);
     if (!doc) return null;
-    for (const map of [this.tools, this.orphans, this.prose]) map.clear();
+    for (const map of [this.tools, this.orphans, this.prose, this.over]) map.clear();
     this.waiting = [];
     this.list.replaceChildren(...$("#log", doc).childNodes);
     this.earlier.hidden = $("#earlier", doc).hidden;
+    this.from = begins($("#earlier", doc));
     this.later.hidden = true;
-    this.last = 0;
+    this.last = this.newest = 0;
     this.arrange();
     if (this.following) this.toEnd();
     return doc.body.dataset;
@@ -268,7 +312,7 @@ export class Transcript {
   /** Shows a line by its number, opening what it is folded in. Returns whether it is on this page. */
   show(id) {
     const line = document.getElementById(`e${id}`) // or the line that a piece of prose has gone into
-      ?? (id > this.first && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
+      ?? (id >= this.from && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
     if (!line) return false;
     for (let at = line; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     $("details", line)?.setAttribute("open", "");
@@ -303,6 +347,21 @@ function settle(line) {
   $("details", line).open = false;
 }
 
+/** Adds a piece of output. What is not folded runs on in one block: a script that chats must not fill the page. */
+function putOutput(details, output, result) {
+  const last = $$(":scope > .output", details).at(-1);
+  const block = (one) => (one?.children.length === 1 ? $(":scope > pre", one) : null);
+  if (last && $(".none", output)) return;
+  if (block(last) && block(output)) {
+    block(last).append(...block(output).childNodes);
+    return block(last).normalize();
+  }
+  if (last && $(".none", last)) last.remove();
+  output.id = result.id;
+  output.dataset.ts = result.dataset.ts;
+  details.append(output);
+}
+
 /** Puts the date above the first line of a day, but for the first line there is. */
 function dayMark(line) {
   if (line.previousElementSibling?.classList.contains("day")) line.previousElementSibling.remove();
@@ -331,17 +390,17 @@ const PLACE = {
   },
   tool(page, line) {
     page.tools.set(key(line), line);
-    const result = page.orphans.get(key(line));
-    if (!result || line.dataset.outcome) return;
-    page.orphans.delete(key(line));
-    page.merge(line, result);
-    result.remove();
+    page.adopt(key(line));
   },
   tool_result(page, line) {
-    const tool = page.tools.get(key(line));
-    if (!tool) return void page.orphans.set(key(line), line);
-    page.merge(tool, line);
+    const tool = page.tools.get(key(line)), before = page.orphans.get(key(line));
+    if (tool) page.merge(tool, line);
+    else if (before?.isConnected) page.join(before, line);
+    else return void page.orphans.set(key(line), line);
     return true;
+  },
+  result(page, line) {
+    page.endPieces(line.dataset.turn);
   },
   answer(page, line) {
     const asked = $$(".permission.open", page.list).find((one) =>

@@ -1,0 +1,173 @@
+"""A turn is read as it happens: prose that streams, tools as one line, everything under its number."""
+
+import json
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.house import House, missing
+
+ENDED = ".turn_end"
+
+
+def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
+    visit: Visit, shared: House, gate: Path
+) -> None:
+    session = shared.play("begin The disk is", f"wait {gate}", "say **full**.")
+    person = visit()
+    page = person.open(session)
+    expect(page.locator(".prose.live")).to_contain_text("The disk is")
+    gate.touch()
+    expect(page.locator(ENDED)).to_be_visible()
+    prose = page.locator("#log > .prose")
+    for _ in range(2):
+        expect(prose).to_have_count(1)
+        expect(prose.locator("strong")).to_have_text("full")
+        assert prose.locator(".b").inner_text().strip() == "The disk is full."
+        assert missing(person, session) == set()
+        page.reload()
+        expect(person.badge).to_have_text("Live")
+
+
+def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
+    visit: Visit, shared: House, gate: Path
+) -> None:
+    session = shared.play("call t1 Bash df -h", f"wait {gate}", "call t1 full\\nto the brim", "call t2 Bash x")
+    page = visit().open(session)
+    tool = page.locator(".tool").first
+    expect(tool.locator(".out")).to_have_text(re.compile("● [1-9][0-9]* s"))
+    gate.touch()
+    expect(tool.locator(".out")).to_have_text(re.compile("s ✓$"))
+    expect(page.locator(ENDED)).to_be_visible()
+    expect(page.locator(".tool .out").nth(1)).to_have_text("no result")
+    assert page.locator(".tool_result").count() == 0
+    assert not tool.locator(".output").is_visible()
+    tool.locator("summary").click()
+    assert tool.locator(".output").inner_text().strip() == "full\nto the brim"
+    assert tool.locator(".input").inner_text().strip().endswith("df -h")
+
+
+def test_what_a_subagent_does_stands_indented_under_the_call_that_began_it(
+    visit: Visit, shared: House, gate: Path
+) -> None:
+    begun = ["call t1 Task look", "sub t1", "say Looking.", "call s1 Bash ls"]
+    session = shared.play(*begun, f"wait {gate}", "call s1 a", "sub", "call t1 seen", "say Done.")
+    person = visit()
+    page = person.open(session)
+    inner = page.locator(".tool > .b > details > .inner")
+    expect(inner.locator(".tool")).to_be_visible()
+    prose = inner.locator(".prose")
+    expect(prose).to_have_text(re.compile("Looking"))
+    outer = page.locator("#log > .tool > .b").first.bounding_box()
+    held = prose.locator(".b").bounding_box()
+    assert outer and held and held["x"] > outer["x"]
+    gate.touch()
+    expect(page.locator(ENDED)).to_be_visible()
+    expect(inner).to_be_hidden()  # what is done is one line again
+    assert missing(person, session) == set()
+
+
+def test_the_output_of_a_script_comes_in_pieces_and_is_one(visit: Visit, shared: House, gate: Path) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, f"echo one; while ! [ -e {gate} ]; do sleep 0.01; done; echo two; exit 3")
+    person = visit()
+    page = person.open(session)
+    expect(page.locator(".tool .output")).to_have_text(re.compile("one"))
+    expect(page.locator(".tool .out")).to_have_text(re.compile("●"))  # it runs, though there is output
+    gate.touch()
+    expect(page.locator(".tool .out")).to_have_text(re.compile("✗"))
+    for _ in range(2):
+        assert page.locator(".tool .output pre").inner_text().split() == ["one", "two"]
+        page.reload()
+        expect(person.badge).to_have_text("Live")
+
+
+def test_a_link_to_a_line_leads_to_it_however_it_is_folded(visit: Visit, shared: House) -> None:
+    acts = [act for n in range(60) for act in (f"call t{n} Bash n{n}", f"call t{n} output of {n}")]
+    session = shared.play(*acts)
+    shared.ended(session)
+    number = next(e["id"] for e in shared.events(session) if e.get("output") == "output of 7")
+    person = visit()
+    page = person.open(session, f"#e{number}")
+    expect(person.line(number)).to_be_in_viewport()
+    assert person.line(number).inner_text().strip() == "output of 7"
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#e2 > .n").click()
+    expect(page.locator("#notice")).to_have_text("The link to line 2 is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == f"{shared.address}/sessions/{session}#e2"
+
+
+def test_the_outline_leads_from_turn_to_turn(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    turns = []
+    for n in range(3):
+        turns.append(shared.prompt(session, f"echo turn {n}; seq 200"))
+        shared.ended(session)
+    page = visit().open(session)
+    links = page.locator("aside .outline a")
+    expect(links).to_have_count(3)
+    assert [text.split("\n")[0] for text in links.all_inner_texts()] == [str(turn) for turn in turns]
+    links.first.click()
+    expect(page.locator(f"#e{turns[0]}")).to_be_in_viewport()
+    page.keyboard.press("j")
+    expect(page.locator(f"#e{turns[1]}")).to_be_in_viewport()
+    page.keyboard.press("k")
+    expect(page.locator(f"#e{turns[0]}")).to_be_in_viewport()
+
+
+def test_an_output_is_copied_as_it_was(visit: Visit, shared: House) -> None:
+    session = shared.play("say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c")
+    shared.ended(session)
+    person = visit()
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = person.open(session)
+    page.locator(".tool summary").click()
+    for place, text in ((".tool .output pre", "a  b\n  c"), (".prose pre", "df -h  # now")):
+        page.locator(place).hover()
+        page.locator(".copy").click()
+        expect(page.locator("#notice")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()").rstrip("\n") == text
+
+
+def test_what_is_not_known_is_shown_raw_under_its_number(visit: Visit, shared: House) -> None:
+    session = shared.new_session()
+    with shared.log(session).open("ab") as file:
+        file.write(b"hello from echo\n")
+        file.write(b'{"id":3,"ts":"2026-11-23T03:12:09.000Z","kind":"weather","sky":["<b>"]}\n')
+    page = visit().open(session)
+    expect(page.locator("#e2")).to_contain_text("hello from echo")
+    page.locator("#e3 summary").click()
+    assert json.loads(page.locator("#e3 pre").inner_text())["sky"] == ["<b>"]
+
+
+def test_a_plan_a_thought_and_a_notice_are_shown(visit: Visit, shared: House) -> None:
+    session = shared.new_session()
+    turn = shared.prompt(session, "true")
+    shared.ended(session)
+    person = visit()
+    page = person.open(session)
+    for status in ("in_progress", "completed"):
+        items = [{"text": "Look", "status": status}, {"text": "Mend", "status": "pending"}]
+        last = shared.appended(session, "plan", turn=turn, items=items)
+    shared.appended(session, "thinking", turn=turn, text="Hm, the journal.")
+    shared.appended(session, "notice", turn=turn, text="A limit is near.")
+    expect(page.locator(".note").last).to_have_text(re.compile("A limit is near."))
+    expect(person.line(last).locator("code")).to_have_text("1 of 2 done")
+    assert [step.is_visible() for step in page.locator("ol.plan").all()] == [False, True]
+    assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
+
+
+def test_days_are_separated_and_times_are_local_with_the_whole_on_hover(visit: Visit, shared: House) -> None:
+    session = shared.new_session()
+    begun = {"id": 2, "ts": "2026-11-23T22:30:00.000Z", "kind": "user", "turn": 2, "text": "x", "by": "ann"}
+    ended = {"id": 3, "ts": "2026-11-23T23:30:00.000Z", "kind": "turn_end", "turn": 2, "status": "ok"}
+    with shared.log(session).open("ab") as file:
+        for line in (begun, {**ended, "duration_ms": 3_600_000}):
+            file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    page = visit(timezone_id="Europe/Berlin").open(session)
+    assert page.locator(".day").all_inner_texts()[-1] == "2026-11-24"
+    time = page.locator("#e2 time")
+    assert time.inner_text() == "23:30"
+    assert time.get_attribute("title") == "2026-11-23 23:30:00 (2026-11-23T22:30:00.000Z)"

@@ -1,0 +1,76 @@
+"""What a process holds, and how quickly a server answers while something else goes on."""
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from breakglass import events
+from tests.histories import TS
+from tests.servers import Server
+
+MEGABYTE = 1 << 20
+PROMPT_SECONDS = 0.1
+"""Within which others are served, whatever one client does."""
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(pid: int) -> int:
+    """Return how many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+class Latency:
+    """How long `/health` took, asked again and again. Milliseconds."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+        self.failed = 0
+
+    @property
+    def most(self) -> float:
+        """What 95 of 100 were within: two cores are shared with the load, and with whatever else runs."""
+        return statistics.quantiles(self.taken, n=20)[-1]
+
+    def __str__(self) -> str:
+        return f"/health p50 {statistics.median(self.taken):.0f} ms, p95 {self.most:.0f} ms, max {max(self.taken):.0f} ms"
+
+
+@contextmanager
+def asking(server: Server) -> Iterator[Latency]:
+    """Ask for `/health` while in the context."""
+    latency, over = Latency(), threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            began = time.perf_counter()
+            with suppress(OSError):
+                latency.failed += server.ask("GET", "/health")[0] != 200
+            latency.taken.append((time.perf_counter() - began) * 1000)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield latency
+    finally:
+        over.set()
+        thread.join()
+
+
+def write_log(server: Server, session: str, lines: int) -> None:
+    """Have `lines` lines of 300 bytes in a session's log."""
+    path = server.log(session)
+    with path.open("ab") as file:
+        file.writelines(map(line, range(path.read_bytes().count(b"\n") + 1, lines + 1)))
+
+
+def line(number: int) -> bytes:
+    """Return a line of 300 bytes that may stand anywhere in a log but at its beginning."""
+    return events.encode(number, TS, "renamed", {"title": "x" * (220 - len(str(number))), "by": "a load"})
