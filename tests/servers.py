@@ -48,7 +48,7 @@ class Server:
     def __init__(self, data: Path, *arguments: str, **env: str) -> None:
         self.data = data
         self._arguments = arguments
-        self._env = environment(data, **env)
+        self._env = {key: value for key, value in environment(data, **env).items() if value}
         self.port = 0
         self.start()
 
@@ -67,10 +67,12 @@ class Server:
         printed = ""
         for line in self.process.stdout:
             printed += line
-            if found := re.search(r"https?://[^:/]+:([0-9]+)", line):
-                self.port = int(found[1])
+            if line.startswith("Breakglass is at "):
+                found = re.search(r"https?://[^:/]+:([0-9]+)", line)
+                self.port = int(found[1]) if found else 0
                 break
-        assert self.port, f"the server did not start: {printed}"
+        else:
+            raise AssertionError(f"the server did not start: {printed}")
         self.printed = printed
         self._reader = threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True)
         self._reader.start()

@@ -11,14 +11,14 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
-from quart import Blueprint, Response, redirect, request, send_from_directory
+from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
 
 from breakglass import turns
-from breakglass.errors import Forbidden
+from breakglass.errors import Forbidden, NotFound
 from breakglass.events import Event
 from breakglass.store import log, sessions
-from breakglass.web import auth, render, sse, stream
+from breakglass.web import auth, packing, render, sse, stream
 from breakglass.web.api import by, desk, event_stream, session_named, visit
 
 pages = Blueprint("pages", __name__)
@@ -126,7 +126,9 @@ def error_page(status: int, title: str, detail: str) -> Response:
 @pages.get("/static/<version>/<name>")
 async def static_file(version: str, name: str) -> Response:
     """A static file. Its address changes with its content, so a browser may keep it."""
-    return await send_from_directory(render.STATIC, name, cache_timeout=31_536_000)
+    response = _file(name)
+    response.headers["Cache-Control"] = "max-age=31536000, immutable"
+    return response
 
 
 @pages.get("/sw.js", endpoint="sw")
@@ -134,7 +136,32 @@ async def static_file(version: str, name: str) -> Response:
 @pages.get("/favicon.ico", endpoint="favicon")
 async def root_file() -> Response:
     """A static file that must stand at the root."""
-    return await send_from_directory(render.STATIC, ROOT_FILES[request.path])
+    return _file(ROOT_FILES[request.path])
+
+
+def _file(name: str) -> Response:
+    found = packing.files(render.STATIC).get(name)
+    if found is None:
+        raise NotFound(f"there is no static file {name[:64]!r}")
+    if found.packed is None or not packing.accepts(request.headers.get("Accept-Encoding", "")):
+        return Response(found.plain, content_type=found.content_type)
+    return _packed(Response(found.packed, content_type=found.content_type))
+
+
+@pages.after_request
+async def compress(response: Response) -> Response:
+    """Pack a page for a client that takes it so. The stream goes as it is: each of its pieces must arrive at once."""
+    if response.mimetype != "text/html" or not packing.accepts(request.headers.get("Accept-Encoding", "")):
+        return response
+    html = await response.get_data(as_text=False)
+    response.set_data(await asyncio.to_thread(packing.pack, html))
+    return _packed(response)
+
+
+def _packed(response: Response) -> Response:
+    response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
 
 
 # --- the door -----------------------------------------------------------------------------------

@@ -35,6 +35,10 @@ env = {{ PYTHONPATH = {root} }}
 protocol = "claude"
 command = [{python}, {many}]
 
+[agents.absent]
+protocol = "claude"
+command = ["no-such-program"]
+
 [[presets]]
 label = "Uptime"
 text = "echo since $((1 + 1)) days"
@@ -170,7 +174,7 @@ class Person:
         """Close the browser, and fail if anything went wrong that was not expected."""
         self.context.close()
         wrong = [each for each in self.wrong if not (self.expected and re.search(self.expected, each))]
-        assert wrong == []
+        assert not wrong, wrong
 
 
 NETWORK = r"Failed to load resource: net::|ERR_"
@@ -178,9 +182,34 @@ NETWORK = r"Failed to load resource: net::|ERR_"
 
 
 def missing(person: Person, session: str) -> set[int]:
-    """Return the lines of the log that the page does not show. Pieces of prose have gone into their `text`."""
+    """Return the lines of the log that the page does not show.
+
+    Pieces of prose have gone into their `text`. So have pieces of a script's output into one, which must be whole.
+    """
     events = person.server.events(session)
-    return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown())
+    printed: dict[str, str] = {}
+    for event in events:
+        if event.get("tool_id", "").startswith("shell-") and event["kind"] == "tool_result":
+            printed[event["tool_id"]] = printed.get(event["tool_id"], "") + event["output"]
+    for called, output in printed.items():
+        for block in person.page.locator(f"[data-tool='{called}'] .output > pre").all():
+            assert block.text_content() == output
+    merged = {event["id"] for event in events if event.get("tool_id") in printed and "output" in event}
+    return {event["id"] for event in events if event["kind"] != "delta"} - set(person.shown()) - merged
 
 
-__all__ = ["DESK", "NETWORK", "PHONE", "House", "Person", "executable", "house", "missing", "serving"]
+def complete(person: Person, session: str) -> None:
+    """Fail unless the page shows the log's end: each line once, in order, none missing since the first shown."""
+    shown = person.shown()
+    assert len(shown) == len(set(shown)), "a line stands twice"
+    top = person.page.evaluate(
+        "[...document.querySelectorAll('#log > .line')].map((line) => Number(line.id.slice(1)))"
+    )
+    assert top == sorted(top), "lines are out of order"
+    assert {number for number in missing(person, session) if number > min(shown)} == set()
+
+
+LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
+"""The same where the login has ended: the stream's address leads to the page that asks for the token."""
+
+__all__ = ["DESK", "LOGGED_OUT", "NETWORK", "PHONE", "House", "Person", "complete", "executable", "house", "missing", "serving"]

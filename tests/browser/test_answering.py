@@ -94,7 +94,7 @@ def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(visit: Vis
 
 def test_who_reads_another_part_is_told_of_the_question(visit: Visit, shared: House, gate: Path) -> None:
     session = shared.new_session(agent="actor")
-    shared.prompt(session, "\n".join(f"say line {number} {'x' * 900}" for number in range(400)))
+    shared.prompt(session, "\n".join(f"say line {number} {'x' * 900}" for number in range(250)))
     shared.ended(session)
     shared.prompt(session, f"wait {gate}\nask Bash ls")
     page = visit().open(session, "?before=100")

@@ -118,13 +118,13 @@ def test_the_outline_leads_from_turn_to_turn(visit: Visit, shared: House) -> Non
 
 
 def test_an_output_is_copied_as_it_was(visit: Visit, shared: House) -> None:
-    session = shared.play("say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n\\tc")
+    session = shared.play("say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c")
     shared.ended(session)
     person = visit()
     person.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = person.open(session)
     page.locator(".tool summary").click()
-    for place, text in ((".tool .output pre", "a  b\n\tc"), (".prose pre", "df -h  # now")):
+    for place, text in ((".tool .output pre", "a  b\n  c"), (".prose pre", "df -h  # now")):
         page.locator(place).hover()
         page.locator(".copy").click()
         expect(page.locator("#notice")).to_have_text("Copied.")
@@ -155,18 +155,19 @@ def test_a_plan_a_thought_and_a_notice_are_shown(visit: Visit, shared: House) ->
     shared.appended(session, "notice", turn=turn, text="A limit is near.")
     expect(page.locator(".note").last).to_have_text(re.compile("A limit is near."))
     expect(person.line(last).locator("code")).to_have_text("1 of 2 done")
-    assert [step.is_visible() for step in page.locator(".steps").all()] == [False, True]
+    assert [step.is_visible() for step in page.locator("ol.plan").all()] == [False, True]
     assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
 
 
 def test_days_are_separated_and_times_are_local_with_the_whole_on_hover(visit: Visit, shared: House) -> None:
     session = shared.new_session()
+    begun = {"id": 2, "ts": "2026-11-23T22:30:00.000Z", "kind": "user", "turn": 2, "text": "x", "by": "ann"}
+    ended = {"id": 3, "ts": "2026-11-23T23:30:00.000Z", "kind": "turn_end", "turn": 2, "status": "ok"}
     with shared.log(session).open("ab") as file:
-        for number, ts in ((2, "2026-11-23T22:30:00.000Z"), (3, "2026-11-23T23:30:00.000Z")):
-            line = {"id": number, "ts": ts, "kind": "user", "turn": number, "text": "x", "by": "ann"}
+        for line in (begun, {**ended, "duration_ms": 3_600_000}):
             file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
     page = visit(timezone_id="Europe/Berlin").open(session)
-    assert page.locator(".day").last.inner_text() == "2026-11-24"
-    time = page.locator("#e3 time")
-    assert time.inner_text() == "00:30"
-    assert time.get_attribute("title") == "2026-11-24 00:30:00 (2026-11-23T23:30:00.000Z)"
+    assert page.locator(".day").all_inner_texts()[-1] == "2026-11-24"
+    time = page.locator("#e2 time")
+    assert time.inner_text() == "23:30"
+    assert time.get_attribute("title") == "2026-11-23 23:30:00 (2026-11-23T22:30:00.000Z)"

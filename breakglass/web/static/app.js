@@ -44,7 +44,6 @@ function session() {
   withdraws($("#withdraw"), id, text, say);
 
   function controls() {
-    transcript.active = active;
     halt.hidden = !active;
     send.hidden = active && !text.value.trim();
     send.textContent = active ? "Queue" : "Send";

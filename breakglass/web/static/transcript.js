@@ -12,6 +12,7 @@ const here = () => document.scrollingElement;
 const number = (line) => Number(line?.id.slice(1));
 const key = (line) => `${line.dataset.turn}/${line.dataset.tool}`;
 const speaker = (line) => `${line.dataset.turn}/${line.dataset.parent ?? ""}`;
+const begins = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 const at = (line) => new Date(line.dataset.ts);
 
 export class Transcript {
@@ -19,15 +20,16 @@ export class Transcript {
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, earlier, later, news, on });
     this.skew = 0; // ms by which this device's clock is ahead of the server's
-    this.active = document.body.dataset.active === "yes";
     this.tools = new Map(); // turn/tool → its line
-    this.orphans = new Map(); // turn/tool → the lines of results whose tool is further up
+    this.orphans = new Map(); // turn/tool → the line of a result whose tool is further up
     this.prose = new Map(); // turn/parent → the line of the prose that grows
     this.over = new Set(); // turns of which no more output comes
     this.following = true;
     this.unseen = 0;
     this.waiting = [];
     this.took = 0; // ms that the last insertion cost
+    this.newest = 0; // the latest turn seen
+    this.from = begins(earlier); // the log's first line on this page: it may have gone into another, and stand nowhere
     this.last = 0; // the highest number seen: a result that has gone into its tool counts too
     this.arrange();
     addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -43,7 +45,6 @@ export class Transcript {
 
   /** Whether the end of the log stands on this page: only then what is new belongs under it. */
   get attached() { return this.later.hidden; }
-  get first() { return number($("li.line", this.list)) || 1; }
 
   // --- what arrives ------------------------------------------------------------------------------
 
@@ -63,7 +64,7 @@ export class Transcript {
     const lines = [...parse(this.waiting.splice(0).join("")).body.children].filter((line) => number(line) > this.last);
     if (!lines.length) return;
     for (const line of lines) {
-      if (this.attached) this.place(line, this.list, true);
+      if (this.attached) this.place(line, this.list);
       if (lines.length < 20 && !["delta", "text"].includes(line.dataset.kind)) line.classList.add("fresh");
       this.on.line(line);
     }
@@ -81,7 +82,7 @@ export class Transcript {
   /** Pairs and marks the lines that came with the page. */
   arrange() {
     const lines = $$("li.line", this.list);
-    for (const line of lines) this.place(line, this.list, false);
+    for (const line of lines) this.place(line, this.list);
     this.dress(lines);
   }
 
@@ -95,21 +96,22 @@ export class Transcript {
     this.list.dataset.digits = Math.max(3, String(this.last).length);
   }
 
-  place(line, list, live) {
+  place(line, list) {
     this.last = Math.max(this.last, number(line));
-    const done = PLACE[line.dataset.kind]?.(this, line, live);
+    this.newest = Math.max(this.newest, Number(line.dataset.turn ?? 0));
+    const done = PLACE[line.dataset.kind]?.(this, line);
     if (done) return line.remove();
-    const inner = line.dataset.parent && this.inner(line, live);
+    const inner = line.dataset.parent && this.inner(line);
     if (inner) inner.append(line);
     else if (line.parentNode !== list) list.append(line);
   }
 
   /** The list under the tool call that started a subagent. */
-  inner(line, live) {
+  inner(line) {
     const tool = this.tools.get(`${line.dataset.turn}/${line.dataset.parent}`);
     if (!tool || tool === line) return null;
     const details = $("details", tool);
-    if (live && !details.dataset.touched && !tool.dataset.outcome) details.open = true;
+    if (!details.dataset.touched && !tool.dataset.outcome) details.open = true;
     return $(":scope > .inner", details) ?? details.appendChild(make("ol", { className: "inner" }));
   }
 
@@ -119,7 +121,7 @@ export class Transcript {
     tool.newest = result.newest ?? result;
     tool.upto = number(tool.newest);
     for (const output of $$(".output", result)) putOutput($("details", tool), output, result);
-    if (!tool.dataset.pieces || this.over.has(tool.dataset.turn)) this.finish(tool);
+    if (!tool.dataset.pieces || !this.runs(tool.dataset.turn)) this.finish(tool);
   }
 
   finish(tool) {
@@ -133,6 +135,9 @@ export class Transcript {
   }
 
   // --- the end of a turn, the clocks -------------------------------------------------------------
+
+  /** Whether a turn goes on, as far as this page can tell: on an older part of the log none does. */
+  runs(turn) { return this.attached && Number(turn) === this.newest && !this.over.has(turn); }
 
   /** The agent has summed up, or the turn is at its end: no more pieces of output come. */
   endPieces(turn) {
@@ -158,10 +163,9 @@ export class Transcript {
   }
 
   tick() {
-    if (!this.active) return;
     const now = Date.now() - this.skew;
     for (const tool of this.tools.values()) {
-      if (tool.dataset.outcome || !tool.isConnected) continue;
+      if (tool.dataset.outcome || !tool.isConnected || !this.runs(tool.dataset.turn)) continue;
       Object.assign($(".out", tool), { className: "out running", textContent: `● ${clock(now - at(tool))}` });
     }
   }
@@ -174,18 +178,18 @@ export class Transcript {
     if (nav.hidden || nav.dataset.busy) return;
     nav.dataset.busy = "yes";
     const before = nav === this.earlier;
-    const doc = await fetchPage(before ? `?before=${this.first}` : `?after=${this.last}`);
+    const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${this.last}`);
     delete nav.dataset.busy;
     link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
     if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
     const lines = $$("#log > li.line", doc).filter((line) =>
-      before ? number(line) < this.first : number(line) > this.last);
+      before ? number(line) < this.from : number(line) > this.last);
     const next = $(`#${nav.id}`, doc);
     this.keeping(() => {
       const second = $("li.line", this.list);
-      if (before) this.prepend(lines);
-      else lines.forEach((line) => this.place(line, this.list, false));
-      nav.hidden = !next || next.hidden || !lines.length;
+      if (before) this.prepend(lines, begins(next));
+      else lines.forEach((line) => this.place(line, this.list));
+      nav.hidden = !next || next.hidden || !(lines.length || before);
       this.dress(before && second ? [...lines, second] : lines);
       if (before) this.trimEnd();
       else this.trim();
@@ -199,11 +203,12 @@ export class Transcript {
     return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
   }
 
-  prepend(lines) {
+  prepend(lines, from) {
+    this.from = from;
     const part = make("ol");
     const { prose, orphans } = this; // what grows or waits further down is not this part's
     Object.assign(this, { prose: new Map(), orphans: new Map() });
-    for (const line of lines) this.place(line, part, false);
+    for (const line of lines) this.place(line, part);
     for (const [who, line] of this.prose) { // its finished text may stand in the part below
       if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
     }
@@ -246,10 +251,10 @@ export class Transcript {
     const lines = this.list.children;
     if (lines.length <= MOST) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
-    for (const map of [this.tools, this.prose])
+    for (const map of [this.tools, this.orphans, this.prose])
       for (const [name, line] of map) if (!line.isConnected) map.delete(name);
-    for (const [name, results] of this.orphans) if (!results.at(-1).isConnected) this.orphans.delete(name);
     this.earlier.hidden = false;
+    this.from = number($("li.line", this.list));
   }
 
   /** The same at the other end, for who reads far up: what is new is then under another part. */
@@ -266,12 +271,13 @@ export class Transcript {
   async renew() {
     const doc = await fetchPage(location.pathname);
     if (!doc) return null;
-    for (const map of [this.tools, this.orphans, this.prose]) map.clear();
+    for (const map of [this.tools, this.orphans, this.prose, this.over]) map.clear();
     this.waiting = [];
     this.list.replaceChildren(...$("#log", doc).childNodes);
     this.earlier.hidden = $("#earlier", doc).hidden;
+    this.from = begins($("#earlier", doc));
     this.later.hidden = true;
-    this.last = 0;
+    this.last = this.newest = 0;
     this.arrange();
     if (this.following) this.toEnd();
     return doc.body.dataset;
@@ -306,7 +312,7 @@ export class Transcript {
   /** Shows a line by its number, opening what it is folded in. Returns whether it is on this page. */
   show(id) {
     const line = document.getElementById(`e${id}`) // or the line that a piece of prose has gone into
-      ?? (id > this.first && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
+      ?? (id >= this.from && id < this.last && $$("li.line", this.list).findLast((one) => number(one) < id));
     if (!line) return false;
     for (let at = line; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     $("details", line)?.setAttribute("open", "");

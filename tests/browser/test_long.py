@@ -1,0 +1,124 @@
+"""Long transcripts open at their end, stay bounded, and load what is earlier without moving what is read."""
+
+import gzip
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.house import PHONE, House, complete
+from tests.histories import line
+
+LINES = 100_000
+LINES_ON_PAGE = "document.querySelectorAll('#log li').length"
+
+
+@pytest.fixture(scope="module")
+def long(shared: House) -> str:
+    """A session of 100,000 lines: turns of a thousand."""
+    session = shared.new_session(title="long")
+    lines = []
+    for number in range(2, LINES + 1):
+        turn = max(2, (number - 1) // 1000 * 1000 + 1)
+        said = {"turn": turn, "text": f"line {number} " + "word " * (number % 40)}
+        if number == turn:
+            lines.append(line(number, "user", **said, queued=None))
+        elif number % 1000 == 0:
+            lines.append(line(number, "turn_end", turn=turn))
+        else:
+            lines.append(line(number, "text", **said, parent=None))
+    with shared.log(session).open("ab") as file:
+        file.write(b"".join(lines))
+    return session
+
+
+def test_a_log_of_100_000_lines_opens_at_its_end_within_a_budget_of_bytes(
+    long: str, visit: Visit, shared: House
+) -> None:
+    status, html, headers = shared.ask("GET", f"/sessions/{long}", headers={"Accept-Encoding": "gzip"})
+    assert status == 200
+    assert headers["content-encoding"] == "gzip"
+    print(f"{len(html):,} bytes, {len(gzip.decompress(html)):,} of HTML")
+    assert len(html) < 128 << 10
+    person = visit(**PHONE)
+    page = person.open(long)
+    expect(person.line(LINES)).to_be_in_viewport()
+    assert page.evaluate(LINES_ON_PAGE) < 3000
+    timing = "performance.getEntriesByType('navigation')[0]"
+    print(f"first byte after {page.evaluate(timing + '.responseStart'):.0f} ms")
+    streamed = [url for url in person.asked if "/stream?" in url]
+    assert re.search(rf"after={LINES}$", streamed[0])  # nothing is played again
+
+
+def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
+    long: str, visit: Visit, shared: House
+) -> None:
+    person = visit()
+    page = person.open(long)
+    for _ in range(8):
+        first = page.evaluate("document.querySelector('#log > .line').id")
+        # In one task: what is seen when scrolled up, and where it stands once the part before it has come.
+        moved = page.evaluate(
+            """async (first) => {
+              scrollTo(0, 100);
+              const seen = [...document.querySelectorAll('#log > .line')].find((line) => line.getBoundingClientRect().top > 60);
+              const top = seen.getBoundingClientRect().top;
+              while (document.querySelector('#log > .line').id === first) await new Promise(requestAnimationFrame);
+              return seen.getBoundingClientRect().top - top;
+            }""",
+            first,
+        )
+        assert abs(moved) < 2
+        assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
+    shown = person.shown()
+    assert shown == list(range(shown[0], shown[-1] + 1))
+    assert shown[-1] < LINES, "the end was let go: the page is bounded"
+    page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
+    page.locator("#later a.tail").click()
+    expect(person.line(LINES)).to_be_in_viewport()
+    expect(person.badge).to_have_text("Live")
+
+
+def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
+    long: str, visit: Visit, shared: House
+) -> None:
+    person = visit()
+    page = person.page
+    page.goto(f"/sessions/{long}#e50000")
+    page.wait_for_url(re.compile(r"\?before="))
+    expect(person.line(50_000)).to_be_in_viewport()
+    last = person.shown()[-1]
+    for _ in range(2):
+        page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
+        page.wait_for_function("(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last)
+    shown = person.shown()
+    assert shown == list(range(shown[0], shown[-1] + 1))
+
+
+def test_a_long_live_turn_keeps_the_page_bounded(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="many")
+    person = visit()
+    page = person.open(session)
+    shared.prompt(session, "4500")
+    shared.ended(session)
+    last = shared.events(session)[-1]["id"]
+    expect(person.line(last)).to_be_in_viewport()
+    expect(person.badge).to_have_text("Live")
+    assert page.evaluate(LINES_ON_PAGE) <= 3000
+    complete(person, session)
+
+
+def test_a_long_output_is_folded_with_its_size_and_opens(visit: Visit, shared: House) -> None:
+    session = shared.play("call t Bash seq", "call t bytes 200000", "say Done.")
+    shared.ended(session)
+    page = visit().open(session)
+    page.locator(".tool summary").click()
+    output = page.locator(".tool .output")
+    assert len(output.text_content() or "") < 40_000
+    every = output.locator("a.all")
+    expect(every).to_have_text(re.compile("show all 195 KB"))
+    every.click()
+    expect(every).to_have_count(0)
+    said = next(event["output"] for event in shared.events(session) if "output" in event)
+    assert output.locator("pre").text_content() == said

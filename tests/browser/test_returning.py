@@ -1,0 +1,213 @@
+"""On coming back the page is right: nothing doubled, nothing missing, the place kept, and the badge true at each moment."""
+
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
+from tests.servers import Attached, assert_is_the_log
+
+WATCH = """() => {
+  const badge = document.querySelector('#badge');
+  window.said = [[performance.now(), badge.textContent]];
+  new MutationObserver(() => window.said.push([performance.now(), badge.textContent]))
+    .observe(badge, { childList: true, characterData: true, subtree: true });
+}"""
+SAYS = re.compile(
+    r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d"
+)
+
+
+def said(page: Page) -> list[str]:
+    """Return what the badge has said since it was watched, each once in a row."""
+    words = [str(text) for _, text in page.evaluate("window.said")]
+    assert all(SAYS.fullmatch(word) for word in words), words
+    kinds = [word.partition(" ·")[0] for word in words]
+    return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
+
+
+def test_what_was_missed_without_a_network_is_there_within_a_second_of_it(
+    visit: Visit, shared: House, gate: Path
+) -> None:
+    session = shared.new_session(agent="many")
+    shared.prompt(session, "40")
+    shared.ended(session)
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    page.evaluate(WATCH)
+    page.evaluate("scrollTo(0, 500)")
+    before = page.locator("#log > .line").nth(10)
+    place = before.bounding_box()
+    person.context.set_offline(True)
+    expect(person.badge).to_have_text(re.compile("^Offline · as of"))
+    shared.prompt(session, "200")
+    shared.ended(session)
+    page.evaluate("addEventListener('online', () => { window.back = performance.now(); })")
+    person.context.set_offline(False)
+    expect(person.badge).to_have_text("Live")
+    complete(person, session)
+    assert before.bounding_box() == place, "what is read has moved"
+    expect(page.locator("#news")).to_have_text(re.compile(r"↓ \d+ new lines"))
+    live = [at for at, text in page.evaluate("window.said") if text == "Live"][-1]
+    took = live - page.evaluate("window.back")
+    print(f"live {took:.0f} ms after the network came back")
+    assert took < 5000  # a second where the machine is idle, and it is not
+    assert said(page) in (
+        ["Live", *middle, "Live"]
+        for middle in (
+            ["Offline", "Catching up"],
+            ["Reconnecting", "Offline", "Catching up"],
+            ["Offline", "Reconnecting", "Catching up"],
+            ["Reconnecting", "Offline", "Reconnecting", "Catching up"],
+        )
+    )
+
+
+def test_a_server_killed_while_a_turn_streams_costs_nothing(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="many")
+    own.prompt(session, "600 4")
+    person = visit(own)
+    person.expected = NETWORK
+    page = person.open(session)
+    page.evaluate(WATCH)
+    client = Attached(own, session)
+    for round_ in range(2):
+        seen = len(own.events(session))
+        own.kill()
+        expect(person.badge).to_have_text(re.compile("^Reconnecting · since"))
+        own.start()
+        expect(person.badge).to_have_text("Live")
+        assert len(own.events(session)) > seen, f"the turn went on without its server in round {round_}"
+    own.ended(session)
+    expect(page.locator(".turn_end")).to_be_visible()
+    complete(person, session)
+    expect(page.locator(".turn_end")).to_be_in_viewport()
+    client.leave()
+    assert set(said(page)) <= {"Live", "Reconnecting", "Catching up"}
+    page.reload()
+    expect(person.badge).to_have_text("Live")
+    complete(person, session)
+
+
+def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> None:
+    """Issue 2's storm, short: the server dies at random moments, and every client has the log at its end."""
+    session = own.new_session(agent="many")
+    own.prompt(session, "1500 6")
+    people = [visit(own), visit(own)]
+    for person in people:
+        person.expected = NETWORK
+        person.open(session)
+    clients = [Attached(own, session) for _ in range(5)]
+    stop = threading.Event()
+
+    def kill() -> None:
+        pause = 0.1
+        while not stop.is_set():
+            own.kill()
+            time.sleep(0.05)
+            own.start()
+            stop.wait(pause := pause % 0.9 + 0.37)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        while own.events(session)[-1]["kind"] != "turn_end":
+            for person in people:
+                person.page.evaluate("scrollBy(0, -200)")
+                person.page.wait_for_timeout(100)
+                person.page.evaluate("scrollTo(0, 1e9)")
+    finally:
+        stop.set()
+        killer.join()
+    last = own.events(session)[-1]["id"]
+    for person in people:
+        expect(person.line(last)).to_be_attached()
+        expect(person.badge).to_have_text("Live")
+        complete(person, session)
+    for client in clients:
+        while not client.has(last):
+            time.sleep(0.01)
+        client.leave()
+        assert_is_the_log(client.received, own.log(session))
+
+
+def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell")
+    person = visit(own)
+    person.expected = LOGGED_OUT
+    page = person.open(session)
+    page.locator("#prompt").fill("half a thought")
+    (own.data / "logins.jsonl").unlink()  # every login is revoked
+    own.kill()
+    own.start()
+    expect(page.locator("#notice")).to_contain_text("Not logged in any more. What you wrote is kept.")
+    expect(person.badge).to_have_text(re.compile("^Reconnecting"))
+    page.locator("#notice a").click()
+    page.locator("#token").fill("a-token-for-the-tests-that-is-long-enough-0123456789")
+    page.locator("button.main").click()
+    expect(person.badge).to_have_text("Live")
+    assert page.url == f"{own.address}/sessions/{session}"
+    assert page.locator("#prompt").input_value() == "half a thought"
+
+
+def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell")
+    person = visit(own)
+    person.expected = LOGGED_OUT
+    page = person.open(session)
+    person.context.clear_cookies()
+    own.kill()
+    own.start()
+    expect(page.locator("#notice")).to_contain_text("Not logged in any more.")
+    person.context.add_cookies([own.cookie()])  # type: ignore[list-item]
+    expect(person.badge).to_have_text("Live")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_stream_that_falls_silent_is_not_called_live(visit: Visit, tmp_path: Path) -> None:
+    """A dead NAT: no word comes and no error either. Two beats missed are a dead stream."""
+    with house(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="1") as quick:
+        person = visit(quick)
+        person.expected = NETWORK
+        page = person.open(quick.new_session(agent="shell"))
+        page.evaluate(WATCH)
+        quick.process.send_signal(signal.SIGSTOP)  # connections stay open, nothing is said
+        expect(person.badge).to_have_text(re.compile("^Reconnecting · since"))
+        quick.process.send_signal(signal.SIGCONT)
+        expect(person.badge).to_have_text("Live")
+        person.leave()
+
+
+def test_a_page_that_comes_from_the_browsers_cache_is_live_again(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    page = person.open(session)
+    page.goto("/")
+    shared.prompt(session, "echo meanwhile")
+    shared.ended(session)
+    page.go_back()
+    expect(person.badge).to_have_text("Live")
+    expect(page.locator("#log")).to_contain_text("meanwhile")
+    complete(person, session)
+
+
+def test_a_log_that_was_replaced_is_read_anew(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    for word in ("first", "second"):
+        shared.prompt(session, f"echo {word}")
+        shared.ended(session)
+    person = visit()
+    page = person.open(session)
+    log = shared.log(session)
+    shorter = b"".join(log.read_bytes().splitlines(keepends=True)[:7])
+    (log.parent / "new").write_bytes(shorter)
+    (log.parent / "new").rename(log)
+    expect(page.locator("#log")).not_to_contain_text("second")
+    expect(person.badge).to_have_text("Live")
+    complete(person, session)

@@ -1,0 +1,176 @@
+"""A prompt is in the log or visibly not: kept until the server has it, sent again, and never twice."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.house import NETWORK, PHONE, House
+
+TURNS = "**/api/sessions/*/turns"
+
+
+def prompts(house: House, session: str) -> list[str]:
+    """Return the prompts that began turns."""
+    return [event["text"] for event in house.events(session) if event["kind"] == "user"]
+
+
+def send(page: Page, text: str) -> None:
+    """Write a prompt and send it as on a desk."""
+    page.locator("#prompt").fill(text)
+    page.locator("#prompt").press("Control+Enter")
+
+
+def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    person.context.set_offline(True)
+    send(page, "echo it went")
+    expect(page.locator("#outbox")).to_contain_text("Not sent: no network. It will go when you are back.")
+    expect(page.locator("#outbox p")).to_have_text("echo it went")
+    assert prompts(shared, session) == []
+    person.context.set_offline(False)
+    expect(page.locator("#log .user")).to_have_count(1)
+    expect(page.locator("#outbox li")).to_have_count(0)
+    expect(page.locator(".turn_end")).to_be_visible()
+    assert prompts(shared, session) == ["echo it went"]
+
+
+def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    keys: list[str] = []
+
+    def lose(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        route.fetch()  # the server has it
+        route.abort()  # and nobody hears of that
+
+    page.route("**/stream?*", lambda route: route.abort())  # nor does the line come
+    page.reload()
+    page.route(TURNS, lose)
+    send(page, "echo once")
+    expect(page.locator("#outbox")).to_contain_text("Not sent")
+    page.locator("#outbox button", has_text="Try now").click()
+    expect(page.locator("#outbox")).to_contain_text("Not sent")
+    while len(keys) < 2:
+        page.wait_for_timeout(20)
+    page.unroute("**/stream?*")
+    page.unroute(TURNS)
+    expect(page.locator("#log .user")).to_have_count(1)
+    expect(page.locator("#outbox li")).to_have_count(0)
+    shared.ended(session)
+    assert len(set(keys)) == 1
+    assert prompts(shared, session) == ["echo once"]
+
+
+def test_drafts_and_what_is_unsent_survive_a_reload(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    page.route(TURNS, lambda route: route.abort())
+    send(page, "echo unsent")
+    expect(page.locator("#outbox")).to_contain_text("Not sent")
+    page.locator("#prompt").fill("and a draft\nof two lines")
+    page.unroute(TURNS)
+    page.reload()
+    expect(page.locator("#log .user")).to_have_count(1)
+    assert page.locator("#prompt").input_value() == "and a draft\nof two lines"
+    assert prompts(shared, session) == ["echo unsent"]
+    page.locator("#prompt").fill("")
+    page.reload()
+    assert page.locator("#prompt").input_value() == ""
+
+
+def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    person.expected = "status of 413"
+    page = person.open(session)
+    send(page, "x" * (300 << 10))
+    expect(page.locator("#outbox")).to_contain_text("Not sent: prompt: at most 256 KiB are taken")
+    page.locator("#outbox button", has_text="Discard").click()
+    expect(page.locator("#outbox li")).to_have_count(0)
+    send(page, "echo next")
+    expect(page.locator(".turn_end")).to_be_visible()
+    assert prompts(shared, session) == ["echo next"]
+
+
+def test_stop_is_one_tap_and_shows_that_it_worked(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, "echo working; sleep 1000")
+    page = visit(**PHONE).open(session)
+    stop = page.locator(".halt")
+    expect(stop).to_be_in_viewport(ratio=1)
+    expect(page.locator(".output")).to_contain_text("working")
+    stop.tap()
+    expect(page.locator(".turn_end")).to_have_text(re.compile("Stopped after"))
+    expect(page.locator("#log")).to_contain_text("Stopped by owner.")
+    expect(stop).to_be_hidden()
+    expect(page.locator(".tool .out")).not_to_have_text(re.compile("●"))
+    assert shared.state(session)["status"] == "cancelled"
+
+
+def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_back(
+    visit: Visit, shared: House, gate: Path
+) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    here, there = visit(), visit(**PHONE)
+    page = here.open(session)
+    there.open(session)
+    page.locator("#prompt").fill("echo")
+    expect(page.locator("#send")).to_have_text("Queue")
+    send(page, "echo second")
+    send(page, "echo third")
+    for person in (here, there):
+        expect(person.page.locator(".queued.open")).to_have_count(2)
+    there.page.locator(".queued.open", has_text="second").locator("button").tap()
+    for person in (here, there):
+        expect(person.page.locator(".queued.open")).to_have_count(1)
+    expect(there.page.locator("#prompt")).to_have_value("echo second")
+    gate.touch()
+    for person in (here, there):
+        expect(person.page.locator(".turn_end")).to_have_count(2)
+        expect(person.page.locator(".queued.open")).to_have_count(0)
+    assert prompts(shared, session)[1:] == ["echo third"]
+
+
+def test_enter_is_a_new_line_and_control_enter_sends(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    page = visit().open(session)
+    page.locator("#prompt").focus()
+    page.keyboard.type("echo a")
+    page.keyboard.press("Enter")
+    page.keyboard.type("echo b")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".output")).to_contain_text("a\nb", use_inner_text=True)
+    assert prompts(shared, session) == ["echo a\necho b"]
+
+
+def test_the_box_is_never_hidden_nor_the_line_that_is_read(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, "seq 500")
+    shared.ended(session)
+    page = visit(**PHONE).open(session)
+    page.locator("#prompt").fill("\n".join(map(str, range(100))))
+    expect(page.locator("#prompt")).to_be_in_viewport(ratio=1)
+    box = page.locator("#prompt").bounding_box()
+    assert box and box["height"] <= 0.45 * 844
+    assert page.locator("#prompt").evaluate("(box) => getComputedStyle(box).fontSize") == "16px"
+    expect(page.locator(".turn_end")).to_be_in_viewport()
+
+
+def test_an_agent_that_cannot_start_says_what_was_kept_and_what_to_do(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="absent")
+    page = visit().open(session)
+    send(page, "look")
+    error = page.locator(".line.error")
+    expect(error).to_contain_text("The agent could not start: no-such-program")
+    expect(error).to_contain_text("Your prompt is kept as line 2")
