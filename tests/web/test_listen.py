@@ -475,7 +475,9 @@ def test_what_a_listening_socket_is_set_to_its_connections_inherit() -> None:
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
             timeout = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert timeout == STALL_SECONDS * 1000
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER  # as Linux counts
+            assert (
+                accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER
+            )  # as Linux counts
 
 
 def test_localhost_is_both_families_on_one_port() -> None:
