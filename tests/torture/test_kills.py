@@ -147,5 +147,5 @@ def test_a_stopped_process_of_a_turn_cannot_keep_it_from_being_stopped(who: str,
         os.kill(pid, signal.SIGSTOP)
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": True}
     assert server.ended(session, 60) == "cancelled"
-    assert not processes.marked(session)
+    wait_until(lambda: not processes.marked(session), "nothing of it to live")
     validate(server.log(session), clients=[client])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from breakglass import processes
 from breakglass.store.log import open_log
 from breakglass.store.sessions import Session
 from tests.benchmarks import logs as bench
@@ -83,8 +84,7 @@ def test_with_two_workers_the_death_of_one_is_not_noticed(tmp_path: Path) -> Non
             crowd.wait_until_attached()
             for _ in range(5):
                 append(server, sessions, 50, 0.5)
-                workers = subprocess.check_output(["pgrep", "-P", str(server.process.pid)], text=True).split()
-                os.kill(int(workers[0]), signal.SIGKILL)
+                os.kill(min(processes.descendants(server.process.pid)), signal.SIGKILL)
             append(server, sessions, 50, 0.5)
             crowd.catch_up({session: server.log(session) for session in sessions})
             assert any(member.dropped for member in crowd.members)
