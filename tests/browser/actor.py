@@ -1,12 +1,12 @@
 """An agent for tests that speaks as Claude Code does, two-way, and plays the script that its prompt is: a line an act.
 
-    say TEXT           prose, word by word, and then the whole of it
-    begin TEXT         prose, word by word, and no end of it yet: the next `say` has it in front
-    call ID NAME WORDS a tool is called; a second line of the same ID gives what came of it
-    fail ID OUTPUT     the same, failed
-    sub ID             what follows is said and done by the subagent that call ID began; `sub` alone ends that
-    ask NAME WORDS     leave to use a tool is asked, and the answer waited for
-    wait PATH          until that file exists
+say TEXT           prose, word by word, and then the whole of it
+begin TEXT         prose, word by word, and no end of it yet: the next `say` has it in front
+call ID NAME WORDS a tool is called; a second line of the same ID gives what came of it
+fail ID OUTPUT     the same, failed
+sub ID             what follows is said and done by the subagent that call ID began; `sub` alone ends that
+ask NAME WORDS     leave to use a tool is asked, and the answer waited for
+wait PATH          until that file exists
 """
 
 import itertools

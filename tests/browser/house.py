@@ -18,7 +18,12 @@ from breakglass.store import log, seek, sessions
 from tests.servers import TOKEN, Server, serving
 
 PATIENCE_MS = 30_000
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+    "device_scale_factor": 2,
+}
 DESK = {"viewport": {"width": 1280, "height": 800}}
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -212,4 +217,16 @@ def complete(person: Person, session: str) -> None:
 LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
 """The same where the login has ended: the stream's address leads to the page that asks for the token."""
 
-__all__ = ["DESK", "LOGGED_OUT", "NETWORK", "PHONE", "House", "Person", "complete", "executable", "house", "missing", "serving"]
+__all__ = [
+    "DESK",
+    "LOGGED_OUT",
+    "NETWORK",
+    "PHONE",
+    "House",
+    "Person",
+    "complete",
+    "executable",
+    "house",
+    "missing",
+    "serving",
+]

@@ -91,7 +91,9 @@ def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
     last = person.shown()[-1]
     for _ in range(2):
         page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
-        page.wait_for_function("(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last)
+        page.wait_for_function(
+            "(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last
+        )
     shown = person.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
 

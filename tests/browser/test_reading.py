@@ -34,7 +34,9 @@ def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
 def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
     visit: Visit, shared: House, gate: Path
 ) -> None:
-    session = shared.play("call t1 Bash df -h", f"wait {gate}", "call t1 full\\nto the brim", "call t2 Bash x")
+    session = shared.play(
+        "call t1 Bash df -h", f"wait {gate}", "call t1 full\\nto the brim", "call t2 Bash x"
+    )
     page = visit().open(session)
     tool = page.locator(".tool").first
     expect(tool.locator(".out")).to_have_text(re.compile("● [1-9][0-9]* s"))

@@ -18,9 +18,7 @@ WATCH = """() => {
   new MutationObserver(() => window.said.push([performance.now(), badge.textContent]))
     .observe(badge, { childList: true, characterData: true, subtree: true });
 }"""
-SAYS = re.compile(
-    r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d"
-)
+SAYS = re.compile(r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d")
 
 
 def said(page: Page) -> list[str]:
