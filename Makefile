@@ -18,7 +18,7 @@ run: $(VENV)/stamp-run ## serve here; the login address is printed
 
 test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.programs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
 

@@ -19,6 +19,7 @@ from breakglass.agents import Dialogue, Exit, Task
 from breakglass.child import Child
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event, Queued, State
+from breakglass.masking import Masker, Print
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.seek import Position
@@ -44,6 +45,8 @@ class Plan(NamedTuple):
     """The position after the prompt: what stands behind it came from others."""
     protocol: str
     command: list[str]
+    masks: list[tuple[int, str, str]]
+    """`masking.Print` of every secret that must not get into the log."""
     environ: dict[str, str]
     """The agent's. Ours is the same but for what Python adds to it (LC_CTYPE, by PEP 538)."""
     ask: bool
@@ -118,6 +121,7 @@ class Turn:
         self._rung = 0
         self._next_rung = 0.0
         self._synced_at = self._looked_at = self.began
+        self._masker = Masker(Print(*each) for each in plan.masks)
         self._questions: dict[str, float] = {}
         self._signals = nudges.came
         self._woken = nudges.woken
@@ -229,6 +233,7 @@ class Turn:
         finally:
             child.close()
         self._record(dialogue.close(end), dialogue)
+        self._keep(self._masker.flush(), dialogue)
         if dialogue.start_over and not self._stopping:
             return True
         if dialogue.failed and self.verdict == "ok":
@@ -301,6 +306,9 @@ class Turn:
         return True
 
     def _record(self, drafts: list[Draft], dialogue: Dialogue) -> None:
+        self._keep(self._masker.take(drafts), dialogue)
+
+    def _keep(self, drafts: list[Draft], dialogue: Dialogue) -> None:
         for kind, fields in drafts:
             if kind == "permission":
                 patience = self.plan.permission_timeout
@@ -338,6 +346,7 @@ class Turn:
         self._signals.discard(signal.SIGUSR1)
         self._looked_at = time.monotonic()
         child.reap_orphans()
+        self._keep(self._masker.flush(), dialogue)
         self._read_others(dialogue)
         for question in self.state.asking:  # one of several about a tool that is now allowed for the session
             if question.request in self._questions and (ruling := self._ruling(question.name)):

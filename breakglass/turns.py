@@ -5,6 +5,7 @@ lets go however the runner dies. A turn whose lock is free and which has no `tur
 notices ends it: first every process of it, then, in the log, the turn.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -16,7 +17,7 @@ import threading
 import time
 from typing import Literal, NamedTuple
 
-from breakglass import processes
+from breakglass import masking, processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config, check_model
 from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFound, TooLarge, TurnRunning
@@ -194,6 +195,9 @@ def _spawn(
         "end": end,
         "protocol": agent.protocol,
         "command": agent.command,
+        "masks": masking.prints_of(
+            _tokens(config), config.environ, *(each.env for each in config.agents.values())
+        ),
         "environ": environment,
         "ask": agent.permissions == "ask",
         "allow": agent.allow,
@@ -225,6 +229,15 @@ def _spawn(
     process.stdin.write(json.dumps(plan).encode())
     process.stdin.close()
     threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
+
+
+def _tokens(config: Config) -> list[str]:
+    """Return the access tokens that are known here."""
+    found = [config.token] if config.token else []
+    for name in ("token", "token.readonly"):
+        with contextlib.suppress(OSError):
+            found.append((config.data / name).read_text("ascii", "replace").strip())
+    return found
 
 
 def is_running(session: Session) -> bool:

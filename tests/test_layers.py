@@ -16,6 +16,7 @@ ROWS = (
     "           turns     runner          ",
     "                     child           ",
     " store   agents  processes   verify  ",
+    "      masking                        ",
     "           events     config         ",
     "                errors               ",
 )
@@ -39,7 +40,7 @@ OWNERS = {
 }
 """Each package that is not ours, and the one place that knows it."""
 
-PURE = ("errors", "events", "agents", "verify", "web.sse")
+PURE = ("errors", "events", "masking", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
 
 OUTSIDE = set(

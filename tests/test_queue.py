@@ -200,6 +200,15 @@ def test_a_runner_that_is_told_to_end_takes_up_nothing(story: Story) -> None:
     assert len(story.session.state().state.queued) == 1
 
 
+def test_a_turn_that_failed_is_no_reason_not_to_go_on(story: Story) -> None:
+    """Whoever queued a prompt saw the turn before it run, and may withdraw it: nothing waits for ever unseen."""
+    story.start(f"until [ -e {story.gate} ]; do read -t 0.02 <> <(:); done; exit 3")
+    story.queue("echo all the same", model="m-2")
+    story.release()
+    assert [end["status"] for end in story.idle()] == ["error", "ok"]
+    assert story.of("user")[1]["model"] == "m-2"
+
+
 def test_a_stop_of_a_queued_turn_stops_that_turn(story: Story) -> None:
     story.busy()
     story.queue("echo begun; sleep 300")

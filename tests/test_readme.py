@@ -97,3 +97,14 @@ def test_every_route_stands_in_the_readme(route: str) -> None:
 
 def test_the_two_commands_stand_in_the_readme() -> None:
     assert re.search(r"^    make run\b.*\n    make test\b", README, re.MULTILINE)
+
+
+SECURITY = (Path(__file__).parent.parent / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+def test_every_attack_of_security_md_has_tests_that_are_there() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    rows = re.findall(r"^\|.*`test_.*\|$", SECURITY, re.MULTILINE)
+    named = re.findall(r"`(test_\w+)`", "".join(rows))
+    assert len(rows) > 30
+    assert [name for name in named if f"def {name}(" not in sources] == []

@@ -65,8 +65,6 @@ class Door:
     connection, and the client never reads why it was refused."""
     sweep_seconds: float = 5
     """How often open streams are asked whether their credential still holds."""
-    stall_seconds: float = 30
-    """How long a client of HTTP/2 may keep its window shut. For sockets, web/server.py sees to it."""
 
 
 class Refusal(NamedTuple):

@@ -128,8 +128,6 @@ class Guard:
             scope["breakglass"] = Visit(own_origin(self._door, request).decode(), address, credential)
             await self._pass(scope, request, receive, reply)
         except Exception:
-            if reply.stalled:
-                return
             if not reply.status:
                 await reply.refuse(
                     Refusal(500, "Something failed here. The server's log has the rest."), receive
@@ -264,15 +262,13 @@ class _Stream:
 class _Reply:
     """What the application sends through: every answer leaves with our headers."""
 
-    __slots__ = ("_door", "_finished", "_request", "_send", "stalled", "status")
+    __slots__ = ("_door", "_finished", "_request", "_send", "status")
 
     def __init__(self, send: Send, request: Request, door: Door):
         self._send = send
         self._request = request
         self._door = door
         self._finished = False
-        self.stalled = False
-        """Whether the client took nothing for so long that the answer was given up."""
         self.status: int | None = None
         """None until the answer has begun."""
 
@@ -283,14 +279,7 @@ class _Reply:
             message["headers"] = dress(message.get("headers", ()), may_keep=may_keep)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self._finished = True
-        if self._request.version != "2":
-            return await self._send(message)
-        try:
-            async with asyncio.timeout(self._door.stall_seconds):
-                await self._send(message)
-        except TimeoutError:
-            self._finished = self.stalled = True
-            raise
+        await self._send(message)
 
     async def finish(self) -> None:
         """End an answer that the application broke off, so that a client sees an end and not a hang."""

@@ -7,7 +7,7 @@ from breakglass.config import Config
 from breakglass.web import listen
 from breakglass.web.door import Door, sites_of
 
-ANY = frozenset({"0.0.0.0", "::"})
+ANY = frozenset({"0.0.0.0", "::"})  # nosec B104 - compared with, never bound to
 HTTP = 80
 """The port that a Host without one means: what a client of a Unix socket sends."""
 

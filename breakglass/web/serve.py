@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from hypercorn.config import Config as Hypercorn
-
 from breakglass import processes
 from breakglass.config import Config
 from breakglass.store import root
@@ -21,6 +19,7 @@ from breakglass.web.app import create_app
 from breakglass.web.auth import Access
 from breakglass.web.door import Door
 from breakglass.web.guard import App, Guard
+from breakglass.web.wire import Settings
 
 
 def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
@@ -46,11 +45,11 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
 class Guarded:
     """The application behind its guard, ready to be served by this process or by each of several."""
 
-    def __init__(self, config: Config, access: Access, door: Door, hypercorn: Hypercorn) -> None:
+    def __init__(self, config: Config, access: Access, door: Door, settings: Settings) -> None:
         self._config = config
         self._access = access
         self._door = door
-        self._hypercorn = hypercorn
+        self._settings = settings
         self._log = accesslog.opened(config.access_log)
 
     def one(self, sockets: list[socket.socket]) -> int:
@@ -67,7 +66,7 @@ class Guarded:
         server.raise_descriptor_limit()
         await server.serve(
             guard,
-            self._hypercorn,
+            self._settings,
             sockets,
             stop=told.wait,
             on_stop=guard.end_streams,

@@ -17,7 +17,6 @@ from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
@@ -27,7 +26,7 @@ from breakglass.errors import BadConfig
 from breakglass.web.door import plain_address
 from breakglass.web.guard import App, Tally
 from breakglass.web.listen import STALL_SECONDS
-from breakglass.web.wire import PlainH2, StrictH11
+from breakglass.web.wire import PlainH2, Settings, StrictH11, wait_while_moving
 
 MAX_HEAD = 16 << 10
 """Bytes of a request's head."""
@@ -62,9 +61,9 @@ _BUSY = (
 class Connection(TCPServer):
     """One connection, from accepted to closed: Hypercorn's, but for its protocol and for stalled clients."""
 
-    def __init__(self, *args: Any, stall_seconds: float):
+    def __init__(self, *args: Any):
         super().__init__(*args)
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = cast(Settings, self.config).stall_seconds
         self._cut: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -89,19 +88,30 @@ class Connection(TCPServer):
             await self._close()
 
     async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._write(event.data)
+        elif not (isinstance(event, Updated) and event.idle and self._is_left):
+            await super().protocol_send(event)
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether nobody is left whose next request could be waited for."""
+        return self.reader.at_eof() or self.writer.transport.is_closing()
+
+    async def _write(self, data: bytes) -> None:
+        """Send, and wait while there is much to send; cut the connection where nothing is taken."""
         transport = self.writer.transport
-        gone = self.reader.at_eof() or transport.is_closing()
-        if gone and isinstance(event, Updated) and event.idle:
-            return None  # nobody is left whose next request could be waited for
-        size = transport.get_write_buffer_size() + len(event.data) if isinstance(event, RawData) else 0
-        try:
-            if size < HIGH_WATER:
-                return await super().protocol_send(event)
-            async with asyncio.timeout(self._stall_seconds):
-                await super().protocol_send(event)
-        except TimeoutError:  # ours, or the kernel's: TCP_USER_TIMEOUT, which Hypercorn takes for a mistake of ours
-            transport.abort()
-            await self.protocol.handle(Closed())
+        async with self.send_lock:
+            try:
+                self.writer.write(data)
+                if transport.get_write_buffer_size() < HIGH_WATER:
+                    await self.writer.drain()  # hears of an error, and waits for nothing
+                else:
+                    size = transport.get_write_buffer_size
+                    await wait_while_moving(self.writer.drain, size, self._stall_seconds)
+            except (OSError, RuntimeError):
+                transport.abort()
+                await self.protocol.handle(Closed())
 
     async def _initiate_server_close(self) -> None:
         # Not `_close`: that stops the idle task, which is what waits for us here.
@@ -119,9 +129,10 @@ class Connection(TCPServer):
 
 def configure(
     certfile: Path | None = None, keyfile: Path | None = None, *, limits: Limits = DEFAULT
-) -> Config:
+) -> Settings:
     """Return Hypercorn's settings. Raises BadConfig for a certificate or a key that cannot be used."""
-    config = Config()
+    config = Settings()
+    config.stall_seconds = limits.stall_seconds
     config.keep_alive_timeout = config.ssl_handshake_timeout = limits.head_seconds
     config.h11_max_incomplete_size = MAX_HEAD
     config.h2_max_header_list_size = MAX_HEAD
@@ -154,7 +165,7 @@ def _room() -> int:
 
 async def serve(
     app: App,
-    config: Config,
+    config: Settings,
     sockets: Iterable[socket.socket],
     *,
     stop: Callable[[], Awaitable[object]],
@@ -195,7 +206,7 @@ async def serve(
 class _Porch:
     """The connections that are open now."""
 
-    def __init__(self, app: App, config: Config, limits: Limits, proxies: Container[str]):
+    def __init__(self, app: App, config: Settings, limits: Limits, proxies: Container[str]):
         self.app = ASGIWrapper(cast(ASGIFramework, app))
         self.loop = asyncio.get_running_loop()
         self.state: LifespanState = {}
@@ -215,7 +226,7 @@ class _Porch:
         self._open[task] = writer.transport
         parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
         try:
-            await Connection(*parts, stall_seconds=self._limits.stall_seconds)
+            await Connection(*parts)
         except Exception as error:  # noqa: BLE001 - whatever a client's bytes do to h2, others go on
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:

@@ -4,18 +4,21 @@ Owns bytes and frames. Reaches into h11 and Hypercorn, so docs/security.md says 
 0.18 let through, and tests/web/test_listen.py fails where another version needs another answer.
 """
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import h2.events
 import h2.exceptions
 import h11
 from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
+from hypercorn.config import Config
 from hypercorn.events import Closed
+from hypercorn.protocol.events import Body, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import (
     BUFFER_HIGH_WATER,
     BUFFER_LOW_WATER,
@@ -24,8 +27,38 @@ from hypercorn.protocol.h2 import (
     StreamBuffer,
 )
 from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.typing import Event as IOEvent
 
 from breakglass.web.guard import NO_STORE
+from breakglass.web.listen import STALL_SECONDS
+
+
+class Settings(Config):
+    """Hypercorn's settings, and one that it does not have."""
+
+    stall_seconds: float = STALL_SECONDS
+
+
+async def wait_while_moving(
+    wait: Callable[[], Awaitable[object]], left: Callable[[], int], seconds: float
+) -> None:
+    """Await `wait()`, however slowly `left()` becomes less. Raises TimeoutError once it has not for `seconds`.
+
+    `wait` is begun anew several times. Found after 4/3 of `seconds` at the latest.
+    """
+    before, quiet = left(), 0
+    while True:
+        try:
+            async with asyncio.timeout(seconds / 3):
+                await wait()
+                return
+        except TimeoutError:
+            now = left()
+            quiet = quiet + 1 if now >= before else 0
+            before = now
+            if quiet == 3:
+                raise
+
 
 # --- HTTP/1.1, strictly -------------------------------------------------------------------------
 
@@ -87,15 +120,26 @@ class FullBuffer(StreamBuffer):
     shut it takes pieces of no bytes: such a client could fill the memory.
     """
 
+    def __init__(self, event_class: type[IOEvent], stall_seconds: float):
+        super().__init__(event_class)
+        self._stall_seconds = stall_seconds
+
     async def push(self, data: bytes) -> None:
-        """Add data, and wait while there is too much. Raises BufferCompleteError after the end."""
+        """Add data, and wait while there is too much.
+
+        Raises BufferCompleteError after the end, and TimeoutError where the client takes nothing.
+        """
         if self._complete:
             raise BufferCompleteError
         self.buffer.extend(data)
         await self._is_empty.clear()
         if len(self.buffer) >= BUFFER_HIGH_WATER:
             await self._paused.clear()
-            await self._paused.wait()
+            await wait_while_moving(self._paused.wait, lambda: len(self.buffer), self._stall_seconds)
+
+    async def drain(self) -> None:
+        """Wait until all is sent. Raises TimeoutError where the client takes nothing."""
+        await wait_while_moving(self._is_empty.wait, lambda: len(self.buffer), self._stall_seconds)
 
     async def pop(self, max_length: int) -> bytes:
         """Return what is to be sent next, at most `max_length` bytes."""
@@ -118,14 +162,27 @@ class PlainH2(H2Protocol):
             await self.send(Closed())
         else:
             await super()._create_stream(request)  # the application runs once this has returned
-            self.stream_buffers[request.stream_id] = FullBuffer(self.context.event_class)
+            seconds = cast(Settings, self.config).stall_seconds
+            self.stream_buffers[request.stream_id] = FullBuffer(self.context.event_class, seconds)
 
     async def stream_send(self, event: StreamEvent) -> None:
         buffer = self.stream_buffers.get(event.stream_id)
         if isinstance(event, StreamClosed) and buffer is not None and not buffer._complete:
-            await buffer.close()  # the answer was broken off: say so, or the client waits for its end
-            with suppress(h2.exceptions.ProtocolError):
-                self.connection.reset_stream(event.stream_id, ErrorCodes.CANCEL)
-            await self._flush()
-            self.priority.unblock(event.stream_id)
-        await super().stream_send(event)
+            await self._break_off(event.stream_id, buffer)
+        if isinstance(event, Body) and (buffer is None or buffer._complete):
+            await asyncio.sleep(0)  # else an application with much to say never hears that nobody listens
+        try:
+            await super().stream_send(event)
+        except TimeoutError:
+            if buffer is not None:
+                await self._break_off(event.stream_id, buffer)
+            await self._close_stream(event.stream_id)  # the application hears that its client has left
+
+    async def _break_off(self, stream_id: int, buffer: StreamBuffer) -> None:
+        """Say that the answer ends here. Hypercorn says nothing, and a client waits for the rest."""
+        await buffer.close()
+        self.priority.unblock(stream_id)
+        await self.has_data.set()
+        with suppress(h2.exceptions.ProtocolError):
+            self.connection.reset_stream(stream_id, ErrorCodes.CANCEL)
+        await self._flush()

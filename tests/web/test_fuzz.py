@@ -1,0 +1,59 @@
+"""A fuzzer over the API's own description: whatever is sent, the server answers, as described, and never with 5xx."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import TOKEN, Server, serving
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+NO_EXECUTION = '[agents.shell]\ncommand = ["true"]\n'
+"""What a fuzzer writes into a prompt must not run."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    config = tmp_path / "breakglass.toml"
+    config.write_text(NO_EXECUTION)
+    with serving(tmp_path / "var", "--config", str(config)) as started:
+        yield started
+
+
+def fuzz(server: Server, folder: Path, *words: str) -> str:
+    """Run schemathesis over the server's document, its requests going to a session that is there."""
+    document = server.ask("GET", "/api/openapi.json")[1]
+    (folder / "openapi.json").write_text(json.dumps(document))
+    (folder / "schemathesis.toml").write_text(f'[parameters]\n"path.id" = "{server.new_session()}"\n')
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(folder / "schemathesis.toml")),
+            *("run", str(folder / "openapi.json"), "--url", server.address, "--no-color"),
+            *("--header", f"Authorization: Bearer {TOKEN}", "--checks", CHECKS, "--seed", "7", *words),
+        ],
+        cwd=folder,
+        env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=570,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_whatever_is_sent_is_answered_as_described(server: Server, tmp_path: Path) -> None:
+    said = fuzz(server, tmp_path, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
+    assert re.search(r"generated, [1-9][0-9]{2,} passed$", said, re.MULTILINE)
+    assert server.ask("GET", "/health")[0] == 200
+    assert server.process.poll() is None
+
+
+@pytest.mark.torture
+def test_a_long_fuzz_finds_nothing(server: Server, tmp_path: Path) -> None:
+    assert " passed" in fuzz(server, tmp_path, "--max-examples", "100")
