@@ -8,7 +8,10 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Visit
 from tests.browser.house import NETWORK, PHONE, House
 
-KEPT = "(async () => { const c = await caches.open('pages'); return (await c.keys()).map((one) => new URL(one.url).pathname); })()"
+KEPT = """(async () => {
+  const cache = await caches.open("pages");
+  return (await cache.keys()).map((one) => new URL(one.url).pathname);
+})()"""
 
 
 def test_the_last_transcript_can_be_read_without_a_network(visit: Visit, own: House) -> None:
