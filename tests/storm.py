@@ -23,11 +23,11 @@ from tests.servers import Attached, Server, wait_until
 from tests.validator import Ack, Count
 
 AGENT = Path(__file__).with_name("many_events.py")
-TARGETS = {"server": 2, "runner": 4, "agent": 4}
+TARGETS = {"server": 1, "runner": 5, "agent": 4}
 """Who is killed, and how often of ten. A server takes half a second to come back."""
 CUT_OFF = (OSError, http.client.HTTPException, ValueError)
 """What a request raises whose server dies; ValueError is half an answer."""
-PAUSE = 0.2
+PAUSE = 0.1
 """Seconds at most between two kills."""
 
 

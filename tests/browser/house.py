@@ -1,4 +1,4 @@
-"""A real server, and people with real browsers who visit it. What goes wrong in a browser unseen is kept, and fails its test."""
+"""A real server, and people with real browsers who visit it: what goes wrong in one unseen fails its test."""
 
 import os
 import re
@@ -11,20 +11,29 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    expect,
+)
 
 from breakglass.events import Draft, Event
 from breakglass.store import log, seek, sessions
-from tests.servers import TOKEN, Server, serving
+from tests.servers import TOKEN, Server
 
 PATIENCE_MS = 30_000
-PHONE = {
+PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "has_touch": True,
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-DESK = {"viewport": {"width": 1280, "height": 800}}
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -141,9 +150,13 @@ class Person:
     def window(self) -> Page:
         """Open one more window."""
         page = self.context.new_page()
-        page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._asked)
         page.on("popup", lambda popup: self.wrong.append(f"popup: {popup.url}"))
         return page
+
+    def _asked(self, dialog: Dialog) -> None:
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _requested(self, request: Request) -> None:
         self.asked.append(request.url)
@@ -216,17 +229,3 @@ def complete(person: Person, session: str) -> None:
 
 LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
 """The same where the login has ended: the stream's address leads to the page that asks for the token."""
-
-__all__ = [
-    "DESK",
-    "LOGGED_OUT",
-    "NETWORK",
-    "PHONE",
-    "House",
-    "Person",
-    "complete",
-    "executable",
-    "house",
-    "missing",
-    "serving",
-]

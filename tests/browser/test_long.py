@@ -62,7 +62,8 @@ def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
         moved = page.evaluate(
             """async (first) => {
               scrollTo(0, 100);
-              const seen = [...document.querySelectorAll('#log > .line')].find((line) => line.getBoundingClientRect().top > 60);
+              const lines = [...document.querySelectorAll('#log > .line')];
+              const seen = lines.find((line) => line.getBoundingClientRect().top > 60);
               const top = seen.getBoundingClientRect().top;
               while (document.querySelector('#log > .line').id === first) await new Promise(requestAnimationFrame);
               return seen.getBoundingClientRect().top - top;

@@ -150,6 +150,7 @@ def test_a_plan_a_thought_and_a_notice_are_shown(visit: Visit, shared: House) ->
     shared.ended(session)
     person = visit()
     page = person.open(session)
+    last = 0
     for status in ("in_progress", "completed"):
         items = [{"text": "Look", "status": status}, {"text": "Mend", "status": "pending"}]
         last = shared.appended(session, "plan", turn=turn, items=items)

@@ -1,16 +1,18 @@
-"""On coming back the page is right: nothing doubled, nothing missing, the place kept, and the badge true at each moment."""
+"""On coming back the page is right: nothing doubled or missing, the place kept, the badge true at each moment."""
 
+import functools
 import re
 import signal
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
-from tests.servers import Attached, assert_is_the_log
+from tests.servers import Attached, assert_is_the_log, wait_until
 
 WATCH = """() => {
   const badge = document.querySelector('#badge');
@@ -93,8 +95,29 @@ def test_a_server_killed_while_a_turn_streams_costs_nothing(visit: Visit, own: H
     complete(person, session)
 
 
+@contextmanager
+def killing(server: House) -> Iterator[None]:
+    """Kill the server and start it again, at odd moments, while in the context."""
+    stop = threading.Event()
+
+    def kill() -> None:
+        pause = 0.1
+        while not stop.wait(pause):
+            server.kill()
+            server.start()
+            pause = (pause + 0.37) % 0.9
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        killer.join()
+
+
 def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> None:
-    """Issue 2's storm, short: the server dies at random moments, and every client has the log at its end."""
+    """Issue 2's storm, short: the server dies at odd moments, and every client has the log at its end."""
     session = own.new_session(agent="many")
     own.prompt(session, "1500 6")
     people = [visit(own), visit(own)]
@@ -102,35 +125,19 @@ def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> N
         person.expected = NETWORK
         person.open(session)
     clients = [Attached(own, session) for _ in range(5)]
-    stop = threading.Event()
-
-    def kill() -> None:
-        pause = 0.1
-        while not stop.is_set():
-            own.kill()
-            time.sleep(0.05)
-            own.start()
-            stop.wait(pause := pause % 0.9 + 0.37)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with killing(own):
         while own.events(session)[-1]["kind"] != "turn_end":
             for person in people:
                 person.page.evaluate("scrollBy(0, -200)")
                 person.page.wait_for_timeout(100)
                 person.page.evaluate("scrollTo(0, 1e9)")
-    finally:
-        stop.set()
-        killer.join()
     last = own.events(session)[-1]["id"]
     for person in people:
         expect(person.line(last)).to_be_attached()
         expect(person.badge).to_have_text("Live")
         complete(person, session)
     for client in clients:
-        while not client.has(last):
-            time.sleep(0.01)
+        wait_until(functools.partial(client.has, last), "the log's end")
         client.leave()
         assert_is_the_log(client.received, own.log(session))
 

@@ -143,9 +143,8 @@ class Crowd:
             self._connect()
             for number, happened in self._poll.poll(0.02, 4096):
                 member = self._by_number[number]
-                if member.takes is None and not member.read():
-                    self._drop(member)
-                elif member.takes is not None and happened & (select.EPOLLHUP | select.EPOLLERR):
+                is_cut = bool(happened & (select.EPOLLHUP | select.EPOLLERR))
+                if not member.read() if member.takes is None else is_cut:
                     self._drop(member)
             if time.monotonic() > self._slow_at:
                 self._slow_at = time.monotonic() + SLOW_SECONDS

@@ -1,5 +1,6 @@
 """What a process holds, and how quickly a server answers while something else goes on."""
 
+import functools
 import os
 import statistics
 import threading
@@ -40,7 +41,8 @@ class Latency:
         return statistics.quantiles(self.taken, n=20)[-1]
 
     def __str__(self) -> str:
-        return f"/health p50 {statistics.median(self.taken):.0f} ms, p95 {self.most:.0f} ms, max {max(self.taken):.0f} ms"
+        middle, longest = statistics.median(self.taken), max(self.taken)
+        return f"/health p50 {middle:.0f} ms, p95 {self.most:.0f} ms, max {longest:.0f} ms"
 
 
 @contextmanager
@@ -65,12 +67,20 @@ def asking(server: Server) -> Iterator[Latency]:
 
 
 def write_log(server: Server, session: str, lines: int) -> None:
-    """Have `lines` lines of 300 bytes in a session's log."""
-    path = server.log(session)
-    with path.open("ab") as file:
-        file.writelines(map(line, range(path.read_bytes().count(b"\n") + 1, lines + 1)))
+    """Have `lines` lines in a new session's log, most of them a turn's prose of 300 bytes each."""
+    with server.log(session).open("ab") as file:
+        file.write(events.encode(2, TS, "user", {"turn": 2, "text": "talk", "by": "a load"}))
+        for first in range(3, lines, 1000):
+            file.writelines(map(_prose, range(first, min(first + 1000, lines))))
+        file.write(events.encode(lines, TS, "turn_end", {"turn": 2, "status": "ok", "duration_ms": 1}))
 
 
-def line(number: int) -> bytes:
-    """Return a line of 300 bytes that may stand anywhere in a log but at its beginning."""
-    return events.encode(number, TS, "renamed", {"title": "x" * (220 - len(str(number))), "by": "a load"})
+def _prose(number: int) -> bytes:
+    return b'{"id":%d%b' % (number, _after_id(len(str(number))))
+
+
+@functools.cache
+def _after_id(digits: int) -> bytes:
+    """Return a line's bytes after its id: to encode each of seven million takes a minute."""
+    line = events.encode(1, TS, "text", {"turn": 2, "text": "x" * (227 - digits)})
+    return line.removeprefix(b'{"id":1')

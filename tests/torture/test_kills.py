@@ -29,23 +29,28 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_200_kills_of_a_runner_that_writes_lines_of_200_kb(server: Server) -> None:
     chance = random.Random(200)
-    session = server.new_session()
-    place = Session(server.data, session)
-    client = Attached(server, session)
-    acks = []
-    log = server.log(session)
-    for _ in range(200):
-        turn = server.prompt(session, LONG)
-        acks.append(Ack(turn, "user", LONG))
-        goal = log.stat().st_size + chance.randrange(1_000_000)
-        runner = wait_until(lambda: alive(place), "the runner")
-        while log.stat().st_size < goal and alive(place):  # no pause: it is to die within a write
-            pass
-        os.kill(runner, signal.SIGKILL)
-        assert server.ended(session) == "lost"
-    events = validate(log, acks, [client])
-    torn = [event["bytes"] for event in events if event["kind"] == "repaired"]
-    print(f"200 kills within lines of 200 KB: {len(events)} events, {len(torn)} torn lines mended")
+    written = torn = 0
+    for _ in range(10):
+        session = server.new_session()
+        client = Attached(server, session)
+        acks = [kill_while_it_writes(server, session, chance) for _ in range(20)]
+        events = validate(server.log(session), acks, [client])
+        written += len(events)
+        torn += sum(event["kind"] == "repaired" for event in events)
+    print(f"200 kills within lines of 200 KB: {written} events, {torn} torn lines mended")
+
+
+def kill_while_it_writes(server: Server, session: str, chance: random.Random) -> Ack:
+    """Begin a turn, kill its runner at some byte of the log, see the turn ended as lost and return its prompt."""
+    log, place = server.log(session), Session(server.data, session)
+    turn = server.prompt(session, LONG)
+    runner = wait_until(lambda: alive(place), "the runner")
+    goal = log.stat().st_size + chance.randrange(1_000_000)
+    while log.stat().st_size < goal and alive(place):  # no pause: it is to die within a write
+        pass
+    os.kill(runner, signal.SIGKILL)
+    assert server.ended(session) == "lost"
+    return Ack(turn, "user", LONG)
 
 
 def alive(place: Session) -> int:

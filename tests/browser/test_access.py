@@ -1,0 +1,187 @@
+"""For every hand and eye: phone and desk, light and dark, the keyboard alone, axe without a finding."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from breakglass.events import Event
+from tests import programs
+from tests.asking import open_turn
+from tests.browser.conftest import Visit
+from tests.browser.house import DESK, PHONE, House, Person
+from tests.web.sample import history
+
+SIZES = {"phone": PHONE, "desk": DESK}
+LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
+AXE = """async () => {
+  const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const { violations } = await axe.run({ runOnly });
+  const say = (id, node) => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary}`;
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => say(id, node)));
+}"""
+
+
+@pytest.fixture(scope="module")
+def night(shared: House) -> Iterator[str]:
+    """A session with an event of every kind, a turn that runs and a question that is open."""
+    session = shared.new_session(title="disk full on db1", agent="shell")
+    with open_turn(shared.data, session) as log:
+        turn = log.end.number
+        write(
+            shared, session, [{**event, "turn": turn} for event in history()[1:] if event["kind"] not in ENDS]
+        )
+        yield session
+
+
+ENDS = ("user", "turn_end", "cancelled", "archived")
+
+
+def write(house: House, session: str, events: list[Event]) -> None:
+    """Append events as they are, numbered on."""
+    with house.log(session).open("ab") as file:
+        first = house.log(session).read_bytes().count(b"\n") + 1
+        for number, event in enumerate(events, first):
+            if event["kind"] == "foreign":
+                file.write(event["text"].encode() + b"\n")
+                continue
+            own = {key: value for key, value in event.items() if key not in ("id", "ts", "kind")}
+            line = {
+                "id": number,
+                "ts": event.get("ts", "2026-11-23T03:12:00.000Z"),
+                "kind": event["kind"],
+                **own,
+            }
+            file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def findings(page: Page) -> list[str]:
+    """Return what axe has to say. What has been scrolled half under the question, or the box, comes up again."""
+    found: list[str] = page.evaluate(AXE)
+    return [each for each in found if not each.startswith("target-size") or "partially obscured" not in each]
+
+
+def look(visit: Visit, size: str, scheme: str, **more: Any) -> Person:
+    """Come with a screen of that size and those colours, and with axe."""
+    person = visit(color_scheme=scheme, **{**SIZES[size], **more})
+    person.context.add_init_script(path=programs.install("axe"))
+    return person
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_axe_finds_nothing(size: str, scheme: str, visit: Visit, shared: House, night: str) -> None:
+    person = look(visit, size, scheme)
+    page = person.open(night)
+    expect(page.locator(".permission.open")).to_be_visible()
+    assert not findings(page), "\n".join(findings(page))
+    page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
+    page.locator("#prompt").fill("a draft")
+    assert not findings(page), "\n".join(findings(page))
+    page.locator(".menu summary").first.click()
+    assert not findings(page), "\n".join(findings(page))
+    page.goto(f"/sessions/{shared.new_session()}")
+    assert not findings(page), "\n".join(findings(page))
+    person.open()
+    assert not findings(page), "\n".join(findings(page))
+    person.context.clear_cookies()
+    page.goto("/login")
+    assert not findings(page), "\n".join(findings(page))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
+    size: str, visit: Visit, shared: House, night: str
+) -> None:
+    person = visit(**SIZES[size])
+    for place in (night, ""):
+        page = person.open(place)
+        page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
+        wide = "[document.scrollingElement.scrollWidth, document.documentElement.clientWidth]"
+        scroll, client = page.evaluate(wide)
+        assert scroll <= client
+        small = page.evaluate(
+            """() => [...document.querySelectorAll('button, input:not([type=hidden]), select, #prompt, #sessions a')]
+              .filter((one) => one.checkVisibility() && !one.matches('.copy') && one.offsetHeight < 40)
+              .map((one) => one.outerHTML.slice(0, 100))"""
+        )
+        assert small == []
+
+
+def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
+    page = visit().open()
+    page.keyboard.press("n")
+    expect(page.locator("#prompt")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("select[name=agent]")).to_be_focused()
+    page.keyboard.type("shell")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type("echo by keys; sleep 1000")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(re.compile("/sessions/"))
+    expect(page.locator(".output")).to_have_text(re.compile("by keys"))
+    page.locator("#prompt").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".halt")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn_end")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.locator("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+    page.keyboard.press("k")
+    page.keyboard.press("o")
+    expect(page.locator("#log details").first).not_to_have_attribute("open", "")
+    page.keyboard.press("/")
+    expect(page.locator("aside input[type=search]")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_has_the_focus_can_be_seen_and_has_a_name(
+    scheme: str, visit: Visit, shared: House, night: str
+) -> None:
+    page = visit(color_scheme=scheme).open(night)
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    seen = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        place, outline, name = page.evaluate(
+            """() => {
+              const one = document.activeElement, style = getComputedStyle(one);
+              return [one.outerHTML.slice(0, 120), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+                one.ariaLabel || one.textContent.trim() || one.placeholder || one.labels?.[0]?.textContent || ''];
+            }"""
+        )
+        assert outline, f"no outline: {place}"
+        assert name, f"no name: {place}"
+        seen.add(place)
+    assert len(seen) > 15
+
+
+def test_nothing_moves_for_who_wants_that(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit(reduced_motion="reduce")
+    page = person.open(session)
+    shared.prompt(session, "echo x")
+    expect(page.locator(".turn_end")).to_be_visible()
+    moving = (
+        "document.getAnimations().length + [...document.querySelectorAll('*')].filter((one) => "
+        "getComputedStyle(one).animationName !== 'none' || getComputedStyle(one).transitionDuration !== '0s').length"
+    )
+    assert page.evaluate(moving) == 0
+
+
+def test_wide_screens_show_list_and_transcript_side_by_side(visit: Visit, shared: House) -> None:
+    session = shared.new_session(title="side by side")
+    page = visit().open(session)
+    expect(page.locator("aside")).to_be_visible()
+    left, right = page.locator("aside").bounding_box(), page.locator("main").bounding_box()
+    assert left and right and left["x"] + left["width"] <= right["x"]
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("aside")).to_be_hidden()
+    expect(page.locator(".back")).to_be_visible()

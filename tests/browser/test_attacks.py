@@ -1,0 +1,123 @@
+"""ATTACKS.md in a real browser: whatever stands in a log, a title or an error, nothing acts and nothing is fetched."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.asking import open_turn
+from tests.browser.conftest import Visit
+from tests.browser.house import House, Person
+from tests.web.test_render import ATTACKS, events_with
+
+INERT = """() => [...document.querySelectorAll('*')].filter((one) =>
+  [...one.attributes].some(({ name, value }) => name.startsWith('on')
+    || (name === 'style' && one !== document.documentElement && !one.matches('#prompt, .copy'))
+    || (['href', 'src', 'action'].includes(name) && /^\\s*(javascript|data|vbscript|file):/i.test(value)))
+  || (one.closest('#log, #sessions, h1')
+    && one.matches('script, img, svg, iframe, object, embed, form, base, meta, link, style'))
+).map((one) => one.outerHTML.slice(0, 200))"""
+OPEN = "for (const one of document.querySelectorAll('details')) one.open = true"
+
+
+def corpus() -> list[dict[str, Any]]:
+    """Return every attack in every string of every kind, without what begins, ends or stops a turn."""
+    quiet = ("created", "user", "turn_end", "cancelled", "queued", "withdrawn", "archived")
+    return [event for attack in ATTACKS for event in events_with(attack) if event["kind"] not in quiet]
+
+
+def encoded(events: list[dict[str, Any]], first: int) -> bytes:
+    """Return them as lines from number `first` on."""
+    lines = ({**event, "id": number} for number, event in enumerate(events, first))
+    text = "".join(
+        json.dumps(
+            {key: line[key] for key in ("id", "ts", "kind", *line) if key in line}, separators=(",", ":")
+        )
+        + "\n"
+        for line in lines
+    )
+    return text.encode()
+
+
+def assert_inert(person: Person) -> None:
+    """Fail if anything on the page could act. What did act is in `Person.wrong`."""
+    person.page.evaluate(OPEN)
+    assert person.page.evaluate(INERT) == []
+
+
+def test_the_corpus_is_inert_on_the_stream_and_on_the_page(visit: Visit, shared: House) -> None:
+    session = shared.new_session(title=ATTACKS[3])
+    person = visit()
+    page = person.open(session)
+    with open_turn(shared.data, session) as log:
+        number = log.end.number
+        events = corpus()
+        for at in range(0, len(events), 100):
+            with shared.log(session).open("ab") as file:
+                file.write(encoded(events[at : at + 100], number + 1 + at))
+            expect(page.locator("#badge")).to_have_text("Live")
+        last = number + len(events)
+        page.wait_for_function('(last) => document.body.innerHTML.includes(`id="e${last}"`)', arg=last)
+        assert_inert(person)
+        page.goto(f"/sessions/{session}")  # the same, rendered with the page
+        for _ in range(200):
+            assert_inert(person)
+            if page.locator("#earlier").is_hidden():
+                break
+            first = person.shown()[0]
+            page.evaluate("scrollTo(0, 0)")
+            page.wait_for_function(
+                "(first) => document.querySelector('#earlier').hidden"
+                " || document.querySelector('#log [id]').id !== `e${first}`",
+                arg=first,
+            )
+        for card in page.locator(".permission.open .card").all()[:5]:
+            card.focus()
+
+
+def test_titles_prompts_and_errors_are_inert(visit: Visit, shared: House) -> None:
+    person = visit()
+    person.expected = "status of 404|status of 400"
+    sessions = []
+    for attack in ATTACKS:
+        title = "".join(letter for letter in attack if letter.isprintable())[:200]
+        sessions.append(shared.new_session(title=title, agent="shell"))
+    shared.prompt(sessions[0], "true #" + "".join(attack for attack in ATTACKS if "\x00" not in attack))
+    person.open()
+    assert_inert(person)
+    person.page.locator("input[type=search]").fill(ATTACKS[3])
+    assert_inert(person)
+    for session in sessions[:6]:
+        person.open(session)
+        assert_inert(person)
+    for place in (
+        "/sessions/%3Cscript%3Ealert(1)%3C%3E",
+        "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+        "/login?next=javascript:alert(1)",
+    ):
+        person.page.goto(place)
+        assert_inert(person)
+
+
+def test_a_login_leads_nowhere_else(visit: Visit, shared: House) -> None:
+    from tests.servers import TOKEN
+
+    person = visit(logged_in=False)
+    page = person.page
+    for place in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
+        page.goto(f"/login?next={place}")
+        page.locator("#token").fill(TOKEN)
+        page.locator("button.main").click()
+        expect(page.locator("#badge")).to_have_text("Live")
+        assert page.url == f"{shared.address}/"
+
+
+def test_the_login_address_carries_its_token_where_nobody_sees_it(visit: Visit, shared: House) -> None:
+    from tests.servers import TOKEN
+
+    person = visit(logged_in=False)
+    person.page.goto(f"/login#{TOKEN}")
+    expect(person.badge).to_have_text("Live")
+    assert not [url for url in person.asked if TOKEN in url.partition("#")[0]]
+    assert TOKEN not in person.page.evaluate("location.href + JSON.stringify(history.state)")
+    assert TOKEN not in shared.printed.partition("\n\n")[2]

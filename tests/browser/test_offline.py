@@ -1,0 +1,73 @@
+"""Installable, and the last transcripts can be read without a network; the page says that it is old."""
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.browser.house import NETWORK, PHONE, House
+
+KEPT = """(async () => {
+  const cache = await caches.open("pages");
+  return (await cache.keys()).map((one) => new URL(one.url).pathname);
+})()"""
+
+
+def test_the_last_transcript_can_be_read_without_a_network(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell", title="kept")
+    own.prompt(session, "echo remember me")
+    own.ended(session)
+    person = visit(own, service_workers="allow", **PHONE)
+    person.expected = NETWORK + "|status of 503"
+    page = person.open(session)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    page.reload()
+    expect(person.badge).to_have_text("Live")
+    page.wait_for_function(f"({KEPT}).then((kept) => kept.includes('/sessions/{session}'))")
+    own.kill()
+    person.context.set_offline(True)
+    page.reload()
+    expect(page.locator(".output")).to_contain_text("remember me")
+    expect(person.badge).to_have_text(re.compile("^Offline · as of"))
+    page.goto("/sessions/00000000-0000-4000-8000-000000000000")
+    expect(page.locator("body")).to_contain_text("This page is not kept on this device.")
+    own.start()
+    person.context.set_offline(False)
+    page.goto(f"/sessions/{session}")
+    expect(person.badge).to_have_text("Live")
+
+
+def test_logging_out_leaves_nothing_on_the_device(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell", title="secret")
+    person = visit(own, service_workers="allow")
+    page = person.open(session)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    page.locator("#prompt").fill("a draft")
+    page.reload()
+    expect(person.badge).to_have_text("Live")
+    page.locator(".menu summary").click()
+    page.locator("button", has_text="Log out").click()
+    page.wait_for_url(re.compile("/login"))
+    page.wait_for_function(f"({KEPT}).then((kept) => kept.length === 0)")
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_the_page_can_be_installed(visit: Visit, shared: House) -> None:
+    person = visit(service_workers="allow")
+    page = person.open()
+    tools = person.context.new_cdp_session(page)
+    found = tools.send("Page.getAppManifest")
+    assert found["errors"] == []
+    manifest = json.loads(found["data"])
+    assert manifest["display"] == "standalone"
+    for icon in manifest["icons"]:
+        answer = person.context.request.get(found["url"].rpartition("/")[0] + "/" + icon["src"])
+        assert answer.ok
+        assert answer.headers["content-type"].startswith(icon["type"])
+    assert tools.send("Page.getInstallabilityErrors")["installabilityErrors"] in (
+        [],
+        [{"errorId": "in-incognito", "errorArguments": []}],  # a context of Playwright's is one
+    )

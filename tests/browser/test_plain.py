@@ -1,0 +1,115 @@
+"""Without JavaScript all of it is there, by plain forms: log in, read, send, stop, answer, withdraw."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.asking import answers, open_turn
+from tests.browser.conftest import Visit
+from tests.browser.house import House
+from tests.servers import TOKEN
+
+PLAIN = {"java_script_enabled": False}
+
+
+def test_the_whole_way_without_javascript(visit: Visit, shared: House) -> None:
+    person = visit(logged_in=False, **PLAIN)
+    page = person.page
+    page.goto("/")
+    assert "/login" in page.url
+    page.locator("#token").fill("not the token, by far, but of the length that one has 0123456789")
+    person.expected = "status of 401"
+    page.locator("button.main").click()
+    expect(page.locator("[role=alert]")).to_have_text("✗ That is not the token.")
+    page.locator("#token").fill(TOKEN)
+    page.locator("button.main").click()
+    page.locator("select[name=agent]").select_option("shell")
+    page.locator("#prompt").fill("echo from a plain form\nsleep 1000")
+    page.locator("#send").click()
+    assert "/sessions/" in page.url
+    session = page.url.partition("/sessions/")[2].partition("#")[0]
+    expect(page.locator("#log .user")).to_contain_text("echo from a plain form")
+    while page.locator(".output", has_text="from a plain form").count() == 0:
+        page.locator("noscript a").click()
+    expect(page.locator(".output")).to_be_visible()
+    page.locator("#prompt").fill("echo queued")
+    page.locator("#send").click()
+    page.locator(".queued button").click()
+    expect(page.locator(".queued button")).to_have_count(0)
+    page.locator(".halt").click()
+    shared.ended(session)
+    page.locator("noscript a").click()
+    expect(page.locator(".turn_end")).to_contain_text("Stopped after")
+    assert [event["text"] for event in shared.events(session) if event["kind"] == "user"] == [
+        "echo from a plain form\r\nsleep 1000"
+    ]
+
+
+def test_a_form_sent_twice_begins_one_turn(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit(**PLAIN)
+    page = person.page
+    page.goto(f"/sessions/{session}")
+    hidden = {name: page.locator(f"#box [name={name}]").input_value() for name in ("csrf", "key")}
+    for _ in range(2):  # as by a finger that shakes
+        answer = person.context.request.post(
+            f"/sessions/{session}/turns",
+            form={**hidden, "prompt": "echo once"},
+            headers={"Sec-Fetch-Site": "same-origin"},
+        )
+        assert answer.ok
+    shared.ended(session)
+    assert [event["kind"] for event in shared.events(session)].count("user") == 1
+
+
+def test_a_question_is_answered_by_a_plain_form(visit: Visit, shared: House) -> None:
+    session = shared.new_session()
+    with open_turn(shared.data, session, {}):
+        page = visit(**PLAIN).page
+        page.goto(f"/sessions/{session}")
+        expect(page.locator(".card")).to_contain_text("rm x")
+        page.locator(".refuse").click()
+        expect(page.locator("#log")).to_contain_text("Refused by owner.")
+        assert [answer["allow"] for answer in answers(shared.data, session)] == [False]
+
+
+def test_a_ready_prompt_and_earlier_lines_work_by_plain_links_and_forms(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="many")
+    shared.prompt(session, "1500")
+    shared.ended(session)
+    page = visit(**PLAIN).page
+    page.goto(f"/sessions/{session}")
+    first = page.locator("#log > .line").first
+    number = int((first.get_attribute("id") or "e0")[1:])
+    page.locator("#earlier a").click()
+    assert int((page.locator("#log > .line").last.get_attribute("id") or "e0")[1:]) == number - 1
+    page.locator("#later .tail").click()
+    expect(page.locator(".turn_end")).to_be_visible()
+    page.locator(".presets button", has_text="Disk").click()
+    expect(page.locator("#log .user").last).to_have_text(re.compile("echo all full"))
+    shared.ended(session)
+
+
+def test_a_long_output_is_opened_by_a_plain_link(visit: Visit, shared: House) -> None:
+    session = shared.play("call t Bash seq", "call t bytes 50000")
+    shared.ended(session)
+    page = visit(**PLAIN).page
+    page.goto(f"/sessions/{session}")
+    page.locator(".tool_result summary").click()
+    page.locator("a.all").click()
+    said = next(event["output"] for event in shared.events(session) if "output" in event)
+    assert page.locator(".output pre").text_content() == said
+
+
+def test_without_the_forms_token_nothing_is_done(visit: Visit, shared: House, tmp_path: Path) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit(**PLAIN)
+    person.expected = "status of 403"
+    page = person.page
+    page.goto(f"/sessions/{session}")
+    page.context.add_cookies([shared.cookie()])  # type: ignore[list-item]
+    page.locator("#prompt").fill("echo forged")  # the page's token is of the login before
+    page.locator("#send").click()
+    expect(page.locator("main")).to_contain_text("This form is from another login, or too old.")
+    assert len(shared.events(session)) == 1

@@ -1,0 +1,96 @@
+"""A log that somebody spoils under its readers: they start afresh or are told that it is gone, and never mix two."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.histories import line
+from tests.servers import Attached, Server, serving, wait_until
+from tests.validator import validate
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("spoiled") / "var") as started:
+        yield started
+
+
+def watched(server: Server) -> tuple[str, Attached]:
+    """Return a session with one turn, and a client that has all of it."""
+    session = server.new_session()
+    server.prompt(session, "echo hello")
+    assert server.ended(session) == "ok"
+    client = Attached(server, session)
+    wait_until(lambda: client.has(server.state(session)["last_event_id"]), "the replay")
+    return session, client
+
+
+def test_a_log_that_is_deleted_is_gone_for_readers_too_and_nobody_makes_one(server: Server) -> None:
+    session, client = watched(server)
+    server.log(session).unlink()
+    wait_until(lambda: 404 in client.refused, "the client to be told")
+    client.leave()
+    assert client.marks[-1] == "reset"
+    assert client.received == []
+    for path in ("", "/events"):
+        assert server.ask("GET", f"/api/sessions/{session}{path}")[0] == 404
+    assert server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "true"})[0] == 404
+    assert not server.log(session).exists()
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut short"])
+def test_readers_of_a_log_that_is_another_one_start_afresh(how: str, server: Server) -> None:
+    session, client = watched(server)
+    log = server.log(session)
+    if how == "cut short":
+        os.truncate(log, log.read_bytes().index(b"\n") + 1)
+    else:
+        log.with_name("new").write_bytes(b"".join([line(1, "created", title="new"), line(2, "renamed")]))
+        os.replace(log.with_name("new"), log)
+    wait_until(lambda: "reset" in client.marks, "the client to be told")
+    server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
+    assert validate(log, clients=[client])[-1]["title"] == "after"
+
+
+STRANGERS = {
+    "text": b"hello",
+    "nothing": b"",
+    "bad UTF-8": b"\xff\xfe\xed\xa0\x80",
+    "NUL": b"a\0b",
+    "CR": b"a\rid: 99\rdata: evil\r",
+    "U+2028": "a\u2028b\u2029c\x85d".encode(),
+    "a frame": b"data: {}",
+}
+
+
+def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Server) -> None:
+    session, client = watched(server)
+    first = server.state(session)["last_event_id"] + 1
+    with server.log(session).open("ab") as file:
+        file.writelines(each + b"\n" for each in STRANGERS.values())
+    server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
+    events = validate(server.log(session), clients=[client], strangers=True)
+    assert {event["kind"] for event in events[first - 1 : -1]} == {"foreign"}
+    assert events[-1]["title"] == "after"
+    assert [number for number, _ in client.received] == [*range(1, len(events) + 1)]
+    assert not any(set(data) & {0, 10, 13} for _, data in client.received)
+
+
+@pytest.mark.parametrize("what", ["the log", "the directory"])
+def test_a_link_is_followed_for_nobody(what: str, server: Server, tmp_path: Path) -> None:
+    session, client = watched(server)
+    client.leave()
+    real = server.log(session) if what == "the log" else server.log(session).parent
+    moved = tmp_path / "moved"
+    real.rename(moved)
+    real.symlink_to(moved)
+    for method, path, body in (
+        ("GET", "", None),
+        ("GET", "/events", None),
+        ("POST", "/turns", {"prompt": "true"}),
+        ("POST", "/cancel", {}),
+        ("PATCH", "", {"title": "x"}),
+    ):
+        assert server.ask(method, f"/api/sessions/{session}{path}", body)[0] == 404
