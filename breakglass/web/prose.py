@@ -89,7 +89,7 @@ def markdown(text: str) -> Markup:
             "div": {"tabindex": "0"},
         },
     )
-    return Markup(clean)  # nosec B704 — what nh3 has let through
+    return Markup(clean)  # nosec B704 - nh3 has cleaned it
 
 
 def unmarked(text: str) -> str:
@@ -105,7 +105,7 @@ def highlight(code: str, language: str) -> Markup:
     from pygments import highlight as colour
 
     html = colour(visible(code), _lexer(name), _formatter())
-    return Markup(_BLANK_SPANS.sub(r"\1", html).removesuffix("\n"))  # nosec B704 — Pygments escapes
+    return Markup(_BLANK_SPANS.sub(r"\1", html).removesuffix("\n"))  # nosec B704 - Pygments escapes
 
 
 @cache

@@ -56,7 +56,7 @@ def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Mar
         html = template.render(e=event, whole=whole, settled=settled)
     except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a key missing or misshapen
         html = _unknown().render(e=event, whole=whole, settled=settled)
-    return Markup(html)  # nosec B704 — rendered with autoescape
+    return Markup(html)  # nosec B704 - a template, which escapes
 
 
 def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragment]:
@@ -179,7 +179,7 @@ def _inert(value: object) -> Markup:
     if value is None:
         return Markup()
     html = value if isinstance(value, Markup) else escape(terminal.visible(str(value)))
-    return Markup(str(html).replace("\n", "&#10;")) if "\n" in html else html  # nosec B704 — escaped above
+    return Markup(str(html).replace("\n", "&#10;")) if "\n" in html else html  # nosec B704 - it was escaped
 
 
 @cache

@@ -101,10 +101,12 @@ def _several(guarded: Guarded, sockets: list[socket.socket], workers: int) -> in
 
 
 def _fork(guarded: Guarded, sockets: list[socket.socket]) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
+        processes.die_with_parent(parent)  # nobody would end this worker
         os._exit(guarded.one(sockets))
     finally:
         os._exit(1)

@@ -165,5 +165,5 @@ def diff(old: str, new: str, limit: int = MAX_DIFF) -> Markup:
 
 
 def _rows(tag: str, sign: str, lines: list[str]) -> list[Markup]:
-    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 — both are ours, and `format` escapes the rest
+    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 - of words of ours
     return [row.format(visible(line)) for line in lines]

@@ -124,3 +124,18 @@ def has_output(server: Server, session: str) -> bool:
 def kill_runner(server: Server, session: str) -> None:
     signed = json.loads(server.log(session).with_name("turn.lock").read_text())
     os.kill(signed["pid"], signal.SIGKILL)
+
+
+def test_workers_end_with_the_process_that_keeps_them(tmp_path: Path) -> None:
+    with serving(tmp_path / "var", "--workers", "2") as server:
+        wait_until(lambda: server.ask("GET", "/health")[0] == 200, "the workers to serve")
+        server.kill()
+        wait_until(lambda: not is_listening(server), "the workers to end")
+
+
+def is_listening(server: Server) -> bool:
+    try:
+        server.connection(1).connect()
+    except OSError:
+        return False
+    return True

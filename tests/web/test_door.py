@@ -290,7 +290,7 @@ def free_port() -> int:
 
 
 def block(language: str, word: str) -> str:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     return next(each for each in found if word in each)
 
 
@@ -458,7 +458,7 @@ def test_every_route_but_a_handful_is_closed_to_strangers(tmp_path: Path) -> Non
             path = re.sub(r"<session_id>", session, rule.rule)
             path = re.sub(r"<[a-z_]+>", "1", path)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                body = None if method in ("GET", "DELETE") else {}
+                body: dict[str, Any] | None = None if method in ("GET", "DELETE") else {}
                 status = server.ask(method, path, body, stranger)[0]
                 if (method, rule.rule) in OPEN:
                     assert status in (200, 401, 404), (method, path)
