@@ -38,7 +38,7 @@ class Latency:
     @property
     def most(self) -> float:
         """What 95 of 100 were within: two cores are shared with the load, and with whatever else runs."""
-        return statistics.quantiles(self.taken, n=20)[-1]
+        return statistics.quantiles(self.taken, n=20, method="inclusive")[-1]
 
     def __str__(self) -> str:
         middle, longest = statistics.median(self.taken), max(self.taken)

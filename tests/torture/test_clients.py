@@ -20,8 +20,8 @@ from tests.validator import validate
 
 pytestmark = pytest.mark.torture
 
-PER_STALLED = 300 << 10
-"""Bytes that a stalled client may cost (docs/design.md, budgets)."""
+PER_STALLED = 256 << 10
+"""Bytes of the server's memory that a stalled client may cost."""
 
 
 @pytest.fixture

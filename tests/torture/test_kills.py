@@ -43,9 +43,9 @@ def test_200_kills_of_a_runner_that_writes_lines_of_200_kb(server: Server) -> No
 def kill_while_it_writes(server: Server, session: str, chance: random.Random) -> Ack:
     """Begin a turn, kill its runner at some byte of the log, see the turn ended as lost and return its prompt."""
     log, place = server.log(session), Session(server.data, session)
+    goal = log.stat().st_size + chance.randrange(900_000)  # the turn writes somewhat more, then sleeps
     turn = server.prompt(session, LONG)
     runner = wait_until(lambda: alive(place), "the runner")
-    goal = log.stat().st_size + chance.randrange(1_000_000)
     while log.stat().st_size < goal and alive(place):  # no pause: it is to die within a write
         pass
     os.kill(runner, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Many at once, for a while: nobody misses anything, and what was taken is given back.
 
-`BREAKGLASS_LOAD_SECONDS` says for how long, 15 where it is not set; docs/reliability.md has the figures of 600.
+`BREAKGLASS_LOAD_SECONDS` says for how long, 15 where it is not set.
 """
 
 import os
