@@ -117,7 +117,10 @@ class Watch:
                 for directory in {os.path.dirname(path) for _, path in changes}:
                     if topic := self.topics.get(directory):
                         topic.wake()
-        except (OSError, RuntimeError) as error:  # out of watches, instances or descriptors
+        except (OSError, RuntimeError) as error:
+            if not all(map(os.path.isdir, there)):  # one was deleted between the look and the arming
+                return await self._watch(directories, step, stop)
+            # Out of watches, instances or descriptors.
             _log.warning(
                 "files cannot be watched (%s); looking at them every %s s instead", error, POLL_SECONDS
             )

@@ -273,7 +273,7 @@ def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, t
     nobody = 65534
     program = tmp_path / "claude"
     shutil.copy(claude, program)
-    for path in (tmp_path, *tmp_path.parents[:2], Path(real.session.workspace)):
+    for path in (tmp_path, *tmp_path.parents[:3], Path(real.session.workspace)):
         path.chmod(0o755)
     for path in (tmp_path / "home", Path(real.session.workspace)):
         os.chown(path, nobody, nobody)
