@@ -151,9 +151,22 @@ class Source:
         return await self._aside(self._ends_busy)
 
     def _ends_busy(self) -> bool:
-        size = log.size(self.fd)
-        block = os.pread(self.fd, seek.TAIL, max(0, size - seek.TAIL))
-        return _expects_more(block[: block.rfind(b"\n") + 1]) or False
+        return _ends_busy(self.fd)
+
+
+def ends_busy(directory: str) -> bool:
+    """Return whether more was expected soon when a log was last written to: one small read. Raises NotFound."""
+    fd = log.open_reader(directory)
+    try:
+        return _ends_busy(fd)
+    finally:
+        os.close(fd)
+
+
+def _ends_busy(fd: int) -> bool:
+    size = log.size(fd)
+    block = os.pread(fd, seek.TAIL, max(0, size - seek.TAIL))
+    return _expects_more(block[: block.rfind(b"\n") + 1]) is not False  # a line longer than that: it may be
 
 
 def _expects_more(lines: bytes) -> bool | None:

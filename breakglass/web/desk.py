@@ -16,7 +16,7 @@ from breakglass import turns
 from breakglass.config import Config, check_model
 from breakglass.errors import BreakglassError
 from breakglass.events import State
-from breakglass.store import log, sessions, window
+from breakglass.store import follow, log, sessions, window
 from breakglass.store.follow import Frame, Hub
 from breakglass.store.sessions import Listing, Session
 from breakglass.store.state import describe
@@ -127,7 +127,18 @@ class Desk:
 
     def look_around(self) -> None:
         """End, in the background, every turn that was lost while no server ran."""
-        self._spawn(asyncio.to_thread(self.overview, archived=True))
+        self._spawn(asyncio.to_thread(self._look_around))
+
+    def _look_around(self) -> None:
+        for session_id in sessions.ids(self.config.data):
+            session = Session(self.config.data, session_id)
+            try:
+                if follow.ends_busy(
+                    session.directory
+                ):  # reading gigabytes of logs would hold up the first clients
+                    turns.end_lost(session)
+            except (BreakglassError, OSError) as error:
+                _log.warning("session %s: %s", session_id, error)
 
     def see_off(self, session: Session) -> None:
         """See to it in the background that a stopped turn ends."""
