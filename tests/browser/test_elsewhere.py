@@ -140,7 +140,9 @@ def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
         assert {name: what for name, what in got.items() if not what.startswith("refused: ")} == {}
         wait_until(lambda: len(answered(record)) > before + 12, "what was refused, in the record")
         statuses = {(row["method"], row["path"], row["status"]) for row in answered(record)[before:]}
-        assert {status for _, path, status in statuses if not path.startswith("/static/")} <= {400, 403, 405}
+        # The list that was left may still have been fetching its own page and scripts.
+        attacked = {status for _, path, status in statuses if path.startswith(("/api", "/sessions"))}
+        assert attacked <= {400, 403, 405}
         assert server.log(session).read_bytes() == lines
         assert [each["id"] for each in server.ask("GET", "/api/sessions?archived=1")[1]["sessions"]] == [
             session
