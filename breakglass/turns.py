@@ -245,6 +245,17 @@ def is_running(session: Session) -> bool:
     return end_lost(session).turn is not None
 
 
+def has_runner(session: Session) -> bool:
+    """Return whether a runner holds the turn lock: a look that reads no log. Raises NotFound."""
+    lock = TurnLock(session)
+    try:
+        lock.take()
+    except TurnRunning:
+        return True
+    lock.release()
+    return False
+
+
 def end_lost(session: Session, known: State | None = None) -> State:
     """Return the session's state, having ended its turn if the runner is dead. Raises NotFound.
 

@@ -229,6 +229,16 @@ def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_tur
     assert len(events(session)) == before + 2
 
 
+def test_whether_a_runner_lives_is_known_without_reading_the_log(settings: Config) -> None:
+    session, turn = began(settings, "echo up; sleep 1000")
+    printed(session, turn, "up")
+    os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
+    assert turns.has_runner(session)
+    kill_runner(session)
+    assert not turns.has_runner(session)
+    os.rename(f"{session.directory}/aside", f"{session.directory}/{log.NAME}")
+
+
 def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings: Config) -> None:
     session, turn = began(settings, "trap '' INT; echo up; sleep 1000")
     printed(session, turn, "up")

@@ -68,7 +68,10 @@ class Source:
         self._frame = frame
         self._kept = kept
         self._is_retired = False
+        self.size = 0
+        """Bytes of the log when last looked at."""
         self._newest: Piece | None = None
+        self._since: object = None
         self._reading: dict[int, asyncio.Task[Piece | None]] = {}
 
     def retire(self) -> None:
@@ -111,17 +114,23 @@ class Source:
         end = seek.last(self.fd, log.size(self.fd))
         return seek.after(self.fd, number, end) if number <= end.number else None
 
-    async def read(self, begin: Position) -> Piece | None:
-        """Return the piece that begins there, None while no whole line does."""
-        size = log.size(self.fd)
-        if size <= begin.offset:
-            return None
+    async def read(self, begin: Position, since: object) -> Piece | None:
+        """Return the piece that begins there, None while no whole line does.
+
+        Whoever gives the same `since`, a moment before now, is content with what somebody has found since then.
+        """
         newest = self._newest
-        if newest and newest.begin == begin and newest.end.offset == size:
+        if newest and newest.begin == begin and self._since is since:
+            return newest
+        self._since, self.size = since, log.size(self.fd)
+        if self.size <= begin.offset:
+            return None
+        if newest and newest.begin == begin and newest.end.offset == self.size:
             return newest
         if piece := self._kept.get(self, begin):
+            await asyncio.sleep(0)  # it needs no wait, and one replay must not starve the loop
             return piece
-        if size - begin.offset <= LIVE:
+        if self.size - begin.offset <= LIVE:
             self._newest = self._read(begin)
             return self._newest
         task = self._reading.get(begin.offset)
@@ -249,13 +258,11 @@ class Hub:
         while not self._closing.is_set():
             changed = topic.changed  # armed before the read: what is appended from here on will set it
             newest = None
-            while not self._closing.is_set() and (piece := await source.read(position)):
+            while not self._closing.is_set() and (piece := await source.read(position, changed)):
                 newest, position = piece, piece.end
                 yield piece
-                if piece.end.offset - piece.begin.offset > LIVE:
-                    await asyncio.sleep(
-                        0
-                    )  # a kept piece needs no wait: without this one replay starves the loop
+                if position.offset == source.size:
+                    break  # what came since then has set `changed`
             if self._closing.is_set():
                 return
             if newest and newest.is_busy is not None:

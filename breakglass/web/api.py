@@ -6,7 +6,6 @@ Decides nothing and knows no credential but its name. What blocks runs in a thre
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any, TypeVar, cast
 
 from quart import Blueprint, Response, current_app, request
@@ -17,7 +16,7 @@ from breakglass.store import sessions
 from breakglass.store.follow import read_raw
 from breakglass.store.sessions import Session
 from breakglass.store.state import describe
-from breakglass.web import bodies, stream
+from breakglass.web import attached, bodies, stream
 from breakglass.web.desk import Desk
 from breakglass.web.door import Visit
 
@@ -87,15 +86,7 @@ async def read_events(session_id: str) -> Response:
         return await _raw(session, after or 0)
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
     place = last if last is not None else after or 0
-    return await event_stream(desk().attach(session, place))
-
-
-async def event_stream(chunks: AsyncIterator[bytes]) -> Response:
-    """Return a response that goes on until the client leaves."""
-    response = Response(await stream.primed(chunks), content_type="text/event-stream; charset=utf-8")
-    response.timeout = None  # Quart cuts a response after RESPONSE_TIMEOUT, 60 s
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
-    return response
+    return await attached.stream(desk().attach(session, place))
 
 
 async def _raw(session: Session, after: int) -> Response:

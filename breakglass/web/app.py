@@ -20,6 +20,7 @@ from breakglass.errors import (
     TooLarge,
 )
 from breakglass.web.api import api
+from breakglass.web.attached import Connection
 from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
 from breakglass.web.pages import error_page, pages
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 def create_app(config: Config, access: Access) -> Quart:
     """Return the application, to be served behind a `Guard`. It reads and writes nothing before it serves."""
     app = Quart(__name__, static_folder=None)
+    app.asgi_http_class = Connection
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
     app.register_blueprint(api)
     app.register_blueprint(pages)

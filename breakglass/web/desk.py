@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from breakglass import turns
@@ -118,7 +118,7 @@ class Desk:
 
     def attach(
         self, session: Session, after: int, frame: Frame = sse.frame, beat: bytes = sse.KEEPALIVE
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Return the stream of a session for one client."""
         if self._undertaker is None or self._undertaker.done():
             self._undertaker = self._spawn(self._look_for_lost())
@@ -133,9 +133,8 @@ class Desk:
         for session_id in sessions.ids(self.config.data):
             session = Session(self.config.data, session_id)
             try:
-                if follow.ends_busy(
-                    session.directory
-                ):  # reading gigabytes of logs would hold up the first clients
+                # Reading gigabytes of logs would hold up the first clients.
+                if follow.ends_busy(session.directory) and not turns.has_runner(session):
                     turns.end_lost(session)
             except (BreakglassError, OSError) as error:
                 _log.warning("session %s: %s", session_id, error)
@@ -158,10 +157,14 @@ class Desk:
             for directory in self.hub.busy():
                 session = Session(self.config.data, directory.rpartition("/")[2])
                 try:
-                    await asyncio.to_thread(turns.end_lost, session)
+                    await asyncio.to_thread(self._end_lost, session)
                 except (BreakglassError, OSError) as error:
                     _log.warning("session %s: %s", session.id, error)
             await asyncio.sleep(LOST_SECONDS)
+
+    def _end_lost(self, session: Session) -> None:
+        if not turns.has_runner(session):  # else every look would read what a long turn has written
+            self.state(session)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -8,7 +8,6 @@ import asyncio
 import functools
 import json
 import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 from quart import Blueprint, Response, redirect, request
@@ -18,8 +17,8 @@ from breakglass import turns
 from breakglass.errors import Forbidden, NotFound
 from breakglass.events import Event
 from breakglass.store import log, sessions
-from breakglass.web import auth, packing, render, sse, stream
-from breakglass.web.api import by, desk, event_stream, session_named, visit
+from breakglass.web import attached, auth, packing, render, sse, stream
+from breakglass.web.api import by, desk, session_named, visit
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -83,14 +82,7 @@ async def page_stream(session_id: str) -> Response:
     state = await asyncio.to_thread(desk().state, session)
     hello = {"last": state.last_id, "beat": desk().config.sse_keepalive_seconds, "now": log.now()}
     chunks = desk().attach(session, place, frame=render_frames, beat=BEAT)
-    return await event_stream(_after(b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode(), chunks))
-
-
-async def _after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    chunk = await anext(chunks, b"")  # what fails must fail before anything is sent
-    yield first + chunk
-    async for chunk in chunks:
-        yield chunk
+    return await attached.stream(chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode())
 
 
 def render_frames(lines: bytes, first: int) -> bytes:

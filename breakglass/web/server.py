@@ -101,6 +101,11 @@ class Connection(TCPServer):
     async def _write(self, data: bytes) -> None:
         """Send, and wait while there is much to send; cut the connection where nothing is taken."""
         transport = self.writer.transport
+        if not transport.get_write_buffer_size() and not transport.is_closing():
+            transport.write(data)  # nobody else is sending
+            if transport.get_write_buffer_size() < HIGH_WATER:
+                return
+            data = b""
         async with self.send_lock:
             try:
                 self.writer.write(data)

@@ -6,7 +6,7 @@ when the client leaves, the log is gone, the credential ends or the server shuts
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from breakglass.errors import Malformed
@@ -39,7 +39,7 @@ async def attach(
     frame: Frame = sse.frame,
     keepalive: float,
     beat: bytes = sse.KEEPALIVE,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the stream: a replay of what follows line `after`, `caught-up`, then live events; `beat` in silence.
 
     Raises NotFound before the first chunk.
@@ -59,15 +59,3 @@ async def attach(
                 number, chunk = 0, sse.RESET
             yield chunk
             spoke = time.monotonic()
-
-
-async def primed(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return the stream once its first chunk is there, so that what fails fails before the headers go out."""
-    first = await anext(stream, b"")
-
-    async def rest() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in stream:
-            yield chunk
-
-    return rest()

@@ -4,13 +4,14 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.servers import Attached, Server, assert_is_the_log, serving, wait_until
+from tests.servers import TOKEN, Attached, Server, assert_is_the_log, serving, wait_until
 
 AGENT = Path(__file__).parents[1] / "many_events.py"
 
@@ -80,6 +81,48 @@ def test_sigterm_ends_the_server_within_5_s_with_clients_attached(tmp_path: Path
         server.process.terminate()
         assert server.process.wait(5) == 0
         assert "Traceback" not in server.printed
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
+    tmp_path: Path, version: str
+) -> None:
+    with serving(tmp_path / "var") as server:
+        session = server.new_session()
+        with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+            asked = (
+                f"GET /api/sessions/{session}/events HTTP/{version}",
+                f"Host: 127.0.0.1:{server.port}",
+                f"Authorization: Bearer {TOKEN}",
+                "Accept: text/event-stream",
+            )
+            sock.sendall("\r\n".join([*asked, "", ""]).encode())
+            got = b""
+            while b"caught-up" not in got:
+                got += sock.recv(65536)
+            server.process.terminate()
+            while more := sock.recv(65536):
+                got += more
+    head, _, body = got.partition(b"\r\n\r\n")
+    if version == "1.1":
+        assert b"transfer-encoding: chunked" in head.lower()
+        assert body.endswith(b"\r\n0\r\n\r\n")
+        body = unchunked(body)
+    assert body.startswith(b'id: 1\ndata: {"id":1,')
+    assert body.endswith(b'event: caught-up\ndata: {"id":1}\n\n')
+
+
+def unchunked(body: bytes) -> bytes:
+    """Return what a chunked body says (RFC 9112, 7.1)."""
+    found = b""
+    while True:
+        size, _, rest = body.partition(b"\r\n")
+        if not int(size, 16):
+            assert rest == b"\r\n"
+            return found
+        found += rest[: int(size, 16)]
+        assert rest[int(size, 16) :].startswith(b"\r\n")
+        body = rest[int(size, 16) + 2 :]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
