@@ -7,6 +7,7 @@ and one framed piece, whether they stand at the end together or replay the begin
 
 import asyncio
 import os
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from enum import Enum, auto
@@ -23,6 +24,8 @@ PIECE = 128 << 10
 """Bytes of log read, framed and sent at a time: the size at which a chunk costs Hypercorn least a byte."""
 LIVE = 8 << 10
 """Bytes that were just appended are read at once: they are in memory, and a thread costs 60 µs (2026-11-23)."""
+AHEAD_SECONDS = 0.002
+"""How long a thread goes on reading: a hop there and back costs as much as half a piece."""
 KEPT = 48 << 20
 """Bytes of framed pieces that one process keeps."""
 IDLE_SOURCES = 16
@@ -140,12 +143,25 @@ class Source:
         return await asyncio.shield(task)  # shared: one follower leaving must not stop the others' read
 
     async def _read_aside(self, begin: Position) -> Piece | None:
-        piece = await self._aside(self._read, begin)
-        if piece and piece.end.offset - begin.offset > PIECE // 2:
-            self._kept.put(self, piece)
-        elif piece:
-            self._newest = piece
-        return piece
+        pieces = await self._aside(self._read_ahead, begin)
+        for piece in pieces:
+            if piece.end.offset - piece.begin.offset > PIECE // 2:
+                self._kept.put(self, piece)
+            else:
+                self._newest = piece
+        return pieces[0] if pieces else None
+
+    def _read_ahead(self, begin: Position) -> list[Piece]:
+        """Return the pieces from there on that take `AHEAD_SECONDS`, one at least where a whole line begins there."""
+        pieces: list[Piece] = []
+        until = time.perf_counter() + AHEAD_SECONDS
+        while not pieces or time.perf_counter() < until:
+            piece = self._read(begin)
+            if piece is None:
+                break
+            pieces.append(piece)
+            begin = piece.end
+        return pieces
 
     def _read(self, begin: Position) -> Piece | None:
         if not self._is_line_end(begin):  # cut short, and grown again since
