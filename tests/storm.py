@@ -1,4 +1,5 @@
-"""A storm: web server, runners and agents are killed at random moments while turns run and clients watch.
+"""A storm: web server, runners and agents are killed at random moments, and at chosen system calls, while turns
+run and clients watch.
 
 What a session was told is done (prompts taken, turns stopped) and what each client received is held against
 the files at the end.
@@ -8,12 +9,15 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from breakglass import processes
@@ -23,12 +27,23 @@ from tests.servers import Attached, Server, wait_until
 from tests.validator import Ack, Count
 
 AGENT = Path(__file__).with_name("many_events.py")
-TARGETS = {"server": 1, "runner": 5, "agent": 4}
-"""Who is killed, and how often of ten. A server takes half a second to come back."""
+TARGETS = {"server": 1, "worker": 1, "runner": 5, "agent": 4}
+"""Who is killed, and how often. A server takes half a second to come back; workers are where there are several."""
+CALLS = {
+    "server": ("accept4", "pread64", "sendto", "flock", "fdatasync"),
+    "worker": ("accept4", "pread64", "sendto", "flock", "fdatasync"),
+    "runner": ("write", "pread64", "flock", "fdatasync"),
+    "agent": ("write", "read"),
+}
+"""The system calls at which somebody dies, as root and with strace, in one kill of four."""
 CUT_OFF = (OSError, http.client.HTTPException, ValueError)
 """What a request raises whose server dies; ValueError is half an answer."""
 PAUSE = 0.1
 """Seconds at most between two kills."""
+MOMENT = 0.3
+"""Seconds for which a system call is waited for."""
+CAN_TRACE = os.geteuid() == 0 and shutil.which("strace") is not None
+"""The server is closed to others of its user (PR_SET_DUMPABLE), so only root sees its system calls."""
 
 
 class Story:
@@ -87,10 +102,12 @@ class Story:
 class Storm:
     """A server, sessions that run turns, clients that come back, and a killer."""
 
-    def __init__(self, folder: Path, *, stories: int, clients: int, seed: int) -> None:
+    def __init__(self, folder: Path, *, stories: int, clients: int, seed: int, workers: int = 1) -> None:
         config = folder / "breakglass.toml"
         config.write_text(f'[agents.many]\nprotocol = "claude"\ncommand = ["{sys.executable}", "{AGENT}"]\n')
-        self.server = Server(folder / "var", BREAKGLASS_CONFIG=str(config), BREAKGLASS_AGENT="many")
+        words = ["--workers", str(workers)] if workers > 1 else []
+        self.server = Server(folder / "var", *words, BREAKGLASS_CONFIG=str(config), BREAKGLASS_AGENT="many")
+        self.targets = {who: often for who, often in TARGETS.items() if who != "worker" or workers > 1}
         self.chance = random.Random(seed)
         self.kills: Counter[str] = Counter()
         self.stories = [Story(self.server, random.Random(self.chance.random())) for _ in range(stories)]
@@ -102,29 +119,31 @@ class Storm:
 
     def rage(self, kills: int) -> None:
         """Kill so often."""
-        kinds, weights = [*TARGETS], [*TARGETS.values()]
+        whos, often = [*self.targets], [*self.targets.values()]
         while sum(self.kills.values()) < kills:
             time.sleep(self.chance.random() * PAUSE)
-            kind = self.chance.choices(kinds, weights)[0]
-            if kind == "server":
+            who = self.chance.choices(whos, often)[0]
+            victims = wait_until(partial(self._victims, who), who)
+            call = self.chance.choice(CALLS[who]) if CAN_TRACE and self.chance.random() < 0.25 else None
+            if call:
+                _kill_at(call, min(victims))
+            _kill(victims)
+            if who == "server":
                 self.server.kill()
                 self.server.start()
-            else:
-                self._kill(wait_until(lambda kind=kind: self._victims(kind), kind))  # type: ignore[misc]
-            self.kills[kind] += 1
+            self.kills[f"{who} at {call}" if call else who] += 1
 
-    def _victims(self, kind: str) -> set[int]:
-        """Return the runner or the agent's processes of a turn that runs now, none where none does."""
+    def _victims(self, who: str) -> set[int]:
+        """Return the server, one of its workers, or the runner or the agent of a turn; nothing where none is there."""
+        if who in ("server", "worker"):
+            server = self.server.process.pid
+            workers = sorted(processes.descendants(server))
+            return {server} if who == "server" else set(workers[:1])
         story = self.chance.choice(self.stories)
         signed = sessions.signed_by(sessions.Session(self.server.data, story.session))
         if signed is None or not processes.is_alive(*signed):
             return set()
-        return {signed[0]} if kind == "runner" else processes.descendants(signed[0])
-
-    def _kill(self, victims: set[int]) -> None:
-        for pid in victims:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        return {signed[0]} if who == "runner" else processes.descendants(signed[0])
 
     def calm(self) -> str:
         """Let every turn end and every client catch up, and return what was done and what was wrong."""
@@ -143,7 +162,7 @@ class Storm:
         acks = sum(len(story.acks) for story in self.stories)
         attached = sum(client.attachments for _, client in self.clients)
         return (
-            f"{sum(self.kills.values())} kills {json.dumps(self.kills)}, {total} events, "
+            f"{sum(self.kills.values())} kills {json.dumps(dict(sorted(self.kills.items())))}, {total} events, "
             f"turns {json.dumps(ends)}, {acks} acknowledgements, {attached} attachments: "
             f"lost {found.lost}, doubled {found.doubled}, gaps {found.gaps}"
         )
@@ -159,9 +178,31 @@ class Storm:
             )
 
 
-def run(folder: Path, kills: int, *, seed: int) -> str:
+def _kill(victims: set[int]) -> None:
+    for pid in victims:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _kill_at(call: str, pid: int) -> None:
+    """Kill a process at its next system call of that name; leave it alone where it makes none for a moment."""
+    words = [
+        "strace",
+        "-qq",
+        "-f",
+        "-p",
+        str(pid),
+        "-o",
+        "/dev/null",
+        f"--inject={call}:signal=SIGKILL:when=1",
+    ]
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(words, check=False, timeout=MOMENT, stderr=subprocess.DEVNULL)
+
+
+def run(folder: Path, kills: int, *, seed: int, workers: int = 1) -> str:
     """Storm, and return what was done and found. Fails where a promise is broken."""
-    storm = Storm(folder, stories=4, clients=10, seed=seed)
+    storm = Storm(folder, stories=4, clients=10, seed=seed, workers=workers)
     try:
         storm.rage(kills)
         return storm.calm()
