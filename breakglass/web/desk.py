@@ -28,6 +28,8 @@ from breakglass.web.auth import Access
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
 LONGEST_TICK = 5.0
+SHOWN = 200
+"""Sessions that a page lists unless asked for all: 10,000 are 5 MB (2026-11-23)."""
 PAGE_BYTES = 96 << 10
 """Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
@@ -68,14 +70,24 @@ class Desk:
         shown = [(session, state) for session, state in found if archived or not state.archived]
         return [describe(session.id, self._looked_after(session, state)) for session, state in shown]
 
-    def list_for_page(self, *, archived: bool = False) -> list[dict[str, Any]]:
-        """Return all sessions as the page lists them, the urgent first."""
+    def list_for_page(
+        self, *, archived: bool = False, query: str = "", most: int | None = SHOWN
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return at most so many sessions as the page lists them, the urgent first, and how many there are.
+
+        With a `query` those whose heading has all its words.
+        """
         with self._reading:
-            found = self._listing.read()
-        shown = [(session, state) for session, state in found if archived or not state.archived]
-        return render.by_urgency(
-            _for_page(session, self._looked_after(session, state)) for session, state in shown
-        )
+            read = self._listing.read()
+        words = query.lower().split()
+        found = {
+            session.id: (session, self._looked_after(session, state))
+            for session, state in read
+            if (archived or not state.archived)
+            and all(word in (state.title or state.first_prompt).lower() for word in words)
+        }
+        ordered = render.by_urgency(describe(id_, state) for id_, (_, state) in found.items())
+        return [_for_page(*found[each["id"]]) for each in ordered[:most]], len(found)
 
     def describe_for_page(self, session: Session) -> dict[str, Any]:
         """Return one session as the page shows it. Raises NotFound."""

@@ -19,6 +19,7 @@ from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.web import attached, auth, packing, render, sse, stream
 from breakglass.web.api import by, desk, session_named, visit
+from breakglass.web.desk import SHOWN
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -32,13 +33,12 @@ ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest"
 @pages.get("/")
 async def list_page() -> Response:
     """The sessions, and the box that begins a new one."""
-    archived = request.args.get("archived", "") not in ("", "0")
+    archived, everything = (request.args.get(name, "") not in ("", "0") for name in ("archived", "all"))
     query = request.args.get("q", "")
-    found = await asyncio.to_thread(desk().list_for_page, archived=archived)
-    words = query.lower().split()
-    shown = [each for each in found if all(word in each["title"].lower() for word in words)]
+    most = None if everything else SHOWN
+    found = await asyncio.to_thread(desk().list_for_page, archived=archived, query=query, most=most)
     return _page(
-        "sessions.html", sessions=shown, query=query, archived=archived, agents=desk().agents(), **_box()
+        "sessions.html", listed=found, query=query, archived=archived, agents=desk().agents(), **_box()
     )
 
 
@@ -56,7 +56,7 @@ async def session_page(session_id: str) -> Response:
     this = await asyncio.to_thread(desk().describe_for_page, session)
     names = {
         "session": this,
-        "sessions": found,
+        "listed": found,
         "events": await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
         "first_id": shown.begin.number + 1,
         "last_id": shown.end.number,

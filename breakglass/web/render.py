@@ -14,16 +14,16 @@ The names that each page needs (a name missing is an error):
   none), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody who watches), `now` (RFC 3339, UTC).
 * login.html: `next` (str: where to go then), `error` (str or None).
 * error.html: `status` (int), `title`, `detail` (str: what happened, what was kept, what to do).
-* sessions.html: `sessions`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain
+* sessions.html: `listed`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain
   form), `query` (str: the search, "" for none), `archived` (bool: those are listed too).
-* session.html: `session`, `sessions`, `presets`, `key`, `events` (list of fragments), `first_id`, `last_id` (int, the
+* session.html: `session`, `listed`, `presets`, `key`, `events` (list of fragments), `first_id`, `last_id` (int, the
   lines on this page from and to), `earlier`, `later` (bool: whether the log has lines before and after
   those), `beat` (seconds between two `beat`s of the stream).
 
-`sessions` is a list of sessions in the order of `by_urgency`. A session is a dict: `id`, `title`, `agent`, `model`,
-`created`, `updated`, `last_event_id`, `turn_active`, `status`, `asking` (as the API has them), `first_prompt`,
-`last_line` (str: the last prose), `cost` (US dollars), `archived`. `agents` is a list of `{name, ready, default,
-note}`; `presets` of `{label, text, agent}`.
+`listed` is sessions in the order of `by_urgency`, and how many there are in all. A session is a dict: `id`, `title`,
+`agent`, `model`, `created`, `updated`, `last_event_id`, `turn_active`, `status`, `asking` (as the API has them),
+`first_prompt`, `last_line` (str: the last prose), `cost` (US dollars), `archived`. `agents` is a list of `{name,
+ready, default, note}`; `presets` of `{label, text, agent}`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

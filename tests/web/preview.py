@@ -62,7 +62,7 @@ def pages(static: str = "static") -> dict[str, str]:
     transcript = {
         **shared,
         "session": asks,
-        "sessions": sessions,
+        "listed": (sessions, len(sessions)),
         "events": [html for _, html in render.fragments(events)],
         "first_id": 1,
         "last_id": last,
@@ -73,8 +73,8 @@ def pages(static: str = "static") -> dict[str, str]:
     failure = {**shared, "status": 404, "title": "No such session", "detail": "Nothing was changed."}
     return {
         "session": render.page("session.html", transcript),
-        "sessions": render.page("sessions.html", {**listing, "sessions": sessions}),
-        "empty": render.page("sessions.html", {**listing, "sessions": [], "presets": []}),
+        "sessions": render.page("sessions.html", {**listing, "listed": (sessions, len(sessions) + 1)}),
+        "empty": render.page("sessions.html", {**listing, "listed": ([], 0), "presets": []}),
         "login": render.page("login.html", {**shared, "next": "/", "error": "That is not the token."}),
         "error": render.page("error.html", failure),
     }

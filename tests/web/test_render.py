@@ -281,7 +281,7 @@ def test_a_title_is_inert_wherever_it_stands() -> None:
             "key": attack,
             "presets": [],
         }
-        names = {**shared, "session": asks, "sessions": [asks], "events": [], "first_id": 1, "last_id": 1}
+        names = {**shared, "session": asks, "listed": ([asks], 1), "events": [], "first_id": 1, "last_id": 1}
         html = render.page("session.html", {**names, "earlier": True, "later": True, "beat": 20})
         assert judge(html).found == []
         html = render.page("error.html", {**shared, "status": 500, "title": attack, "detail": attack})

@@ -9,7 +9,7 @@ export class List {
     Object.assign(this, { list, current, heard: heard ?? (() => {}) });
     this.query = $("input[type=search]");
     this.query.addEventListener("input", () => this.search());
-    this.query.form.addEventListener("submit", (event) => event.preventDefault());
+    this.query.form.addEventListener("submit", (event) => this.isAll() && event.preventDefault());
     for (const name of ["online", "pageshow"]) addEventListener(name, () => this.look());
     document.addEventListener("visibilitychange", () => this.look());
     setInterval(() => this.look(), EVERY);
@@ -20,8 +20,7 @@ export class List {
   async look() {
     if (document.hidden || this.busy || !this.list.checkVisibility()) return;
     this.busy = true;
-    const archived = new URLSearchParams(location.search).has("archived") && location.pathname === `${root}/`;
-    const doc = await fetchPage(`${root}/${archived ? "?archived=1" : ""}`);
+    const doc = await fetchPage(`${root}/${location.pathname === `${root}/` ? location.search : ""}`);
     this.busy = false;
     this.heard(Boolean(doc));
     const fresh = doc && $("#sessions", doc);
@@ -33,6 +32,10 @@ export class List {
     if (focused) $("a", $$("li", this.list).find((one) => one.dataset.id === focused) ?? this.list)?.focus();
     localTimes(this.list);
     this.search();
+  }
+
+  isAll() { // else only the server has what is looked for
+    return !$(".more", this.list) && !new URLSearchParams(location.search).has("q");
   }
 
   search() {

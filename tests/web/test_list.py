@@ -1,0 +1,58 @@
+"""The list of sessions, however many there are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from breakglass.store import sessions
+from breakglass.web.desk import SHOWN
+from tests.servers import Server, serving
+
+MORE = 5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data: Path = tmp_path_factory.mktemp("list") / "var"
+    with serving(data) as started:
+        sessions.create(data, "shell", title="the oldest of them all")
+        for number in range(SHOWN + MORE - 1):
+            sessions.create(data, "shell", title=f"number {number}")
+        yield started
+
+
+def listed(server: Server, path: str) -> tuple[int, str]:
+    """Return how many sessions a page lists, and the page."""
+    status, page, _ = server.ask("GET", path)
+    assert status == 200
+    return page.count(b"<li data-id="), page.decode()
+
+
+def test_a_page_lists_the_latest_and_says_how_many_there_are(server: Server) -> None:
+    latest = sessions.create(server.data, "shell", title="the latest")
+    for path in ("/", f"/sessions/{latest.id}"):
+        count, page = listed(server, path)
+        assert count == SHOWN
+        assert "the latest" in page
+        assert "the oldest" not in page
+        assert '<a href="/?all=1">All 206 sessions</a>' in page
+
+
+def test_whoever_asks_for_all_gets_all_and_a_search_looks_through_all(server: Server) -> None:
+    count, page = listed(server, "/?all=1")
+    assert count > SHOWN
+    assert "the oldest" in page
+    assert "sessions</a>" not in page
+    count, page = listed(server, "/?q=OLDEST+them")
+    assert count == 1
+    assert "the oldest of them all" in page
+    count, page = listed(server, "/?q=nothing+like+it")
+    assert count == 0
+    assert "No title has these words." in page
+
+
+def test_what_is_left_out_of_a_search_keeps_its_words(server: Server) -> None:
+    count, page = listed(server, "/?q=number")
+    assert count == SHOWN
+    assert '<a href="/?all=1&amp;q=number">All 204 sessions</a>' in page
