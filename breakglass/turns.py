@@ -92,20 +92,20 @@ def take(
             f"the disk failed under this session; once it is mended, delete {session.directory}/{DEGRADED}"
         )
     with session.open_log() as log:
-        if earlier := _earlier(log, key):
+        if earlier := _earlier(session, log, key):
             return earlier
         lock = _lock_or_queue(session, log, asked, queue=queue)
         if isinstance(lock, Taken):
             return lock
         try:
-            return _earlier(log, key) or Taken("turn", _begin(config, session, log, lock, asked))
+            return _earlier(session, log, key) or Taken("turn", _begin(config, session, log, lock, asked))
         finally:
             lock.release()
 
 
-def _earlier(log: Log, key: str | None) -> Taken | None:
+def _earlier(session: Session, log: Log, key: str | None) -> Taken | None:
     """Return what became of the prompt that came with this key before, None where none did."""
-    number = state.find_key(log.fd, key) if key else None
+    number = session.known(log.fd).keys.get(key) if key else None
     if number is None:
         return None
     return Taken("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
@@ -121,11 +121,11 @@ def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) ->
             return _take_lock(session)
         except TurnRunning:
             with log.exclusive():  # a turn ends, and takes up what waits, under this lock
-                if earlier := _earlier(log, asked.key):  # the same request, a moment ahead
+                if earlier := _earlier(session, log, asked.key):  # the same request, a moment ahead
                     return earlier
                 if not queue:
                     raise
-                if state.read_state(log.fd).state.turn is not None:
+                if session.known(log.fd).state.turn is not None:
                     number = log.append(
                         "queued", text=asked.text, by=asked.by, model=asked.model, key=asked.key
                     )
@@ -135,7 +135,7 @@ def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) ->
 
 def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> int:
     """Holding the turn lock, record the prompt and start the runner. Return the turn."""
-    known = state.read_state(log.fd).state
+    known = session.known(log.fd).state
     if known.turn is not None:
         _bury(session, log, known)
     agent = config.agent_named(known.agent)
@@ -171,7 +171,7 @@ def _take_lock(session: Session) -> TurnLock:
             lock.take()
             return lock
         except TurnRunning:
-            if session.state().state.turn is not None or time.monotonic() > deadline:
+            if session.state().turn is not None or time.monotonic() > deadline:
                 raise
         time.sleep(0.005)
 
@@ -261,7 +261,7 @@ def end_lost(session: Session, known: State | None = None) -> State:
 
     `known` spares reading the log where the caller has just done so.
     """
-    known = known or session.state().state
+    known = known or session.state()
     if known.turn is None:
         return known
     lock = TurnLock(session)
@@ -271,10 +271,10 @@ def end_lost(session: Session, known: State | None = None) -> State:
         return known
     try:
         with session.open_log() as log:
-            known = state.read_state(log.fd).state
+            known = session.known(log.fd).state
             if known.turn is not None:
                 _bury(session, log, known)
-            return state.read_state(log.fd).state
+            return session.known(log.fd).state
     finally:
         lock.release()
 
@@ -285,7 +285,7 @@ def _bury(session: Session, log: Log, known: State) -> None:
     assert turn is not None
     if not processes.kill_all(functools.partial(processes.marked, session.id), 5.0):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    end = {"turn": turn, "duration_ms": state.age_ms(log.fd, turn)}
+    end = {"turn": turn, "duration_ms": state.age_ms(log.fd, known)}
     if known.cancelled:
         log.last_words(("turn_end", {**end, "status": "cancelled"}))
         return
@@ -303,7 +303,7 @@ def cancel(session: Session, *, by: str) -> bool:
         return False
     with session.open_log() as log:
         with log.exclusive():
-            known = state.read_state(log.fd).state
+            known = session.known(log.fd).state
             if known.turn is None:
                 return False
             if not known.cancelled:
@@ -320,7 +320,7 @@ def withdraw(session: Session, queued: int, *, by: str) -> None:
     Raises NotFound for one that never was in it and Conflict for one taken up or out.
     """
     with session.open_log() as log, log.exclusive():
-        if queued in [waiting.id for waiting in state.read_state(log.fd).state.queued]:
+        if queued in [waiting.id for waiting in session.known(log.fd).state.queued]:
             log.append("withdrawn", queued=queued, by=by)
         elif read_one(log.fd, queued)["kind"] == "queued":
             raise Conflict("the prompt waits no longer: its turn has begun, or it was withdrawn")
@@ -347,7 +347,7 @@ def answer(
         raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
     with session.open_log() as log:
         with log.exclusive():
-            question = state.find_question(log.fd, request)
+            question = state.find_question(log.fd, session.known(log.fd).state, request)
             if question is None:
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:

@@ -72,7 +72,7 @@ def printed(session: Session, turn: int, word: str) -> str:
 
 def ended(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn, see that no rule is broken and nothing of it lives, and return its events."""
-    until(lambda: session.state().state.turn is None, "the turn's end")
+    until(lambda: session.state().turn is None, "the turn's end")
     signed = sessions.signed_by(session)
     assert processes.marked(session.id) <= ({signed[0]} if signed else set())
     assert broken(session) == []

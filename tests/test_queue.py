@@ -155,7 +155,7 @@ def test_stop_stops_everything(story: Story) -> None:
     assert [(event["queued"], event["by"]) for event in story.of("withdrawn")] == [
         (number, "ann") for number in queued
     ]
-    assert story.session.state().state.queued == ()
+    assert story.session.state().queued == ()
 
 
 def test_what_is_queued_after_a_stop_is_meant(story: Story) -> None:
@@ -173,7 +173,7 @@ def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> 
     queued = story.queue("echo kept")
     os.kill(story.runner(), signal.SIGKILL)
     wait_until(lambda: not turns.is_running(story.session), "the lost turn to be ended")
-    assert [each.id for each in story.session.state().state.queued] == [queued.id]
+    assert [each.id for each in story.session.state().queued] == [queued.id]
     story.start("echo next")
     assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
     assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo kept"]
@@ -197,7 +197,7 @@ def test_a_runner_that_is_told_to_end_takes_up_nothing(story: Story) -> None:
     story.queue("echo later")
     os.kill(story.runner(), signal.SIGTERM)
     assert [end["status"] for end in story.idle()] == ["error"]
-    assert len(story.session.state().state.queued) == 1
+    assert len(story.session.state().queued) == 1
 
 
 def test_a_turn_that_failed_is_no_reason_not_to_go_on(story: Story) -> None:

@@ -141,7 +141,7 @@ def test_a_flood_ends_the_turn_and_fills_neither_memory_nor_log(root: Path) -> N
 def test_a_gigabyte_of_output_leaves_the_runner_small(root: Path) -> None:
     session, turn = began(living.config(root), "yes flood | head -c 1G; sleep 1")
     largest = 0
-    while session.state().state.turn is not None:
+    while session.state().turn is not None:
         largest = max(largest, resident(runner(session)))
     assert status(session, turn) == "error"
     assert 0 < largest < 64 << 20

@@ -15,14 +15,14 @@ from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
 from breakglass.config import Config
 from breakglass.errors import BreakglassError
 from breakglass.events import Question, State
-from breakglass.store import log
-from breakglass.store.sessions import Listing, Session
+from breakglass.store import log, sessions
+from breakglass.store.sessions import Session
 from breakglass.store.state import describe
 
 
 def ls(config: Config, args: Namespace) -> int:
     """List the sessions, latest first. A turn that was lost is ended on the way."""
-    found = [(session, _settled(session, state)) for session, state in Listing(config.data).read()]
+    found = [(session, _settled(session, state)) for session, state in sessions.listed(config.data)]
     if not args.archived:
         found = [(session, state) for session, state in found if not state.archived]
     if args.json:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import count
 
 from breakglass import events, turns
@@ -14,7 +14,6 @@ from breakglass.errors import BreakglassError, NotFound
 from breakglass.events import Event
 from breakglass.store.follow import Frame, Hub, Mark, Piece
 from breakglass.store.sessions import Session
-from breakglass.store.state import Known
 from breakglass.store.watch import Watch
 from breakglass.turns import Taken
 
@@ -87,7 +86,7 @@ def _transcript(config: Config, session: Session) -> Transcript:
     """Return a transcript for our standard output. An agent's tools report to the agent; a shell reports to us."""
     if not screen.is_terminal():
         return Transcript()
-    agent = config.agents.get(session.state().state.agent)
+    agent = config.agents.get(session.state().agent)
     is_shell = agent is not None and agent.protocol == "shell"
     return Transcript(
         colours=screen.has_colours(config.environ),
@@ -136,7 +135,6 @@ async def _steps(
     session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None]
 ) -> int:
     hub = Hub(Watch())
-    known = Known()
     try:
         async with aclosing(hub.follow(session.directory, after, frame)) as steps:
             async for step in steps:
@@ -148,7 +146,7 @@ async def _steps(
                     caught_up()
                 elif step is Mark.QUIET:
                     screen.check_reader()
-                    known = await asyncio.to_thread(_end_lost, session, known)
+                    await asyncio.to_thread(_end_lost, session)
                 elif step is Mark.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
@@ -156,11 +154,7 @@ async def _steps(
         await hub.close()
 
 
-def _end_lost(session: Session, known: Known) -> Known:
-    """End the turn if its runner is dead, and return what is known now. Whoever may not write leaves that to others."""
-    try:
-        known = session.state(known)
-        turns.end_lost(session, known.state)
-    except (BreakglassError, OSError):
-        pass
-    return known
+def _end_lost(session: Session) -> None:
+    """End the turn if its runner is dead. Whoever may not write leaves that to others."""
+    with suppress(BreakglassError, OSError):
+        turns.end_lost(session)

@@ -70,6 +70,13 @@ def _is_confirmed(fd: int, end: Position, distance: int) -> bool:
     return True
 
 
+def is_line_end(fd: int, position: Position, size: int) -> bool:
+    """Return whether a line ends at `position` of a log of `size` bytes, as far as its last byte tells."""
+    if position.offset >= size:
+        return position.offset == size
+    return not position.offset or os.pread(fd, 1, position.offset - 1) == b"\n"
+
+
 def count(fd: int, start: Position, size: int) -> Position:
     """Return the position after the last whole line before `size`, by counting from `start`."""
     number, end = start

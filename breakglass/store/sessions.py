@@ -4,7 +4,7 @@
     <root>/sessions/<id>/turn.lock        flock()ed by the running turn
     <root>/workspaces/<id>/               the agent's working directory
 
-Nothing here reads a setting or a clock, and nothing is kept in memory but what `Listing` has seen.
+Nothing here reads a setting or a clock.
 """
 
 import contextlib
@@ -49,13 +49,22 @@ class Session(NamedTuple):
         """Return the log open for appending. Raises NotFound."""
         return log.open_log(self.directory)
 
-    def state(self, known: Known = Known()) -> Known:  # noqa: B008 — a constant
-        """Return what the log adds up to. Raises NotFound."""
-        fd = log.open_reader(self.directory)
+    def known(self, fd: int) -> Known:
+        """Return what is known of the log, which is open as `fd`."""
+        return state.known(self.directory, fd)
+
+    def state(self) -> State:
+        """Return what the log adds up to, the status `degraded` where the disk failed under it. Raises NotFound."""
         try:
-            return state.read_state(fd, known)
+            fd = log.open_reader(self.directory)
+        except NotFound:
+            state.forget(self.directory)
+            raise
+        try:
+            found = self.known(fd).state
         finally:
             os.close(fd)
+        return found._replace(status="degraded") if log.is_degraded(self.directory) else found
 
 
 def create(root: Path, agent: str, model: str | None = None, title: str = "", by: str = "") -> Session:
@@ -107,7 +116,7 @@ def change(session: Session, *, title: str | None = None, archived: bool | None 
     if title is not None and len(title) > MAX_TITLE:
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     with session.open_log() as opened, opened.exclusive():
-        known = state.read_state(opened.fd).state
+        known = session.known(opened.fd).state
         if title is not None and title != known.title:
             opened.append("renamed", title=title, by=by)
         if archived is not None and archived != known.archived:
@@ -166,42 +175,15 @@ def _written(root: Path, session_id: str) -> int:
         return 0
 
 
-class Listing:
-    """All sessions and their states. Keeps what it has read, so that a second look costs what is new."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._known: dict[str, tuple[int, Known]] = {}
-
-    def read(self) -> list[tuple[Session, State]]:
-        """Return every session with its state, latest first. One whose making was cut off is none."""
-        found = []
-        for session_id in ids(self.root):
-            session = Session(self.root, session_id)
-            try:
-                known = self.state(session)
-            except (NotFound, OSError):  # gone since, or not ours to read
-                self._known.pop(session_id, None)
-            else:
-                if known.last_id:
-                    found.append((session, known))
-        return sorted(found, key=lambda pair: pair[1].updated, reverse=True)
-
-    def state(self, session: Session) -> State:
-        """Return one session's state, its status `degraded` where the disk failed under it. Raises NotFound."""
-        fd = log.open_reader(session.directory)
-        try:
-            inode, known = self._known.get(session.id, (0, Known()))
-            status = os.fstat(fd)
-            if inode != status.st_ino or known.end.offset > status.st_size:  # another file, or cut short
-                known = Known()
-            known = state.read_state(fd, known)
-            self._known[session.id] = status.st_ino, known
-        finally:
-            os.close(fd)
-        if log.is_degraded(session.directory):
-            return known.state._replace(status="degraded")
-        return known.state
+def listed(root: Path) -> list[tuple[Session, State]]:
+    """Return every session with its state, latest first. One whose making was cut off is none."""
+    found = []
+    for session_id in ids(root):
+        session = Session(root, session_id)
+        with contextlib.suppress(NotFound, OSError):  # gone since, or not ours to read
+            found.append((session, session.state()))
+    whole = [pair for pair in found if pair[1].last_id]
+    return sorted(whole, key=lambda pair: pair[1].updated, reverse=True)
 
 
 # --- the turn lock ------------------------------------------------------------------------------

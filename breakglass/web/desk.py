@@ -18,7 +18,7 @@ from breakglass.errors import BreakglassError
 from breakglass.events import State
 from breakglass.store import follow, log, sessions, window
 from breakglass.store.follow import Frame, Hub
-from breakglass.store.sessions import Listing, Session
+from breakglass.store.sessions import Session
 from breakglass.store.state import describe
 from breakglass.store.watch import Watch
 from breakglass.store.window import Window
@@ -43,8 +43,6 @@ class Desk:
         self.config = config
         self.access = access
         self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
-        self._listing = Listing(config.data)
-        self._reading = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._undertaker: asyncio.Task[None] | None = None
 
@@ -59,14 +57,11 @@ class Desk:
 
     def state(self, session: Session) -> State:
         """Return a session's state, its turn ended if it was lost. Raises NotFound."""
-        with self._reading:
-            known = self._listing.state(session)
-        return turns.end_lost(session, known) if known.turn is not None else known
+        return turns.end_lost(session)
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return all sessions, latest first; archived ones only if asked for."""
-        with self._reading:
-            found = self._listing.read()
+        found = sessions.listed(self.config.data)
         shown = [(session, state) for session, state in found if archived or not state.archived]
         return [describe(session.id, self._looked_after(session, state)) for session, state in shown]
 
@@ -77,12 +72,10 @@ class Desk:
 
         With a `query` those whose heading has all its words.
         """
-        with self._reading:
-            read = self._listing.read()
         words = query.lower().split()
         found = {
             session.id: (session, self._looked_after(session, state))
-            for session, state in read
+            for session, state in sessions.listed(self.config.data)
             if (archived or not state.archived)
             and all(word in (state.title or state.first_prompt).lower() for word in words)
         }

@@ -30,7 +30,7 @@ def test_a_tool_runs_once_leave_is_given(asking: Real) -> None:
     question = asking.wait("permission")
     assert (question["name"], question["input"]["command"]) == ("Bash", "echo made | tee made")
     assert question["expires"] > question["ts"]
-    assert [each.request for each in asking.session.state().state.asking] == [question["request"]]
+    assert [each.request for each in asking.session.state().asking] == [question["request"]]
     assert not (asking.workspace / "made").exists()
     asking.answer(question, allow=True)
     told = asking.end(turn)
@@ -88,7 +88,7 @@ def test_a_stop_withdraws_the_question(asking: Real) -> None:
     turn = asking.start(MAKE)
     question = asking.wait("permission")
     assert turns.cancel(asking.session, by="ann")
-    assert asking.session.state().state.asking == ()
+    assert asking.session.state().asking == ()
     told = asking.end(turn)
     assert told.status == "cancelled"
     assert not [answer for answer in told.of("answer") if answer["allow"]]

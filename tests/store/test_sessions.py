@@ -11,7 +11,7 @@ import pytest
 from breakglass.errors import BadConfig, BadInput, CannotRecord, NotFound, TurnRunning
 from breakglass.store import disk, log, sessions
 from breakglass.store import root as store_root
-from breakglass.store.sessions import Listing, Session, TurnLock
+from breakglass.store.sessions import Session, TurnLock
 from tests.store.test_seek import reads_so_far
 
 
@@ -80,10 +80,10 @@ def test_a_session_that_cannot_be_made_leaves_nothing(root: Path) -> None:
 def test_a_change_that_is_so_already_is_not_written(root: Path) -> None:
     session = sessions.create(root, "shell", title="one")
     sessions.change(session, title="one", archived=False)
-    assert session.state().end.number == 1
+    assert session.state().last_id == 1
     sessions.change(session, title="two", archived=True, by="ann")
     known = session.state()
-    assert (known.state.title, known.state.archived, known.end.number) == ("two", True, 3)
+    assert (known.title, known.archived, known.last_id) == ("two", True, 3)
     with pytest.raises(BadInput, match="at most 200"):
         sessions.change(session, title="x" * 201)
 
@@ -150,10 +150,10 @@ def test_the_latest_comes_first_and_what_is_no_session_is_passed_over(root: Path
     (root / "sessions" / uuid("5")).mkdir()
     log.create(f"{root}/sessions/{uuid('5')}").close()  # its maker died before the first event
     with two.open_log() as opened:
-        while log.now() <= three.state().state.updated:
+        while log.now() <= three.state().updated:
             pass
         opened.append("renamed", title="newest", by="ann")
-    listed = Listing(root).read()
+    listed = sessions.listed(root)
     assert listed[0][1].title == "newest"
     assert {session for session, _ in listed} == {one, two, three}
 
@@ -161,17 +161,16 @@ def test_the_latest_comes_first_and_what_is_no_session_is_passed_over(root: Path
 def test_a_log_that_was_replaced_or_cut_short_is_read_anew(root: Path) -> None:
     session = made(root, uuid("1"), title="old")
     sessions.change(session, title="renamed")
-    listing = Listing(root)
-    assert listing.state(session).title == "renamed"
+    assert session.state().title == "renamed"
     path = Path(session.directory, log.NAME)
     os.truncate(path, path.read_bytes().index(b"\n") + 1)
-    assert listing.state(session).title == "old"
+    assert session.state().title == "old"
     other = made(root, uuid("2"), title="other")
     os.replace(Path(other.directory, log.NAME), path)
-    assert listing.state(session).title == "other"
+    assert session.state().title == "other"
     path.unlink()
     with pytest.raises(NotFound):
-        listing.state(session)
+        session.state()
 
 
 def test_a_second_look_at_many_sessions_reads_only_what_is_new(root: Path) -> None:
@@ -179,27 +178,25 @@ def test_a_second_look_at_many_sessions_reads_only_what_is_new(root: Path) -> No
     template = sessions.create(root, "shell")
     for number in range(1, 1_000):
         shutil.copytree(template.directory, f"{root}/sessions/{number:08x}-0000-4000-8000-000000000000")
-    listing = Listing(root)
     looks = []
     for _ in range(2):
         before = reads_so_far()
-        assert len(listing.read()) == 1_000
+        assert len(sessions.listed(root)) == 1_000
         looks.append(reads_so_far() - before)
     assert looks[0] <= 2_010
     assert looks[1] <= 10
     sessions.change(template, title="new")
     before = reads_so_far()
-    assert listing.read()[0][1].title == "new"
+    assert sessions.listed(root)[0][1].title == "new"
     assert reads_so_far() - before <= 12
 
 
 def test_a_session_whose_disk_failed_is_listed_as_degraded(root: Path) -> None:
     session = sessions.create(root, "shell")
     Path(session.directory, log.DEGRADED).touch()
-    listing = Listing(root)
-    assert listing.read()[0][1].status == "degraded"
+    assert sessions.listed(root)[0][1].status == "degraded"
     Path(session.directory, log.DEGRADED).unlink()
-    assert listing.read()[0][1].status == "new"
+    assert sessions.listed(root)[0][1].status == "new"
 
 
 # --- the turn lock ------------------------------------------------------------------------------

@@ -2,17 +2,17 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breakglass.events import Draft, fold_all
+from breakglass.events import Draft, Event, fold_all
 from breakglass.store import log, seek, state
 from breakglass.store.seek import Position
-from breakglass.store.state import Known, find_key, find_question, read_state
+from breakglass.store.state import Known, find_question, read_state
 from tests.histories import SAMPLES, decoded, line, log_of
 from tests.store.test_seek import opened
 
@@ -37,6 +37,12 @@ def random_story(rng: random.Random) -> bytes:
     return b"".join(lines) + rng.choice([b"", b"torn", line(len(lines) + 1, "renamed")[:-1]])
 
 
+def keys_of(story: Sequence[Event]) -> dict[str, int]:
+    """Return the prompts that came with a key, the first of each."""
+    asked = [event for event in story if event["kind"] in ("user", "queued") and event.get("key")]
+    return {event["key"]: event["id"] for event in reversed(asked)}
+
+
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=80, deadline=None)
 def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Random) -> None:
@@ -45,9 +51,10 @@ def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Ra
     with opened(data) as fd:
         known = read_state(fd)
         assert known.state == fold_all(story)
+        assert known.keys == keys_of(story)
         assert known.end == seek.last(fd, len(data))
         cut = rng.randrange(len(story) + 1)
-        part = Known(fold_all(story[:cut]), seek.after(fd, cut, known.end))
+        part = Known(fold_all(story[:cut]), seek.after(fd, cut, known.end), keys_of(story[:cut]))
         assert read_state(fd, part) == known
         assert read_state(fd, known) == known
 
@@ -83,7 +90,7 @@ def test_a_key_is_found_in_the_user_event_that_has_it_and_nowhere_else(key: str,
         ]
     )
     with opened(data) as fd:
-        assert find_key(fd, key) == turn
+        assert read_state(fd).keys.get(key) == turn
 
 
 # --- questions ----------------------------------------------------------------------------------
@@ -105,7 +112,7 @@ QUESTIONS: dict[str, tuple[list[Draft], str]] = {
 def test_a_question_is_open_until_the_first_of_its_ends(name: str) -> None:
     drafts, closed = QUESTIONS[name]
     with opened(log_of([("created", {}), ("user", {}), *drafts])) as fd:
-        found = find_question(fd, "r-1")
+        found = find_question(fd, read_state(fd).state, "r-1")
         assert found is not None
         assert found.closed == closed
 
@@ -117,7 +124,7 @@ def test_a_question_nobody_asked_in_the_last_turn_is_none(
     drafts: list[Draft],
 ) -> None:
     with opened(log_of([("created", {}), *drafts])) as fd:
-        assert find_question(fd, "r-1") is None
+        assert find_question(fd, read_state(fd).state, "r-1") is None
 
 
 # --- how long a turn took -----------------------------------------------------------------------
@@ -135,5 +142,6 @@ def clocked(tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_lost_turn_took_from_its_first_event_to_the_last_there_is(clocked: int) -> None:
-    assert state.age_ms(clocked, 2) == 60_000
-    assert state.age_ms(clocked, 3) == 0
+    known = read_state(clocked).state
+    assert state.age_ms(clocked, known) == 60_000
+    assert state.age_ms(clocked, known._replace(last_turn=3)) == 0

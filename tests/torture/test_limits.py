@@ -66,6 +66,7 @@ def test_a_server_of_64_descriptors_refuses_new_clients_and_keeps_the_old(tmp_pa
         for sock, _ in crowd[served // 2 :]:
             sock.close()
         wait_until(lambda: descriptors(server.process.pid) < full - served // 4, "room for others")
+        wait_until(lambda: server.ask("GET", "/health")[0] == 200, "connections to be taken again")
         turn = server.prompt(session, "echo still here")
         assert server.ended(session) == "ok"
         kept = [sock for sock, _ in crowd[: served // 2]]
