@@ -14,7 +14,7 @@ from typing import Any
 
 from breakglass import turns
 from breakglass.config import Config, check_model
-from breakglass.errors import BreakglassError
+from breakglass.errors import BreakglassError, NotFound
 from breakglass.events import State
 from breakglass.store import follow, log, sessions, window
 from breakglass.store.follow import Frame, Hub
@@ -91,6 +91,19 @@ class Desk:
         fd = log.open_reader(session.directory)
         try:
             return window.read(fd, PAGE_BYTES, before=before, after=after)
+        finally:
+            os.close(fd)
+
+    def place(self, session: Session, number: int, ts: str) -> int:
+        """Return `number` where that line is of that time, else a number beyond any log. Raises NotFound.
+
+        After a power loss other lines may have the numbers of those that a page has seen and the disk has not.
+        """
+        fd = log.open_reader(session.directory)
+        try:
+            return number if log.read_one(fd, number).get("ts") == ts else stream.BEYOND
+        except NotFound:
+            return stream.BEYOND
         finally:
             os.close(fd)
 

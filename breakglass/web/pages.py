@@ -79,6 +79,8 @@ async def page_stream(session_id: str) -> Response:
     after = stream.position(request.args.getlist("after"), "after")
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
     place = last if last is not None else after or 0
+    if ts := request.args.get("ts"):
+        place = await asyncio.to_thread(desk().place, session, place, ts)
     state = await asyncio.to_thread(desk().state, session)
     hello = {"last": state.last_id, "beat": desk().config.sse_keepalive_seconds, "now": log.now()}
     chunks = desk().attach(session, place, frame=render_frames, beat=BEAT)

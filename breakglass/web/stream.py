@@ -15,7 +15,8 @@ from breakglass.store.sessions import Session
 from breakglass.web import sse
 
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
-_MORE_THAN_ANY = 1 << 62
+BEYOND = 1 << 62
+"""More lines than any log has: whoever says to know so many starts afresh."""
 
 
 def position(values: list[str], name: str) -> int | None:
@@ -28,7 +29,7 @@ def position(values: list[str], name: str) -> int | None:
     if len(values) > 1 or not _NUMBER.fullmatch(values[0]):
         raise Malformed(f"{name}: expected one whole number, got {', '.join(values)[:80]!r}")
     digits = values[0].lstrip("0") or "0"
-    return int(digits) if len(digits) < 19 else _MORE_THAN_ANY
+    return int(digits) if len(digits) < 19 else BEYOND
 
 
 async def attach(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from breakglass.store.sessions import Session
 from tests.browser.conftest import Visit
 from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
 from tests.servers import Attached, assert_is_the_log, wait_until
@@ -93,6 +94,31 @@ def test_a_server_killed_while_a_turn_streams_costs_nothing(visit: Visit, own: H
     assert set(said(page)) <= {"Live", "Reconnecting", "Catching up"}
     page.reload()
     expect(person.badge).to_have_text("Live")
+    complete(person, session)
+
+
+def test_a_page_that_saw_lines_which_a_power_loss_took_shows_those_that_have_their_numbers_now(
+    visit: Visit, own: House
+) -> None:
+    session = own.new_session(agent="many")
+    own.prompt(session, "20")
+    own.ended(session)
+    person = visit(own)
+    person.expected = NETWORK
+    page = person.open(session)
+    own.prompt(session, "30")
+    own.ended(session)
+    expect(page.locator(".turn_end")).to_have_count(2)
+    own.kill()
+    lines = own.log(session).read_bytes().splitlines(keepends=True)
+    with own.log(session).open("r+b") as file:
+        file.truncate(sum(map(len, lines[:-8])))
+    with Session(own.data, session).open_log() as log:
+        for number in range(12):
+            log.append("renamed", title=f"after the loss {number}", by="ann")
+    own.start()
+    expect(person.badge).to_have_text("Live")
+    expect(page.get_by_text("after the loss 0", exact=False).first).to_be_attached()
     complete(person, session)
 
 

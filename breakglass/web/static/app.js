@@ -34,7 +34,7 @@ function session() {
         if (line.dataset.kind === "user") outline();
       },
       lines: () => controls(),
-      attached() { stream.last = transcript.last; stream.open(); },
+      attached() { stream.place(transcript.last); stream.open(); },
     },
   });
   const outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
@@ -124,7 +124,7 @@ function session() {
     stream.close();
     const fresh = await transcript.renew();
     if (fresh) {
-      Object.assign(stream, { last: Number(fresh.last), end: Number(fresh.end) });
+      stream.place(Number(fresh.last), Number(fresh.end));
       active = fresh.active === "yes";
       controls();
       outline();

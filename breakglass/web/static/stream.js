@@ -9,6 +9,7 @@ import { hhmm, hhmmss } from "./dom.js";
 const OPENING = 10_000; // ms that a connection may take to say its first word
 const RETRY = 800; // ms at most between two tries while somebody looks, give or take a quarter
 const RETRY_HIDDEN = 15_000;
+const TS = / data-ts="([^"]*)"/;
 
 export class Stream {
   /**
@@ -18,6 +19,7 @@ export class Stream {
   constructor({ url, last, end, beat, heard, badge, on }) {
     Object.assign(this, { url, last, end, badge, on });
     this.beat = beat * 1000;
+    this.ts = ""; // of the line that came last: after a power loss its number may be another's, and that is a reset
     this.heard = heard; // Date of the last word of the server
     this.state = "behind"; // live, behind, lost
     this.tries = 0;
@@ -37,12 +39,17 @@ export class Stream {
     setInterval(() => this.look(), 1000);
   }
 
+  /** Goes on after that line when it is opened next. */
+  place(last, end = this.end) {
+    Object.assign(this, { last, end, ts: "" });
+  }
+
   open() {
     if (this.source) this.state = "lost"; // true from here on, until the new one speaks
     this.close();
     this.opened = Date.now();
     this.said = false; // whether this connection has said anything yet
-    const source = this.source = new EventSource(`${this.url}?after=${this.last}`);
+    const source = this.source = new EventSource(`${this.url}?after=${this.last}&ts=${encodeURIComponent(this.ts)}`);
     const hear = (name, then) => source.addEventListener(name, (event) => {
       if (source !== this.source) return;
       this.heard = new Date();
@@ -62,6 +69,7 @@ export class Stream {
       const id = Number(event.lastEventId);
       if (id <= this.last) return; // never twice
       this.last = id;
+      this.ts = TS.exec(event.data)?.[1] ?? "";
       this.end = Math.max(this.end, id);
       this.on.line(event.data);
     });
