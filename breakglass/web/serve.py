@@ -67,7 +67,7 @@ class Guarded:
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         server.raise_descriptor_limit()
         gc.freeze()  # with 1,000 clients a full collection takes 0.1 s, and everybody waits (2026-11-23)
-        gc.set_threshold(10_000, 20, 50)
+        gc.set_threshold(10_000, 10, 10)
         await server.serve(
             guard,
             self._settings,
