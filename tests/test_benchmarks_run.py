@@ -23,6 +23,8 @@ MEASURED = {
     "append": {f"{n} writer{'s' * (n > 1)}" for n in QUICK.writers},
     "start": {"server", "turn"},
     "listing": {"list"},
+    "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
+    "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
     "idle": {"nobody attached", "one attached", f"{max(QUICK.readers)} followers"},
 }
 """The cases that the quick form has to bring for this server, by work."""

@@ -30,6 +30,8 @@ class Sizes(NamedTuple):
     writers: tuple[int, ...] = (1, 2, 4, 8)
     writes: int = 5_000
     sessions: int = 10_000
+    lists: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    """Sessions that are listed, to see how that grows."""
     seconds: float = 10.0
     """How long idleness is watched."""
     patience: float = 60.0
@@ -48,6 +50,7 @@ QUICK = Sizes(
     writers=(1, 2),
     writes=100,
     sessions=50,
+    lists=(5, 20),
     seconds=0.5,
     patience=5.0,
 )
@@ -78,7 +81,7 @@ class Bench:
 
     def servers(self, *words: str) -> list[type[Server]]:
         """Return the classes of those of `words`, or of all, that are wanted and can be run here."""
-        wanted = [word for word in self._words if not words or word in words]
+        wanted = [word for word in self._words if word in words or (not words and adapters.ALL[word].usual)]
         found = []
         for word in wanted:
             if adapters.ALL[word].available():

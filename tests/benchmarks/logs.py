@@ -40,8 +40,10 @@ def ended(number: int) -> bytes:
     return events.encode(number, _TS, "turn_end", {"turn": 1, "status": "ok", "duration_ms": 1})
 
 
-def lines(count: int) -> Iterator[bytes]:
+def lines(count: int, *, resting: bool = False) -> Iterator[bytes]:
     """Yield `count` lines in batches, each a whole number of lines: `created`, then text, the last one marked.
+
+    With `resting` that is the end of a turn.
 
     Made from one line a number of digits: encoding each would take 20 s for five million.
     """
@@ -53,16 +55,16 @@ def lines(count: int) -> Iterator[bytes]:
         rest = line(number)[len(head) :]
         yield b"".join([b'{"id":%d%b' % (each, rest) for each in range(number, stop)])
         number = stop
-    yield line(count, MARK.decode())
+    yield ended(count)[:-2] + b',"mark":"%b"}\n' % MARK if resting else line(count, MARK.decode())
 
 
-def write(data: Path, count: int, index: int = 0) -> str:
+def write(data: Path, count: int, index: int = 0, *, resting: bool = False) -> str:
     """Make session number `index` with a log of `count` lines and return its id."""
     session = SESSION.format(index)
     directory = _make(data / "sessions" / session)
     _make(data / "workspaces" / session)
     with open(directory / "events.jsonl", "wb", opener=_private) as file:
-        file.writelines(lines(count))
+        file.writelines(lines(count, resting=resting))
     return session
 
 

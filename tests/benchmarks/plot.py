@@ -16,10 +16,31 @@ DRAWN = {
     "live": ("p50, ms", "cpu, µs"),
     "memory": ("KiB each",),
     "append": ("unsynced, µs", "synced, µs"),
+    "growth": (
+        "replay, first, ms",
+        "replay, ms",
+        "prompt, first, ms",
+        "prompt, ms",
+        "list, ms",
+        "page, ms",
+    ),
 }
 """Which metrics of which work are drawn, over the number in their cases."""
 
 
+SHOULD = {
+    "reconnect again, ms": 0,
+    "reconnect fresh, ms": 0,
+    "live p50, ms": 1,
+    "memory KiB each": 0,
+    "growth replay, first, ms": 1,
+    "growth replay, ms": 1,
+    "growth prompt, first, ms": 1,
+    "growth prompt, ms": 0,
+    "growth list, ms": 1,
+    "growth page, ms": 1,
+}
+"""How something should grow: 0 stays, 1 is in proportion. Drawn as a dashed line through our last point."""
 AXES = {"idle": "idle clients"}
 """What stands at an axis, where it is not the plural of the word in the case."""
 
@@ -40,7 +61,10 @@ def draw(work: str, title: str, values: dict[Cell, dict[int, float]]) -> Iterato
         series = _series(values, metric)
         if any(series.values()):
             name = re.sub("[^a-z0-9]+", "-", f"{work} {metric}".lower()).strip("-") + ".svg"
-            yield name, render(f"{title}: {metric}", _axis(values, metric), series)
+            yield (
+                name,
+                render(f"{title}: {metric}", _axis(values, metric), series, SHOULD.get(f"{work} {metric}")),
+            )
 
 
 def _series(values: dict[Cell, dict[int, float]], metric: str) -> Series:
@@ -53,7 +77,7 @@ def _series(values: dict[Cell, dict[int, float]], metric: str) -> Series:
 
 def _number(case: str) -> float | None:
     """The number that a case is: `1,000 followers`. One with more to it, `1 reader, cold`, has none."""
-    found = re.fullmatch(r"([0-9,]+) (?:readers?|events|followers?|idle|writers?)", case)
+    found = re.fullmatch(r"([0-9,]+) (?:readers?|events|followers?|idle|writers?|sessions)", case)
     return float(found[1].replace(",", "")) if found else None
 
 
@@ -62,8 +86,8 @@ def _axis(values: dict[Cell, dict[int, float]], metric: str) -> str:
     return AXES.get(case.split(" ")[1], case.split(" ")[1].rstrip("s") + "s")
 
 
-def render(title: str, x_title: str, series: Series) -> str:
-    """Return an SVG of these series, both axes logarithmic."""
+def render(title: str, x_title: str, series: Series, power: int | None = None) -> str:
+    """Return an SVG of these series, both axes logarithmic, and of how the first of them should grow."""
     points = [point for each in series.values() for point in each]
     across = _Scale([point.x for point in points], LEFT, WIDTH - RIGHT)
     up = _Scale([y for point in points for y in (point.y.low, point.y.high)], HEIGHT - BOTTOM, TOP)
@@ -74,6 +98,8 @@ def render(title: str, x_title: str, series: Series) -> str:
     for tick in up.decades():
         parts.append(_line(LEFT, up(tick), WIDTH - RIGHT, up(tick), "#ddd"))
         parts.append(_text(LEFT - 8, up(tick) + 4, f"{tick:g}", "text-anchor='end'"))
+    if power is not None:
+        parts += _ideal(next(iter(series.values())), power, across, up)
     for index, (name, each) in enumerate(series.items()):
         parts += _curve(each, across, up, COLOURS[index % len(COLOURS)])
         y = TOP + 20 * index
@@ -99,6 +125,11 @@ class _Scale:
         share = (math.log10(max(value, 1e-3)) - self._low) / (self._high - self._low)
         return round(self._begin + share * (self._end - self._begin), 1)
 
+    @property
+    def least(self) -> float:
+        """The value at the beginning."""
+        return float(10**self._low)
+
     def decades(self) -> list[float]:
         """Return the powers of ten in the range, and where there are few of them their double and quintuple too."""
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
@@ -114,6 +145,18 @@ def _curve(points: list[Point], across: _Scale, up: _Scale, colour: str) -> Iter
         x = across(point.x)
         yield _line(x, up(point.y.low), x, up(point.y.high), colour)
         yield f"<circle cx='{x}' cy='{up(point.y.middle)}' r='3.5' fill='{colour}'/>"
+
+
+def _ideal(points: list[Point], power: int, across: _Scale, up: _Scale) -> Iterator[str]:
+    x, y = points[-1].x, points[-1].y.middle
+    first = points[0].x
+    if power:  # from where it enters the picture
+        first = max(first, x * (up.least / y) ** (1 / power))
+    begin = y * (first / x) ** power
+    yield (
+        f"<line x1='{across(first)}' y1='{up(begin)}' x2='{across(x)}' y2='{up(y)}' "
+        "stroke='#999' stroke-dasharray='6 5'/>"
+    )
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: int = 1) -> str:

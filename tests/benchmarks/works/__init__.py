@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tests.benchmarks.bench import Bench, Sample
-from tests.benchmarks.works import append, idle, listing, live, memory, reconnect, replay, start
+from tests.benchmarks.works import (
+    append,
+    growth,
+    idle,
+    listing,
+    live,
+    memory,
+    reconnect,
+    replay,
+    small,
+    start,
+)
 
 
 class Work(NamedTuple):
@@ -20,6 +31,6 @@ class Work(NamedTuple):
 
 ALL: dict[str, Work] = {
     module.WORK: Work(module.TITLE, module.NOTE, module.REFERENCE, module.run)
-    for module in (replay, reconnect, live, memory, append, start, listing, idle)
+    for module in (replay, reconnect, live, memory, append, start, listing, idle, growth, small)
 }
 """By the word that the command line has for it, in the order of the report."""

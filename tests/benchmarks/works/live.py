@@ -32,10 +32,11 @@ def run(bench: Bench) -> Iterator[Sample]:
             for kind in (kind for kind in bench.servers() if kind.live):
                 say(f"{WORK}: {case}, round {number + 1}, {kind.name}")
                 with tolerating(kind.name), bench.running(kind, LOG) as server:
-                    yield from _measure(bench, server, followers, case, number)
+                    yield from measure(bench, server, followers, case, number)
 
 
-def _measure(bench: Bench, server: Server, followers: int, case: str, number: int) -> Iterator[Sample]:
+def measure(bench: Bench, server: Server, followers: int, case: str, number: int) -> Iterator[Sample]:
+    """Yield delays and CPU time of a server that runs, with so many followers."""
     count = bench.sizes.appends
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     reader = multiprocessing.get_context("spawn").Process(
