@@ -23,6 +23,7 @@ from breakglass.web.api import api
 from breakglass.web.attached import Connection
 from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
+from breakglass.web.forms import forms
 from breakglass.web.pages import error_page, pages
 
 STATUS: dict[type[BreakglassError], int] = {
@@ -47,6 +48,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
     app.register_blueprint(api)
     app.register_blueprint(pages)
+    app.register_blueprint(forms)
 
     @app.before_serving
     async def open_desk() -> None:

@@ -1,0 +1,151 @@
+"""The plain forms, which all work without JavaScript, and the door's: what a page sends, and where it leads.
+
+Each carries the CSRF token of whoever was let in by the guard; the login's form carries the access token.
+"""
+
+import asyncio
+import functools
+
+from quart import Blueprint, Response, redirect, request
+from werkzeug.datastructures import MultiDict
+
+from breakglass import turns
+from breakglass.errors import Forbidden
+from breakglass.store import sessions
+from breakglass.web import auth, stream
+from breakglass.web.api import by, desk, session_named, visit
+from breakglass.web.pages import local_path, page_of
+
+forms = Blueprint("forms", __name__)
+
+
+# --- the door -----------------------------------------------------------------------------------
+
+
+@forms.post("/login")
+async def log_in() -> Response:
+    """Give a cookie for the right token."""
+    form = await request.form
+    then = local_path(form.get("next", ""))
+    access, seen = desk().access, visit()
+    agent = request.headers.get("User-Agent", "")
+    cookie = await asyncio.to_thread(
+        functools.partial(access.log_in, form.get("token", "").strip(), address=seen.address, agent=agent)
+    )
+    if cookie is None:
+        seconds = access.throttle.wrong(seen.address)
+        wait = f" Wait {seconds} seconds before the next try." if seconds else ""
+        error = f"That is not the token.{wait}"
+        return page_of("login.html", next=then, error=error, http_status=429 if seconds else 401)
+    response = _go(then or f"{request.root_path}/")
+    response.headers["Set-Cookie"] = auth.set_cookie(seen.origin, cookie)
+    return response
+
+
+@forms.post("/logout")
+async def log_out() -> Response:
+    """End this login."""
+    await _form()
+    if (credential := visit().credential) is not None:
+        await asyncio.to_thread(desk().access.log_out, credential)
+    response = _see("/login")
+    response.headers["Set-Cookie"] = auth.set_cookie(visit().origin, "", seconds=0)
+    return response
+
+
+# --- plain forms --------------------------------------------------------------------------------
+
+
+@forms.post("/sessions")
+async def new_session() -> Response:
+    """Make a session and begin its first turn."""
+    form = await _form()
+    prompt, agent = _prompt(form)
+    agent = agent or form.get("agent") or None
+    session = await asyncio.to_thread(desk().create, agent, form.get("model") or None, "", by())
+    await _begin(session, prompt, form)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>")
+async def change_session(session_id: str) -> Response:
+    """Rename or archive a session."""
+    session, form = session_named(session_id), await _form()
+    archived = {"1": True, "0": False}.get(form.get("archived", ""))
+    change = functools.partial(sessions.change, title=form.get("title"), archived=archived, by=by())
+    await asyncio.to_thread(change, session)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/turns")
+async def begin_turn(session_id: str) -> Response:
+    """Begin a turn."""
+    session, form = session_named(session_id), await _form()
+    await _begin(session, _prompt(form)[0], form)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/cancel")
+async def stop_turn(session_id: str) -> Response:
+    """Stop the running turn."""
+    session = session_named(session_id)
+    await _form()
+    if await asyncio.to_thread(turns.cancel, session, by=by()):
+        desk().see_off(session)
+    return _see(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/queue")
+async def take_back(session_id: str) -> Response:
+    """Take a prompt out of the queue: the button pressed carries its number."""
+    session, form = session_named(session_id), await _form()
+    queued = stream.position(form.getlist("queued"), "queued") or 0
+    await asyncio.to_thread(turns.withdraw, session, queued, by=by())
+    return _see(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/answers")
+async def answer(session_id: str) -> Response:
+    """Answer a question: the button pressed carries its name."""
+    session, form = session_named(session_id), await _form()
+    allow = "refuse" not in form
+    wanted = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
+    give = functools.partial(turns.answer, allow=allow, for_session="allow_session" in form, by=by())
+    await asyncio.to_thread(give, session, wanted)
+    return _see(f"/sessions/{session.id}#end")
+
+
+async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
+    take = functools.partial(turns.take, by=by(), key=form.get("key") or None, queue=True)
+    await asyncio.to_thread(take, desk().config, session, prompt)
+
+
+def _prompt(form: MultiDict[str, str]) -> tuple[str, str | None]:
+    """Return the prompt of a form and the agent that its preset names, if it came by a preset's button."""
+    chosen = form.get("preset", "")
+    presets = desk().presets()
+    if chosen.isdecimal() and int(chosen) < len(presets):
+        preset = presets[int(chosen)]
+        return str(preset["text"]), preset["agent"]
+    return form.get("prompt", ""), None
+
+
+async def _form() -> MultiDict[str, str]:
+    """Return the form that was sent. Raises Forbidden without the CSRF token of whoever sends it."""
+    form: MultiDict[str, str] = await request.form
+    credential = visit().credential
+    if credential is None or not auth.csrf_matches(credential, form.get("csrf", "")):
+        raise Forbidden(
+            "This form is from another login, or too old. Load the page again and send it once more."
+        )
+    return form
+
+
+def _see(place: str) -> Response:
+    """Return the way to a place of ours, below the prefix."""
+    return _go(request.root_path + place)
+
+
+def _go(place: str) -> Response:
+    response: Response = redirect(place, 303)  # type: ignore[assignment]  # Quart's own, whatever Flask's type says
+    return response
