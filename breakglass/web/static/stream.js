@@ -49,7 +49,8 @@ export class Stream {
     this.close();
     this.opened = Date.now();
     this.said = false; // whether this connection has said anything yet
-    const source = this.source = new EventSource(`${this.url}?after=${this.last}&ts=${encodeURIComponent(this.ts)}`);
+    const ts = this.ts && `&ts=${encodeURIComponent(this.ts)}`;
+    const source = this.source = new EventSource(`${this.url}?after=${this.last}${ts}`);
     const hear = (name, then) => source.addEventListener(name, (event) => {
       if (source !== this.source) return;
       this.heard = new Date();

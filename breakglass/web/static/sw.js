@@ -6,7 +6,7 @@
 const root = new URL(location.href).searchParams.get("static");
 const base = root.replace(/\/static\/.*/, ""); // the path below which a proxy shows us
 const SHELL = `shell${root}`;
-const FILES = ["app.css", "app.js", "dom.js", "keys.js", "list.js", "notice.js", "send.js", "stream.js", "transcript.js",
+const FILES = ["app.css", "app.js", "dom.js", "keys.js", "lines.js", "list.js", "notice.js", "send.js", "stream.js", "transcript.js",
   "icon.svg", "manifest.webmanifest"];
 const MOST = 20; // pages kept
 const PATIENCE = 8000; // ms to wait for the network where there is something kept
