@@ -65,7 +65,10 @@ class Connection(ASGIHTTPConnection):
         self._has_left = True
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
-        if isinstance(response, Stream):
+        if isinstance(response, Stream) and self.scope["method"] == "HEAD":
+            await response.rest.aclose()
+            await super()._send_response(send, response)
+        elif isinstance(response, Stream):
             self._stream, headers = response, encode_headers(response.headers)
             start = {"type": "http.response.start", "status": 200, "headers": headers}
             await send(cast(HTTPResponseStartEvent, start))

@@ -112,6 +112,15 @@ def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
     assert body.endswith(b'event: caught-up\ndata: {"id":1}\n\n')
 
 
+def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        path = f"/api/sessions/{server.new_session()}/events"
+        for accept in ("text/event-stream", "*/*"):
+            status, body, headers = server.ask("HEAD", path, headers={"Accept": accept})
+            assert (status, body) == (200, b"")
+            assert headers["content-type"].startswith(accept.replace("*/*", "application/x-ndjson"))
+
+
 def unchunked(body: bytes) -> bytes:
     """Return what a chunked body says (RFC 9112, 7.1)."""
     found = b""
