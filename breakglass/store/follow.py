@@ -21,7 +21,7 @@ from breakglass.store.seek import Position
 from breakglass.store.watch import Topic, Watch
 
 PIECE = 128 << 10
-"""Bytes of log read, framed and sent at a time: the size at which a chunk costs Hypercorn least a byte."""
+"""Bytes of log read, framed and sent at a time: a chunk costs 15 µs, and what a stalled client holds grows with it."""
 LIVE = 8 << 10
 """Bytes that were just appended are read at once: they are in memory, and a thread costs 60 µs (2026-11-23)."""
 AHEAD_SECONDS = 0.002
@@ -146,13 +146,14 @@ class Source:
         pieces = await self._aside(self._read_ahead, begin)
         for piece in pieces:
             if piece.end.offset - piece.begin.offset > PIECE // 2:
-                self._kept.put(self, piece)
+                if -piece.begin.offset % PIECE <= LIVE:  # where others will begin a piece, too
+                    self._kept.put(self, piece)
             else:
                 self._newest = piece
         return pieces[0] if pieces else None
 
     def _read_ahead(self, begin: Position) -> list[Piece]:
-        """Return the pieces from there on that take `AHEAD_SECONDS`, one at least where a whole line begins there."""
+        """Return the piece from there on, and for `AHEAD_SECONDS` those after it that are not kept yet."""
         pieces: list[Piece] = []
         until = time.perf_counter() + AHEAD_SECONDS
         while not pieces or time.perf_counter() < until:
@@ -161,12 +162,14 @@ class Source:
                 break
             pieces.append(piece)
             begin = piece.end
+            if self._kept.has(self, begin):
+                break
         return pieces
 
     def _read(self, begin: Position) -> Piece | None:
         if not self._is_line_end(begin):  # cut short, and grown again since
             return None
-        lines, end = seek.lines(self.fd, begin, log.size(self.fd), PIECE)
+        lines, end = seek.lines(self.fd, begin, log.size(self.fd), _reach(begin.offset))
         if not lines:
             return None
         return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
@@ -177,6 +180,11 @@ class Source:
 
     def _ends_busy(self) -> bool:
         return _ends_busy(self.fd)
+
+
+def _reach(offset: int) -> int:
+    """Return the bytes to read from there: to a multiple of `PIECE`, where followers from anywhere meet."""
+    return ((offset + PIECE // 2) // PIECE + 1) * PIECE - offset
 
 
 def ends_busy(directory: str) -> bool:
@@ -220,6 +228,10 @@ class Kept:
         if piece:
             self._pieces.move_to_end((source, begin))
         return piece
+
+    def has(self, source: Source, begin: Position) -> bool:
+        """Return whether that piece is kept. From any thread."""
+        return (source, begin) in self._pieces
 
     def put(self, source: Source, piece: Piece) -> None:
         """Keep a piece."""

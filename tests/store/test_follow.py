@@ -281,6 +281,16 @@ async def test_replays_share_what_was_framed(hub: Hub, directory: str, writer: L
     assert all(client.got == first.got for client in others)
 
 
+async def test_followers_from_anywhere_soon_share_pieces(hub: Hub, directory: str, writer: Log) -> None:
+    """Else each who comes back would leave copies of his own of the whole log."""
+    say(writer, *("x" * 1_000 for _ in range(2_000)))
+    frame, many = Counting(), 40
+    for number in range(many):
+        await (await Client(hub, directory, number * 7, frame).caught_up()).leave()
+    shared = 2_000_000 // follow.PIECE + 1
+    assert frame.pieces <= shared + 2 * many  # each one's first, and the end of the log, which nobody keeps
+
+
 async def test_what_is_kept_is_bounded_and_forgotten_with_its_log(directory: str, writer: Log) -> None:
     kept = follow.Kept(limit=300_000)
     source = follow.Source(directory, whole, kept)
