@@ -4,7 +4,6 @@ Worker processes share the listening sockets and nothing else: they meet in the 
 """
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -66,8 +65,6 @@ class Guarded:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         server.raise_descriptor_limit()
-        gc.freeze()  # with 1,000 clients a full collection takes 0.1 s, and everybody waits (2026-11-23)
-        gc.set_threshold(10_000, 10, 10)
         await server.serve(
             guard,
             self._settings,

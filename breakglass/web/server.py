@@ -4,6 +4,7 @@ Knows nothing of what is served, nor of the bytes: those are web/wire.py's.
 """
 
 import asyncio
+import gc
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Container, Iterable
@@ -33,6 +34,8 @@ MAX_HEAD = 16 << 10
 HIGH_WATER = 64 << 10
 """Bytes that wait in asyncio's buffer before a write has to wait: asyncio's own default."""
 BACKLOG = 1024
+DEAD = 256
+"""Ended connections after which their remains are collected: each leaves 13 KiB of cycles (2026-11-23)."""
 DESCRIPTORS = 16384
 
 
@@ -183,6 +186,9 @@ async def serve(
     Raises what starting the application raises. Instead of Hypercorn's own loop, which takes any number of
     connections and, on Python 3.12 and later, waits for stalled ones for ever (its issue 308).
     """
+    # A full collection takes 0.1 s with 1,000 clients, and all of them wait: seldom, and where connections end.
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
     porch = _Porch(app, config, limits, proxies)
     lifespan = Lifespan(porch.app, config, porch.loop, porch.state)
     ready = porch.loop.create_task(lifespan.handle_lifespan())
@@ -221,6 +227,7 @@ class _Porch:
         self._proxies = proxies
         self._count = Tally(min(limits.connections, _room()), limits.connections_per_address)
         self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+        self._ended = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end, or refuse it where there are too many."""
@@ -237,6 +244,13 @@ class _Porch:
         finally:
             self._count.leave(address)
             del self._open[task]
+            self._collect()
+
+    def _collect(self) -> None:
+        self._ended += 1
+        if self._ended > max(DEAD, len(self._open) // 2):
+            self._ended = 0
+            gc.collect()
 
     async def clear(self) -> None:
         """Let the connections end that will, then cut the others."""
