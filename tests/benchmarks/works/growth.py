@@ -28,15 +28,22 @@ def run(bench: Bench) -> Iterator[Sample]:
     if not bench.servers("ours"):
         return
     server = Ours(bench.folder())
-    names = [
-        logs.write(server.data, count, index=index + 1, resting=True)
-        for index, count in enumerate(bench.sizes.logs)
-    ]
+    replayed, prompted = (
+        [
+            logs.write(server.data, count, index=index + first, resting=True)
+            for index, count in enumerate(counts)
+        ]
+        for first, counts in (
+            (1, [count for count in bench.sizes.logs if count <= REPLAYED]),
+            (100, bench.sizes.logs),
+        )
+    )
     for number in range(bench.sizes.rounds):
         say(f"{WORK}: events, round {number + 1}")
-        for count, session in zip(bench.sizes.logs, names, strict=True):
-            for metric, seconds in _over_events(server, session, count):
-                yield Sample(WORK, f"{count:,} events", metric, server.name, number, seconds * 1e3)
+        for count, session in zip(bench.sizes.logs, replayed, strict=False):
+            yield from _samples(server, count, number, _replays(server, session))
+        for count, session in zip(bench.sizes.logs, prompted, strict=True):
+            yield from _samples(server, count, number, _prompts(server, session))
     for count in bench.sizes.lists:
         server = Ours(bench.folder())
         for index in range(count):
@@ -53,18 +60,27 @@ def run(bench: Bench) -> Iterator[Sample]:
             server.stop()
 
 
-def _over_events(server: Ours, session: str, count: int) -> Iterator[tuple[str, float]]:
+def _samples(
+    server: Ours, count: int, number: int, measured: Iterator[tuple[str, float]]
+) -> Iterator[Sample]:
     server.start()
     try:
-        if count <= REPLAYED:
-            for metric in ("replay, first, ms", "replay, ms"):
-                yield metric, client.replay(server.attach(session)).seconds
-        for metric in ("prompt, first, ms", "prompt, ms"):
-            yield metric, _ask(server, "POST", f"/api/sessions/{session}/turns", {"prompt": "true"}, 202)
-            while json.loads(_answer(server, "GET", f"/api/sessions/{session}")[1])["turn_active"]:
-                time.sleep(0.01)
+        for metric, seconds in measured:
+            yield Sample(WORK, f"{count:,} events", metric, server.name, number, seconds * 1e3)
     finally:
         server.stop()
+
+
+def _replays(server: Ours, session: str) -> Iterator[tuple[str, float]]:
+    for metric in ("replay, first, ms", "replay, ms"):
+        yield metric, client.replay(server.attach(session)).seconds
+
+
+def _prompts(server: Ours, session: str) -> Iterator[tuple[str, float]]:
+    for metric in ("prompt, first, ms", "prompt, ms"):
+        yield metric, _ask(server, "POST", f"/api/sessions/{session}/turns", {"prompt": "true"}, 202)
+        while json.loads(_answer(server, "GET", f"/api/sessions/{session}")[1])["turn_active"]:
+            time.sleep(0.01)
 
 
 def _ask(server: Ours, method: str, path: str, body: object = None, status: int = 200) -> float:
