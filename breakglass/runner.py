@@ -75,7 +75,7 @@ def main() -> None:
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
     processes.become_subreaper()
-    with log.open_log(plan.directory, Position(*plan.end)) as opened:
+    with log.open_log(plan.directory, lambda _: Position(*plan.end)) as opened:
         nudges = Nudges()
         _sign(plan.lock[1])  # whoever reads it may signal us
         following: Plan | None = plan

@@ -12,7 +12,7 @@ import functools
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from breakglass import events
@@ -35,14 +35,12 @@ _DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class Log:
     """One writer's open log. Not for use by several threads at once."""
 
-    def __init__(self, fd: int, directory: str, end: Position | None = None) -> None:
+    def __init__(self, fd: int, directory: str, end: Position) -> None:
         self.fd = fd
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
-        self._end = end or seek.count(
-            fd, seek.START, size(fd)
-        )  # never by claims: a wrong id would stay for ever
+        self._end = end
         self._gaps: list[tuple[Position, Position]] = []
         self._held = 0
         self._failed = False
@@ -262,17 +260,30 @@ def create(directory: str) -> Log:
     """Make the log of a new session and return it open. Raises FileExistsError where there is one."""
     path = os.path.join(directory, NAME)
     return Log(
-        os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), directory
+        os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600),
+        directory,
+        seek.START,
     )
 
 
-def open_log(directory: str, end: Position | None = None) -> Log:
+def counted(fd: int) -> Position:
+    """Return the position after the last whole line, by counting: a claim may lie, and a wrong id stays for ever."""
+    return seek.count(fd, seek.START, size(fd))
+
+
+def open_log(directory: str, find_end: Callable[[int], Position] = counted) -> Log:
     """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord.
 
-    `end` is a position that the caller knows: what stands behind it counts as added by others.
+    `find_end` gives, of its descriptor, a position that the caller knows: what stands behind it counts as added by
+    others.
     """
     try:
-        return Log(_open(directory, os.O_RDWR | os.O_APPEND), directory, end)
+        fd = _open(directory, os.O_RDWR | os.O_APPEND)
+        try:
+            return Log(fd, directory, find_end(fd))
+        except BaseException:
+            os.close(fd)
+            raise
     except OSError as error:
         if error.errno in _DESCRIPTORS:
             raise

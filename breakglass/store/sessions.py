@@ -47,7 +47,7 @@ class Session(NamedTuple):
 
     def open_log(self) -> Log:
         """Return the log open for appending. Raises NotFound."""
-        return log.open_log(self.directory)
+        return log.open_log(self.directory, lambda fd: self.known(fd).end)
 
     def known(self, fd: int) -> Known:
         """Return what is known of the log, which is open as `fd`."""
