@@ -60,6 +60,15 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
+def name(pid: int) -> str:
+    """Return what the kernel calls a process, "" where there is none of that pid."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def descendants(root: int) -> set[int]:
     """Return the pids of all that descend from `root`, zombies left out, `root` too."""
     children: dict[int, list[int]] = {}

@@ -7,6 +7,7 @@ client touches a turn. What it cannot record it does not do: a log that takes no
 little, for it starts once a turn.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -101,6 +102,12 @@ class Nudges:
             signal.signal(number, lambda number, _: self.came.add(number))
 
 
+_LEFT = (
+    "Ended what this command had left running: {}. A turn leaves nothing behind; what is to stay needs a keeper of "
+    "its own, as in: systemd-run COMMAND."
+)
+
+
 class Turn:
     """One turn while it runs."""
 
@@ -186,9 +193,14 @@ class Turn:
         )
 
     def _clear(self) -> None:
-        """Leave no process of this turn alive."""
+        """Leave no process of this turn alive, and say what a person's command had left running."""
         me = os.getpid()
+        left = sorted({processes.name(pid) for pid in processes.descendants(me)} - {""})
         processes.kill_all(lambda: processes.descendants(me), self.plan.limits["kill"])
+        if left and self.verdict == "ok" and self.plan.protocol == "shell":
+            text = _LEFT.format(", ".join(left)[:200])
+            with contextlib.suppress(CannotRecord):
+                self.log.append("notice", turn=self.plan.turn, text=text)
 
     def _task(self) -> Task:
         plan = self.plan

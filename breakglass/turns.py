@@ -19,9 +19,10 @@ from typing import Literal, NamedTuple
 
 from breakglass import masking, processes
 from breakglass.agents import environ
-from breakglass.config import AgentConfig, Config, check_model
+from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFound, TooLarge, TurnRunning
 from breakglass.events import State
+from breakglass.settings import check_model
 from breakglass.store import sessions, state
 from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
 from breakglass.store.seek import Position

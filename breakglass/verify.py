@@ -32,6 +32,9 @@ class Verifier:
         self.number = 0
         """Lines taken."""
         self._offset = 0
+        self._shift = 0
+        """By how much the ids are too high from some line on: lines are missing before it, or, below 0, stand twice."""
+        self._claimed = 0
         self._turn: int | None = None
         self._questions: set[str] = set()
         self._queue: set[int] = set()
@@ -43,7 +46,7 @@ class Verifier:
         begin, self._offset = self._offset, self._offset + len(line)
         if not line.endswith(b"\n"):
             return [self._note(f"the last {len(line)} bytes are torn; the next append mends that")]
-        event = events.decode(line, self.number)
+        event = events.decode(line, self.number + self._shift)
         if event["kind"] == "foreign":
             return [self._on_foreign(line)]
         wrong = [*self._on_shape(event), *self._on_turn(event), *self._on_waiting(event)]
@@ -62,11 +65,21 @@ class Verifier:
 
     def _on_foreign(self, line: bytes) -> Finding:
         claim = events.head(line)
-        if claim and claim[0] != self.number:
+        if claim and claim[0] != self.number + self._shift:
+            before, self._claimed = self._claimed, claim[0] - self.number
+            if before and before == self._claimed:  # two lines agree
+                return self._on_shift(before)
             return Finding(self.number, f"claims to be line {claim[0]}")
         if claim:
             return Finding(self.number, "begins as an event and is none")
         return self._note(f"a stranger's line: {line[:_SHOWN].decode(errors='replace')!r}")
+
+    def _on_shift(self, shift: int) -> Finding:
+        """Take it that the lines from the one before on are right but for their ids: else each of them is a finding."""
+        missing, self._shift = shift - self._shift, shift
+        lines = f"{abs(missing):,} line{'s' * (abs(missing) != 1)}"
+        what = f"{lines} missing" if missing > 0 else f"{lines} too many"
+        return Finding(self.number, f"so does every line from here on: {what} before line {self.number - 1}")
 
     def _on_shape(self, event: Event) -> Iterator[str | Finding]:
         """Yield what is wrong with the keys; shapes once found right are known again."""
@@ -97,9 +110,9 @@ class Verifier:
         if kind == "user":
             if self._turn is not None:
                 yield f"a turn begins within turn {self._turn}"
-            if turn != self.number:
-                yield f"begins turn {turn}, expected {self.number}"
-            self._turn, self._questions = self.number, set()
+            if turn != event["id"]:
+                yield f"begins turn {turn}, expected {event['id']}"
+            self._turn, self._questions = event["id"], set()
         elif turn is not None and turn != self._turn:
             yield f"{kind} of turn {turn}, while {'turn ' + str(self._turn) if self._turn else 'none'} is open"
         elif kind == "turn_end":
@@ -117,7 +130,7 @@ class Verifier:
                 yield f"answers {request!r}, which is no open question"
             self._questions.discard(str(request))
         elif kind == "queued":
-            self._queue.add(self.number)
+            self._queue.add(event["id"])
         elif queued is not None and kind in ("user", "withdrawn"):
             if queued not in self._queue:
                 yield f"takes line {queued} out of the queue, where it is not"

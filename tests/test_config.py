@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from breakglass import agents, config
+from breakglass import agents, config, settings
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadConfig
 
@@ -85,8 +86,8 @@ def test_the_environment_goes_over_the_file_and_the_command_line_over_both(
 
 def test_every_setting_has_a_field_of_its_name_and_back() -> None:
     fields = {field.name for field in dataclasses.fields(Config)}
-    assert set(config.SETTINGS) <= fields
-    assert fields - set(config.SETTINGS) == {"agents", "presets", "environ", "limits"}
+    assert set(settings.SETTINGS) <= fields
+    assert fields - set(settings.SETTINGS) == {"agents", "presets", "environ", "limits"}
 
 
 def test_the_file_is_the_one_named_else_the_environments_else_the_one_here(
@@ -284,3 +285,21 @@ def test_the_settings_cannot_be_changed() -> None:
 
 def test_a_folder_that_is_given_as_a_path_is_taken() -> None:
     assert load(data=Path(os.sep, "x")).data == Path("/x")
+
+
+def test_a_shell_is_offered_commands_and_an_agent_sentences(written: Write) -> None:
+    assert {each.agent for each in load({"BREAKGLASS_AGENT": "claude"}).presets_for(None)} == {None}
+    shells = load({"BREAKGLASS_AGENT": "shell"})
+    assert shells.presets_for(None) == shells.presets_for("shell") == config.SHELL_PRESETS
+    look, up = (f'[[presets]]\nlabel = "{label}"\ntext = "look"\n' for label in ("Look", "Up"))
+    path = written(f'{look}{up}agent = "shell"')
+    ours = load({"BREAKGLASS_AGENT": "claude"}, path)
+    assert [each.label for each in ours.presets_for(None)] == ["Look", "Up"]
+    assert [each.label for each in ours.presets_for("claude")] == ["Look"]
+    assert [each.label for each in ours.presets_for("shell")] == ["Up"]
+
+
+def test_what_is_wrong_in_a_file_names_the_file_and_what_was_meant(written: Write) -> None:
+    path = written("prot = 1")
+    with pytest.raises(BadConfig, match=re.escape(f"{path}: prot: no such setting; did you mean port?")):
+        load({}, path)

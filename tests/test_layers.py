@@ -18,6 +18,7 @@ ROWS = (
     " store   agents  processes   verify  ",
     "      masking                        ",
     "           events     config         ",
+    "                     settings        ",
     "                errors               ",
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import config, events
+from breakglass import config, events, settings
 from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
 from breakglass.web.openapi import OPERATIONS
@@ -85,7 +85,7 @@ def test_every_kind_stands_in_the_readme(kind: str) -> None:
     assert f"`{kind}`" in README
 
 
-@pytest.mark.parametrize("setting", [*config.SETTINGS])
+@pytest.mark.parametrize("setting", [*settings.SETTINGS])
 def test_every_setting_stands_in_the_readme(setting: str) -> None:
     assert f"`BREAKGLASS_{setting.upper()}`" in README
 

@@ -65,6 +65,14 @@ def test_a_turn_is_recorded_from_its_prompt_to_its_end(settings: Config) -> None
     assert living.output(session, turn) == "hello\n"
 
 
+def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> None:
+    session, turn = began(settings, "setsid sleep 1000 >/dev/null 2>&1 & echo started")
+    story = ended(session, turn)
+    (notice,) = (event["text"] for event in story if event["kind"] == "notice")
+    assert notice.startswith("Ended what this command had left running: sleep. ")
+    assert status(session, turn) == "ok"
+
+
 def test_a_prompt_is_kept_as_it_came_and_is_not_in_the_arguments_of_a_process(settings: Config) -> None:
     prompt = "-n : 'né\u2028\t' ; grep -az a-wo[r]d /proc/[0-9]*/cmdline; echo done # a-word"
     session, turn = began(settings, prompt)

@@ -73,6 +73,25 @@ BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
 }
 
 
+def test_a_line_that_is_missing_or_stands_twice_is_told_once_and_not_with_each_line_after_it() -> None:
+    many: list[Draft | bytes] = [NEW, USER, *(("text", {}) for _ in range(20)), ("turn_end", {})]
+    lines = lines_of(many)
+    gone = [str(each) for each in found_in(lines[:9] + lines[10:])]
+    assert gone == [
+        "10: claims to be line 11",
+        "11: so does every line from here on: 1 line missing before line 10",
+    ]
+    twice = [str(each) for each in found_in(lines[:10] + lines[7:])]
+    assert twice == [
+        "11: claims to be line 8",
+        "12: so does every line from here on: 3 lines too many before line 11",
+    ]
+
+
+def found_in(lines: list[bytes]) -> list[str]:
+    return [f"{each.line}: {each.what}" for each in verify.findings(lines)]
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_rule_is_found_where_it_is_broken(name: str) -> None:
     drafts, number, what = BROKEN[name]

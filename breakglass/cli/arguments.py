@@ -33,6 +33,8 @@ settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG, ./br
   BREAKGLASS_AGENT                   agent                   the agent of new sessions (claude where found, else shell)
   BREAKGLASS_MODEL                   model                   its model (the agent's own choice)
   BREAKGLASS_TURN_TIMEOUT_SECONDS    turn_timeout_seconds    when a turn is stopped (1800)
+  BREAKGLASS_PERMISSION_TIMEOUT_SECONDS
+                                     permission_timeout_seconds   when a question counts as refused (600)
   BREAKGLASS_SSE_KEEPALIVE_SECONDS   sse_keepalive_seconds   sign of life on a silent stream (20)
   BREAKGLASS_TOKEN                   -                       the access token (made, kept in var/token)
   BREAKGLASS_ORIGINS                 origins                 public addresses, as https://ops.example.com
@@ -47,6 +49,7 @@ settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG, ./br
   BREAKGLASS_ACCESS_LOG              access_log              a file for a line an answer, - for stderr (none)
   -                                  [agents.NAME]           protocol, command, permissions, allow, deny,
                                                              thinking, env, pass_env
+  -                                  [[presets]]             ready prompts: label, text, agent
   NO_COLOR                           -                       any value: no colours"""
 
 
@@ -235,7 +238,7 @@ examples:
   breakglass ls --json | jq -r 'select(.turn_active).id'""",
     ),
     "verify": Command(
-        "check a log line by line: nothing lost, doubled, out of order or changed",
+        "check a log line by line: numbers, order, keys, turns",
         _verify,
         """\
 examples:
@@ -245,6 +248,8 @@ examples:
 
 It reads and changes nothing. What breaks a rule is told with its line, as in events.jsonl:12: and so is,
 as a note, what breaks none but is worth knowing: a stranger's line, a torn tail, a turn that runs.
+It holds a log against the rules, not against another copy: lines cut off its end, or words changed in a
+line, break none.
 exit status: 0 no rule is broken, 1 one is""",
         "[ID]",
         1,

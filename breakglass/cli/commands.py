@@ -3,14 +3,16 @@
 import contextlib
 import os
 import pwd
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 
 from breakglass import turns
 from breakglass.cli import listing, screen
-from breakglass.config import Config, check_model
+from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
+from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 
@@ -26,7 +28,21 @@ def serve(config: Config, args: Namespace) -> int:
     from breakglass.cli.access import announce
     from breakglass.web import serve as server
 
+    screen.say(
+        f"breakglass: sessions in {config.data.absolute()}; new ones are for {config.agent}{_why(config)}"
+    )
     return server.run(config, workers=args.workers, announce=announce)
+
+
+def _why(config: Config) -> str:
+    """Return why the agent is not the one that most expect, "" where it is."""
+    is_fallback = config.agent == "shell" and "BREAKGLASS_AGENT" not in config.environ
+    return ", as claude was not found" if is_fallback and not _is_there(config, "claude") else ""
+
+
+def _is_there(config: Config, agent: str) -> bool:
+    command = config.agent_named(agent).command[0]
+    return shutil.which(command, path=config.environ.get("PATH")) is not None
 
 
 def new(config: Config, args: Namespace) -> int:
@@ -39,6 +55,8 @@ def _create(config: Config, agent: str | None, model: str | None, title: str | N
     chosen = config.agent_named(agent or config.agent)
     if model is not None:
         check_model("--model", model)
+    if not _is_there(config, chosen.name):
+        screen.say(f"note: {chosen.command[0]} was not found, so its turns fail: see breakglass agents")
     return sessions.create(config.data, chosen.name, model, _told("--title", title or ""), by())
 
 
@@ -171,10 +189,12 @@ def answer(config: Config, args: Namespace) -> int:
 def cancel(config: Config, args: Namespace) -> int:
     """Stop the running turn and wait for its end."""
     session = sessions.find(config.data, *args.words)
+    waiting = len(session.state().queued)
     if not turns.cancel(session, by=by()):
         raise NotFound(f"no turn is running in session {session.id[:8]}")
     turns.see_off(session)
-    print(f"stopped the turn in session {session.id[:8]}")
+    withdrawn = f", and withdrew {waiting} that waited" if waiting else ""
+    print(f"stopped the turn in session {session.id[:8]}{withdrawn}")
     return 0
 
 

@@ -29,7 +29,7 @@ def ls(config: Config, args: Namespace) -> int:
         _print_json(describe(session.id, state) for session, state in found)
         return 0
     if not found and sys.stderr.isatty():
-        screen.say("there are no sessions yet; make one with: breakglass new")
+        screen.say(f"there are no sessions yet in {config.data.absolute()}; make one with: breakglass new")
     digits = _digits([session.id for session, _ in found])
     columns = screen.columns()
     now = datetime.now(UTC)

@@ -10,7 +10,7 @@ from breakglass import verify
 from breakglass.cli import screen
 from breakglass.cli.style import one_line
 from breakglass.config import Config
-from breakglass.errors import BadInput
+from breakglass.errors import BadInput, NotFound
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.verify import Finding
@@ -27,9 +27,21 @@ def run(config: Config, args: Namespace) -> int:
         return 0 if _is_sound(sessions.find(config.data, *args.words)) else 1
     if args.words:
         raise BadInput("--all checks every session: leave out the id, or it")
+    if not config.data.is_dir():
+        raise NotFound(f"there is no data folder {config.data.absolute()}; --data says where it is")
     found = [Session(config.data, session_id) for session_id in sorted(sessions.ids(config.data))]
-    sound = [_is_sound(session) for session in found if os.path.lexists(f"{session.directory}/{log.NAME}")]
+    sound = [_is_sound(session) for session in found if _has_log(session)]
+    print(f"{len(sound):,} {'log' if len(sound) == 1 else 'logs'}, {sound.count(False):,} of them broken")
     return 0 if all(sound) else 1
+
+
+def _has_log(session: Session) -> bool:
+    """Return whether there is a log to look at, having said so where there is none."""
+    path = f"{session.directory}/{log.NAME}"
+    there = os.path.lexists(path)
+    if not there:
+        print(f"{path}: note: there is none: the session's making was cut off, or somebody took it away")
+    return there
 
 
 def _is_sound(session: Session) -> bool:

@@ -149,7 +149,7 @@ def find(root: Path, prefix: str = "") -> Session:
     if not prefix:
         latest = max(ids(root), key=lambda id_: _written(root, id_), default=None)
         if latest is None:
-            raise NotFound("there are no sessions yet; make one with: breakglass new")
+            raise NotFound(f"there are no sessions yet in {root.absolute()}; make one with: breakglass new")
         return Session(root, latest)
     found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
     if len(found) > 1:

@@ -13,9 +13,10 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from breakglass import turns
-from breakglass.config import Config, check_model
+from breakglass.config import Config
 from breakglass.errors import BreakglassError, NotFound
 from breakglass.events import State
+from breakglass.settings import check_model
 from breakglass.store import follow, log, sessions, window
 from breakglass.store.follow import Frame, Hub
 from breakglass.store.sessions import Session
@@ -119,9 +120,10 @@ class Desk:
             )
         return found
 
-    def presets(self) -> list[dict[str, Any]]:
-        """Return the one-tap prompts."""
-        return [{"label": each.label, "text": each.text, "agent": each.agent} for each in self.config.presets]
+    def presets(self, agent: str | None = None) -> list[dict[str, Any]]:
+        """Return the one-tap prompts for a session of that agent, or for a new one."""
+        found = self.config.presets_for(agent)
+        return [{"label": each.label, "text": each.text, "agent": each.agent} for each in found]
 
     def _looked_after(self, session: Session, known: State) -> State:
         if known.turn is None:

@@ -81,7 +81,8 @@ async def change_session(session_id: str) -> Response:
 async def begin_turn(session_id: str) -> Response:
     """Begin a turn."""
     session, form = session_named(session_id), await _form()
-    await _begin(session, _prompt(form)[0], form)
+    agent = await asyncio.to_thread(lambda: desk().state(session).agent)
+    await _begin(session, _prompt(form, agent)[0], form)
     return _see(f"/sessions/{session.id}#end")
 
 
@@ -120,10 +121,13 @@ async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, st
     await asyncio.to_thread(take, desk().config, session, prompt)
 
 
-def _prompt(form: MultiDict[str, str]) -> tuple[str, str | None]:
-    """Return the prompt of a form and the agent that its preset names, if it came by a preset's button."""
+def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, str | None]:
+    """Return the prompt of a form and the agent that its preset names, if it came by a preset's button.
+
+    `agent` is that of the session whose page the form stood on.
+    """
     chosen = form.get("preset", "")
-    presets = desk().presets()
+    presets = desk().presets(agent)
     if chosen.isdecimal() and int(chosen) < len(presets):
         preset = presets[int(chosen)]
         return str(preset["text"]), preset["agent"]

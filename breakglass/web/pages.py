@@ -6,6 +6,7 @@ What each template needs is said in render.py. Whoever is let in was let in by t
 import asyncio
 import json
 import secrets
+import socket
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -60,7 +61,7 @@ async def session_page(session_id: str) -> Response:
         "later": shown.later,
         "beat": desk().config.sse_keepalive_seconds,
     }
-    return page_of("session.html", **names, **_box())
+    return page_of("session.html", **names, **_box(this["agent"]))
 
 
 def _rendered(found: list[Event], *, whole: bool) -> list[str]:
@@ -103,13 +104,21 @@ def page_of(name: str, **names: Any) -> Response:
     token = auth.csrf(credential) if credential else ""
     status = names.pop("http_status", 200)
     root = request.root_path
-    ours = {"csrf": token, "root": root, "static": root + render.static_root(), "now": log.now()}
+    host = socket.gethostname() if credential else "Breakglass"  # who has not come in learns no name
+    ours = {
+        "host": host,
+        "csrf": token,
+        "root": root,
+        "static": root + render.static_root(),
+        "now": log.now(),
+    }
     html = render.page(name, {**ours, "may_act": credential is None or credential.may_act, **names})
     return Response(html, status, content_type="text/html; charset=utf-8")
 
 
-def _box() -> dict[str, Any]:
-    return {"presets": desk().presets(), "key": secrets.token_hex(16)}
+def _box(agent: str | None = None) -> dict[str, Any]:
+    is_shell = desk().config.is_shell(agent or desk().config.agent)
+    return {"presets": desk().presets(agent), "is_shell": is_shell, "key": secrets.token_hex(16)}
 
 
 def error_page(status: int, title: str, detail: str) -> Response:

@@ -11,7 +11,8 @@ session's page, and the buttons of a permission belong to that page's `<form id=
 The names that each page needs (a name missing is an error):
 
 * all: `csrf` (str, the token of the forms; "" before login), `root` (str: the path below which a proxy shows us, "" for
-  none), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody who watches), `now` (RFC 3339, UTC).
+  none), `host` (str: the machine's name), `static` (str: `root` and `static_root()`), `may_act` (bool: not somebody
+  who watches), `now` (RFC 3339, UTC).
 * login.html: `next` (str: where to go then), `error` (str or None).
 * error.html: `status` (int), `title`, `detail` (str: what happened, what was kept, what to do).
 * sessions.html: `listed`, `agents`, `presets`, `key` (str, fresh for each page: the Idempotency-Key of the plain
@@ -23,7 +24,7 @@ The names that each page needs (a name missing is an error):
 `listed` is sessions in the order of `by_urgency`, and how many there are in all. A session is a dict: `id`, `title`,
 `agent`, `model`, `created`, `updated`, `last_event_id`, `turn_active`, `status`, `asking` (as the API has them),
 `first_prompt`, `last_line` (str: the last prose), `cost` (US dollars), `archived`. `agents` is a list of `{name,
-ready, default, note}`; `presets` of `{label, text, agent}`.
+ready, default, note}`; `presets` of `{label, text, agent}`. `is_shell` (bool): who answers there takes commands.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

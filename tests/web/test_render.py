@@ -275,6 +275,8 @@ def test_a_title_is_inert_wherever_it_stands() -> None:
         shared = {
             "csrf": attack,
             "root": "",
+            "host": "db1",
+            "is_shell": False,
             "may_act": True,
             "static": "/static/0",
             "now": NOW,

@@ -53,7 +53,7 @@ export const PLACE = {
     for (const old of $$(".planned details[open]:not([data-touched])", page.list)) old.open = old === $("details", line);
   },
   turn_end(page, line) {
-    page.endTurn(line.dataset.turn);
+    page.endTurn(line.dataset.turn, line.dataset.status);
   },
 };
 

@@ -144,8 +144,9 @@ export class Transcript {
     }
   }
 
-  endTurn(turn) {
-    this.endPieces(turn);
+  endTurn(turn, status) {
+    if (status === "ok") this.endPieces(turn);
+    this.over.add(turn); // of what was cut off the last piece says nothing
     for (const [name, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
