@@ -66,7 +66,8 @@ def test_a_turn_is_recorded_from_its_prompt_to_its_end(settings: Config) -> None
 
 
 def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> None:
-    session, turn = began(settings, "setsid sleep 1000 >/dev/null 2>&1 & echo started")
+    is_up = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
+    session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
     story = ended(session, turn)
     (notice,) = (event["text"] for event in story if event["kind"] == "notice")
     assert notice.startswith("Ended what this command had left running: sleep. ")
