@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from aiofiles.os import wrap
 
 from breakglass import events
-from breakglass.store import log, seek
+from breakglass.store import log, memory, seek
 from breakglass.store.seek import Position
 from breakglass.store.watch import Topic, Watch
 
@@ -27,7 +27,7 @@ LIVE = 8 << 10
 AHEAD_SECONDS = 0.002
 """How long a thread goes on reading: a hop there and back costs as much as half a piece."""
 KEPT = 48 << 20
-"""Bytes of framed pieces that one process keeps."""
+"""Bytes of framed pieces that one process keeps, a 32nd of its memory at most."""
 IDLE_SOURCES = 16
 """Logs kept open that nobody follows at the moment."""
 
@@ -216,10 +216,10 @@ def _expects_more(lines: bytes) -> bool | None:
 class Kept:
     """The framed pieces this process keeps, the least recently used of them dropped first."""
 
-    def __init__(self, limit: int = KEPT) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         self.size = 0
         """Bytes kept."""
-        self._limit = limit
+        self._limit = min(KEPT, memory.limit() // 32) if limit is None else limit
         self._pieces: OrderedDict[tuple[Source, Position], Piece] = OrderedDict()
 
     def get(self, source: Source, begin: Position) -> Piece | None:

@@ -24,6 +24,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from breakglass.errors import BadConfig
+from breakglass.store import memory
 from breakglass.web.door import plain_address
 from breakglass.web.guard import App, Tally
 from breakglass.web.listen import STALL_SECONDS
@@ -34,6 +35,9 @@ MAX_HEAD = 16 << 10
 HIGH_WATER = 64 << 10
 """Bytes that wait in asyncio's buffer before a write has to wait: asyncio's own default."""
 BACKLOG = 1024
+BASE = 72 << 20
+PER_CONNECTION = 32 << 10
+"""Bytes that the server takes with nobody there, and for each that is attached and reads (2026-11-23)."""
 DEAD = 256
 """Ended connections after which their remains are collected: each leaves 13 KiB of cycles (2026-11-23)."""
 DESCRIPTORS = 16384
@@ -166,9 +170,10 @@ def raise_descriptor_limit() -> None:
 
 
 def _room() -> int:
-    """Return how many connections leave enough descriptors for logs, locks and the processes of turns."""
+    """Return how many connections leave enough descriptors for logs, locks and turns, and enough memory for us."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft - min(512, soft // 2)
+    descriptors = DESCRIPTORS if soft == resource.RLIM_INFINITY else soft - min(512, soft // 2)
+    return min(descriptors, max(16, (memory.limit() - BASE) // PER_CONNECTION))
 
 
 async def serve(

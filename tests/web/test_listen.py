@@ -22,6 +22,8 @@ import h2.events
 import pytest
 
 from breakglass.errors import BadConfig
+from breakglass.store import memory
+from breakglass.web import server
 from breakglass.web.auth import Access
 from breakglass.web.door import Door, sites_of
 from breakglass.web.guard import Guard, Receive, Scope, Send
@@ -551,3 +553,9 @@ def test_a_dead_servers_socket_is_replaced_and_nothing_else_is(tmp_path: Path) -
     with pytest.raises(BadConfig, match="something is there already"):
         open_unix(path)
     assert path.read_text() == "a file"
+
+
+def test_little_memory_is_few_connections_and_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for megabytes, connections in ((24, 16), (80, 256)):
+        monkeypatch.setattr(memory, "limit", lambda megabytes=megabytes: megabytes << 20)
+        assert server._room() == connections
