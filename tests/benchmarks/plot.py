@@ -100,6 +100,9 @@ def render(title: str, x_title: str, series: Series, power: int | None = None) -
         parts.append(_text(LEFT - 8, up(tick) + 4, f"{tick:g}", "text-anchor='end'"))
     if power is not None:
         parts += _ideal(next(iter(series.values())), power, across, up)
+        y = TOP + 20 * len(series)
+        parts.append(_dashed(WIDTH - RIGHT + 16, y, WIDTH - RIGHT + 36, y))
+        parts.append(_text(WIDTH - RIGHT + 42, y + 4, "in proportion" if power else "constant"))
     for index, (name, each) in enumerate(series.items()):
         parts += _curve(each, across, up, COLOURS[index % len(COLOURS)])
         y = TOP + 20 * index
@@ -153,10 +156,11 @@ def _ideal(points: list[Point], power: int, across: _Scale, up: _Scale) -> Itera
     if power:  # from where it enters the picture
         first = max(first, x * (up.least / y) ** (1 / power))
     begin = y * (first / x) ** power
-    yield (
-        f"<line x1='{across(first)}' y1='{up(begin)}' x2='{across(x)}' y2='{up(y)}' "
-        "stroke='#999' stroke-dasharray='6 5'/>"
-    )
+    yield _dashed(across(first), up(begin), across(x), up(y))
+
+
+def _dashed(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f"<line x1='{x1}' y1='{y1}' x2='{x2}' y2='{y2}' stroke='#999' stroke-dasharray='6 5'/>"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: int = 1) -> str:
