@@ -28,10 +28,11 @@ def serve(config: Config, args: Namespace) -> int:
     from breakglass.cli.access import announce
     from breakglass.web import serve as server
 
-    screen.say(
-        f"breakglass: sessions in {config.data.absolute()}; new ones are for {config.agent}{_why(config)}"
-    )
-    return server.run(config, workers=args.workers, announce=announce)
+    def tell(at: str, login: str | None) -> None:
+        announce(at, login)
+        screen.say(f"Sessions are in {config.data.absolute()}, new ones for {config.agent}{_why(config)}")
+
+    return server.run(config, workers=args.workers, announce=tell)
 
 
 def _why(config: Config) -> str:
