@@ -91,15 +91,13 @@ class Source:
             self.retire()
 
     def is_gone(self, position: Position = seek.START) -> bool:
-        """Return whether the path now leads to another file, or this one has no line that ends at `position`."""
+        """Return whether the path leads to another file now, or this one was cut or has no line end at `position`."""
         try:
             there, ours = os.stat(self._path, follow_symlinks=False), os.fstat(self.fd)
         except OSError:
             return True
-        return there.st_ino != ours.st_ino or not self._is_line_end(position)
-
-    def _is_line_end(self, position: Position) -> bool:
-        return not position.offset or os.pread(self.fd, 1, position.offset - 1) == b"\n"
+        is_cut = ours.st_size < self.size
+        return there.st_ino != ours.st_ino or is_cut or not seek.is_line_end(self.fd, position)
 
     async def _aside(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what `call` returns in a thread, the descriptor kept open until it does."""
@@ -167,7 +165,7 @@ class Source:
         return pieces
 
     def _read(self, begin: Position) -> Piece | None:
-        if not self._is_line_end(begin):  # cut short, and grown again since
+        if not seek.is_line_end(self.fd, begin):  # cut short, and grown again since
             return None
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), _reach(begin.offset))
         if not lines:

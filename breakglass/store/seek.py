@@ -70,10 +70,8 @@ def _is_confirmed(fd: int, end: Position, distance: int) -> bool:
     return True
 
 
-def is_line_end(fd: int, position: Position, size: int) -> bool:
-    """Return whether a line ends at `position` of a log of `size` bytes, as far as its last byte tells."""
-    if position.offset >= size:
-        return position.offset == size
+def is_line_end(fd: int, position: Position) -> bool:
+    """Return whether a line ends at `position`: it did, and does not where the log was cut short or written over."""
     return not position.offset or os.pread(fd, 1, position.offset - 1) == b"\n"
 
 

@@ -56,8 +56,8 @@ def known(directory: str, fd: int) -> Known:
     """
     seen = _seen.setdefault(directory, _Seen())
     with seen.lock:
-        inode, size = os.fstat(fd).st_ino, log.size(fd)
-        if seen.inode != inode or not seek.is_line_end(fd, seen.known.end, size):
+        inode, end = os.fstat(fd).st_ino, seen.known.end
+        if seen.inode != inode or (log.size(fd) != end.offset and not seek.is_line_end(fd, end)):
             seen.inode, seen.known = inode, NOTHING
         seen.known = read_state(fd, seen.known)
         return seen.known

@@ -304,6 +304,21 @@ async def test_what_is_kept_is_bounded_and_forgotten_with_its_log(directory: str
     assert kept.size == 0
 
 
+async def test_nobody_gets_what_was_kept_of_a_log_that_was_cut_since(
+    hub: Hub, directory: str, writer: Log
+) -> None:
+    say(writer, *("x" * 1_000 for _ in range(500)))
+    await (await Client(hub, directory).caught_up()).leave()
+    path = Path(directory, log.NAME)
+    first = path.read_bytes().index(b"\n") + 1
+    os.truncate(path, first)
+    with log.open_log(directory) as again:
+        say(again, *("y" * 1_000 for _ in range(400)))
+    client = await Client(hub, directory).caught_up()
+    assert client.got == content(directory)
+    await client.leave()
+
+
 async def test_logs_that_nobody_follows_are_closed_but_for_a_few(hub: Hub, tmp_path: Path) -> None:
     def descriptors() -> int:
         return sum(
