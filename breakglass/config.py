@@ -143,14 +143,9 @@ class Config:
 
     def presets_for(self, agent: str | None) -> tuple[Preset, ...]:
         """Return the ready prompts for a session of that agent; for None, those that may begin a new session."""
-        is_shell = self.is_shell(agent or self.agent)
-        if is_shell and self.presets is PRESETS:
-            return SHELL_PRESETS
-        return tuple(
-            each
-            for each in self.presets
-            if (agent in (None, each.agent) if each.agent is not None else not is_shell)
-        )
+        if self.presets is PRESETS:
+            return SHELL_PRESETS if self.is_shell(agent or self.agent) else PRESETS
+        return tuple(each for each in self.presets if each.agent is None or agent in (None, each.agent))
 
 
 def load(

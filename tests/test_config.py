@@ -296,7 +296,7 @@ def test_a_shell_is_offered_commands_and_an_agent_sentences(written: Write) -> N
     ours = load({"BREAKGLASS_AGENT": "claude"}, path)
     assert [each.label for each in ours.presets_for(None)] == ["Look", "Up"]
     assert [each.label for each in ours.presets_for("claude")] == ["Look"]
-    assert [each.label for each in ours.presets_for("shell")] == ["Up"]
+    assert [each.label for each in ours.presets_for("shell")] == ["Look", "Up"]
 
 
 def test_what_is_wrong_in_a_file_names_the_file_and_what_was_meant(written: Write) -> None:

@@ -50,7 +50,7 @@ def night(opened: House) -> Iterator[tuple[str, str]]:
     every = opened.written(
         [row for row in rows if row[0] not in ("created", "foreign", "weather", "archived", "permission")]
     )
-    asking = opened.new_session(title="disk full on db1")
+    asking = opened.new_session(agent="claude", title="disk full on db1")
     session = Session(opened.data, asking)
     lock = TurnLock(session)
     lock.take()
