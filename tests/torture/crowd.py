@@ -22,6 +22,8 @@ AT_ONCE = 100
 SLOW_SECONDS = 0.5
 """How often one reads that reads slowly."""
 RETRY_SECONDS = 0.2
+SILENT_SECONDS = 45.0
+"""Two beats of the server and a little: a stalled client whose connection the kernel gave up is told nothing."""
 BUFFER = 256 << 10
 
 
@@ -37,6 +39,8 @@ class Member:
         """The checksum of the lines that came."""
         self.wrong = 0
         """Lines that came twice, too early or not at all."""
+        self.heard = 0.0
+        """When the last byte came."""
         self.attached = 0
         self.dropped = 0
         self.refused = 0
@@ -61,6 +65,7 @@ class Member:
         )
         sock.setblocking(False)
         self.sock, self._rest, self._raw, self._in_head = sock, b"", b"", True
+        self.heard = time.monotonic()
         return sock
 
     def read(self) -> bool:
@@ -72,6 +77,7 @@ class Member:
             return True
         except OSError:
             return False
+        self.heard = time.monotonic()
         self._take(data)
         return bool(data)
 
@@ -138,7 +144,7 @@ class Crowd:
     def catch_up(self, logs: dict[str, Path]) -> None:
         """Have everybody read again, wait until all have everything, and fail unless it is exactly the log."""
         for member in self.members:
-            member.takes = None
+            member.takes, member.heard = None, time.monotonic()
         for session, path in logs.items():
             data = path.read_bytes()
             lines, total = data.count(b"\n"), zlib.crc32(data)
@@ -167,6 +173,8 @@ class Crowd:
             if member.sock and member.takes is not None:
                 if member.takes and not member.read():
                     self._drop(member)
+            elif member.sock and time.monotonic() - member.heard > SILENT_SECONDS:
+                self._drop(member)
             elif member.sock:  # it may have been woken from its stall
                 with suppress(OSError):
                     self._poll.modify(member.sock, select.EPOLLIN | select.EPOLLRDHUP)
