@@ -109,7 +109,7 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 def test_stopping_a_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> None:
     session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
     printed(session, turn, "up")
-    assert len(alive(session)) >= 4, "the runner, a shell, two that sleep: the mark is on all of them"
+    until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell, and two that sleep")
     assert turns.cancel(session, by="ann")
     assert status(session, turn) == "cancelled"
     until(lambda: not alive(session), "nothing alive")

@@ -153,14 +153,21 @@ def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
     assert len(told.of("retry")) == 1
 
 
-def test_a_connection_that_breaks_is_retried_and_then_an_error(real: Real) -> None:
-    told = real.run("[[text Half a]][[cut 5]]")
+def test_a_connection_that_breaks_before_a_word_is_retried_and_then_an_error(real: Real) -> None:
+    told = real.run("[[cut 5]]")
     assert (told.status, len(told.of("retry"))) == ("error", 1)
     assert "Connection dropped" in told.only("error", "error")
-    again = real.run("[[text Half a]][[cut 1]]")
-    assert (again.status, again.all("text", "text")[-1]) == ("ok", "Half a"), (
-        "what broke off may stand before it"
-    )
+    again = real.run("[[cut 1]]")
+    assert (again.status, again.only("text", "text")) == ("ok", "recovered")
+
+
+def test_a_connection_that_breaks_behind_words_loses_none_of_them(real: Real, model: FakeModel) -> None:
+    turn = real.start("[[text Half a]][[hold]][[cut 1]]")
+    real.wait("delta")
+    model.release()
+    told = real.end(turn)
+    assert (told.status, told.all("text", "text")[0]) == ("ok", "Half a")
+    assert "cut off" in model.turns[-1].texts[-1], "the agent has the model go on from there (2.1.330)"
 
 
 def test_a_refused_key_says_what_to_do(real: Real) -> None:
