@@ -38,6 +38,10 @@ class AgentConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
 
+    def program(self, environ: Mapping[str, str]) -> str | None:
+        """Return where the agent's program is for who has that environment, None where it is not there."""
+        return shutil.which(self.command[0], path=environ.get("PATH"))
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -169,7 +173,7 @@ def load(
         if value is not None:
             settings[key] = SETTINGS[key](f"--{key.replace('_', '-')}", value)
     agents = {agent.name: agent for agent in BUILT_IN} | configured
-    settings.setdefault("agent", _default_agent(agents["claude"], environ))
+    settings.setdefault("agent", "claude" if agents["claude"].program(environ) else "shell")
     config = Config(agents=agents, presets=presets, environ=dict(environ), **settings)
     config.agent_named(config.agent)
     _agree(config)
@@ -211,10 +215,6 @@ def _from_file(
             raise BadConfig(f"{key}: no such setting; {meant}")
         settings[key] = SETTINGS[key](key, value)
     return settings, _agents(tables, protocols), presets
-
-
-def _default_agent(claude: AgentConfig, environ: Mapping[str, str]) -> str:
-    return "claude" if shutil.which(claude.command[0], path=environ.get("PATH")) else "shell"
 
 
 def _read_file(path: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The process of a turn: starts the agent, appends what it says, and leaves nothing of it alive.
 
 A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in which
-the turn before it ends. Started by turns.start with the plan on standard input and the turn lock in its
+the turn before it ends. Started by turns.take with the plan on standard input and the turn lock in its
 descriptors. It talks to nobody but the agent and the log, so nothing that happens to the web server or a
 client touches a turn. What it cannot record it does not do: a log that takes no more ends the agent. Imports
 little, for it starts once a turn.

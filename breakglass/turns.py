@@ -58,23 +58,6 @@ class Taken(NamedTuple):
     id: int
 
 
-def start(
-    config: Config,
-    session: Session,
-    prompt: str,
-    *,
-    by: str,
-    model: str | None = None,
-    key: str | None = None,
-) -> int:
-    """Begin a turn and return its id: the prompt is on disk and the runner has been started.
-
-    A `key` that was used before returns the id it gave then, and begins nothing. Raises TurnRunning, NotFound,
-    BadInput (an empty prompt, a bad model or key), TooLarge, CannotRecord; then nothing was begun.
-    """
-    return take(config, session, prompt, by=by, model=model, key=key, queue=False).id
-
-
 def take(
     config: Config,
     session: Session,
@@ -83,9 +66,14 @@ def take(
     by: str,
     model: str | None = None,
     key: str | None = None,
-    queue: bool,
+    queue: bool = False,
 ) -> Taken:
-    """Begin a turn as `start` does, or, with `queue` and while one runs, have the prompt wait for its end."""
+    """Begin a turn, or, with `queue` and while one runs, have the prompt wait for its end. Return what became of it.
+
+    When this returns the prompt is on disk, and of a turn the runner has been started. A `key` that was used
+    before returns what it gave then, and begins nothing. Raises TurnRunning, NotFound, BadInput (an empty
+    prompt, a bad model or key), TooLarge, CannotRecord; then nothing was begun.
+    """
     _check(prompt, model, key)
     asked = Prompt(prompt, by, model, key)
     if is_degraded(session.directory):
@@ -241,11 +229,6 @@ def _tokens(config: Config) -> list[str]:
     return found
 
 
-def is_running(session: Session) -> bool:
-    """Return whether a turn runs, ending in the log one that was lost. Raises NotFound."""
-    return end_lost(session).turn is not None
-
-
 def has_runner(session: Session) -> bool:
     """Return whether a runner holds the turn lock: a look that reads no log. Raises NotFound."""
     lock = TurnLock(session)
@@ -275,9 +258,9 @@ def end_lost(session: Session, known: State | None = None) -> State:
             known = session.known(log.fd).state
             if known.turn is not None:
                 _bury(session, log, known)
-            return session.known(log.fd).state
     finally:
         lock.release()
+    return session.state()
 
 
 def _bury(session: Session, log: Log, known: State) -> None:

@@ -47,7 +47,7 @@ def until(condition: Callable[[], T], what: object = "") -> T:
 def began(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
     """Return a new session and the turn begun in it."""
     session = sessions.create(settings.data, agent)
-    return session, turns.start(settings, session, prompt, by="ann")
+    return session, turns.take(settings, session, prompt, by="ann").id
 
 
 def events(session: Session) -> list[Event]:

@@ -5,7 +5,6 @@ import getpass
 import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,6 @@ BOXES = next(
     if "setpriv" in text
 )
 SECRET = "sk-test-0123456789abcdef"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "var"
-    living.clear(tmp_path / "var")
 
 
 # --- secrets --------------------------------------------------------------------------------------

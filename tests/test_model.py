@@ -113,7 +113,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(script=st.sampled_from(SCRIPTS))
     def prompt(self, script: str) -> None:
         with suppress(TurnRunning):
-            self.acks.append(Ack(turns.start(self.config, self.session, script, by="ann"), "user", script))
+            self.acks.append(Ack(turns.take(self.config, self.session, script, by="ann").id, "user", script))
 
     @rule()
     def cancel(self) -> None:

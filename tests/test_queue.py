@@ -28,7 +28,7 @@ class Story:
         self.gate = root / "gate"
 
     def start(self, prompt: str) -> int:
-        return turns.start(self.config, self.session, prompt, by="ann")
+        return turns.take(self.config, self.session, prompt, by="ann").id
 
     def busy(self) -> int:
         """Begin a turn that goes on until `release`."""
@@ -57,7 +57,7 @@ class Story:
 
     def idle(self) -> list[Event]:
         """Wait until no turn runs, and return the ends of all."""
-        wait_until(lambda: not turns.is_running(self.session), "the session to be idle")
+        wait_until(lambda: turns.end_lost(self.session).turn is None, "the session to be idle")
         return self.of("turn_end")
 
     def runner(self) -> int:
@@ -172,7 +172,7 @@ def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> 
     story.busy()
     queued = story.queue("echo kept")
     os.kill(story.runner(), signal.SIGKILL)
-    wait_until(lambda: not turns.is_running(story.session), "the lost turn to be ended")
+    wait_until(lambda: turns.end_lost(story.session).turn is None, "the lost turn to be ended")
     assert [each.id for each in story.session.state().queued] == [queued.id]
     story.start("echo next")
     assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,6 @@ from breakglass.store import sessions
 from tests import living
 from tests.living import began, ended, events, printed, runner, status, until
 from tests.test_turns import is_alive, pids
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "var"
-    living.clear(tmp_path / "var")
-
-
-@pytest.fixture
-def settings(root: Path) -> Config:
-    return living.config(root)
-
 
 # --- ends -----------------------------------------------------------------------------------------
 
@@ -236,7 +223,7 @@ def test_nothing_in_the_workspace_changes_the_runner(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for name in ("json", "breakglass", "sitecustomize"):
         Path(session.workspace, f"{name}.py").write_text("raise SystemExit(7)")
-    assert status(session, turns.start(settings, session, "true", by="ann")) == "ok"
+    assert status(session, turns.take(settings, session, "true", by="ann").id) == "ok"
 
 
 def test_turns_of_two_sessions_do_not_touch_each_other(settings: Config) -> None:

@@ -20,17 +20,6 @@ from tests import living
 from tests.living import began, ended, events, printed, runner, status, until
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "var"
-    living.clear(tmp_path / "var")
-
-
-@pytest.fixture
-def settings(root: Path) -> Config:
-    return living.config(root)
-
-
 def kinds(session: Session) -> list[str]:
     return [event["kind"] for event in events(session)]
 
@@ -105,25 +94,25 @@ def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
     prompt, more, error = WRONG[name]
     session = sessions.create(settings.data, "shell")
     with pytest.raises(error):
-        turns.start(settings, session, prompt, by="ann", **more)
+        turns.take(settings, session, prompt, by="ann", **more)
     assert kinds(session) == ["created"]
 
 
 def test_an_agent_that_is_configured_no_more_begins_nothing(settings: Config) -> None:
     session = sessions.create(settings.data, "gone")
     with pytest.raises(BadConfig, match="gone"):
-        turns.start(settings, session, "ls", by="ann")
+        turns.take(settings, session, "ls", by="ann")
     assert kinds(session) == ["created"]
 
 
 def test_while_a_turn_runs_no_other_begins(settings: Config) -> None:
     session, turn = began(settings, "read line < <(sleep 99); echo never")
     with pytest.raises(TurnRunning):
-        turns.start(settings, session, "ls", by="ann")
-    assert turns.is_running(session)
+        turns.take(settings, session, "ls", by="ann")
+    assert turns.end_lost(session).turn is not None
     turns.cancel(session, by="ann")
     assert status(session, turn) == "cancelled"
-    again = turns.start(settings, session, "ls", by="ann")
+    again = turns.take(settings, session, "ls", by="ann").id
     assert status(session, again) == "ok"
 
 
@@ -132,7 +121,7 @@ def test_of_many_at_once_one_begins(settings: Config) -> None:
 
     def start(_: int) -> int | None:
         try:
-            return turns.start(settings, session, "sleep 0.5", by="ann")
+            return turns.take(settings, session, "sleep 0.5", by="ann").id
         except TurnRunning:
             return None
 
@@ -147,13 +136,13 @@ def test_a_key_begins_one_turn_however_often_and_at_once_it_comes(settings: Conf
     session = sessions.create(settings.data, "shell")
 
     def start(_: int) -> int:
-        return turns.start(settings, session, "sleep 0.3", by="ann", key="k-1")
+        return turns.take(settings, session, "sleep 0.3", by="ann", key="k-1").id
 
     with ThreadPoolExecutor(8) as pool:
         assert {*pool.map(start, range(8))} == {2}
     assert status(session, 2) == "ok"
     assert start(0) == 2
-    other = turns.start(settings, session, "ls", by="ann", key="k-2")
+    other = turns.take(settings, session, "ls", by="ann", key="k-2").id
     assert other != 2
     assert start(0) == 2
     assert status(session, other) == "ok"
@@ -167,7 +156,7 @@ from breakglass import turns
 from breakglass.config import Config
 from breakglass.store.sessions import Session
 settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
-turns.start(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
+turns.take(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
 os.kill(os.getpid(), 9)
 """
 
@@ -176,7 +165,7 @@ def test_whoever_began_a_turn_may_die_at_once(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     command = [sys.executable, "-c", STARTER, str(settings.data), session.id]
     assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
-    assert turns.is_running(session)
+    assert turns.end_lost(session).turn is not None
     assert status(session, 2) == "ok"
     assert living.output(session, 2) == "done\n"
 
@@ -206,7 +195,7 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     os.rmdir(session.workspace)
     Path(session.workspace).write_bytes(b"")
-    turn = turns.start(settings, session, "ls", by="ann")
+    turn = turns.take(settings, session, "ls", by="ann").id
     assert [event["kind"] for event in ended(session, turn)] == ["user", "error", "turn_end"]
     assert sessions.signed_by(session) is None
 
@@ -234,7 +223,7 @@ def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_tur
     assert not any(map(is_alive, family))
     assert [event["kind"] for event in events(session)[before:]] == ["error", "turn_end"]
     assert status(session, turn) == "lost"
-    assert not turns.is_running(session)
+    assert turns.end_lost(session).turn is None
     assert len(events(session)) == before + 2
 
 
@@ -258,11 +247,19 @@ def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings:
     assert status(session, turn) == "cancelled"
 
 
+def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended(settings: Config) -> None:
+    session, turn = began(settings, "sleep 1000")
+    kill_runner(session)
+    Path(session.directory, log.DEGRADED).touch()
+    assert turns.end_lost(session).status == "degraded"
+    assert status(session, turn) == "lost"
+
+
 def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     kill_runner(session)
-    again = turns.start(settings, session, "echo alive", by="ann")
+    again = turns.take(settings, session, "echo alive", by="ann").id
     assert not any(map(is_alive, family))
     assert status(session, again) == "ok"
     assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
@@ -349,7 +346,7 @@ def test_a_stopped_runner_is_seen_off(settings: Config) -> None:
 
 def race(settings: Config, session: Session, delay: int) -> None:
     """Cancel a short turn at some moment of its life, and see that the answer and the log agree."""
-    turn = turns.start(settings, session, "echo $$", by="ann")
+    turn = turns.take(settings, session, "echo $$", by="ann").id
     for _ in range(delay):
         os.stat(session.directory)  # some microseconds
     stopped = turns.cancel(session, by="ann")
@@ -407,7 +404,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill(settings: Config, session: Session) -> None:
     """Take prompts until there is no room for one more."""
     for _ in range(9):
-        ended(session, turns.start(settings, session, "true " + "x" * 8_000, by="ann"))
+        ended(session, turns.take(settings, session, "true " + "x" * 8_000, by="ann").id)
 
 
 def test_a_disk_that_fills_ends_the_agent_and_the_turn_and_takes_no_prompt(small_disk: Path) -> None:
@@ -442,6 +439,6 @@ def test_a_session_whose_disk_failed_takes_no_turn(settings: Config) -> None:
     mark = Path(session.directory, log.DEGRADED)
     mark.touch()
     with pytest.raises(Degraded, match=f"delete {mark}"):
-        turns.start(settings, session, "ls", by="ann")
+        turns.take(settings, session, "ls", by="ann")
     mark.unlink()
-    assert status(session, turns.start(settings, session, "ls", by="ann")) == "ok"
+    assert status(session, turns.take(settings, session, "ls", by="ann").id) == "ok"

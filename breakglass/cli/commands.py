@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pwd
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -38,12 +37,8 @@ def serve(config: Config, args: Namespace) -> int:
 def _why(config: Config) -> str:
     """Return why the agent is not the one that most expect, "" where it is."""
     is_fallback = config.agent == "shell" and "BREAKGLASS_AGENT" not in config.environ
-    return ", as claude was not found" if is_fallback and not _is_there(config, "claude") else ""
-
-
-def _is_there(config: Config, agent: str) -> bool:
-    command = config.agent_named(agent).command[0]
-    return shutil.which(command, path=config.environ.get("PATH")) is not None
+    is_there = config.agent_named("claude").program(config.environ)
+    return ", as claude was not found" if is_fallback and not is_there else ""
 
 
 def new(config: Config, args: Namespace) -> int:
@@ -56,7 +51,7 @@ def _create(config: Config, agent: str | None, model: str | None, title: str | N
     chosen = config.agent_named(agent or config.agent)
     if model is not None:
         check_model("--model", model)
-    if not _is_there(config, chosen.name):
+    if not chosen.program(config.environ):
         screen.say(f"note: {chosen.command[0]} was not found, so its turns fail: see breakglass agents")
     return sessions.create(config.data, chosen.name, model, _told("--title", title or ""), by())
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from typing import Any
 
@@ -26,7 +25,7 @@ _LOG_IN = (
 def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
     """Return an agent as `agents --json` prints it. Takes as long as its program takes to say its version and more."""
     environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
-    program = shutil.which(agent.command[0], path=environ.get("PATH"))
+    program = agent.program(environ)
     version, problem = _asked(agent, program, environ) if program else ("", "")
     problem = problem or _problem(agent, program, environ)
     logged_in = _logged_in(agent, version, environ)

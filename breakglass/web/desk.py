@@ -7,7 +7,6 @@ they block: those are called in threads. Nothing here is shared with other proce
 import asyncio
 import logging
 import os
-import shutil
 import threading
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
@@ -110,10 +109,9 @@ class Desk:
 
     def agents(self) -> list[dict[str, Any]]:
         """Return the agents that can be chosen, and whether each can start here."""
-        path = self.config.environ.get("PATH")
         found = []
         for agent in self.config.agents.values():
-            ready = shutil.which(agent.command[0], path=path) is not None
+            ready = agent.program(self.config.environ) is not None
             note = "" if ready else f"{agent.command[0]} was not found"
             found.append(
                 {"name": agent.name, "ready": ready, "note": note, "default": agent.name == self.config.agent}

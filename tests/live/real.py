@@ -1,4 +1,4 @@
-"""Sessions with the real Claude Code, through the real runner: turns.start, a process, a log on disk."""
+"""Sessions with the real Claude Code, through the real runner: turns.take, a process, a log on disk."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Real:
         self.set(agents={agent.name: agent})
 
     def start(self, prompt: str, **more: Any) -> int:
-        return turns.start(self.config, self.session, prompt, by="ann", **more)
+        return turns.take(self.config, self.session, prompt, by="ann", **more).id
 
     def run(self, prompt: str, **more: Any) -> "Told":
         """Return what one turn came to."""

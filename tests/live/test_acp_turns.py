@@ -83,7 +83,7 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(acp: Real
     turn = acp.start(script(agent, f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(acp.workspace / "kept")
     os.kill(living.runner(acp.session), signal.SIGKILL)
-    living.until(lambda: not turns.is_running(acp.session), "the turn to be ended")
+    living.until(lambda: turns.end_lost(acp.session).turn is None, "the turn to be ended")
     assert acp.end(turn).status == "lost"
     assert is_gone(hidden)
     assert not processes.marked(acp.session.id)

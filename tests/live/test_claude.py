@@ -226,7 +226,7 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(real: Rea
     turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(real.workspace / "kept")
     os.kill(living.runner(real.session), signal.SIGKILL)
-    living.until(lambda: not turns.is_running(real.session), "the turn to be ended")
+    living.until(lambda: turns.end_lost(real.session).turn is None, "the turn to be ended")
     told = real.end(turn)
     assert told.status == "lost"
     assert is_gone(hidden)

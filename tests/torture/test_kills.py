@@ -88,7 +88,7 @@ from tests.servers import wait_until
 
 settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
 session = sessions.create(settings.data, "shell")
-turns.start(settings, session, "sleep 1000", by="ann")
+turns.take(settings, session, "sleep 1000", by="ann")
 runner, born = wait_until(lambda: sessions.signed_by(session), "the runner's name")
 os.kill(runner, signal.SIGKILL)
 wait_until(lambda: not processes.stat(runner), "its pid to be free")
