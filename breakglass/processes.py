@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 
 MARK = "BREAKGLASS_TURN"
+EXEC_TRIES = 400
+"""How often a process in the middle of an execve is asked for its environment, every half a millisecond."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -91,13 +93,31 @@ def marked(session_id: str) -> set[int]:
     Of any of its turns: a runner that went on with a queued prompt keeps the mark it was started with, and a
     session never has more than one tree of processes.
     """
-    wanted = f"{MARK}={session_id}/".encode()
-    found = set()
-    for pid in pids():
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            if b"\0" + wanted in b"\0" + file.read() and pid != os.getpid():
-                found.add(pid)
-    return found
+    wanted = f"\0{MARK}={session_id}/".encode()
+    return {pid for pid in pids() if wanted in b"\0" + _environ(pid) and pid != os.getpid()}
+
+
+def _environ(pid: int) -> bytes:
+    """Return the environment that a process was started with, b"" where there is none to be read.
+
+    In the middle of an execve it has none yet, and is asked again. By proc_pid_stat(5), fields 23, 50 and 51: who
+    has no memory is a zombie or the kernel's, and an environment that is really empty stays where it is.
+    """
+    before: list[str] = []
+    for _ in range(EXEC_TRIES):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if found := file.read():
+                    return found
+        except OSError:
+            break
+        fields = stat(pid)
+        ends = fields[47:49]
+        if not fields or fields[20] == "0" or ("0" != ends[0] == ends[1] and ends == before):
+            break
+        before = ends
+        time.sleep(0.0005)
+    return b""
 
 
 def send_all(find: Callable[[], Iterable[int]], number: int) -> int:

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,26 @@ def test_one_who_forks_faster_than_a_look_does_not_escape() -> None:
     assert processes.kill_all(lambda: processes.marked("b-session"), 20.0)
     assert processes.marked("b-session") == set()
     shell.wait()
+
+
+def test_one_who_is_in_the_middle_of_an_execve_is_not_overlooked(tmp_path: Path) -> None:
+    script = tmp_path / "again.sh"
+    script.write_text(f"exec /bin/sh {script}\n")
+    again = subprocess.Popen(["/bin/sh", str(script)], env={processes.MARK: "a-session/7"})
+    overlooked = sum(again.pid not in processes.marked("a-session") for _ in range(500))
+    assert processes.kill_all(lambda: processes.marked("a-session"), 5.0)
+    again.wait(5)
+    assert overlooked == 0
+
+
+def test_who_has_an_empty_environment_is_not_waited_for() -> None:
+    bare = subprocess.Popen(["sleep", "1000"], env={})
+    until(lambda: processes.name(bare.pid) == "sleep")
+    began = time.monotonic()
+    assert processes.marked("a-session") == set()
+    assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
+    bare.kill()
+    bare.wait()
 
 
 def test_who_is_not_dead_in_time_is_told() -> None:
