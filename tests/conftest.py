@@ -1,12 +1,16 @@
-"""What tests of turns share: a data root that they leave no process in, and settings for it."""
+"""What tests share: how hypothesis runs; for those of turns, a data root that they leave no process in."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as examples
 
 from breakglass.config import Config
 from tests import living
+
+examples.register_profile("breakglass", deadline=None)  # how long an example takes is the machine's affair
+examples.load_profile("breakglass")
 
 
 @pytest.fixture

@@ -323,11 +323,11 @@ class Hub:
 
     def is_followed(self) -> bool:
         """Return whether anybody follows anything."""
-        return bool(self._watch.topics)
+        return bool(self._watch.followed())
 
     def busy(self) -> list[str]:
         """Return the directories of the followed sessions whose log ended, when last read, within a turn."""
-        return [directory for directory, topic in self._watch.topics.items() if topic.busy]
+        return [directory for directory, topic in self._watch.followed().items() if topic.busy]
 
     async def close(self) -> None:
         """End every `follow` promptly and close the files."""

@@ -21,9 +21,9 @@ QUICK_MS = 1
 SLOW_MS = 50
 """Pace while none is: 53 ms and 0.2 %."""
 SETTLE_SECONDS = 0.005
-"""How long a new follower waits to be watched for: it has a replay to read, and others may come with it."""
+"""How long a change of what is watched waits: a new follower has a replay to read, and others may come with it."""
 LINGER_SECONDS = 1.0
-"""How long what nobody needs is still watched: whoever reconnects finds the watcher armed."""
+"""How long what nobody follows any more is still watched: whoever reconnects finds the watcher armed."""
 POLL_SECONDS = 0.25
 """How often to look where the kernel will not watch for us."""
 
@@ -51,6 +51,8 @@ class Topic:
         """Set at the next change, once. Take it before reading, await it after: then no change slips between."""
         self.followers = 0
         self.busy = False
+        self.leaving: asyncio.TimerHandle | None = None
+        """What will end the watch, where nobody follows any more."""
 
     def wake(self) -> None:
         """Wake everybody who waits for the current `changed`."""
@@ -62,7 +64,7 @@ class Watch:
     """Watches whatever directories are followed. Lives on one event loop."""
 
     def __init__(self, tick: float = 2.0) -> None:
-        self.topics: dict[str, Topic] = {}
+        self._topics: dict[str, Topic] = {}
         self._tick = tick
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,49 +75,55 @@ class Watch:
     def topic(self, directory: str) -> Iterator[Topic]:
         """Follow the changes of a session's directory while in the context."""
         directory = os.path.abspath(directory)  # so are the paths that watchfiles reports
-        topic = self.topics.setdefault(directory, Topic())
+        topic = self._topics.setdefault(directory, Topic())
         topic.followers += 1
-        self._rearm(SETTLE_SECONDS)
+        if topic.leaving:
+            topic.leaving.cancel()
+        self._rearm()
         try:
             yield topic
         finally:
             topic.followers -= 1
             if not topic.followers:
-                self.topics.pop(directory, None)
-                self._rearm(LINGER_SECONDS)
+                loop = asyncio.get_running_loop()
+                topic.leaving = loop.call_later(LINGER_SECONDS, self._forget, directory)
+
+    def _forget(self, directory: str) -> None:
+        if self._topics.pop(directory, None):
+            self._rearm()
+
+    def followed(self) -> dict[str, Topic]:
+        """Return the directories that somebody follows, with their topics."""
+        return {directory: topic for directory, topic in self._topics.items() if topic.followers}
 
     def set_busy(self, topic: Topic, busy: bool) -> None:
         """Say whether a session is busy, and so is to be watched at the quick pace."""
         if topic.busy != busy:
             topic.busy = busy
-            self._rearm(SETTLE_SECONDS if busy else LINGER_SECONDS)
+            self._rearm()
 
     @property
     def pace(self) -> int:
         """Milliseconds between two looks of the watcher that is armed."""
         return self._armed[1]
 
-    def _rearm(self, seconds: float) -> None:
-        """Watch, so long from now at the latest, what is then followed, at the pace that it then needs.
+    def _rearm(self) -> None:
+        """Watch, in a moment, what is then followed, at the pace that it then needs.
 
         What changes before that is not missed: whoever is armed is woken.
         """
-        loop = asyncio.get_running_loop()
-        if self._arming:
-            if self._arming.when() <= loop.time() + seconds:
-                return
-            self._arming.cancel()
-        self._arming = loop.call_later(seconds, self._arm)
+        if self._arming is None:
+            self._arming = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._arm)
 
     def _arm(self) -> None:
         self._arming = None
-        step = QUICK_MS if any(topic.busy for topic in self.topics.values()) else SLOW_MS
-        wanted = frozenset(self.topics), step
+        step = QUICK_MS if any(topic.busy for topic in self._topics.values()) else SLOW_MS
+        wanted = frozenset(self._topics), step
         if wanted == self._armed:
             return
         self._armed = wanted
         retired, self._stop = self._stop, asyncio.Event()
-        if self.topics:
+        if self._topics:
             for run in (self._watch(*wanted, self._stop), self._ticks(self._stop)):
                 task = asyncio.ensure_future(run)
                 self._tasks.add(task)
@@ -128,7 +136,7 @@ class Watch:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        for topic in list(self.topics.values()):
+        for topic in list(self._topics.values()):
             topic.wake()
 
     async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
@@ -138,7 +146,7 @@ class Watch:
                 *there, watch_filter=None, step=step, stop_event=stop, recursive=False
             ):
                 for directory in {os.path.dirname(path) for _, path in changes}:
-                    if topic := self.topics.get(directory):
+                    if topic := self._topics.get(directory):
                         topic.wake()
         except (OSError, RuntimeError) as error:
             if not all(map(os.path.isdir, there)):  # one was deleted between the look and the arming
@@ -159,6 +167,6 @@ class Watch:
     async def close(self) -> None:
         """Stop watching and wake everybody one last time."""
         self._wake_all()
-        self.topics.clear()
+        self._topics.clear()
         self._stop.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -75,7 +75,7 @@ ODD = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.sampled_from(NAMES), st.data())
 def test_whatever_an_agent_prints_nothing_is_raised_and_every_event_is_sound(name: str, data: Any) -> None:
     run = RUNS[name]

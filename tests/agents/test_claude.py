@@ -668,13 +668,13 @@ def survives(task: Task, data: list[bytes], end: Exit) -> None:
         check(draft)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tasks, st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"{", b'{"type":"result"}'])), ends)
 def test_no_bytes_raise_or_make_what_is_no_event(task: Task, data: list[bytes], end: Exit) -> None:
     survives(task, data, end)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(tasks, st.lists(mutated(), min_size=1, max_size=6), ends, st.binary(max_size=3))
 def test_no_line_raises_or_makes_what_is_no_event(
     task: Task, lines: list[bytes], end: Exit, junk: bytes

@@ -139,7 +139,7 @@ def test_a_flood_is_held_in_little_memory() -> None:
     assert len(talk._tail) == PIECE
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=300)), st.builds(Exit, st.integers(-80, 255), cancelled=st.booleans()))
 def test_no_bytes_raise_or_are_lost(chunks: list[bytes], end: Exit) -> None:
     [(_, fields), (kind, _)] = ended(chunks, end)

@@ -44,7 +44,7 @@ def keys_of(story: Sequence[Event]) -> dict[str, int]:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Random) -> None:
     data = random_story(rng)
     story = decoded(data)

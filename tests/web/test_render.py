@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -120,7 +120,6 @@ def test_an_unknown_kind_is_shown_raw() -> None:
     assert json.loads(text[text.index("{\n") :]) == event
 
 
-@settings(deadline=None)  # the first call compiles the templates
 @given(st.text(max_size=300), st.sampled_from(sorted(KINDS)))
 def test_any_text_is_inert(text: str, kind: str) -> None:
     required, optional = KINDS[kind]
