@@ -152,15 +152,53 @@ def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
 
     Reaps what became our child meanwhile. A process in uninterruptible sleep outlives this.
     """
+
+    def is_over() -> bool:
+        found = send_all(find, signal.SIGKILL)
+        reap()
+        return not found
+
+    return _until(is_over, seconds)
+
+
+def kill_children(seconds: float) -> bool:
+    """Kill all that descends from this process, a subreaper, for at most so long; return whether nothing is left.
+
+    Nothing is, once we have no child: that is the kernel's word, where a look at /proc may miss who forks and
+    exits all the time. Such a one is reached by a signal to its group, which no fork gets past. The groups are
+    those of our children, whose numbers nobody else can have until we reap them.
+    """
+
+    def is_over() -> bool:
+        me, own = os.getpid(), os.getpgrp()
+        for group in {int(fields[2]) for fields in map(stat, pids()) if fields and int(fields[1]) == me} - {
+            own
+        }:
+            with contextlib.suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+        send_all(lambda: descendants(me), signal.SIGKILL)
+        reap()
+        return not _has_children()
+
+    return _until(is_over, seconds)
+
+
+def _until(is_over: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     pause = 0.001
-    while send_all(find, signal.SIGKILL):
-        reap()
+    while not is_over():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
         pause = min(pause * 2, 0.1)
-    reap()
+    return True
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
     return True
 
 

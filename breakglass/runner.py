@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from breakglass import agents, events, processes
 from breakglass.agents import Dialogue, Exit, Task
@@ -34,6 +34,10 @@ LADDER = ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.S
 CHOICES = frozenset({"AskUserQuestion"})
 """Tools that put a question to a person: leave alone does not answer it, so no rule gives any."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
+LEFT = (
+    "Ended what this command had left running: {}. A turn leaves nothing behind; what is to stay needs a keeper of "
+    "its own, as in: systemd-run COMMAND."
+)
 
 
 class Plan(NamedTuple):
@@ -78,14 +82,15 @@ def main() -> None:
     processes.become_subreaper()
     with log.open_log(plan.directory, lambda _: Position(*plan.end)) as opened:
         nudges = Nudges()
-        _sign(plan.lock[1])  # whoever reads it may signal us
+        with contextlib.suppress(OSError):  # on a full disk nobody can nudge us, and we look without
+            _sign(plan.lock[1])
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, nudges).run()
 
 
 def _sign(lock: int) -> None:
-    """Write down whose turn it is: the pid, and when it started, for a pid alone may be a stranger's by then."""
+    """Write down whom to signal: the pid, and when it started, for a pid alone may be a stranger's by then."""
     signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
     os.ftruncate(lock, 0)
     os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
@@ -100,12 +105,6 @@ class Nudges:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda number, _: self.came.add(number))
-
-
-_LEFT = (
-    "Ended what this command had left running: {}. A turn leaves nothing behind; what is to stay needs a keeper of "
-    "its own, as in: systemd-run COMMAND."
-)
 
 
 class Turn:
@@ -150,7 +149,8 @@ class Turn:
             failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
-        self._clear()
+        if not self._clear():
+            failure = failure or "Not all that this turn had started could be killed."
         return self._end(failure)
 
     def _end(self, failure: str) -> Plan | None:
@@ -163,10 +163,16 @@ class Turn:
             self._read_others(None)
             end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
             if self.state.queued and not failure and signal.SIGTERM not in self._signals:
+                last = self.log.end.number
                 try:
                     return self._go_on(end)
-                except CannotRecord:
-                    pass  # it stays in the queue
+                except CannotRecord as error:
+                    if (
+                        self.log.end.number > last
+                    ):  # the disk failed under what was written: the next has begun
+                        turn = self.log.end.number
+                        words = [("error", {"turn": turn, "error": f"The turn was stopped, for {error}."})]
+                        end = {"turn": turn, "status": "error", "duration_ms": 0}
             self.log.last_words(*words, ("turn_end", end))
             return None
 
@@ -192,15 +198,18 @@ class Turn:
             queued=[each.id for each in self.state.queued[1:]],
         )
 
-    def _clear(self) -> None:
-        """Leave no process of this turn alive, and say what a person's command had left running."""
-        me = os.getpid()
-        left = sorted({processes.name(pid) for pid in processes.descendants(me)} - {""})
-        processes.kill_all(lambda: processes.descendants(me), self.plan.limits["kill"])
+    def _clear(self) -> bool:
+        """Leave no process of this turn alive, and say what a person's command had left running.
+
+        Returns whether nothing is left.
+        """
+        left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
+        is_clear = processes.kill_children(self.plan.limits["kill"])
         if left and self.verdict == "ok" and self.plan.protocol == "shell":
-            text = _LEFT.format(", ".join(left)[:200])
+            text = LEFT.format(", ".join(left)[:200])
             with contextlib.suppress(CannotRecord):
                 self.log.append("notice", turn=self.plan.turn, text=text)
+        return is_clear
 
     def _task(self) -> Task:
         plan = self.plan
@@ -327,10 +336,11 @@ class Turn:
                 fields["expires"] = log.timestamp(time.time() + patience)
                 self._questions[fields["request"]] = time.monotonic() + patience
             elif kind == "answer":  # the agent took its question back
-                self._questions.pop(fields["request"], None)
+                self._answer(fields, dialogue)
+                continue
             self._append(kind, **fields)
             if kind == "permission" and (ruling := self._ruling(fields["name"])):
-                self._answer(fields["request"], ruling, dialogue)
+                self._answer({"request": fields["request"], **ruling}, dialogue)
 
     def _ruling(self, name: str) -> dict[str, object] | None:
         """Return the answer to a question about that tool that no person need give, None if one must."""
@@ -342,10 +352,13 @@ class Turn:
             return {"allow": True, "by": "session"}
         return {"allow": True, "by": "settings"} if name in self.plan.allow else None
 
-    def _answer(self, request: str, ruling: dict[str, object], dialogue: Dialogue) -> None:
-        answer = {"request": request, **ruling}
-        self._append("answer", **answer)
-        self._heed({"kind": "answer", **answer}, dialogue)
+    def _answer(self, answer: dict[str, Any], dialogue: Dialogue) -> None:
+        """Record and heed an answer that no person gave, unless somebody was quicker."""
+        with self.log.exclusive():
+            self._read_others(dialogue)
+            if answer["request"] in self._questions:
+                self._append("answer", **answer)
+                self._heed({"kind": "answer", **answer}, dialogue)
 
     def _append(self, kind: str, **fields: object) -> None:
         fields["turn"] = self.plan.turn
@@ -362,11 +375,12 @@ class Turn:
         self._read_others(dialogue)
         for question in self.state.asking:  # one of several about a tool that is now allowed for the session
             if question.request in self._questions and (ruling := self._ruling(question.name)):
-                self._answer(question.request, ruling, dialogue)
+                self._answer({"request": question.request, **ruling}, dialogue)
         for request, deadline in list(self._questions.items()):
             if self._looked_at >= deadline:
                 message = f"nobody answered within {self.plan.permission_timeout:g} seconds"
-                self._answer(request, {"allow": False, "by": "timeout", "message": message}, dialogue)
+                late = {"request": request, "allow": False, "by": "timeout", "message": message}
+                self._answer(late, dialogue)
 
     def _read_others(self, dialogue: Dialogue | None) -> None:
         for event in self.log.others():
@@ -387,10 +401,3 @@ class Turn:
 
     def _elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except CannotRecord as error:
-        sys.exit(str(error))

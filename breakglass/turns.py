@@ -87,7 +87,7 @@ def take(
         if isinstance(lock, Taken):
             return lock
         try:
-            return _earlier(session, log, key) or Taken("turn", _begin(config, session, log, lock, asked))
+            return _begin(config, session, log, lock, asked)
         finally:
             lock.release()
 
@@ -122,28 +122,38 @@ def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) ->
     raise TurnRunning(f"session {session.id} is neither free nor running; try again")
 
 
-def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> int:
-    """Holding the turn lock, record the prompt and start the runner. Return the turn."""
+def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> Taken:
+    """Holding the turn lock, record the prompt and start the runner; or return the earlier prompt of that key."""
     known = session.known(log.fd).state
     if known.turn is not None:
         _bury(session, log, known)
-    agent = config.agent_named(known.agent)
     log.keep_room()
-    turn = log.append("user", **asked._asdict())
+    with (
+        log.exclusive()
+    ):  # what others append is known here, or stands behind the prompt, where the runner looks
+        if earlier := _earlier(session, log, asked.key):
+            return earlier
+        known = session.known(log.fd).state
+        agent = config.agent_named(known.agent)
+        turn, end = log.append("user", **asked._asdict()), log.end
     try:
-        _spawn(config, agent, session, turn, log.end, known, lock)
+        _spawn(config, agent, session, turn, end, known, lock)
     except OSError as error:
         log.last_words(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )
-    return turn
+    return Taken("turn", turn)
 
 
 def _check(prompt: object, model: str | None, key: str | None) -> None:
     if not isinstance(prompt, str) or not prompt.strip():
         raise BadInput("prompt: expected a text that is not empty")
-    if len(prompt.encode(errors="replace")) > MAX_PROMPT:
+    try:
+        length = len(prompt.encode())
+    except UnicodeEncodeError as error:
+        raise BadInput("prompt: expected text, got half of a surrogate pair") from error
+    if length > MAX_PROMPT:
         raise TooLarge(f"prompt: at most {MAX_PROMPT >> 10} KiB are taken")
     if model is not None:
         check_model("model", model)
@@ -217,7 +227,8 @@ def _spawn(
     assert process.stdin
     process.stdin.write(json.dumps(plan).encode())
     process.stdin.close()
-    threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # no thread to be had: then it stays a zombie until we end
+        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
 
 
 def _tokens(config: Config) -> list[str]:
@@ -290,10 +301,11 @@ def cancel(session: Session, *, by: str) -> bool:
             known = session.known(log.fd).state
             if known.turn is None:
                 return False
-            if not known.cancelled:
-                log.append("cancelled", turn=known.turn, by=by)
-            for waiting in known.queued:
-                log.append("withdrawn", queued=waiting.id, by=by)
+            stop = [] if known.cancelled else [("cancelled", {"turn": known.turn, "by": by})]
+            # In one write: a turn that is stopped must not end while the next prompt still waits.
+            log.append_together(
+                *stop, *(("withdrawn", {"queued": waiting.id, "by": by}) for waiting in known.queued)
+            )
         nudge(session)
         return True
 
@@ -329,6 +341,7 @@ def answer(
     """
     if for_session and not allow:
         raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
+    end_lost(session)
     with session.open_log() as log:
         with log.exclusive():
             question = state.find_question(log.fd, session.known(log.fd).state, request)

@@ -1,21 +1,24 @@
 """Prompts that wait: taken up in order by the runner of the turn before, withdrawn, and never lost. Real turns."""
 
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from breakglass import processes, turns
+from breakglass import processes, runner, turns
 from breakglass.config import Config, Limits
-from breakglass.errors import Conflict, NotFound, TurnRunning
+from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import Taken
+from tests.living import broken
 from tests.servers import wait_until
 
 
@@ -177,6 +180,118 @@ def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> 
     story.start("echo next")
     assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
     assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo kept"]
+
+
+@pytest.fixture
+def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Have the runner die in a turn, and do something in the midst of that turn's burial."""
+
+    def die(act: Callable[[], object]) -> None:
+        kill_all = processes.kill_all
+
+        def kill_all_and_act(*arguments: Any) -> bool:
+            monkeypatch.setattr(processes, "kill_all", kill_all)
+            act()
+            return kill_all(*arguments)
+
+        os.kill(story.runner(), signal.SIGKILL)
+        wait_until(lambda: not turns.has_runner(story.session), "the runner's death")
+        monkeypatch.setattr(processes, "kill_all", kill_all_and_act)
+
+    return die
+
+
+While = Callable[[Callable[[], object]], None]
+
+
+def test_what_is_withdrawn_while_a_lost_turn_is_buried_never_starts(
+    story: Story, while_buried: While
+) -> None:
+    story.busy()
+    queued = story.queue("echo withdrawn").id
+    while_buried(lambda: turns.withdraw(story.session, queued, by="bob"))
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next"]
+
+
+def test_what_is_queued_while_a_lost_turn_is_buried_is_taken_up(story: Story, while_buried: While) -> None:
+    story.busy()
+    while_buried(lambda: story.queue("echo late"))
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo late"]
+
+
+def test_a_key_used_while_a_lost_turn_is_buried_begins_nothing_twice(
+    story: Story, while_buried: While
+) -> None:
+    story.busy()
+    first: list[Taken] = []
+    while_buried(lambda: first.append(story.queue("echo once", key="k-1")))
+    again = story.queue("echo once", key="k-1")
+    assert first == [again]
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo once"]
+
+
+def test_a_stop_that_cannot_be_recorded_whole_is_not_recorded_at_all(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.busy()
+    story.queue("echo waits")
+    before, write = story.kinds(), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) - 9]))
+        with pytest.raises(CannotRecord):
+            turns.cancel(story.session, by="ann")
+    assert story.kinds() == before
+    assert turns.cancel(story.session, by="ann")
+    assert story.kinds()[len(before) : len(before) + 2] == ["cancelled", "withdrawn"]
+    assert [end["status"] for end in story.idle()] == ["cancelled"]
+
+
+def test_a_disk_that_fails_as_a_queued_turn_begins_ends_that_turn(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with story.session.open_log() as opened:
+        turn = opened.append("user", text="one", by="ann")
+        queued = opened.append("queued", text="two", by="bob")
+        plan = runner.Plan(
+            directory=story.session.directory,
+            workspace=story.session.workspace,
+            turn=turn,
+            end=[*opened.end],
+            protocol="shell",
+            command=["bash"],
+            masks=[],
+            environ={},
+            ask=False,
+            allow=[],
+            deny=[],
+            thinking=False,
+            model=None,
+            agent_session=None,
+            agent_cost=0.0,
+            allowed=[],
+            queued=[queued],
+            timeout=10,
+            permission_timeout=10,
+            limits=Limits()._asdict(),
+            lock=[],
+        )
+        ending = runner.Turn(plan, opened, SimpleNamespace(came=set(), woken=-1))  # type: ignore[arg-type]
+        with monkeypatch.context() as failing:
+            failing.setattr(os, "fdatasync", fail)
+            assert ending._end("") is None
+    assert story.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
+    assert [(end["turn"], end["status"]) for end in story.of("turn_end")] == [(turn, "ok"), (5, "error")]
+    assert broken(story.session) == []
+
+
+def fail(_: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_runner_killed_in_a_queued_turn_leaves_nothing_alive(story: Story) -> None:

@@ -1,7 +1,9 @@
 """Whatever an agent does, its turn ends once, its output is bounded, and nothing of it outlives the turn."""
 
+import fcntl
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,63 @@ def test_nothing_an_agent_started_outlives_its_turn(script: str, settings: Confi
     family = pids(living.output(session, turn))
     assert family
     assert not any(map(is_alive, family))
+
+
+HOPPER = """
+import fcntl, os
+fcntl.flock(held := os.open("held", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("up", flush=True)
+while True:
+    if os.fork():
+        os._exit(0)
+"""
+
+
+def test_one_who_forks_and_exits_all_the_time_does_not_outlive_its_turn(settings: Config) -> None:
+    session, turn = began(settings, f"{sys.executable} -S -c '{HOPPER}' & sleep 1000")
+    printed(session, turn, "up")
+    assert turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    with open(f"{session.workspace}/held") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever holds it is alive, under whatever pid
+
+
+def test_a_runner_that_cannot_sign_runs_all_the_same(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'exec strace -qq -o /dev/null -e inject=ftruncate:error=ENOSPC:when=1 {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    session, turn = began(settings, "echo ran")
+    until(lambda: session.state().turn is None and not processes.marked(session.id), "the runner's end")
+    assert status(session, turn) == "ok"
+    assert (living.output(session, turn), sessions.signed_by(session)) == ("ran\n", None)
+
+
+ASKS_AND_TAKES_BACK = """
+import json, sys
+sys.stdin.readline()
+for line in (
+    {"type": "system", "subtype": "init", "session_id": "s"},
+    {"type": "control_request", "request_id": "r", "request": {
+        "subtype": "can_use_tool", "tool_name": "Bash", "input": {}}},
+    {"type": "control_cancel_request", "request_id": "r"},
+    {"type": "result", "is_error": False, "result": "done", "duration_ms": 1},
+):
+    sys.stdout.write(json.dumps(line) + "\\n")
+"""
+
+
+def test_a_question_that_is_taken_back_at_once_has_one_answer(root: Path) -> None:
+    command = (sys.executable, "-c", ASKS_AND_TAKES_BACK)
+    agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
+    session, turn = began(living.config(root, agent), "go", "claude")
+    assert status(session, turn) == "ok"
+    assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
 
 
 def test_orphans_that_have_ended_do_not_pile_up(settings: Config) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from breakglass import processes, turns
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadConfig, BadInput, CannotRecord, Degraded, TooLarge, TurnRunning
+from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degraded, TooLarge, TurnRunning
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from tests import living
@@ -81,6 +81,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
     "empty": ("", {}, BadInput),
     "blank": (" \n\t", {}, BadInput),
     "no text": (5, {}, BadInput),
+    "half a surrogate pair": ("ls \ud83d", {}, BadInput),
     "too large": ("é" * (turns.MAX_PROMPT // 2) + "x", {}, TooLarge),
     "a model that is an option": ("ls", {"model": "--help"}, BadConfig),
     "a key with a blank": ("ls", {"key": "a b"}, BadInput),
@@ -253,6 +254,18 @@ def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended
     Path(session.directory, log.DEGRADED).touch()
     assert turns.end_lost(session).status == "degraded"
     assert status(session, turn) == "lost"
+
+
+def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
+    session, _ = began(settings, "sleep 1000")
+    with session.open_log() as opened:
+        opened.append(
+            "permission", turn=2, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
+        )
+    kill_runner(session)
+    with pytest.raises(Conflict):
+        turns.answer(session, "r", allow=True, by="ann")
+    assert "answer" not in kinds(session)
 
 
 def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:

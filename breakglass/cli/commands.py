@@ -159,7 +159,7 @@ def answer(config: Config, args: Namespace) -> int:
     *ids, verdict = [*args.words, ""] if args.words[-1:] not in (["allow"], ["deny"]) else args.words
     if len(ids) > 1:
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
-    session = sessions.find(config.data, ids[0] if ids else "")
+    session = sessions.find(config.data, *ids)
     asking = turns.end_lost(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)

@@ -141,12 +141,15 @@ def get(root: Path, session_id: str) -> Session:
     return session
 
 
-def find(root: Path, prefix: str = "") -> Session:
-    """Return the one session whose id begins with `prefix`; for "", the one last written to.
+def find(root: Path, prefix: str | None = None) -> Session:
+    """Return the one session whose id begins with `prefix`; for None, the one last written to.
 
-    Raises NotFound where there is none and BadInput where there are several.
+    Raises NotFound where there is none and BadInput where there are several, or `prefix` is empty: it was most
+    likely a variable that is not set.
     """
-    if not prefix:
+    if prefix == "":
+        raise BadInput("expected a session's id or the beginning of one, got an empty word")
+    if prefix is None:
         latest = max(ids(root), key=lambda id_: _written(root, id_), default=None)
         if latest is None:
             raise NotFound(f"there are no sessions yet in {root.absolute()}; make one with: breakglass new")

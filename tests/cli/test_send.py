@@ -73,6 +73,14 @@ def test_an_agent_or_a_title_begins_a_new_session(data: Data, words: tuple[str, 
     assert data.events(session)[0][words[0][2:]] == words[1]
 
 
+@pytest.mark.parametrize("words", [["attach"], ["answer"], ["cancel"], ["verify"], ["send", "", "true"]])
+def test_an_empty_id_is_a_slip_and_no_word_for_the_last_session(data: Data, words: list[str]) -> None:
+    data.new()
+    done = data.run(*words, *([] if words[0] == "send" else [""]))
+    assert done.returncode == 2
+    assert b"id" in done.stderr
+
+
 def test_an_id_that_begins_several_sessions_is_refused(data: Data) -> None:
     for number in range(17):  # one of 16 digits begins two of them
         data.new("--title", str(number))
