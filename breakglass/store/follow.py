@@ -28,6 +28,8 @@ AHEAD_SECONDS = 0.002
 """How long a thread goes on reading: a hop there and back costs as much as half a piece."""
 KEPT = 48 << 20
 """Bytes of framed pieces that one process keeps, a 32nd of its memory at most."""
+MARK = 256
+"""Bytes by which a log is known again."""
 IDLE_SOURCES = 16
 """Logs kept open that nobody follows at the moment."""
 
@@ -73,6 +75,8 @@ class Source:
         self._is_retired = False
         self.size = 0
         """Bytes of the log when last looked at."""
+        self._mark = 0, b""
+        """An offset, and the bytes before it: by them the log is known again."""
         self._newest: Piece | None = None
         self._since: object = None
         self._reading: dict[int, asyncio.Task[Piece | None]] = {}
@@ -91,13 +95,19 @@ class Source:
             self.retire()
 
     def is_gone(self, position: Position = seek.START) -> bool:
-        """Return whether the path leads to another file now, or this one was cut or has no line end at `position`."""
+        """Return whether the path leads to another file now, or this one was cut or is another up to `position`."""
         try:
             there, ours = os.stat(self._path, follow_symlinks=False), os.fstat(self.fd)
         except OSError:
             return True
         is_cut = ours.st_size < self.size
-        return there.st_ino != ours.st_ino or is_cut or not seek.is_line_end(self.fd, position)
+        return there.st_ino != ours.st_ino or is_cut or not self._is_same(position)
+
+    def _is_same(self, position: Position) -> bool:
+        """Return whether the log is still what was read of it, and a line ends at `position`."""
+        offset, known = self._mark
+        is_known = os.pread(self.fd, len(known), offset - len(known)) == known
+        return is_known and seek.is_line_end(self.fd, position)
 
     async def _aside(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what `call` returns in a thread, the descriptor kept open until it does."""
@@ -165,11 +175,13 @@ class Source:
         return pieces
 
     def _read(self, begin: Position) -> Piece | None:
-        if not seek.is_line_end(self.fd, begin):  # cut short, and grown again since
+        if not self._is_same(begin):  # cut short or written over, and grown again since
             return None
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), _reach(begin.offset))
         if not lines:
             return None
+        if end.offset > self._mark[0]:
+            self._mark = end.offset, lines[-MARK:]
         return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
 
     async def ends_busy(self) -> bool:

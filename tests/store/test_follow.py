@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import NotFound
+from breakglass.events import encode
 from breakglass.store import follow, log, seek
 from breakglass.store.follow import Hub, Mark, Piece
 from breakglass.store.log import Log
@@ -317,6 +318,28 @@ async def test_nobody_gets_what_was_kept_of_a_log_that_was_cut_since(
     client = await Client(hub, directory).caught_up()
     assert client.got == content(directory)
     await client.leave()
+
+
+@pytest.mark.parametrize("length", [1_000, 999])
+async def test_nobody_gets_what_was_kept_of_a_log_that_was_written_over_in_place(
+    length: int, hub: Hub, directory: str, writer: Log
+) -> None:
+    say(writer, *("x" * 1_000 for _ in range(500)))
+    stays = await Client(hub, directory).caught_up()
+    await (await Client(hub, directory).caught_up()).leave()
+    path = Path(directory, log.NAME)
+    begin = path.read_bytes()[: path.read_bytes().index(b"\n") + 1]
+    with open(
+        path, "rb+"
+    ) as file:  # the same file, and never shorter: as a backup of another log put in its place
+        file.write(begin)
+        file.writelines(
+            encode(number, log.now(), "text", {"turn": 2, "text": "y" * length}) for number in range(2, 700)
+        )
+    client = await Client(hub, directory).caught_up()
+    assert client.got == content(directory)
+    await client.leave()
+    await until(lambda: stays.marks[-1] is Mark.GONE)
 
 
 async def test_logs_that_nobody_follows_are_closed_but_for_a_few(hub: Hub, tmp_path: Path) -> None:
