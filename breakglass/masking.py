@@ -46,7 +46,7 @@ def _print(secret: str) -> Print:
 def _digest(text: str) -> str:
     from hashlib import sha256  # 3 ms on 2026-11-23, and most turns find nothing that begins as a secret does
 
-    return sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 class Masker:

@@ -72,6 +72,16 @@ def test_a_secret_that_holds_another_is_masked_whole() -> None:
     assert both.text(f"{KEY}-and-more {KEY}") == f"{MASK} {MASK}"
 
 
+def test_a_character_cut_in_half_before_a_secret_hides_nothing_and_fails_nothing() -> None:
+    assert masker().text(f"HslpQ possib\ud83d {'x' * 40} {TOKEN}") == f"HslpQ possib\ud83d {'x' * 40} {MASK}"
+
+
+@pytest.mark.parametrize("odd", ["\udcff", "\x00", "é", "😀"])
+def test_a_secret_of_any_characters_is_found(odd: str) -> None:
+    secret = f"{odd}4711{odd}0815"  # the environment has a byte that is no UTF-8 as U+DCxx
+    assert Masker(prints_of([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
+
+
 @given(st.lists(st.integers(0, 160), max_size=6), st.sampled_from([TOKEN, KEY]))
 def test_a_secret_cut_into_pieces_is_masked_and_nothing_else_is_changed(cuts: list[int], secret: str) -> None:
     text = f"before sk- Hs {secret} sk-ant and {secret}, H after Hsl"
