@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from breakglass.events import Draft
+from breakglass.events import MAX_DEPTH, Draft
 
 MASK = "[masked]"
 SHORTEST = 8
@@ -114,9 +114,12 @@ class Masker:
             return len(tail) - at
         return next((size for size in (2, 1) if tail.endswith(head[:size])), 0)
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, depth: int = MAX_DEPTH) -> Any:
+        """Return a value with the secrets in it masked; those below `depth` are not, for no event keeps them."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, dict):
-            return {self._value(key): self._value(each) for key, each in value.items()}
-        return [self._value(each) for each in value] if isinstance(value, list) else value
+        if depth and isinstance(value, dict):
+            return {self._value(key): self._value(each, depth - 1) for key, each in value.items()}
+        if depth and isinstance(value, list):
+            return [self._value(each, depth - 1) for each in value]
+        return value

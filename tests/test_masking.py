@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.events import Draft
+from breakglass.events import MAX_DEPTH, Draft, encode
 from breakglass.masking import MASK, Masker, Print, prints_of
 
 TOKEN = "HslpQTWgAF7RcPbJ0PwJ_v-C3M9ZTVhAD_dq4TJ0EGU"
@@ -58,6 +58,17 @@ def test_a_secret_is_masked_wherever_it_stands_in_a_draft() -> None:
             {"input": {"command": f"echo {MASK}", "more": [{"a": MASK, MASK: 1}], "n": 1}, "tool_id": "t1"},
         )
     ]
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH - 1, MAX_DEPTH, 600, 100_000])
+def test_however_deeply_a_secret_is_nested_no_event_holds_it(depth: int) -> None:
+    value: Any = KEY
+    for _ in range(depth):
+        value = [value]
+    ((kind, fields),) = masker().take([("tool", {"tool_id": "t", "name": "n", "input": {"a": value}})])
+    line = encode(1, "2026-11-23T00:00:00.000Z", kind, {**fields, "turn": 1}).decode()
+    assert KEY not in line
+    assert MASK in line or "nested too deeply" in line
 
 
 @pytest.mark.parametrize("around", ["{}", "{0}{0}", "sk-{}", "HslHsl{} Hs", "é{}\n{0}"])

@@ -220,6 +220,24 @@ def test_any_bytes_of_an_agent_leave_the_log_sound(settings: Config) -> None:
     assert "\x00" in living.output(session, turn)
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        r'{"type":"text","text":"/var/\ud83d and the rest of it"}',
+        '{"type":"tool_use","id":"1","name":"x","input":{"a":' + "[" * 600 + "]" * 600 + "}}",
+    ],
+    ids=["half a character", "nested deeply"],
+)
+def test_any_json_of_an_agent_is_searched_for_secrets_and_leaves_the_log_sound(
+    root: Path, block: str
+) -> None:
+    said = '{"type":"assistant","message":{"content":[' + block + "]}}"
+    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
+    session, turn = began(living.config(root, fake), "hello", "odd")
+    assert status(session, turn) == "ok"
+
+
 def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) -> None:
     session, turn = began(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
     assert printed(session, turn, "one") == "one\n"
