@@ -33,6 +33,12 @@ def test_a_turn_ends_as_its_agent_does(script: str, verdict: str, result: str, s
     assert (said["result"], end["status"]) == (result, verdict)
 
 
+def test_a_script_that_could_not_be_read_has_not_gone_well(root: Path) -> None:
+    dash = AgentConfig("shell", "shell", ("/bin/dash",), env={"PATH": "/nonexistent"})
+    session, turn = began(living.config(root, dash), "echo up")
+    assert status(session, turn) == "error"
+
+
 def test_a_turn_that_takes_too_long_is_ended(root: Path) -> None:
     session, turn = began(living.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
     own = ended(session, turn)

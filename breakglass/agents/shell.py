@@ -15,9 +15,12 @@ PIECE = 64 << 10
 HEAD = MAX_OUTPUT - PIECE
 """Bytes shown as they come. Of what follows the last `PIECE` bytes are kept for the end."""
 
-# The script is read whole before any of it runs, and sees an empty standard input. The space keeps a
-# script that begins with `-` from being taken for an option of eval; dash has no `eval --`.
-_READ_AND_RUN = 'script=$(cat); exec </dev/null; eval " $script"'
+# The script is read whole before any of it runs, and sees an empty standard input. A shell that can reads it
+# itself (dash cannot): on a machine that has no PATH or no process left, what is built in still runs. All on one
+# line, or bash miscounts the script's. The space keeps a script that begins with `-` from being taken for an
+# option of eval; dash has no `eval --`.
+_READ = 'script=; IFS= read -r -d "" script 2>/dev/null || [ "$script" ] || script=$(cat) || exit 126'
+_READ_AND_RUN = _READ + '; exec </dev/null; eval " ${script:?could not be read}"'
 
 _HELD_BACK = f"\n[breakglass: over {HEAD >> 10} KiB; the last {PIECE >> 10} KiB follow when it ends]\n"
 
@@ -45,8 +48,8 @@ class Dialogue:
         return [("tool", {"tool_id": self._id, "name": "shell", "input": {"command": self._prompt}})]
 
     def open(self) -> bytes:
-        r"""Return the script. A form on a page ends its lines with `\r\n`, which a shell does not take."""
-        return self._prompt.replace("\r\n", "\n").encode(errors="replace")
+        r"""Return the script. A form on a page ends its lines with `\r\n`; no shell takes that, nor a NUL."""
+        return self._prompt.replace("\r\n", "\n").replace("\0", "").encode(errors="replace")
 
     def translate(self, data: bytes) -> list[Draft]:
         """Return pieces of output, while they are within `HEAD`."""

@@ -1,5 +1,6 @@
 """The shell agent: pieces of output that add up, an end that says how it was; and real shells."""
 
+import os
 import shutil
 import subprocess
 from typing import Any
@@ -150,10 +151,11 @@ def test_no_bytes_raise_or_are_lost(chunks: list[bytes], end: Exit) -> None:
 # --- real shells ----------------------------------------------------------------------------------
 
 
-def run(shell: str, script: str) -> tuple[str, int]:
-    """Return what `script` printed through `shell`, and its exit status."""
-    command = ("busybox", "sh") if shell == "busybox" else (shell,)
-    talk = dialogue("shell", Task(script, command))
+def run(shell: str, prompt: str, *options: str, **environ: str) -> tuple[str, int]:
+    """Return what the script `prompt` printed through `shell`, and its exit status."""
+    program = shutil.which(shell) or shell
+    command = (program, "sh") if shell == "busybox" else (program,)
+    talk = dialogue("shell", Task(prompt, (*command, *options)))
     done = subprocess.run(
         talk.argv,
         check=False,
@@ -161,6 +163,7 @@ def run(shell: str, script: str) -> tuple[str, int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=30,
+        env={**os.environ, **environ},
     )
     drafts = talk.translate(done.stdout) + talk.close(Exit(done.returncode))
     return str(joined(drafts)[0][1]["output"]), done.returncode
@@ -181,6 +184,9 @@ def run(shell: str, script: str) -> tuple[str, int]:
         ("echo $0 $#", None, 0),
         ("kill -9 $$", "", -9),
         ("printf %s é", "é", 0),
+        ("echo a\0b", "ab\n", 0),
+        ("\n\n  printf '%s\\n' 'a\\\n  b\\t'  \n\n", "a\\\n  b\\t\n", 0),
+        ("printf %s a\\", "a\\", 0),
     ],
 )
 def test_a_real_shell_runs_the_script(shell: str, script: str, output: str | None, status: int) -> None:
@@ -199,6 +205,33 @@ def test_a_script_that_begins_with_a_dash_is_no_option(shell: str) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_larger_than_any_argument_runs(shell: str) -> None:
     assert run(shell, ": " + "x" * (256 << 10) + "\necho done") == ("done\n", 0)
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_character_reaches_the_script(shell: str, locale: str) -> None:
+    characters = "".join(map(chr, range(1, 0x900))).replace("\r\n", "") + "\u20ac\u2028\uffff😀"
+    assert run(shell, f"cat <<'EOF'\n{characters}\nEOF", LC_ALL=locale) == (f"{characters}\n", 0)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_finds_no_program_runs_its_script_or_fails(shell: str) -> None:
+    printed, status = run(shell, "echo rescued", PATH="/nonexistent")
+    assert ("rescued" in printed) == (status == 0)
+
+
+def test_bash_needs_no_program_to_read_its_script() -> None:
+    assert run("bash", "echo rescued", PATH="/nonexistent") == ("rescued\n", 0)
+
+
+def test_bash_counts_the_lines_of_the_script() -> None:
+    printed, _ = run("bash", "true\nno-such-command-here")
+    assert "line 2: no-such-command-here" in printed
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_options_and_variables_of_the_shell_do_not_hinder_the_reading(shell: str) -> None:
+    assert run(shell, "echo one; false; echo two", "-eu", script="echo three") == ("one\n", 1)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
