@@ -5,6 +5,7 @@ on disk goes through store/log.py; whoever makes one for an agent returns a `Dra
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
@@ -186,7 +187,8 @@ def decode(line: bytes, number: int) -> Event:
                 event = json.loads(dumps(event))
         except (ValueError, RecursionError):
             return foreign(line, number)
-        if isinstance(event["ts"], str) and (event["id"], event["kind"]) == found:  # no key came twice
+        said = (type(event["ts"]), type(event["id"]), event["id"], event["kind"])
+        if said == (str, int, *found):  # no key came twice
             return dict(event)
     return foreign(line, number)
 
@@ -268,13 +270,8 @@ def fold(state: State, event: Event) -> State:
     step = _STEPS.get(event.get("kind", ""))
     try:
         state = step(state, event) if step else state
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-    ):  # a key missing or misshapen: pass over it as over an unknown kind
-        pass
+    except (KeyError, TypeError, OverflowError):
+        pass  # a key missing or misshapen: pass over it as over an unknown kind
     return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
 
 
@@ -286,26 +283,55 @@ def fold_all(events: Iterable[Event], state: State | None = None) -> State:
     return state
 
 
+def _text(event: Event, key: str) -> str:
+    """Return the text under `key`. Raises KeyError where there is nothing and TypeError where it is no text."""
+    if isinstance(value := event[key], str):
+        return value
+    raise TypeError(f"{key} is no text")
+
+
+def _flag(event: Event, key: str) -> bool:
+    """Return the boolean under `key`. Raises KeyError where there is nothing and TypeError where it is none."""
+    if isinstance(value := event[key], bool):
+        return value
+    raise TypeError(f"{key} is no boolean")
+
+
+def _dollars(event: Event) -> float:
+    """Return what a result cost, 0 where it does not say. Raises TypeError and OverflowError for no such number."""
+    value = event.get("cost_usd")
+    if value is None:
+        return 0.0
+    if type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    raise TypeError("cost_usd is no finite number")
+
+
 def _created(state: State, event: Event) -> State:
     return state._replace(
-        agent=event["agent"], model=event["model"], title=event["title"] or "", created=event["ts"]
+        agent=_text(event, "agent"),
+        model=None if event["model"] is None else _text(event, "model"),
+        title=_text(event, "title"),
+        created=event["ts"],
     )
 
 
 def _user(state: State, event: Event) -> State:
+    text = _text(event, "text")
     return state._replace(
         turn=event["id"],
         last_turn=event["id"],
         status="running",
         cancelled=False,
-        first_prompt=state.first_prompt or event["text"][:200],
+        first_prompt=state.first_prompt or text[:200],
         asking=(),
         queued=_without(state.queued, event.get("queued")),
     )
 
 
 def _queued(state: State, event: Event) -> State:
-    return state._replace(queued=(*state.queued, Queued(event["id"], str(event["text"])[:200])))
+    _text(event, "by")  # without it the prompt could not be taken up
+    return state._replace(queued=(*state.queued, Queued(event["id"], _text(event, "text")[:200])))
 
 
 def _withdrawn(state: State, event: Event) -> State:
@@ -319,7 +345,7 @@ def _without(waiting: tuple[Queued, ...], number: object) -> tuple[Queued, ...]:
 def _permission(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    question = Question(event["id"], str(event["request"]), str(event["name"]), str(event["expires"]))
+    question = Question(event["id"], _text(event, "request"), _text(event, "name"), _text(event, "expires"))
     return state._replace(asking=(*state.asking, question))
 
 
@@ -334,13 +360,12 @@ def _answer(state: State, event: Event) -> State:
 
 
 def _session(state: State, event: Event) -> State:
-    if event["session_id"] == state.agent_session:
-        return state
-    return state._replace(agent_session=event["session_id"], agent_cost=0.0)
+    opened = _text(event, "session_id")
+    return state if opened == state.agent_session else state._replace(agent_session=opened, agent_cost=0.0)
 
 
 def _result(state: State, event: Event) -> State:
-    cost = float(event.get("cost_usd") or 0)
+    cost = _dollars(event)
     return state._replace(cost=state.cost + cost, agent_cost=state.agent_cost + cost)
 
 
@@ -351,7 +376,7 @@ def _cancelled(state: State, event: Event) -> State:
 def _turn_end(state: State, event: Event) -> State:
     if event["turn"] != state.turn:
         return state
-    return state._replace(turn=None, status=event["status"], cancelled=False, asking=())
+    return state._replace(turn=None, status=_text(event, "status"), cancelled=False, asking=())
 
 
 _STEPS: dict[str, Callable[[State, Event], State]] = {
@@ -365,8 +390,8 @@ _STEPS: dict[str, Callable[[State, Event], State]] = {
     "result": _result,
     "cancelled": _cancelled,
     "turn_end": _turn_end,
-    "renamed": lambda state, event: state._replace(title=event["title"]),
-    "archived": lambda state, event: state._replace(archived=bool(event["archived"])),
+    "renamed": lambda state, event: state._replace(title=_text(event, "title")),
+    "archived": lambda state, event: state._replace(archived=_flag(event, "archived")),
 }
 
 FOLDED = frozenset(_STEPS)

@@ -132,9 +132,10 @@ class Verifier:
         elif kind == "queued":
             self._queue.add(event["id"])
         elif queued is not None and kind in ("user", "withdrawn"):
-            if queued not in self._queue:
+            if isinstance(queued, int) and queued in self._queue:
+                self._queue.remove(queued)
+            else:
                 yield f"takes line {queued} out of the queue, where it is not"
-            self._queue.discard(queued)
 
 
 def findings(lines: Iterable[bytes]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -200,6 +201,7 @@ FOREIGN = {
     "CRLF": line(4, "text")[:-1] + b"\r",
     "NaN": line(4, "result", cost_usd=1)[:-1].replace(b'usd":1', b'usd":NaN'),
     "a second id": line(4, "text")[:-2] + b',"id":9}',
+    "a second id that is no integer": line(4, "text")[:-2] + b',"id":4.0}',
     "a second kind": line(4, "text")[:-2] + b',"kind":"error"}',
     "a second ts": line(4, "text")[:-2] + b',"ts":0}',
     "bottomless": line(4, "text", text="?")[:-1].replace(b'"?"', b"[" * 100_000),
@@ -360,8 +362,12 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
             line(3, "user", text=5)[:-1],
             line(4, "cancelled")[:-1].replace(b',"turn":2', b""),
             line(5, "result", cost_usd=10**400)[:-1],
+            line(6, "result", cost_usd="nan")[:-1],
+            line(7, "renamed", title=5)[:-1],
+            line(8, "created", agent=["a"])[:-1],
+            line(9, "archived", archived="no")[:-1],
         ],
-        {"cost": 0.0, "turn": None, "last_id": 5},
+        {"cost": 0.0, "turn": None, "title": "A title", "agent": "shell", "archived": False, "last_id": 9},
     ),
     "kinds of tomorrow are passed over": (
         [NEW, line(2, "error")[:-1].replace(b'"error",', b'"party",')],
@@ -384,10 +390,36 @@ def test_a_history_adds_up_from_anywhere(name: str) -> None:
     assert all(fold_all(story[cut:], fold_all(story[:cut])) == whole for cut in range(len(story) + 1))
 
 
+def is_well_typed(state: State) -> bool:
+    """Return whether every value in a state, nested ones too, is of the type that is declared."""
+    try:
+        return bool(msgspec.convert(msgspec.to_builtins(state), State) == state)
+    except msgspec.ValidationError:
+        return False
+
+
+MISSHAPEN: list[Any] = [None, True, 5, 0.5, 10**400, float("inf"), "much", ["a"], {"a": 1}]
+RUNS = [("created", {}), ("user", {"queued": None}), ("queued", {"key": None}), ("permission", {})]
+
+
+@pytest.mark.parametrize("kind", sorted(events.FOLDED))
+def test_a_value_of_another_type_never_gets_into_a_state(kind: str) -> None:
+    before = fold_all(decoded(log_of(RUNS)))
+    for key in SAMPLES[kind]:
+        for value in MISSHAPEN:
+            event = {"id": 5, "ts": TS, "kind": kind, **SAMPLES[kind], key: value}
+            assert is_well_typed(events.fold(before, event)), (key, value)
+
+
+def test_a_prompt_that_says_not_whose_it_is_does_not_wait() -> None:
+    nobodys = line(3, "queued")[:-1].replace(b'"by":"ann",', b"")
+    assert fold_all(decoded(log_of([NEW, ("user", {}), nobodys]))).queued == ()
+
+
 @given(
     st.lists(JSON.filter(lambda value: isinstance(value, dict)), max_size=5), st.sampled_from(sorted(KINDS))
 )
 def test_no_shape_of_an_event_breaks_the_fold(fields: list[dict[str, Any]], kind: str) -> None:
     story = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
     assert fold_all(story).last_id == len(story)
-    assert isinstance(fold_all(story), State)
+    assert is_well_typed(fold_all(story))

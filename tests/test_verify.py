@@ -64,6 +64,7 @@ BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
     ),
     "no time": ([NEW, line(2, "renamed")[:-1].replace(b"T01:02", b" 01:02")], 2, "has no time"),
     "took up what did not wait": ([NEW, ("user", {"queued": 1})], 2, "line 1 out of the queue"),
+    "withdrew no number": ([NEW, ("withdrawn", {"queued": [2]})], 2, "line [2] out of the queue"),
     "withdrawn twice": (
         [NEW, ("queued", {}), ("withdrawn", {"queued": 2}), ("withdrawn", {"queued": 2})],
         4,
