@@ -1,6 +1,7 @@
 """What a file system does for a log, or does not: keeps room for the last words, and can be trusted with locks."""
 
 import ctypes
+import errno
 import os
 import resource
 
@@ -12,11 +13,26 @@ UNTRUSTED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "afs", "ceph"
 """File systems on which a lock or an append by one machine may be unknown to another."""
 
 
-def keep(fd: int, offset: int, length: int) -> None:
-    """Have blocks ready for these bytes of a file, whose size stays (fallocate(2)). Raises OSError."""
-    if _fallocate(fd, _KEEP_SIZE, offset, length):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+def keep(fd: int, offset: int, length: int) -> bool:
+    """Have blocks ready for these bytes of a file, whose size stays (fallocate(2)). Raises OSError.
+
+    Returns False where the file system does not do that.
+    """
+    if not _fallocate(fd, _KEEP_SIZE, offset, length):
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EOPNOTSUPP, errno.ENOSYS):
+        return False
+    raise OSError(error, os.strerror(error))
+
+
+def sync_names(directory: str | os.PathLike[str]) -> None:
+    """Have the names in a directory on disk. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def size_limit() -> int:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import itertools
 import os
 import stat
 import time
@@ -152,11 +153,9 @@ class Log:
             return
         ahead = max(ROOM, min(self._end.offset >> 4, 1 << 20))  # 10 µs and a place in the journal each time
         try:
-            disk.keep(self.fd, self._end.offset, length + ROOM + ahead)
+            self._keeps_room = disk.keep(self.fd, self._end.offset, length + ROOM + ahead)
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
-                raise self._refusal("an event could not be written", error) from error
-            self._keeps_room = False
+            raise self._refusal("an event could not be written", error) from error
         self._room = wanted + ahead
 
     def sync(self) -> None:
@@ -210,10 +209,11 @@ class Log:
 
         The file never shrinks: `tail -f` would begin again at the top.
         """
-        saved_as = self._save_aside(torn)
+        saved_as = self._free_name(f"{NAME}.torn-{self._end.offset}")
         fields = {"offset": self._end.offset, "bytes": torn, "saved_as": saved_as}
         line = events.encode(self._end.number + 1, now(), "repaired", fields)
         line = line[:-1].ljust(torn - 1) + b"\n"
+        self._save_aside(torn, saved_as, room=len(line))
         # Linux appends on pwrite to an O_APPEND descriptor, whatever the offset (pwrite(2), BUGS).
         flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
         fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_APPEND)
@@ -226,21 +226,28 @@ class Log:
         self.sync()
         self._end = Position(self._end.number + 1, self._end.offset + len(line))
 
-    def _save_aside(self, torn: int) -> str:
-        """Copy the torn bytes to a new file and return its name. One from a repair that was cut off is left alone."""
-        name = f"{NAME}.torn-{self._end.offset}"
-        while os.path.lexists(os.path.join(self._directory, name)):
-            name += "+"
+    def _free_name(self, name: str) -> str:
+        """Return `name`, with a number behind it where that is taken: what a repair saved that was cut off stays."""
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(1)))
+        return next(each for each in names if not os.path.lexists(os.path.join(self._directory, each)))
+
+    def _save_aside(self, torn: int, name: str, *, room: int) -> None:
+        """Copy the torn bytes to a new file, on disk when this returns, and have `room` bytes to write in their place.
+
+        Raises OSError, and then no file is left: on a full disk there would be one for each append.
+        """
         with open(os.path.join(self._directory, name), "xb", opener=_opener) as aside:
-            offset, stop = self._end.offset, self._end.offset + torn
-            while offset < stop and (
-                block := os.pread(self.fd, min(seek.COUNT_BLOCK, stop - offset), offset)
-            ):
-                aside.write(block)
-                offset += len(block)
-            aside.flush()
-            os.fsync(aside.fileno())
-        return name
+            try:
+                aside.writelines(seek.blocks(self.fd, self._end.offset, self._end.offset + torn))
+                aside.flush()
+                os.fsync(aside.fileno())
+                disk.sync_names(self._directory)
+                if self._end.offset + room > disk.size_limit():
+                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+                disk.keep(self.fd, self._end.offset, room)
+            except OSError:
+                os.unlink(aside.name)
+                raise
 
     def _write(self, line: bytes) -> None:
         if self._keeps_room and self._end.offset + len(line) + ROOM > min(self._room, self._size_limit):

@@ -44,13 +44,4 @@ def make(root: Path) -> None:
             os.mkdir(place, 0o700)
         except FileExistsError:
             continue
-        sync(place.parent)
-
-
-def sync(directory: Path | str) -> None:
-    """Have the names in a directory on disk. Raises OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        disk.sync_names(place.parent)

@@ -9,6 +9,7 @@ claim a wrong number by the same difference. Works on a descriptor, never moves 
 
 import os
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from breakglass import events
@@ -75,11 +76,18 @@ def is_line_end(fd: int, position: Position) -> bool:
     return not position.offset or os.pread(fd, 1, position.offset - 1) == b"\n"
 
 
+def blocks(fd: int, offset: int, stop: int) -> Iterator[bytes]:
+    """Yield the bytes between two offsets in blocks of `COUNT_BLOCK` at most; fewer where the log was cut short."""
+    while offset < stop and (block := os.pread(fd, min(COUNT_BLOCK, stop - offset), offset)):
+        yield block
+        offset += len(block)
+
+
 def count(fd: int, start: Position, size: int) -> Position:
     """Return the position after the last whole line before `size`, by counting from `start`."""
     number, end = start
     offset = end
-    while offset < size and (block := os.pread(fd, min(COUNT_BLOCK, size - offset), offset)):
+    for block in blocks(fd, offset, size):
         if newline := block.rfind(b"\n") + 1:
             number += block.count(b"\n")
             end = offset + newline
@@ -126,7 +134,9 @@ def _walk(fd: int, number: int, low: Position, end: Position) -> Position:
     """Return the position after line `number`, reading on from `low` line by line."""
     missing = number - low.number
     offset = low.offset
-    while missing and (block := os.pread(fd, min(COUNT_BLOCK, end.offset - offset), offset)):
+    if not missing:
+        return low
+    for block in blocks(fd, offset, end.offset):
         held = block.count(b"\n")
         if held < missing:
             missing -= held
@@ -159,7 +169,7 @@ def lines(fd: int, begin: Position, stop: int, reach: int = COUNT_BLOCK) -> tupl
 
 def _giant(fd: int, begin: Position, stop: int, block: bytes) -> tuple[bytes, Position]:
     offset = begin.offset + len(block)
-    while offset < stop and (rest := os.pread(fd, min(COUNT_BLOCK, stop - offset), offset)):
+    for rest in blocks(fd, offset, stop):
         if (newline := rest.find(b"\n")) >= 0:
             return block[: events.MAX_FOREIGN] + b"\n", Position(begin.number + 1, offset + newline + 1)
         offset += len(rest)

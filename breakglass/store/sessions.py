@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from breakglass.errors import BadInput, CannotRecord, NotFound, TurnRunning
 from breakglass.events import SCHEMA, State
-from breakglass.store import log, state
+from breakglass.store import disk, log, state
 from breakglass.store import root as store_root
 from breakglass.store.log import Log
 from breakglass.store.state import Known
@@ -89,8 +89,8 @@ def create(root: Path, agent: str, model: str | None = None, title: str = "", by
                 by=by,
                 host=socket.gethostname(),
             )
-        store_root.sync(session.directory)
-        store_root.sync(root / "sessions")
+        disk.sync_names(session.directory)
+        disk.sync_names(root / "sessions")
     except (OSError, CannotRecord) as error:
         _unmake(session)
         reason = error.strerror if isinstance(error, OSError) else error

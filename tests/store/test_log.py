@@ -171,7 +171,8 @@ def test_a_repair_that_was_cut_off_loses_nothing_of_what_it_saved(directory: str
     with log.open_log(directory) as mine:
         mine.append("renamed", title="after", by="ann")
     assert Path(directory, f"{log.NAME}.torn-{end}").read_bytes() == b"saved before"
-    assert Path(directory, whole(directory)[1]["saved_as"]).read_bytes() == b"half a repair"
+    assert whole(directory)[1]["saved_as"] == f"{log.NAME}.torn-{end}-1"
+    assert Path(directory, f"{log.NAME}.torn-{end}-1").read_bytes() == b"half a repair"
 
 
 def test_a_reader_of_the_log_by_itself_mends_nothing(directory: str) -> None:
@@ -330,7 +331,23 @@ def test_a_torn_tail_that_cannot_be_saved_is_left_as_it_is(small_disk: str) -> N
     before = path_of(small_disk).read_bytes()
     with log.open_log(small_disk) as mine, pytest.raises(CannotRecord, match="repaired"):
         mine.append("delta", turn=2, text="x" * 4096)
-    assert path_of(small_disk).read_bytes().startswith(before)
+    assert path_of(small_disk).read_bytes() == before
+
+
+@pytest.mark.parametrize("torn", [b"torn", b'{"id":2,"ts":"' + b"x" * 5_000])
+def test_a_full_disk_is_not_filled_with_copies_of_a_torn_tail(torn: bytes, small_disk: str) -> None:
+    """Nor are names used up: what could not be mended is mended as soon as there is room."""
+    end = path_of(small_disk).stat().st_size
+    tear(small_disk, torn)
+    use_up(small_disk)
+    for _ in range(300):
+        with log.open_log(small_disk) as mine, pytest.raises(CannotRecord, match="repaired"):
+            mine.append("renamed", title="after", by="ann")
+    assert sorted(os.listdir(small_disk)) == ["ballast", log.NAME]
+    Path(small_disk, "ballast").unlink()
+    with log.open_log(small_disk) as mine:
+        mine.append("renamed", title="after", by="ann")
+    assert Path(small_disk, f"{log.NAME}.torn-{end}").read_bytes() == torn
 
 
 @pytest.fixture
@@ -348,6 +365,16 @@ def test_at_the_limit_of_a_files_size_nothing_of_a_line_stays(
     taken = fill(opened, "x" * 3_000)
     assert len(whole(directory)) == 1 + taken
     assert limited - 3_100 < path_of(directory).stat().st_size <= limited
+
+
+def test_at_the_limit_of_a_files_size_a_torn_tail_is_left_as_it_is(directory: str, limited: int) -> None:
+    tear(directory, b"\n" * (limited - 50 - path_of(directory).stat().st_size) + b"torn")
+    before = path_of(directory).read_bytes()
+    for _ in range(3):
+        with log.open_log(directory) as mine, pytest.raises(CannotRecord, match="repaired: File too large"):
+            mine.append("renamed", title="after", by="ann")
+    assert path_of(directory).read_bytes() == before
+    assert os.listdir(directory) == [log.NAME]
 
 
 def test_at_the_limit_of_a_files_size_the_last_words_still_fit(
