@@ -29,8 +29,10 @@ GROUP_BYTES = 1 << 20
 """Unsynced bytes at which an append syncs by itself."""
 ROOM = 16 << 10
 """Bytes that stay free behind the log of a running turn, so that its end can be written on a full disk."""
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""How an open fails where there is no session."""
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""How it fails where the process or the machine has no more of something: that says nothing about the session."""
 
 
 class Log:
@@ -292,7 +294,7 @@ def open_log(directory: str, find_end: Callable[[int], Position] = counted) -> L
             os.close(fd)
             raise
     except OSError as error:
-        if error.errno in _DESCRIPTORS:
+        if error.errno in EXHAUSTED:
             raise
         raise CannotRecord(f"the log could not be opened: {error.strerror}") from error
 
@@ -319,7 +321,7 @@ def _open(directory: str, flags: int) -> int:
             return fd
         os.close(fd)
     except OSError as error:
-        if error.errno not in (*_ABSENT, errno.EISDIR):
+        if error.errno not in (*ABSENT, errno.EISDIR):
             raise
     raise NotFound(f"there is no session {os.path.basename(directory)}")
 

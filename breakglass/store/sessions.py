@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from breakglass.errors import BadInput, CannotRecord, NotFound, TurnRunning
+from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, TurnRunning
 from breakglass.events import SCHEMA, State
 from breakglass.store import disk, log, state
 from breakglass.store import root as store_root
@@ -179,14 +179,29 @@ def _written(root: Path, session_id: str) -> int:
 
 
 def listed(root: Path) -> list[tuple[Session, State]]:
-    """Return every session with its state, latest first. One whose making was cut off is none."""
-    found = []
-    for session_id in ids(root):
-        session = Session(root, session_id)
-        with contextlib.suppress(NotFound, OSError):  # gone since, or not ours to read
-            found.append((session, session.state()))
+    """Return every session with its state, latest first. One whose making was cut off is none.
+
+    Raises BreakglassError where they cannot be read: a list that is empty for want of descriptors would be a lie.
+    """
+    try:
+        every = [Session(root, session_id) for session_id in ids(root)]
+        found = [(session, known) for session in every if (known := _readable(session))]
+    except OSError as error:
+        raise BreakglassError(f"the sessions could not be listed: {error.strerror}") from error
     whole = [pair for pair in found if pair[1].last_id]
     return sorted(whole, key=lambda pair: pair[1].updated, reverse=True)
+
+
+def _readable(session: Session) -> State | None:
+    """Return a session's state, None where it is gone since or not ours to read."""
+    try:
+        return session.state()
+    except NotFound:
+        return None
+    except OSError as error:
+        if error.errno in log.EXHAUSTED:
+            raise
+        return None
 
 
 # --- the turn lock ------------------------------------------------------------------------------
@@ -204,13 +219,15 @@ class TurnLock:
         self.fds: tuple[int, ...] = ()
 
     def take(self) -> None:
-        """Take the lock without waiting. Raises TurnRunning where it is held and NotFound without a session."""
+        """Take the lock without waiting. Raises TurnRunning where it is held, NotFound and CannotRecord."""
         try:
             directory = os.open(
                 self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             )
         except OSError as error:
-            raise NotFound(f"there is no session {self._session.id}") from error
+            if error.errno in log.ABSENT:
+                raise NotFound(f"there is no session {self._session.id}") from error
+            raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
         self.fds = (directory,)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

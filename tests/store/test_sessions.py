@@ -1,14 +1,17 @@
 """Sessions are directories: private, found by prefix, listed for what is new; and one turn at a time holds the lock."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from breakglass.errors import BadConfig, BadInput, CannotRecord, NotFound, TurnRunning
+from breakglass.errors import BadConfig, BadInput, BreakglassError, CannotRecord, NotFound, TurnRunning
 from breakglass.store import disk, log, sessions
 from breakglass.store import root as store_root
 from breakglass.store.sessions import Session, TurnLock
@@ -199,6 +202,34 @@ def test_a_session_whose_disk_failed_is_listed_as_degraded(root: Path) -> None:
     assert sessions.listed(root)[0][1].status == "new"
 
 
+@contextmanager
+def spare_descriptors(number: int) -> Iterator[None]:
+    """Let this process open so many files more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + number, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_list_that_cannot_be_read_is_an_error_and_not_empty(spare: int, root: Path) -> None:
+    made(root, uuid("1"))
+    with spare_descriptors(spare), pytest.raises(BreakglassError, match="listed: Too many open files"):
+        sessions.listed(root)
+    assert len(sessions.listed(root)) == 1
+
+
+def test_a_session_that_is_not_ours_to_read_hides_no_other(root: Path) -> None:
+    ours, spoilt = made(root, uuid("1")), made(root, uuid("2"))
+    Path(spoilt.directory, log.NAME).unlink()
+    Path(spoilt.directory, log.NAME).symlink_to("/dev/null")
+    assert [session for session, _ in sessions.listed(root)] == [ours]
+
+
 # --- the turn lock ------------------------------------------------------------------------------
 
 HOLDER = """
@@ -279,6 +310,14 @@ def test_who_inherits_the_lock_keeps_it_when_the_giver_lets_go(root: Path) -> No
 def test_without_a_session_there_is_no_lock(root: Path) -> None:
     with pytest.raises(NotFound):
         TurnLock(Session(root, uuid("1"))).take()
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_session_whose_lock_cannot_be_opened_is_not_taken_for_gone(spare: int, root: Path) -> None:
+    lock = TurnLock(sessions.create(root, "shell"))
+    with spare_descriptors(spare), pytest.raises(CannotRecord, match="Too many open files"):
+        lock.take()
+    assert lock.fds == ()
 
 
 @pytest.mark.parametrize(
