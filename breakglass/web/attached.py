@@ -52,13 +52,16 @@ class Connection(ASGIHTTPConnection):
         self._has_left = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        await super().__call__(receive, send)
-        if self._stream is not None:
-            first, chunks = self._stream.first, self._stream.rest
-            self._stream = None
-            async with aclosing(chunks):
-                if not self._has_left:
+        try:
+            await super().__call__(receive, send)
+            if self._stream is not None and not self._has_left:
+                first, chunks = self._stream.first, self._stream.rest
+                self._stream = None
+                async with aclosing(chunks):
                     await _go_on(first, chunks, receive, self._writer(send))
+        finally:
+            if self._stream is not None:  # refused, or its client left, before it began
+                await self._stream.rest.aclose()
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
         await super().handle_messages(request, receive)

@@ -115,11 +115,6 @@ class Request(NamedTuple):
         return self.method in OPEN.get(self.path, ())
 
     @property
-    def is_stream(self) -> bool:
-        wanted = b"text/event-stream" in self.fields.get(b"accept", b"")
-        return self.method == "GET" and (wanted or self.path.endswith("/events"))
-
-    @property
     def bearer(self) -> bytes | None:
         """The token in the header, right or wrong. Other schemes are a proxy's own business."""
         scheme, _, secret = self.fields.get(b"authorization", b"").partition(b" ")

@@ -48,6 +48,8 @@ ALWAYS: Fields = [
 NO_STORE: Fields = [*ALWAYS, (b"cache-control", b"no-store")]
 _OURS = frozenset(name for name, _ in NO_STORE)
 _MAX_AGE = re.compile(rb"max-age=[0-9]+")
+_STREAMS = (b"text/event-stream", b"application/x-ndjson")
+"""The types of answers that may go on for long: what an answer is, it says itself, whatever was asked for."""
 
 
 class Tally:
@@ -160,25 +162,31 @@ class Guard:
                 await reply.refuse(body, receive)
             elif body is not None:
                 await self._app(scope, _replay(body, receive), reply)
-        elif request.is_stream:
-            await self._stream(scope, request, receive, reply)
         else:
-            await self._app(scope, receive, reply)
+            await self._read(scope, receive, reply)
 
-    async def _stream(self, scope: Scope, request: Request, receive: Receive, reply: "_Reply") -> None:
+    async def _read(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+        """Pass on what changes nothing. Once the answer turns out to be a stream, it is counted and swept."""
         visit: Visit = scope["breakglass"]
-        if not self._tally.enter(visit.address):
-            busy = Refusal(503, "Too many streams are open.", ((b"retry-after", b"5"),))
-            return await reply.refuse(busy, receive)
         stream = _Stream(receive, visit.credential)
-        self._streams.add(stream)
-        self._sweep_later()
+
+        def begin() -> None:
+            if not self._tally.enter(visit.address):
+                raise _TooManyStreams
+            self._streams.add(stream)
+            self._sweep_later()
+
+        reply.on_stream = begin
         try:
             await self._app(scope, stream.receive, reply)
             await reply.finish()
+        except _TooManyStreams:
+            busy = Refusal(503, "Too many streams are open.", ((b"retry-after", b"5"),))
+            await reply.refuse(busy, _replay(b"", receive))  # the application has read what there was
         finally:
-            self._streams.discard(stream)
-            self._tally.leave(visit.address)
+            if stream in self._streams:
+                self._streams.remove(stream)
+                self._tally.leave(visit.address)
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:
@@ -226,9 +234,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
+class _TooManyStreams(Exception):
+    """An answer is a stream, and there is no place for one more. Nothing of it was sent."""
+
+
 class _Stream:
-    """An open stream. It is ended by telling the application that its client left, at the one place where
-    every application waits for that: cancelling its task instead would leave Quart's own tasks behind."""
+    """An answer that may be a stream. It is ended by telling the application that its client left, at the one place
+    where every application waits for that: cancelling its task instead would leave Quart's own tasks behind."""
 
     __slots__ = ("_ended", "_receive", "_waiting", "credential")
 
@@ -262,7 +274,7 @@ class _Stream:
 class _Reply:
     """What the application sends through: every answer leaves with our headers."""
 
-    __slots__ = ("_door", "_finished", "_request", "_send", "status")
+    __slots__ = ("_door", "_finished", "_request", "_send", "on_stream", "status")
 
     def __init__(self, send: Send, request: Request, door: Door):
         self._send = send
@@ -271,9 +283,13 @@ class _Reply:
         self._finished = False
         self.status: int | None = None
         """None until the answer has begun."""
+        self.on_stream: Callable[[], object] = lambda: None
+        """Told of an answer that is a stream before anything of it is sent."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            if _is_stream(message.get("headers", ())):
+                self.on_stream()
             self.status = message["status"]
             may_keep = self._request.path.startswith(STATIC) and self.status in (200, 206, 304)
             message["headers"] = dress(message.get("headers", ()), may_keep=may_keep)
@@ -297,6 +313,10 @@ class _Reply:
         await self({"type": "http.response.body", "body": body, "more_body": True})
         await _linger(receive, self._door.linger_seconds)
         await self.finish()
+
+
+def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(_STREAMS) for name, value in headers)
 
 
 def dress(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Fields:

@@ -532,6 +532,7 @@ def streaming(closed: list[str]) -> App:
     app = Quart("streaming")
 
     @app.get("/api/events")
+    @app.get("/sessions/x/stream")
     async def events() -> Response:
         async def lines() -> AsyncIterator[bytes]:
             try:
@@ -552,9 +553,9 @@ class Streams:
         self._client = client
         self.tasks: list[asyncio.Task[Answer]] = []
 
-    async def open(self, *pairs: Pair, peer: str = "127.0.0.1") -> Answer:
+    async def open(self, *pairs: Pair, peer: str = "127.0.0.1", path: str = "/api/events") -> Answer:
         answer = Answer()
-        scope = scope_of("GET", "/api/events", *pairs, peer=peer, query_string=b"")
+        scope = scope_of("GET", path, *pairs, peer=peer, query_string=b"")
         work = self._client._guard(scope, self._client.receive((), stays=False), answer)
         self.tasks.append(asyncio.ensure_future(work))  # type: ignore[arg-type]
         await until(lambda: bool(answer.body))
@@ -602,7 +603,8 @@ def test_an_application_that_waits_for_its_client_hears_that_it_left(house: Hous
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b".", "more_body": True})
         heard.append((await receive())["type"])
         heard.append((await receive())["type"])
@@ -629,6 +631,25 @@ def test_a_stream_goes_on_while_its_credential_holds(house: House) -> None:
         streams._client._guard.end_streams()
         await streams.wait()
         assert kept.ended
+
+    run(story())
+
+
+@pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream", b"text/html"])
+@pytest.mark.parametrize("path", ["/api/events", "/sessions/x/stream"])
+def test_what_a_stream_is_says_the_answer_whatever_was_asked_for(
+    house: House, path: str, accept: bytes
+) -> None:
+    async def story() -> None:
+        closed: list[str] = []
+        streams = Streams(house.client(streaming(closed), sweep_seconds=0.01, streams_per_address=1))
+        answer = await streams.open(house.bearer, (b"accept", accept), path=path)
+        refused = await streams.open(house.bearer, (b"accept", accept), path=path)
+        assert (answer.status, refused.status) == (200, 503)
+        await rotate(house)
+        await streams.wait()
+        assert answer.ended
+        assert "closed" in closed
 
     run(story())
 

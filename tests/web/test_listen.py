@@ -50,8 +50,10 @@ class Backend:
             return
         self.seen.append(scope["method"] + " " + scope["path"])
         body = b"" if scope["method"] == "GET" else (await receive())["body"]
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        if scope["path"].endswith("/events"):
+        is_stream = scope["path"].endswith("/events")
+        headers = [(b"content-type", b"text/event-stream")] if is_stream else []
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if is_stream:
             await self._stream(b"." * (64 << 10) if scope["query_string"] else b".", receive, send)
         await send({"type": "http.response.body", "body": body})
 
