@@ -7,7 +7,9 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.house import NETWORK, PHONE, House
+from tests.servers import wait_until
 
+NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"
 
 
@@ -67,6 +69,48 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shar
     shared.ended(session)
     assert len(set(keys)) == 1
     assert prompts(shared, session) == ["echo once"]
+
+
+def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_once(
+    visit: Visit, own: House
+) -> None:
+    person = visit(own)
+    person.expected = NETWORK
+    page = person.open()
+    keys: list[str] = []
+
+    def lose_two(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        answer = route.fetch()  # the server has it
+        route.abort() if len(keys) in (1, 3) else route.fulfill(response=answer)
+
+    page.route(NEW, lose_two)
+    page.route(TURNS, lose_two)
+    send(page, "echo once")
+    for _ in range(2):
+        expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
+        page.locator("#outbox button", has_text="Try now").click()
+    page.wait_for_url("**/sessions/*")
+    expect(page.locator(".turn_end")).to_be_visible()
+    assert len(set(keys)) == 1
+    [session] = own.ask("GET", "/api/sessions")[1]["sessions"]
+    assert prompts(own, session["id"]) == ["echo once"]
+
+
+def test_a_prompt_that_two_windows_know_of_runs_once(visit: Visit, own: House) -> None:
+    person = visit(own)
+    person.expected = NETWORK
+    page, other = person.open(), person.window()
+    other.goto("/")
+    person.context.set_offline(True)
+    send(page, "echo once")
+    expect(other.locator("#outbox")).to_contain_text("echo once")
+    person.context.set_offline(False)
+    for window in (page, other):
+        expect(window.locator("#outbox li")).to_have_count(0)
+    [session] = wait_until(lambda: own.ask("GET", "/api/sessions")[1]["sessions"], "a session")
+    own.ended(session["id"])
+    assert prompts(own, session["id"]) == ["echo once"]
 
 
 def test_drafts_and_what_is_unsent_survive_a_reload(visit: Visit, shared: House) -> None:

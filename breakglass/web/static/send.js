@@ -4,6 +4,7 @@
 import { $, $$, api, kept, make, root, uuid } from "./dom.js";
 
 const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
+const LONGEST = 35_000; // ms that a window takes at most to send one: two requests, of 15 s each
 
 /** The box: a draft that survives, height that follows the text, Ctrl or Cmd and Enter. */
 export function writes(form, name, submit) {
@@ -60,19 +61,29 @@ export class Outbox {
     this.entries = this.entries.filter((entry) => entry.key !== key);
   }
 
-  /** Sends the first that the server has not got. Called at any sign that it might work now. */
+  /** The first that the server has not got. */
+  get next() { return this.entries.find((entry) => !entry.taken); }
+
+  /** Sends what waits. Called at any sign that it might work now. */
   async go() {
-    const entry = this.entries.find((one) => !one.taken);
-    if (!entry || this.busy) return;
+    if (this.busy || !this.next) return;
     this.busy = true;
     clearTimeout(this.timer);
+    const went = await alone(this.name, () => this.sendNext());
+    this.busy = false;
+    if (went) this.go();
+  }
+
+  /** Resolves to whether it went. */
+  async sendNext() {
+    const entry = this.next;
+    if (!entry) return false; // another window has sent it meanwhile
     this.say(entry.key, "Sending…");
     const { status, body, arrived } = await this.send(entry);
-    this.busy = false;
-    if (status !== 202) return this.failed(entry.key, status, body);
-    if (arrived) this.drop(entry.key);
+    if (status !== 202) this.failed(entry.key, status, body);
+    else if (arrived) this.drop(entry.key);
     else this.accepted(entry.key, body.turn ?? body.queued);
-    this.go();
+    return status === 202;
   }
 
   /** The server has it, as this line; it leaves the box when the line is here. */
@@ -117,6 +128,18 @@ export class Outbox {
       }
       return line;
     }));
+  }
+}
+
+/**
+ * Does the work while no other window does any of that name. It goes on without a lock where the browser has none (plain
+ * http), or a window that was put to sleep holds it: a key that comes twice begins nothing twice.
+ */
+async function alone(name, work) {
+  try {
+    return await navigator.locks.request(name, { signal: AbortSignal.timeout(LONGEST) }, work);
+  } catch {
+    return work();
   }
 }
 
@@ -173,11 +196,11 @@ export const toSession = (session) => async ({ key, prompt }) => {
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
-/** Makes a session, puts the prompt into its outbox and goes there. */
+/** Makes a session, sends it the prompt and goes there. */
 export async function toNewSession({ key, prompt, agent, model }) {
-  const { status, body } = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
-  if (status !== 201) return { status, body };
-  kept.set(`outbox:${body.id}`, [{ key: uuid(), prompt }]);
-  location.assign(`${root}/sessions/${body.id}#end`);
-  return { status: 202, body, arrived: true };
+  const made = await api("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
+  if (made.status !== 201) return made;
+  const sent = await toSession(made.body.id)({ key, prompt });
+  if (sent.status === 202) location.assign(`${root}/sessions/${made.body.id}#end`);
+  return { ...sent, arrived: true };
 }
