@@ -186,6 +186,43 @@ def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_
     assert prompts(shared, session)[1:] == ["echo third"]
 
 
+def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(visit: Visit, shared: House, gate: Path) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    person = visit()
+    page = person.open(session)
+    long = "".join(f"echo {number}\u202e hidden\n" for number in range(2000)) + "echo end"
+    send(page, long)
+    expect(page.locator(".queued a.all")).to_be_visible()  # the page shows it folded
+    page.locator("#prompt").fill("a draft")
+    page.locator(".queued button").click()
+    expect(page.locator(".queued.settled")).to_have_count(1)
+    expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
+    expect(page.locator("#notice")).to_have_text("Taken back: it stands below your draft.")
+    page.reload()
+    expect(person.badge).to_have_text("Live")
+    expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
+    gate.touch()
+
+
+def test_without_a_network_no_prompt_is_taken_back(visit: Visit, shared: House, gate: Path) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    send(page, "echo second")
+    expect(page.locator(".queued.open")).to_have_count(1)
+    person.context.set_offline(True)
+    page.locator(".queued button").click()
+    expect(page.locator("#notice")).to_have_text("Not taken back: its text cannot be fetched now.")
+    assert page.locator("#prompt").input_value() == ""
+    person.context.set_offline(False)
+    gate.touch()
+    shared.ended(session)
+    assert prompts(shared, session)[1:] == ["echo second"]
+
+
 def test_enter_is_a_new_line_and_control_enter_sends(visit: Visit, shared: House) -> None:
     session = shared.new_session(agent="shell")
     page = visit().open(session)

@@ -160,18 +160,34 @@ export function answers(form, session, say) {
   });
 }
 
-/** A prompt that waits is taken back, and stands in the box again. */
+/** A prompt that waits is taken back, and stands in the box again, below what is written there. */
 export function withdraws(form, session, box, say) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const prompt = $(".said", event.submitter.closest(".line")).textContent;
-    const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${event.submitter.value}`);
-    if (status === 200 && !box.value) {
-      box.value = prompt;
-      box.dispatchEvent(new Event("input"));
-    }
-    say(status === 200 ? "" : status === 0 ? "Not taken back: no network." : `Not taken back: ${body.detail ?? status}`);
+    const line = event.submitter.value;
+    const prompt = await textOf(session, line).catch(() => null);
+    if (prompt === null) return say("Not taken back: its text cannot be fetched now.");
+    const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${line}`);
+    if (status !== 200) return say(`Not taken back: ${status === 0 ? "no network." : body.detail ?? status}`);
+    say(box.value ? "Taken back: it stands below your draft." : "");
+    box.value = box.value ? `${box.value}\n\n${prompt}` : prompt;
+    box.dispatchEvent(new Event("input"));
   });
+}
+
+/** The text of a line of the log: the page folds what is long, and marks what is hidden. Reads no further than that line. */
+async function textOf(session, line) {
+  const url = `${root}/api/sessions/${session}/events?after=${line - 1}`;
+  const answer = await fetch(url, { signal: AbortSignal.timeout(15_000) });
+  if (!answer.ok) throw new Error(answer.statusText);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let read = "", part = {};
+  while (!part.done && !read.includes("\n")) {
+    part = await reader.read();
+    read += part.value ?? "";
+  }
+  reader.cancel();
+  return JSON.parse(read.split("\n", 1)[0]).text;
 }
 
 /** Stop: one tap, and it shows that it worked when the log says so. */
