@@ -12,6 +12,13 @@ from tests.servers import wait_until
 NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"
 
+FILL = """() => {
+  for (let size = 1 << 22; size >= 1; size >>= 1) {
+    try { for (;;) localStorage.setItem(`filled ${size} ${localStorage.length}`, "x".repeat(size)); } catch { /* full */ }
+  }
+}"""
+"""Fills what a browser keeps for a page."""
+
 
 def prompts(house: House, session: str) -> list[str]:
     """Return the prompts that began turns."""
@@ -130,6 +137,31 @@ def test_drafts_and_what_is_unsent_survive_a_reload(visit: Visit, shared: House)
     page.locator("#prompt").fill("")
     page.reload()
     assert page.locator("#prompt").input_value() == ""
+
+
+def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    person.expected = NETWORK
+    page = person.open(session)
+    page.evaluate(FILL)
+    person.context.set_offline(True)
+    send(page, "echo " + "x" * 2000)
+    expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
+    person.context.set_offline(False)
+    expect(page.locator(".turn_end")).to_be_visible()
+    expect(page.locator("#outbox li")).to_have_count(0)
+    assert len(prompts(shared, session)) == 1
+
+
+def test_a_session_is_begun_where_the_browser_keeps_no_more(visit: Visit, own: House) -> None:
+    person = visit(own)
+    person.expected = NETWORK
+    page = person.open()
+    page.evaluate(FILL)
+    send(page, "echo " + "x" * 2000)
+    page.wait_for_url("**/sessions/*")
+    expect(page.locator(".turn_end")).to_be_visible()
 
 
 def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(visit: Visit, shared: House) -> None:

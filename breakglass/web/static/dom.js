@@ -22,18 +22,21 @@ export function make(tag, names = {}, ...children) {
   return element;
 }
 
-/** What this browser keeps; where storage is forbidden, for as long as the page lives. */
+/** What this browser keeps; where storage is forbidden or full, for as long as the page lives. */
 const memory = new Map();
 export const kept = {
   get(key) {
-    try { return JSON.parse(localStorage.getItem(key)); } catch { return memory.get(key) ?? null; }
+    if (memory.has(key)) return memory.get(key);
+    try { return JSON.parse(localStorage.getItem(key)); } catch { return null; }
   },
   set(key, value) {
-    memory.set(key, value);
     try {
       if (value === null) localStorage.removeItem(key);
       else localStorage.setItem(key, JSON.stringify(value));
-    } catch { /* private mode, or full: memory has it */ }
+      memory.delete(key);
+    } catch {
+      memory.set(key, value);
+    }
   },
 };
 
