@@ -15,13 +15,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from breakglass import masking, processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadInput, CannotRecord, Conflict, Degraded, NotFound, TooLarge, TurnRunning
-from breakglass.events import State
+from breakglass.errors import (
+    BadInput,
+    BreakglassError,
+    CannotRecord,
+    Conflict,
+    Degraded,
+    NotFound,
+    TooLarge,
+    TurnRunning,
+)
+from breakglass.events import Draft, State
 from breakglass.settings import check_model
 from breakglass.store import sessions, state
 from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
@@ -274,6 +284,19 @@ def end_lost(session: Session, known: State | None = None) -> State:
     return session.state()
 
 
+def look(session: Session, known: State | None = None, warn: Callable[[str], object] = str) -> State:
+    """Return the session's state as `end_lost` does, and also where a lost turn cannot be ended. Raises NotFound.
+
+    For who only looks: on a disk that is full or read-only a session is still read. `warn` is told why.
+    """
+    known = known or session.state()
+    try:
+        return end_lost(session, known)
+    except (BreakglassError, OSError) as error:
+        warn(f"session {session.id}: {error}")
+        return known
+
+
 def _bury(session: Session, log: Log, known: State) -> None:
     """Holding the turn lock, kill whatever is left of a dead runner's turn, then end it in the log."""
     turn = known.turn
@@ -301,11 +324,11 @@ def cancel(session: Session, *, by: str) -> bool:
             known = session.known(log.fd).state
             if known.turn is None:
                 return False
-            stop = [] if known.cancelled else [("cancelled", {"turn": known.turn, "by": by})]
-            # In one write: a turn that is stopped must not end while the next prompt still waits.
-            log.append_together(
-                *stop, *(("withdrawn", {"queued": waiting.id, "by": by}) for waiting in known.queued)
-            )
+            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in known.queued]
+            if not known.cancelled:
+                stop.insert(0, ("cancelled", {"turn": known.turn, "by": by}))
+            if stop:  # in one write: a turn that is stopped must not end while the next prompt still waits
+                log.append_together(*stop)
         nudge(session)
         return True
 

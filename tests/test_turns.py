@@ -15,6 +15,7 @@ from breakglass import processes, turns
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degraded, TooLarge, TurnRunning
 from breakglass.store import log, sessions
+from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from tests import living
 from tests.living import began, ended, events, printed, runner, status, until
@@ -268,6 +269,23 @@ def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
     assert "answer" not in kinds(session)
 
 
+def test_a_lost_turn_that_cannot_be_ended_hides_no_session(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, turn = began(settings, "sleep 1000")
+    kill_runner(session)
+    warnings: list[str] = []
+    with monkeypatch.context() as readonly:
+        readonly.setattr(Session, "open_log", refuse)
+        assert turns.look(session, warn=warnings.append).turn == turn
+    assert warnings == [f"session {session.id}: Read-only file system"]
+    assert turns.look(session).status == "lost"
+
+
+def refuse(_: Session) -> Log:
+    raise CannotRecord("Read-only file system")
+
+
 def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
@@ -320,6 +338,17 @@ def test_a_turn_is_stopped_from_any_process_once(settings: Config) -> None:
     assert kinds(session).count("cancelled") == 1
     assert not any(map(is_alive, family))
     assert "error" not in kinds(session)
+
+
+def test_a_second_stop_records_nothing_and_finds_the_turn_still_running(settings: Config) -> None:
+    session, turn = began(settings, "echo up; sleep 1000")
+    printed(session, turn, "up")
+    os.kill(runner(session), signal.SIGSTOP)
+    assert turns.cancel(session, by="ann")
+    assert turns.cancel(session, by="bob")
+    os.kill(runner(session), signal.SIGCONT)
+    assert status(session, turn) == "cancelled"
+    assert kinds(session).count("cancelled") == 1
 
 
 def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:

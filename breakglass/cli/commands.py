@@ -160,7 +160,7 @@ def answer(config: Config, args: Namespace) -> int:
     if len(ids) > 1:
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
-    asking = turns.end_lost(session).asking
+    asking = turns.look(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)
     if not asking:

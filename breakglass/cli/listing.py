@@ -13,7 +13,6 @@ from breakglass.cli import screen
 from breakglass.cli.examine import examine
 from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
 from breakglass.config import Config
-from breakglass.errors import BreakglassError
 from breakglass.events import Question, State
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
@@ -22,7 +21,7 @@ from breakglass.store.state import describe
 
 def ls(config: Config, args: Namespace) -> int:
     """List the sessions, latest first. A turn that was lost is ended on the way."""
-    found = [(session, _settled(session, state)) for session, state in sessions.listed(config.data)]
+    found = [(session, turns.look(session, state)) for session, state in sessions.listed(config.data)]
     if not args.archived:
         found = [(session, state) for session, state in found if not state.archived]
     if args.json:
@@ -44,16 +43,6 @@ def ls(config: Config, args: Namespace) -> int:
             )
         )
     return 0
-
-
-def _settled(session: Session, state: State) -> State:
-    try:
-        return turns.end_lost(session, state)
-    except (
-        BreakglassError,
-        OSError,
-    ):  # whoever may not write leaves that to others; one bad session hides no other
-        return state
 
 
 def _digits(ids: list[str]) -> int:

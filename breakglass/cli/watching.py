@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from itertools import count
 
 from breakglass import events, turns
@@ -10,7 +10,7 @@ from breakglass.cli import screen
 from breakglass.cli.style import ALL
 from breakglass.cli.transcript import Transcript
 from breakglass.config import Config
-from breakglass.errors import BreakglassError, NotFound
+from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store.follow import Frame, Hub, Mark, Piece
 from breakglass.store.sessions import Session
@@ -146,15 +146,9 @@ async def _steps(
                     caught_up()
                 elif step is Mark.QUIET:
                     screen.check_reader()
-                    await asyncio.to_thread(_end_lost, session)
+                    await asyncio.to_thread(turns.look, session)
                 elif step is Mark.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
     finally:
         await hub.close()
-
-
-def _end_lost(session: Session) -> None:
-    """End the turn if its runner is dead. Whoever may not write leaves that to others."""
-    with suppress(BreakglassError, OSError):
-        turns.end_lost(session)

@@ -230,8 +230,7 @@ class TurnLock:
             raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
         self.fds = (directory,)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.fds += (os.open("turn.lock", flags, 0o600, dir_fd=directory),)
+            self.fds += (_open_lock(directory),)
             for fd in self.fds:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -246,6 +245,18 @@ class TurnLock:
         for fd in self.fds:
             os.close(fd)
         self.fds = ()
+
+
+def _open_lock(directory: int) -> int:
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open("turn.lock", flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(
+            "turn.lock", flags | os.O_RDONLY, dir_fd=directory
+        )  # whether it is held can still be seen
 
 
 def signed_by(session: Session) -> tuple[int, int] | None:

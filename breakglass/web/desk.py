@@ -45,6 +45,7 @@ class Desk:
         self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
         self._tasks: set[asyncio.Task[Any]] = set()
         self._undertaker: asyncio.Task[None] | None = None
+        self._warned: set[str] = set()
 
     # --- called in threads: these block
 
@@ -57,13 +58,13 @@ class Desk:
 
     def state(self, session: Session) -> State:
         """Return a session's state, its turn ended if it was lost. Raises NotFound."""
-        return turns.end_lost(session)
+        return turns.look(session, warn=self._warn)
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return all sessions, latest first; archived ones only if asked for."""
         found = sessions.listed(self.config.data)
         shown = [(session, state) for session, state in found if archived or not state.archived]
-        return [describe(session.id, self._looked_after(session, state)) for session, state in shown]
+        return [describe(session.id, turns.look(session, state, self._warn)) for session, state in shown]
 
     def list_for_page(
         self, *, archived: bool = False, query: str = "", most: int | None = SHOWN
@@ -74,7 +75,7 @@ class Desk:
         """
         words = query.lower().split()
         found = {
-            session.id: (session, self._looked_after(session, state))
+            session.id: (session, turns.look(session, state, self._warn))
             for session, state in sessions.listed(self.config.data)
             if (archived or not state.archived)
             and all(word in (state.title or state.first_prompt).lower() for word in words)
@@ -123,15 +124,6 @@ class Desk:
         found = self.config.presets_for(agent)
         return [{"label": each.label, "text": each.text, "agent": each.agent} for each in found]
 
-    def _looked_after(self, session: Session, known: State) -> State:
-        if known.turn is None:
-            return known
-        try:
-            return turns.end_lost(session, known)
-        except (BreakglassError, OSError) as error:  # one bad session must not hide the others
-            _log.warning("session %s: %s", session.id, error)
-            return known
-
     # --- called on the loop
 
     def attach(
@@ -155,7 +147,7 @@ class Desk:
                 if follow.ends_busy(session.directory) and not turns.has_runner(session):
                     turns.end_lost(session)
             except (BreakglassError, OSError) as error:
-                _log.warning("session %s: %s", session_id, error)
+                self._warn(f"session {session_id}: {error}")
 
     def see_off(self, session: Session) -> None:
         """See to it in the background that a stopped turn ends."""
@@ -177,12 +169,18 @@ class Desk:
                 try:
                     await asyncio.to_thread(self._end_lost, session)
                 except (BreakglassError, OSError) as error:
-                    _log.warning("session %s: %s", session.id, error)
+                    self._warn(f"session {session.id}: {error}")
             await asyncio.sleep(LOST_SECONDS)
 
     def _end_lost(self, session: Session) -> None:
         if not turns.has_runner(session):  # else every look would read what a long turn has written
             self.state(session)
+
+    def _warn(self, text: str) -> None:
+        """Say something once: a disk that cannot be written is found so with every look."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning(text)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

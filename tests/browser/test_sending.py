@@ -218,7 +218,9 @@ def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_
     assert prompts(shared, session)[1:] == ["echo third"]
 
 
-def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(visit: Visit, shared: House, gate: Path) -> None:
+def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(
+    visit: Visit, shared: House, gate: Path
+) -> None:
     session = shared.new_session(agent="shell")
     shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
     person = visit()

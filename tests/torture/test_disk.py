@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import verify
+from breakglass import processes, verify
 from breakglass.store import log as logs
 from tests.servers import Attached, Server, serving, wait_until
 from tests.torture.faults import Disk, clear, confined, do, limited, send, small_disk, traced
@@ -210,6 +210,24 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     print(f"power loss: the client knew {known} lines, {held} were on disk, {told} resets")
     assert fooled or known <= held or told
     return bool(told)
+
+
+def test_a_data_root_that_becomes_read_only_with_a_lost_turn_in_it_is_still_read(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        place, session = tmp_path / "var", server.new_session()
+        do("mount", "--bind", place, place)
+        try:
+            server.prompt(session, "echo up; sleep 1000")
+            wait_until(lambda: b"up\\n" in server.log(session).read_bytes(), "the turn to be under way")
+            assert processes.kill_all(lambda: processes.marked(session), 20)
+            do("mount", "-o", "remount,ro,bind", place)
+            assert server.state(session)["turn_active"] is True
+            for path in ("/api/sessions", f"/sessions/{session}", "/"):
+                assert server.ask("GET", path)[0] == 200
+            do("mount", "-o", "remount,rw,bind", place)
+            assert server.state(session)["status"] == "lost"
+        finally:
+            do("umount", place)
 
 
 def test_a_read_only_data_root_is_refused_in_one_line(tmp_path: Path) -> None:
