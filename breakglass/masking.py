@@ -1,8 +1,8 @@
 """Known secrets, masked in whatever an agent says before it is appended. Pure.
 
-The runner is told of a secret its size, its first three characters and its SHA-256, and nothing more: an agent of
-the same user could read the runner's memory, and would find there what was kept from it. docs/security.md says what
-this cannot do: it is a net under accidents, no wall.
+The runner is told of a secret its size, its first three characters (of a long one three more) and its SHA-256, and
+nothing more: an agent of the same user could read the runner's memory, and would find there what was kept from it.
+docs/security.md says what this cannot do: it is a net under accidents, no wall.
 """
 
 import re
@@ -17,6 +17,8 @@ SHORTEST = 8
 NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 """What the name of a variable that holds a secret says."""
 _HEAD = 3
+_LONG = 64
+"""Characters of a secret that nobody guesses though three more of them are known."""
 _STREAMED = {"delta": "text", "tool_result": "output"}
 """Kinds that may hold a part of something, and where."""
 _OURS = frozenset({"tool_id", "request", "parent"})
@@ -31,6 +33,8 @@ class Print(NamedTuple):
     head: str
     digest: str
     """SHA-256 of its UTF-8, in hex."""
+    middle: str = ""
+    """Of a long one, what stands in its middle: a digest of 2 KB at each `---` of a megabyte would take seconds."""
 
 
 def prints_of(tokens: Iterable[str], *variables: Mapping[str, str]) -> list[Print]:
@@ -40,13 +44,32 @@ def prints_of(tokens: Iterable[str], *variables: Mapping[str, str]) -> list[Prin
 
 
 def _print(secret: str) -> Print:
-    return Print(len(secret), secret[:_HEAD], _digest(secret))
+    half = len(secret) // 2
+    middle = secret[half : half + _HEAD] if len(secret) >= _LONG else ""
+    return Print(len(secret), secret[:_HEAD], _digest(secret), middle)
 
 
 def _digest(text: str) -> str:
     from hashlib import sha256  # 3 ms on 2026-11-23, and most turns find nothing that begins as a secret does
 
     return sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _masked(text: str, known: Print) -> str:
+    pieces: list[str] = []
+    start, last = 0, len(text) - known.size
+    at = text.find(known.head)
+    while 0 <= at <= last:
+        if _is_at(text, at, known):
+            pieces += text[start:at], MASK
+            start = at + known.size
+        at = text.find(known.head, max(start, at + 1))
+    return "".join([*pieces, text[start:]])
+
+
+def _is_at(text: str, at: int, known: Print) -> bool:
+    has_middle = text.startswith(known.middle, at + known.size // 2)
+    return has_middle and _digest(text[at : at + known.size]) == known.digest
 
 
 class Masker:
@@ -72,13 +95,8 @@ class Masker:
 
     def text(self, text: str) -> str:
         """Return a text with every whole secret in it masked."""
-        for size, head, digest in self._prints:
-            at = text.find(head)
-            while at >= 0:
-                if at + size <= len(text) and _digest(text[at : at + size]) == digest:
-                    text = text[:at] + MASK + text[at + size :]
-                    at += len(MASK) - 1
-                at = text.find(head, at + 1)
+        for each in self._prints:
+            text = _masked(text, each)
         return text
 
     def _take(self, kind: str, fields: dict[str, Any]) -> Iterator[Draft]:

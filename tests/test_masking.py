@@ -1,5 +1,6 @@
 """Known secrets do not get into the log, wherever an agent says them and however its words are cut."""
 
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +13,11 @@ from breakglass.masking import MASK, Masker, Print, prints_of
 
 TOKEN = "HslpQTWgAF7RcPbJ0PwJ_v-C3M9ZTVhAD_dq4TJ0EGU"
 KEY = "sk-ant-0123456789"
+PEM = f"-----BEGIN PRIVATE KEY-----\n{TOKEN[::-1]}\n{TOKEN.lower()}\n-----END PRIVATE KEY-----\n"
 
 
 def masker() -> Masker:
-    return Masker(prints_of([TOKEN], {"ANTHROPIC_API_KEY": KEY, "LANG": "not-a-secret"}))
+    return Masker(prints_of([TOKEN], {"ANTHROPIC_API_KEY": KEY, "TLS_KEY": PEM, "LANG": "not-a-secret"}))
 
 
 def delta(text: str, **more: Any) -> Draft:
@@ -73,7 +75,7 @@ def test_however_deeply_a_secret_is_nested_no_event_holds_it(depth: int) -> None
 
 @pytest.mark.parametrize("around", ["{}", "{0}{0}", "sk-{}", "HslHsl{} Hs", "é{}\n{0}"])
 def test_a_text_keeps_all_but_its_secrets(around: str) -> None:
-    for secret in (TOKEN, KEY):
+    for secret in (TOKEN, KEY, PEM):
         text = around.replace("{}", "{0}").format(secret)
         assert masker().text(text) == text.replace(secret, MASK)
 
@@ -93,13 +95,29 @@ def test_a_secret_of_any_characters_is_found(odd: str) -> None:
     assert Masker(prints_of([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
 
 
-@given(st.lists(st.integers(0, 160), max_size=6), st.sampled_from([TOKEN, KEY]))
+@given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from([TOKEN, KEY, PEM]))
 def test_a_secret_cut_into_pieces_is_masked_and_nothing_else_is_changed(cuts: list[int], secret: str) -> None:
-    text = f"before sk- Hs {secret} sk-ant and {secret}, H after Hsl"
+    text = f"before sk- Hs -- {secret} sk-ant and ---{secret}----, H after Hsl"
     ends = sorted({0, len(text), *(cut % len(text) for cut in cuts)})
     made = masker()
     drafts = [one for a, b in pairwise(ends) for one in made.take([delta(text[a:b])])]
     assert joined([*drafts, *made.flush()]) == text.replace(secret, MASK)
+
+
+def cost(secret: str, text: str) -> float:
+    """Return the seconds of CPU time that it takes to search a text for one secret."""
+    made, began = Masker(prints_of([secret])), time.process_time()
+    made.text(text)
+    return time.process_time() - began
+
+
+def test_a_long_secret_is_searched_for_as_fast_as_a_short_one() -> None:
+    dashes = "-" * (1 << 17)
+    assert cost("---" + TOKEN * 1000, dashes) < 3 * cost("---" + TOKEN, dashes)
+
+
+def test_a_secret_that_comes_again_and_again_costs_the_same_each_time() -> None:
+    assert cost(KEY, f"{KEY}\n" * (1 << 16)) < 40 * cost(KEY, f"{KEY}\n" * (1 << 12))
 
 
 def test_what_is_held_back_comes_before_what_follows() -> None:
