@@ -244,6 +244,16 @@ def test_any_json_of_an_agent_is_searched_for_secrets_and_leaves_the_log_sound(
     assert status(session, turn) == "ok"
 
 
+def test_an_agent_that_names_its_session_oddly_can_go_on_in_the_next_turn(root: Path) -> None:
+    said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
+    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
+    settings = living.config(root, fake)
+    session, turn = began(settings, "hello", "odd")
+    assert status(session, turn) == "ok"
+    assert status(session, turns.take(settings, session, "again", by="ann").id) == "ok"
+
+
 def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) -> None:
     session, turn = began(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
     assert printed(session, turn, "one") == "one\n"

@@ -14,7 +14,7 @@ from breakglass.agents import Exit, Task
 from breakglass.agents import acp_lines as read
 from breakglass.agents.acp_lines import Message
 from breakglass.agents.acp_updates import Story
-from breakglass.agents.wire import MAX_LINE, Lines, gather, parse, short, string, table, tables
+from breakglass.agents.wire import MAX_LINE, Lines, gather, parse, session_id, short, string, table, tables
 from breakglass.events import Draft, clip
 
 _MAX_TOLD = 4 << 10  # bytes of an error's text
@@ -177,9 +177,9 @@ class Dialogue:
         return [_error(_FORGOTTEN.format(self._task.session, reason))]
 
     def _opened(self, answer: Message) -> list[Draft]:
-        self._session = short(answer.get("sessionId")) or self._task.session or ""
+        self._session = session_id(answer.get("sessionId")) or self._task.session or ""
         if not self._session:
-            return self._give_up("it opened a session that has no name")
+            return self._give_up("it opened a session and gave it no name in visible ASCII")
         self._model = self._task.model or read.model(answer)
         return self._choose_model(answer) or self._choose_mode(answer) or self._go_on({})
 

@@ -20,6 +20,7 @@ from breakglass.agents.wire import (
     fit_table,
     gather,
     parse,
+    session_id,
     short,
     string,
     table,
@@ -139,7 +140,7 @@ class Dialogue:
         return []
 
     def _init(self, line: Line) -> list[Draft]:
-        session = short(line.get("session_id"))
+        session = session_id(line.get("session_id"))
         if not session or session == self._session:
             return []
         if session != self._task.session:
@@ -293,8 +294,8 @@ def _command(task: Task) -> list[str]:
         task.ask and task.deny
     ):  # some tools it never asks about, like reading a file: then there is nothing to refuse
         command.append("--settings=" + dumps({"permissions": {"ask": list(task.deny)}}))
-    if task.session:
-        command.append(f"--resume={task.session}")  # in one word: a value must not act as a flag
+    if session := session_id(task.session):
+        command.append(f"--resume={session}")  # in one word: a value must not act as a flag
     if task.model:
         command.append(f"--model={task.model}")
     return command

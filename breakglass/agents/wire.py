@@ -4,6 +4,7 @@ Knows no agent's vocabulary. Everything here takes whatever a program printed an
 """
 
 import json
+import re
 from typing import Any
 
 from breakglass.events import MAX_DEPTH, MAX_OUTPUT, Draft, clip, dumps
@@ -16,6 +17,8 @@ MAX_ENCODED = MAX_OUTPUT + (MAX_OUTPUT >> 3)
 
 MAX_NAME = 1 << 10
 """Bytes kept of what should be short: an id, a tool's name, a model's."""
+
+_SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}")
 
 _GATHERED = 64 << 10
 """Characters at which a gathered piece of prose is large enough."""
@@ -83,6 +86,15 @@ def string(value: Any) -> str:
 def short(value: Any) -> str:
     """Return the first KiB of `value` if it is a string, else ""."""
     return clip(string(value), MAX_NAME)[0]
+
+
+def session_id(value: Any) -> str:
+    """Return `value` if it may name an agent's session, else "".
+
+    It comes back in the command line of each turn that follows: with a NUL in it none could be started.
+    """
+    name = string(value)
+    return name if _SESSION_ID.fullmatch(name) else ""
 
 
 def table(value: Any) -> dict[str, Any]:

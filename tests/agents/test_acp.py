@@ -242,6 +242,13 @@ def test_an_earlier_session_is_opened_with_as_little_told_again_as_can_be(
     )
 
 
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 1025, None])
+def test_a_session_that_cannot_be_named_again_gets_no_prompt(name: str | None) -> None:
+    talk = begun({"sessionId": name})
+    assert (talk.failed, talk.finished) == (True, True)
+    assert b"session/prompt" not in talk.reply()
+
+
 def test_what_was_spent_in_a_forgotten_session_is_not_taken_off_the_new_ones_cost() -> None:
     talk = Dialogue(Task("hi", ("agent",), session="old", spent=5.0))
     talk.open()

@@ -485,6 +485,13 @@ def test_what_says_nothing_to_us_is_passed_over(data: bytes) -> None:
     assert talk.reply() == b""
 
 
+@pytest.mark.parametrize("name", ["a\0b", "x" * 200_000])
+def test_a_session_that_no_command_line_could_name_is_not_remembered(name: str) -> None:
+    init = line(type="system", subtype="init", session_id=name)
+    assert [kind for kind, _ in begun().translate(init + result())] == ["result"]
+    assert begun(session=name).argv == begun().argv  # an older log may have one
+
+
 def test_a_session_is_named_once_in_a_process() -> None:
     expected = ("session", {"session_id": SESSION, "model": "m"})
     assert begun().translate(INIT + INIT) == [expected]

@@ -13,6 +13,7 @@ from breakglass.agents.wire import (
     fit,
     fit_table,
     parse,
+    session_id,
     short,
     string,
     table,
@@ -74,6 +75,18 @@ def test_what_has_another_shape_reads_as_nothing(value: Any) -> None:
 
 def test_a_name_is_short() -> None:
     assert short("é" * 1000) == "é" * 512
+
+
+@pytest.mark.parametrize("name", ["75520ec5-fc8d-4c8a", "ses_1", "--x", "!~", "x" * 1024])
+def test_a_session_may_have_any_name_of_visible_ascii(name: str) -> None:
+    assert session_id(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a\0b", "a\n", "\x7f", "é", "\ud83d", "x" * 1025, None, 1, ["x"]]
+)
+def test_a_session_has_no_name_that_a_command_line_could_not_carry(name: Any) -> None:
+    assert session_id(name) == ""
 
 
 @pytest.mark.parametrize("unit", ["a", "é", "😀", "\n", "\x00", "\ud83d", "ab\x1b\n"])
