@@ -14,7 +14,18 @@ from breakglass.agents import Exit, Task
 from breakglass.agents import acp_lines as read
 from breakglass.agents.acp_lines import Message
 from breakglass.agents.acp_updates import Story
-from breakglass.agents.wire import MAX_LINE, Lines, gather, parse, session_id, short, string, table, tables
+from breakglass.agents.wire import (
+    MAX_LINE,
+    Lines,
+    gather,
+    parse,
+    session_id,
+    short,
+    string,
+    table,
+    tables,
+    withdrawn,
+)
 from breakglass.events import Draft, clip
 
 _MAX_TOLD = 4 << 10  # bytes of an error's text
@@ -267,7 +278,7 @@ class Dialogue:
         if question is None:
             return []
         self._say(read.verdict(question, ()))
-        return [_withdrawn(request)]
+        return [withdrawn(request)]
 
     # --- how it ended -------------------------------------------------------------------------
 
@@ -275,7 +286,7 @@ class Dialogue:
         """Return what was still held, the result, and the reason where the turn failed; sets `failed`."""
         last = self._lines.rest()
         drafts = (self._read(last) if last else []) + self._story.flush()
-        drafts += [_withdrawn(request) for request in (*self._dropped, *self._questions)]
+        drafts += [withdrawn(request) for request in (*self._dropped, *self._questions)]
         if self._result:
             drafts.append(("result", {**self._result, "duration_ms": end.duration_ms, **self._cost()}))
             if self._result["is_error"] and not end.cancelled:
@@ -307,11 +318,6 @@ _ANSWERS: dict[str, Callable[[Dialogue, Message], list[Draft]]] = {
     "session/prompt": Dialogue._answered,
 }
 """A request of ours, to what follows its answer."""
-
-
-def _withdrawn(request: str) -> Draft:
-    fields = {"request": request, "allow": False, "by": "agent", "message": "The question was withdrawn."}
-    return "answer", fields
 
 
 def _error(text: str) -> Draft:

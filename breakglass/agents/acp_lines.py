@@ -9,7 +9,7 @@ cost the whole message. The tests hold every message that is written here agains
 from collections.abc import Iterable
 from typing import Any
 
-from breakglass.agents.wire import fit, fit_table, short, string, table, tables, whole
+from breakglass.agents.wire import MAX_PLAN, fit, fit_table, plan_item, short, string, table, tables, whole
 from breakglass.events import dumps
 
 Message = dict[str, Any]
@@ -206,14 +206,6 @@ def complaint(error: Any, ways: list[Message]) -> str:
 
 
 def plan(update: Message) -> list[dict[str, str]]:
-    """Return the items of a `plan` update, 200 at most."""
-    entries = tables(update.get("entries"))[:200]
-    return [
-        {
-            "text": short(entry.get("content")),
-            "status": status
-            if (status := entry.get("status")) in ("pending", "in_progress", "completed")
-            else "pending",
-        }
-        for entry in entries
-    ]
+    """Return the items of a `plan` update, as many as are kept."""
+    entries = tables(update.get("entries"))[:MAX_PLAN]
+    return [plan_item(entry.get("content"), entry.get("status")) for entry in entries]

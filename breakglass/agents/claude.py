@@ -25,6 +25,7 @@ from breakglass.agents.wire import (
     string,
     table,
     tables,
+    withdrawn,
 )
 from breakglass.events import MAX_OUTPUT, Draft, clip, dumps
 
@@ -242,8 +243,7 @@ class Dialogue:
     def _withdraw(self, request: str) -> list[Draft]:
         if self._questions.pop(request, None) is None:
             return []
-        fields = {"request": request, "allow": False, "by": "agent", "message": "The question was withdrawn."}
-        return [("answer", fields)]
+        return [withdrawn(request)]
 
     # --- how it ended -------------------------------------------------------------------------
 

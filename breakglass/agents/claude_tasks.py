@@ -5,14 +5,10 @@ models have instead, change one task. A call counts once its result says that it
 Format: as printed by 2.1.330 with the models of 2025.
 """
 
-from typing import Any
-
 from breakglass.agents.claude_lines import Line, blocks, parent_of
-from breakglass.agents.wire import short, string, table, tables
+from breakglass.agents.wire import MAX_PLAN, plan_item, short, string, table, tables
 from breakglass.events import Draft
 
-STATUSES = ("pending", "in_progress", "completed")
-_MOST = 200  # items
 _TOOLS = ("TodoWrite", "TaskCreate", "TaskUpdate")
 
 
@@ -38,26 +34,22 @@ class Tasks:
             call = self._calls.pop(string(result.get("tool_use_id")), None)
             if call is not None and result.get("is_error") is not True:
                 items = self._after(string(call.get("name")), table(call.get("input")), told)
-                drafts.append(("plan", {"items": items[:_MOST], **parent_of(line)}))
+                drafts.append(("plan", {"items": items[:MAX_PLAN], **parent_of(line)}))
         return drafts
 
     def _after(self, name: str, given: Line, told: Line) -> list[dict[str, str]]:
         if name == "TodoWrite":
-            return [_item(todo.get("content"), todo.get("status")) for todo in tables(given.get("todos"))]
+            return [plan_item(todo.get("content"), todo.get("status")) for todo in tables(given.get("todos"))]
         if name == "TaskCreate":
             task = table(told.get("task"))
             number = short(task.get("id")) or str(len(self._tasks) + 1)
-            self._tasks[number] = _item(task.get("subject") or given.get("subject"), "pending")
+            self._tasks[number] = plan_item(task.get("subject") or given.get("subject"), "pending")
         elif given.get("status") == "deleted":
             self._tasks.pop(short(given.get("taskId")), None)
         else:
             number = short(given.get("taskId"))
-            known = self._tasks.get(number, _item(f"Task {number}", "pending"))
-            self._tasks[number] = _item(
+            known = self._tasks.get(number, plan_item(f"Task {number}", "pending"))
+            self._tasks[number] = plan_item(
                 given.get("subject") or known["text"], given.get("status") or known["status"]
             )
         return [dict(item) for item in self._tasks.values()]
-
-
-def _item(text: Any, status: Any) -> dict[str, str]:
-    return {"text": short(text), "status": status if status in STATUSES else STATUSES[0]}

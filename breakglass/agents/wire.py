@@ -1,4 +1,4 @@
-"""What agents that print one JSON object a line have in common: cutting the lines, and keeping events small.
+"""What agents that print one JSON object a line have in common: cutting the lines, and keeping events alike and small.
 
 Knows no agent's vocabulary. Everything here takes whatever a program printed and raises nothing.
 """
@@ -18,6 +18,10 @@ MAX_ENCODED = MAX_OUTPUT + (MAX_OUTPUT >> 3)
 MAX_NAME = 1 << 10
 """Bytes kept of what should be short: an id, a tool's name, a model's."""
 
+MAX_PLAN = 200
+"""Items kept of a to-do list."""
+
+_STATUSES = ("pending", "in_progress", "completed")
 _SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}")
 
 _GATHERED = 64 << 10
@@ -110,6 +114,20 @@ def tables(value: Any) -> list[dict[str, Any]]:
 def whole(value: Any) -> int | None:
     """Return `value` if it is a whole number from 0 that any JSON reader keeps exactly, else None."""
     return value if type(value) is int and 0 <= value < 1 << 53 else None
+
+
+# --- events that more than one agent gives ---------------------------------------------------------
+
+
+def withdrawn(request: str) -> Draft:
+    """Return the `answer` to a question that its agent took back."""
+    fields = {"request": request, "allow": False, "by": "agent", "message": "The question was withdrawn."}
+    return "answer", fields
+
+
+def plan_item(text: Any, status: Any) -> dict[str, str]:
+    """Return an item of a `plan` event; its status is `pending` where it has none that is known."""
+    return {"text": short(text), "status": status if status in _STATUSES else _STATUSES[0]}
 
 
 # --- sizes ----------------------------------------------------------------------------------------
