@@ -98,11 +98,10 @@ class Dialogue(Protocol):
         """
         ...
 
-    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
         """Answer a `permission` event; `reply` then has the bytes. Returns False if it is no open question.
 
         `message` goes to the agent: why it was refused, or what was chosen where it asked for a choice.
-        `always` allows what is like it until this process ends.
         """
         ...
 

@@ -30,7 +30,6 @@ from breakglass.events import Draft, clip
 
 _MAX_TOLD = 4 << 10  # bytes of an error's text
 _ALLOWING = ("allow_once", "allow_always")
-_ALLOWING_ALWAYS = ("allow_always", "allow_once")
 _REFUSING = ("reject_once", "reject_always")
 _FORGOTTEN = (
     "The agent did not open its earlier session {} again ({}): a new one is begun, which knows nothing of it."
@@ -80,13 +79,12 @@ class Dialogue:
         self._request("initialize", read.initialize(__version__))
         return self.reply()
 
-    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
         """Answer an open question; False if there is none of that name. The protocol has no room for `message`."""
         question = self._questions.pop(request, None)
         if question is None:
             return False
-        allowing = _ALLOWING_ALWAYS if always else _ALLOWING
-        self._say(read.verdict(question, allowing if allow else _REFUSING))
+        self._say(read.verdict(question, _ALLOWING if allow else _REFUSING))
         return True
 
     def reply(self) -> bytes:

@@ -80,7 +80,7 @@ class Dialogue:
             return self._task.prompt.encode(errors="replace")
         return _line(read.user_message(self._task.prompt))
 
-    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
         """Answer an open question; False if there is none of that name.
 
         AskUserQuestion wants the choices: `message` has one line for each of its questions.
@@ -88,7 +88,7 @@ class Dialogue:
         question = self._questions.pop(request, None)
         if question is None:
             return False
-        verdict = read.allowing(question, message, always=always) if allow else read.denying(message)
+        verdict = read.allowing(question, message) if allow else read.denying(message)
         self._to_say += _line(read.response(question, verdict))
         return True
 

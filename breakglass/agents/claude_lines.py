@@ -263,11 +263,9 @@ def denying(message: str) -> Line:
     return {"behavior": "deny", "message": message or "The operator refused."}
 
 
-def allowing(question: Line, message: str, *, always: bool) -> Line:
-    """Return the verdict that lets a tool run; with `always`, also what is like it, in this process."""
-    asked = table(question.get("request"))
-    verdict = {"behavior": "allow", "updatedInput": _with_choices(asked, message)}
-    return {**verdict, "updatedPermissions": _rules(asked)} if always else verdict
+def allowing(question: Line, message: str) -> Line:
+    """Return the verdict that lets a tool run."""
+    return {"behavior": "allow", "updatedInput": _with_choices(table(question.get("request")), message)}
 
 
 def _with_choices(asked: Line, message: str) -> Line:
@@ -277,11 +275,3 @@ def _with_choices(asked: Line, message: str) -> Line:
     questions = [string(item.get("question")) for item in tables(given.get("questions"))]
     choices = message.split("\n", max(0, len(questions) - 1))
     return {**given, "answers": dict(zip(questions, choices, strict=False))}
-
-
-def _rules(asked: Line) -> list[Line]:
-    """Return the CLI's own suggestions of a rule, for this session only; else one for the whole tool."""
-    suggested = tables(asked.get("permission_suggestions"))
-    rules = [rule for rule in suggested if (rule.get("type"), rule.get("behavior")) == ("addRules", "allow")]
-    tool = {"type": "addRules", "rules": [{"toolName": asked.get("tool_name")}], "behavior": "allow"}
-    return [{**rule, "destination": "session"} for rule in rules or [tool]]

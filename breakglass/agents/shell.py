@@ -62,7 +62,7 @@ class Dialogue:
             self._hold(rest)
         return [self._piece(text) for text in pieces if text]
 
-    def answer(self, request: str, *, allow: bool, message: str = "", always: bool = False) -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
         """Return False: a script asks for no leave."""
         return False
 

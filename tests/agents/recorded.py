@@ -17,11 +17,9 @@ GOLDEN = HERE / "golden"
 ANSWERS: dict[str, dict[str, Any]] = {
     "80_ctl_allow": {"allow": True},
     "81_ctl_deny_no_initialize": {"allow": False, "message": "not today"},
-    "220_ask_always": {"allow": True, "always": True},
     "222_ask_choice": {"allow": True, "message": "Blue\nTwo"},
     "223_ask_subagent": {"allow": True},
     "224_ask_denied": {"allow": False, "message": "not today"},
-    "225_ask_tool_always": {"allow": True, "always": True},
 }
 """What a person answered to the run's question. In the other runs nobody did."""
 

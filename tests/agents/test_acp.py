@@ -303,7 +303,6 @@ def outcome(talk: Dialogue) -> Any:
     ("answer", "chosen"),
     [
         ({"allow": True}, "yes"),
-        ({"allow": True, "always": True}, "always"),
         ({"allow": False}, "no"),
         ({"allow": False, "message": "not today"}, "no"),
     ],

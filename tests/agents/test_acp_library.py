@@ -77,7 +77,7 @@ def test_a_session_that_is_gone_is_replaced_in_the_same_process(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("answer", "chosen"),
-    [({"allow": True}, "1"), ({"allow": True, "always": True}, "2"), ({"allow": False}, "3")],
+    [({"allow": True}, "1"), ({"allow": False}, "3")],
 )
 def test_a_question_is_answered_with_the_option_that_means_it(
     answer: dict[str, bool], chosen: str, tmp_path: Path

@@ -191,23 +191,6 @@ def test_a_refusal_always_has_a_message() -> None:
     assert verdict(talk) == {"behavior": "deny", "message": "The operator refused."}
 
 
-def test_always_means_the_suggested_rule_for_this_session_and_no_other_suggestion() -> None:
-    talk = asking()
-    talk.answer("q1", allow=True, always=True)
-    rule = {"toolName": "Bash", "ruleContent": "ls *"}
-    assert verdict(talk)["updatedPermissions"] == [
-        {"type": "addRules", "rules": [rule], "behavior": "allow", "destination": "session"}
-    ]
-
-
-def test_always_without_a_suggested_rule_means_the_tool() -> None:
-    talk = asking(tool_name="Write", permission_suggestions=[{"type": "setMode", "mode": "acceptEdits"}])
-    talk.answer("q1", allow=True, always=True)
-    assert verdict(talk)["updatedPermissions"] == [
-        {"type": "addRules", "rules": [{"toolName": "Write"}], "behavior": "allow", "destination": "session"}
-    ]
-
-
 @pytest.mark.parametrize(
     ("questions", "message", "answers"),
     [
@@ -667,7 +650,7 @@ def survives(task: Task, data: list[bytes], end: Exit) -> None:
         new = talk.translate(chunk)
         for kind, fields in new:
             if kind == "permission":
-                assert talk.answer(fields["request"], allow=bool(len(data) % 2), message="m", always=True)
+                assert talk.answer(fields["request"], allow=bool(len(data) % 2), message="m")
         json.loads(b"[" + b",".join(talk.reply().splitlines()) + b"]")
         drafts += new
     drafts += talk.close(end)

@@ -63,7 +63,6 @@ BOTH = {
     "ran": Script(RUN),
     "failed": Script('[[tool {bash} {{"command":"echo no; exit 3","description":"Fail"}}]]'),
     "allowed": Script(RUN, ask=True, answer={"allow": True}),
-    "allowed_always": Script(RUN + "[[then]]" + RUN, ask=True, answer={"allow": True, "always": True}),
     "refused": Script(RUN, ask=True, answer={"allow": False}),
     "cancelled_asking": Script(RUN, ask=True, interrupt_at="permission"),
     "cancelled_streaming": Script("[[text Streaming.]][[hold]]", interrupt_at="delta"),
