@@ -2,9 +2,9 @@
 
 A line of ours begins with its own number, so a log of millions of lines is searched like a sorted array,
 with a few `pread`s and no index. But position is the judge, not the claim: anybody may have appended a
-foreign line that claims any number. A claim is believed only where everything near it agrees; where it
-does not, the lines are counted. What can mislead is a run of more than `BRACKET` bytes of lines that all
-claim a wrong number by the same difference. Works on a descriptor, never moves its offset, writes nothing.
+foreign line that claims any number. A claim is believed only where a line far before it agrees, a witness; where
+none does, the lines are counted. What can mislead is a stranger's lines that claim wrong numbers by the same
+difference and stand more than `BRACKET` bytes apart. Works on a descriptor, never moves its offset, writes nothing.
 """
 
 import os
@@ -17,7 +17,7 @@ from breakglass import events
 TAIL = 64 << 10
 """Bytes at the end of a log in which a line of ours is looked for first."""
 BRACKET = 256 << 10
-"""Bytes around a line that are counted: 0.1 ms (2026-11-23)."""
+"""Bytes within which lines are counted, not searched: 0.1 ms (2026-11-23)."""
 COUNT_BLOCK = 1 << 20
 MAX_LINE = 8 << 20
 """Bytes of a line that are looked at. A longer one, which only a stranger can have written, is cut."""
@@ -40,35 +40,52 @@ def last(fd: int, size: int) -> Position:
 
     Costs a few small reads where the end of the log is ours; a count of all lines where it is not.
     """
-    reach = TAIL if size > COUNT_BLOCK else size
-    while reach < size:
-        block = os.pread(fd, reach, size - reach)
-        stop = block.rfind(b"\n") + 1
-        at = block.rfind(b'\n{"id":', 0, stop)
-        if match := _CLAIM.match(block, at) if at >= 0 else None:
-            end = Position(int(match[1]) - 1 + block.count(b"\n", at + 1, stop), size - reach + stop)
-            if _is_confirmed(fd, end, max(BRACKET, 2 * reach)):
-                return end
-        if at >= 0:
-            break
-        reach *= 16  # one long line
-    return count(fd, START, size)
+    claim = _last_claim(fd, size) if size > COUNT_BLOCK else None
+    return count(fd, claim if claim and _is_confirmed(fd, claim) else START, size)
 
 
-def _is_confirmed(fd: int, end: Position, distance: int) -> bool:
-    """Return whether a line so far back agrees with the end, and the claims before it fall on the way back.
+def _last_claim(fd: int, stop: int) -> Position | None:
+    """Return the position before the last line of ours that begins before `stop`, by its own word."""
+    reach = TAIL
+    while stop > _CLAIM_BYTES:
+        begin = max(0, stop - reach)
+        block = os.pread(fd, stop - begin, begin)
+        at = len(block)
+        while (at := block.rfind(b'\n{"id":', 0, at)) >= 0:
+            if match := _CLAIM.match(block, at):
+                return Position(int(match[1]) - 1, begin + at + 1)
+        stop = begin + _CLAIM_BYTES if begin else 0
+        reach = COUNT_BLOCK
+    return None
+
+
+def _is_confirmed(fd: int, claim: Position) -> bool:
+    """Return whether a claim has a witness, and the claims before that fall on the way back.
 
     They do not where a stretch of the log was copied to its end.
     """
-    found = _next_claim(fd, max(0, end.offset - distance), end.offset)
-    if found is None or end.number != count(fd, found, end.offset).number:
+    found = _witness(fd, claim)
+    if found is None:
         return False
-    while (distance := distance * 3 // 2) < end.offset:
-        earlier = _next_claim(fd, end.offset - distance, end.offset)
+    distance = claim.offset - found.offset
+    while (distance := distance * 3 // 2) < claim.offset:
+        earlier = _next_claim(fd, claim.offset - distance, claim.offset)
         if earlier is None or earlier.number > found.number:
             return False
         found = earlier
     return True
+
+
+def _witness(fd: int, claim: Position) -> Position | None:
+    """Return the position before a line that agrees with a claim from `BRACKET` bytes away or more, else None."""
+    stop, reach = claim.offset - BRACKET, TAIL
+    found = None
+    while found is None and stop > 0:
+        found = _next_claim(fd, max(0, stop - reach), stop)
+        if reach >= stop:
+            break
+        reach *= 4  # a long line
+    return found if found and count(fd, found, claim.offset).number == claim.number else None
 
 
 def is_line_end(fd: int, position: Position) -> bool:
@@ -111,9 +128,7 @@ def after(fd: int, number: int, end: Position) -> Position:
             low = found
         else:
             high, ceiling = found, middle
-    if high.number - low.number != count(fd, Position(0, low.offset), high.offset).number:
-        low = START  # somebody's line lied on the way here
-    return _walk(fd, number, low, end)
+    return _walk(fd, number, low if _witness(fd, low) else START, end)
 
 
 def _next_claim(fd: int, begin: int, stop: int) -> Position | None:

@@ -107,6 +107,31 @@ def test_lines_copied_to_the_end_are_no_news_of_where_the_end_is(copied: int, wh
         assert seek.last(fd, len(data)) == Position(8_000 + copied, len(data))
 
 
+@pytest.mark.parametrize("before", [100, 300_000, 400_000, 1_200_000, 20_000_000])
+@pytest.mark.parametrize("behind", [0, 300_000, 2_000_000])
+@pytest.mark.parametrize("lies", [1, 2, 50])
+def test_who_lies_does_not_bear_witness_for_himself(lies: int, before: int, behind: int) -> None:
+    """However long the lines are that stand before the claim and behind it."""
+    lines = [line(number, "text", text="y" * 99) for number in range(1, 10_000)]
+    lines.append(line(10_000, "text", text="y" * before))
+    lines += [line(77_000 + number, "text") for number in range(lies)]
+    data = b"".join(lines) + b"z" * behind + b"\n"
+    with opened(data) as fd:
+        assert seek.last(fd, len(data)) == Position(10_000 + lies + 1, len(data))
+
+
+@pytest.mark.parametrize("before", [100, 400_000])
+@pytest.mark.parametrize("at", range(100, 900, 50))
+def test_lines_that_lie_together_are_believed_by_nobody(at: int, before: int) -> None:
+    lines = [line(number, "text", text="y" * 999) for number in range(1, at)]
+    lines.append(line(at, "text", text="y" * before))
+    lines += [line(1_000 + number, "text", text="y" * 60_000) for number in range(3)]
+    lines += [line(number, "text", text="y" * 999) for number in range(at + 4, 2_000)]
+    truth = counted(b"".join(lines))
+    with opened(b"".join(lines)) as fd:
+        assert all(seek.after(fd, number, truth[-1]) == truth[number] for number in range(999, 1_003))
+
+
 def test_a_run_of_copied_lines_within_a_log_misleads_nobody() -> None:
     lines = [line(number, "text", text="y" * (number % 300)) for number in range(1, 8_001)]
     run = lines[3_000:3_400]  # as long as what is counted around each line
