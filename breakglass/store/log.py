@@ -29,6 +29,10 @@ GROUP_BYTES = 1 << 20
 """Unsynced bytes at which an append syncs by itself."""
 ROOM = 16 << 10
 """Bytes that stay free behind the log of a running turn, so that its end can be written on a full disk."""
+OTHERS_ROOM = 8 << 10
+"""Bytes that other writers leave of those: on a full disk a stop finds place there, a long prompt does not."""
+_BLOCK = 4096
+"""Bytes that may be allocated behind any file's end."""
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """How an open fails where there is no session."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -48,6 +52,8 @@ class Log:
         self._held = 0
         self._failed = False
         self._keeps_room = False
+        self._finds_room = False
+        self._says_last = False
         self._room = 0
         self._size_limit = 0
 
@@ -134,6 +140,7 @@ class Log:
         Raises CannotRecord where not even that can be done.
         """
         self._keeps_room = self._failed = False
+        self._says_last = True
         for kind, fields in drafts:
             failed, self._failed = self._failed, False
             try:
@@ -159,6 +166,12 @@ class Log:
         except OSError as error:
             raise self._refusal("an event could not be written", error) from error
         self._room = wanted + ahead
+
+    def _have(self, length: int) -> None:
+        """Have so many bytes to write behind the last line, or raise OSError; what is there stays as it is."""
+        if self._end.offset + length > disk.size_limit():
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        disk.keep(self.fd, self._end.offset, length)
 
     def sync(self) -> None:
         """Put everything written so far on disk. Raises Degraded where the disk fails."""
@@ -191,6 +204,7 @@ class Log:
     def _catch_up(self) -> None:
         """Under the lock: account for what others wrote, and mend a torn tail. Leaves `_end` at the file's end."""
         status = os.fstat(self.fd)
+        self._finds_room = status.st_blocks * 512 > status.st_size + _BLOCK
         if status.st_nlink == 0:
             raise CannotRecord("the log was deleted")
         if status.st_size == self._end.offset:
@@ -244,16 +258,20 @@ class Log:
                 aside.flush()
                 os.fsync(aside.fileno())
                 disk.sync_names(self._directory)
-                if self._end.offset + room > disk.size_limit():
-                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-                disk.keep(self.fd, self._end.offset, room)
+                self._have(room)
             except OSError:
                 os.unlink(aside.name)
                 raise
 
     def _write(self, line: bytes) -> None:
-        if self._keeps_room and self._end.offset + len(line) + ROOM > min(self._room, self._size_limit):
-            self._make_room(len(line))
+        if self._keeps_room:
+            if self._end.offset + len(line) + ROOM > min(self._room, self._size_limit):
+                self._make_room(len(line))
+        elif self._finds_room and not self._says_last:  # a runner keeps it, or did
+            try:
+                self._have(len(line) + OTHERS_ROOM)
+            except OSError as error:
+                raise self._refusal("an event could not be written", error) from error
         try:
             written = os.write(self.fd, line)
         except OSError as error:

@@ -318,6 +318,24 @@ def test_room_that_another_writer_kept_takes_the_last_words_too(small_disk: str)
     assert len(whole(small_disk)) == 2 + taken
 
 
+@pytest.mark.parametrize("size", [100, 3_000, 20_000, 200_000])
+def test_room_that_is_kept_is_neither_used_up_nor_given_away_by_others(size: int, small_disk: str) -> None:
+    """But a stop finds place in it, on a disk that is full."""
+    with log.open_log(small_disk) as mine, log.open_log(small_disk) as theirs:
+        mine.keep_room()
+        use_up(small_disk)
+        theirs.append("cancelled", turn=2, by="ann")
+        fill(theirs, "x" * size)
+        use_up(small_disk)
+        mine.last_words(
+            ("error", {"turn": 2, "error": "The disk is full." + "x" * 4_000}),
+            ("turn_end", {"turn": 2, "status": "error", "duration_ms": 1}),
+        )
+    kinds = [event["kind"] for event in whole(small_disk)]
+    assert kinds[:2] == ["created", "cancelled"]
+    assert kinds[-2:] == ["error", "turn_end"]
+
+
 def test_where_no_room_can_be_kept_nothing_is_begun(small_disk: str) -> None:
     with log.open_log(small_disk) as mine:
         fill(mine, "x" * 3_000)
