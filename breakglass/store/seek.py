@@ -93,6 +93,16 @@ def is_line_end(fd: int, position: Position) -> bool:
     return not position.offset or os.pread(fd, 1, position.offset - 1) == b"\n"
 
 
+def line_begin(fd: int, offset: int) -> int:
+    """Return the offset at which the line begins that has a byte, or its end, at `offset`."""
+    while offset:
+        begin = max(0, offset - COUNT_BLOCK)
+        if newline := os.pread(fd, offset - begin, begin).rfind(b"\n") + 1:
+            return begin + newline
+        offset = begin
+    return 0
+
+
 def blocks(fd: int, offset: int, stop: int) -> Iterator[bytes]:
     """Yield the bytes between two offsets in blocks of `COUNT_BLOCK` at most; fewer where the log was cut short."""
     while offset < stop and (block := os.pread(fd, min(COUNT_BLOCK, stop - offset), offset)):

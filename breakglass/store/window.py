@@ -38,32 +38,21 @@ def read(fd: int, budget: int, *, before: int | None = None, after: int | None =
     last = seek.last(fd, log.size(fd))
     if after is not None:
         begin = seek.after(fd, after, last)
-        end = _forward(fd, begin, last, budget)
+        end = seek.lines(fd, begin, last.offset, budget)[1]
     else:
         end = last if before is None else seek.after(fd, max(0, before - 1), last)
         begin = _back(fd, end, budget)
     return Window(list(log.read(fd, begin, end)), begin, end, last.number)
 
 
-def _forward(fd: int, begin: Position, last: Position, budget: int) -> Position:
-    reach = budget
-    while begin.offset < last.offset:
-        block = os.pread(fd, min(reach, last.offset - begin.offset), begin.offset)
-        if stop := block.rfind(b"\n") + 1:
-            return Position(begin.number + block.count(b"\n"), begin.offset + stop)
-        reach *= 4
-    return begin
-
-
 def _back(fd: int, end: Position, budget: int) -> Position:
-    reach = budget
-    while reach < end.offset:
-        block = os.pread(fd, reach, end.offset - reach)
-        first = block.find(b"\n") + 1
-        if first < len(block):
-            return Position(end.number - block.count(b"\n", first), end.offset - reach + first)
-        reach *= 4
-    return seek.START
+    if end.offset <= budget:
+        return seek.START
+    block = os.pread(fd, budget, end.offset - budget)
+    first = block.find(b"\n") + 1
+    if first < len(block):
+        return Position(end.number - block.count(b"\n", first), end.offset - budget + first)
+    return Position(end.number - 1, seek.line_begin(fd, end.offset - 1))
 
 
 def last_prose(fd: int, reach: int = 16 << 10) -> str:
