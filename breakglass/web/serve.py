@@ -8,7 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import cast
 
 from breakglass import processes
@@ -21,12 +23,21 @@ from breakglass.web.door import Door
 from breakglass.web.guard import App, Guard
 from breakglass.web.wire import Settings
 
+TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
+"""The signals that stop a server."""
+HELD = TOLD | {signal.SIGCHLD}
+"""The signals that the process which keeps workers has blocked, and asks for where nothing else is going on: a handler
+could come between a fork and the note of its worker, or be inherited by a worker that has none of its own yet."""
+PAUSE = 1.0
+"""Seconds at least from one start of workers to the next: one that dies at once would take a core by dying."""
+
 
 def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
     """Serve until told to stop, and return the exit status. Raises BadConfig, before anything is served.
 
     `announce` is told where the server is and its login address, None where the token is nobody's to print.
     """
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, HELD if workers > 1 else ())  # before any thread
     for warning in (*root.prepare(config.data), *place.doubts(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     processes.hide()
@@ -40,7 +51,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
         each.listen(server.BACKLOG)  # before the address is told: whoever reads it may come at once
     token = tokens.open_token(config.data) if config.token is None else None
     announce(place.own_address(config, port), token and place.login_address(config, port, token))
-    return guarded.one(sockets) if workers == 1 else _several(guarded, sockets, workers)
+    return guarded.one(sockets) if workers == 1 else _several(guarded, sockets, workers, signals)
 
 
 class Guarded:
@@ -62,7 +73,7 @@ class Guarded:
         app = create_app(self._config, self._access)
         guard = Guard(cast(App, app), self._door, self._access, log=self._log)
         told = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in TOLD:
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         server.raise_descriptor_limit()
         await server.serve(
@@ -75,38 +86,47 @@ class Guarded:
         )
 
 
-def _several(guarded: Guarded, sockets: list[socket.socket], workers: int) -> int:
-    """Keep so many worker processes going until told to stop, then end them."""
-    ending = False
+def _several(guarded: Guarded, sockets: list[socket.socket], workers: int, signals: Iterable[int]) -> int:
+    """Keep so many worker processes going until told to stop, then end them.
+
+    `HELD` is blocked here; in the workers only `signals` are.
+    """
     alive: set[int] = set()
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        ending = True
-        for pid in alive:
-            os.kill(pid, signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    while alive or not ending:
-        while len(alive) < workers and not ending:
-            alive.add(_fork(guarded, sockets))
-        try:
-            pid, status = os.wait()
-        except ChildProcessError:
-            continue
-        alive.discard(pid)
-        if not ending:
+    while True:
+        began = time.monotonic()
+        while len(alive) < workers:
+            alive.add(_fork(guarded, sockets, signals))
+        if signal.sigwait(HELD) in TOLD:
+            break
+        for pid, status in _ended():
+            alive.discard(pid)
             print(f"worker {pid} ended ({status}); starting another", file=sys.stderr, flush=True)
+        if signal.sigtimedwait(TOLD, max(0.0, began + PAUSE - time.monotonic())):
+            break
+    for pid in alive:  # whoever has ended is there until it is waited for
+        os.kill(pid, signal.SIGTERM)
+    for pid in alive:
+        os.waitpid(pid, 0)
     return 0
 
 
-def _fork(guarded: Guarded, sockets: list[socket.socket]) -> int:
+def _ended() -> Iterator[tuple[int, int]]:
+    """Yield the workers that have ended, and how."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
+
+
+def _fork(guarded: Guarded, sockets: list[socket.socket], signals: Iterable[int]) -> int:
+    """Return the pid of a new worker, in which only these signals are blocked."""
     parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
+        for number in TOLD:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         processes.die_with_parent(parent)  # nobody would end this worker
         os._exit(guarded.one(sockets))
     finally:

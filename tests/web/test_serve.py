@@ -1,0 +1,43 @@
+"""Worker processes: told to stop at any moment they end, and what dies at once is started again without haste."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers import PATIENCE, serving
+
+STUBBORN = """
+import signal, sys
+from breakglass.web.serve import HELD, _several
+class Dying:
+    def one(self, sockets):
+        print("begun", flush=True)
+        return 1
+sys.exit(_several(Dying(), [], 1, signal.pthread_sigmask(signal.SIG_BLOCK, HELD)))
+"""
+
+
+@pytest.mark.parametrize("ms", [0, 5, 10, 20, 40, 80])
+def test_workers_told_to_stop_while_they_start_end(tmp_path: Path, ms: int) -> None:
+    with serving(tmp_path / "var", "--workers", "3") as server:
+        time.sleep(ms / 1000)  # what is tested is this very moment
+        server.process.terminate()
+        assert server.process.wait(PATIENCE) == 0
+
+
+def test_a_worker_that_dies_at_its_start_is_started_again_after_a_pause() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout
+    with process, process.stdout as said:
+        said.readline()
+        began = time.monotonic()
+        said.readline()
+        assert time.monotonic() - began > 0.5
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
