@@ -49,7 +49,7 @@ def by() -> str:
 async def create_session() -> Response:
     """Make a session."""
     new = await _body(bodies.NewSession)
-    session = await asyncio.to_thread(desk().create, new.agent, new.model, new.title, by())
+    session = await desk().write(desk().create, new.agent, new.model, new.title, by())
     response = _json(await _described(session), 201)
     response.headers["Location"] = f"{request.root_path}/api/sessions/{session.id}"
     return response
@@ -73,7 +73,7 @@ async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
     session = session_named(session_id)
     change = await _body(bodies.Change)
-    await asyncio.to_thread(sessions.change, session, title=change.title, archived=change.archived, by=by())
+    await desk().write(sessions.change, session, title=change.title, archived=change.archived, by=by())
     return _json(await _described(session))
 
 
@@ -103,7 +103,7 @@ async def start_turn(session_id: str) -> Response:
     session = session_named(session_id)
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
-    taken = await asyncio.to_thread(
+    taken = await desk().write(
         turns.take, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
     )
     return _json({taken.what: taken.id}, 202)
@@ -115,7 +115,7 @@ async def withdraw(session_id: str, queued: str) -> Response:
     session = session_named(session_id)
     if not _LINE.fullmatch(queued):
         raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
-    await asyncio.to_thread(turns.withdraw, session, int(queued), by=by())
+    await desk().write(turns.withdraw, session, int(queued), by=by())
     return _json({"withdrawn": int(queued)})
 
 
@@ -123,10 +123,7 @@ async def withdraw(session_id: str, queued: str) -> Response:
 async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
     session = session_named(session_id)
-    cancelled = await asyncio.to_thread(turns.cancel, session, by=by())
-    if cancelled:
-        desk().see_off(session)
-    return _json({"cancelled": cancelled})
+    return _json({"cancelled": await desk().write(desk().stop, session, by())})
 
 
 @api.post("/sessions/<session_id>/answers")
@@ -134,7 +131,7 @@ async def answer(session_id: str) -> Response:
     """Answer an agent's question."""
     session = session_named(session_id)
     given = await _body(bodies.Answer)
-    await asyncio.to_thread(
+    await desk().write(
         turns.answer,
         session,
         given.request,

@@ -8,8 +8,10 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from breakglass import turns
 from breakglass.config import Config
@@ -28,12 +30,16 @@ from breakglass.web.auth import Access
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
 LONGEST_TICK = 5.0
+WRITERS = 32
+"""Threads that may wait for logs' locks, which anybody may hold: apart from asyncio's few, which read logs."""
 SHOWN = 200
 """Sessions that a page lists unless asked for all: 10,000 are 5 MB (2026-11-23)."""
 PAGE_BYTES = 96 << 10
 """Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
 _log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Desk:
@@ -43,6 +49,7 @@ class Desk:
         self.config = config
         self.access = access
         self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
+        self._writers = ThreadPoolExecutor(WRITERS, "writer")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._undertaker: asyncio.Task[None] | None = None
         self._warned: set[str] = set()
@@ -55,6 +62,23 @@ class Desk:
         if model:
             check_model("model", model)
         return sessions.create(self.config.data, chosen, model or None, title, by)
+
+    def stop(self, session: Session, by: str) -> bool:
+        """Stop the running turn and return whether there was one.
+
+        That it ends is seen to in the background: whoever asked may be gone, and its request with it.
+        """
+        if not turns.cancel(session, by=by):
+            return False
+        # A thread of its own: it may wait 15 s.
+        threading.Thread(target=self._see_off, args=(session,), daemon=True).start()
+        return True
+
+    def _see_off(self, session: Session) -> None:
+        try:
+            turns.see_off(session)
+        except (BreakglassError, OSError) as error:
+            _log.warning("session %s: %s", session.id, error)
 
     def state(self, session: Session) -> State:
         """Return a session's state, its turn ended if it was lost. Raises NotFound."""
@@ -126,6 +150,10 @@ class Desk:
 
     # --- called on the loop
 
+    async def write(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `call` returns in a thread for what may have to wait for a lock."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, partial(call, *args, **kwargs))
+
     def attach(
         self, session: Session, after: int, frame: Frame = sse.frame, beat: bytes = sse.KEEPALIVE
     ) -> AsyncGenerator[bytes, None]:
@@ -148,17 +176,6 @@ class Desk:
                     turns.end_lost(session)
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
-
-    def see_off(self, session: Session) -> None:
-        """See to it in the background that a stopped turn ends."""
-        # A thread of its own: it may wait 15 s, and the loop's few threads read logs.
-        threading.Thread(target=self._see_off, args=(session,), daemon=True).start()
-
-    def _see_off(self, session: Session) -> None:
-        try:
-            turns.see_off(session)
-        except (BreakglassError, OSError) as error:
-            _log.warning("session %s: %s", session.id, error)
 
     async def _look_for_lost(self) -> None:
         """End lost turns of followed sessions while anybody follows one; end with the last follower."""
@@ -193,6 +210,7 @@ class Desk:
         await self.hub.close()
         for task in list(self._tasks):
             task.cancel()
+        self._writers.shutdown(wait=False, cancel_futures=True)
 
 
 def _for_page(session: Session, state: State) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Each carries the CSRF token of whoever was let in by the guard; the login's form
 """
 
 import asyncio
-import functools
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
@@ -29,9 +28,8 @@ async def log_in() -> Response:
     then = local_path(form.get("next", ""))
     access, seen = desk().access, visit()
     agent = request.headers.get("User-Agent", "")
-    cookie = await asyncio.to_thread(
-        functools.partial(access.log_in, form.get("token", "").strip(), address=seen.address, agent=agent)
-    )
+    token = form.get("token", "").strip()
+    cookie = await desk().write(access.log_in, token, address=seen.address, agent=agent)
     if cookie is None:
         seconds = access.throttle.wrong(seen.address)
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
@@ -47,7 +45,7 @@ async def log_out() -> Response:
     """End this login."""
     await _form()
     if (credential := visit().credential) is not None:
-        await asyncio.to_thread(desk().access.log_out, credential)
+        await desk().write(desk().access.log_out, credential)
     response = _see("/login")
     response.headers["Set-Cookie"] = auth.set_cookie(visit().origin, "", seconds=0)
     return response
@@ -62,7 +60,7 @@ async def new_session() -> Response:
     form = await _form()
     prompt, agent = _prompt(form)
     agent = agent or form.get("agent") or None
-    session = await asyncio.to_thread(desk().create, agent, form.get("model") or None, "", by())
+    session = await desk().write(desk().create, agent, form.get("model") or None, "", by())
     await _begin(session, prompt, form)
     return _see(f"/sessions/{session.id}#end")
 
@@ -72,8 +70,7 @@ async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
     session, form = session_named(session_id), await _form()
     archived = {"1": True, "0": False}.get(form.get("archived", ""))
-    change = functools.partial(sessions.change, title=form.get("title"), archived=archived, by=by())
-    await asyncio.to_thread(change, session)
+    await desk().write(sessions.change, session, title=form.get("title"), archived=archived, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 
@@ -91,8 +88,7 @@ async def stop_turn(session_id: str) -> Response:
     """Stop the running turn."""
     session = session_named(session_id)
     await _form()
-    if await asyncio.to_thread(turns.cancel, session, by=by()):
-        desk().see_off(session)
+    await desk().write(desk().stop, session, by())
     return _see(f"/sessions/{session.id}#end")
 
 
@@ -101,7 +97,7 @@ async def take_back(session_id: str) -> Response:
     """Take a prompt out of the queue: the button pressed carries its number."""
     session, form = session_named(session_id), await _form()
     queued = stream.position(form.getlist("queued"), "queued") or 0
-    await asyncio.to_thread(turns.withdraw, session, queued, by=by())
+    await desk().write(turns.withdraw, session, queued, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 
@@ -111,14 +107,14 @@ async def answer(session_id: str) -> Response:
     session, form = session_named(session_id), await _form()
     allow = "refuse" not in form
     wanted = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
-    give = functools.partial(turns.answer, allow=allow, for_session="allow_session" in form, by=by())
-    await asyncio.to_thread(give, session, wanted)
+    lasting = "allow_session" in form
+    await desk().write(turns.answer, session, wanted, allow=allow, for_session=lasting, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 
 async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
-    take = functools.partial(turns.take, by=by(), key=form.get("key") or None, queue=True)
-    await asyncio.to_thread(take, desk().config, session, prompt)
+    key = form.get("key") or None
+    await desk().write(turns.take, desk().config, session, prompt, by=by(), key=key, queue=True)
 
 
 def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, str | None]:

@@ -1,0 +1,74 @@
+"""A log that somebody keeps locked: only what would be written to it waits, even where nobody waits for the answer."""
+
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.servers import TOKEN, Attached, Server, serving, wait_until
+
+MANY = 12
+"""More than the threads in which logs are read."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("locked") / "var") as started:
+        yield started
+
+
+@contextmanager
+def locked(log: Path) -> Iterator[None]:
+    with log.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def waiting(log: Path) -> int:
+    """Return how many wait for the lock of a log."""
+    inode = f":{log.stat().st_ino} "
+    return sum("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(server: Server) -> None:
+    busy, other = server.new_session(), server.new_session()
+    server.prompt(busy, "sleep 600")
+    path = f"/api/sessions/{busy}/turns"
+    with ThreadPoolExecutor(MANY) as pool, locked(server.log(busy)):
+        asked = [pool.submit(server.ask, "POST", path, {"prompt": "x", "queue": True}) for _ in range(MANY)]
+        wait_until(lambda: waiting(server.log(busy)) >= MANY, "all to wait for the lock")
+        client = Attached(server, busy)
+        wait_until(partial(client.has, 2), "the replay", 5)
+        client.leave()
+        assert server.ask("GET", "/api/sessions")[0] == 200
+        server.prompt(other, "true")
+        assert server.ended(other, 5) == "ok"
+        assert not any(each.done() for each in asked)
+    assert {each.result()[0] for each in asked} == {202}
+    server.ask("POST", f"/api/sessions/{busy}/cancel")
+
+
+@pytest.mark.parametrize("place", ["/api/sessions", "/sessions"])
+def test_a_stop_is_seen_through_though_whoever_asked_for_it_has_left(server: Server, place: str) -> None:
+    session = server.new_session()
+    server.prompt(session, "sleep 600")
+    log = server.log(session)
+    wait_until(lambda: b'"kind":"tool"' in log.read_bytes(), "the turn to be under way")
+    signed = json.loads(log.with_name("turn.lock").read_text())
+    connection = server.connection()
+    with locked(log):
+        kind = "application/json" if place.startswith("/api") else "application/x-www-form-urlencoded"
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
+        connection.request("POST", f"{place}/{session}/cancel", headers=headers)
+        wait_until(lambda: waiting(log) >= 2, "the stop, and the runner, to wait for the lock")
+        connection.close()
+        os.kill(signed["pid"], signal.SIGKILL)  # nobody but the server can end this turn now
+        server.ask("GET", "/health")  # it has heard of the client that left
+    wait_until(lambda: b'"status":"cancelled"' in log.read_bytes(), "the end of the turn", 10)
