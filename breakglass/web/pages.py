@@ -44,11 +44,12 @@ async def session_page(session_id: str) -> Response:
     """One session: its end, or the part before, after or around a line."""
     session = session_named(session_id)
     before, after, line = _number("before"), _number("after"), _number("line")
-    if line:  # this one alone, and nothing of it folded
-        after = line - 1
-    shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
     if line:
-        shown = shown._replace(events=shown.events[:1], end=shown.begin._replace(number=line))
+        before, after = line + 1, None
+    shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
+    if line:  # this one alone, the last where there are fewer, and nothing of it folded
+        begin = shown.end._replace(number=max(0, shown.end.number - 1))
+        shown = shown._replace(events=shown.events[-1:], begin=begin)
     found = await asyncio.to_thread(desk().list_for_page)
     this = await asyncio.to_thread(desk().describe_for_page, session)
     names = {

@@ -30,6 +30,7 @@ ready, default, note}`; `presets` of `{label, text, agent}`. `is_shell` (bool): 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def compact(events: Iterable[Event]) -> list[Event]:
 def _joined(events: list[Event]) -> list[Event]:
     joined: list[Event] = []
     texts: list[str] = []
-    for event, after in zip(events, [*events[1:], {}], strict=True):
+    for event, after in pairwise([*events, {}]):
         if event.get("kind") != "delta":
             joined.append(event)
             continue

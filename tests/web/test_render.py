@@ -200,6 +200,11 @@ def test_prose_of_two_speakers_is_kept_apart() -> None:
     ]
 
 
+def test_no_events_are_no_fragments() -> None:
+    assert render.compact([]) == []
+    assert list(render.fragments([])) == []
+
+
 def test_only_an_open_question_has_buttons() -> None:
     shown = dict(render.fragments(history()))
     asked = [event for event in history() if event["kind"] == "permission"]

@@ -1,0 +1,52 @@
+"""The pages over HTTP, wherever in a log they are opened."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("pages") / "var") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def session(server: Server) -> str:
+    made = server.new_session()
+    server.prompt(made, "echo hello")
+    server.ended(made)
+    return made
+
+
+def shown(server: Server, session: str, query: str) -> list[int]:
+    """Return the lines that a page shows."""
+    status, page, _ = server.ask("GET", f"/sessions/{session}{query}")
+    assert status == 200, query
+    return [int(number) for number in re.findall(rb' id="e([0-9]+)" data-kind', page)]
+
+
+def test_a_page_opens_where_a_log_has_no_line_before_or_after(server: Server, session: str) -> None:
+    last = server.state(session)["last_event_id"]
+    for query in ("?before=0", "?before=1", f"?after={last}", f"?after={last + 1}", "?after=" + "9" * 40):
+        assert shown(server, session, query) == []
+    assert shown(server, session, f"?after={last - 1}") == [last]
+    assert shown(server, session, "?before=2") == [1]
+
+
+def test_a_line_beyond_the_log_is_its_last_one(server: Server, session: str) -> None:
+    last = server.state(session)["last_event_id"]
+    for line in (str(last), str(last + 1), "9" * 40):
+        assert shown(server, session, f"?line={line}") == [last]
+    assert shown(server, session, "?line=2") == [2]
+
+
+def test_a_log_without_a_whole_line_is_shown_as_it_is(server: Server) -> None:
+    session = server.new_session()
+    log = server.log(session)
+    log.write_bytes(log.read_bytes()[:-1])
+    for query in ("", "?line=1"):
+        assert shown(server, session, query) == []
