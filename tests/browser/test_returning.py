@@ -4,11 +4,12 @@ import functools
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from breakglass.store.sessions import Session
 from tests.browser.conftest import Visit
@@ -243,3 +244,26 @@ def test_a_log_that_was_replaced_is_read_anew(visit: Visit, shared: House) -> No
     expect(page.locator("#log")).not_to_contain_text("second")
     expect(person.badge).to_have_text("Live")
     complete(person, session)
+
+
+def test_a_page_that_cannot_be_fetched_anew_is_not_asked_for_in_a_loop(visit: Visit, shared: House) -> None:
+    """The stream of an emptied log says that it begins anew, at once and each time."""
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, "echo a")
+    shared.ended(session)
+    person = visit()
+    person.expected = "status of 500"
+    page = person.open(session)
+    asked: list[float] = []
+
+    def fail(route: Route) -> None:
+        asked.append(time.monotonic())
+        route.fulfill(status=500)
+
+    page.route(f"**/sessions/{session}", fail)
+    shared.log(session).write_bytes(b"")
+    expect(person.badge).to_have_text(re.compile("^Reconnecting · since"))
+    while len(asked) < 2:
+        page.wait_for_timeout(20)
+    assert asked[1] - asked[0] > 1
+    expect(page.locator(".output")).to_have_text(re.compile("a"))

@@ -123,12 +123,14 @@ function session() {
   async function renew() {
     stream.close();
     const fresh = await transcript.renew();
-    if (fresh) {
-      stream.place(Number(fresh.last), Number(fresh.end));
-      active = fresh.active === "yes";
-      controls();
-      outline();
+    if (!fresh) {
+      stream.fail();
+      return stream.again(2000); // not at once: a stream that begins anew leads here again
     }
+    stream.place(Number(fresh.last), Number(fresh.end));
+    active = fresh.active === "yes";
+    controls();
+    outline();
     stream.open();
   }
 
