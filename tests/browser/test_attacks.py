@@ -121,3 +121,11 @@ def test_the_login_address_carries_its_token_where_nobody_sees_it(visit: Visit, 
     assert not [url for url in person.asked if TOKEN in url.partition("#")[0]]
     assert TOKEN not in person.page.evaluate("location.href + JSON.stringify(history.state)")
     assert TOKEN not in shared.printed.partition("\n\n")[2]
+
+
+def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(visit: Visit, shared: House) -> None:
+    person = visit(logged_in=False)
+    person.expected = "status of 401"
+    person.page.goto("/login#100%wrong")
+    expect(person.page.locator(".failed")).to_contain_text("That is not the token.")
+    assert "wrong" not in person.page.evaluate("location.href")
