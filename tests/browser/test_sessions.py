@@ -1,6 +1,7 @@
 """The list: several sessions at once, live; begun, named, archived and found there; and the one-tap prompts."""
 
 import re
+import socket
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -72,7 +73,7 @@ def test_a_new_name_is_seen_on_every_device_at_once(visit: Visit, shared: House)
     here.page.locator(".menu button", has_text="Rename").click()
     for person in (here, there):
         expect(person.page.locator("main h1")).to_have_text("new name")
-        expect(person.page).to_have_title(re.compile("^new name"))
+        expect(person.page).to_have_title(f"new name · {socket.gethostname()}")
     expect(here.page.locator("aside [aria-current=page] .title")).to_have_text("new name")
 
 

@@ -21,7 +21,9 @@ function say(words) {
 
 function session() {
   const id = page.session, now = new Date(page.now);
-  const notice = new Notice(page.title);
+  const heading = $("main h1");
+  const titled = () => `${heading.textContent} · ${page.host}`;
+  const notice = new Notice(titled());
   const halt = $(".halt"), send = $("#send"), box = $("#box");
   let active = page.active === "yes", live = false, ended = "";
   const spoken = document.body.appendChild(make("p", { id: "spoken", className: "vh", role: "status" }));
@@ -78,7 +80,8 @@ function session() {
   };
   function name(title) {
     page.named = "yes";
-    notice.title = $("main h1").textContent = title;
+    Object.assign(heading, { title, textContent: title });
+    notice.title = titled();
   }
 
   /** For the ear and for who is elsewhere: what changed that cannot wait. */
