@@ -14,7 +14,7 @@ TURNS = "**/api/sessions/*/turns"
 
 FILL = """() => {
   for (let size = 1 << 22; size >= 1; size >>= 1) {
-    try { for (;;) localStorage.setItem(`filled ${size} ${localStorage.length}`, "x".repeat(size)); } catch { /* full */ }
+    try { for (let i = 0; ; i++) localStorage[`filled ${size} ${i}`] = "x".repeat(size); } catch { /* full */ }
   }
 }"""
 """Fills what a browser keeps for a page."""
