@@ -33,7 +33,7 @@ class Print(NamedTuple):
     head: str
     digest: str
     """SHA-256 of its UTF-8, in hex."""
-    middle: str = ""
+    middle: str
     """Of a long one, what stands in its middle: a digest of 2 KB at each `---` of a megabyte would take seconds."""
 
 

@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     """The position after the prompt: what stands behind it came from others."""
     protocol: str
     command: list[str]
-    masks: list[tuple[int, str, str]]
+    masks: list[tuple[int, str, str, str]]
     """`masking.Print` of every secret that must not get into the log."""
     environ: dict[str, str]
     """The agent's. Ours is the same but for what Python adds to it (LC_CTYPE, by PEP 538)."""

@@ -35,10 +35,9 @@ def is_alive(pid: int) -> bool:
 
 
 def kill_runner(session: Session) -> None:
-    pid = runner(session)
-    born = processes.started(pid)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not processes.is_alive(pid, born), "the runner's death")
+    """Kill the runner and wait until nobody holds its lock: what it was just forking has it for a moment longer."""
+    os.kill(runner(session), signal.SIGKILL)
+    until(lambda: not turns.has_runner(session), "the runner's death")
 
 
 # --- begun --------------------------------------------------------------------------------------

@@ -42,12 +42,13 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 class Log:
     """One writer's open log. Not for use by several threads at once."""
 
-    def __init__(self, fd: int, directory: str, end: Position) -> None:
+    def __init__(self, fd: int, directory: str, end: Position, patience: float | None = None) -> None:
         self.fd = fd
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
         self._end = end
+        self._patience = patience
         self._gaps: list[tuple[Position, Position]] = []
         self._held = 0
         self._failed = False
@@ -84,10 +85,24 @@ class Log:
     def _lock(self) -> None:
         if not self._held:
             try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX)
+                self._wait_for_lock()
             except OSError as error:
                 raise CannotRecord(f"the log could not be locked: {error.strerror}") from error
         self._held += 1
+
+    def _wait_for_lock(self) -> None:
+        if self._patience is None:
+            return fcntl.flock(self.fd, fcntl.LOCK_EX)
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CannotRecord(
+                        f"another process has had the log locked for {self._patience:g} s"
+                    ) from None
+            time.sleep(0.001)
 
     def _unlock(self) -> None:
         self._held -= 1
@@ -298,16 +313,18 @@ def counted(fd: int) -> Position:
     return seek.count(fd, seek.START, size(fd))
 
 
-def open_log(directory: str, find_end: Callable[[int], Position] = counted) -> Log:
+def open_log(
+    directory: str, find_end: Callable[[int], Position] = counted, patience: float | None = None
+) -> Log:
     """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord.
 
     `find_end` gives, of its descriptor, a position that the caller knows: what stands behind it counts as added by
-    others.
+    others. Whoever has `patience` waits for the lock so many seconds and then raises CannotRecord.
     """
     try:
         fd = _open(directory, os.O_RDWR | os.O_APPEND)
         try:
-            return Log(fd, directory, find_end(fd))
+            return Log(fd, directory, find_end(fd), patience)
         except BaseException:
             os.close(fd)
             raise

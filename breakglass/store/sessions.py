@@ -27,6 +27,8 @@ from breakglass.store.state import Known
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MAX_TITLE = 200
+PATIENCE = 10.0
+"""Seconds that a person waits for a log that another process has locked: a lock is held for microseconds."""
 
 
 class Session(NamedTuple):
@@ -46,8 +48,8 @@ class Session(NamedTuple):
         return f"{self.root}/workspaces/{self.id}"
 
     def open_log(self) -> Log:
-        """Return the log open for appending. Raises NotFound."""
-        return log.open_log(self.directory, lambda fd: self.known(fd).end)
+        """Return the log open for appending, for a person, who does not wait for its lock for ever. Raises NotFound."""
+        return log.open_log(self.directory, lambda fd: self.known(fd).end, PATIENCE)
 
     def known(self, fd: int) -> Known:
         """Return what is known of the log, which is open as `fd`."""

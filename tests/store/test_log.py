@@ -456,3 +456,16 @@ def test_a_write_that_finds_no_space_is_not_the_disks_failing(directory: str) ->
         injected(directory, "write:error=ENOSPC:when=2")
     assert not log.is_degraded(directory)
     assert [event["kind"] for event in whole(directory)] == ["created", "delta"]
+
+
+def test_who_has_patience_does_not_wait_for_ever_for_a_lock_that_somebody_holds(directory: str) -> None:
+    def rename(patience: float) -> None:
+        with log.open_log(directory, patience=patience) as waiting:
+            waiting.append("renamed", title="so", by="ann")
+
+    with log.open_log(directory) as holder, holder.exclusive():
+        with pytest.raises(CannotRecord, match="another process has had the log locked"):
+            rename(0.02)
+        assert [event["kind"] for event in whole(directory)] == ["created"]
+    rename(20)
+    assert [event["kind"] for event in whole(directory)] == ["created", "renamed"]
