@@ -242,20 +242,31 @@ class Log:
         """
         saved_as = self._free_name(f"{NAME}.torn-{self._end.offset}")
         fields = {"offset": self._end.offset, "bytes": torn, "saved_as": saved_as}
-        line = events.encode(self._end.number + 1, now(), "repaired", fields)
-        line = line[:-1].ljust(torn - 1) + b"\n"
-        self._save_aside(torn, saved_as, room=len(line))
+        line = events.encode(self._end.number + 1, now(), "repaired", fields)[:-1]
+        length = max(len(line) + 1, torn)
+        self._save_aside(torn, saved_as, room=length)
         # Linux appends on pwrite to an O_APPEND descriptor, whatever the offset (pwrite(2), BUGS).
         flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
         fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_APPEND)
         try:
-            written = os.pwrite(self.fd, line, self._end.offset)
+            self._overwrite(line, self._end.offset + length - 1)
         finally:
             fcntl.fcntl(self.fd, fcntl.F_SETFL, flags)
-        if written < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._end = Position(self._end.number + 1, self._end.offset + length)
+
+    def _overwrite(self, line: bytes, newline: int) -> None:
+        """Write `line` over what is torn, spaces up to the offset `newline`, and only then that, all of it on disk.
+
+        Readers take no lock: one that met the newline with the line half written would show a line that never was.
+        """
+        offset = self._end.offset
+        while offset < newline:
+            piece = line.ljust(min(newline - offset, seek.COUNT_BLOCK))
+            written = os.pwrite(self.fd, piece, offset)
+            line, offset = line[written:], offset + written
         self.sync()
-        self._end = Position(self._end.number + 1, self._end.offset + len(line))
+        os.pwrite(self.fd, b"\n", newline)
+        self.sync()
 
     def _free_name(self, name: str) -> str:
         """Return `name`, with a number behind it where that is taken: what a repair saved that was cut off stays."""

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,37 @@ def test_a_repair_that_was_cut_off_loses_nothing_of_what_it_saved(directory: str
     assert Path(directory, f"{log.NAME}.torn-{end}").read_bytes() == b"saved before"
     assert whole(directory)[1]["saved_as"] == f"{log.NAME}.torn-{end}-1"
     assert Path(directory, f"{log.NAME}.torn-{end}-1").read_bytes() == b"half a repair"
+
+
+@pytest.mark.parametrize("torn", [b"x", b'{"id":2,"ts":"' + b"x" * 300, b"y" * 3_000_000])
+def test_a_repair_is_a_line_only_when_all_of_it_is_there(torn: bytes, directory: str) -> None:
+    """Its newline comes last and by itself; a death before it loses nothing and is mended like any torn line."""
+    end = path_of(directory).stat().st_size
+    tear(directory, torn)
+    last_write = 2 + len(torn) // seek.COUNT_BLOCK
+    assert injected(directory, f"pwrite64:signal=KILL:when={last_write}") == ""
+    written = path_of(directory).read_bytes()[end:]
+    assert b"\n" not in written
+    half = json.loads(written[:-1] if len(written) == len(torn) else written)
+    assert (half["kind"], half["bytes"]) == ("repaired", len(torn))
+    with log.open_log(directory) as mine:
+        mine.append("renamed", title="after", by="ann")
+    created, repaired, renamed = whole(directory)
+    assert (created["kind"], renamed["title"]) == ("created", "after")
+    assert Path(directory, repaired["saved_as"]).read_bytes() == written
+    assert Path(directory, half["saved_as"]).read_bytes() == torn
+
+
+def test_a_torn_tail_of_any_length_is_mended_a_block_at_a_time(directory: str) -> None:
+    end = path_of(directory).stat().st_size
+    os.truncate(path_of(directory), 100 << 20)
+    tracemalloc.start()
+    with log.open_log(directory) as mine:
+        mine.append("renamed", title="after", by="ann")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [event["bytes"] for event in whole(directory)[1:2]] == [(100 << 20) - end]
+    assert peak < 10 << 20
 
 
 def test_a_reader_of_the_log_by_itself_mends_nothing(directory: str) -> None:
