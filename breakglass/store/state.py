@@ -71,6 +71,7 @@ def forget(directory: str) -> None:
 def read_state(fd: int, known: Known = NOTHING) -> Known:
     """Return what is known after the last whole line of the log, going on from `known`."""
     state, position, keys = known
+    new: dict[str, int] = {}
     size = log.size(fd)
     while (found := seek.lines(fd, position, size))[0]:
         block, following = found
@@ -78,10 +79,10 @@ def read_state(fd: int, known: Known = NOTHING) -> Known:
             event = events.decode(line, number)
             state = events.fold(state, event)
             if event["kind"] in ("user", "queued") and isinstance(key := event.get("key"), str):
-                keys = keys if key in keys else {**keys, key: number}
+                new.setdefault(key, number)
         updated = _last_time(block, following.number) or state.updated
         state, position = state._replace(last_id=following.number, updated=updated), following
-    return Known(state, position, keys)
+    return Known(state, position, {**new, **keys} if new else keys)
 
 
 def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:

@@ -93,6 +93,23 @@ def test_a_key_is_found_in_the_user_event_that_has_it_and_nowhere_else(key: str,
         assert read_state(fd).keys.get(key) == turn
 
 
+def test_what_was_known_stays_as_it_was_when_more_is_read() -> None:
+    """Nor are the keys copied where there is none to add: a long log has many."""
+    drafts: list[Draft] = [
+        ("created", {}),
+        ("queued", {"key": "a"}),
+        ("queued", {"key": "a"}),
+        ("queued", {"key": "b"}),
+    ]
+    with opened(log_of(drafts)) as fd:
+        before = read_state(fd)
+    with opened(log_of([*drafts, ("delta", {})])) as fd:
+        assert read_state(fd, before).keys is before.keys
+    with opened(log_of([*drafts, ("queued", {"key": "b"}), ("queued", {"key": "c"})])) as fd:
+        assert read_state(fd, before).keys == {"a": 2, "b": 4, "c": 6}
+    assert before.keys == {"a": 2, "b": 4}
+
+
 # --- questions ----------------------------------------------------------------------------------
 
 ASKED: Draft = ("permission", {"expires": LATER})
