@@ -12,7 +12,7 @@
     └── CannotRecord           the disk refused; nothing was acknowledged     HTTP 507
         └── Degraded           the disk failed (EIO); the log takes no more
 
-HTTP statuses are mapped in web/app.py, exit codes in cli.py, nowhere else. An agent's failure is an
+HTTP statuses are mapped in web/app.py, exit codes in cli/__init__.py, nowhere else. An agent's failure is an
 *event*, not an exception.
 """
 
