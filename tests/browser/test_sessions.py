@@ -77,6 +77,20 @@ def test_a_new_name_is_seen_on_every_device_at_once(visit: Visit, shared: House)
     expect(here.page.locator("aside [aria-current=page] .title")).to_have_text("new name")
 
 
+def test_a_heading_that_is_cut_says_so_before_a_reload_and_after(visit: Visit, shared: House) -> None:
+    session = shared.new_session(agent="shell")
+    person = visit()
+    page = person.open(session)
+    shared.prompt(session, "echo why \n" + "\U0001f525 burns" * 40)
+    for _ in range(2):
+        expect(page.locator("main h1")).to_have_text(re.compile("^echo why \U0001f525 burns.*…$"))
+        cut = page.locator("main h1").inner_text()
+        assert len(cut) == 80
+        expect(page).to_have_title(re.compile(re.escape(f"{cut} · {socket.gethostname()}")))
+        page.reload()
+        expect(person.badge).to_have_text("Live")
+
+
 def test_what_is_archived_leaves_the_list_and_can_be_found(visit: Visit, shared: House) -> None:
     session = shared.new_session(agent="shell", title="put away")
     page = visit().open(session)
@@ -89,7 +103,7 @@ def test_what_is_archived_leaves_the_list_and_can_be_found(visit: Visit, shared:
     expect(row).to_have_count(0)
     page.locator(".menu summary").click()
     page.locator(".menu a", has_text="With the archived").click()
-    expect(row).to_be_visible()
+    expect(row.locator(".last")).to_have_text("Archived.")
 
 
 def test_titles_are_searched_as_one_writes(visit: Visit, shared: House) -> None:

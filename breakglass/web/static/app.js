@@ -1,6 +1,6 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, root, scriptURL } from "./dom.js";
+import { $, $$, api, hhmm, make, root, scriptURL, shorten } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
@@ -61,7 +61,7 @@ function session() {
       active = true;
       ended = "";
       if (line.dataset.key) outbox.seen(line.dataset.key);
-      if (!page.named) name($(".said", line).textContent.trim().split(/\s+/).join(" ").slice(0, 80));
+      if (!page.named) name($(".said", line).textContent);
     },
     queued(line) { if (line.dataset.key) outbox.seen(line.dataset.key); },
     turn_end(line) {
@@ -78,7 +78,8 @@ function session() {
     },
     renamed(line) { name(line.dataset.title); },
   };
-  function name(title) {
+  function name(words) {
+    const title = shorten(words, 80);
     page.named = "yes";
     Object.assign(heading, { title, textContent: title });
     notice.title = titled();

@@ -74,6 +74,12 @@ export const hhmm = (date) => `${two(date.getHours())}:${two(date.getMinutes())}
 export const hhmmss = (date) => `${hhmm(date)}:${two(date.getSeconds())}`;
 export const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
+/** The same as `shorten` in tools.py. */
+export function shorten(text, limit) {
+  const line = [...text.trim().split(/\s+/).join(" ")];
+  return line.length <= limit ? line.join("") : `${line.slice(0, limit - 1).join("").trimEnd()}…`;
+}
+
 /** The same words as `duration` in words.py. */
 export function duration(ms) {
   const s = Math.max(0, ms) / 1000;
