@@ -28,8 +28,6 @@ AHEAD_SECONDS = 0.002
 """How long a thread goes on reading: a hop there and back costs as much as half a piece."""
 KEPT = 48 << 20
 """Bytes of framed pieces that one process keeps, a 32nd of its memory at most."""
-MARK = 256
-"""Bytes by which a log is known again."""
 IDLE_SOURCES = 16
 """Logs kept open that nobody follows at the moment."""
 
@@ -75,8 +73,8 @@ class Source:
         self._is_retired = False
         self.size = 0
         """Bytes of the log when last looked at."""
-        self._mark = 0, b""
-        """An offset, and the bytes before it: by them the log is known again."""
+        self._mark = seek.START, b""
+        """A position that was read to, and the log's mark there."""
         self._newest: Piece | None = None
         self._since: object = None
         self._reading: dict[int, asyncio.Task[Piece | None]] = {}
@@ -105,9 +103,8 @@ class Source:
 
     def _is_same(self, position: Position) -> bool:
         """Return whether the log is still what was read of it, and a line ends at `position`."""
-        offset, known = self._mark
-        is_known = os.pread(self.fd, len(known), offset - len(known)) == known
-        return is_known and seek.is_line_end(self.fd, position)
+        end, mark = self._mark
+        return seek.mark(self.fd, end) == mark and seek.is_line_end(self.fd, position)
 
     async def _aside(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what `call` returns in a thread, the descriptor kept open until it does."""
@@ -180,8 +177,8 @@ class Source:
         lines, end = seek.lines(self.fd, begin, log.size(self.fd), _reach(begin.offset))
         if not lines:
             return None
-        if end.offset > self._mark[0]:
-            self._mark = end.offset, lines[-MARK:]
+        if end > self._mark[0]:
+            self._mark = end, seek.mark(self.fd, end)
         return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
 
     async def ends_busy(self) -> bool:

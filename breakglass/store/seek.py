@@ -19,6 +19,8 @@ TAIL = 64 << 10
 BRACKET = 256 << 10
 """Bytes within which lines are counted, not searched: 0.1 ms (2026-11-23)."""
 COUNT_BLOCK = 1 << 20
+MARK = 256
+"""Bytes by which a log is known again."""
 MAX_LINE = 8 << 20
 """Bytes of a line that are looked at. A longer one, which only a stranger can have written, is cut."""
 _CLAIM = re.compile(rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"')
@@ -86,6 +88,12 @@ def _witness(fd: int, claim: Position) -> Position | None:
             break
         reach *= 4  # a long line
     return found if found and count(fd, found, claim.offset).number == claim.number else None
+
+
+def mark(fd: int, end: Position) -> bytes:
+    """Return the last bytes before a position: by them one knows whether a log is still the one that was read."""
+    length = min(MARK, end.offset)
+    return os.pread(fd, length, end.offset - length)
 
 
 def is_line_end(fd: int, position: Position) -> bool:

@@ -42,7 +42,9 @@ class _Seen:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         """Of many who want to know at once, one reads: the first look at a gigabyte takes a second."""
-        self.inode = 0
+        self.stamp = 0, 0, 0
+        """Inode, size and time of change of the file when last looked at."""
+        self.mark = b""
         self.known = NOTHING
 
 
@@ -52,14 +54,17 @@ _seen: dict[str, _Seen] = {}
 def known(directory: str, fd: int) -> Known:
     """Return what is known after the last whole line of the log `fd`, which lies in `directory`.
 
-    Costs what was appended since this process last looked there; a log that was replaced is read anew.
+    Costs what was appended since this process last looked there; a log that was replaced or written over is read anew.
     """
     seen = _seen.setdefault(directory, _Seen())
     with seen.lock:
-        inode, end = os.fstat(fd).st_ino, seen.known.end
-        if seen.inode != inode or (log.size(fd) != end.offset and not seek.is_line_end(fd, end)):
-            seen.inode, seen.known = inode, NOTHING
-        seen.known = read_state(fd, seen.known)
+        status = os.fstat(fd)
+        stamp = status.st_ino, status.st_size, status.st_mtime_ns
+        if stamp != seen.stamp:
+            if stamp[0] != seen.stamp[0] or seek.mark(fd, seen.known.end) != seen.mark:
+                seen.known = NOTHING
+            seen.known = read_state(fd, seen.known)
+            seen.stamp, seen.mark = stamp, seek.mark(fd, seen.known.end)
         return seen.known
 
 

@@ -93,6 +93,20 @@ def test_a_key_is_found_in_the_user_event_that_has_it_and_nowhere_else(key: str,
         assert read_state(fd).keys.get(key) == turn
 
 
+@pytest.mark.parametrize("more", [0, 3])
+def test_a_log_that_was_written_over_in_place_is_read_anew(more: int, tmp_path: Path) -> None:
+    path = tmp_path / log.NAME
+    path.write_bytes(line(1, "created") + line(2, "renamed", title="before"))
+    fd = log.open_reader(str(tmp_path))
+    assert state.known(str(tmp_path), fd).state.title == "before"
+    rest = [line(3 + number, "text") for number in range(more)]
+    path.write_bytes(b"".join([line(1, "created"), line(2, "renamed", title="behind"), *rest]))
+    os.utime(path, (1, 1))  # a coarse clock may not have moved since
+    known = state.known(str(tmp_path), fd)
+    os.close(fd)
+    assert (known.state.title, known.end.number) == ("behind", 2 + more)
+
+
 def test_what_was_known_stays_as_it_was_when_more_is_read() -> None:
     """Nor are the keys copied where there is none to add: a long log has many."""
     drafts: list[Draft] = [
