@@ -10,6 +10,7 @@ Nothing here reads a setting or a clock.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from breakglass.store.log import Log
 from breakglass.store.state import Known
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+KEY = re.compile(r"[!-~]{1,200}")
+"""An Idempotency-Key."""
 MAX_TITLE = 200
 PATIENCE = 10.0
 """Seconds that a person waits for a log that another process has locked: a lock is held for microseconds."""
@@ -69,35 +72,49 @@ class Session(NamedTuple):
         return found._replace(status="degraded") if log.is_degraded(self.directory) else found
 
 
-def create(root: Path, agent: str, model: str | None = None, title: str = "", by: str = "") -> Session:
+def create(
+    root: Path, agent: str, model: str | None = None, title: str = "", by: str = "", key: str | None = None
+) -> Session:
     """Make a session whose first event is on disk, directories included, and return it.
 
-    Raises BadInput for a title that is too long and CannotRecord where the disk refuses.
+    A `key` always gives the same session: one that is there already is returned as it is, one whose making was cut off
+    is made to its end. Raises BadInput for a bad key or a title that is too long, CannotRecord where the disk refuses.
     """
     if len(title) > MAX_TITLE:
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
-    session = Session(root, _new_id())
+    if key is not None and not KEY.fullmatch(key):
+        raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
+    session = Session(root, _new_id() if key is None else _id_of(key))
     try:
         store_root.make(root)
-        os.mkdir(session.workspace, 0o700)
-        os.mkdir(session.directory, 0o700)
-        with log.create(session.directory) as made:
-            made.append(
-                "created",
-                schema=SCHEMA,
-                agent=agent,
-                model=model,
-                title=title,
-                by=by,
-                host=socket.gethostname(),
-            )
+        os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
+        os.makedirs(session.directory, 0o700, exist_ok=key is not None)
+        with _log_to_begin(session) as begun, begun.exclusive():
+            if not session.known(begun.fd).state.last_id:
+                begun.append(
+                    "created",
+                    schema=SCHEMA,
+                    agent=agent,
+                    model=model,
+                    title=title,
+                    by=by,
+                    host=socket.gethostname(),
+                )
         disk.sync_names(session.directory)
         disk.sync_names(root / "sessions")
     except (OSError, CannotRecord) as error:
-        _unmake(session)
+        if key is None:  # else it may be another's, who has been told of it
+            _unmake(session)
         reason = error.strerror if isinstance(error, OSError) else error
         raise CannotRecord(f"the session could not be made: {reason}") from error
     return session
+
+
+def _log_to_begin(session: Session) -> Log:
+    try:
+        return log.create(session.directory)
+    except FileExistsError:
+        return session.open_log()
 
 
 def _unmake(session: Session) -> None:
@@ -127,8 +144,17 @@ def change(session: Session, *, title: str | None = None, archived: bool | None 
 
 def _new_id() -> str:
     """Return a random UUID (RFC 9562, version 4). The uuid module costs 5 ms to import."""
-    digits = bytearray(os.urandom(16))
-    digits[6] = digits[6] & 0x0F | 0x40
+    return _as_uuid(os.urandom(16), 4)
+
+
+def _id_of(key: str) -> str:
+    """Return the UUID (RFC 9562, version 8) of the session that a key stands for, here and in every process."""
+    return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
+
+
+def _as_uuid(octets: bytes, version: int) -> str:
+    digits = bytearray(octets)
+    digits[6] = digits[6] & 0x0F | version << 4
     digits[8] = digits[8] & 0x3F | 0x80
     text = digits.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

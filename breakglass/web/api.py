@@ -47,9 +47,10 @@ def by() -> str:
 
 @api.post("/sessions")
 async def create_session() -> Response:
-    """Make a session."""
+    """Make a session, or find the one that came of the same key."""
+    key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewSession)
-    session = await desk().write(desk().create, new.agent, new.model, new.title, by())
+    session = await desk().write(desk().create, new.agent, new.model, by=by(), title=new.title, key=key)
     response = _json(await _described(session), 201)
     response.headers["Location"] = f"{request.root_path}/api/sessions/{session.id}"
     return response

@@ -56,12 +56,14 @@ class Desk:
 
     # --- called in threads: these block
 
-    def create(self, agent: str | None, model: str | None, title: str, by: str) -> Session:
-        """Make a session. Raises BadInput for an unknown agent or a bad model."""
+    def create(
+        self, agent: str | None, model: str | None, *, by: str, title: str = "", key: str | None = None
+    ) -> Session:
+        """Make a session, or return the one that `key` made. Raises BadInput for an unknown agent or a bad model."""
         chosen = self.config.agent_named(agent or self.config.agent).name
         if model:
             check_model("model", model)
-        return sessions.create(self.config.data, chosen, model or None, title, by)
+        return sessions.create(self.config.data, chosen, model or None, title, by, key)
 
     def stop(self, session: Session, by: str) -> bool:
         """Stop the running turn and return whether there was one.

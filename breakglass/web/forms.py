@@ -4,6 +4,7 @@ Each carries the CSRF token of whoever was let in by the guard; the login's form
 """
 
 import asyncio
+import hashlib
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
@@ -56,11 +57,12 @@ async def log_out() -> Response:
 
 @forms.post("/sessions")
 async def new_session() -> Response:
-    """Make a session and begin its first turn."""
+    """Make a session and begin its first turn: one and once, however often the same form is sent."""
     form = await _form()
     prompt, agent = _prompt(form)
     agent = agent or form.get("agent") or None
-    session = await desk().write(desk().create, agent, form.get("model") or None, "", by())
+    model, key = form.get("model") or None, _digest(form)
+    session = await desk().write(desk().create, agent, model, by=by(), key=key)
     await _begin(session, prompt, form)
     return _see(f"/sessions/{session.id}#end")
 
@@ -115,6 +117,15 @@ async def answer(session_id: str) -> Response:
 async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
     key = form.get("key") or None
     await desk().write(turns.take, desk().config, session, prompt, by=by(), key=key, queue=True)
+
+
+def _digest(form: MultiDict[str, str]) -> str | None:
+    """Return what a form is known by when it is sent again, None where it has no key.
+
+    All that was filled in counts: a browser that goes back may have the form's old key beside a new prompt.
+    """
+    filled = repr(sorted(form.items(multi=True)))
+    return hashlib.sha256(filled.encode(errors="backslashreplace")).hexdigest() if form.get("key") else None
 
 
 def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, str | None]:

@@ -46,7 +46,16 @@ _SESSIONS = _object(sessions={"type": "array", "items": SESSION})
 
 OPERATIONS = (
     Operation("get", "/health", "Whether the server answers", 200, _object(status={"const": "ok"})),
-    Operation("post", "/api/sessions", "Make a session", 201, SESSION, bodies.NewSession, (422, 507)),
+    Operation(
+        "post",
+        "/api/sessions",
+        "Make a session",
+        201,
+        SESSION,
+        bodies.NewSession,
+        (422, 507),
+        ("Idempotency-Key",),
+    ),
     Operation(
         "get", "/api/sessions", "List the sessions, latest first", 200, _SESSIONS, parameters=("archived",)
     ),
@@ -119,7 +128,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Idempotency-Key": {
         "in": "header",
-        "description": "A turn begun with this key before is returned again, and none begun",
+        "description": "What came of this key before, a session or a turn in it, is returned again, and nothing begun",
         "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     },
 }

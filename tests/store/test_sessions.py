@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_ids_are_random_uuids(root: Path) -> None:
     assert len({*made}) == 50
     assert {each[14] for each in made} == {"4"}
     assert {each[19] for each in made} <= {*"89ab"}
+
+
+def test_a_key_makes_one_session_however_often_and_by_however_many_it_is_given(root: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: sessions.create(root, "shell", title=str(n), key="k-1"), range(8)))
+    assert len(set(made)) == 1
+    assert sessions.get(root, made[0].id).state().last_id == 1
+    assert sessions.create(root, "shell", key="k-2") != made[0]
+    os.truncate(f"{made[0].directory}/{log.NAME}", 0)  # as where its making was cut off
+    assert sessions.create(root, "shell", title="again", key="k-1") == made[0]
+    assert made[0].state().title == "again"
+
+
+@pytest.mark.parametrize("key", ["", "two words", "\u00e4", "x" * 201])
+def test_a_key_is_visible_ascii(key: str, root: Path) -> None:
+    with pytest.raises(BadInput, match="Idempotency-Key"):
+        sessions.create(root, "shell", key=key)
+    assert list(sessions.ids(root)) == []
 
 
 def test_a_title_has_its_limit(root: Path) -> None:

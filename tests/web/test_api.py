@@ -160,6 +160,18 @@ def test_an_idempotency_key_begins_one_turn_however_often_it_is_sent(server: Ser
     assert server.log(session).read_bytes().count(b'"kind":"user"') == 1
 
 
+def test_an_idempotency_key_makes_one_session_also_in_another_server(server: Server) -> None:
+    key = {"Idempotency-Key": "session-1"}
+    status, first, headers = server.ask("POST", "/api/sessions", {"title": "one"}, key)
+    server.ask("PATCH", f"/api/sessions/{first['id']}", {"title": "two"})
+    with serving(server.data) as other:
+        again = other.ask("POST", "/api/sessions", {"title": "one"}, key)
+    assert (status, again[0]) == (201, 201)
+    assert (again[1]["id"], again[1]["title"]) == (first["id"], "two")
+    assert again[2]["location"] == headers["location"]
+    assert server.ask("POST", "/api/sessions", {}, {"Idempotency-Key": "two words"})[0] == 422
+
+
 def test_a_new_prompt_may_follow_the_end_of_a_turn_at_once(server: Server) -> None:
     session = server.new_session()
     for _ in range(5):
