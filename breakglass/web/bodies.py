@@ -59,6 +59,8 @@ def read(body: bytes, shape: type[T]) -> T:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
         raise BadInput(str(error)) from None
+    except UnicodeEncodeError:
+        raise Malformed("the body is not JSON: a key has half of a surrogate pair") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

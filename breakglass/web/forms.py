@@ -5,6 +5,7 @@ Each carries the CSRF token of whoever was let in by the guard; the login's form
 
 import asyncio
 import hashlib
+import re
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
@@ -17,6 +18,7 @@ from breakglass.web.api import by, desk, session_named, visit
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
+_PRESET = re.compile(r"[0-9]{1,4}")
 
 
 # --- the door -----------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, s
     """
     chosen = form.get("preset", "")
     presets = desk().presets(agent)
-    if chosen.isdecimal() and int(chosen) < len(presets):
+    if _PRESET.fullmatch(chosen) and int(chosen) < len(presets):
         preset = presets[int(chosen)]
         return str(preset["text"]), preset["agent"]
     return form.get("prompt", ""), None

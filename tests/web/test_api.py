@@ -87,6 +87,8 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/sessions", {"model": "--help"}, 422, "model"),
     ("POST", "/api/sessions", {"colour": "red"}, 422, "colour"),
     ("POST", "/api/sessions", {"title": "x" * 201}, 422, "200"),
+    ("POST", "/api/sessions", b'{"\\ud800":1}', 400, "JSON"),
+    ("POST", "/api/sessions", b'{"agent":"\\ud800"}', 422, "expected one of"),
     ("POST", "/api/sessions", b"{", 400, "JSON"),
     ("POST", "/api/sessions", b'{"title":NaN}', 400, "JSON"),
     ("POST", "/api/sessions", b'{"title":"a","title":"b"}', 400, "twice"),

@@ -34,3 +34,10 @@ def test_a_form_that_is_sent_twice_makes_one_session_and_runs_its_prompt_once(se
     assert send(server, "/sessions", prompt="echo once", key="k-2") != first
     assert send(server, "/sessions", prompt="echo else", key="k-1") != first, "an old key, another prompt"
     assert send(server, "/sessions", prompt="echo once") != send(server, "/sessions", prompt="echo once")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "999", "-1", "x", "\u0661"])
+def test_a_preset_that_is_not_there_is_no_preset(server: Server, number: str) -> None:
+    _, place = send(server, "/sessions", prompt="echo mine", preset=number)
+    session = place.removeprefix("/sessions/").removesuffix("#end")
+    assert b'"text":"echo mine"' in server.log(session).read_bytes()
