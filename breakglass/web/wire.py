@@ -86,6 +86,16 @@ class StrictBuffer(ReceiveBuffer):
         return super().maybe_extract_lines()
 
 
+class StrictConnection(h11.Connection):
+    """h11's connection, but that after its last request nothing is read."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what h11 makes of the bytes. What follows a `Connection: close` is nobody's, and no error of that."""
+        if self.their_state is h11.MUST_CLOSE:
+            self._receive_buffer = StrictBuffer()
+        return super().next_event()
+
+
 _LENGTHS = re.compile(rb"\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _FOLDED = re.compile(rb"\n[ \t]")
 
@@ -95,7 +105,8 @@ class StrictH11(H11Protocol):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self.connection._receive_buffer = StrictBuffer()  # type: ignore[union-attr]
+        self.connection = StrictConnection(h11.SERVER, self.config.h11_max_incomplete_size)
+        self.connection._receive_buffer = StrictBuffer()
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Switch to nothing. Hypercorn answers `Upgrade: h2c` with 101 before any application is asked."""

@@ -236,6 +236,14 @@ def test_a_sound_request_passes_and_the_connection_is_kept(house: House) -> None
     assert house.backend.seen == ["POST /api/x", "POST /api/y", "GET /health"]
 
 
+@pytest.mark.parametrize("after", [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 100_000])
+def test_after_the_last_request_of_a_connection_nothing_is_read(house: House, after: bytes) -> None:
+    answer = house.say(head(b"POST", JSON, b"Connection: close", b"Content-Length: 2") + b"{}" + after)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert house.backend.seen == ["POST /api/x"]
+
+
 def test_a_body_may_hold_what_a_head_may_not(house: House) -> None:
     body = b"\n\ncontent-length: 1\n content-length: 2\r\n\r\n"
     start = head(b"POST", b"Connection: close", b"Content-Length: %d" % len(body), target=b"/login")
