@@ -122,10 +122,11 @@ class Guard:
             refusal = check(self._door, request)
             if refusal is None:
                 credential = self._identify(request)
-                refusal = admit(self._door, request, credential)
+                guessed = credential is None and request.bearer is not None
+                refusal = self._slow_down(address) if guessed else None
+                refusal = refusal or admit(self._door, request, credential)
             if refusal is not None:
-                await reply.refuse(self._slow_down(refusal, request, address), receive)
-                return
+                return await reply.refuse(refusal, receive)
             scope["root_path"] = self._door.prefix
             scope["breakglass"] = Visit(own_origin(self._door, request).decode(), address, credential)
             await self._pass(scope, request, receive, reply)
@@ -149,11 +150,10 @@ class Guard:
             return self._access.proxied(user.decode())
         return found
 
-    def _slow_down(self, refusal: Refusal, request: Request, address: str) -> Refusal:
-        if refusal.status not in (401, 303) or request.bearer is None:
-            return refusal
+    def _slow_down(self, address: str) -> Refusal | None:
+        """Count a wrong token, wherever it was shown: a page that knows the right one would tell them apart."""
         seconds = self._access.throttle.wrong(address)
-        return wait(seconds) if seconds else refusal
+        return wait(seconds) if seconds else None
 
     async def _pass(self, scope: Scope, request: Request, receive: Receive, reply: "_Reply") -> None:
         if request.method not in SAFE:
@@ -179,7 +179,8 @@ class Guard:
         reply.on_stream = begin
         try:
             await self._app(scope, stream.receive, reply)
-            await reply.finish()
+            if not reply.is_measured:  # else its length says that it was broken off
+                await reply.finish()
         except _TooManyStreams:
             busy = Refusal(503, "Too many streams are open.", ((b"retry-after", b"5"),))
             await reply.refuse(busy, _replay(b"", receive))  # the application has read what there was
@@ -274,7 +275,7 @@ class _Stream:
 class _Reply:
     """What the application sends through: every answer leaves with our headers."""
 
-    __slots__ = ("_door", "_finished", "_request", "_send", "on_stream", "status")
+    __slots__ = ("_door", "_finished", "_request", "_send", "is_measured", "on_stream", "status")
 
     def __init__(self, send: Send, request: Request, door: Door):
         self._send = send
@@ -283,14 +284,17 @@ class _Reply:
         self._finished = False
         self.status: int | None = None
         """None until the answer has begun."""
+        self.is_measured = False
+        """Whether the answer told its length before its body."""
         self.on_stream: Callable[[], object] = lambda: None
         """Told of an answer that is a stream before anything of it is sent."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if _is_stream(message.get("headers", ())):
+            fields = {name.lower(): value for name, value in message.get("headers", ())}
+            if fields.get(b"content-type", b"").startswith(_STREAMS):
                 self.on_stream()
-            self.status = message["status"]
+            self.status, self.is_measured = message["status"], b"content-length" in fields
             may_keep = self._request.path.startswith(STATIC) and self.status in (200, 206, 304)
             message["headers"] = dress(message.get("headers", ()), may_keep=may_keep)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
@@ -313,10 +317,6 @@ class _Reply:
         await self({"type": "http.response.body", "body": body, "more_body": True})
         await _linger(receive, self._door.linger_seconds)
         await self.finish()
-
-
-def _is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(_STREAMS) for name, value in headers)
 
 
 def dress(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Fields:

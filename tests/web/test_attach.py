@@ -121,6 +121,24 @@ def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_pat
             assert headers["content-type"].startswith(accept.replace("*/*", "application/x-ndjson"))
 
 
+def test_whoever_leaves_a_download_leaves_no_error_behind(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        session = server.new_session()
+        with server.log(session).open("ab") as log:
+            log.write(b"x" * 99 + b"\n" * 1)
+            for _ in range(64):
+                log.write((b"y" * 1023 + b"\n") * 1024)
+        for _ in range(3):
+            connection = server.connection()
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            connection.request("GET", f"/api/sessions/{session}/events", headers=headers)
+            assert connection.getresponse().read(1000)
+            connection.sock.close()
+            connection.close()
+        assert server.stop() == 0
+        assert "Error" not in server.printed
+
+
 def unchunked(body: bytes) -> bytes:
     """Return what a chunked body says (RFC 9112, 7.1)."""
     found = b""

@@ -458,6 +458,15 @@ def test_the_right_token_is_never_locked_out(house: House) -> None:
     assert run(hammer()) == [401] * 10 + [429] * 30 + [200]
 
 
+def test_a_wrong_token_counts_wherever_it_is_shown(house: House) -> None:
+    async def guess() -> list[int]:
+        client = house.client()
+        wrong = (b"authorization", b"Bearer wrong")
+        return [(await client.ask(scope_of("GET", "/login", wrong))).status for _ in range(12)]
+
+    assert run(guess()) == [200] * 10 + [429] * 2
+
+
 def test_a_wrong_bearer_token_is_not_saved_by_a_cookie(house: House) -> None:
     wrong = (b"authorization", b"bearer nonsense")
     assert run(house.client().ask(scope_of("GET", "/api/x", wrong, house.cookie()))).status == 401
