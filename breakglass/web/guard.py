@@ -156,14 +156,13 @@ class Guard:
         return wait(seconds) if seconds else None
 
     async def _pass(self, scope: Scope, request: Request, receive: Receive, reply: "_Reply") -> None:
-        if request.method not in SAFE:
-            body = await read_body(request, receive, self._door.body_seconds)
-            if isinstance(body, Refusal):
-                await reply.refuse(body, receive)
-            elif body is not None:
-                await self._app(scope, _replay(body, receive), reply)
-        else:
-            await self._read(scope, receive, reply)
+        body = await read_body(request, receive, self._door.body_seconds)
+        if isinstance(body, Refusal):
+            await reply.refuse(body, receive)
+        elif body is not None and request.method in SAFE:
+            await self._read(scope, _replay(body, receive), reply)
+        elif body is not None:
+            await self._app(scope, _replay(body, receive), reply)
 
     async def _read(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         """Pass on what changes nothing. Once the answer turns out to be a stream, it is counted and swept."""

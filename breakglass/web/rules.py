@@ -185,6 +185,8 @@ def declared(door: Door, request: Request) -> Refusal | None:
 
 def too_large(request: Request, size: int) -> Refusal | None:
     """Return the refusal of a body of that many bytes, declared or received."""
+    if size and request.method in SAFE:
+        return Refusal(400, f"A {request.method} has no body here.")
     return (
         Refusal(413, f"The body is larger than {request.max_body} bytes.")
         if size > request.max_body

@@ -173,11 +173,31 @@ class FullBuffer(StreamBuffer):
         return data
 
 
+class _Gone:
+    """A stream whose answer is through, for what its client is still sending."""
+
+    async def handle(self, event: StreamEvent) -> None:
+        pass
+
+
+class _Streams(dict[int, Any]):
+    """The streams that are open. For data of any other Hypercorn would drop the connection, with all its streams."""
+
+    def __missing__(self, stream_id: int) -> _Gone:
+        return _Gone()
+
+
 class PlainH2(H2Protocol):
     """HTTP/2 without CONNECT, which would open a WebSocket or a tunnel: it ends the connection."""
 
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.streams = _Streams()
+
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        if any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers):
+        if not all(value.isascii() for name, value in request.headers if name.startswith(b":")):
+            self.connection.reset_stream(request.stream_id, ErrorCodes.PROTOCOL_ERROR)  # RFC 9113, 8.1.1
+        elif any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers):
             self.connection.close_connection()
             await self._flush()
             await self.send(Closed())

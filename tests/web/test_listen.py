@@ -376,30 +376,58 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "cert", root / "key"
 
 
+class Talk:
+    """An HTTP/2 connection."""
+
+    def __init__(self, house: House):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        config = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
+        self._host = b"127.0.0.1:%d" % house.port
+        self._connection = h2.connection.H2Connection(config)
+        self._connection.initiate_connection()
+        self._sock = context.wrap_socket(house.connect())
+        assert self._sock.selected_alpn_protocol() == "h2"
+
+    def __enter__(self) -> "Talk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    def ask(self, path: bytes, *pairs: tuple[bytes, bytes], method: bytes = b"GET", ends: bool = True) -> int:
+        """Send a request, to its end or without, and return its stream."""
+        stream = self._connection.get_next_available_stream_id()
+        pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", self._host), (b":path", path)]
+        self._connection.send_headers(stream, [*pseudo, *pairs], end_stream=ends)
+        self._sock.sendall(self._connection.data_to_send())
+        return stream
+
+    def give(self, stream: int, data: bytes, *, ends: bool = True) -> None:
+        """Send a body."""
+        self._connection.send_data(stream, data, end_stream=ends)
+        self._sock.sendall(self._connection.data_to_send())
+
+    def until(self, kind: type[Any], stream: int) -> Any:
+        """Return the next event of that kind in a stream, None where the server hung up."""
+        with suppress(OSError):
+            while data := self._sock.recv(65536):
+                for event in self._connection.receive_data(data):
+                    if isinstance(event, kind) and event.stream_id == stream:
+                        return event
+        return None
+
+
 def speak_h2(
     house: House, path: bytes, *pairs: tuple[bytes, bytes], method: bytes = b"GET", stay: bool = False
 ) -> dict[bytes, bytes]:
     """Return the headers of an HTTP/2 answer, empty where the server hung up; `stay` reads no more of it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    config = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
-    connection = h2.connection.H2Connection(config)
-    connection.initiate_connection()
-    host = b"127.0.0.1:%d" % house.port
-    pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", host), (b":path", path)]
-    connection.send_headers(1, [*pseudo, *pairs], end_stream=True)
-    with house.connect() as plain, context.wrap_socket(plain) as sock:
-        assert sock.selected_alpn_protocol() == "h2"
-        sock.sendall(connection.data_to_send())
-        with suppress(OSError):
-            while data := sock.recv(65536):
-                for event in connection.receive_data(data):
-                    if isinstance(event, h2.events.ResponseReceived):
-                        answer = dict(event.headers)
-                        if not stay or house.backend.left.wait(PATIENCE):
-                            return answer
-    return {}
+    with Talk(house) as talk:
+        answer = talk.until(h2.events.ResponseReceived, talk.ask(path, *pairs, method=method))
+        if stay:
+            house.backend.left.wait(PATIENCE)
+        return dict(answer.headers) if answer else {}
 
 
 def test_http2_over_tls_passes_the_same_guard(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
@@ -413,12 +441,35 @@ def test_http2_over_tls_passes_the_same_guard(tmp_path: Path, certificate: tuple
         assert house.backend.seen == ["GET /api/x"]
 
 
-def test_bytes_that_break_http2_break_their_own_connection_only(
+def test_http2_that_is_malformed_breaks_its_own_stream_only(
     tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
-    with living_in(tmp_path, Limits(head_seconds=2), tls=certificate) as house:
-        assert speak_h2(house, b"/\xff") == {}
-        assert speak_h2(house, b"/health")[b":status"] == b"200"
+    with living_in(tmp_path, Limits(head_seconds=2), tls=certificate) as house, Talk(house) as talk:
+        for path, method in ((b"/\xff", b"GET"), (b"/", b"G\xff")):
+            assert talk.until(h2.events.StreamReset, talk.ask(path, method=method))
+        assert talk.until(h2.events.ResponseReceived, talk.ask(b"/health"))
+        assert house.backend.seen == ["GET /health"]
+
+
+def test_over_http2_too_a_get_has_no_body(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    with living_in(tmp_path, Limits(), tls=certificate) as house, Talk(house) as talk:
+        stream = talk.ask(b"/health", ends=False)
+        talk.give(stream, b"x")
+        answer = talk.until(h2.events.ResponseReceived, stream)
+        assert dict(answer.headers)[b":status"] == b"400"
+        assert house.backend.seen == []
+
+
+def test_a_body_that_comes_after_its_answer_harms_nobody(
+    tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    with living_in(tmp_path, Limits(), tls=certificate) as house, Talk(house) as talk:
+        stream = talk.ask(b"/api/x", method=b"POST", ends=False)
+        assert talk.until(h2.events.StreamEnded, stream)
+        for _ in range(6):
+            talk.give(stream, b"x" * 10_000, ends=False)
+        answer = talk.until(h2.events.ResponseReceived, talk.ask(b"/health"))
+        assert dict(answer.headers)[b":status"] == b"200"
 
 
 def test_a_tls_handshake_that_does_not_come_is_cut(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
