@@ -216,7 +216,7 @@ def test_what_is_no_event_of_its_number_is_foreign_and_keeps_the_number(name: st
     json.dumps(event, ensure_ascii=False).encode()
 
 
-@pytest.mark.parametrize("inside", [b"", b'2026","kind":"text"', b'","kind":"text","turn":[,}'])
+@pytest.mark.parametrize("inside", [b"", b'2026","kind":"text', b'","kind":"text","turn":[,}'])
 def test_what_has_only_the_outside_of_an_event_may_be_sent_but_is_decoded_as_foreign(inside: bytes) -> None:
     raw = b'{"id":4,"ts":"' + inside + b"}\n"
     assert events.is_ours(raw, 4)
