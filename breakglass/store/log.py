@@ -115,8 +115,14 @@ class Log:
         `turn` of a `user` event is its own id and need not be given. Raises CannotRecord where the line
         could not be written whole (nothing of it stays) and Degraded on an I/O error, from then on always.
         """
+        self._check()
+        return self._append(kind, fields)
+
+    def _check(self) -> None:
         if self._failed:
             raise Degraded("the disk failed under this log; it takes no more events")
+
+    def _append(self, kind: str, fields: dict[str, Any]) -> int:
         self._lock()
         try:
             self._catch_up()
@@ -135,8 +141,7 @@ class Log:
 
         Synced, and raises, as `append`.
         """
-        if self._failed:
-            raise Degraded("the disk failed under this log; it takes no more events")
+        self._check()
         with self.exclusive():
             self._catch_up()
             numbers = list(range(self._end.number + 1, self._end.number + 1 + len(drafts)))
@@ -144,25 +149,27 @@ class Log:
                 events.encode(number, now(), kind, {**fields, "turn": number} if kind == "user" else fields)
                 for number, (kind, fields) in zip(numbers, drafts, strict=True)
             ]
-            self._write(b"".join(lines))
-            self._end = self._end._replace(number=numbers[-1])
+            self._write(b"".join(lines), len(lines))
         self.sync()
         return numbers
 
     def last_words(self, *drafts: Draft) -> None:
         """Append what ends a turn: into the room kept for it where the disk is full, and unsynced where it failed.
 
-        Raises CannotRecord where not even that can be done.
+        Each is tried whatever became of those before. Raises CannotRecord where there is no place for the last.
         """
-        self._keeps_room = self._failed = False
-        self._says_last = True
+        self._keeps_room, self._says_last = False, True
+        refusal: CannotRecord | None = None
         for kind, fields in drafts:
-            failed, self._failed = self._failed, False
+            refusal = None
             try:
-                self.append(kind, **fields)
+                self._append(kind, fields)
             except Degraded:
-                failed = True
-            self._failed = failed
+                pass  # from now on nothing else is taken
+            except CannotRecord as error:
+                refusal = error
+        if refusal:
+            raise refusal
 
     def keep_room(self) -> None:
         """From now on have `ROOM` free behind the log, or append nothing. Raises CannotRecord where there is none."""
@@ -289,7 +296,7 @@ class Log:
                 os.unlink(aside.name)
                 raise
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, lines: int = 1) -> None:
         if self._keeps_room:
             if self._end.offset + len(line) + ROOM > min(self._room, self._size_limit):
                 self._make_room(len(line))
@@ -306,7 +313,7 @@ class Log:
             os.ftruncate(self.fd, self._end.offset)
             raise CannotRecord("an event could not be written: the disk is full")
         self.unsynced += written
-        self._end = Position(self._end.number + 1, self._end.offset + written)
+        self._end = Position(self._end.number + lines, self._end.offset + written)
 
 
 def create(directory: str) -> Log:

@@ -121,6 +121,16 @@ def test_a_user_event_is_its_own_turn(opened: Log) -> None:
     assert log.read_one(opened.fd, 2)["turn"] == 2
 
 
+def test_events_appended_together_have_one_numbering_and_none_of_them_is_nothing(opened: Log) -> None:
+    prompt = {"text": "ls", "by": "ann"}
+    assert opened.append_together(("turn_end", SAMPLES["turn_end"]), ("user", prompt)) == [2, 3]
+    assert log.read_one(opened.fd, 3)["turn"] == 3
+    before = opened.end
+    assert opened.append_together() == []
+    assert opened.end == before
+    assert opened.append("delta", turn=3, text="a") == 4
+
+
 # --- a torn tail --------------------------------------------------------------------------------
 
 
@@ -368,6 +378,25 @@ def test_room_that_is_kept_is_neither_used_up_nor_given_away_by_others(size: int
     assert kinds[-2:] == ["error", "turn_end"]
 
 
+def test_a_turn_ends_though_what_it_says_last_is_too_long(small_disk: str) -> None:
+    with log.open_log(small_disk) as mine:
+        mine.keep_room()
+        use_up(small_disk)
+        mine.last_words(
+            ("error", {"turn": 2, "error": "x" * 100_000}),
+            ("turn_end", {"turn": 2, "status": "error", "duration_ms": 1}),
+        )
+    assert [event["kind"] for event in whole(small_disk)] == ["created", "turn_end"]
+
+
+def test_last_words_that_do_not_fit_are_told(small_disk: str) -> None:
+    with log.open_log(small_disk) as mine:
+        use_up(small_disk)
+        with pytest.raises(CannotRecord, match="full"):
+            mine.last_words(("turn_end", {"turn": 2, "status": "x" * 100_000, "duration_ms": 1}))
+    assert [event["kind"] for event in whole(small_disk)] == ["created"]
+
+
 def test_where_no_room_can_be_kept_nothing_is_begun(small_disk: str) -> None:
     with log.open_log(small_disk) as mine:
         fill(mine, "x" * 3_000)
@@ -451,6 +480,11 @@ with log.open_log(sys.argv[1]) as mine:
         except Degraded as error:
             said.append("degraded")
     mine.last_words(("turn_end", {"turn": 2, "status": "error", "duration_ms": 1}))
+    if "degraded" in said:
+        try:
+            mine.append("delta", turn=2, text="after the last words")
+        except Degraded:
+            pass
 print(said)
 """
 
