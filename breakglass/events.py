@@ -7,7 +7,7 @@ on disk goes through store/log.py; whoever makes one for an agent returns a `Dra
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
@@ -273,14 +273,6 @@ def fold(state: State, event: Event) -> State:
     except (KeyError, TypeError, OverflowError):
         pass  # a key missing or misshapen: pass over it as over an unknown kind
     return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
-
-
-def fold_all(events: Iterable[Event], state: State | None = None) -> State:
-    """Return the state after all of `events`, in order."""
-    state = state or State()
-    for event in events:
-        state = fold(state, event)
-    return state
 
 
 def _text(event: Event, key: str) -> str:

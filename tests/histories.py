@@ -1,10 +1,11 @@
 """Logs as data: one sample of each kind, and lines made from them."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from breakglass import events
-from breakglass.events import Draft
+from breakglass.events import Draft, Event, State
 
 TS = "2026-11-23T01:02:03.004Z"
 
@@ -81,3 +82,8 @@ def log_of(drafts: Iterable[Draft | bytes]) -> bytes:
 def decoded(log: bytes) -> Sequence[events.Event]:
     """Return the events of a log."""
     return [events.decode(each, number) for number, each in enumerate(log.split(b"\n")[:-1], 1)]
+
+
+def fold_all(story: Iterable[Event], state: State | None = None) -> State:
+    """Return what all of a story adds up to, in order."""
+    return functools.reduce(events.fold, story, state or State())

@@ -20,9 +20,8 @@ from breakglass.events import (
     clip,
     decode,
     encode,
-    fold_all,
 )
-from tests.histories import SAMPLES, TS, decoded, line, log_of
+from tests.histories import SAMPLES, TS, decoded, fold_all, line, log_of
 
 NASTY = st.text(
     st.sampled_from('a"\\/{}[]:,\0\t\n\r\x1b\x7f\x80\x85\x9b\u2028\u2029\ud800\udfff\ufeff\ufffe😀é')

@@ -23,6 +23,7 @@ from breakglass.store.follow import Hub, Mark, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from tests import living
+from tests.histories import fold_all
 from tests.living import until
 from tests.validator import Ack, Count, count
 
@@ -223,7 +224,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def a_state_that_was_kept_and_read_on_is_the_fold_of_all(self) -> None:
         if hasattr(self, "lines") and self._is_idle():
-            assert self.session.state() == events.fold_all(self._decoded())
+            assert self.session.state() == fold_all(self._decoded())
 
     def _decoded(self) -> list[Event]:
         return [events.decode(line + b"\n", n) for n, line in enumerate(self._raw().split(b"\n")[:-1], 1)]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breakglass.events import Draft, Event, fold_all
+from breakglass.events import Draft, Event
 from breakglass.store import log, seek, state
 from breakglass.store.seek import Position
 from breakglass.store.state import Known, find_question, read_state
-from tests.histories import SAMPLES, decoded, line, log_of
+from tests.histories import SAMPLES, decoded, fold_all, line, log_of
 from tests.store.test_seek import opened
 
 EARLIER, LATER = "2026-11-23T00:00:00.000Z", "9999-01-01T00:00:00.000Z"
