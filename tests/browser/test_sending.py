@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
@@ -104,8 +105,10 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
     assert prompts(own, session["id"]) == ["echo once"]
 
 
-def test_a_prompt_that_two_windows_know_of_runs_once(visit: Visit, own: House) -> None:
+@pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
+def test_a_prompt_that_two_windows_know_of_runs_once(script: str, visit: Visit, own: House) -> None:
     person = visit(own)
+    person.context.add_init_script(script)
     person.expected = NETWORK
     page, other = person.open(), person.window()
     other.goto("/")
