@@ -93,7 +93,7 @@ def _witness(fd: int, claim: Position) -> Position | None:
 def mark(fd: int, end: Position) -> bytes:
     """Return the last bytes before a position: by them one knows whether a log is still the one that was read."""
     length = min(MARK, end.offset)
-    return os.pread(fd, length, end.offset - length)
+    return os.pread(fd, length, end.offset - length) if length else b""
 
 
 def is_line_end(fd: int, position: Position) -> bool:

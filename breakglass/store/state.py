@@ -63,8 +63,10 @@ def known(directory: str, fd: int) -> Known:
         if stamp != seen.stamp:
             if stamp[0] != seen.stamp[0] or seek.mark(fd, seen.known.end) != seen.mark:
                 seen.known = NOTHING
-            seen.known = read_state(fd, seen.known)
-            seen.stamp, seen.mark = stamp, seek.mark(fd, seen.known.end)
+            before, seen.known = seen.known, read_state(fd, seen.known)
+            seen.stamp = stamp
+            if seen.known.end != before.end:
+                seen.mark = seek.mark(fd, seen.known.end)
         return seen.known
 
 

@@ -1,9 +1,10 @@
 """Faults made for real, as root and on scratch directories only; each is undone when its context ends."""
 
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,11 +67,26 @@ def traced(log: Path, *faults: str, also: Path | None = None) -> list[str]:
     return ["strace", "-f", "-o", "/dev/null", *paths, *(f"--inject={fault}" for fault in faults)]
 
 
+SEND = """
+import sys
+sys.executable = sys.argv.pop(1) or sys.executable
+from breakglass.cli import main
+sys.exit(main())
+"""
+
+
 def send(
-    data: Path, session: str, prompt: str, *before: str, **env: str
+    data: Path, session: str, prompt: str, *before: str, runner: Sequence[str] = (), **env: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Send a prompt from the command line, with `before` before it. Under strace this waits for the turn's end."""
-    command = [*before, sys.executable, "-m", "breakglass", "send", session, prompt]
+    """Send a prompt from the command line, with `before` before it and `runner` before the turn's own process.
+
+    With strace before it this waits for the turn's end.
+    """
+    python = data.parent / "python"
+    if runner:
+        python.write_text(f'#!/bin/sh\nexec {shlex.join([*runner, sys.executable])} "$@"\n')
+        python.chmod(0o755)
+    command = [*before, sys.executable, "-c", SEND, str(python) if runner else "", "send", session, prompt]
     return subprocess.run(
         command, env=environment(data, **env), capture_output=True, text=True, check=False, timeout=SECONDS
     )

@@ -85,7 +85,7 @@ def test_a_system_call_of_a_running_turn_that_fails(fault: str, server: Server) 
     status, degraded = INJECTED[fault]
     session = server.new_session()
     client = Attached(server, session)
-    done = send(server.data, session, SAYS, *traced(server.log(session), fault))
+    done = send(server.data, session, SAYS, runner=traced(server.log(session), fault))
     assert done.returncode == 0, done.stderr
     server.ended(session)
     events = validate(server.log(session), acks_of(done.stdout), [client])
@@ -106,19 +106,13 @@ def test_whoever_dies_at_a_system_call_of_a_turn_leaves_every_promise_kept(call:
     session = server.new_session()
     client = Attached(server, session)
     acks = [Ack(1, "created")]
-    events = validate(server.log(session))
-    for number in range(1, 25):
-        if number > 8 and "lost" in [event.get("status") for event in events]:
-            break  # it has come as far as the runner, too
-        done = send(
-            server.data,
-            session,
-            SAYS,
-            *traced(server.log(session), f"{call}:signal=SIGKILL:when={number}"),
-        )
-        acks += acks_of(done.stdout)
-        server.ended(session)
-        events = validate(server.log(session), acks)
+    for number in range(1, 13):
+        strace = traced(server.log(session), f"{call}:signal=SIGKILL:when={number}")
+        for before, runner in ((strace, []), ([], strace)):
+            done = send(server.data, session, SAYS, *before, runner=runner)
+            acks += acks_of(done.stdout)
+            server.ended(session)
+            validate(server.log(session), acks)
     events = validate(server.log(session), acks, [client])
     assert "lost" in [event.get("status") for event in events]
 
