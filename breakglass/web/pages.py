@@ -17,6 +17,7 @@ from breakglass.store import log
 from breakglass.web import attached, auth, packing, render, sse, stream
 from breakglass.web.api import desk, session_named, visit
 from breakglass.web.desk import SHOWN
+from breakglass.web.door import STATIC
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -132,9 +133,13 @@ def error_page(status: int, title: str, detail: str) -> Response:
 
 @pages.get("/static/<version>/<name>")
 async def static_file(version: str, name: str) -> Response:
-    """A static file. Its address changes with its content, so a browser may keep it."""
+    """A static file. Its address changes with its content, so a browser may keep it.
+
+    At an address of another day, where a page from before an upgrade looks, it gets the file of today, and not to keep.
+    """
     response = _file(name)
-    response.headers["Cache-Control"] = "max-age=31536000, immutable"
+    if f"{STATIC}{version}" == render.static_root():
+        response.headers["Cache-Control"] = "max-age=31536000, immutable"
     return response
 
 

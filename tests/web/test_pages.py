@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from breakglass.web.render import static_root
 from tests.servers import Server, serving
 
 
@@ -42,6 +43,15 @@ def test_a_line_beyond_the_log_is_its_last_one(server: Server, session: str) -> 
     for line in (str(last), str(last + 1), "9" * 40):
         assert shown(server, session, f"?line={line}") == [last]
     assert shown(server, session, "?line=2") == [2]
+
+
+def test_only_a_static_file_of_today_is_kept_for_a_year(server: Server) -> None:
+    for root, kept in (
+        (static_root(), "private, max-age=31536000"),
+        ("/static/000000000000", "private, no-cache"),
+    ):
+        status, _, headers = server.ask("GET", f"{root}/app.js")
+        assert (status, headers["cache-control"]) == (200, kept)
 
 
 def test_a_log_without_a_whole_line_is_shown_as_it_is(server: Server) -> None:
