@@ -92,7 +92,9 @@ async def read_events(session_id: str) -> Response:
 
 async def _raw(session: Session, after: int) -> Response:
     length, pieces = await read_raw(session.directory, after)
-    response = Response(pieces, content_type="application/x-ndjson")
+    if request.method == "HEAD":
+        await anext(pieces, b"")  # once it has begun, letting it go closes the log
+    response = Response(b"" if request.method == "HEAD" else pieces, content_type="application/x-ndjson")
     response.timeout = None
     response.headers["Content-Length"] = str(length)
     return response

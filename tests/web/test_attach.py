@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.histories import line
 from tests.servers import TOKEN, Attached, Server, assert_is_the_log, serving, wait_until
 
 AGENT = Path(__file__).parents[1] / "many_events.py"
@@ -119,6 +120,20 @@ def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_pat
             status, body, headers = server.ask("HEAD", path, headers={"Accept": accept})
             assert (status, body) == (200, b"")
             assert headers["content-type"].startswith(accept.replace("*/*", "application/x-ndjson"))
+
+
+def test_whoever_asks_only_for_the_head_of_a_log_has_none_of_it_read(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        session = server.new_session()
+        with server.log(session).open("ab") as log:
+            log.writelines(line(number, "text", text="x" * 1000) for number in range(2, 20_000))
+        path, size = f"/api/sessions/{session}/events", server.log(session).stat().st_size
+        process = Path(f"/proc/{server.process.pid}")
+        before = int((process / "io").read_text().split()[1])
+        assert server.ask("HEAD", path)[2]["content-length"] == str(size)
+        assert int((process / "io").read_text().split()[1]) - before < size / 4
+        opened = [os.readlink(each) for each in (process / "fd").iterdir()]
+        assert str(server.log(session)) not in opened
 
 
 def test_whoever_leaves_a_download_leaves_no_error_behind(tmp_path: Path) -> None:
