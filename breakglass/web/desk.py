@@ -29,7 +29,6 @@ from breakglass.web.auth import Access
 
 LOST_SECONDS = 2.0
 """How often a busy session that somebody follows is looked at: has its runner died?"""
-LONGEST_TICK = 5.0
 WRITERS = 32
 """Threads that may wait for logs' locks, which anybody may hold: apart from asyncio's few, which read logs."""
 SHOWN = 200
@@ -48,7 +47,7 @@ class Desk:
     def __init__(self, config: Config, access: Access) -> None:
         self.config = config
         self.access = access
-        self.hub = Hub(Watch(tick=min(LONGEST_TICK, config.sse_keepalive_seconds)))
+        self.hub = Hub(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
         self._writers = ThreadPoolExecutor(WRITERS, "writer")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._undertaker: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ The marks and pieces of `store.follow` become bytes here, one table, and nothing
 when the client leaves, the log is gone, the credential ends or the server shuts down.
 """
 
+import math
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -15,6 +16,7 @@ from breakglass.store.sessions import Session
 from breakglass.web import sse
 
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
+LONGEST_TICK = 5.0
 BEYOND = 1 << 62
 """More lines than any log has: whoever says to know so many starts afresh."""
 
@@ -32,6 +34,11 @@ def position(values: list[str], name: str) -> int | None:
     return int(digits) if len(digits) < 19 else BEYOND
 
 
+def tick(keepalive: float) -> float:
+    """Return the seconds between two looks at what is followed: so many of them make exactly one silence."""
+    return keepalive / math.ceil(keepalive / LONGEST_TICK)
+
+
 async def attach(
     hub: Hub,
     session: Session,
@@ -46,6 +53,7 @@ async def attach(
     Raises NotFound before the first chunk.
     """
     number, spoke = after, time.monotonic()
+    silence = keepalive - tick(keepalive) / 2  # a look is never quite on time, and the next would be too late
     async with aclosing(hub.follow(session.directory, after, frame)) as steps:
         async for step in steps:
             if isinstance(step, Piece):
@@ -53,7 +61,7 @@ async def attach(
             elif step is Mark.CAUGHT_UP:
                 chunk = sse.caught_up(number)
             elif step is Mark.QUIET:
-                if time.monotonic() - spoke < keepalive:
+                if time.monotonic() - spoke < silence:
                     continue
                 chunk = beat
             else:  # RESET starts over, GONE ends: the client's copy is worth nothing in both

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import events
-from breakglass.web import sse
+from breakglass.web import sse, stream
 from tests.histories import line, log_of
 from tests.sse_parser import Message, Parser, parse
 from tests.test_events import FOREIGN
@@ -138,3 +138,8 @@ def test_the_parser_reads_as_the_standard_says(stream: bytes, expected: list[tup
 def test_the_parser_is_strict_with_us(stream: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse(stream)
+
+
+@pytest.mark.parametrize(("keepalive", "tick"), [(20, 5), (6, 3), (5, 5), (11, 11 / 3), (0.2, 0.2)])
+def test_a_silence_is_so_many_whole_looks(keepalive: float, tick: float) -> None:
+    assert stream.tick(keepalive) == tick
