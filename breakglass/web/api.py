@@ -6,9 +6,9 @@ Decides nothing and knows no credential but its name. What blocks runs in a thre
 import asyncio
 import json
 import re
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
 from breakglass import turns
 from breakglass.errors import NotFound
@@ -17,32 +17,13 @@ from breakglass.store.follow import read_raw
 from breakglass.store.sessions import Session
 from breakglass.store.state import describe
 from breakglass.web import attached, bodies, stream
-from breakglass.web.desk import Desk
-from breakglass.web.door import Visit
+from breakglass.web.here import by, desk, session_named
 
 T = TypeVar("T")
 
 api = Blueprint("api", __name__, url_prefix="/api")
 _LINE = re.compile(r"[1-9][0-9]{0,17}")
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
-
-
-def desk() -> Desk:
-    """Return what this process serves from."""
-    found: Desk = current_app.extensions["breakglass"]
-    return found
-
-
-def visit() -> Visit:
-    """Return what the guard knows of who asks."""
-    found: Visit = cast(dict[str, Any], request.scope)["breakglass"]
-    return found
-
-
-def by() -> str:
-    """Return the name of who asks, for `by`."""
-    credential = visit().credential
-    return credential.name if credential else ""
 
 
 @api.post("/sessions")
@@ -157,13 +138,6 @@ async def openapi() -> Response:
 async def _body(shape: type[T]) -> T:
     data = await request.get_data()
     return bodies.read(data if isinstance(data, bytes) else data.encode(), shape)
-
-
-def session_named(session_id: str) -> Session:
-    """Return a session by its whole id. Raises NotFound."""
-    if not sessions.ID.fullmatch(session_id):
-        raise NotFound(f"there is no session {session_id[:64]!r}")
-    return sessions.get(desk().config.data, session_id)
 
 
 async def _described(session: Session) -> dict[str, Any]:

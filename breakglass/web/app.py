@@ -19,10 +19,12 @@ from breakglass.errors import (
     NotFound,
     TooLarge,
 )
+from breakglass.web import guard
 from breakglass.web.api import api
 from breakglass.web.attached import Connection
 from breakglass.web.auth import Access
 from breakglass.web.desk import Desk
+from breakglass.web.door import Refusal
 from breakglass.web.forms import forms
 from breakglass.web.pages import error_page, pages
 
@@ -61,9 +63,8 @@ def create_app(config: Config, access: Access) -> Quart:
 
     @app.get("/health")
     async def health() -> Response:
-        return _answer(
-            200, {"status": "ok", "service": "breakglass", "version": __version__}, "application/json"
-        )
+        value = {"status": "ok", "service": "breakglass", "version": __version__}
+        return Response(json.dumps(value), content_type="application/json")
 
     app.register_error_handler(BreakglassError, _refused)
     app.register_error_handler(HTTPException, _unroutable)
@@ -89,9 +90,4 @@ def problem(status: int, detail: str) -> Response:
     """Return an RFC 9457 problem, or, outside /api and for a browser, a page that says the same."""
     if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
         return error_page(status, HTTPStatus(status).phrase, detail)
-    value = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return _answer(status, value, "application/problem+json")
-
-
-def _answer(status: int, value: object, content_type: str) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False), status, content_type=content_type)
+    return Response(guard.problem(Refusal(status, detail)), status, content_type="application/problem+json")

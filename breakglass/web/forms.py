@@ -14,7 +14,7 @@ from breakglass import turns
 from breakglass.errors import Forbidden
 from breakglass.store import sessions
 from breakglass.web import auth, stream
-from breakglass.web.api import by, desk, session_named, visit
+from breakglass.web.here import by, desk, session_named, visit
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)

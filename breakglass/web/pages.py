@@ -15,9 +15,9 @@ from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log
 from breakglass.web import attached, auth, packing, render, sse, stream
-from breakglass.web.api import desk, session_named, visit
 from breakglass.web.desk import SHOWN
 from breakglass.web.door import STATIC
+from breakglass.web.here import desk, session_named, visit
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
