@@ -26,7 +26,6 @@ from breakglass.web.tokens import FILES, TOKEN, check_token, open_token
 LIFETIME = 30 * 86_400
 """Seconds a login lasts."""
 
-_NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 _OWNERS = {True: "owner", False: "watcher"}
 
 
@@ -101,11 +100,10 @@ class Access:
         known = self._by_token if credential.kind == "token" else self._by_cookie
         return known(credential.key) is not None
 
-    def log_in(self, token: str, *, address: str, agent: str = "", name: str = "") -> str | None:
+    def log_in(self, token: str, *, address: str, agent: str = "") -> str | None:
         """Return a new cookie's value, or None for a wrong token.
 
-        `name` is who it says it is, for `by`; one that is no name is passed over. The login is kept in
-        memory where it cannot be written: on a full disk people must still get in.
+        The login is kept in memory where it cannot be written: on a full disk people must still get in.
         """
         found = self._by_token(_sha256(token.encode(errors="replace")))
         if found is None:
@@ -114,7 +112,7 @@ class Access:
         since = int(self._now())
         login = Login(
             id=secrets.token_hex(4),
-            by=name if _NAME.fullmatch(name) else found.name,
+            by=found.name,
             may_act=found.may_act,
             digest=_sha256(cookie.encode()).hex(),
             token=self._generation(may_act=found.may_act),
