@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -31,10 +31,14 @@ def locked(log: Path) -> Iterator[None]:
         yield
 
 
-def waiting(log: Path) -> int:
-    """Return how many wait for the lock of a log."""
-    inode = f":{log.stat().st_ino} "
-    return sum("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+def writers(server: Server, log: Path) -> int:
+    """Return how often a server has a log open to write to it; while it is locked, so many wait."""
+    process, found = Path(f"/proc/{server.process.pid}"), 0
+    for each in (process / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            flags = (process / "fdinfo" / each.name).read_text().split()[3]
+            found += os.readlink(each) == str(log) and int(flags, 8) & os.O_RDWR == os.O_RDWR
+    return found
 
 
 def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(server: Server) -> None:
@@ -43,7 +47,7 @@ def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(serve
     path = f"/api/sessions/{busy}/turns"
     with ThreadPoolExecutor(MANY) as pool, locked(server.log(busy)):
         asked = [pool.submit(server.ask, "POST", path, {"prompt": "x", "queue": True}) for _ in range(MANY)]
-        wait_until(lambda: waiting(server.log(busy)) >= MANY, "all to wait for the lock")
+        wait_until(lambda: writers(server, server.log(busy)) == MANY, "all to wait for the lock")
         client = Attached(server, busy)
         wait_until(partial(client.has, 2), "the replay", 5)
         client.leave()
@@ -67,7 +71,7 @@ def test_a_stop_is_seen_through_though_whoever_asked_for_it_has_left(server: Ser
         kind = "application/json" if place.startswith("/api") else "application/x-www-form-urlencoded"
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
         connection.request("POST", f"{place}/{session}/cancel", headers=headers)
-        wait_until(lambda: waiting(log) >= 2, "the stop, and the runner, to wait for the lock")
+        wait_until(lambda: writers(server, log), "the stop to wait for the lock")
         connection.close()
         os.kill(signed["pid"], signal.SIGKILL)  # nobody but the server can end this turn now
         server.ask("GET", "/health")  # it has heard of the client that left
