@@ -264,6 +264,11 @@ class State(NamedTuple):
     allowed: tuple[str, ...] = ()
     """The tools that a person has allowed for the whole session."""
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether lists show the session unasked: it is not put away, or a turn runs in it all the same."""
+        return not self.archived or self.turn is not None
+
 
 def fold(state: State, event: Event) -> State:
     """Return the state after one more event. Kinds and keys that are not known change nothing."""

@@ -149,8 +149,10 @@ class Turn:
             failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
-        if not self._clear():
-            failure = failure or "Not all that this turn had started could be killed."
+        if failure and self.verdict == "ok":
+            self.verdict = "error"
+        if not self._clear() and not failure:
+            failure = "Not all that this turn had started could be killed."
         return self._end(failure)
 
     def _end(self, failure: str) -> Plan | None:

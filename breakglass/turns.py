@@ -9,7 +9,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from breakglass import masking, processes
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import (
+    BadConfig,
     BadInput,
     BreakglassError,
     CannotRecord,
@@ -46,7 +46,6 @@ TRIES = 5
 """How often a prompt may find the session neither free nor running, before that is an error."""
 STOP_SECONDS = 15.0
 """Seconds after which a runner that has not ended a stopped turn is taken for dead: its ladder takes 12."""
-_KEY = re.compile(r"[!-~]{1,200}")
 _RUNNER = "from breakglass.runner import main; main()"
 
 
@@ -144,7 +143,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
         if earlier := _earlier(session, log, asked.key):
             return earlier
         known = session.known(log.fd).state
-        agent = config.agent_named(known.agent)
+        agent = _agent(config, session, known)
         turn, end = log.append("user", **asked._asdict()), log.end
     try:
         _spawn(config, agent, session, turn, end, known, lock)
@@ -154,6 +153,15 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )
     return Taken("turn", turn)
+
+
+def _agent(config: Config, session: Session, known: State) -> AgentConfig:
+    try:
+        return config.agent_named(known.agent)
+    except BadConfig as error:
+        raise BadConfig(
+            f"session {session.id[:8]} is for an agent that is configured no more: {error}"
+        ) from error
 
 
 def _check(prompt: object, model: str | None, key: str | None) -> None:
@@ -167,7 +175,7 @@ def _check(prompt: object, model: str | None, key: str | None) -> None:
         raise TooLarge(f"prompt: at most {MAX_PROMPT >> 10} KiB are taken")
     if model is not None:
         check_model("model", model)
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not sessions.KEY.fullmatch(key):
         raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
 
 

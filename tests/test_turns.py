@@ -101,7 +101,7 @@ def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
 
 def test_an_agent_that_is_configured_no_more_begins_nothing(settings: Config) -> None:
     session = sessions.create(settings.data, "gone")
-    with pytest.raises(BadConfig, match="gone"):
+    with pytest.raises(BadConfig, match=rf"session {session.id[:8]} .* got 'gone'"):
         turns.take(settings, session, "ls", by="ann")
     assert kinds(session) == ["created"]
 

@@ -12,7 +12,10 @@ from breakglass import __version__
 from breakglass.errors import BadInput
 
 _ID = "a session's id or the beginning of it; left out, the session last written to"
+_THAT = "a session's id or the beginning of it"
 _WORDS = {
+    "ID": _THAT,
+    "ID TITLE": f"ID: {_THAT}; TITLE: what it is to be called in lists",
     "[ID]": _ID,
     "[ID] PROMPT": f"ID: {_ID}; PROMPT: what the agent is to do, - reads it from standard input",
     "show|rotate": "show: print it, made where there is none; rotate: make another, and end the logins of the old",
@@ -127,6 +130,14 @@ def _ls(parser: Parser) -> None:
     parser.add_argument("--archived", action="store_true", help="archived sessions too")
 
 
+def _rename(parser: Parser) -> None:
+    """It has no options."""
+
+
+def _archive(parser: Parser) -> None:
+    parser.add_argument("--undo", action="store_true", help="take it out of the archive")
+
+
 def _verify(parser: Parser) -> None:
     parser.add_argument("--all", action="store_true", help="check every session")
 
@@ -236,6 +247,29 @@ exit status: 0 it was stopped, 1 none was running""",
 examples:
   breakglass ls
   breakglass ls --json | jq -r 'select(.turn_active).id'""",
+    ),
+    "rename": Command(
+        "give a session another title",
+        _rename,
+        """\
+examples:
+  breakglass rename 3f2a "disk full on db1"
+  breakglass rename 3f2a ""           its first prompt stands for it again""",
+        "ID TITLE",
+        2,
+    ),
+    "archive": Command(
+        "put a session away: lists leave it out, and nothing of it is deleted",
+        _archive,
+        """\
+examples:
+  breakglass archive 3f2a
+  breakglass archive 3f2a --undo
+  breakglass ls --archived            the archived ones too
+
+A session is deleted with its files: rm -r var/sessions/ID var/workspaces/ID""",
+        "ID",
+        1,
     ),
     "verify": Command(
         "check a log line by line: numbers, order, keys, turns",

@@ -16,7 +16,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 
 ID_CHARACTERS = frozenset("0123456789abcdef-")
-ID_LIKE = 4
+ID_LIKE = 3
 """Characters from which on a lone word that is the beginning of a session's id is taken for a slip."""
 
 
@@ -194,6 +194,22 @@ def cancel(config: Config, args: Namespace) -> int:
     return 0
 
 
+def rename(config: Config, args: Namespace) -> int:
+    """Give a session another title."""
+    if len(args.words) != 2:
+        raise BadInput("expected ID TITLE; put a title of several words in quotes")
+    sessions.change(sessions.find(config.data, args.words[0]), title=_told("TITLE", args.words[1]), by=by())
+    return 0
+
+
+def archive(config: Config, args: Namespace) -> int:
+    """Put a session away, or take it out again."""
+    if not args.words:
+        raise BadInput("expected ID: which session is put away is said; see: breakglass ls")
+    sessions.change(sessions.find(config.data, args.words[0]), archived=not args.undo, by=by())
+    return 0
+
+
 def verify(config: Config, args: Namespace) -> int:
     """Check logs against the contract's rules."""
     from breakglass.cli import verifying
@@ -223,6 +239,8 @@ RUN: dict[str, Callable[[Config, Namespace], int]] = {
     "answer": answer,
     "cancel": cancel,
     "ls": listing.ls,
+    "rename": rename,
+    "archive": archive,
     "verify": verify,
     "agents": listing.agents,
     "token": token,

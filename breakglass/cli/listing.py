@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -23,12 +22,12 @@ def ls(config: Config, args: Namespace) -> int:
     """List the sessions, latest first. A turn that was lost is ended on the way."""
     found = [(session, turns.look(session, state)) for session, state in sessions.listed(config.data)]
     if not args.archived:
-        found = [(session, state) for session, state in found if not state.archived]
+        found = [(session, state) for session, state in found if state.is_shown]
     if args.json:
         _print_json(describe(session.id, state) for session, state in found)
         return 0
-    if not found and sys.stderr.isatty():
-        screen.say(f"there are no sessions yet in {config.data.absolute()}; make one with: breakglass new")
+    if not found:
+        screen.say(f"there are no sessions in {config.data.absolute()}; make one with: breakglass new")
     digits = _digits([session.id for session, _ in found])
     columns = screen.columns()
     now = datetime.now(UTC)

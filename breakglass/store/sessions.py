@@ -170,7 +170,7 @@ def get(root: Path, session_id: str) -> Session:
 
 
 def find(root: Path, prefix: str | None = None) -> Session:
-    """Return the one session whose id begins with `prefix`; for None, the one last written to.
+    """Return the one session whose id begins with `prefix`; for None, the one last written to of those that lists show.
 
     Raises NotFound where there is none and BadInput where there are several, or `prefix` is empty: it was most
     likely a variable that is not set.
@@ -178,10 +178,11 @@ def find(root: Path, prefix: str | None = None) -> Session:
     if prefix == "":
         raise BadInput("expected a session's id or the beginning of one, got an empty word")
     if prefix is None:
-        latest = max(ids(root), key=lambda id_: _written(root, id_), default=None)
-        if latest is None:
-            raise NotFound(f"there are no sessions yet in {root.absolute()}; make one with: breakglass new")
-        return Session(root, latest)
+        for latest in sorted(ids(root), key=lambda id_: _written(root, id_), reverse=True):
+            known = _readable(session := Session(root, latest))
+            if known and known.is_shown:
+                return session
+        raise NotFound(f"there are no sessions in {root.absolute()}; make one with: breakglass new")
     found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
     if len(found) > 1:
         raise BadInput(f"{prefix} is the beginning of {len(found)} session ids; give more of it")

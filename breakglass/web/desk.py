@@ -88,7 +88,7 @@ class Desk:
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return all sessions, latest first; archived ones only if asked for."""
         found = sessions.listed(self.config.data)
-        shown = [(session, state) for session, state in found if archived or not state.archived]
+        shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [describe(session.id, turns.look(session, state, self._warn)) for session, state in shown]
 
     def list_for_page(
@@ -102,7 +102,7 @@ class Desk:
         found = {
             session.id: (session, turns.look(session, state, self._warn))
             for session, state in sessions.listed(self.config.data)
-            if (archived or not state.archived)
+            if (archived or state.is_shown)
             and all(word in (state.title or state.first_prompt).lower() for word in words)
         }
         ordered = render.by_urgency(describe(id_, state) for id_, (_, state) in found.items())

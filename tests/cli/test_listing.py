@@ -16,6 +16,11 @@ from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.cli.test_send import runner_of
 
+
+def kinds(data: Data, session: str) -> list[str]:
+    return [event["kind"] for event in data.events(session)]
+
+
 KEYS = "id title agent model created updated last_event_id turn_active status asking queued".split()
 
 
@@ -226,3 +231,40 @@ def test_agents_for_people_say_what_to_do(data: Data) -> None:
         in lines
     )
     assert any(line.startswith("✔ shell (default): shell · bypass · GNU bash") for line in lines)
+
+
+def test_a_session_is_renamed_and_put_away_and_taken_out_again(data: Data) -> None:
+    session = data.new("--title", "before")
+    data.ok("rename", session[:8], "behind it")
+    assert "behind it" in data.ok("ls")
+    data.ok("archive", session)
+    assert "behind it" not in data.run("ls").stdout.decode()
+    assert "behind it" in data.ok("ls", "--archived")
+    data.ok("archive", session, "--undo")
+    assert "behind it" in data.ok("ls")
+    assert kinds(data, session) == ["created", "renamed", "archived", "archived"]
+
+
+@pytest.mark.parametrize(
+    "words", [["rename"], ["rename", "3f2a"], ["rename", "", "x"], ["archive"], ["archive", ""]]
+)
+def test_which_session_is_renamed_or_put_away_must_be_said(data: Data, words: list[str]) -> None:
+    session = data.new()
+    assert data.run(*words).returncode == 2
+    assert kinds(data, session) == ["created"]
+
+
+def test_without_an_id_a_command_is_for_the_last_session_that_was_not_put_away(data: Data) -> None:
+    shown, away = data.new(), data.new()
+    data.ok("archive", away)
+    assert data.ok("send", "true", "--wait")
+    assert (kinds(data, away)[-1], kinds(data, shown)[-1]) == ("archived", "turn_end")
+
+
+def test_an_archived_session_in_which_a_turn_runs_is_listed(data: Data, gate: Gate) -> None:
+    session = data.new()
+    data.ok("archive", session)
+    assert data.run("ls").stdout == b""
+    data.ok("send", session, gate.script)
+    assert session[:8] in data.ok("ls")
+    gate.open()
