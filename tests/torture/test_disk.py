@@ -38,6 +38,7 @@ def fills(server: Server, session: str) -> None:
     assert server.state(session)["status"] == "error"
     events = validate(server.log(session), [Ack(turn, "user", FLOOD)])
     assert [event["kind"] for event in events[-2:]] == ["error", "turn_end"]
+    assert "notice" not in [event["kind"] for event in events], "it left nothing running: it was stopped"
     while refused(server, session, "true " + "x" * 8_000) == 202:
         server.ended(session)
     assert refused(server, session, "true " + "x" * 8_000) == 507
