@@ -29,7 +29,7 @@ HELD = TOLD | {signal.SIGCHLD}
 """The signals that the process which keeps workers has blocked, and asks for where nothing else is going on: a handler
 could come between a fork and the note of its worker, or be inherited by a worker that has none of its own yet."""
 PAUSE = 1.0
-"""Seconds at least from one start of workers to the next: one that dies at once would take a core by dying."""
+"""Seconds at least from a worker's start to that of its successor: one that dies at once would take a core by dying."""
 
 
 def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
@@ -91,17 +91,17 @@ def _several(guarded: Guarded, sockets: list[socket.socket], workers: int, signa
 
     `HELD` is blocked here; in the workers only `signals` are.
     """
-    alive: set[int] = set()
+    alive: dict[int, float] = {}  # pid to when it was started
     while True:
-        began = time.monotonic()
         while len(alive) < workers:
-            alive.add(_fork(guarded, sockets, signals))
+            alive[_fork(guarded, sockets, signals)] = time.monotonic()
         if signal.sigwait(HELD) in TOLD:
             break
+        pause = 0.0
         for pid, status in _ended():
-            alive.discard(pid)
+            pause = max(pause, alive.pop(pid, 0.0) + PAUSE - time.monotonic())
             print(f"worker {pid} ended ({status}); starting another", file=sys.stderr, flush=True)
-        if signal.sigtimedwait(TOLD, max(0.0, began + PAUSE - time.monotonic())):
+        if signal.sigtimedwait(TOLD, pause):
             break
     for pid in alive:  # whoever has ended is there until it is waited for
         os.kill(pid, signal.SIGTERM)

@@ -66,8 +66,8 @@ def test_50_restarts_of_the_server_touch_no_turn_and_no_client(server: Server) -
     script = "i=0; until [ -e go ]; do i=$((i+1)); echo $i; sleep 0.01; done; echo over"
     turn = server.prompt(session, script)
     for number in range(50):
-        seen = clients[0].received[-1][0] if clients[0].received else 0
-        wait_until(lambda seen=seen: clients[0].has(seen + 2), "the turn to go on")  # type: ignore[misc]
+        seen = max(client.received[-1][0] if client.received else 0 for client in clients)
+        wait_until(lambda seen=seen: all(each.has(seen + 2) for each in clients), "the turn to go on")  # type: ignore[misc]
         server.process.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
         assert server.process.wait(5) == (0 if number % 2 else -signal.SIGKILL)
         server.kill()
