@@ -144,7 +144,10 @@ def test_the_package_itself_imports_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("word", "rooms"),
-    [("events.jsonl", {"store.log"}), ("O_APPEND", {"store.log", "web.logins", "web.accesslog"})],
+    [
+        ("events.jsonl", {"store.log"}),
+        ("O_APPEND", {"store.log", "store.repair", "web.logins", "web.accesslog"}),
+    ],
 )
 def test_only_the_log_opens_a_log(word: str, rooms: set[str]) -> None:
     assert {name for name, path in MODULES.items() if word in words(path.read_text())} <= rooms

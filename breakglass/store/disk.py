@@ -26,6 +26,13 @@ def keep(fd: int, offset: int, length: int) -> bool:
     raise OSError(error, os.strerror(error))
 
 
+def have(fd: int, offset: int, length: int) -> None:
+    """Have room to write these bytes of a file, or raise OSError; what is there stays as it is."""
+    if offset + length > size_limit():
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    keep(fd, offset, length)
+
+
 def sync_names(directory: str | os.PathLike[str]) -> None:
     """Have the names in a directory on disk. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

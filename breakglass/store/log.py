@@ -1,4 +1,4 @@
-"""The log: one append-only file of event lines. The one place that opens, writes and repairs it.
+"""The log: one append-only file of event lines. The one place that opens and writes it.
 
 Any number of processes write to a log at once. Each append holds an exclusive `flock` from looking at the
 end of the file to the end of the write, so the `id` in a line is the number of the line. Readers take no
@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import functools
-import itertools
 import os
 import stat
 import time
@@ -19,7 +18,7 @@ from typing import Any, Self
 from breakglass import events
 from breakglass.errors import CannotRecord, Degraded, NotFound
 from breakglass.events import Draft
-from breakglass.store import disk, seek
+from breakglass.store import disk, repair, seek
 from breakglass.store.seek import Position
 
 NAME = "events.jsonl"
@@ -189,12 +188,6 @@ class Log:
             raise self._refusal("an event could not be written", error) from error
         self._room = wanted + ahead
 
-    def _have(self, length: int) -> None:
-        """Have so many bytes to write behind the last line, or raise OSError; what is there stays as it is."""
-        if self._end.offset + length > disk.size_limit():
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        disk.keep(self.fd, self._end.offset, length)
-
     def sync(self) -> None:
         """Put everything written so far on disk. Raises Degraded where the disk fails."""
         self.unsynced = 0
@@ -214,7 +207,8 @@ class Log:
         """Take nothing more, and say so to others as far as a failing disk lets us."""
         self._failed = True
         with contextlib.suppress(OSError):
-            os.close(_opener(os.path.join(self._directory, DEGRADED), os.O_WRONLY | os.O_CREAT))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(os.path.join(self._directory, DEGRADED), flags, 0o600))
 
     def others(self) -> list[events.Event]:
         """Return, once each, the events that other writers added since this one first looked."""
@@ -238,63 +232,10 @@ class Log:
             self._gaps.append((before, self._end))
         if self._end.offset < status.st_size:
             try:
-                self._repair(status.st_size - self._end.offset)
+                path, torn = os.path.join(self._directory, NAME), status.st_size - self._end.offset
+                self._end = repair.mend(self.fd, path, self._end, torn, now(), self.sync)
             except OSError as error:
                 raise self._refusal("the log's torn last line could not be repaired", error) from error
-
-    def _repair(self, torn: int) -> None:
-        """Save the `torn` bytes after the last newline beside the log and put a `repaired` event in their place.
-
-        The file never shrinks: `tail -f` would begin again at the top.
-        """
-        saved_as = self._free_name(f"{NAME}.torn-{self._end.offset}")
-        fields = {"offset": self._end.offset, "bytes": torn, "saved_as": saved_as}
-        line = events.encode(self._end.number + 1, now(), "repaired", fields)[:-1]
-        length = max(len(line) + 1, torn)
-        self._save_aside(torn, saved_as, room=length)
-        # Linux appends on pwrite to an O_APPEND descriptor, whatever the offset (pwrite(2), BUGS).
-        flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_APPEND)
-        try:
-            self._overwrite(line, self._end.offset + length - 1)
-        finally:
-            fcntl.fcntl(self.fd, fcntl.F_SETFL, flags)
-        self._end = Position(self._end.number + 1, self._end.offset + length)
-
-    def _overwrite(self, line: bytes, newline: int) -> None:
-        """Write `line` over what is torn, spaces up to the offset `newline`, and only then that, all of it on disk.
-
-        Readers take no lock: one that met the newline with the line half written would show a line that never was.
-        """
-        offset = self._end.offset
-        while offset < newline:
-            piece = line.ljust(min(newline - offset, seek.COUNT_BLOCK))
-            written = os.pwrite(self.fd, piece, offset)
-            line, offset = line[written:], offset + written
-        self.sync()
-        os.pwrite(self.fd, b"\n", newline)
-        self.sync()
-
-    def _free_name(self, name: str) -> str:
-        """Return `name`, with a number behind it where that is taken: what a repair saved that was cut off stays."""
-        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(1)))
-        return next(each for each in names if not os.path.lexists(os.path.join(self._directory, each)))
-
-    def _save_aside(self, torn: int, name: str, *, room: int) -> None:
-        """Copy the torn bytes to a new file, on disk when this returns, and have `room` bytes to write in their place.
-
-        Raises OSError, and then no file is left: on a full disk there would be one for each append.
-        """
-        with open(os.path.join(self._directory, name), "xb", opener=_opener) as aside:
-            try:
-                aside.writelines(seek.blocks(self.fd, self._end.offset, self._end.offset + torn))
-                aside.flush()
-                os.fsync(aside.fileno())
-                disk.sync_names(self._directory)
-                self._have(room)
-            except OSError:
-                os.unlink(aside.name)
-                raise
 
     def _write(self, line: bytes, lines: int = 1) -> None:
         if self._keeps_room:
@@ -302,7 +243,7 @@ class Log:
                 self._make_room(len(line))
         elif self._finds_room and not self._says_last:  # a runner keeps it, or did
             try:
-                self._have(len(line) + OTHERS_ROOM)
+                disk.have(self.fd, self._end.offset, len(line) + OTHERS_ROOM)
             except OSError as error:
                 raise self._refusal("an event could not be written", error) from error
         try:
@@ -377,10 +318,6 @@ def _open(directory: str, flags: int) -> int:
         if error.errno not in (*ABSENT, errno.EISDIR):
             raise
     raise NotFound(f"there is no session {os.path.basename(directory)}")
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def size(fd: int) -> int:
