@@ -170,10 +170,9 @@ def kill_children(seconds: float) -> bool:
     """
 
     def is_over() -> bool:
-        me, own = os.getpid(), os.getpgrp()
-        for group in {int(fields[2]) for fields in map(stat, pids()) if fields and int(fields[1]) == me} - {
-            own
-        }:
+        me = os.getpid()
+        ours = [fields for fields in map(stat, pids()) if fields and int(fields[1]) == me]
+        for group in {int(fields[2]) for fields in ours} - {os.getpgrp()}:
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
         send_all(lambda: descendants(me), signal.SIGKILL)

@@ -149,10 +149,8 @@ class Turn:
             failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
-        if failure and self.verdict == "ok":
-            self.verdict = "error"
-        if not self._clear() and not failure:
-            failure = "Not all that this turn had started could be killed."
+        if not self._clear(failed=bool(failure)):
+            failure = failure or "Not all that this turn had started could be killed."
         return self._end(failure)
 
     def _end(self, failure: str) -> Plan | None:
@@ -169,9 +167,8 @@ class Turn:
                 try:
                     return self._go_on(end)
                 except CannotRecord as error:
-                    if (
-                        self.log.end.number > last
-                    ):  # the disk failed under what was written: the next has begun
+                    # Nothing was written, and it stays in the queue; or the disk failed under both lines.
+                    if self.log.end.number > last:
                         turn = self.log.end.number
                         words = [("error", {"turn": turn, "error": f"The turn was stopped, for {error}."})]
                         end = {"turn": turn, "status": "error", "duration_ms": 0}
@@ -200,14 +197,14 @@ class Turn:
             queued=[each.id for each in self.state.queued[1:]],
         )
 
-    def _clear(self) -> bool:
-        """Leave no process of this turn alive, and say what a person's command had left running.
+    def _clear(self, *, failed: bool = False) -> bool:
+        """Leave no process of this turn alive, and say what a person's command that has ended had left running.
 
         Returns whether nothing is left.
         """
         left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
         is_clear = processes.kill_children(self.plan.limits["kill"])
-        if left and self.verdict == "ok" and self.plan.protocol == "shell":
+        if left and not failed and self.verdict == "ok" and self.plan.protocol == "shell":
             text = LEFT.format(", ".join(left)[:200])
             with contextlib.suppress(CannotRecord):
                 self.log.append("notice", turn=self.plan.turn, text=text)

@@ -137,9 +137,8 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
     if known.turn is not None:
         _bury(session, log, known)
     log.keep_room()
-    with (
-        log.exclusive()
-    ):  # what others append is known here, or stands behind the prompt, where the runner looks
+    # What others append is known here, or stands behind the prompt, where the runner looks.
+    with log.exclusive():
         if earlier := _earlier(session, log, asked.key):
             return earlier
         known = session.known(log.fd).state
