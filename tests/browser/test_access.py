@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from breakglass.events import Event
+from breakglass.events import Draft, Event
 from tests import programs
 from tests.asking import open_turn
 from tests.browser.conftest import Visit
@@ -108,6 +108,29 @@ def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
               .map((one) => one.outerHTML.slice(0, 100))"""
         )
         assert small == []
+
+
+def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time(
+    visit: Visit, shared: House
+) -> None:
+    name = "rm -rf /var/log/nginx/*.gz && systemctl restart nginx"
+    asked = {"request": "r", "name": name, "input": {"command": name}}
+    result = {"output": "permission denied", "is_error": True}
+    drafts: list[Draft] = [("user", {"turn": 2, "text": "x", "by": "ann"})]
+    for tool in ({"tool_id": "a", "name": name}, {"tool_id": "b", "name": "x" * 80}):
+        drafts.append(("tool", {"turn": 2, "input": {"command": name}, **tool}))
+        drafts.append(("tool_result", {"turn": 2, "tool_id": tool["tool_id"], **result}))
+    drafts.append(("permission", {"turn": 2, **asked, "expires": "2026-11-23T03:29:00.000Z"}))
+    drafts.append(("answer", {"turn": 2, "request": "r", "allow": True, "by": "ann"}))
+    drafts.append(("turn_end", {"turn": 2, "status": "ok", "duration_ms": 9100}))
+    page = visit(**PHONE).open(shared.written(drafts))
+    expect(page.locator(".tool .out", has_text="✗")).to_have_count(2)
+    for part in page.locator("#log summary, #log summary > *").all():
+        if box := part.bounding_box():
+            assert box["x"] + box["width"] <= 390, part.inner_text()
+    for shown in page.locator("#log summary b").all():
+        box = shown.bounding_box()
+        assert box and box["width"] > 100
 
 
 def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
