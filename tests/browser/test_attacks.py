@@ -129,3 +129,17 @@ def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(visit: Vis
     person.page.goto("/login#100%wrong")
     expect(person.page.locator(".failed")).to_contain_text("That is not the token.")
     assert "wrong" not in person.page.evaluate("location.href")
+
+
+def test_a_login_address_is_taken_where_the_login_page_is_open_already(visit: Visit, shared: House) -> None:
+    from tests.servers import TOKEN
+
+    person = visit(logged_in=False)
+    person.expected = "status of 401"
+    page = person.page
+    page.goto("/login")
+    page.goto("/login#wrong")
+    expect(page.locator(".failed")).to_contain_text("That is not the token.")
+    page.goto(f"/login#{TOKEN}")
+    expect(person.badge).to_have_text("Live")
+    assert TOKEN not in page.evaluate("location.href + JSON.stringify(history.state)")

@@ -1,9 +1,12 @@
-// The login address carries the token behind `#`, where no server and no log sees it.
+// The login address carries the token behind `#`, where no server and no log sees it. In a window that shows the
+// login already it changes nothing but that, and loads nothing.
 
-const token = decoded(location.hash.slice(1));
-history.replaceState(null, "", location.pathname + location.search);
-if (token) {
-  const form = document.getElementById("login");
+const form = document.getElementById("login");
+
+function enter() {
+  const token = decoded(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname + location.search);
+  if (!token) return;
   form.elements.token.value = token;
   form.requestSubmit();
 }
@@ -12,3 +15,6 @@ if (token) {
 function decoded(text) {
   try { return decodeURIComponent(text); } catch { return text; }
 }
+
+addEventListener("hashchange", enter);
+enter();
