@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shutil
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 from breakglass.store.sessions import Session
 from tests.browser.conftest import Visit
 from tests.browser.house import LOGGED_OUT, NETWORK, House, complete, house
-from tests.servers import Attached, assert_is_the_log, wait_until
+from tests.servers import TOKEN, Attached, assert_is_the_log, wait_until
 
 WATCH = """() => {
   const badge = document.querySelector('#badge');
@@ -180,9 +181,14 @@ def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, o
     own.kill()
     own.start()
     expect(page.locator("#notice")).to_contain_text("Not logged in any more. What you wrote is kept.")
-    expect(person.badge).to_have_text(re.compile("^Reconnecting"))
+    expect(person.badge).to_have_text("Logged out")
+    tried = [url for url in person.asked if "/stream?" in url]
+    for _ in range(2):  # the list looks again each five seconds
+        page.wait_for_event("request", lambda request: request.url == f"{own.address}/")
+    assert [url for url in person.asked if "/stream?" in url] == tried, "it can only be refused"
+    expect(person.badge).to_have_text("Logged out")
     page.locator("#notice a").click()
-    page.locator("#token").fill("a-token-for-the-tests-that-is-long-enough-0123456789")
+    page.locator("#token").fill(TOKEN)
     page.locator("button.main").click()
     expect(person.badge).to_have_text("Live")
     assert page.url == f"{own.address}/sessions/{session}"
@@ -198,9 +204,21 @@ def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, o
     own.kill()
     own.start()
     expect(page.locator("#notice")).to_contain_text("Not logged in any more.")
-    person.context.add_cookies([own.cookie()])  # type: ignore[list-item]
+    person.window().goto(f"/login#{TOKEN}")
     expect(person.badge).to_have_text("Live")
     expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_session_that_was_deleted_is_said_to_be_and_not_asked_for_again(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell")
+    person = visit(own)
+    person.expected = NETWORK + "|status of 404|EventSource's response has a MIME type"
+    page = person.open(session)
+    own.kill()
+    shutil.rmtree(own.log(session).parent)
+    own.start()
+    expect(person.badge).to_have_text("Deleted")
+    expect(page.locator("#notice")).to_contain_text("What you see is kept until you leave.")
 
 
 def test_a_stream_that_falls_silent_is_not_called_live(visit: Visit, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // Puts the parts together. The page is whole without any of this; here it becomes live.
 
-import { $, $$, api, hhmm, make, root, scriptURL, shorten } from "./dom.js";
+import { $, $$, api, hhmm, kept, make, root, scriptURL, shorten } from "./dom.js";
 import { copy, copyLink, listens } from "./keys.js";
 import { List } from "./list.js";
 import { Notice, offersNotice } from "./notice.js";
@@ -140,9 +140,13 @@ function session() {
 
   async function refused() {
     const { status } = await api("GET", `/api/sessions/${id}`);
-    if (status !== 401 && status !== 404) return; // a server that restarts behind a proxy, say
-    stream.again(5000); // somebody may log in again in another tab
-    if (status === 404) return say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
+    if (stream.state !== "lost") return; // another try has succeeded meanwhile, or said it already
+    if (status === 404) {
+      stream.leave("Deleted");
+      say("Not here any more: this session was deleted on the server. What you see is kept until you leave.");
+    }
+    if (status !== 401) return; // a server that restarts behind a proxy, say
+    stream.leave("Logged out");
     live = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
       make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
@@ -181,6 +185,7 @@ function session() {
   if (page.asking && !transcript.attached) elsewhere();
   stream.open();
   document.addEventListener("visibilitychange", () => document.hidden && keepPage());
+  addEventListener("storage", (event) => event.key === "came" && stream.state === "over" && stream.open());
 
   /** The page as it is now, for reading without a network; the service worker gives it out. */
   async function keepPage() {
@@ -250,6 +255,7 @@ offersNotice(say);
 document.addEventListener("click", (event) => {
   for (const menu of $$(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
+kept.set("came", page.now); // windows that were logged out learn that one is let in again
 if (page.session) session();
 else sessions();
 navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

@@ -21,7 +21,7 @@ export class Stream {
     this.beat = beat * 1000;
     this.ts = ""; // of the line that came last: after a power loss its number may be another's, and that is a reset
     this.heard = heard; // Date of the last word of the server
-    this.state = "behind"; // live, behind, lost
+    this.state = "behind"; // live, behind, lost, over
     this.tries = 0;
     addEventListener("online", () => this.open());
     addEventListener("offline", () => this.open()); // loopback may still work: ask
@@ -96,6 +96,13 @@ export class Stream {
     if (refused) this.on.refused();
   }
 
+  /** No stream is to be had until something happens: nothing is tried, and the badge says why. */
+  leave(why) {
+    this.close();
+    Object.assign(this, { state: "over", why });
+    this.show();
+  }
+
   again(pause) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.open(), pause);
@@ -121,6 +128,7 @@ export class Stream {
       const missing = this.end - this.last;
       return ["behind", missing > 0 ? `Catching up · ${missing}` : "Catching up"];
     }
+    if (this.state === "over") return ["offline", this.why];
     if (!navigator.onLine) return ["offline", `Offline · as of ${hhmm(this.heard)}`];
     return ["lost", `Reconnecting · since ${hhmmss(this.heard)}`];
   }
