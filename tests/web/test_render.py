@@ -250,6 +250,13 @@ def test_every_ending_is_said_in_words(status: str) -> None:
     assert status == "lost" or "Lost" not in text
 
 
+@pytest.mark.parametrize("how", ["exit status 3", "ended by signal INT"])
+def test_a_result_blames_no_agent(how: str) -> None:
+    """A shell is one, and what failed may be the command, or have been stopped by who gave it."""
+    event = {"id": 2, "kind": "result", "turn": 1, "is_error": True, "result": how, "duration_ms": 16_000}
+    assert judge(render.fragment(event)).text.split() == f"2 \u2717 Failed after 16 s{how}".split()
+
+
 # --- pages -------------------------------------------------------------------------------------------
 
 
