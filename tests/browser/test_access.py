@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,6 +132,18 @@ def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time
     for shown in page.locator("#log summary b").all():
         box = shown.bounding_box()
         assert box and box["width"] > 100
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_machine_is_named_where_one_types_and_above_it(size: str, visit: Visit, shared: House) -> None:
+    """Two tunnels look alike, and the wrong machine is soon rebooted: its name stays when something is written."""
+    host = socket.gethostname()
+    hints = {"shell": f"A command for {host}", "actor": f"What is wrong on {host}?"}
+    for agent, hint in hints.items():
+        page = visit(**SIZES[size]).open(shared.new_session(agent=agent))
+        expect(page.locator("#prompt")).to_have_attribute("placeholder", hint)
+        page.locator("#prompt").fill("reboot")
+        expect(page.locator("main .bar").get_by_text(host, exact=True)).to_be_in_viewport(ratio=1)
 
 
 def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
