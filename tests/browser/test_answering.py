@@ -87,7 +87,8 @@ def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(visit: Vis
     page = person.open(session)
     page.route("**/answers", lambda route: route.abort())
     page.locator(".refuse").click()
-    expect(page.locator("#notice")).to_have_text("Not answered: no network. Tap again when you are back.")
+    silent = "Not answered: the server cannot be reached. Tap again when it is back."
+    expect(page.locator("#notice")).to_have_text(silent)
     page.unroute("**/answers")
     page.locator(".refuse").click()
     expect(page.locator("#log > .prose")).to_have_text(re.compile("was deny"))

@@ -49,6 +49,21 @@ def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(visit: Visit,
     assert prompts(shared, session) == ["echo it went"]
 
 
+def test_a_server_that_is_down_is_not_called_a_missing_network(visit: Visit, own: House) -> None:
+    session = own.new_session(agent="shell")
+    person = visit(own)
+    person.expected = NETWORK
+    page = person.open(session)
+    own.kill()
+    send(page, "echo it went")
+    silent = "Not sent: the server cannot be reached. It will go when it is back."
+    expect(page.locator("#outbox")).to_contain_text(silent)
+    own.start()
+    expect(page.locator(".turn_end")).to_be_visible()
+    expect(page.locator("#outbox li")).to_have_count(0)
+    assert prompts(own, session) == ["echo it went"]
+
+
 def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shared: House) -> None:
     session = shared.new_session(agent="shell")
     person = visit()
@@ -96,7 +111,7 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
     page.route(TURNS, lose_two)
     send(page, "echo once")
     for _ in range(2):
-        expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
+        expect(page.locator("#outbox")).to_contain_text("Not sent: the server cannot be reached.")
         page.locator("#outbox button", has_text="Try now").click()
     page.wait_for_url("**/sessions/*")
     expect(page.locator(".turn_end")).to_be_visible()

@@ -46,7 +46,7 @@ export function uuid() {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
 }
 
-/** Sends JSON. Resolves to {status, body}; status 0 is "the network did not answer". */
+/** Sends JSON. Resolves to {status, body}; status 0 is "nothing answered", see `silence`. */
 export async function api(method, url, body, headers = {}) {
   try {
     const answer = await fetch(root + url, {
@@ -58,6 +58,9 @@ export async function api(method, url, body, headers = {}) {
     return { status: 0, body: {} };
   }
 }
+
+/** Why the server did not answer, and who has to be back before it can. */
+export const silence = () => (navigator.onLine ? ["the server cannot be reached", "it is"] : ["no network", "you are"]);
 
 /** Fetches a page of ours. Resolves to its document, or null where there is no network or no leave. */
 export async function fetchPage(url) {

@@ -1,7 +1,7 @@
 // Prompts, answers and Stop. A prompt is in the log or visibly not: from the tap until its 202 it is kept in
 // this browser with its idempotency key, and sent again with the same key until the server has said one or the other.
 
-import { $, $$, api, kept, make, root, uuid } from "./dom.js";
+import { $, $$, api, kept, make, root, silence, uuid } from "./dom.js";
 
 const AGAIN = 5_000; // ms until what could not be sent is tried once more, where nothing else calls for it
 const LONGEST = 35_000; // ms that a window takes at most to send one: two requests, of 15 s each
@@ -100,7 +100,8 @@ export class Outbox {
 
   failed(key, status, answer) {
     const why = answer.detail ?? answer.title ?? `the server answered ${status}`;
-    if (status === 0) this.say(key, "Not sent: no network. It will go when you are back.", true);
+    const [silent, who] = silence();
+    if (status === 0) this.say(key, `Not sent: ${silent}. It will go when ${who} back.`, true);
     else if (status === 409) this.say(key, `Not sent yet: ${why}`, true);
     else if (status === 401) this.say(key, "Not sent: you are logged out. It is kept; log in and it will go.", true);
     else this.say(key, `Not sent: ${why}`, true);
@@ -155,7 +156,8 @@ export function answers(form, session, say) {
     const { status, body: answer } = await api("POST", `/api/sessions/${session}/answers`, body);
     if (status === 202) return say("");
     for (const button of buttons) button.disabled = false;
-    say(status === 0 ? "Not answered: no network. Tap again when you are back."
+    const [silent, who] = silence();
+    say(status === 0 ? `Not answered: ${silent}. Tap again when ${who} back.`
       : `Not answered: ${answer.detail ?? `the server answered ${status}`}`);
   });
 }
@@ -168,7 +170,7 @@ export function withdraws(form, session, box, say) {
     const prompt = await textOf(session, line).catch(() => null);
     if (prompt === null) return say("Not taken back: its text cannot be fetched now.");
     const { status, body } = await api("DELETE", `/api/sessions/${session}/queue/${line}`);
-    if (status !== 200) return say(`Not taken back: ${status === 0 ? "no network." : body.detail ?? status}`);
+    if (status !== 200) return say(`Not taken back: ${status === 0 ? `${silence()[0]}.` : body.detail ?? status}`);
     say(box.value ? "Taken back: it stands below your draft." : "");
     box.value = box.value ? `${box.value}\n\n${prompt}` : prompt;
     box.dispatchEvent(new Event("input"));
@@ -199,7 +201,8 @@ export function stops(form, session, say) {
     say("Stopping…");
     const { status, body } = await api("POST", `/api/sessions/${session}/cancel`, {});
     button.disabled = false;
-    if (status === 0) say("Not stopped: no network. Tap again when you are back.");
+    const [silent, who] = silence();
+    if (status === 0) say(`Not stopped: ${silent}. Tap again when ${who} back.`);
     else if (status !== 200) say(`Not stopped: ${body.detail ?? `the server answered ${status}`}`);
     else say(body.cancelled ? "" : "Nothing was running.");
   });

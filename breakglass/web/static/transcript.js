@@ -1,7 +1,7 @@
 // The lines on the page: put in order, a tool and its result made one, prose that grows, earlier and later
 // parts, and the scroll position that nothing may move.
 
-import { $, $$, duration, fetchPage, localTimes, make, parse } from "./dom.js";
+import { $, $$, duration, fetchPage, localTimes, make, parse, silence } from "./dom.js";
 import { PLACE, at, clock, dayMark, number, putOutput, sayWhen, settle, speaker } from "./lines.js";
 
 const MOST = 3000; // lines on the page; beyond it the earliest go, and come back on scrolling up
@@ -178,7 +178,7 @@ export class Transcript {
     const before = nav === this.earlier;
     const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${this.last}`);
     delete nav.dataset.busy;
-    link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : " (no network yet)"}`;
+    link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : ` (${silence()[0]} yet)`}`;
     if (!doc) return void setTimeout(() => this.lookAhead(), 2000);
     const lines = $$("#log > li.line", doc).filter((line) =>
       before ? number(line) < this.from : number(line) > this.last);
@@ -329,7 +329,7 @@ export class Transcript {
       const doc = await fetchPage(all.getAttribute("href"));
       const part = all.closest(".output, .input, .said, .b");
       const whole = doc && $(`#e${all.dataset.line} .${part.classList[0]}`, doc);
-      if (!whole) return void (all.textContent = "not loaded: no network. Tap to try again.");
+      if (!whole) return void (all.textContent = `not loaded: ${silence()[0]}. Tap to try again.`);
       this.keeping(() => part.replaceChildren(...whole.childNodes));
     }
     const summary = event.target.closest("summary");
