@@ -120,6 +120,20 @@ def test_titles_are_searched_as_one_writes(visit: Visit, shared: House) -> None:
     assert rows.count() > 1
 
 
+def test_a_search_that_finds_nothing_says_so_and_leads_to_the_archived(visit: Visit, own: House) -> None:
+    own.new_session(title="at hand")
+    session = own.new_session(title="put away & kept")
+    own.ask("PATCH", f"/api/sessions/{session}", {"archived": True})
+    page = visit(own, **PHONE).open()
+    nothing = page.locator("#sessions .nothing")
+    expect(nothing).to_be_hidden()
+    page.locator("input[type=search]").fill("away &")
+    expect(nothing).to_have_text(re.compile("^Nothing found."))
+    nothing.locator("a").tap()
+    expect(page.locator("#sessions .title")).to_have_text("put away & kept")
+    expect(page.locator("input[type=search]")).to_have_value("away &")
+
+
 def test_a_ready_prompt_is_one_tap_away(visit: Visit, shared: House) -> None:
     session = shared.new_session(agent="shell")
     page = visit(**PHONE).open(session)

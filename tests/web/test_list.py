@@ -49,7 +49,10 @@ def test_whoever_asks_for_all_gets_all_and_a_search_looks_through_all(server: Se
     assert "the oldest of them all" in page
     count, page = listed(server, "/?q=nothing+like+it")
     assert count == 0
-    assert "No title has these words." in page
+    assert 'Nothing found. <a href="/?archived=1&amp;q=nothing%20like%20it">' in page
+    count, page = listed(server, "/?q=nothing+like+it&archived=1")
+    assert count == 0
+    assert "Nothing found.</li>" in page.replace("\n", "")
 
 
 def test_what_is_left_out_of_a_search_keeps_its_words(server: Server) -> None:

@@ -40,9 +40,13 @@ export class List {
 
   search() {
     const words = this.query.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const line of $$("li[data-id]", this.list)) {
+    const lines = $$("li[data-id]", this.list), nothing = $(".nothing", this.list);
+    for (const line of lines) {
       const title = $(".title", line).textContent.toLowerCase();
       line.hidden = !words.every((word) => title.includes(word));
     }
+    if (!nothing) return;
+    nothing.hidden = lines.some((line) => !line.hidden);
+    $("a", nothing).href = `${root}/?archived=1&q=${encodeURIComponent(this.query.value)}`;
   }
 }
