@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import House, missing
+from tests.browser.house import PHONE, House, missing
 
 ENDED = ".turn_end"
 
@@ -131,6 +131,24 @@ def test_an_output_is_copied_as_it_was(visit: Visit, shared: House) -> None:
         page.locator(".copy").click()
         expect(page.locator("#notice")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()").rstrip("\n") == text
+
+
+def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
+    visit: Visit, shared: House
+) -> None:
+    session = shared.new_session(agent="shell")
+    shared.prompt(session, "echo " + "long " * 60)
+    shared.ended(session)
+    page = visit(**PHONE).open(session)
+    output = page.locator(".output pre")
+    box = output.bounding_box()
+    assert box
+    # at the right edge, above the words
+    clip = {"x": box["x"] + box["width"] - 8, "y": box["y"] + 1, "width": 8, "height": 6}
+    shaded = page.screenshot(clip=clip)  # type: ignore[arg-type]
+    output.evaluate("(one) => one.scrollTo(one.scrollWidth, 0)")
+    assert page.screenshot(clip=clip) != shaded  # type: ignore[arg-type]
+    assert page.evaluate("scrollX") == 0
 
 
 def test_what_is_not_known_is_shown_raw_under_its_number(visit: Visit, shared: House) -> None:
