@@ -126,7 +126,7 @@ def test_a_session_is_found_by_any_beginning_that_is_its_own(root: Path) -> None
 
 
 def test_without_a_beginning_it_is_the_session_last_written_to(root: Path) -> None:
-    with pytest.raises(NotFound, match="no sessions yet"):
+    with pytest.raises(NotFound, match="there are no sessions in"):
         sessions.find(root)
     first, second = made(root, uuid("1")), made(root, uuid("2"))
     os.utime(f"{first.directory}/{log.NAME}", ns=(5, 5))
