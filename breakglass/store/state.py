@@ -31,6 +31,8 @@ class Known(NamedTuple):
     end: Position = seek.START
     keys: Mapping[str, int] = MappingProxyType({})
     """The prompts that came with an Idempotency-Key: the first `user` or `queued` event of each."""
+    mark: bytes = b""
+    """`seek.mark` at `end`."""
 
 
 NOTHING = Known()
@@ -44,7 +46,6 @@ class _Seen:
         """Of many who want to know at once, one reads: the first look at a gigabyte takes a second."""
         self.stamp = 0, 0, 0
         """Inode, size and time of change of the file when last looked at."""
-        self.mark = b""
         self.known = NOTHING
 
 
@@ -61,12 +62,9 @@ def known(directory: str, fd: int) -> Known:
         status = os.fstat(fd)
         stamp = status.st_ino, status.st_size, status.st_mtime_ns
         if stamp != seen.stamp:
-            if stamp[0] != seen.stamp[0] or seek.mark(fd, seen.known.end) != seen.mark:
+            if stamp[0] != seen.stamp[0] or seek.mark(fd, seen.known.end) != seen.known.mark:
                 seen.known = NOTHING
-            before, seen.known = seen.known, read_state(fd, seen.known)
-            seen.stamp = stamp
-            if seen.known.end != before.end:
-                seen.mark = seek.mark(fd, seen.known.end)
+            seen.stamp, seen.known = stamp, read_state(fd, seen.known)
         return seen.known
 
 
@@ -77,7 +75,7 @@ def forget(directory: str) -> None:
 
 def read_state(fd: int, known: Known = NOTHING) -> Known:
     """Return what is known after the last whole line of the log, going on from `known`."""
-    state, position, keys = known
+    state, position, keys, mark = known
     new: dict[str, int] = {}
     size = log.size(fd)
     while (found := seek.lines(fd, position, size))[0]:
@@ -87,9 +85,11 @@ def read_state(fd: int, known: Known = NOTHING) -> Known:
             state = events.fold(state, event)
             if event["kind"] in ("user", "queued") and isinstance(key := event.get("key"), str):
                 new.setdefault(key, number)
+        is_whole = len(block) == following.offset - position.offset  # no line was too long
+        mark = (mark + block[-seek.MARK :])[-seek.MARK :] if is_whole else seek.mark(fd, following)
         updated = _last_time(block, following.number) or state.updated
         state, position = state._replace(last_id=following.number, updated=updated), following
-    return Known(state, position, {**new, **keys} if new else keys)
+    return Known(state, position, {**new, **keys} if new else keys, mark)
 
 
 def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:

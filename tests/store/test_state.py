@@ -54,7 +54,8 @@ def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Ra
         assert known.keys == keys_of(story)
         assert known.end == seek.last(fd, len(data))
         cut = rng.randrange(len(story) + 1)
-        part = Known(fold_all(story[:cut]), seek.after(fd, cut, known.end), keys_of(story[:cut]))
+        place = seek.after(fd, cut, known.end)
+        part = Known(fold_all(story[:cut]), place, keys_of(story[:cut]), seek.mark(fd, place))
         assert read_state(fd, part) == known
         assert read_state(fd, known) == known
 
