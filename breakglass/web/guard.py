@@ -17,7 +17,7 @@ from typing import Any
 
 from breakglass.web.accesslog import Entry
 from breakglass.web.auth import Access, Credential, cookie_name, cookies_named
-from breakglass.web.door import SAFE, STATIC, Door, Refusal, Request, Visit, read
+from breakglass.web.door import HEALTH, SAFE, STATIC, Door, Refusal, Request, Visit, read
 from breakglass.web.rules import admit, check, client_address, own_origin, proxy_user, too_large
 
 Scope = MutableMapping[str, Any]
@@ -122,7 +122,7 @@ class Guard:
             refusal = check(self._door, request)
             if refusal is None:
                 credential = self._identify(request)
-                guessed = credential is None and request.bearer is not None
+                guessed = credential is None and request.bearer is not None and request.path != HEALTH
                 refusal = self._slow_down(address) if guessed else None
                 refusal = refusal or admit(self._door, request, credential)
             if refusal is not None:

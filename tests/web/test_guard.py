@@ -467,6 +467,14 @@ def test_a_wrong_token_counts_wherever_it_is_shown(house: House) -> None:
     assert run(guess()) == [200] * 10 + [429] * 2
 
 
+def test_a_monitor_with_an_old_token_still_hears_of_the_servers_health(house: House) -> None:
+    async def watch() -> set[int]:
+        wrong = (b"authorization", b"Bearer wrong")
+        return {(await house.client().ask(scope_of("GET", "/health", wrong))).status for _ in range(30)}
+
+    assert run(watch()) == {200}
+
+
 def test_a_wrong_bearer_token_is_not_saved_by_a_cookie(house: House) -> None:
     wrong = (b"authorization", b"bearer nonsense")
     assert run(house.client().ask(scope_of("GET", "/api/x", wrong, house.cookie()))).status == 401
