@@ -14,7 +14,7 @@ KEPT = """(async () => {
 })()"""
 
 
-def test_the_last_transcript_can_be_read_without_a_network(visit: Visit, own: House) -> None:
+def test_the_last_transcript_can_be_read_without_a_network(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell", title="kept")
     own.prompt(session, "echo remember me")
     own.ended(session)
@@ -39,7 +39,7 @@ def test_the_last_transcript_can_be_read_without_a_network(visit: Visit, own: Ho
     expect(person.badge).to_have_text("Live")
 
 
-def test_logging_out_leaves_nothing_on_the_device(visit: Visit, own: House) -> None:
+def test_logging_out_leaves_nothing_on_the_device(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell", title="secret")
     person = visit(own, service_workers="allow")
     page = person.open(session)

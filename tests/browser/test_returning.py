@@ -72,7 +72,7 @@ def test_what_was_missed_without_a_network_is_there_within_a_second_of_it(
     )
 
 
-def test_a_server_killed_while_a_turn_streams_costs_nothing(visit: Visit, own: House) -> None:
+def test_a_server_killed_while_a_turn_streams_costs_nothing(own: House, visit: Visit) -> None:
     session = own.new_session(agent="many")
     own.prompt(session, "600 4")
     person = visit(own)
@@ -100,7 +100,7 @@ def test_a_server_killed_while_a_turn_streams_costs_nothing(visit: Visit, own: H
 
 
 def test_a_page_that_saw_lines_which_a_power_loss_took_shows_those_that_have_their_numbers_now(
-    visit: Visit, own: House
+    own: House, visit: Visit
 ) -> None:
     session = own.new_session(agent="many")
     own.prompt(session, "20")
@@ -145,7 +145,7 @@ def killing(server: House) -> Iterator[None]:
         killer.join()
 
 
-def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> None:
+def test_a_storm_with_a_browser_among_the_clients(own: House, visit: Visit) -> None:
     """Issue 2's storm, short: the server dies at odd moments, and every client has the log at its end."""
     session = own.new_session(agent="many")
     own.prompt(session, "1500 6")
@@ -171,7 +171,7 @@ def test_a_storm_with_a_browser_among_the_clients(visit: Visit, own: House) -> N
         assert_is_the_log(client.received, own.log(session))
 
 
-def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, own: House) -> None:
+def test_a_login_that_ended_is_said_and_what_was_written_is_kept(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
     person.expected = LOGGED_OUT
@@ -195,7 +195,7 @@ def test_a_login_that_ended_is_said_and_what_was_written_is_kept(visit: Visit, o
     assert page.locator("#prompt").input_value() == "half a thought"
 
 
-def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, own: House) -> None:
+def test_logging_in_again_in_another_window_brings_the_page_back(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
     person.expected = LOGGED_OUT
@@ -209,7 +209,7 @@ def test_logging_in_again_in_another_window_brings_the_page_back(visit: Visit, o
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_a_session_that_was_deleted_is_said_to_be_and_not_asked_for_again(visit: Visit, own: House) -> None:
+def test_a_session_that_was_deleted_is_said_to_be_and_not_asked_for_again(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
     person.expected = NETWORK + "|status of 404|EventSource's response has a MIME type"

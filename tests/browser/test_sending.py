@@ -49,7 +49,7 @@ def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(visit: Visit,
     assert prompts(shared, session) == ["echo it went"]
 
 
-def test_a_server_that_is_down_is_not_called_a_missing_network(visit: Visit, own: House) -> None:
+def test_a_server_that_is_down_is_not_called_a_missing_network(own: House, visit: Visit) -> None:
     session = own.new_session(agent="shell")
     person = visit(own)
     person.expected = NETWORK
@@ -95,7 +95,7 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shar
 
 
 def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_once(
-    visit: Visit, own: House
+    own: House, visit: Visit
 ) -> None:
     person = visit(own)
     person.expected = NETWORK
@@ -121,7 +121,7 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
 
 
 @pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
-def test_a_prompt_that_two_windows_know_of_runs_once(script: str, visit: Visit, own: House) -> None:
+def test_a_prompt_that_two_windows_know_of_runs_once(script: str, own: House, visit: Visit) -> None:
     person = visit(own)
     person.context.add_init_script(script)
     person.expected = NETWORK
@@ -172,7 +172,7 @@ def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(visit: Vis
     assert len(prompts(shared, session)) == 1
 
 
-def test_a_session_is_begun_where_the_browser_keeps_no_more(visit: Visit, own: House) -> None:
+def test_a_session_is_begun_where_the_browser_keeps_no_more(own: House, visit: Visit) -> None:
     person = visit(own)
     person.expected = NETWORK
     page = person.open()

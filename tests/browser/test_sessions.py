@@ -24,7 +24,7 @@ def test_a_prompt_on_the_list_begins_a_session_and_leads_there(visit: Visit, sha
     assert [event["text"] for event in events if event["kind"] == "user"] == ["echo the first words"]
 
 
-def test_a_session_begun_without_a_network_is_begun_once_it_is_back(visit: Visit, own: House) -> None:
+def test_a_session_begun_without_a_network_is_begun_once_it_is_back(own: House, visit: Visit) -> None:
     person = visit(own)
     person.expected = NETWORK
     page = person.open()
@@ -120,7 +120,7 @@ def test_titles_are_searched_as_one_writes(visit: Visit, shared: House) -> None:
     assert rows.count() > 1
 
 
-def test_a_search_that_finds_nothing_says_so_and_leads_to_the_archived(visit: Visit, own: House) -> None:
+def test_a_search_that_finds_nothing_says_so_and_leads_to_the_archived(own: House, visit: Visit) -> None:
     own.new_session(title="at hand")
     session = own.new_session(title="put away & kept")
     own.ask("PATCH", f"/api/sessions/{session}", {"archived": True})
@@ -153,7 +153,7 @@ def test_an_agent_that_cannot_start_here_cannot_be_chosen(visit: Visit, shared: 
     assert "no-such-program was not found" in option.inner_text()
 
 
-def test_an_empty_list_says_what_to_do(visit: Visit, own: House) -> None:
+def test_an_empty_list_says_what_to_do(own: House, visit: Visit) -> None:
     page = visit(own).open()
     expect(page.locator("#sessions")).to_contain_text("No sessions yet. Say what is wrong")
 

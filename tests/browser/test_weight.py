@@ -13,7 +13,7 @@ SLOW = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uplo
 """What Chrome's tools call fast 3G."""
 
 
-def test_a_first_visit_weighs_less_than_60_kb(visit: Visit, own: House) -> None:
+def test_a_first_visit_weighs_less_than_60_kb(own: House, visit: Visit) -> None:
     """Of a house of its own: what the list weighs must not hang on how many tests ran before."""
     for number in range(20):
         own.new_session(title=f"what somebody looked at in night {number}")
