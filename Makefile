@@ -17,7 +17,7 @@ run: $(VENV)/stamp-run ## serve here; the login address is printed
 	@exec $(BIN)/breakglass serve $(ARGS)
 
 test: $(VENV)/stamp-dev tools ## run the tests
-	@$(BIN)/python -m tests.programs
+	@$(BIN)/python -m tests.help.programs
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
@@ -42,7 +42,7 @@ torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it 
 
 bench: $(VENV)/stamp-dev ## measure against other designs
 	@.ci/tools test bench
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 tools:
 	@.ci/tools test
@@ -79,7 +79,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-
   --custom-compile-command 'make lock' --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
 # What the bench compares with; it is installed by the bench, into an environment of its own.
-COMPARED := tests/benchmarks/comparators/requirements
+COMPARED := tests/bench/comparators/requirements
 
 lock: $(VENV)/stamp-made ## resolve the dependencies again, keeping what fits; all anew: ARGS=--upgrade
 	@$(PIP) uv

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings as examples
 
 from breakglass.config import Config
-from tests import living
+from tests.help import turns as living
 
 examples.register_profile("breakglass", deadline=None)  # how long an example takes is the machine's affair
 examples.load_profile("breakglass")

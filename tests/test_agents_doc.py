@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.programs import PROGRAMS
+from tests.help.programs import PROGRAMS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "agents.md").read_text()

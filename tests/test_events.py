@@ -21,7 +21,7 @@ from breakglass.events import (
     decode,
     encode,
 )
-from tests.histories import SAMPLES, TS, decoded, fold_all, line, log_of
+from tests.help.logs import SAMPLES, TS, decoded, fold_all, line, log_of
 
 NASTY = st.text(
     st.sampled_from('a"\\/{}[]:,\0\t\n\r\x1b\x7f\x80\x85\x9b\u2028\u2029\ud800\udfff\ufeff\ufffe😀é')

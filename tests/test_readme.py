@@ -14,7 +14,7 @@ from breakglass import config, events, settings
 from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
 from breakglass.web.openapi import OPERATIONS
-from tests.servers import TOKEN, Server, environment, serving
+from tests.help.servers import TOKEN, Server, environment, serving
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ENDLESS = re.compile(r"^(tail -f|breakglass attach)", re.MULTILINE)

@@ -7,7 +7,7 @@ import pytest
 from breakglass import verify
 from breakglass.events import KINDS, Draft
 from breakglass.verify import Finding
-from tests.histories import SAMPLES, line, log_of
+from tests.help.logs import SAMPLES, line, log_of
 
 NEW: Draft = ("created", {})
 USER: Draft = ("user", {"queued": None})

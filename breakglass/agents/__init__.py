@@ -127,8 +127,8 @@ class Dialogue(Protocol):
 
 
 PROTOCOLS: dict[str, str] = {
-    "acp": "breakglass.agents.acp",
-    "claude": "breakglass.agents.claude",
+    "acp": "breakglass.agents.acp.dialogue",
+    "claude": "breakglass.agents.claude.dialogue",
     "shell": "breakglass.agents.shell",
 }
 """Protocol to its module."""

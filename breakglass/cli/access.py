@@ -32,7 +32,8 @@ def show_qr(text: str) -> None:
 
 def token(config: Config, args: Namespace) -> int:
     """Show the token or change it."""
-    from breakglass.web import place, tokens
+    from breakglass.access import tokens
+    from breakglass.web.http import addresses
 
     if args.words not in (["show"], ["rotate"]):
         raise BadInput("expected breakglass token show or breakglass token rotate")
@@ -49,7 +50,7 @@ def token(config: Config, args: Namespace) -> int:
         secret = tokens.open_token(config.data, may_act=may_act)
     print(secret)
     if args.qr:
-        login = place.login_address(config, config.port, secret)
+        login = addresses.login_address(config, config.port, secret)
         print(login)
         show_qr(login)
     return 0
@@ -57,7 +58,7 @@ def token(config: Config, args: Namespace) -> int:
 
 def logins(config: Config, args: Namespace) -> int:
     """List the logins, or end one."""
-    from breakglass.web.auth import Access
+    from breakglass.access.credentials import Access
 
     root.prepare(config.data)
     access = Access(config.data, token=config.token)

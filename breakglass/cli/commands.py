@@ -7,13 +7,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
-from breakglass import turns
 from breakglass.cli import listing, screen
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.turns import begin as turns
 
 ID_CHARACTERS = frozenset("0123456789abcdef-")
 ID_LIKE = 3

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from breakglass import turns
 from breakglass.cli import screen
 from breakglass.cli.examine import examine
 from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
 from breakglass.config import Config
 from breakglass.events import Question, State
 from breakglass.store import log, sessions
+from breakglass.store.known import describe
 from breakglass.store.sessions import Session
-from breakglass.store.state import describe
+from breakglass.turns import begin as turns
 
 
 def ls(config: Config, args: Namespace) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from itertools import count
 
-from breakglass import events, turns
+from breakglass import events
 from breakglass.cli import screen
 from breakglass.cli.style import ALL
 from breakglass.cli.transcript import Transcript
@@ -15,7 +15,8 @@ from breakglass.events import Event
 from breakglass.store.follow import Frame, Hub, Mark, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
-from breakglass.turns import Taken
+from breakglass.turns import begin as turns
+from breakglass.turns.begin import Taken
 
 OUTPUT_LINES = 12
 """Lines of a tool's output that are shown on a terminal."""

@@ -21,10 +21,11 @@ from typing import NamedTuple
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, TurnRunning
 from breakglass.events import SCHEMA, State
-from breakglass.store import disk, log, state
+from breakglass.store import disk, log
+from breakglass.store import known as state
 from breakglass.store import root as store_root
+from breakglass.store.known import Known
 from breakglass.store.log import Log
-from breakglass.store.state import Known
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KEY = re.compile(r"[!-~]{1,200}")

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 from quart import Blueprint, Response, request
 
-from breakglass import turns
 from breakglass.errors import NotFound
 from breakglass.store import sessions
 from breakglass.store.follow import read_raw
+from breakglass.store.known import describe
 from breakglass.store.sessions import Session
-from breakglass.store.state import describe
-from breakglass.web import attached, bodies, stream
-from breakglass.web.here import by, desk, session_named
+from breakglass.turns import begin as turns
+from breakglass.web import bodies, stream
+from breakglass.web.context import by, desk, session_named
+from breakglass.web.http import attached
 
 T = TypeVar("T")
 

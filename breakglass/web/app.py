@@ -8,6 +8,7 @@ from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
 from breakglass import __version__
+from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.errors import (
     BadInput,
@@ -19,13 +20,12 @@ from breakglass.errors import (
     NotFound,
     TooLarge,
 )
-from breakglass.web import guard
 from breakglass.web.api import api
-from breakglass.web.attached import Connection
-from breakglass.web.auth import Access
-from breakglass.web.desk import Desk
-from breakglass.web.door import Refusal
+from breakglass.web.console import Desk
 from breakglass.web.forms import forms
+from breakglass.web.guard import guard
+from breakglass.web.guard.request import Refusal
+from breakglass.web.http.attached import Connection
 from breakglass.web.pages import error_page, pages
 
 STATUS: dict[type[BreakglassError], int] = {

@@ -10,11 +10,12 @@ import re
 from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
 
-from breakglass import turns
+from breakglass.access import credentials
 from breakglass.errors import Forbidden
 from breakglass.store import sessions
-from breakglass.web import auth, stream
-from breakglass.web.here import by, desk, session_named, visit
+from breakglass.turns import begin as turns
+from breakglass.web import stream
+from breakglass.web.context import by, desk, session_named, visit
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
@@ -39,7 +40,7 @@ async def log_in() -> Response:
         error = f"That is not the token.{wait}"
         return page_of("login.html", next=then, error=error, http_status=429 if seconds else 401)
     response = _go(then or f"{request.root_path}/")
-    response.headers["Set-Cookie"] = auth.set_cookie(seen.origin, cookie)
+    response.headers["Set-Cookie"] = credentials.set_cookie(seen.origin, cookie)
     return response
 
 
@@ -50,7 +51,7 @@ async def log_out() -> Response:
     if (credential := visit().credential) is not None:
         await desk().write(desk().access.log_out, credential)
     response = _see("/login")
-    response.headers["Set-Cookie"] = auth.set_cookie(visit().origin, "", seconds=0)
+    response.headers["Set-Cookie"] = credentials.set_cookie(visit().origin, "", seconds=0)
     return response
 
 
@@ -147,7 +148,7 @@ async def _form() -> MultiDict[str, str]:
     """Return the form that was sent. Raises Forbidden without the CSRF token of whoever sends it."""
     form: MultiDict[str, str] = await request.form
     credential = visit().credential
-    if credential is None or not auth.csrf_matches(credential, form.get("csrf", "")):
+    if credential is None or not credentials.csrf_matches(credential, form.get("csrf", "")):
         raise Forbidden(
             "This form is from another login, or too old. Load the page again and send it once more."
         )

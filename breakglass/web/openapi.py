@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from breakglass import __version__, turns
+from breakglass import __version__
+from breakglass.turns import begin as turns
 from breakglass.web import bodies
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

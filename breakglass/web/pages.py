@@ -11,13 +11,16 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
+from breakglass.access import credentials
 from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log
-from breakglass.web import attached, auth, packing, render, sse, stream
-from breakglass.web.desk import SHOWN
-from breakglass.web.door import STATIC
-from breakglass.web.here import desk, session_named, visit
+from breakglass.web import sse, stream
+from breakglass.web.console import SHOWN
+from breakglass.web.context import desk, session_named, visit
+from breakglass.web.guard.request import STATIC
+from breakglass.web.http import attached
+from breakglass.web.page import compress, render
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -103,7 +106,7 @@ async def login_page() -> Response:
 def page_of(name: str, **names: Any) -> Response:
     """Return a page: its template filled with these names, and with what all of them need."""
     credential = visit().credential
-    token = auth.csrf(credential) if credential else ""
+    token = credentials.csrf(credential) if credential else ""
     status = names.pop("http_status", 200)
     root = request.root_path
     host = socket.gethostname() if credential else "Breakglass"  # who has not come in learns no name
@@ -152,21 +155,21 @@ async def root_file() -> Response:
 
 
 def _file(name: str) -> Response:
-    found = packing.files(render.STATIC).get(name)
+    found = compress.files(render.STATIC).get(name)
     if found is None:
         raise NotFound(f"there is no static file {name[:64]!r}")
-    if found.packed is None or not packing.accepts(request.headers.get("Accept-Encoding", "")):
+    if found.packed is None or not compress.accepts(request.headers.get("Accept-Encoding", "")):
         return Response(found.plain, content_type=found.content_type)
     return _packed(Response(found.packed, content_type=found.content_type))
 
 
 @pages.after_app_request
-async def compress(response: Response) -> Response:
+async def compress_page(response: Response) -> Response:
     """Pack a page for a client that takes it so. The stream goes as it is: each of its pieces must arrive at once."""
-    if response.mimetype != "text/html" or not packing.accepts(request.headers.get("Accept-Encoding", "")):
+    if response.mimetype != "text/html" or not compress.accepts(request.headers.get("Accept-Encoding", "")):
         return response
     html = await response.get_data(as_text=False)
-    response.set_data(await asyncio.to_thread(packing.pack, html))
+    response.set_data(await asyncio.to_thread(compress.pack, html))
     return _packed(response)
 
 

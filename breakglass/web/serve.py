@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import cast
 
-from breakglass import processes
+from breakglass.access import tokens
+from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.store import root, watch
-from breakglass.web import accesslog, place, server, tokens
+from breakglass.turns import processes
 from breakglass.web.app import create_app
-from breakglass.web.auth import Access
-from breakglass.web.door import Door
-from breakglass.web.guard import App, Guard
-from breakglass.web.wire import Settings
+from breakglass.web.guard.guard import App, Guard
+from breakglass.web.guard.request import Door
+from breakglass.web.http import accesslog, addresses, server
+from breakglass.web.http.http1 import Settings
 
 TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
 """The signals that stop a server."""
@@ -38,19 +39,19 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
     `announce` is told where the server is and its login address, None where the token is nobody's to print.
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, HELD if workers > 1 else ())  # before any thread
-    for warning in (*root.prepare(config.data), *place.doubts(config)):
+    for warning in (*root.prepare(config.data), *addresses.doubts(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     processes.hide()
     watch.warm(str(config.data))
     access = Access(config.data, token=config.token)
     hypercorn = server.configure(config.tls_cert, config.tls_key)
-    sockets = place.open_sockets(config)
-    port = place.port_of(sockets[0])
-    guarded = Guarded(config, access, place.door(config, port), hypercorn)
+    sockets = addresses.open_sockets(config)
+    port = addresses.port_of(sockets[0])
+    guarded = Guarded(config, access, addresses.door(config, port), hypercorn)
     for each in sockets:
         each.listen(server.BACKLOG)  # before the address is told: whoever reads it may come at once
     token = tokens.open_token(config.data) if config.token is None else None
-    announce(place.own_address(config, port), token and place.login_address(config, port, token))
+    announce(addresses.own_address(config, port), token and addresses.login_address(config, port, token))
     return guarded.one(sockets) if workers == 1 else _several(guarded, sockets, workers, signals)
 
 

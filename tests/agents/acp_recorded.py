@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakglass.agents import Exit, Task
-from breakglass.agents.acp import Dialogue
+from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import KINDS, Draft, decode, dumps, encode
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from breakglass import agents
 from breakglass.agents import Exit, Task
-from breakglass.agents.claude import Dialogue
+from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import KINDS, Draft, decode, dumps, encode
 
 HERE = Path(__file__).parent

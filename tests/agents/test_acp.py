@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.agents import Exit, Task, dialogue
-from breakglass.agents.acp import Dialogue
+from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.agents.acp_recorded import GOLDEN, check, joined, lines, load, play, told
 

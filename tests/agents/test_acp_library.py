@@ -13,7 +13,7 @@ import pytest
 from acp import schema
 
 from breakglass.agents import Task
-from breakglass.agents.acp import Dialogue
+from breakglass.agents.acp.dialogue import Dialogue
 from tests.agents.acp_agent import EARLIER
 from tests.agents.acp_recorded import lines, load
 from tests.live.drive import React, Talk, converse, passive

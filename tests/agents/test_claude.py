@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.agents import Exit, Task, dialogue
-from breakglass.agents.claude import Dialogue
+from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import MAX_OUTPUT, Draft, dumps
 from tests.agents.recorded import ANSWERS, GOLDEN, Run, check, joined, load, play, told
-from tests.histories import fold_all
+from tests.help.logs import fold_all
 
 RUNS = load()
 SESSION = "75520ec5-fc8d-4c8a-adcd-d54f3810d47f"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from breakglass.agents import Task
-from breakglass.agents.claude import Dialogue
+from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.agents.recorded import check, load, play
 

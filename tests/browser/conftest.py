@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.house import FLAGS, House, Person, executable, house
+from tests.browser.visits import FLAGS, House, Person, executable, house
 
 Visit = Callable[..., Person]
 

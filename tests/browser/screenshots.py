@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from breakglass.events import Draft
 from breakglass.store.sessions import Session, TurnLock
-from tests.browser.house import DESK, FLAGS, PHONE, House, Person, executable, house
-from tests.web.sample import DISK, FOUND, history
+from tests.browser.visits import DESK, FLAGS, PHONE, House, Person, executable, house
+from tests.help.sample_session import DISK, FOUND, history
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "session.png"
 COMPOSED = """<!doctype html><style>

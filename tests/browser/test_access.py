@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from breakglass.events import Draft, Event
-from tests import programs
-from tests.asking import open_turn
 from tests.browser.conftest import Visit
-from tests.browser.house import DESK, PHONE, House, Person
-from tests.web.sample import history
+from tests.browser.visits import DESK, PHONE, House, Person
+from tests.help import programs
+from tests.help.questions import open_turn
+from tests.help.sample_session import history
 
 SIZES = {"phone": PHONE, "desk": DESK}
 LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]

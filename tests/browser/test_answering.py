@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.asking import answers, open_turn
 from tests.browser.conftest import Visit
-from tests.browser.house import PHONE, House
+from tests.browser.visits import PHONE, House
+from tests.help.questions import answers, open_turn
 
 CARD = ".permission.open .card"
 

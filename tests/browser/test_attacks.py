@@ -5,10 +5,10 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.asking import open_turn
 from tests.browser.conftest import Visit
-from tests.browser.house import House, Person
-from tests.web.test_render import ATTACKS, events_with
+from tests.browser.visits import House, Person
+from tests.help.questions import open_turn
+from tests.web.page.test_render import ATTACKS, events_with
 
 INERT = """() => [...document.querySelectorAll('*')].filter((one) =>
   [...one.attributes].some(({ name, value }) => name.startsWith('on')
@@ -100,7 +100,7 @@ def test_titles_prompts_and_errors_are_inert(visit: Visit, shared: House) -> Non
 
 
 def test_a_login_leads_nowhere_else(visit: Visit, shared: House) -> None:
-    from tests.servers import TOKEN
+    from tests.help.servers import TOKEN
 
     person = visit(logged_in=False)
     page = person.page
@@ -113,7 +113,7 @@ def test_a_login_leads_nowhere_else(visit: Visit, shared: House) -> None:
 
 
 def test_the_login_address_carries_its_token_where_nobody_sees_it(visit: Visit, shared: House) -> None:
-    from tests.servers import TOKEN
+    from tests.help.servers import TOKEN
 
     person = visit(logged_in=False)
     person.page.goto(f"/login#{TOKEN}")
@@ -132,7 +132,7 @@ def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(visit: Vis
 
 
 def test_a_login_address_is_taken_where_the_login_page_is_open_already(visit: Visit, shared: House) -> None:
-    from tests.servers import TOKEN
+    from tests.help.servers import TOKEN
 
     person = visit(logged_in=False)
     person.expected = "status of 401"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.house import FLAGS, executable
-from tests.servers import TOKEN, Server, serving, wait_until
+from tests.browser.visits import FLAGS, executable
+from tests.help.servers import TOKEN, Server, serving, wait_until
 
 ATTACK = """
 async ({ at, session }) => {

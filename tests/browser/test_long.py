@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import PHONE, House, complete
-from tests.histories import line
+from tests.browser.visits import PHONE, House, complete
+from tests.help.logs import line
 
 LINES = 100_000
 LINES_ON_PAGE = "document.querySelectorAll('#log li').length"

@@ -6,7 +6,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import NETWORK, PHONE, House
+from tests.browser.visits import NETWORK, PHONE, House
 
 KEPT = """(async () => {
   const cache = await caches.open("pages");

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.asking import answers, open_turn
 from tests.browser.conftest import Visit
-from tests.browser.house import House
-from tests.servers import TOKEN
+from tests.browser.visits import House
+from tests.help.questions import answers, open_turn
+from tests.help.servers import TOKEN
 
 PLAIN = {"java_script_enabled": False}
 

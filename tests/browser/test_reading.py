@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import PHONE, House, missing
+from tests.browser.visits import PHONE, House, missing
 
 ENDED = ".turn_end"
 

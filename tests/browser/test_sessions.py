@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import NETWORK, PHONE, House
+from tests.browser.visits import NETWORK, PHONE, House
 
 
 def test_a_prompt_on_the_list_begins_a_session_and_leads_there(visit: Visit, shared: House) -> None:

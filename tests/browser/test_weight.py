@@ -5,7 +5,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.house import NETWORK, PHONE, House
+from tests.browser.visits import NETWORK, PHONE, House
 
 BUDGET = 60_000
 """Bytes of a first visit: login, list and a session, scripts, styles, icons, everything."""

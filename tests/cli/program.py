@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.servers import PATIENCE, environment, wait_until
+from tests.help.servers import PATIENCE, environment, wait_until
 
 COMMAND = (sys.executable, "-m", "breakglass")
-MANY = Path(__file__).parents[1] / "many_events.py"
+MANY = Path(__file__).parents[1] / "help" / "many_events.py"
 
 
 class Data:

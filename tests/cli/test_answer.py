@@ -9,7 +9,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.servers import wait_until
+from tests.help.servers import wait_until
 
 
 @pytest.fixture

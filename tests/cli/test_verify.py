@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Data
-from tests.histories import line
+from tests.help.logs import line
 
 
 def with_turn(data: Data) -> Path:

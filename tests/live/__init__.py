@@ -1,1 +1,1 @@
-"""Tests that run the real agents against the fake model. `python -m tests.programs` installs them first."""
+"""Tests that run the real agents against the fake model. `python -m tests.help.programs` installs them first."""

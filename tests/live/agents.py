@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import programs
-from tests.fake_model import FakeModel
+from tests.help import programs
+from tests.help.fake_model import FakeModel
 
 
 class Agent(NamedTuple):

@@ -1,14 +1,14 @@
-"""What every live test needs: a fake model, a fresh home, and the agents that `tests.programs` installs."""
+"""What every live test needs: a fake model, a fresh home, and the agents that `tests.help.programs` installs."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from breakglass import turns
 from breakglass.config import AgentConfig
-from tests import programs
-from tests.fake_model import FakeModel
+from breakglass.turns import begin as turns
+from tests.help import programs
+from tests.help.fake_model import FakeModel
 from tests.live.agents import surroundings
 from tests.live.real import Real
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from breakglass import turns
 from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from tests import living
-from tests.fake_model import FakeModel
+from breakglass.turns import begin as turns
+from tests.help import turns as living
+from tests.help.fake_model import FakeModel
 
 
 class Real:

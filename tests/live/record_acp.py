@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from breakglass.agents import Dialogue as AnyDialogue
 from breakglass.agents import Task
-from breakglass.agents.acp import Dialogue
+from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import Draft
-from tests import programs
-from tests.fake_model import FakeModel
+from tests.help import programs
+from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, claude_agent_acp, opencode, surroundings
 from tests.live.drive import React, Talk, converse
 

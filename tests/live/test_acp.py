@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from breakglass.agents import Task
-from breakglass.agents.acp import Dialogue
-from tests.fake_model import FakeModel
-from tests.fake_script import ODD
+from breakglass.agents.acp.dialogue import Dialogue
+from tests.help.fake_model import FakeModel
+from tests.help.fake_script import ODD
 from tests.live.agents import Agent, claude_agent_acp, opencode
 from tests.live.drive import React, Talk, converse, passive
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import processes, turns
 from breakglass.config import AgentConfig
-from tests import living
-from tests.fake_model import FakeModel
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, claude_agent_acp, opencode
 from tests.live.real import NAP, Real
 from tests.live.test_acp import script

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import processes, turns
-from tests import living
-from tests.fake_model import FakeModel
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.fake_model import FakeModel
 from tests.live.real import NAP, Real, bash, python
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests import programs
-from tests.fake_model import FakeModel
+from tests.help import programs
+from tests.help.fake_model import FakeModel
 
 SESSION = "5b0a3c5e-8f0f-4b0e-9a3e-2f6f3b1c9d10"
 

@@ -17,7 +17,7 @@ from breakglass.store import follow, log, seek
 from breakglass.store.follow import Hub, Mark, Piece
 from breakglass.store.log import Log
 from breakglass.store.watch import QUICK_MS, SLOW_MS, Watch
-from tests.histories import SAMPLES, line
+from tests.help.logs import SAMPLES, line
 
 SECONDS = 20.0
 """How long a condition is waited for: far longer than it ever takes."""

@@ -16,7 +16,7 @@ from breakglass import events
 from breakglass.errors import CannotRecord, NotFound
 from breakglass.store import log, seek
 from breakglass.store.log import Log
-from tests.histories import SAMPLES, line
+from tests.help.logs import SAMPLES, line
 
 WRITER = """
 import sys

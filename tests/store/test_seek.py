@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from breakglass.store import seek
 from breakglass.store.seek import Position
-from tests.histories import TS, line
+from tests.help.logs import TS, line
 
 
 def counted(data: bytes) -> list[Position]:

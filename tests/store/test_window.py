@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.store import log, window
-from tests.histories import line
+from tests.help.logs import line
 from tests.store.test_seek import opened
 
 GIANT = 300 << 20

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.servers import PATIENCE, TOKEN, Server, wait_until
+from tests.help.servers import PATIENCE, TOKEN, Server, wait_until
 
 PER_ADDRESS = 500
 """Clients a source address: the server limits each."""

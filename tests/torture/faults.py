@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from breakglass import processes
-from tests.servers import Server, environment
+from breakglass.turns import processes
+from tests.help.servers import Server, environment
 
 SECONDS = 60.0
 

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import Any
 
-from tests.servers import PATIENCE, Server
+from tests.help.servers import PATIENCE, Server
 from tests.torture.faults import do
 
 HERE, THERE = "10.213.7.1", "10.213.7.2"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from breakglass import events
-from tests.histories import TS
-from tests.servers import Server
+from tests.help.logs import TS
+from tests.help.servers import Server
 
 MEGABYTE = 1 << 20
 PROMPT_SECONDS = 0.1

@@ -13,10 +13,10 @@ import pytest
 
 from breakglass.store import log as logs
 from breakglass.store.sessions import Session
-from tests.servers import PATIENCE, Attached, Server, environment, serving, wait_until
+from tests.help.servers import PATIENCE, Attached, Server, environment, serving, wait_until
+from tests.help.validator import validate
 from tests.torture.crowd import Crowd, members
 from tests.torture.machine import MEGABYTE, asking, descriptors, resident, write_log
-from tests.validator import validate
 
 pytestmark = pytest.mark.torture
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import processes, verify
+from breakglass import verify
 from breakglass.store import log as logs
-from tests.servers import Attached, Server, serving, wait_until
+from breakglass.turns import processes
+from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.validator import Ack, validate
 from tests.torture.faults import Disk, clear, confined, do, limited, send, small_disk, traced
-from tests.validator import Ack, validate
 
 pytestmark = pytest.mark.torture
 

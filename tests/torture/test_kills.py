@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import processes
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from tests.servers import Attached, Server, environment, serving, wait_until
-from tests.validator import Ack, validate
+from breakglass.turns import processes
+from tests.help.servers import Attached, Server, environment, serving, wait_until
+from tests.help.validator import Ack, validate
 
 pytestmark = pytest.mark.torture
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import TOKEN, Attached, environment, serving, wait_until
+from tests.help.servers import TOKEN, Attached, environment, serving, wait_until
+from tests.help.validator import Ack, validate
 from tests.torture.faults import confined, limited
 from tests.torture.machine import descriptors
-from tests.validator import Ack, validate
 
 pytestmark = pytest.mark.torture
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.validator import Ack, validate
 from tests.torture.link import Far, Link
 from tests.torture.machine import MEGABYTE, asking, descriptors, resident, write_log
-from tests.validator import Ack, validate
 
 pytestmark = pytest.mark.torture
 LINES = 2_000

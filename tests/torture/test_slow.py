@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PATIENCE, Server, serving, wait_until
+from tests.help.servers import PATIENCE, Server, serving, wait_until
 
 pytestmark = pytest.mark.torture
 CONNECTIONS = 1500

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from breakglass import __version__
+from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.web.app import create_app
-from breakglass.web.auth import Access
-from tests.servers import TOKEN, Server, serving, wait_until
+from tests.help.servers import TOKEN, Server, serving, wait_until
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.histories import line
-from tests.servers import TOKEN, Attached, Server, assert_is_the_log, serving, wait_until
+from tests.help.logs import line
+from tests.help.servers import TOKEN, Attached, Server, assert_is_the_log, serving, wait_until
 
-AGENT = Path(__file__).parents[1] / "many_events.py"
+AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 
 
 def many(tmp_path: Path) -> dict[str, str]:

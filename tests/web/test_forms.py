@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.servers import Server, serving
+from tests.help.servers import Server, serving
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import TOKEN, Server, serving
+from tests.help.servers import TOKEN, Server, serving
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 NO_EXECUTION = '[agents.shell]\ncommand = ["true"]\n'

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.store import sessions
-from breakglass.web.desk import SHOWN
-from tests.servers import Server, serving
+from breakglass.web.console import SHOWN
+from tests.help.servers import Server, serving
 
 MORE = 5
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import TOKEN, Attached, Server, serving, wait_until
+from tests.help.servers import TOKEN, Attached, Server, serving, wait_until
 
 MANY = 12
 """More than the threads in which logs are read."""

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from breakglass.web.render import static_root
-from tests.servers import Server, serving
+from breakglass.web.page.render import static_root
+from tests.help.servers import Server, serving
 
 
 @pytest.fixture(scope="module")

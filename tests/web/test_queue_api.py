@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.asking import answers, open_turn
-from tests.servers import Server, serving, wait_until
+from tests.help.questions import answers, open_turn
+from tests.help.servers import Server, serving, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PATIENCE, serving
+from tests.help.servers import PATIENCE, serving
 
 STUBBORN = """
 import signal, sys

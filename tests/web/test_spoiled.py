@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.histories import line
-from tests.servers import Attached, Server, serving, wait_until
-from tests.validator import validate
+from tests.help.logs import line
+from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.validator import validate
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from breakglass import events
 from breakglass.web import sse, stream
-from tests.histories import line, log_of
-from tests.sse_parser import Message, Parser, parse
+from tests.help.logs import line, log_of
+from tests.help.sse_parser import Message, Parser, parse
 from tests.test_events import FOREIGN
 
 WELL = [

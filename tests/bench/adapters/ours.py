@@ -1,0 +1,91 @@
+"""`breakglass serve`, as it is started and asked."""
+
+import os
+import sys
+from pathlib import Path
+
+from tests.bench import logs
+from tests.bench.adapters.server import Server
+from tests.bench.box import Box
+from tests.bench.client import Request
+
+TOKEN = "a-token-for-the-bench-that-is-long-enough-0123456789"
+
+
+class Ours(Server):
+    """`breakglass serve`, as a user starts it."""
+
+    name = "breakglass"
+    workers = 1
+
+    def command(self) -> list[str]:
+        program = [*self.before(), sys.executable, "-m", "breakglass", "serve"]
+        where = ["--port", str(self.port), "--data", str(self.data)]
+        return program + where + (["--workers", str(self.workers)] if self.workers > 1 else [])
+
+    def before(self) -> list[str]:
+        """Return the words of a program that starts it."""
+        return []
+
+    def environ(self) -> dict[str, str]:
+        return {"BREAKGLASS_TOKEN": TOKEN, "BREAKGLASS_AGENT": "shell"}
+
+    @property
+    def data(self) -> Path:
+        """The data root."""
+        return self.scratch / "data"
+
+    def prepare(self, count: int) -> None:
+        super().prepare(count)
+        self.session = logs.write(self.data, count, index=0)
+
+    def request(self, after: int | None = None) -> Request:
+        return self.attach(self.session, after)
+
+    def attach(self, session: str, after: int | None = None) -> Request:
+        """Return how a reader asks for the stream of a session."""
+        headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {TOKEN}"}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
+        return Request(self.port, f"/api/sessions/{session}/events", headers)
+
+    def probe(self) -> Request:
+        return Request(self.port, "/health", {})
+
+    def publish(self, line: bytes) -> None:
+        path = self.data / "sessions" / self.session / "events.jsonl"
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+
+
+class OursTwice(Ours):
+    """The same with two workers on the port."""
+
+    name = "breakglass, 2 workers"
+    workers = 2
+
+
+class OursSmall(Ours):
+    """The same on a small device: one core, and little memory."""
+
+    name = "breakglass, small"
+    usual = False
+    megabytes = 256
+
+    def __init__(self, scratch: Path) -> None:
+        super().__init__(scratch)
+        self.box = Box(self.megabytes << 20)
+
+    @classmethod
+    def available(cls) -> bool:
+        return Box.available()
+
+    def before(self) -> list[str]:
+        return self.box.before()
+
+    def stop(self) -> None:
+        super().stop()
+        self.box.remove()

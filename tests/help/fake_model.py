@@ -1,0 +1,255 @@
+"""A fake of the Anthropic Messages API on the loopback interface, for the real agents in live tests.
+
+It owns the HTTP side: streams of server-sent events and whole messages, token counts, probes, failures that
+befall the first N tries, and a record of what was asked. What it says is decided in fake_script.py.
+Sources: docs.anthropic.com, "Messages", "Streaming Messages", "Errors" (2023-06-01).
+"""
+
+import json
+import secrets
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tests.help.fake_script import (
+    CUT,
+    HOLD,
+    Json,
+    Part,
+    Pause,
+    error,
+    message,
+    reply,
+    stream,
+    tool_results,
+    user_texts,
+)
+
+KNOWN_MODELS = "claude-"
+"""What a model's name begins with; any other is answered 404, as the real API does."""
+
+PING_SECONDS = 0.05
+"""Between two pings while a reply is held: so long after the client leaves, `Request.aborted` is set."""
+
+
+class Request(NamedTuple):
+    """One call of the API, as it was received."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    """With lower-case names."""
+    body: Json
+
+    @property
+    def texts(self) -> list[str]:
+        """What people said in it, oldest first."""
+        return user_texts(self.body)
+
+    @property
+    def results(self) -> list[Json]:
+        """The tool results it brings."""
+        return tool_results(self.body)
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it is the agent at work: it offers tools, as titles, quotas and counts do not.
+
+        Claude Code's guess at the next prompt offers them too, after the turn.
+        """
+        if self.path != "/v1/messages" or not self.body.get("tools"):
+            return False
+        return not (self.texts and self.texts[-1].startswith("[SUGGESTION MODE"))
+
+
+class FakeModel:
+    """A server on a free port of 127.0.0.1, as a context manager. All of it may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._requests: list[Request] = []
+        self._aborted = 0
+        self._tries: Counter[str] = Counter()
+        self._released = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.model = self
+        self.name = secrets.token_hex(3)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every call so far, in the order of arrival."""
+        with self._changed:
+            return list(self._requests)
+
+    @property
+    def turns(self) -> list[Request]:
+        """The calls that are an agent at work."""
+        return [request for request in self.requests if request.is_turn]
+
+    @property
+    def aborted(self) -> int:
+        """How many replies their clients did not wait for."""
+        with self._changed:
+            return self._aborted
+
+    def wait_for(self, condition: Callable[["FakeModel"], bool], seconds: float = 20) -> None:
+        """Return as soon as `condition` holds. Raises AssertionError after `seconds`, with what was asked."""
+        with self._changed:  # reentrant: `condition` may read the properties
+            if not self._changed.wait_for(lambda: condition(self), seconds):
+                asked = [(request.method, request.path, request.texts) for request in self._requests]
+                raise AssertionError(f"the condition did not hold within {seconds} s; calls: {asked}")
+
+    def release(self) -> None:
+        """Let every `[[hold]]` go on, those to come included."""
+        self._released.set()
+
+    # --- the handlers' side ---
+
+    def record(self, request: Request) -> int:
+        """Keep a call and return its number, from 1."""
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify_all()
+            return len(self._requests)
+
+    def record_abort(self) -> None:
+        """Count a reply that its client did not wait for."""
+        with self._changed:
+            self._aborted += 1
+            self._changed.notify_all()
+
+    def befalls(self, part: Part, request: Request) -> bool:
+        """Return whether a failure of the script befalls this try of the request, and count the try."""
+        with self._changed:
+            key = json.dumps([part.kind, request.texts])
+            self._tries[key] += 1
+            return part.times < 0 or self._tries[key] <= part.times
+
+    def wait_released(self, seconds: float) -> bool:
+        """Wait at most `seconds` and return whether held replies may go on."""
+        return self._released.wait(seconds)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    model: FakeModel
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a client that was killed between two calls; anything else is a fault of the fake."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_HEAD(self) -> None:
+        self._record({})
+        self._send_json(200, {})
+
+    def do_GET(self) -> None:
+        self._record({})
+        self._send_json(200, {"data": [], "has_more": False})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
+        request, number = self._record(body)
+        if request.path == "/v1/messages/count_tokens":
+            self._send_json(200, {"input_tokens": 10})
+        elif request.path != "/v1/messages":
+            self._send_json(404, error("not_found_error", f"fake: no {request.path}"))
+        elif not body.get("model", "").startswith(KNOWN_MODELS):
+            self._send_json(404, error("not_found_error", f"model: {body.get('model')}"))
+        else:
+            self._answer(request, number)
+
+    def _answer(self, request: Request, number: int) -> None:
+        parts = reply(request.body) if request.is_turn else [Part("text", "a side request")]
+        befallen = [p for p in parts if p.kind in ("err", "cut") and self.server.model.befalls(p, request)]
+        parts = [part for part in parts if part.kind not in ("err", "cut") or part in befallen]
+        if befallen and befallen[0].kind == "err":
+            self._send_json(befallen[0].status, error(befallen[0].text, f"fake {befallen[0].text}"))
+            return
+        parts = parts or [Part("text", "recovered")]
+        ident = (
+            f"{self.server.model.name}{number}"  # a resumed session may meet a second fake: never an id twice
+        )
+        try:
+            if request.body.get("stream"):
+                self._send_stream(parts, request.body["model"], ident)
+            else:
+                self._send_message(parts, request.body["model"], ident)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+            self.server.model.record_abort()
+
+    def _send_message(self, parts: list[Part], model: str, ident: str) -> None:
+        failure = next((part for part in parts if part.kind in ("cut", "sseerr")), None)
+        if failure is None:
+            self._send_json(200, message(parts, model, ident))
+        elif failure.kind == "sseerr":
+            self._send_json(529, error(failure.text, f"fake {failure.text}"))
+        else:
+            self.close_connection = True
+
+    def _send_stream(self, parts: list[Part], model: str, ident: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for event in stream(parts, model, ident):
+            if event is CUT:
+                self.close_connection = True  # without the last chunk: the client sees a broken body
+                return
+            if event is HOLD:
+                self._hold()
+            elif isinstance(event, Pause):
+                self.server.model.wait_released(event.seconds)
+            else:
+                self._send_event(event)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _hold(self) -> None:
+        while not self.server.model.wait_released(PING_SECONDS):
+            self._send_event({"type": "ping"})
+
+    def _send_event(self, event: Json) -> None:
+        data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _send_json(self, status: int, body: Json) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.send_header("request-id", "req_fake")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _record(self, body: Json) -> tuple[Request, int]:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path.partition("?")[0], headers, body)
+        return request, self.server.model.record(request)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing: the record tells what was asked."""

@@ -1,0 +1,106 @@
+"""The bench runs, whatever its times: every work with small sizes, the results kept, the page written."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as command_line
+from tests.bench import client, plot, report, works
+from tests.bench.bench import QUICK
+from tests.bench.client import Request, ServerFailed
+from tests.bench.environment import COMPARATORS
+from tests.bench.results import Results, Spread, ratios, spread
+from tests.help.servers import serving
+
+PAGE = f"# Performance\n\n{report.BEGIN}\nsuperseded\n{report.END}\n\nBy hand.\n"
+MEASURED = {
+    "replay": {"1 reader, cold", *(f"{n} reader{'s' * (n > 1)}" for n in QUICK.readers)},
+    "reconnect": {f"{count:,} events" for count in QUICK.logs},
+    "live": {f"{n} follower{'s' * (n > 1)}" for n in QUICK.followers},
+    "memory": {*(f"{n} idle" for n in QUICK.idle), f"{QUICK.stalled} stalled"},
+    "append": {f"{n} writer{'s' * (n > 1)}" for n in QUICK.writers},
+    "start": {"server", "turn"},
+    "listing": {"list"},
+    "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
+    "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
+    "idle": {"nobody attached", "one attached", f"{max(QUICK.readers)} followers"},
+}
+"""The cases that the quick form has to bring for this server, by work."""
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A page with the markers."""
+    path = tmp_path / "performance.md"
+    path.write_text(PAGE)
+    return path
+
+
+@pytest.mark.parametrize("work", works.ALL)
+def test_each_work_measures_this_server_beside_another(work: str, tmp_path: Path, page: Path) -> None:
+    """`bare` needs nothing but Python, so the comparison runs wherever the tests do."""
+    results = tmp_path / "results.json"
+    arguments = ["--quick", "--only", work, "--servers", "ours,bare", "--rounds", "1"]
+    assert command_line.main([*arguments, "--results", str(results), "--page", str(page)]) == 0
+    samples = json.loads(results.read_text())[work]["samples"]
+    ours = [sample for sample in samples if sample["server"] == "breakglass"]
+    assert {sample["case"] for sample in ours} >= MEASURED[work]
+    assert all(sample["value"] >= 0 for sample in samples if work != "memory")
+    text = page.read_text()
+    assert works.ALL[work].title in text
+    assert "| breakglass |" in text
+    assert text.endswith("By hand.\n")
+    assert "superseded" not in text
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "package-lock.json"])
+def test_what_is_compared_with_is_pinned_by_hash_and_from_no_host(lock: str) -> None:
+    text = (COMPARATORS / lock).read_text()
+    assert "sha512-" in text or "--hash=sha256:" in text
+    assert "://" not in re.sub('"url": "[^"]*"', "", text)  # where a package asks for money
+
+
+def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("nothing of the sort")
+    with pytest.raises(ValueError, match="expected the markers"):
+        report.write(Results(tmp_path / "none.json"), path)
+    assert path.read_text() == "nothing of the sort"
+
+
+def test_a_later_run_replaces_only_what_it_ran(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    Results(path).put("replay", [], QUICK)
+    Results(path).put("live", [], QUICK)
+    assert set(Results(path).works) == {"replay", "live"}
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    values = {("c", "m", "a"): {0: 2.0, 1: 9.0, 2: 1.0}, ("c", "m", "b"): {0: 1.0, 1: 3.0}}
+    assert ratios(values, ("c", "m", "a"), "b") == [2.0, 3.0]
+
+
+def test_a_stream_of_too_few_events_is_a_failure(tmp_path: Path) -> None:
+    """A server that answered quickly with less would win."""
+    with serving(tmp_path / "data") as server:
+        request = Request(server.port, "/health", {})
+        with pytest.raises(ServerFailed, match="expected 5 lines, got 0"):
+            client.verify(request, 5)
+
+
+def test_a_plot_shows_every_server_and_escapes_its_name() -> None:
+    point = plot.Point(1, spread([1.0, 3.0, 2.0]))
+    assert point.y == Spread(2.0, 1.0, 3.0, 3)
+    svg = plot.render("Title", "readers", {"a<b": [point], "other": [plot.Point(10, spread([5.0]))]})
+    assert "a&lt;b" in svg
+    assert svg.count("<circle") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(12345.6, "12,346"), (99.95, "100.0"), (12.34, "12.3"), (1.234, "1.23"), (0.01234, "0.012")],
+)
+def test_numbers_are_shown_with_about_three_digits(value: float, shown: str) -> None:
+    assert report.number(value) == shown

@@ -1,0 +1,285 @@
+"""Whatever is done to a session, in whatever order, by whomever: its log is the one a list in memory says it is."""
+
+import asyncio
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Coroutine
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from breakglass import events, verify
+from breakglass.errors import TurnRunning
+from breakglass.events import Event
+from breakglass.store import log, sessions
+from breakglass.store.follow import Hub, Mark, Piece
+from breakglass.store.sessions import Session
+from breakglass.store.watch import Watch
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.logs import fold_all
+from tests.help.turns import until
+from tests.help.validator import Ack, Count, count
+
+SCRIPTS = [
+    "true",
+    "echo one; echo two",
+    "exit 3",
+    "sleep 0.05; echo late",
+    "sleep 1000",
+    "setsid sleep 1000 & true",
+]
+STRANGERS = [b"hello\n", b"\n", b'{"id":1,"ts":"x","kind":"user"}\n', b"\xff\0\r\n", "a\u2028b\n".encode()]
+
+
+class Follower:
+    """One client: what it has received since it came, or came back."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[int, bytes]] = []
+        self.task: Any = None
+
+    async def follow(self, hub: Hub, session: Session) -> None:
+        """Take what follows the last line that came."""
+        after = self.received[-1][0] if self.received else 0
+        async with aclosing(hub.follow(session.directory, after, _as_client)) as steps:
+            async for step in steps:
+                if isinstance(step, Piece):
+                    lines = step.body.split(b"\n")[:-1]
+                    self.received += enumerate(lines, step.begin.number + 1)
+                else:
+                    assert step in (Mark.CAUGHT_UP, Mark.QUIET)
+
+
+def _as_client(lines: bytes, first: int) -> bytes:
+    """Frame lines as simply as can be: each as a client gets it, on a line."""
+    each = enumerate(lines.split(b"\n")[:-1], first)
+    return b"".join(
+        (line if events.is_ours(line, n) else events.dumps(events.foreign(line, n)).encode()) + b"\n"
+        for n, line in each
+    )
+
+
+class Loop:
+    """An event loop in a thread of its own, as a web server has one."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return what `work` returns."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(living.SECONDS)
+
+    def close(self) -> None:
+        """End it."""
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class Sessions(RuleBasedStateMachine):
+    """The model: the lines that anybody can have seen, and what was acknowledged."""
+
+    followers = Bundle("followers")
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = Path(self.folder.name) / "var"
+        self.config = living.config(self.root)
+        self.session = sessions.create(self.root, "shell")
+        self.lines: list[bytes] = []
+        self.acks = [Ack(1, "created")]
+        self.everybody: list[Follower] = []
+        self.loop = Loop()
+        self._serve()
+
+    def _serve(self) -> None:
+        async def hub() -> Hub:
+            return Hub(Watch(tick=0.5))
+
+        self.hub: Hub = self.loop.run(hub())
+
+    # --- what people do
+
+    @rule(script=st.sampled_from(SCRIPTS))
+    def prompt(self, script: str) -> None:
+        with suppress(TurnRunning):
+            self.acks.append(Ack(turns.take(self.config, self.session, script, by="ann").id, "user", script))
+
+    @rule()
+    def cancel(self) -> None:
+        if turns.cancel(self.session, by="ann"):
+            turns.see_off(self.session)
+
+    @rule()
+    def wait(self) -> None:
+        until(lambda: self._is_idle() or self._sleeps(), "the turn's end")
+
+    @rule(title=st.text(max_size=20))
+    def rename(self, title: str) -> None:
+        sessions.change(self.session, title=title, by="ann")
+
+    # --- what happens
+
+    @rule()
+    def kill_the_runner(self) -> None:
+        signed = sessions.signed_by(self.session)
+        if signed and processes.is_alive(*signed):
+            os.kill(signed[0], signal.SIGKILL)
+            until(lambda: not processes.is_alive(*signed), "its death")
+
+    @rule()
+    def kill_the_agent(self) -> None:
+        signed = sessions.signed_by(self.session)
+        for pid in processes.descendants(signed[0]) if signed and processes.is_alive(*signed) else ():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @rule(line=st.sampled_from(STRANGERS))
+    def a_stranger_appends(self, line: bytes) -> None:
+        self._write(line)
+
+    @rule(torn=st.sampled_from([b"x", b'{"id":', b'{"id":3,"ts":"2026', b"\xe2\x80"]))
+    def tear(self, torn: bytes) -> None:
+        if turns.end_lost(self.session).turn is None:
+            self._write(torn)
+
+    def _write(self, data: bytes) -> None:
+        with log.open_log(self.session.directory) as opened, opened.exclusive():
+            os.write(opened.fd, data)
+
+    @rule()
+    def restart(self) -> None:
+        """The web server dies and comes back; its clients do so too."""
+        self.loop.run(self.hub.close())
+        self._serve()
+        for follower in self.everybody:
+            if follower.task:
+                until(follower.task.done, "the stream's end")
+                self._attach(follower)
+
+    # --- clients
+
+    @rule(target=followers)
+    def attach(self) -> Follower:
+        follower = Follower()
+        self.everybody.append(follower)
+        self._attach(follower)
+        return follower
+
+    @rule(follower=followers)
+    def detach(self, follower: Follower) -> None:
+        if follower.task:
+            follower.task.cancel()
+            follower.task = None
+
+    @rule(follower=followers)
+    def reconnect(self, follower: Follower) -> None:
+        self.detach(follower)
+        self._attach(follower)
+
+    @rule(follower=consumes(followers))
+    def leave(self, follower: Follower) -> None:
+        self.detach(follower)
+        self.everybody.remove(follower)
+
+    def _attach(self, follower: Follower) -> None:
+        follower.task = asyncio.run_coroutine_threadsafe(
+            follower.follow(self.hub, self.session), self.loop.loop
+        )
+
+    # --- what must hold
+
+    def _raw(self) -> bytes:
+        return Path(self.session.directory, log.NAME).read_bytes()
+
+    def _is_idle(self) -> bool:
+        return turns.end_lost(self.session).turn is None
+
+    def _sleeps(self) -> bool:
+        return self.acks[-1].text == "sleep 1000"
+
+    @invariant()
+    def no_line_ever_changes(self) -> None:
+        if hasattr(self, "lines"):
+            now = self._raw().split(b"\n")[:-1]
+            assert now[: len(self.lines)] == self.lines
+            self.lines = now
+
+    @invariant()
+    def what_was_acknowledged_is_there(self) -> None:
+        if hasattr(self, "lines"):
+            assert count(self._decoded(), self.acks) == Count()
+
+    @invariant()
+    def a_state_that_was_kept_and_read_on_is_the_fold_of_all(self) -> None:
+        if hasattr(self, "lines") and self._is_idle():
+            assert self.session.state() == fold_all(self._decoded())
+
+    def _decoded(self) -> list[Event]:
+        return [events.decode(line + b"\n", n) for n, line in enumerate(self._raw().split(b"\n")[:-1], 1)]
+
+    def teardown(self) -> None:
+        if not hasattr(self, "lines"):
+            return
+        try:
+            if not self._is_idle():
+                turns.cancel(self.session, by="ann")
+                turns.see_off(self.session)
+            sessions.change(self.session, archived=True, by="ann")
+            self._see_the_end()
+        finally:
+            self.loop.run(self.hub.close())
+            self.loop.close()
+            living.clear(self.root)
+            self.folder.cleanup()
+
+    def _see_the_end(self) -> None:
+        lines = [line + b"\n" for line in self._raw().split(b"\n")[:-1]]
+        broken = [each for each in verify.findings(lines) if not each.is_note]
+        assert [each for each in broken if "claims to be line 1" not in each.what] == []
+        for follower in self.everybody:
+            self.reconnect(follower)
+            until(lambda f=follower: f.received and f.received[-1][0] == len(lines), "the last line")  # type: ignore[misc]
+            assert [*verify.history(lines, follower.received)] == []
+
+
+def run(examples: int, steps: int) -> None:
+    """Try so many stories of so many steps at most."""
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        Sessions,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=[*HealthCheck],
+            database=None,
+            phases=[
+                Phase.generate
+            ],  # a step takes real time: a story that fails is told as it is, not shortened
+            print_blob=True,
+        ),
+    )
+
+
+def test_whatever_is_done_the_log_is_as_the_model_says() -> None:
+    run(examples=5, steps=20)
+
+
+@pytest.mark.torture
+def test_whatever_is_done_in_a_hundred_long_stories_the_log_is_as_the_model_says() -> None:
+    run(examples=100, steps=50)

@@ -1,0 +1,146 @@
+"""The agent's cage: what an agent may learn of the server, and the README's boxes, which end with their turn."""
+
+import functools
+import getpass
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from breakglass.config import AgentConfig, Config
+from breakglass.store.sessions import Session
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.servers import TOKEN, Server, serving
+from tests.help.turns import began, ended, events, printed, status, until
+from tests.turns.test_turns import kill_runner
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BOXES = next(
+    tomllib.loads(text)["agents"]
+    for text in re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    if "setpriv" in text
+)
+SECRET = "sk-test-0123456789abcdef"
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
+    agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
+    other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
+    settings = living.config(root, agent, other, token=TOKEN)
+    halves = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
+    said = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {halves}; echo over"
+    session, turn = began(settings, said)
+    text = "".join(event.get("output", "") for event in ended(session, turn))
+    assert text == "[masked]\n[masked]\n[masked]\nover\n"
+
+
+class WithoutPowers(Server):
+    """A server, and so an agent, that is an ordinary user to the kernel, root or not: it has no capabilities."""
+
+    before = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str, tmp_path: Path) -> None:
+    server = WithoutPowers(tmp_path / "var", "--workers", workers)
+    try:
+        text = said_by_shell(
+            server, f"cat /proc/{server.process.pid}/environ; cat /proc/$$/environ; echo over"
+        )
+        assert "Permission denied" in text
+        assert "over" in text
+        assert "BREAKGLASS_TURN" in text
+        assert "BREAKGLASS_TOKEN" not in text
+    finally:
+        server.stop()
+        server.kill()
+
+
+def said_by_shell(server: Server, script: str) -> str:
+    session = server.new_session()
+    server.prompt(session, script)
+    server.ended(session)
+    return "".join(event.get("output", "") for event in events(Session(server.data, session)))
+
+
+def test_an_agent_that_calls_our_api_is_a_stranger(tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        assert "401" in said_by_shell(server, f"curl -si {server.address}/api/sessions; true")
+
+
+# --- boxes ----------------------------------------------------------------------------------------
+
+
+def boxed(name: str, root: Path) -> AgentConfig:
+    """Return an agent of the README, its program a shell, its user one that is there, its data root this."""
+    if name == "runuser":
+        return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
+    words = [word.replace("/var/lib/breakglass", str(root)) for word in BOXES[name]["command"]]
+    here = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
+    replaced = [here.get(word, word) for word in words]
+    if name == "claude-as-agent":
+        group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
+        replaced[replaced.index("--regid") + 1] = str(group)
+    return AgentConfig("shell", "shell", tuple(replaced))
+
+
+def alive(session: Session) -> set[int]:
+    return processes.marked(session.id)
+
+
+SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
+@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
+def test_stopping_a_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> None:
+    session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
+    printed(session, turn, "up")
+    until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell, and two that sleep")
+    assert turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    until(lambda: not alive(session), "nothing alive")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
+@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
+def test_a_lost_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> None:
+    session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
+    printed(session, turn, "up")
+    shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
+    kill_runner(session)
+    if name != "runuser":  # it dies with its turn's process, before anybody has looked
+        until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
+    turns.end_lost(session)
+    assert status(session, turn) == "lost"
+    assert alive(session) == set()
+
+
+def is_shell(pid: int) -> bool:
+    try:
+        return "eval" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
+@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
+def test_from_its_box_an_agent_reads_neither_token_nor_logs(name: str, root: Path) -> None:
+    settings: Config = living.config(root, boxed(name, root))
+    root.mkdir(mode=0o700)
+    (root / "token").write_text(f"{TOKEN[::-1]}\n")
+    look = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"
+    session, turn = began(settings, look)
+    text = "".join(event.get("output", "") for event in ended(session, turn))
+    assert "over" in text
+    assert len(re.findall("Permission denied|No such file", text)) == 3
+    assert (
+        functools.reduce(lambda found, word: found or word in text, (TOKEN[::-1], '"kind"'), False) is False
+    )

@@ -1,0 +1,164 @@
+"""A turn's processes are found wherever they hide, and nobody else is ever signalled."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from breakglass.turns import processes
+from tests.help.turns import until
+
+FAMILY = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000) & echo up; wait"
+
+
+@pytest.fixture
+def family() -> Iterator[subprocess.Popen[bytes]]:
+    """A shell with four descendants, two of them in sessions of their own, all with the mark of a turn."""
+    marked = {**os.environ, processes.MARK: "a-session/7"}
+    shell = subprocess.Popen(
+        ["bash", "-c", FAMILY], stdout=subprocess.PIPE, env=marked, start_new_session=True
+    )
+    assert shell.stdout
+    assert shell.stdout.readline() == b"up\n"
+    until(lambda: len(processes.descendants(shell.pid)) == 4)
+    yield shell
+    processes.kill_all(lambda: processes.marked("a-session"), 5.0)
+    shell.communicate()
+
+
+def test_descendants_and_marked_ones_are_found_in_whatever_session(family: subprocess.Popen[bytes]) -> None:
+    below = processes.descendants(family.pid)
+    assert len(below) == 4
+    assert processes.marked("a-session") == below | {family.pid}
+    assert processes.marked("another") == set()
+    assert processes.marked("a-sessio") == set()
+
+
+def test_killing_goes_on_until_nobody_is_left(family: subprocess.Popen[bytes]) -> None:
+    below = processes.descendants(family.pid)
+    assert processes.kill_all(lambda: processes.descendants(family.pid), 5.0)
+    assert not any(processes.is_alive(pid, processes.started(pid)) for pid in below)
+    assert family.wait() == 0  # the shell itself was no descendant of its own
+
+
+def test_one_who_forks_faster_than_a_look_does_not_escape() -> None:
+    code = "while true; do (setsid bash -c 'sleep 1000' &) ; done"
+    shell = subprocess.Popen(["bash", "-c", code], env={**os.environ, processes.MARK: "b-session/1"})
+    until(lambda: len(processes.marked("b-session")) > 5)
+    assert processes.kill_all(lambda: processes.marked("b-session"), 20.0)
+    assert processes.marked("b-session") == set()
+    shell.wait()
+
+
+def test_one_who_is_in_the_middle_of_an_execve_is_not_overlooked(tmp_path: Path) -> None:
+    script = tmp_path / "again.sh"
+    script.write_text(f"exec /bin/sh {script}\n")
+    again = subprocess.Popen(["/bin/sh", str(script)], env={processes.MARK: "a-session/7"})
+    overlooked = sum(again.pid not in processes.marked("a-session") for _ in range(500))
+    assert processes.kill_all(lambda: processes.marked("a-session"), 5.0)
+    again.wait(5)
+    assert overlooked == 0
+
+
+def test_who_has_an_empty_environment_is_not_waited_for() -> None:
+    bare = subprocess.Popen(["sleep", "1000"], env={})
+    until(lambda: processes.name(bare.pid) == "sleep")
+    began = time.monotonic()
+    assert processes.marked("a-session") == set()
+    assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
+    bare.kill()
+    bare.wait()
+
+
+def test_who_is_not_dead_in_time_is_told() -> None:
+    """The first process takes no KILL, whoever sends it (pid_namespaces(7), kill(2))."""
+    quiet = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", STUBBORN]
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to make a first process")
+    assert subprocess.check_output(quiet) == b"False\n"
+
+
+STUBBORN = """
+import os
+from breakglass import processes
+if os.fork() == 0:
+    print(processes.kill_all(lambda: [1], 0.1), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_process_is_told_from_another_of_its_pid() -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    born = processes.started(child.pid)
+    assert born > 0
+    assert processes.is_alive(child.pid, born)
+    assert not processes.is_alive(child.pid, born + 1)
+    child.kill()
+    until(lambda: not processes.is_alive(child.pid, born))  # dead, though nobody has collected it
+    child.wait()
+    assert processes.started(child.pid) == 0
+
+
+def test_who_is_found_only_once_is_not_signalled() -> None:
+    """Between the two looks the pid may have gone to a stranger."""
+    child = subprocess.Popen(["sleep", "1000"])
+    looks = iter([[child.pid], []])
+    assert processes.send_all(lambda: next(looks), signal.SIGKILL) == 0
+    assert child.poll() is None
+    assert processes.send_all(lambda: [child.pid, 2**22 + 1], signal.SIGKILL) == 1
+    assert child.wait() == -signal.SIGKILL
+
+
+def test_a_name_with_blanks_and_brackets_does_not_confuse() -> None:
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b') R 1 (x'); print('up', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout
+    assert child.stdout.readline() == b"up\n"
+    assert child.pid in processes.descendants(os.getpid())
+    assert processes.started(child.pid) > 0
+    child.communicate(b"\n")
+
+
+REAPER = """
+import os, subprocess, sys
+from breakglass import processes
+processes.become_subreaper()
+agent = subprocess.Popen(["bash", "-c", "for i in 1 2 3; do (setsid true &); done; exit 3"])
+me = str(os.getpid())
+while sum(processes.stat(pid)[:2] == ["Z", me] for pid in processes.pids()) < 4:
+    pass
+processes.reap(agent.pid)
+print(agent.wait())
+processes.reap()
+print(sum(processes.stat(pid)[1:2] == [me] for pid in processes.pids()))
+"""
+
+
+def test_orphans_are_collected_and_the_agents_own_end_is_kept() -> None:
+    assert subprocess.check_output([sys.executable, "-c", REAPER]) == b"3\n0\n"
+
+
+ORPHAN = """
+import os, sys, subprocess
+from breakglass import processes
+parent = os.getpid()
+child = subprocess.Popen(["sleep", "1000"], preexec_fn=lambda: processes.die_with_parent(parent))
+print(child.pid, flush=True)
+input()
+"""
+
+
+def test_a_child_dies_with_its_parent() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    born = processes.started(child)
+    parent.kill()
+    parent.communicate()
+    until(lambda: not processes.is_alive(child, born))

@@ -1,0 +1,371 @@
+"""Prompts that wait: taken up in order by the runner of the turn before, withdrawn, and never lost. Real turns."""
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from breakglass.config import Config, Limits
+from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
+from breakglass.events import Event
+from breakglass.store import log, seek, sessions
+from breakglass.store.sessions import Session
+from breakglass.turns import begin as turns
+from breakglass.turns import processes, runner
+from breakglass.turns.begin import Taken
+from tests.help.servers import wait_until
+from tests.help.turns import broken
+
+
+class Story:
+    """One session with a shell, and what its log says."""
+
+    def __init__(self, root: Path) -> None:
+        self.config = Config(data=root, environ=dict(os.environ), limits=Limits(interrupt=0.3))
+        self.session: Session = sessions.create(root, "shell")
+        self.gate = root / "gate"
+
+    def start(self, prompt: str) -> int:
+        return turns.take(self.config, self.session, prompt, by="ann").id
+
+    def busy(self) -> int:
+        """Begin a turn that goes on until `release`."""
+        turn = self.start(f"echo begun; until [ -e {self.gate} ]; do read -t 0.02 <> <(:); done; echo done")
+        wait_until(lambda: self.of("tool_result"), "the turn to be under way")
+        return turn
+
+    def release(self) -> None:
+        self.gate.touch()
+
+    def queue(self, prompt: str, key: str | None = None, model: str | None = None) -> Taken:
+        return turns.take(self.config, self.session, prompt, by="bob", key=key, model=model, queue=True)
+
+    def events(self) -> list[Event]:
+        fd = log.open_reader(self.session.directory)
+        try:
+            return [*log.read(fd, seek.START, seek.last(fd, log.size(fd)))]
+        finally:
+            os.close(fd)
+
+    def of(self, kind: str) -> list[Event]:
+        return [event for event in self.events() if event["kind"] == kind]
+
+    def kinds(self) -> list[str]:
+        return [event["kind"] for event in self.events() if event["kind"] != "tool_result"]
+
+    def idle(self) -> list[Event]:
+        """Wait until no turn runs, and return the ends of all."""
+        wait_until(lambda: turns.end_lost(self.session).turn is None, "the session to be idle")
+        return self.of("turn_end")
+
+    def runner(self) -> int:
+        signed = sessions.signed_by(self.session)
+        assert signed
+        return signed[0]
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    return Story(tmp_path)
+
+
+def test_a_queued_prompt_starts_in_the_moment_in_which_the_turn_ends(story: Story) -> None:
+    story.busy()
+    runner = story.runner()
+    queued = story.queue("echo second")
+    assert queued.what == "queued"
+    story.release()
+    assert [end["status"] for end in story.idle()] == ["ok", "ok"]
+    story_so_far = story.events()
+    end = next(event for event in story_so_far if event["kind"] == "turn_end")
+    following = story_so_far[end["id"]]
+    assert (following["kind"], following["queued"], following["text"], following["by"]) == (
+        "user",
+        queued.id,
+        "echo second",
+        "bob",
+    )
+    assert following["turn"] == following["id"]
+    assert story.runner() == runner
+    assert "second\n" in "".join(event["output"] for event in story.of("tool_result"))
+
+
+def test_many_are_taken_up_in_their_order_and_each_ends_once(story: Story) -> None:
+    story.busy()
+    for number in range(3):
+        story.queue(f"echo n{number}")
+    story.release()
+    assert len(story.idle()) == 4
+    assert [event["text"] for event in story.of("user")][1:] == ["echo n0", "echo n1", "echo n2"]
+
+
+def test_without_a_running_turn_a_prompt_simply_starts(story: Story) -> None:
+    taken = story.queue("echo now")
+    assert taken.what == "turn"
+    assert [end["turn"] for end in story.idle()] == [taken.id]
+
+
+def test_without_queue_a_running_turn_is_in_the_way_as_ever(story: Story) -> None:
+    story.busy()
+    with pytest.raises(TurnRunning):
+        story.start("echo no")
+    story.release()
+    assert len(story.idle()) == 1
+
+
+def test_a_key_gives_the_same_place_again_and_queues_nothing_twice(story: Story) -> None:
+    story.busy()
+    first = story.queue("echo once", key="k")
+    assert story.queue("echo once", key="k") == first
+    story.release()
+    story.idle()
+    assert story.queue("echo once", key="k") == first, "after its turn as well"
+    assert len(story.of("queued")) == 1
+    assert len(story.of("user")) == 2
+
+
+def test_a_withdrawn_prompt_never_starts(story: Story) -> None:
+    story.busy()
+    one, two = story.queue("echo one"), story.queue("echo two")
+    turns.withdraw(story.session, one.id, by="ann")
+    with pytest.raises(Conflict, match="no longer"):
+        turns.withdraw(story.session, one.id, by="ann")
+    story.release()
+    story.idle()
+    assert [event["text"] for event in story.of("user")][1:] == ["echo two"]
+    with pytest.raises(Conflict, match="no longer"):
+        turns.withdraw(story.session, two.id, by="ann")
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1, 2, 999])
+def test_what_was_never_queued_cannot_be_withdrawn(story: Story, number: int) -> None:
+    story.start("true")
+    story.idle()
+    with pytest.raises(NotFound):
+        turns.withdraw(story.session, number, by="ann")
+
+
+def test_stop_stops_everything(story: Story) -> None:
+    story.busy()
+    queued = [story.queue("echo one").id, story.queue("echo two").id]
+    assert turns.cancel(story.session, by="ann")
+    assert [end["status"] for end in story.idle()] == ["cancelled"]
+    assert [(event["queued"], event["by"]) for event in story.of("withdrawn")] == [
+        (number, "ann") for number in queued
+    ]
+    assert story.session.state().queued == ()
+
+
+def test_what_is_queued_after_a_stop_is_meant(story: Story) -> None:
+    """The turn that was stopped takes a moment to end: who sends a prompt then wants it done."""
+    story.start("trap '' INT; echo begun; sleep 60 & wait; sleep 60")
+    wait_until(lambda: story.of("tool_result"), "the turn to be under way")
+    turns.cancel(story.session, by="ann")
+    taken = story.queue("echo after")
+    assert "ok" in [end["status"] for end in story.idle()]
+    assert taken.id in [event.get("queued", event["id"]) for event in story.of("user")]
+
+
+def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> None:
+    story.busy()
+    queued = story.queue("echo kept")
+    os.kill(story.runner(), signal.SIGKILL)
+    wait_until(lambda: turns.end_lost(story.session).turn is None, "the lost turn to be ended")
+    assert [each.id for each in story.session.state().queued] == [queued.id]
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo kept"]
+
+
+@pytest.fixture
+def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Have the runner die in a turn, and do something in the midst of that turn's burial."""
+
+    def die(act: Callable[[], object]) -> None:
+        kill_all = processes.kill_all
+
+        def kill_all_and_act(*arguments: Any) -> bool:
+            monkeypatch.setattr(processes, "kill_all", kill_all)
+            act()
+            return kill_all(*arguments)
+
+        os.kill(story.runner(), signal.SIGKILL)
+        wait_until(lambda: not turns.has_runner(story.session), "the runner's death")
+        monkeypatch.setattr(processes, "kill_all", kill_all_and_act)
+
+    return die
+
+
+While = Callable[[Callable[[], object]], None]
+
+
+def test_what_is_withdrawn_while_a_lost_turn_is_buried_never_starts(
+    story: Story, while_buried: While
+) -> None:
+    story.busy()
+    queued = story.queue("echo withdrawn").id
+    while_buried(lambda: turns.withdraw(story.session, queued, by="bob"))
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next"]
+
+
+def test_what_is_queued_while_a_lost_turn_is_buried_is_taken_up(story: Story, while_buried: While) -> None:
+    story.busy()
+    while_buried(lambda: story.queue("echo late"))
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo late"]
+
+
+def test_a_key_used_while_a_lost_turn_is_buried_begins_nothing_twice(
+    story: Story, while_buried: While
+) -> None:
+    story.busy()
+    first: list[Taken] = []
+    while_buried(lambda: first.append(story.queue("echo once", key="k-1")))
+    again = story.queue("echo once", key="k-1")
+    assert first == [again]
+    story.start("echo next")
+    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo once"]
+
+
+def test_a_stop_that_cannot_be_recorded_whole_is_not_recorded_at_all(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.busy()
+    story.queue("echo waits")
+    before, write = story.kinds(), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) - 9]))
+        with pytest.raises(CannotRecord):
+            turns.cancel(story.session, by="ann")
+    assert story.kinds() == before
+    assert turns.cancel(story.session, by="ann")
+    assert story.kinds()[len(before) : len(before) + 2] == ["cancelled", "withdrawn"]
+    assert [end["status"] for end in story.idle()] == ["cancelled"]
+
+
+def test_a_disk_that_fails_as_a_queued_turn_begins_ends_that_turn(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with story.session.open_log() as opened:
+        turn = opened.append("user", text="one", by="ann")
+        queued = opened.append("queued", text="two", by="bob")
+        plan = runner.Plan(
+            directory=story.session.directory,
+            workspace=story.session.workspace,
+            turn=turn,
+            end=[*opened.end],
+            protocol="shell",
+            command=["bash"],
+            masks=[],
+            environ={},
+            ask=False,
+            allow=[],
+            deny=[],
+            thinking=False,
+            model=None,
+            agent_session=None,
+            agent_cost=0.0,
+            allowed=[],
+            queued=[queued],
+            timeout=10,
+            permission_timeout=10,
+            limits=Limits()._asdict(),
+            lock=[],
+        )
+        ending = runner.Turn(plan, opened, SimpleNamespace(came=set(), woken=-1))  # type: ignore[arg-type]
+        with monkeypatch.context() as failing:
+            failing.setattr(os, "fdatasync", fail)
+            assert ending._end("") is None
+    assert story.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
+    assert [(end["turn"], end["status"]) for end in story.of("turn_end")] == [(turn, "ok"), (5, "error")]
+    assert broken(story.session) == []
+
+
+def fail(_: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_runner_killed_in_a_queued_turn_leaves_nothing_alive(story: Story) -> None:
+    """Its own environment carries the mark of the turn it was started for."""
+    story.busy()
+    marker = story.config.data / "pid"
+    story.queue(f"setsid sleep 300 & echo $! > {marker}; sleep 300")
+    story.release()
+    wait_until(lambda: marker.exists() and marker.read_text().strip(), "the second turn to be under way")
+    os.kill(story.runner(), signal.SIGKILL)
+    assert [end["status"] for end in story.idle()] == ["ok", "lost"]
+    assert not processes.is_alive(int(marker.read_text()), processes.started(int(marker.read_text())))
+    assert processes.marked(story.session.id) == set()
+
+
+def test_a_runner_that_is_told_to_end_takes_up_nothing(story: Story) -> None:
+    story.busy()
+    story.queue("echo later")
+    os.kill(story.runner(), signal.SIGTERM)
+    assert [end["status"] for end in story.idle()] == ["error"]
+    assert len(story.session.state().queued) == 1
+
+
+def test_a_turn_that_failed_is_no_reason_not_to_go_on(story: Story) -> None:
+    """Whoever queued a prompt saw the turn before it run, and may withdraw it: nothing waits for ever unseen."""
+    story.start(f"until [ -e {story.gate} ]; do read -t 0.02 <> <(:); done; exit 3")
+    story.queue("echo all the same", model="m-2")
+    story.release()
+    assert [end["status"] for end in story.idle()] == ["error", "ok"]
+    assert story.of("user")[1]["model"] == "m-2"
+
+
+def test_a_stop_of_a_queued_turn_stops_that_turn(story: Story) -> None:
+    story.busy()
+    story.queue("echo begun; sleep 300")
+    story.release()
+    wait_until(lambda: len(story.of("user")) == 2 and "begun" in story.of("tool_result")[-1]["output"], "it")
+    assert turns.cancel(story.session, by="ann")
+    assert [end["status"] for end in story.idle()] == ["ok", "cancelled"]
+
+
+def test_a_stop_before_the_runner_reads_is_heard(story: Story) -> None:
+    """Between the prompt and the opening of the runner's log there are 30 ms in which a person can say stop."""
+    turn = story.start("sleep 300")
+    turns.cancel(story.session, by="ann")
+    assert [(end["turn"], end["status"]) for end in story.idle()] == [(turn, "cancelled")]
+
+
+def test_prompts_from_many_at_once_all_run_one_after_the_other(story: Story) -> None:
+    taken: list[Taken] = []
+
+    def ask(number: int) -> None:
+        taken.append(story.queue(f"echo n{number}"))
+
+    together(*[lambda number=number: ask(number) for number in range(12)])
+    wait_until(lambda: len(story.of("turn_end")) == 12, "all to run")
+    story.idle()
+    open_turn: Any = None
+    for event in story.events():
+        if event["kind"] == "user":
+            assert open_turn is None
+            open_turn = event["turn"]
+        elif event["kind"] == "turn_end":
+            assert event["turn"] == open_turn
+            open_turn = None
+    assert len(story.of("user")) == 12
+    begun = {event.get("queued", event["id"]) for event in story.of("user")}
+    assert begun == {each.id for each in taken}
+
+
+def together(*calls: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,332 @@
+"""Whatever an agent does, its turn ends once, its output is bounded, and nothing of it outlives the turn."""
+
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from breakglass.config import AgentConfig, Config
+from breakglass.store import sessions
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.turns import began, ended, events, printed, runner, status, until
+from tests.turns.test_turns import is_alive, pids
+
+# --- ends -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict", "result"),
+    [
+        ("true", "ok", "exit status 0"),
+        ("exit 3", "error", "exit status 3"),
+        ("kill -9 $$", "error", "ended by signal KILL"),
+        ("no-such-command-here", "error", "exit status 127"),
+    ],
+)
+def test_a_turn_ends_as_its_agent_does(script: str, verdict: str, result: str, settings: Config) -> None:
+    session, turn = began(settings, script)
+    *_, said, end = ended(session, turn)
+    assert (said["result"], end["status"]) == (result, verdict)
+
+
+def test_a_script_that_could_not_be_read_has_not_gone_well(root: Path) -> None:
+    dash = AgentConfig("shell", "shell", ("/bin/dash",), env={"PATH": "/nonexistent"})
+    session, turn = began(living.config(root, dash), "echo up")
+    assert status(session, turn) == "error"
+
+
+def test_a_turn_that_takes_too_long_is_ended(root: Path) -> None:
+    session, turn = began(living.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
+    own = ended(session, turn)
+    assert "ran longer than 0.3 seconds" in next(event["error"] for event in own if event["kind"] == "error")
+    assert own[-1]["status"] == "timeout"
+
+
+def test_a_runner_that_is_told_to_end_ends_its_turn(settings: Config) -> None:
+    session, turn = began(settings, "echo up $$; sleep 1000")
+    (shell,) = pids(printed(session, turn, "up"))
+    os.kill(runner(session), signal.SIGTERM)
+    assert status(session, turn) == "error"
+    assert not is_alive(shell)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+def test_a_runner_lets_other_signals_pass(number: int, settings: Config) -> None:
+    session, turn = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done")
+    printed(session, turn, "up")
+    os.kill(runner(session), number)
+    Path(session.workspace, "go").touch()
+    assert status(session, turn) == "ok"
+
+
+# --- what agents leave behind -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "sleep 1000 & echo $!",
+        "setsid nohup sleep 1000 >/dev/null 2>&1 & echo $!",
+        "setsid sleep 1000 & echo $!",
+        "(setsid sh -c 'sleep 1000 & echo $!; exec sleep 1001' & echo $!)",
+        "exec 5>&1; env -i setsid sh -c 'exec 1>&- 2>&-; (sleep 1000 5>&- & echo $! >&5)'; sleep 0.1",
+        "trap '' TERM INT HUP; (trap '' TERM INT HUP; while :; do sleep 1; done) & echo $!",
+    ],
+)
+def test_nothing_an_agent_started_outlives_its_turn(script: str, settings: Config) -> None:
+    session, turn = began(settings, script)
+    assert status(session, turn) == "ok"
+    family = pids(living.output(session, turn))
+    assert family
+    assert not any(map(is_alive, family))
+
+
+HOPPER = """
+import fcntl, os
+fcntl.flock(held := os.open("held", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("up", flush=True)
+while True:
+    if os.fork():
+        os._exit(0)
+"""
+
+
+def test_one_who_forks_and_exits_all_the_time_does_not_outlive_its_turn(settings: Config) -> None:
+    session, turn = began(settings, f"{sys.executable} -S -c '{HOPPER}' & sleep 1000")
+    printed(session, turn, "up")
+    assert turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    with open(f"{session.workspace}/held") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever holds it is alive, under whatever pid
+
+
+def test_a_runner_that_cannot_sign_runs_all_the_same(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'exec strace -qq -o /dev/null -e inject=ftruncate:error=ENOSPC:when=1 {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    session, turn = began(settings, "echo ran")
+    until(lambda: session.state().turn is None and not processes.marked(session.id), "the runner's end")
+    assert status(session, turn) == "ok"
+    assert (living.output(session, turn), sessions.signed_by(session)) == ("ran\n", None)
+
+
+ASKS_AND_TAKES_BACK = """
+import json, sys
+sys.stdin.readline()
+for line in (
+    {"type": "system", "subtype": "init", "session_id": "s"},
+    {"type": "control_request", "request_id": "r", "request": {
+        "subtype": "can_use_tool", "tool_name": "Bash", "input": {}}},
+    {"type": "control_cancel_request", "request_id": "r"},
+    {"type": "result", "is_error": False, "result": "done", "duration_ms": 1},
+):
+    sys.stdout.write(json.dumps(line) + "\\n")
+"""
+
+
+def test_a_question_that_is_taken_back_at_once_has_one_answer(root: Path) -> None:
+    command = (sys.executable, "-c", ASKS_AND_TAKES_BACK)
+    agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
+    session, turn = began(living.config(root, agent), "go", "claude")
+    assert status(session, turn) == "ok"
+    assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
+
+
+def test_orphans_that_have_ended_do_not_pile_up(settings: Config) -> None:
+    script = (
+        "for i in 1 2 3 4 5 6 7 8 9; do (setsid true &) ; done; echo up; until [ -e go ]; do sleep 0.01; done"
+    )
+    session, turn = began(settings, script)
+    printed(session, turn, "up")
+
+    def zombies() -> int:
+        below = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
+        return sum(fields[0] == "Z" and int(fields[1]) == runner(session) for fields in below)
+
+    until(lambda: zombies() == 0, "all orphans collected")
+    Path(session.workspace, "go").touch()
+    assert status(session, turn) == "ok"
+
+
+def test_a_grandchild_that_keeps_the_output_keeps_no_turn_open(settings: Config) -> None:
+    session, turn = began(settings, "setsid sleep 1000 & echo $!; exit 0")
+    assert status(session, turn) == "ok"
+    assert ended(session, turn)[-1]["duration_ms"] < 20_000
+
+
+def test_an_agent_that_closed_its_output_and_lives_on_is_ended(root: Path) -> None:
+    settings = living.config(root, limits={"silent": 0.3})
+    session, turn = began(settings, "exec >&- 2>&-; sleep 1000")
+    own = ended(session, turn)
+    assert "closed its output" in next(event["error"] for event in own if event["kind"] == "error")
+    assert own[-1]["status"] == "error"
+
+
+def test_an_agent_that_closed_its_output_and_ends_in_time_ends_well(root: Path) -> None:
+    session, turn = began(living.config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
+    assert status(session, turn) == "ok"
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+def test_a_flood_ends_the_turn_and_fills_neither_memory_nor_log(root: Path) -> None:
+    settings = living.config(root, limits={"output": 4 << 20})
+    session, turn = began(settings, "yes flood")
+    own = ended(session, turn)
+    assert "printed more than 4 MiB" in next(event["error"] for event in own if event["kind"] == "error")
+    assert own[-1]["status"] == "error"
+    assert os.stat(f"{session.directory}/events.jsonl").st_size < 2 << 20
+
+
+@pytest.mark.torture
+def test_a_gigabyte_of_output_leaves_the_runner_small(root: Path) -> None:
+    session, turn = began(living.config(root), "yes flood | head -c 1G; sleep 1")
+    largest = 0
+    while session.state().turn is not None:
+        largest = max(largest, resident(runner(session)))
+    assert status(session, turn) == "error"
+    assert 0 < largest < 64 << 20
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds, 0 where it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def test_a_line_of_ten_megabytes_is_kept_from_its_beginning_and_its_end(settings: Config) -> None:
+    session, turn = began(settings, "printf begin; head -c 10M /dev/zero | tr '\\0' x; printf end")
+    own = ended(session, turn)
+    kept = [event for event in own if event["kind"] == "tool_result"]
+    text = "".join(event["output"] for event in kept)
+    assert text.startswith("beginx")
+    assert text.endswith("xend")
+    assert len(text) <= (1 << 20) + 200
+    assert kept[-1]["truncated"] + len(text.replace("\n[breakglass", "", 1)) >= 10 << 20
+
+
+def test_any_bytes_of_an_agent_leave_the_log_sound(settings: Config) -> None:
+    script = r"printf '\0\r\n\xff\xed\xa0\x80\xe2\x80\xa8\x1b[31m\x9b'; head -c 200000 /dev/urandom; printf '\xf0\x9f'"
+    session, turn = began(settings, script)
+    assert status(session, turn) == "ok"
+    assert "\x00" in living.output(session, turn)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        r'{"type":"text","text":"/var/\ud83d and the rest of it"}',
+        '{"type":"tool_use","id":"1","name":"x","input":{"a":' + "[" * 600 + "]" * 600 + "}}",
+    ],
+    ids=["half a character", "nested deeply"],
+)
+def test_any_json_of_an_agent_is_searched_for_secrets_and_leaves_the_log_sound(
+    root: Path, block: str
+) -> None:
+    said = '{"type":"assistant","message":{"content":[' + block + "]}}"
+    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
+    session, turn = began(living.config(root, fake), "hello", "odd")
+    assert status(session, turn) == "ok"
+
+
+def test_an_agent_that_names_its_session_oddly_can_go_on_in_the_next_turn(root: Path) -> None:
+    said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
+    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
+    settings = living.config(root, fake)
+    session, turn = began(settings, "hello", "odd")
+    assert status(session, turn) == "ok"
+    assert status(session, turns.take(settings, session, "again", by="ann").id) == "ok"
+
+
+def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) -> None:
+    session, turn = began(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
+    assert printed(session, turn, "one") == "one\n"
+    Path(session.workspace, "go").touch()
+    assert status(session, turn) == "ok"
+    assert living.output(session, turn) == "one\ntwo\n"
+
+
+def test_standard_error_is_drained_and_its_end_is_in_the_error(root: Path) -> None:
+    script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the last words >&2; exit 3"
+    fake = AgentConfig("claude", "claude", ("bash", "-c", script, "claude"))
+    session, turn = began(living.config(root, fake), "hello", "claude")
+    own = ended(session, turn)
+    error = next(event["error"] for event in own if event["kind"] == "error")
+    assert "the last words" in error
+    assert len(error) < 6_000
+    assert own[-1]["status"] == "error"
+
+
+def test_an_agent_that_reads_nothing_stops_nothing(root: Path) -> None:
+    fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo deaf; sleep 0.2; exit 0"))
+    session, turn = began(living.config(root, fake), "x" * 200_000, "odd")
+    assert status(session, turn) == "ok"
+    assert living.output(session, turn) == "deaf\n"
+
+
+# --- what an agent gets ---------------------------------------------------------------------------
+
+
+def test_an_agent_inherits_no_descriptor_of_ours(settings: Config) -> None:
+    session, turn = began(
+        settings, "for fd in /proc/$$/fd/*; do echo ${fd##*/} $(readlink $fd); done; echo done"
+    )
+    lines = printed(session, turn, "done").splitlines()
+    held = {int(line.split()[0]): line.split()[1] for line in lines if line != "done"}
+    assert {fd for fd in held if fd not in (255, 3)} == {0, 1, 2}  # bash's own: the script, a glob
+    assert not any(str(settings.data) in path for path in held.values())
+
+
+def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
+    shell = AgentConfig("odd", "shell", ("bash",), env={"MINE": "yes"}, pass_env=("ASKED_FOR",))
+    given = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_TIME": "C", "SECRET": "s", "ASKED_FOR": "a"}
+    given |= {"BREAKGLASS_TOKEN": "t", "PYTHONPATH": "/evil", "ANTHROPIC_API_KEY": "k"}
+    settings = Config(data=root, environ=given, agents={"odd": shell})
+    session, turn = began(settings, "env -0 | tr '\\0' '\\n'; echo done", "odd")
+    got = dict(line.split("=", 1) for line in printed(session, turn, "done").splitlines() if "=" in line)
+    assert {key: value for key, value in got.items() if key not in ("PWD", "SHLVL", "_", "OLDPWD")} == {
+        "PATH": os.environ["PATH"],
+        "HOME": "/root",
+        "LC_TIME": "C",
+        "ASKED_FOR": "a",
+        "MINE": "yes",
+        processes.MARK: f"{session.id}/{turn}",
+    }
+    assert got["PWD"] == session.workspace
+    assert status(session, turn) == "ok"
+
+
+def test_nothing_in_the_workspace_changes_the_runner(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    for name in ("json", "breakglass", "sitecustomize"):
+        Path(session.workspace, f"{name}.py").write_text("raise SystemExit(7)")
+    assert status(session, turns.take(settings, session, "true", by="ann").id) == "ok"
+
+
+def test_turns_of_two_sessions_do_not_touch_each_other(settings: Config) -> None:
+    one, first = began(settings, "echo up $$; sleep 1000")
+    two, second = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done; echo done")
+    printed(one, first, "up")
+    printed(two, second, "up")
+    turns.cancel(one, by="ann")
+    assert status(one, first) == "cancelled"
+    Path(two.workspace, "go").touch()
+    assert status(two, second) == "ok"
+    assert "cancelled" not in [event["kind"] for event in events(two)]

@@ -1,0 +1,486 @@
+"""A turn begins once, runs whatever becomes of whoever began it, and ends once, from whatever process."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breakglass.config import AgentConfig, Config
+from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degraded, TooLarge, TurnRunning
+from breakglass.store import log, sessions
+from breakglass.store.log import Log
+from breakglass.store.sessions import Session
+from breakglass.turns import begin as turns
+from breakglass.turns import processes
+from tests.help import turns as living
+from tests.help.turns import began, ended, events, printed, runner, status, until
+
+
+def kinds(session: Session) -> list[str]:
+    return [event["kind"] for event in events(session)]
+
+
+def pids(text: str) -> list[int]:
+    """Return the numbers that a script printed."""
+    return [int(word) for word in text.split() if word.isdecimal()]
+
+
+def is_alive(pid: int) -> bool:
+    return processes.is_alive(pid, processes.started(pid))
+
+
+def kill_runner(session: Session) -> None:
+    """Kill the runner and wait until nobody holds its lock: what it was just forking has it for a moment longer."""
+    os.kill(runner(session), signal.SIGKILL)
+    until(lambda: not turns.has_runner(session), "the runner's death")
+
+
+# --- begun --------------------------------------------------------------------------------------
+
+
+def test_a_turn_is_recorded_from_its_prompt_to_its_end(settings: Config) -> None:
+    session, turn = began(settings, "echo hello")
+    assert turn == 2
+    assert [event["kind"] for event in ended(session, turn)] == [
+        *("user", "tool", "tool_result", "tool_result", "result", "turn_end")
+    ]
+    user, *_, end = ended(session, turn)
+    assert (user["text"], user["by"], end["status"]) == ("echo hello", "ann", "ok")
+    assert living.output(session, turn) == "hello\n"
+
+
+def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> None:
+    is_up = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
+    session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
+    story = ended(session, turn)
+    (notice,) = (event["text"] for event in story if event["kind"] == "notice")
+    assert notice.startswith("Ended what this command had left running: sleep. ")
+    assert status(session, turn) == "ok"
+
+
+def test_a_prompt_is_kept_as_it_came_and_is_not_in_the_arguments_of_a_process(settings: Config) -> None:
+    prompt = "-n : 'né\u2028\t' ; grep -az a-wo[r]d /proc/[0-9]*/cmdline; echo done # a-word"
+    session, turn = began(settings, prompt)
+    assert "a-word" not in printed(session, turn, "done")
+    assert ended(session, turn)[0]["text"] == prompt
+
+
+def test_a_prompt_of_any_length_that_is_taken_arrives(settings: Config) -> None:
+    script = "echo ${#x}"
+    session, turn = began(settings, f"x={'y' * (turns.MAX_PROMPT - len(script) - 3)}\n{script}")
+    assert printed(session, turn, "\n").strip() == str(turns.MAX_PROMPT - len(script) - 3)
+    assert status(session, turn) == "ok"
+
+
+WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
+    "empty": ("", {}, BadInput),
+    "blank": (" \n\t", {}, BadInput),
+    "no text": (5, {}, BadInput),
+    "half a surrogate pair": ("ls \ud83d", {}, BadInput),
+    "too large": ("é" * (turns.MAX_PROMPT // 2) + "x", {}, TooLarge),
+    "a model that is an option": ("ls", {"model": "--help"}, BadConfig),
+    "a key with a blank": ("ls", {"key": "a b"}, BadInput),
+    "a key too long": ("ls", {"key": "k" * 201}, BadInput),
+    "an empty key": ("ls", {"key": ""}, BadInput),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
+    prompt, more, error = WRONG[name]
+    session = sessions.create(settings.data, "shell")
+    with pytest.raises(error):
+        turns.take(settings, session, prompt, by="ann", **more)
+    assert kinds(session) == ["created"]
+
+
+def test_an_agent_that_is_configured_no_more_begins_nothing(settings: Config) -> None:
+    session = sessions.create(settings.data, "gone")
+    with pytest.raises(BadConfig, match=rf"session {session.id[:8]} .* got 'gone'"):
+        turns.take(settings, session, "ls", by="ann")
+    assert kinds(session) == ["created"]
+
+
+def test_while_a_turn_runs_no_other_begins(settings: Config) -> None:
+    session, turn = began(settings, "read line < <(sleep 99); echo never")
+    with pytest.raises(TurnRunning):
+        turns.take(settings, session, "ls", by="ann")
+    assert turns.end_lost(session).turn is not None
+    turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    again = turns.take(settings, session, "ls", by="ann").id
+    assert status(session, again) == "ok"
+
+
+def test_of_many_at_once_one_begins(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+
+    def start(_: int) -> int | None:
+        try:
+            return turns.take(settings, session, "sleep 0.5", by="ann").id
+        except TurnRunning:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        begun = [turn for turn in pool.map(start, range(8)) if turn]
+    assert begun == [2]
+    assert status(session, 2) == "ok"
+    assert kinds(session).count("user") == 1
+
+
+def test_a_key_begins_one_turn_however_often_and_at_once_it_comes(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+
+    def start(_: int) -> int:
+        return turns.take(settings, session, "sleep 0.3", by="ann", key="k-1").id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(start, range(8))} == {2}
+    assert status(session, 2) == "ok"
+    assert start(0) == 2
+    other = turns.take(settings, session, "ls", by="ann", key="k-2").id
+    assert other != 2
+    assert start(0) == 2
+    assert status(session, other) == "ok"
+    assert kinds(session).count("user") == 2
+
+
+STARTER = """
+import os, sys
+from pathlib import Path
+from breakglass import turns
+from breakglass.config import Config
+from breakglass.store.sessions import Session
+settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
+turns.take(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_whoever_began_a_turn_may_die_at_once(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    command = [sys.executable, "-c", STARTER, str(settings.data), session.id]
+    assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
+    assert turns.end_lost(session).turn is not None
+    assert status(session, 2) == "ok"
+    assert living.output(session, 2) == "done\n"
+
+
+# --- that cannot start --------------------------------------------------------------------------
+
+
+def agent(*command: str, protocol: str = "shell") -> AgentConfig:
+    return AgentConfig("odd", protocol, command)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("/nowhere/bash", "No such file"), ("/etc/passwd", "Permission denied"), ("/", "Permission denied")],
+)
+def test_an_agent_that_cannot_start_is_an_event_that_says_what_to_do(
+    command: str, reason: str, root: Path
+) -> None:
+    session, turn = began(living.config(root, agent(command)), "ls", "odd")
+    error, end = ended(session, turn)[-2:]
+    assert (error["kind"], end["status"]) == ("error", "error")
+    assert f"{command}: {reason}" in error["error"]
+    assert "Your prompt is kept as line 2" in error["error"]
+
+
+def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    os.rmdir(session.workspace)
+    Path(session.workspace).write_bytes(b"")
+    turn = turns.take(settings, session, "ls", by="ann").id
+    assert [event["kind"] for event in ended(session, turn)] == ["user", "error", "turn_end"]
+    assert sessions.signed_by(session) is None
+
+
+def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> None:
+    session, turn = began(living.config(root, agent("bash", protocol="none")), "ls", "odd")
+    error, end = ended(session, turn)[-2:]
+    assert "process failed: KeyError" in error["error"]
+    assert end["status"] == "error"
+
+
+# --- lost ---------------------------------------------------------------------------------------
+
+FAMILY = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
+
+
+def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_turn(settings: Config) -> None:
+    session, turn = began(settings, FAMILY)
+    shell, *family = pids(printed(session, turn, "up"))
+    assert all(map(is_alive, [shell, *family]))
+    kill_runner(session)
+    until(lambda: not is_alive(shell), "the agent's death")
+    before = len(events(session))
+    assert turns.end_lost(session).status == "lost"
+    assert not any(map(is_alive, family))
+    assert [event["kind"] for event in events(session)[before:]] == ["error", "turn_end"]
+    assert status(session, turn) == "lost"
+    assert turns.end_lost(session).turn is None
+    assert len(events(session)) == before + 2
+
+
+def test_whether_a_runner_lives_is_known_without_reading_the_log(settings: Config) -> None:
+    session, turn = began(settings, "echo up; sleep 1000")
+    printed(session, turn, "up")
+    os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
+    assert turns.has_runner(session)
+    kill_runner(session)
+    assert not turns.has_runner(session)
+    os.rename(f"{session.directory}/aside", f"{session.directory}/{log.NAME}")
+
+
+def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings: Config) -> None:
+    session, turn = began(settings, "trap '' INT; echo up; sleep 1000")
+    printed(session, turn, "up")
+    os.kill(runner(session), signal.SIGSTOP)
+    assert turns.cancel(session, by="ann")
+    kill_runner(session)
+    assert turns.end_lost(session).status == "cancelled"
+    assert status(session, turn) == "cancelled"
+
+
+def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended(settings: Config) -> None:
+    session, turn = began(settings, "sleep 1000")
+    kill_runner(session)
+    Path(session.directory, log.DEGRADED).touch()
+    assert turns.end_lost(session).status == "degraded"
+    assert status(session, turn) == "lost"
+
+
+def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
+    session, _ = began(settings, "sleep 1000")
+    with session.open_log() as opened:
+        opened.append(
+            "permission", turn=2, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
+        )
+    kill_runner(session)
+    with pytest.raises(Conflict):
+        turns.answer(session, "r", allow=True, by="ann")
+    assert "answer" not in kinds(session)
+
+
+def test_a_lost_turn_that_cannot_be_ended_hides_no_session(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, turn = began(settings, "sleep 1000")
+    kill_runner(session)
+    warnings: list[str] = []
+    with monkeypatch.context() as readonly:
+        readonly.setattr(Session, "open_log", refuse)
+        assert turns.look(session, warn=warnings.append).turn == turn
+    assert warnings == [f"session {session.id}: Read-only file system"]
+    assert turns.look(session).status == "lost"
+
+
+def refuse(_: Session) -> Log:
+    raise CannotRecord("Read-only file system")
+
+
+def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
+    session, turn = began(settings, FAMILY)
+    family = pids(printed(session, turn, "up"))
+    kill_runner(session)
+    again = turns.take(settings, session, "echo alive", by="ann").id
+    assert not any(map(is_alive, family))
+    assert status(session, again) == "ok"
+    assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
+
+
+def test_many_who_look_end_a_lost_turn_once(settings: Config) -> None:
+    session, turn = began(settings, "sleep 1000")
+    kill_runner(session)
+    with ThreadPoolExecutor(8) as pool:
+        [*pool.map(lambda _: turns.end_lost(session), range(16))]
+    assert status(session, turn) == "lost"
+
+
+def test_a_torn_last_line_of_a_lost_turn_is_mended_before_its_end(settings: Config) -> None:
+    session, turn = began(settings, "echo up; sleep 1000")
+    printed(session, turn, "up")
+    kill_runner(session)
+    with open(f"{session.directory}/{log.NAME}", "ab") as file:
+        file.write(b'{"id":5,"ts":"20')
+    assert turns.end_lost(session).status == "lost"
+    assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
+    assert living.broken(session) == []
+
+
+# --- cancelled ----------------------------------------------------------------------------------
+
+
+STOPPER = """
+import sys
+from pathlib import Path
+from breakglass import turns
+from breakglass.store.sessions import Session
+print(turns.cancel(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
+"""
+
+
+def test_a_turn_is_stopped_from_any_process_once(settings: Config) -> None:
+    session, turn = began(settings, FAMILY)
+    family = pids(printed(session, turn, "up"))
+    command = [sys.executable, "-c", STOPPER, str(settings.data), session.id]
+    said = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = {process.communicate()[0] for process in said}
+    assert "True\n" in answers <= {"True\n", "False\n"}
+    assert status(session, turn) == "cancelled"
+    assert kinds(session).count("cancelled") == 1
+    assert not any(map(is_alive, family))
+    assert "error" not in kinds(session)
+
+
+def test_a_second_stop_records_nothing_and_finds_the_turn_still_running(settings: Config) -> None:
+    session, turn = began(settings, "echo up; sleep 1000")
+    printed(session, turn, "up")
+    os.kill(runner(session), signal.SIGSTOP)
+    assert turns.cancel(session, by="ann")
+    assert turns.cancel(session, by="bob")
+    os.kill(runner(session), signal.SIGCONT)
+    assert status(session, turn) == "cancelled"
+    assert kinds(session).count("cancelled") == 1
+
+
+def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:
+    session, turn = began(settings, "true")
+    ended(session, turn)
+    before = kinds(session)
+    assert not turns.cancel(session, by="ann")
+    assert kinds(session) == before
+
+
+@pytest.mark.parametrize("traps", ["", "trap '' INT", "trap '' INT TERM", "trap 'echo no' INT TERM"])
+def test_an_agent_that_does_not_want_to_end_is_made_to(traps: str, settings: Config) -> None:
+    session, turn = began(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
+    (shell,) = pids(printed(session, turn, "up"))
+    assert turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    assert not is_alive(shell)
+
+
+def test_a_stopped_agent_ends_all_the_same(settings: Config) -> None:
+    session, turn = began(settings, "echo up $$; kill -STOP $$")
+    (shell,) = pids(printed(session, turn, "up"))
+    assert turns.cancel(session, by="ann")
+    assert status(session, turn) == "cancelled"
+    assert not is_alive(shell)
+
+
+def test_a_stopped_runner_is_seen_off(settings: Config) -> None:
+    session, turn = began(settings, FAMILY)
+    family = pids(printed(session, turn, "up"))
+    os.kill(runner(session), signal.SIGSTOP)
+    assert turns.cancel(session, by="ann")
+    assert turns.see_off(session, 0.3).status == "cancelled"
+    assert status(session, turn) == "cancelled"
+    assert not any(map(is_alive, family))
+
+
+def race(settings: Config, session: Session, delay: int) -> None:
+    """Cancel a short turn at some moment of its life, and see that the answer and the log agree."""
+    turn = turns.take(settings, session, "echo $$", by="ann").id
+    for _ in range(delay):
+        os.stat(session.directory)  # some microseconds
+    stopped = turns.cancel(session, by="ann")
+    own = ended(session, turn)
+    assert [event["kind"] for event in own].count("cancelled") == stopped
+    assert own[-1]["status"] == ("cancelled" if stopped else "ok")
+    assert [event["kind"] for event in own].count("turn_end") == 1
+
+
+def test_a_stop_that_races_the_end_is_in_time_or_refused(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    for number in range(20):
+        race(settings, session, number * 2_000)
+
+
+@pytest.mark.torture
+def test_five_hundred_stops_that_race_the_end_are_in_time_or_refused(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    for number in range(500):
+        race(settings, session, number % 100 * 500)
+
+
+def test_a_signal_meant_for_a_dead_runner_hits_no_stranger(settings: Config) -> None:
+    """The lock file names a process that has its pid but not its birth: nothing is sent."""
+    session = sessions.create(settings.data, "shell")
+    stranger = subprocess.Popen(["sleep", "100"])
+    born = processes.started(stranger.pid)
+    Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born - 1}}}')
+    turns.nudge(session)
+    assert stranger.poll() is None
+    Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born}}}')
+    turns.nudge(session)
+    assert stranger.wait() == -signal.SIGUSR1
+
+
+# --- what cannot be recorded is not done -----------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A data root on a file system of 512 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small disk")
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], check=True)
+    try:
+        yield place
+    finally:
+        living.clear(place)
+        living.clear(place)
+        subprocess.run(["umount", place], check=True)
+
+
+def fill(settings: Config, session: Session) -> None:
+    """Take prompts until there is no room for one more."""
+    for _ in range(9):
+        ended(session, turns.take(settings, session, "true " + "x" * 8_000, by="ann").id)
+
+
+def test_a_disk_that_fills_ends_the_agent_and_the_turn_and_takes_no_prompt(small_disk: Path) -> None:
+    settings = living.config(small_disk)
+    session, turn = began(
+        settings,
+        "echo $$; exec 2>/dev/null; while true; do head -c 9000 /dev/zero | tr '\\0' x; sleep 0.01; done",
+    )
+    shell = pids(printed(session, turn, "\n"))[0]
+    own = ended(session, turn)
+    assert not is_alive(shell)
+    assert [event["kind"] for event in own[-2:]] == ["error", "turn_end"]
+    assert own[-1]["status"] == "error"
+    assert "No space left" in own[-2]["error"]
+    with pytest.raises(CannotRecord, match="No space"):
+        fill(settings, session)
+    assert events(session)[-1]["kind"] == "turn_end"
+
+
+@pytest.mark.parametrize("spoil", ["deleted", "cut short"])
+def test_a_log_that_is_taken_away_ends_the_agent(spoil: str, settings: Config) -> None:
+    session, turn = began(settings, "echo up $$; while true; do sleep 0.1; done")
+    (shell,) = pids(printed(session, turn, "up"))
+    path = Path(session.directory, log.NAME)
+    path.unlink() if spoil == "deleted" else os.truncate(path, 10)
+    until(lambda: not is_alive(shell), "the agent's death")
+    until(lambda: not is_alive(runner(session)), "the runner's death")
+
+
+def test_a_session_whose_disk_failed_takes_no_turn(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    mark = Path(session.directory, log.DEGRADED)
+    mark.touch()
+    with pytest.raises(Degraded, match=f"delete {mark}"):
+        turns.take(settings, session, "ls", by="ann")
+    mark.unlink()
+    assert status(session, turns.take(settings, session, "ls", by="ann").id) == "ok"
