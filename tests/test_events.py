@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass import events
-from breakglass.events import (
-    KINDS,
-    SYNCED,
-    Draft,
-    Question,
-    Queued,
-    State,
-    clip,
-    decode,
-    encode,
-)
+from breakglass.events import KINDS, SYNCED, Draft, clip, decode, encode
+from breakglass.state import FOLDED, OpenQuestion, QueuedPrompt, SessionState, fold
 from tests.help.logs import SAMPLES, TS, decoded, fold_all, line, log_of
 
 NASTY = st.text(
@@ -323,22 +314,22 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
     ),
     "prompts wait in their order": (
         [NEW, ("user", {}), ("queued", {"text": "x" * 300}), ("queued", {"text": "two"})],
-        {"queued": (Queued(3, "x" * 200), Queued(4, "two")), "turn": 2},
+        {"queued": (QueuedPrompt(3, "x" * 200), QueuedPrompt(4, "two")), "turn": 2},
     ),
     "a prompt that was taken up or withdrawn waits no longer": (
         [
             *(NEW, ("user", {}), ("queued", {}), ("queued", {}), ("queued", {"text": "three"})),
             *(("withdrawn", {"queued": 4}), ("turn_end", {}), ("user", {"queued": 3, "turn": 8})),
         ],
-        {"queued": (Queued(5, "three"),), "turn": 8},
+        {"queued": (QueuedPrompt(5, "three"),), "turn": 8},
     ),
     "a lost turn leaves the queue": (
         [NEW, ("user", {}), ("queued", {"text": "q"}), ("turn_end", {"status": "lost"})],
-        {"queued": (Queued(3, "q"),), "turn": None},
+        {"queued": (QueuedPrompt(3, "q"),), "turn": None},
     ),
     "a question is open until the first answer": (
         [NEW, ("user", {}), ("permission", {}), ("permission", {"request": "r-2"}), ("answer", {})],
-        {"asking": (Question(4, "r-2", "Bash", TS),), "allowed": ("Bash",)},
+        {"asking": (OpenQuestion(4, "r-2", "Bash", TS),), "allowed": ("Bash",)},
     ),
     "a tool is allowed for the session by the first answer only": (
         [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],
@@ -396,10 +387,10 @@ def test_a_history_adds_up_from_anywhere(name: str) -> None:
     assert all(fold_all(story[cut:], fold_all(story[:cut])) == whole for cut in range(len(story) + 1))
 
 
-def is_well_typed(state: State) -> bool:
+def is_well_typed(state: SessionState) -> bool:
     """Return whether every value in a state, nested ones too, is of the type that is declared."""
     try:
-        return bool(msgspec.convert(msgspec.to_builtins(state), State) == state)
+        return bool(msgspec.convert(msgspec.to_builtins(state), SessionState) == state)
     except msgspec.ValidationError:
         return False
 
@@ -408,13 +399,13 @@ MISSHAPEN: list[Any] = [None, True, 5, 0.5, 10**400, float("inf"), "much", ["a"]
 RUNS = [("created", {}), ("user", {"queued": None}), ("queued", {"key": None}), ("permission", {})]
 
 
-@pytest.mark.parametrize("kind", sorted(events.FOLDED))
+@pytest.mark.parametrize("kind", sorted(FOLDED))
 def test_a_value_of_another_type_never_gets_into_a_state(kind: str) -> None:
     before = fold_all(decoded(log_of(RUNS)))
     for key in SAMPLES[kind]:
         for value in MISSHAPEN:
             event = {"id": 5, "ts": TS, "kind": kind, **SAMPLES[kind], key: value}
-            assert is_well_typed(events.fold(before, event)), (key, value)
+            assert is_well_typed(fold(before, event)), (key, value)
 
 
 def test_a_prompt_that_says_not_whose_it_is_does_not_wait() -> None:

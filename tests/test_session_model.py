@@ -21,9 +21,11 @@ from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.store.follow import Hub, Mark, Piece
 from breakglass.store.sessions import Session
+from breakglass.store.turnlock import signed_by
 from breakglass.store.watch import Watch
-from breakglass.turns import begin as turns
 from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
 from tests.help import turns as living
 from tests.help.logs import fold_all
 from tests.help.turns import until
@@ -116,12 +118,14 @@ class Sessions(RuleBasedStateMachine):
     @rule(script=st.sampled_from(SCRIPTS))
     def prompt(self, script: str) -> None:
         with suppress(TurnRunning):
-            self.acks.append(Ack(turns.take(self.config, self.session, script, by="ann").id, "user", script))
+            self.acks.append(
+                Ack(submit_prompt(self.config, self.session, script, by="ann").id, "user", script)
+            )
 
     @rule()
     def cancel(self) -> None:
-        if turns.cancel(self.session, by="ann"):
-            turns.see_off(self.session)
+        if cancel_turn(self.session, by="ann"):
+            wait_for_stop(self.session)
 
     @rule()
     def wait(self) -> None:
@@ -135,14 +139,14 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def kill_the_runner(self) -> None:
-        signed = sessions.signed_by(self.session)
+        signed = signed_by(self.session)
         if signed and processes.is_alive(*signed):
             os.kill(signed[0], signal.SIGKILL)
             until(lambda: not processes.is_alive(*signed), "its death")
 
     @rule()
     def kill_the_agent(self) -> None:
-        signed = sessions.signed_by(self.session)
+        signed = signed_by(self.session)
         for pid in processes.descendants(signed[0]) if signed and processes.is_alive(*signed) else ():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -153,7 +157,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(torn=st.sampled_from([b"x", b'{"id":', b'{"id":3,"ts":"2026', b"\xe2\x80"]))
     def tear(self, torn: bytes) -> None:
-        if turns.end_lost(self.session).turn is None:
+        if end_if_lost(self.session).turn is None:
             self._write(torn)
 
     def _write(self, data: bytes) -> None:
@@ -206,7 +210,7 @@ class Sessions(RuleBasedStateMachine):
         return Path(self.session.directory, log.NAME).read_bytes()
 
     def _is_idle(self) -> bool:
-        return turns.end_lost(self.session).turn is None
+        return end_if_lost(self.session).turn is None
 
     def _sleeps(self) -> bool:
         return self.acks[-1].text == "sleep 1000"
@@ -236,8 +240,8 @@ class Sessions(RuleBasedStateMachine):
             return
         try:
             if not self._is_idle():
-                turns.cancel(self.session, by="ann")
-                turns.see_off(self.session)
+                cancel_turn(self.session, by="ann")
+                wait_for_stop(self.session)
             sessions.change(self.session, archived=True, by="ann")
             self._see_the_end()
         finally:

@@ -14,6 +14,9 @@ from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import begin as turns
+from breakglass.turns.answer import answer_question
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, current_state, wait_for_stop
 
 ID_CHARACTERS = frozenset("0123456789abcdef-")
 ID_LIKE = 3
@@ -85,7 +88,7 @@ def send(config: Config, args: Namespace) -> int:
         check_model("--model", args.model)
     session = session or _create(config, args.agent, None, args.title)
     try:
-        taken = turns.take(config, session, prompt, by=by(), model=args.model, queue=args.queue)
+        taken = submit_prompt(config, session, prompt, by=by(), model=args.model, queue=args.queue)
     except TurnRunning as error:
         name = session.id[:8]
         raise TurnRunning(
@@ -160,7 +163,7 @@ def answer(config: Config, args: Namespace) -> int:
     if len(ids) > 1:
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
-    asking = turns.look(session).asking
+    asking = current_state(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)
     if not asking:
@@ -175,7 +178,7 @@ def answer(config: Config, args: Namespace) -> int:
     question = asking[0]
     message = _told("--message", args.message or "")
     allow = verdict == "allow"
-    turns.answer(
+    answer_question(
         session, question.request, allow=allow, by=by(), message=message, for_session=args.for_session
     )
     print(f"{'allowed' if allow else 'refused'} {question.name} in session {session.id[:8]}")
@@ -186,9 +189,9 @@ def cancel(config: Config, args: Namespace) -> int:
     """Stop the running turn and wait for its end."""
     session = sessions.find(config.data, *args.words)
     waiting = len(session.state().queued)
-    if not turns.cancel(session, by=by()):
+    if not cancel_turn(session, by=by()):
         raise NotFound(f"no turn is running in session {session.id[:8]}")
-    turns.see_off(session)
+    wait_for_stop(session)
     withdrawn = f", and withdrew {waiting} that waited" if waiting else ""
     print(f"stopped the turn in session {session.id[:8]}{withdrawn}")
     return 0

@@ -11,16 +11,15 @@ from breakglass.cli import screen
 from breakglass.cli.examine import examine
 from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
 from breakglass.config import Config
-from breakglass.events import Question, State
+from breakglass.state import OpenQuestion, SessionState, describe
 from breakglass.store import log, sessions
-from breakglass.store.known import describe
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
+from breakglass.turns.end import current_state
 
 
 def ls(config: Config, args: Namespace) -> int:
     """List the sessions, latest first. A turn that was lost is ended on the way."""
-    found = [(session, turns.look(session, state)) for session, state in sessions.listed(config.data)]
+    found = [(session, current_state(session, state)) for session, state in sessions.listed(config.data)]
     if not args.archived:
         found = [(session, state) for session, state in found if state.is_shown]
     if args.json:
@@ -49,7 +48,7 @@ def _digits(ids: list[str]) -> int:
     return next(n for n in range(8, 37) if len({id_[:n] for id_ in ids}) == len(ids))
 
 
-def _row(name: str, state: State, now: datetime, columns: int, *, colours: bool) -> str:
+def _row(name: str, state: SessionState, now: datetime, columns: int, *, colours: bool) -> str:
     status = "asks" if state.asking else state.status
     sign, style = LAMPS.get(status, ("✗", "wrong"))
     lamp = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
@@ -57,7 +56,7 @@ def _row(name: str, state: State, now: datetime, columns: int, *, colours: bool)
     return f"{name}  {lamp}  {cut(rest, columns - len(name) - 15)}"
 
 
-def headline(state: State) -> str:
+def headline(state: SessionState) -> str:
     """Return what a session is called: its title, else the beginning of its first prompt."""
     return one_line(state.title or state.first_prompt, 80) or "-"
 
@@ -74,7 +73,7 @@ def age(ts: str, now: datetime) -> str:
     return f"{seconds} s"
 
 
-def questions(session: Session, asking: Iterable[Question]) -> None:
+def questions(session: Session, asking: Iterable[OpenQuestion]) -> None:
     """Print the open questions of a session: the name of each, its tool, and all that the tool would be given."""
     fd = log.open_reader(session.directory)
     try:

@@ -15,8 +15,8 @@ from breakglass.events import Event
 from breakglass.store.follow import Frame, Hub, Mark, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
-from breakglass.turns import begin as turns
-from breakglass.turns.begin import Taken
+from breakglass.turns.begin import Accepted
+from breakglass.turns.end import current_state
 
 OUTPUT_LINES = 12
 """Lines of a tool's output that are shown on a terminal."""
@@ -49,7 +49,7 @@ def attach(config: Config, session: Session, after: int, *, as_json: bool) -> in
         return 0
 
 
-def wait(config: Config, session: Session, taken: Taken) -> int:
+def wait(config: Config, session: Session, taken: Accepted) -> int:
     """Show the turn of a prompt to its end and return the exit status that says how it ended.
 
     One in the queue is waited for; once it is withdrawn, that is as a turn that was stopped.
@@ -147,7 +147,7 @@ async def _steps(
                     caught_up()
                 elif step is Mark.QUIET:
                     screen.check_reader()
-                    await asyncio.to_thread(turns.look, session)
+                    await asyncio.to_thread(current_state, session)
                 elif step is Mark.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")

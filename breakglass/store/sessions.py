@@ -8,10 +8,7 @@ Nothing here reads a setting or a clock.
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
-import json
 import os
 import re
 import socket
@@ -19,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, TurnRunning
-from breakglass.events import SCHEMA, State
+from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
+from breakglass.events import SCHEMA
+from breakglass.state import SessionState
 from breakglass.store import disk, log
-from breakglass.store import known as state
 from breakglass.store import root as store_root
-from breakglass.store.known import Known
+from breakglass.store import state_cache as state
 from breakglass.store.log import Log
+from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KEY = re.compile(r"[!-~]{1,200}")
@@ -53,13 +51,13 @@ class Session(NamedTuple):
 
     def open_log(self) -> Log:
         """Return the log open for appending, for a person, who does not wait for its lock for ever. Raises NotFound."""
-        return log.open_log(self.directory, lambda fd: self.known(fd).end, PATIENCE)
+        return log.open_log(self.directory, lambda fd: self.log_state(fd).end, PATIENCE)
 
-    def known(self, fd: int) -> Known:
+    def log_state(self, fd: int) -> LogState:
         """Return what is known of the log, which is open as `fd`."""
-        return state.known(self.directory, fd)
+        return state.cached(self.directory, fd)
 
-    def state(self) -> State:
+    def state(self) -> SessionState:
         """Return what the log adds up to, the status `degraded` where the disk failed under it. Raises NotFound."""
         try:
             fd = log.open_reader(self.directory)
@@ -67,7 +65,7 @@ class Session(NamedTuple):
             state.forget(self.directory)
             raise
         try:
-            found = self.known(fd).state
+            found = self.log_state(fd).state
         finally:
             os.close(fd)
         return found._replace(status="degraded") if log.is_degraded(self.directory) else found
@@ -91,7 +89,7 @@ def create(
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
         with _log_to_begin(session) as begun, begun.exclusive():
-            if not session.known(begun.fd).state.last_id:
+            if not session.log_state(begun.fd).state.last_id:
                 begun.append(
                     "created",
                     schema=SCHEMA,
@@ -136,7 +134,7 @@ def change(session: Session, *, title: str | None = None, archived: bool | None 
     if title is not None and len(title) > MAX_TITLE:
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     with session.open_log() as opened, opened.exclusive():
-        known = session.known(opened.fd).state
+        known = session.log_state(opened.fd).state
         if title is not None and title != known.title:
             opened.append("renamed", title=title, by=by)
         if archived is not None and archived != known.archived:
@@ -208,7 +206,7 @@ def _written(root: Path, session_id: str) -> int:
         return 0
 
 
-def listed(root: Path) -> list[tuple[Session, State]]:
+def listed(root: Path) -> list[tuple[Session, SessionState]]:
     """Return every session with its state, latest first. One whose making was cut off is none.
 
     Raises BreakglassError where they cannot be read: a list that is empty for want of descriptors would be a lie.
@@ -222,7 +220,7 @@ def listed(root: Path) -> list[tuple[Session, State]]:
     return sorted(whole, key=lambda pair: pair[1].updated, reverse=True)
 
 
-def _readable(session: Session) -> State | None:
+def _readable(session: Session) -> SessionState | None:
     """Return a session's state, None where it is gone since or not ours to read."""
     try:
         return session.state()
@@ -232,75 +230,3 @@ def _readable(session: Session) -> State | None:
         if error.errno in log.EXHAUSTED:
             raise
         return None
-
-
-# --- the turn lock ------------------------------------------------------------------------------
-
-
-class TurnLock:
-    """The lock of the running turn. Whoever inherits `fds` holds it; the kernel lets go when the last is closed.
-
-    Two descriptors: `turn.lock`, which anybody may look at, and the session's directory, which cannot be
-    deleted and made anew under a running turn as a file can.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.fds: tuple[int, ...] = ()
-
-    def take(self) -> None:
-        """Take the lock without waiting. Raises TurnRunning where it is held, NotFound and CannotRecord."""
-        try:
-            directory = os.open(
-                self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
-        except OSError as error:
-            if error.errno in log.ABSENT:
-                raise NotFound(f"there is no session {self._session.id}") from error
-            raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
-        self.fds = (directory,)
-        try:
-            self.fds += (_open_lock(directory),)
-            for fd in self.fds:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise TurnRunning(f"a turn is running in session {self._session.id}") from None
-        except OSError as error:
-            self.release()
-            raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
-
-    def release(self) -> None:
-        """Close our copies. The lock stays with whoever else has them."""
-        for fd in self.fds:
-            os.close(fd)
-        self.fds = ()
-
-
-def _open_lock(directory: int) -> int:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open("turn.lock", flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-        return os.open(
-            "turn.lock", flags | os.O_RDONLY, dir_fd=directory
-        )  # whether it is held can still be seen
-
-
-def signed_by(session: Session) -> tuple[int, int] | None:
-    """Return the pid and start time in the lock file, which may be of a process long dead; None without any."""
-    try:
-        fd = os.open(f"{session.directory}/turn.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):
-            return None
-        raise
-    try:
-        signed = json.loads(os.read(fd, 4096))
-        return int(signed["pid"]), int(signed["started"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    finally:
-        os.close(fd)

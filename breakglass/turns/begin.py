@@ -6,15 +6,12 @@ notices ends it: first every process of it, then, in the log, the turn.
 """
 
 import contextlib
-import functools
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from breakglass import masking
@@ -23,22 +20,21 @@ from breakglass.config import AgentConfig, Config
 from breakglass.errors import (
     BadConfig,
     BadInput,
-    BreakglassError,
-    CannotRecord,
     Conflict,
     Degraded,
     NotFound,
     TooLarge,
     TurnRunning,
 )
-from breakglass.events import Draft, State
 from breakglass.settings import check_model
-from breakglass.store import known as state
+from breakglass.state import SessionState
 from breakglass.store import sessions
 from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
 from breakglass.store.seek import Position
-from breakglass.store.sessions import Session, TurnLock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 from breakglass.turns import processes
+from breakglass.turns.end import end_lost_turn
 
 MAX_PROMPT = 256 << 10
 """Bytes of UTF-8 that a prompt may have."""
@@ -46,8 +42,6 @@ PATIENCE = 1.0
 """Seconds that a turn which has ended in the log may take to let its lock go."""
 TRIES = 5
 """How often a prompt may find the session neither free nor running, before that is an error."""
-STOP_SECONDS = 15.0
-"""Seconds after which a runner that has not ended a stopped turn is taken for dead: its ladder takes 12."""
 _RUNNER = "from breakglass.turns.runner import main; main()"
 
 
@@ -62,14 +56,14 @@ class Prompt(NamedTuple):
     """The Idempotency-Key."""
 
 
-class Taken(NamedTuple):
+class Accepted(NamedTuple):
     """What became of a prompt: a turn, or a place in the queue; and the id of its event."""
 
     what: Literal["turn", "queued"]
     id: int
 
 
-def take(
+def submit_prompt(
     config: Config,
     session: Session,
     prompt: str,
@@ -78,7 +72,7 @@ def take(
     model: str | None = None,
     key: str | None = None,
     queue: bool = False,
-) -> Taken:
+) -> Accepted:
     """Begin a turn, or, with `queue` and while one runs, have the prompt wait for its end. Return what became of it.
 
     When this returns the prompt is on disk, and of a turn the runner has been started. A `key` that was used
@@ -95,7 +89,7 @@ def take(
         if earlier := _earlier(session, log, key):
             return earlier
         lock = _lock_or_queue(session, log, asked, queue=queue)
-        if isinstance(lock, Taken):
+        if isinstance(lock, Accepted):
             return lock
         try:
             return _begin(config, session, log, lock, asked)
@@ -103,15 +97,15 @@ def take(
             lock.release()
 
 
-def _earlier(session: Session, log: Log, key: str | None) -> Taken | None:
+def _earlier(session: Session, log: Log, key: str | None) -> Accepted | None:
     """Return what became of the prompt that came with this key before, None where none did."""
-    number = session.known(log.fd).keys.get(key) if key else None
+    number = session.log_state(log.fd).keys.get(key) if key else None
     if number is None:
         return None
-    return Taken("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
+    return Accepted("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
 
 
-def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) -> TurnLock | Taken:
+def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) -> TurnLock | Accepted:
     """Take the turn lock; or, while a turn runs, return the earlier prompt of that key, or put this one in the queue.
 
     Raises TurnRunning where it is not to be queued.
@@ -125,25 +119,25 @@ def _lock_or_queue(session: Session, log: Log, asked: Prompt, *, queue: bool) ->
                     return earlier
                 if not queue:
                     raise
-                if session.known(log.fd).state.turn is not None:
+                if session.log_state(log.fd).state.turn is not None:
                     number = log.append(
                         "queued", text=asked.text, by=asked.by, model=asked.model, key=asked.key
                     )
-                    return Taken("queued", number)
+                    return Accepted("queued", number)
     raise TurnRunning(f"session {session.id} is neither free nor running; try again")
 
 
-def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> Taken:
+def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Prompt) -> Accepted:
     """Holding the turn lock, record the prompt and start the runner; or return the earlier prompt of that key."""
-    known = session.known(log.fd).state
+    known = session.log_state(log.fd).state
     if known.turn is not None:
-        _bury(session, log, known)
+        end_lost_turn(session, log, known)
     log.keep_room()
     # What others append is known here, or stands behind the prompt, where the runner looks.
     with log.exclusive():
         if earlier := _earlier(session, log, asked.key):
             return earlier
-        known = session.known(log.fd).state
+        known = session.log_state(log.fd).state
         agent = _agent(config, session, known)
         turn, end = log.append("user", **asked._asdict()), log.end
     try:
@@ -153,10 +147,10 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )
-    return Taken("turn", turn)
+    return Accepted("turn", turn)
 
 
-def _agent(config: Config, session: Session, known: State) -> AgentConfig:
+def _agent(config: Config, session: Session, known: SessionState) -> AgentConfig:
     try:
         return config.agent_named(known.agent)
     except BadConfig as error:
@@ -200,7 +194,7 @@ def _spawn(
     session: Session,
     turn: int,
     end: Position,
-    known: State,
+    known: SessionState,
     lock: TurnLock,
 ) -> None:
     """Start the runner with the lock, the agent's environment and the turn's mark, in a session of its own."""
@@ -259,147 +253,15 @@ def _tokens(config: Config) -> list[str]:
     return found
 
 
-def has_runner(session: Session) -> bool:
-    """Return whether a runner holds the turn lock: a look that reads no log. Raises NotFound."""
-    lock = TurnLock(session)
-    try:
-        lock.take()
-    except TurnRunning:
-        return True
-    lock.release()
-    return False
-
-
-def end_lost(session: Session, known: State | None = None) -> State:
-    """Return the session's state, having ended its turn if the runner is dead. Raises NotFound.
-
-    `known` spares reading the log where the caller has just done so.
-    """
-    known = known or session.state()
-    if known.turn is None:
-        return known
-    lock = TurnLock(session)
-    try:
-        lock.take()
-    except TurnRunning:
-        return known
-    try:
-        with session.open_log() as log:
-            known = session.known(log.fd).state
-            if known.turn is not None:
-                _bury(session, log, known)
-    finally:
-        lock.release()
-    return session.state()
-
-
-def look(session: Session, known: State | None = None, warn: Callable[[str], object] = str) -> State:
-    """Return the session's state as `end_lost` does, and also where a lost turn cannot be ended. Raises NotFound.
-
-    For who only looks: on a disk that is full or read-only a session is still read. `warn` is told why.
-    """
-    known = known or session.state()
-    try:
-        return end_lost(session, known)
-    except (BreakglassError, OSError) as error:
-        warn(f"session {session.id}: {error}")
-        return known
-
-
-def _bury(session: Session, log: Log, known: State) -> None:
-    """Holding the turn lock, kill whatever is left of a dead runner's turn, then end it in the log."""
-    turn = known.turn
-    assert turn is not None
-    if not processes.kill_all(functools.partial(processes.marked, session.id), 5.0):
-        raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    end = {"turn": turn, "duration_ms": state.age_ms(log.fd, known)}
-    if known.cancelled:
-        log.last_words(("turn_end", {**end, "status": "cancelled"}))
-        return
-    error = "The turn was lost: its process died. What it did so far is kept above."
-    log.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
-
-
-def cancel(session: Session, *, by: str) -> bool:
-    """Record that a person stops the running turn and tell its runner. Return whether one was running.
-
-    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is
-    on disk; `see_off` waits for the end. Raises NotFound and CannotRecord.
-    """
-    if end_lost(session).turn is None:
-        return False
-    with session.open_log() as log:
-        with log.exclusive():
-            known = session.known(log.fd).state
-            if known.turn is None:
-                return False
-            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in known.queued]
-            if not known.cancelled:
-                stop.insert(0, ("cancelled", {"turn": known.turn, "by": by}))
-            if stop:  # in one write: a turn that is stopped must not end while the next prompt still waits
-                log.append_together(*stop)
-        nudge(session)
-        return True
-
-
-def withdraw(session: Session, queued: int, *, by: str) -> None:
+def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:
     """Take a prompt out of the queue.
 
     Raises NotFound for one that never was in it and Conflict for one taken up or out.
     """
     with session.open_log() as log, log.exclusive():
-        if queued in [waiting.id for waiting in session.known(log.fd).state.queued]:
+        if queued in [waiting.id for waiting in session.log_state(log.fd).state.queued]:
             log.append("withdrawn", queued=queued, by=by)
         elif read_one(log.fd, queued)["kind"] == "queued":
             raise Conflict("the prompt waits no longer: its turn has begun, or it was withdrawn")
         else:
             raise NotFound(f"line {queued} is no prompt that was put in the queue")
-
-
-def answer(
-    session: Session,
-    request: str,
-    *,
-    allow: bool,
-    by: str,
-    message: str | None = None,
-    for_session: bool = False,
-) -> None:
-    """Record a person's answer to an agent's question and tell the runner; the first answer wins.
-
-    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises
-    BadInput for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one
-    answered, expired or of a turn that ended.
-    """
-    if for_session and not allow:
-        raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
-    end_lost(session)
-    with session.open_log() as log:
-        with log.exclusive():
-            question = state.find_question(log.fd, session.known(log.fd).state, request)
-            if question is None:
-                raise NotFound(f"there is no question {request[:64]!r} in this session")
-            if question.closed:
-                raise Conflict(f"the question was {question.closed} already")
-            lasting = {"for_session": True} if for_session else {}
-            words = {"message": message} if message else {}
-            log.append("answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting)
-        nudge(session)
-
-
-def nudge(session: Session) -> None:
-    """Tell the runner to look at its log. It would anyway, within a second."""
-    signed = sessions.signed_by(session)
-    if signed:
-        pid, born = signed
-        processes.send_all(lambda: [pid] if processes.is_alive(pid, born) else [], signal.SIGUSR1)
-
-
-def see_off(session: Session, seconds: float = STOP_SECONDS) -> State:
-    """Wait for the end of a turn that was stopped and return the state. A runner that does not end it is killed."""
-    deadline = time.monotonic() + seconds
-    while (known := end_lost(session)).turn is not None and known.cancelled:
-        if time.monotonic() > deadline:
-            processes.kill_all(functools.partial(processes.marked, session.id), 5.0)
-        time.sleep(0.02)
-    return known

@@ -15,11 +15,12 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from breakglass import agents, events
+from breakglass import agents
 from breakglass.agents import Dialogue, Exit, Task
 from breakglass.errors import CannotRecord
-from breakglass.events import Draft, Event, Queued, State
+from breakglass.events import Draft, Event
 from breakglass.masking import Masker, Print
+from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.seek import Position
@@ -114,12 +115,12 @@ class Turn:
     def __init__(self, plan: Plan, opened: Log, nudges: Nudges) -> None:
         self.plan = plan
         self.log = opened
-        self.state = State(
+        self.state = SessionState(
             turn=plan.turn,
             agent_session=plan.agent_session,
             agent_cost=plan.agent_cost,
             allowed=tuple(plan.allowed),
-            queued=tuple(Queued(number, "") for number in plan.queued),
+            queued=tuple(QueuedPrompt(number, "") for number in plan.queued),
         )
         """What we need of the session's state, folded on with every event of ours and of others."""
         self.began = time.monotonic()
@@ -363,8 +364,8 @@ class Turn:
     def _append(self, kind: str, **fields: object) -> None:
         fields["turn"] = self.plan.turn
         number = self.log.append(kind, **fields)
-        if kind in events.FOLDED:
-            self.state = events.fold(self.state, {"id": number, "kind": kind, **fields})
+        if kind in FOLDED:
+            self.state = fold(self.state, {"id": number, "kind": kind, **fields})
 
     def _look(self, child: Child, dialogue: Dialogue) -> None:
         """Act on what others appended to our log, on questions that nobody answered in time, and on orphans' ends."""
@@ -387,7 +388,7 @@ class Turn:
             self._see(event, dialogue)
 
     def _see(self, event: Event, dialogue: Dialogue | None) -> None:
-        self.state = events.fold(self.state, event)
+        self.state = fold(self.state, event)
         if event.get("turn") == self.plan.turn:
             self._heed(event, dialogue)
 

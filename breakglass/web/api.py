@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from quart import Blueprint, Response, request
 
 from breakglass.errors import NotFound
+from breakglass.state import describe
 from breakglass.store import sessions
 from breakglass.store.follow import read_raw
-from breakglass.store.known import describe
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
+from breakglass.turns.answer import answer_question
+from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
 from breakglass.web.context import by, desk, session_named
 from breakglass.web.http import attached
@@ -89,7 +90,7 @@ async def start_turn(session_id: str) -> Response:
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
     taken = await desk().write(
-        turns.take, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
+        submit_prompt, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
     )
     return _json({taken.what: taken.id}, 202)
 
@@ -100,7 +101,7 @@ async def withdraw(session_id: str, queued: str) -> Response:
     session = session_named(session_id)
     if not _LINE.fullmatch(queued):
         raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
-    await desk().write(turns.withdraw, session, int(queued), by=by())
+    await desk().write(withdraw_prompt, session, int(queued), by=by())
     return _json({"withdrawn": int(queued)})
 
 
@@ -117,7 +118,7 @@ async def answer(session_id: str) -> Response:
     session = session_named(session_id)
     given = await _body(bodies.Answer)
     await desk().write(
-        turns.answer,
+        answer_question,
         session,
         given.request,
         allow=given.allow,

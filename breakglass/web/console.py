@@ -16,15 +16,14 @@ from typing import Any, ParamSpec, TypeVar
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.errors import BreakglassError, NotFound
-from breakglass.events import State
 from breakglass.settings import check_model
+from breakglass.state import SessionState, describe
 from breakglass.store import follow, log, sessions, window
 from breakglass.store.follow import Frame, Hub
-from breakglass.store.known import describe
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.store.window import Window
-from breakglass.turns import begin as turns
+from breakglass.turns.end import cancel_turn, current_state, end_if_lost, has_runner, wait_for_stop
 from breakglass.web import sse, stream
 from breakglass.web.page import render
 
@@ -70,7 +69,7 @@ class Desk:
 
         That it ends is seen to in the background: whoever asked may be gone, and its request with it.
         """
-        if not turns.cancel(session, by=by):
+        if not cancel_turn(session, by=by):
             return False
         # A thread of its own: it may wait 15 s.
         threading.Thread(target=self._see_off, args=(session,), daemon=True).start()
@@ -78,19 +77,19 @@ class Desk:
 
     def _see_off(self, session: Session) -> None:
         try:
-            turns.see_off(session)
+            wait_for_stop(session)
         except (BreakglassError, OSError) as error:
             _log.warning("session %s: %s", session.id, error)
 
-    def state(self, session: Session) -> State:
+    def state(self, session: Session) -> SessionState:
         """Return a session's state, its turn ended if it was lost. Raises NotFound."""
-        return turns.look(session, warn=self._warn)
+        return current_state(session, warn=self._warn)
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return all sessions, latest first; archived ones only if asked for."""
         found = sessions.listed(self.config.data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
-        return [describe(session.id, turns.look(session, state, self._warn)) for session, state in shown]
+        return [describe(session.id, current_state(session, state, self._warn)) for session, state in shown]
 
     def list_for_page(
         self, *, archived: bool = False, query: str = "", most: int | None = SHOWN
@@ -101,7 +100,7 @@ class Desk:
         """
         words = query.lower().split()
         found = {
-            session.id: (session, turns.look(session, state, self._warn))
+            session.id: (session, current_state(session, state, self._warn))
             for session, state in sessions.listed(self.config.data)
             if (archived or state.is_shown)
             and all(word in (state.title or state.first_prompt).lower() for word in words)
@@ -174,8 +173,8 @@ class Desk:
             session = Session(self.config.data, session_id)
             try:
                 # Reading gigabytes of logs would hold up the first clients.
-                if follow.ends_busy(session.directory) and not turns.has_runner(session):
-                    turns.end_lost(session)
+                if follow.ends_busy(session.directory) and not has_runner(session):
+                    end_if_lost(session)
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
 
@@ -192,7 +191,7 @@ class Desk:
             await asyncio.sleep(LOST_SECONDS)
 
     def _end_lost(self, session: Session) -> None:
-        if not turns.has_runner(session):  # else every look would read what a long turn has written
+        if not has_runner(session):  # else every look would read what a long turn has written
             self.state(session)
 
     def _warn(self, text: str) -> None:
@@ -215,7 +214,7 @@ class Desk:
         self._writers.shutdown(wait=False, cancel_futures=True)
 
 
-def _for_page(session: Session, state: State) -> dict[str, Any]:
+def _for_page(session: Session, state: SessionState) -> dict[str, Any]:
     """Return what the page knows of a session beyond the contract's object."""
     fd = log.open_reader(session.directory)
     try:

@@ -13,7 +13,8 @@ from werkzeug.datastructures import MultiDict
 from breakglass.access import credentials
 from breakglass.errors import Forbidden
 from breakglass.store import sessions
-from breakglass.turns import begin as turns
+from breakglass.turns.answer import answer_question
+from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import stream
 from breakglass.web.context import by, desk, session_named, visit
 from breakglass.web.pages import local_path, page_of
@@ -102,7 +103,7 @@ async def take_back(session_id: str) -> Response:
     """Take a prompt out of the queue: the button pressed carries its number."""
     session, form = session_named(session_id), await _form()
     queued = stream.position(form.getlist("queued"), "queued") or 0
-    await desk().write(turns.withdraw, session, queued, by=by())
+    await desk().write(withdraw_prompt, session, queued, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 
@@ -113,13 +114,13 @@ async def answer(session_id: str) -> Response:
     allow = "refuse" not in form
     wanted = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
     lasting = "allow_session" in form
-    await desk().write(turns.answer, session, wanted, allow=allow, for_session=lasting, by=by())
+    await desk().write(answer_question, session, wanted, allow=allow, for_session=lasting, by=by())
     return _see(f"/sessions/{session.id}#end")
 
 
 async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
     key = form.get("key") or None
-    await desk().write(turns.take, desk().config, session, prompt, by=by(), key=key, queue=True)
+    await desk().write(submit_prompt, desk().config, session, prompt, by=by(), key=key, queue=True)
 
 
 def _digest(form: MultiDict[str, str]) -> str | None:

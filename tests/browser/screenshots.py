@@ -14,7 +14,8 @@ from typing import Any
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from breakglass.events import Draft
-from breakglass.store.sessions import Session, TurnLock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 from tests.browser.visits import DESK, FLAGS, PHONE, House, Person, executable, house
 from tests.help.sample_session import DISK, FOUND, history
 

@@ -7,6 +7,7 @@ import pytest
 
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.help.servers import wait_until
@@ -16,7 +17,7 @@ from tests.help.servers import wait_until
 def asking(data: Data) -> Iterator[Session]:
     """A session in which a turn runs and asks two questions; we hold its lock in the runner's stead."""
     session = sessions.get(data.root, data.new())
-    lock = sessions.TurnLock(session)
+    lock = TurnLock(session)
     lock.take()
     with session.open_log() as log:
         turn = log.append("user", text="go on", by="b")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from breakglass.cli.listing import age, headline
-from breakglass.events import State
+from breakglass.state import SessionState
 from breakglass.store import sessions
+from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.cli.test_send import runner_of
@@ -56,7 +57,7 @@ def test_a_list_shows_how_each_session_stands_and_what_it_is_called(data: Data) 
 
 def test_a_session_whose_agent_waits_for_leave_says_so(data: Data) -> None:
     session = sessions.get(data.root, data.new())
-    lock = sessions.TurnLock(session)
+    lock = TurnLock(session)
     lock.take()
     with session.open_log() as log:
         turn = log.append("user", text="go on", by="b")
@@ -118,13 +119,13 @@ def test_an_age_is_said_in_its_largest_unit(ts: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State(title="a title", first_prompt="a prompt"), "a title"),
-        (State(first_prompt="first\n words\t here"), "first words here"),
-        (State(first_prompt="x" * 100), "x" * 79 + "…"),
-        (State(), "-"),
+        (SessionState(title="a title", first_prompt="a prompt"), "a title"),
+        (SessionState(first_prompt="first\n words\t here"), "first words here"),
+        (SessionState(first_prompt="x" * 100), "x" * 79 + "…"),
+        (SessionState(), "-"),
     ],
 )
-def test_a_session_is_called_by_its_title_or_its_first_words(state: State, words: str) -> None:
+def test_a_session_is_called_by_its_title_or_its_first_words(state: SessionState, words: str) -> None:
     assert headline(state) == words
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from breakglass import events
-from breakglass.events import Draft, Event, State
+from breakglass.events import Draft, Event
+from breakglass.state import SessionState, fold
 
 TS = "2026-11-23T01:02:03.004Z"
 
@@ -84,6 +85,6 @@ def decoded(log: bytes) -> Sequence[events.Event]:
     return [events.decode(each, number) for number, each in enumerate(log.split(b"\n")[:-1], 1)]
 
 
-def fold_all(story: Iterable[Event], state: State | None = None) -> State:
+def fold_all(story: Iterable[Event], state: SessionState | None = None) -> SessionState:
     """Return what all of a story adds up to, in order."""
-    return functools.reduce(events.fold, story, state or State())
+    return functools.reduce(fold, story, state or SessionState())

@@ -8,7 +8,8 @@ from typing import Any
 from breakglass.store import sessions
 from breakglass.store.log import Log, read
 from breakglass.store.seek import START
-from breakglass.store.sessions import Session, TurnLock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 
 LATER = "9999-01-01T00:00:00.000Z"
 

@@ -12,8 +12,9 @@ from breakglass.config import AgentConfig, Config, Limits
 from breakglass.events import Event
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
+from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
 
 SECONDS = 30.0
 """How long a condition is waited for: far longer than it ever takes."""
@@ -49,7 +50,7 @@ def until(condition: Callable[[], T], what: object = "") -> T:
 def began(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
     """Return a new session and the turn begun in it."""
     session = sessions.create(settings.data, agent)
-    return session, turns.take(settings, session, prompt, by="ann").id
+    return session, submit_prompt(settings, session, prompt, by="ann").id
 
 
 def events(session: Session) -> list[Event]:
@@ -75,7 +76,7 @@ def printed(session: Session, turn: int, word: str) -> str:
 def ended(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn, see that no rule is broken and nothing of it lives, and return its events."""
     until(lambda: session.state().turn is None, "the turn's end")
-    signed = sessions.signed_by(session)
+    signed = signed_by(session)
     assert processes.marked(session.id) <= ({signed[0]} if signed else set())
     assert broken(session) == []
     return [event for event in events(session) if event.get("turn") == turn]
@@ -94,6 +95,6 @@ def broken(session: Session) -> list[verify.Finding]:
 
 def runner(session: Session) -> int:
     """Wait until the runner has written down its pid, and return it."""
-    signed = until(lambda: sessions.signed_by(session), "the runner's pid")
+    signed = until(lambda: signed_by(session), "the runner's pid")
     assert signed
     return signed[0]

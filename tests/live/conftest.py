@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig
-from breakglass.turns import begin as turns
+from breakglass.turns.end import cancel_turn, wait_for_stop
 from tests.help import programs
 from tests.help.fake_model import FakeModel
 from tests.live.agents import surroundings
@@ -45,8 +45,8 @@ def real(model: FakeModel, home: Path, claude: str, environ: dict[str, str]) -> 
     env = {"IS_SANDBOX": "1", "CLAUDE_CODE_MAX_RETRIES": "1"}
     made = Real(home.parent / "var", AgentConfig("claude", "claude", (claude,), env=env), environ, model)
     yield made
-    turns.cancel(made.session, by="the test's end")
-    turns.see_off(made.session)
+    cancel_turn(made.session, by="the test's end")
+    wait_for_stop(made.session)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
+from breakglass.turns.answer import answer_question
+from breakglass.turns.begin import submit_prompt
 from tests.help import turns as living
 from tests.help.fake_model import FakeModel
 
@@ -37,7 +38,7 @@ class Real:
         self.set(agents={agent.name: agent})
 
     def start(self, prompt: str, **more: Any) -> int:
-        return turns.take(self.config, self.session, prompt, by="ann", **more).id
+        return submit_prompt(self.config, self.session, prompt, by="ann", **more).id
 
     def run(self, prompt: str, **more: Any) -> "Told":
         """Return what one turn came to."""
@@ -56,7 +57,7 @@ class Real:
         return living.until(lambda: next((e for e in self.so_far().of(kind) if holds(e)), None), kind) or {}
 
     def answer(self, question: Event, *, allow: bool, by: str = "ann", **more: Any) -> None:
-        turns.answer(self.session, question["request"], allow=allow, by=by, **more)
+        answer_question(self.session, question["request"], allow=allow, by=by, **more)
 
 
 class Told(list[Event]):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig
-from breakglass.turns import begin as turns
 from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
 from tests.help import turns as living
 from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, claude_agent_acp, opencode
@@ -30,8 +31,8 @@ def acp(agent: Agent, model: FakeModel, home: Path, environ: dict[str, str]) -> 
     settings = AgentConfig("it", "acp", agent.command, "ask", env=agent.environ | agent.asking)
     made = Real(home.parent / "var", settings, environ, model)
     yield made
-    turns.cancel(made.session, by="the test's end")
-    turns.see_off(made.session)
+    cancel_turn(made.session, by="the test's end")
+    wait_for_stop(made.session)
 
 
 # A turn of opencode takes 5.8 s of a core: it is tried where it differs.
@@ -73,7 +74,7 @@ def test_a_stop_while_a_tool_runs_leaves_nothing_alive(acp: Real, agent: Agent) 
     acp.set_agent(permissions="bypass")
     turn = acp.start(script(agent, f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(acp.workspace / "kept")
-    assert turns.cancel(acp.session, by="ann")
+    assert cancel_turn(acp.session, by="ann")
     assert acp.end(turn).status == "cancelled"
     assert is_gone(hidden)
 
@@ -84,7 +85,7 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(acp: Real
     turn = acp.start(script(agent, f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(acp.workspace / "kept")
     os.kill(living.runner(acp.session), signal.SIGKILL)
-    living.until(lambda: turns.end_lost(acp.session).turn is None, "the turn to be ended")
+    living.until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
     assert acp.end(turn).status == "lost"
     assert is_gone(hidden)
     assert not processes.marked(acp.session.id)
@@ -94,7 +95,7 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(acp: Real
 def test_a_queued_prompt_goes_on_in_the_same_conversation(acp: Real, model: FakeModel) -> None:
     turn = acp.start("[[text one]][[hold]]")
     model.wait_for(lambda model: bool(model.turns))
-    queued = turns.take(acp.config, acp.session, "and before?", by="bob", queue=True)
+    queued = submit_prompt(acp.config, acp.session, "and before?", by="bob", queue=True)
     model.release()
     acp.end(turn)
     told = acp.so_far()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.turns import begin as turns
 from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as living
 from tests.help.fake_model import FakeModel
 from tests.live.real import NAP, Real, bash, python
@@ -124,7 +125,7 @@ def test_the_model_that_answered_is_told_though_another_was_asked_for(real: Real
 def test_a_queued_prompt_goes_on_in_the_same_conversation(real: Real, model: FakeModel) -> None:
     turn = real.start("[[text one]][[hold]]")
     model.wait_for(lambda model: bool(model.turns))
-    queued = turns.take(real.config, real.session, "and before?", by="bob", queue=True)
+    queued = submit_prompt(real.config, real.session, "and before?", by="bob", queue=True)
     assert queued.what == "queued"
     model.release()
     assert real.end(turn).status == "ok"
@@ -207,7 +208,7 @@ def test_an_agents_session_that_is_gone_is_begun_anew_and_the_log_says_so(real: 
 def test_a_stop_while_prose_streams_keeps_what_was_said(real: Real) -> None:
     turn = real.start("[[slow 500 0.02]]")
     real.wait("delta")
-    assert turns.cancel(real.session, by="ann")
+    assert cancel_turn(real.session, by="ann")
     told = real.end(turn)
     assert told.status == "cancelled"
     assert told.only("text", "text").startswith("w0 ")
@@ -218,7 +219,7 @@ def test_a_stop_while_prose_streams_keeps_what_was_said(real: Real) -> None:
 def test_a_stop_while_a_tool_runs_leaves_nothing_alive(real: Real) -> None:
     turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(real.workspace / "kept")
-    assert turns.cancel(real.session, by="ann")
+    assert cancel_turn(real.session, by="ann")
     assert real.end(turn).status == "cancelled"
     assert is_gone(hidden)
 
@@ -227,7 +228,7 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(real: Rea
     turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
     hidden = pid_in(real.workspace / "kept")
     os.kill(living.runner(real.session), signal.SIGKILL)
-    living.until(lambda: turns.end_lost(real.session).turn is None, "the turn to be ended")
+    living.until(lambda: end_if_lost(real.session).turn is None, "the turn to be ended")
     told = real.end(turn)
     assert told.status == "lost"
     assert is_gone(hidden)

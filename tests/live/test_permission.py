@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from breakglass.errors import Conflict
-from breakglass.turns import begin as turns
+from breakglass.turns.end import cancel_turn
 from tests.live.real import Real, bash
 
 MAKE = bash("echo made | tee made")
@@ -87,7 +87,7 @@ def test_the_first_of_two_answers_wins(asking: Real) -> None:
 def test_a_stop_withdraws_the_question(asking: Real) -> None:
     turn = asking.start(MAKE)
     question = asking.wait("permission")
-    assert turns.cancel(asking.session, by="ann")
+    assert cancel_turn(asking.session, by="ann")
     assert asking.session.state().asking == ()
     told = asking.end(turn)
     assert told.status == "cancelled"

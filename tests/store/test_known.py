@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.events import Draft, Event
-from breakglass.store import known as state
 from breakglass.store import log, seek
-from breakglass.store.known import Known, find_question, read_state
+from breakglass.store import state_cache as state
 from breakglass.store.seek import Position
+from breakglass.store.state_cache import LogState, read_state
+from breakglass.turns.answer import find_question
+from breakglass.turns.end import age_ms
 from tests.help.logs import SAMPLES, decoded, fold_all, line, log_of
 from tests.store.test_seek import opened
 
@@ -56,7 +58,7 @@ def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Ra
         assert known.end == seek.last(fd, len(data))
         cut = rng.randrange(len(story) + 1)
         place = seek.after(fd, cut, known.end)
-        part = Known(fold_all(story[:cut]), place, keys_of(story[:cut]), seek.mark(fd, place))
+        part = LogState(fold_all(story[:cut]), place, keys_of(story[:cut]), seek.mark(fd, place))
         assert read_state(fd, part) == known
         assert read_state(fd, known) == known
 
@@ -100,11 +102,11 @@ def test_a_log_that_was_written_over_in_place_is_read_anew(more: int, tmp_path: 
     path = tmp_path / log.NAME
     path.write_bytes(line(1, "created") + line(2, "renamed", title="before"))
     fd = log.open_reader(str(tmp_path))
-    assert state.known(str(tmp_path), fd).state.title == "before"
+    assert state.cached(str(tmp_path), fd).state.title == "before"
     rest = [line(3 + number, "text") for number in range(more)]
     path.write_bytes(b"".join([line(1, "created"), line(2, "renamed", title="behind"), *rest]))
     os.utime(path, (1, 1))  # a coarse clock may not have moved since
-    known = state.known(str(tmp_path), fd)
+    known = state.cached(str(tmp_path), fd)
     os.close(fd)
     assert (known.state.title, known.end.number) == ("behind", 2 + more)
 
@@ -176,5 +178,5 @@ def clocked(tmp_path: Path) -> Iterator[int]:
 
 def test_a_lost_turn_took_from_its_first_event_to_the_last_there_is(clocked: int) -> None:
     known = read_state(clocked).state
-    assert state.age_ms(clocked, known) == 60_000
-    assert state.age_ms(clocked, known._replace(last_turn=3)) == 0
+    assert age_ms(clocked, known) == 60_000
+    assert age_ms(clocked, known._replace(last_turn=3)) == 0

@@ -15,7 +15,8 @@ import pytest
 from breakglass.errors import BadConfig, BadInput, BreakglassError, CannotRecord, NotFound, TurnRunning
 from breakglass.store import disk, log, sessions
 from breakglass.store import root as store_root
-from breakglass.store.sessions import Session, TurnLock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock, signed_by
 from tests.store.test_seek import reads_so_far
 
 
@@ -355,9 +356,9 @@ def test_what_the_lock_file_says_is_taken_with_care(
     content: bytes, expected: tuple[int, int] | None, root: Path
 ) -> None:
     session = sessions.create(root, "shell")
-    assert sessions.signed_by(session) is None
+    assert signed_by(session) is None
     Path(session.directory, "turn.lock").write_bytes(content)
-    assert sessions.signed_by(session) == expected
+    assert signed_by(session) == expected
 
 
 # --- the data root ------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
 from tests.help.servers import Attached, Server, environment, serving, wait_until
 from tests.help.validator import Ack, validate
@@ -55,7 +55,7 @@ def kill_while_it_writes(server: Server, session: str, chance: random.Random) ->
 
 def alive(place: Session) -> int:
     """Return the pid of the session's runner, 0 where it is dead or has not signed yet."""
-    signed = sessions.signed_by(place)
+    signed = signed_by(place)
     return signed[0] if signed and processes.is_alive(*signed) else 0
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
 from breakglass.turns import processes
+from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as living
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.turns import began, ended, events, printed, status, until
@@ -104,7 +104,7 @@ def test_stopping_a_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) 
     session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
     printed(session, turn, "up")
     until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell, and two that sleep")
-    assert turns.cancel(session, by="ann")
+    assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     until(lambda: not alive(session), "nothing alive")
 
@@ -118,7 +118,7 @@ def test_a_lost_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> N
     kill_runner(session)
     if name != "runuser":  # it dies with its turn's process, before anybody has looked
         until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
-    turns.end_lost(session)
+    end_if_lost(session)
     assert status(session, turn) == "lost"
     assert alive(session) == set()
 

@@ -16,9 +16,10 @@ from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
-from breakglass.turns import begin as turns
+from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes, runner
-from breakglass.turns.begin import Taken
+from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
+from breakglass.turns.end import cancel_turn, end_if_lost, has_runner
 from tests.help.servers import wait_until
 from tests.help.turns import broken
 
@@ -32,7 +33,7 @@ class Story:
         self.gate = root / "gate"
 
     def start(self, prompt: str) -> int:
-        return turns.take(self.config, self.session, prompt, by="ann").id
+        return submit_prompt(self.config, self.session, prompt, by="ann").id
 
     def busy(self) -> int:
         """Begin a turn that goes on until `release`."""
@@ -43,8 +44,8 @@ class Story:
     def release(self) -> None:
         self.gate.touch()
 
-    def queue(self, prompt: str, key: str | None = None, model: str | None = None) -> Taken:
-        return turns.take(self.config, self.session, prompt, by="bob", key=key, model=model, queue=True)
+    def queue(self, prompt: str, key: str | None = None, model: str | None = None) -> Accepted:
+        return submit_prompt(self.config, self.session, prompt, by="bob", key=key, model=model, queue=True)
 
     def events(self) -> list[Event]:
         fd = log.open_reader(self.session.directory)
@@ -61,11 +62,11 @@ class Story:
 
     def idle(self) -> list[Event]:
         """Wait until no turn runs, and return the ends of all."""
-        wait_until(lambda: turns.end_lost(self.session).turn is None, "the session to be idle")
+        wait_until(lambda: end_if_lost(self.session).turn is None, "the session to be idle")
         return self.of("turn_end")
 
     def runner(self) -> int:
-        signed = sessions.signed_by(self.session)
+        signed = signed_by(self.session)
         assert signed
         return signed[0]
 
@@ -133,14 +134,14 @@ def test_a_key_gives_the_same_place_again_and_queues_nothing_twice(story: Story)
 def test_a_withdrawn_prompt_never_starts(story: Story) -> None:
     story.busy()
     one, two = story.queue("echo one"), story.queue("echo two")
-    turns.withdraw(story.session, one.id, by="ann")
+    withdraw_prompt(story.session, one.id, by="ann")
     with pytest.raises(Conflict, match="no longer"):
-        turns.withdraw(story.session, one.id, by="ann")
+        withdraw_prompt(story.session, one.id, by="ann")
     story.release()
     story.idle()
     assert [event["text"] for event in story.of("user")][1:] == ["echo two"]
     with pytest.raises(Conflict, match="no longer"):
-        turns.withdraw(story.session, two.id, by="ann")
+        withdraw_prompt(story.session, two.id, by="ann")
 
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 2, 999])
@@ -148,13 +149,13 @@ def test_what_was_never_queued_cannot_be_withdrawn(story: Story, number: int) ->
     story.start("true")
     story.idle()
     with pytest.raises(NotFound):
-        turns.withdraw(story.session, number, by="ann")
+        withdraw_prompt(story.session, number, by="ann")
 
 
 def test_stop_stops_everything(story: Story) -> None:
     story.busy()
     queued = [story.queue("echo one").id, story.queue("echo two").id]
-    assert turns.cancel(story.session, by="ann")
+    assert cancel_turn(story.session, by="ann")
     assert [end["status"] for end in story.idle()] == ["cancelled"]
     assert [(event["queued"], event["by"]) for event in story.of("withdrawn")] == [
         (number, "ann") for number in queued
@@ -166,7 +167,7 @@ def test_what_is_queued_after_a_stop_is_meant(story: Story) -> None:
     """The turn that was stopped takes a moment to end: who sends a prompt then wants it done."""
     story.start("trap '' INT; echo begun; sleep 60 & wait; sleep 60")
     wait_until(lambda: story.of("tool_result"), "the turn to be under way")
-    turns.cancel(story.session, by="ann")
+    cancel_turn(story.session, by="ann")
     taken = story.queue("echo after")
     assert "ok" in [end["status"] for end in story.idle()]
     assert taken.id in [event.get("queued", event["id"]) for event in story.of("user")]
@@ -176,7 +177,7 @@ def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> 
     story.busy()
     queued = story.queue("echo kept")
     os.kill(story.runner(), signal.SIGKILL)
-    wait_until(lambda: turns.end_lost(story.session).turn is None, "the lost turn to be ended")
+    wait_until(lambda: end_if_lost(story.session).turn is None, "the lost turn to be ended")
     assert [each.id for each in story.session.state().queued] == [queued.id]
     story.start("echo next")
     assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
@@ -196,7 +197,7 @@ def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Cal
             return kill_all(*arguments)
 
         os.kill(story.runner(), signal.SIGKILL)
-        wait_until(lambda: not turns.has_runner(story.session), "the runner's death")
+        wait_until(lambda: not has_runner(story.session), "the runner's death")
         monkeypatch.setattr(processes, "kill_all", kill_all_and_act)
 
     return die
@@ -210,7 +211,7 @@ def test_what_is_withdrawn_while_a_lost_turn_is_buried_never_starts(
 ) -> None:
     story.busy()
     queued = story.queue("echo withdrawn").id
-    while_buried(lambda: turns.withdraw(story.session, queued, by="bob"))
+    while_buried(lambda: withdraw_prompt(story.session, queued, by="bob"))
     story.start("echo next")
     assert [end["status"] for end in story.idle()] == ["lost", "ok"]
     assert [event["text"] for event in story.of("user")][1:] == ["echo next"]
@@ -228,7 +229,7 @@ def test_a_key_used_while_a_lost_turn_is_buried_begins_nothing_twice(
     story: Story, while_buried: While
 ) -> None:
     story.busy()
-    first: list[Taken] = []
+    first: list[Accepted] = []
     while_buried(lambda: first.append(story.queue("echo once", key="k-1")))
     again = story.queue("echo once", key="k-1")
     assert first == [again]
@@ -246,9 +247,9 @@ def test_a_stop_that_cannot_be_recorded_whole_is_not_recorded_at_all(
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) - 9]))
         with pytest.raises(CannotRecord):
-            turns.cancel(story.session, by="ann")
+            cancel_turn(story.session, by="ann")
     assert story.kinds() == before
-    assert turns.cancel(story.session, by="ann")
+    assert cancel_turn(story.session, by="ann")
     assert story.kinds()[len(before) : len(before) + 2] == ["cancelled", "withdrawn"]
     assert [end["status"] for end in story.idle()] == ["cancelled"]
 
@@ -330,19 +331,19 @@ def test_a_stop_of_a_queued_turn_stops_that_turn(story: Story) -> None:
     story.queue("echo begun; sleep 300")
     story.release()
     wait_until(lambda: len(story.of("user")) == 2 and "begun" in story.of("tool_result")[-1]["output"], "it")
-    assert turns.cancel(story.session, by="ann")
+    assert cancel_turn(story.session, by="ann")
     assert [end["status"] for end in story.idle()] == ["ok", "cancelled"]
 
 
 def test_a_stop_before_the_runner_reads_is_heard(story: Story) -> None:
     """Between the prompt and the opening of the runner's log there are 30 ms in which a person can say stop."""
     turn = story.start("sleep 300")
-    turns.cancel(story.session, by="ann")
+    cancel_turn(story.session, by="ann")
     assert [(end["turn"], end["status"]) for end in story.idle()] == [(turn, "cancelled")]
 
 
 def test_prompts_from_many_at_once_all_run_one_after_the_other(story: Story) -> None:
-    taken: list[Taken] = []
+    taken: list[Accepted] = []
 
     def ask(number: int) -> None:
         taken.append(story.queue(f"echo n{number}"))

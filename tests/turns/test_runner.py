@@ -10,8 +10,10 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store import sessions
-from breakglass.turns import begin as turns
+from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn
 from tests.help import turns as living
 from tests.help.turns import began, ended, events, printed, runner, status, until
 from tests.turns.test_turns import is_alive, pids
@@ -99,7 +101,7 @@ while True:
 def test_one_who_forks_and_exits_all_the_time_does_not_outlive_its_turn(settings: Config) -> None:
     session, turn = began(settings, f"{sys.executable} -S -c '{HOPPER}' & sleep 1000")
     printed(session, turn, "up")
-    assert turns.cancel(session, by="ann")
+    assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     with open(f"{session.workspace}/held") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever holds it is alive, under whatever pid
@@ -118,7 +120,7 @@ def test_a_runner_that_cannot_sign_runs_all_the_same(
     session, turn = began(settings, "echo ran")
     until(lambda: session.state().turn is None and not processes.marked(session.id), "the runner's end")
     assert status(session, turn) == "ok"
-    assert (living.output(session, turn), sessions.signed_by(session)) == ("ran\n", None)
+    assert (living.output(session, turn), signed_by(session)) == ("ran\n", None)
 
 
 ASKS_AND_TAKES_BACK = """
@@ -252,7 +254,7 @@ def test_an_agent_that_names_its_session_oddly_can_go_on_in_the_next_turn(root: 
     settings = living.config(root, fake)
     session, turn = began(settings, "hello", "odd")
     assert status(session, turn) == "ok"
-    assert status(session, turns.take(settings, session, "again", by="ann").id) == "ok"
+    assert status(session, submit_prompt(settings, session, "again", by="ann").id) == "ok"
 
 
 def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) -> None:
@@ -317,7 +319,7 @@ def test_nothing_in_the_workspace_changes_the_runner(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for name in ("json", "breakglass", "sitecustomize"):
         Path(session.workspace, f"{name}.py").write_text("raise SystemExit(7)")
-    assert status(session, turns.take(settings, session, "true", by="ann").id) == "ok"
+    assert status(session, submit_prompt(settings, session, "true", by="ann").id) == "ok"
 
 
 def test_turns_of_two_sessions_do_not_touch_each_other(settings: Config) -> None:
@@ -325,7 +327,7 @@ def test_turns_of_two_sessions_do_not_touch_each_other(settings: Config) -> None
     two, second = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done; echo done")
     printed(one, first, "up")
     printed(two, second, "up")
-    turns.cancel(one, by="ann")
+    cancel_turn(one, by="ann")
     assert status(one, first) == "cancelled"
     Path(two.workspace, "go").touch()
     assert status(two, second) == "ok"

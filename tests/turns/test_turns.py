@@ -16,8 +16,19 @@ from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degra
 from breakglass.store import log, sessions
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
+from breakglass.store.turnlock import signed_by
 from breakglass.turns import begin as turns
 from breakglass.turns import processes
+from breakglass.turns.answer import answer_question
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import (
+    cancel_turn,
+    current_state,
+    end_if_lost,
+    has_runner,
+    notify_runner,
+    wait_for_stop,
+)
 from tests.help import turns as living
 from tests.help.turns import began, ended, events, printed, runner, status, until
 
@@ -38,7 +49,7 @@ def is_alive(pid: int) -> bool:
 def kill_runner(session: Session) -> None:
     """Kill the runner and wait until nobody holds its lock: what it was just forking has it for a moment longer."""
     os.kill(runner(session), signal.SIGKILL)
-    until(lambda: not turns.has_runner(session), "the runner's death")
+    until(lambda: not has_runner(session), "the runner's death")
 
 
 # --- begun --------------------------------------------------------------------------------------
@@ -96,25 +107,25 @@ def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
     prompt, more, error = WRONG[name]
     session = sessions.create(settings.data, "shell")
     with pytest.raises(error):
-        turns.take(settings, session, prompt, by="ann", **more)
+        submit_prompt(settings, session, prompt, by="ann", **more)
     assert kinds(session) == ["created"]
 
 
 def test_an_agent_that_is_configured_no_more_begins_nothing(settings: Config) -> None:
     session = sessions.create(settings.data, "gone")
     with pytest.raises(BadConfig, match=rf"session {session.id[:8]} .* got 'gone'"):
-        turns.take(settings, session, "ls", by="ann")
+        submit_prompt(settings, session, "ls", by="ann")
     assert kinds(session) == ["created"]
 
 
 def test_while_a_turn_runs_no_other_begins(settings: Config) -> None:
     session, turn = began(settings, "read line < <(sleep 99); echo never")
     with pytest.raises(TurnRunning):
-        turns.take(settings, session, "ls", by="ann")
-    assert turns.end_lost(session).turn is not None
-    turns.cancel(session, by="ann")
+        submit_prompt(settings, session, "ls", by="ann")
+    assert end_if_lost(session).turn is not None
+    cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
-    again = turns.take(settings, session, "ls", by="ann").id
+    again = submit_prompt(settings, session, "ls", by="ann").id
     assert status(session, again) == "ok"
 
 
@@ -123,7 +134,7 @@ def test_of_many_at_once_one_begins(settings: Config) -> None:
 
     def start(_: int) -> int | None:
         try:
-            return turns.take(settings, session, "sleep 0.5", by="ann").id
+            return submit_prompt(settings, session, "sleep 0.5", by="ann").id
         except TurnRunning:
             return None
 
@@ -138,13 +149,13 @@ def test_a_key_begins_one_turn_however_often_and_at_once_it_comes(settings: Conf
     session = sessions.create(settings.data, "shell")
 
     def start(_: int) -> int:
-        return turns.take(settings, session, "sleep 0.3", by="ann", key="k-1").id
+        return submit_prompt(settings, session, "sleep 0.3", by="ann", key="k-1").id
 
     with ThreadPoolExecutor(8) as pool:
         assert {*pool.map(start, range(8))} == {2}
     assert status(session, 2) == "ok"
     assert start(0) == 2
-    other = turns.take(settings, session, "ls", by="ann", key="k-2").id
+    other = submit_prompt(settings, session, "ls", by="ann", key="k-2").id
     assert other != 2
     assert start(0) == 2
     assert status(session, other) == "ok"
@@ -167,7 +178,7 @@ def test_whoever_began_a_turn_may_die_at_once(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     command = [sys.executable, "-c", STARTER, str(settings.data), session.id]
     assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
-    assert turns.end_lost(session).turn is not None
+    assert end_if_lost(session).turn is not None
     assert status(session, 2) == "ok"
     assert living.output(session, 2) == "done\n"
 
@@ -197,9 +208,9 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     os.rmdir(session.workspace)
     Path(session.workspace).write_bytes(b"")
-    turn = turns.take(settings, session, "ls", by="ann").id
+    turn = submit_prompt(settings, session, "ls", by="ann").id
     assert [event["kind"] for event in ended(session, turn)] == ["user", "error", "turn_end"]
-    assert sessions.signed_by(session) is None
+    assert signed_by(session) is None
 
 
 def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> None:
@@ -221,11 +232,11 @@ def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_tur
     kill_runner(session)
     until(lambda: not is_alive(shell), "the agent's death")
     before = len(events(session))
-    assert turns.end_lost(session).status == "lost"
+    assert end_if_lost(session).status == "lost"
     assert not any(map(is_alive, family))
     assert [event["kind"] for event in events(session)[before:]] == ["error", "turn_end"]
     assert status(session, turn) == "lost"
-    assert turns.end_lost(session).turn is None
+    assert end_if_lost(session).turn is None
     assert len(events(session)) == before + 2
 
 
@@ -233,9 +244,9 @@ def test_whether_a_runner_lives_is_known_without_reading_the_log(settings: Confi
     session, turn = began(settings, "echo up; sleep 1000")
     printed(session, turn, "up")
     os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
-    assert turns.has_runner(session)
+    assert has_runner(session)
     kill_runner(session)
-    assert not turns.has_runner(session)
+    assert not has_runner(session)
     os.rename(f"{session.directory}/aside", f"{session.directory}/{log.NAME}")
 
 
@@ -243,9 +254,9 @@ def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings:
     session, turn = began(settings, "trap '' INT; echo up; sleep 1000")
     printed(session, turn, "up")
     os.kill(runner(session), signal.SIGSTOP)
-    assert turns.cancel(session, by="ann")
+    assert cancel_turn(session, by="ann")
     kill_runner(session)
-    assert turns.end_lost(session).status == "cancelled"
+    assert end_if_lost(session).status == "cancelled"
     assert status(session, turn) == "cancelled"
 
 
@@ -253,7 +264,7 @@ def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended
     session, turn = began(settings, "sleep 1000")
     kill_runner(session)
     Path(session.directory, log.DEGRADED).touch()
-    assert turns.end_lost(session).status == "degraded"
+    assert end_if_lost(session).status == "degraded"
     assert status(session, turn) == "lost"
 
 
@@ -265,7 +276,7 @@ def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
         )
     kill_runner(session)
     with pytest.raises(Conflict):
-        turns.answer(session, "r", allow=True, by="ann")
+        answer_question(session, "r", allow=True, by="ann")
     assert "answer" not in kinds(session)
 
 
@@ -277,9 +288,9 @@ def test_a_lost_turn_that_cannot_be_ended_hides_no_session(
     warnings: list[str] = []
     with monkeypatch.context() as readonly:
         readonly.setattr(Session, "open_log", refuse)
-        assert turns.look(session, warn=warnings.append).turn == turn
+        assert current_state(session, warn=warnings.append).turn == turn
     assert warnings == [f"session {session.id}: Read-only file system"]
-    assert turns.look(session).status == "lost"
+    assert current_state(session).status == "lost"
 
 
 def refuse(_: Session) -> Log:
@@ -290,7 +301,7 @@ def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     kill_runner(session)
-    again = turns.take(settings, session, "echo alive", by="ann").id
+    again = submit_prompt(settings, session, "echo alive", by="ann").id
     assert not any(map(is_alive, family))
     assert status(session, again) == "ok"
     assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
@@ -300,7 +311,7 @@ def test_many_who_look_end_a_lost_turn_once(settings: Config) -> None:
     session, turn = began(settings, "sleep 1000")
     kill_runner(session)
     with ThreadPoolExecutor(8) as pool:
-        [*pool.map(lambda _: turns.end_lost(session), range(16))]
+        [*pool.map(lambda _: end_if_lost(session), range(16))]
     assert status(session, turn) == "lost"
 
 
@@ -310,7 +321,7 @@ def test_a_torn_last_line_of_a_lost_turn_is_mended_before_its_end(settings: Conf
     kill_runner(session)
     with open(f"{session.directory}/{log.NAME}", "ab") as file:
         file.write(b'{"id":5,"ts":"20')
-    assert turns.end_lost(session).status == "lost"
+    assert end_if_lost(session).status == "lost"
     assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
     assert living.broken(session) == []
 
@@ -344,8 +355,8 @@ def test_a_second_stop_records_nothing_and_finds_the_turn_still_running(settings
     session, turn = began(settings, "echo up; sleep 1000")
     printed(session, turn, "up")
     os.kill(runner(session), signal.SIGSTOP)
-    assert turns.cancel(session, by="ann")
-    assert turns.cancel(session, by="bob")
+    assert cancel_turn(session, by="ann")
+    assert cancel_turn(session, by="bob")
     os.kill(runner(session), signal.SIGCONT)
     assert status(session, turn) == "cancelled"
     assert kinds(session).count("cancelled") == 1
@@ -355,7 +366,7 @@ def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:
     session, turn = began(settings, "true")
     ended(session, turn)
     before = kinds(session)
-    assert not turns.cancel(session, by="ann")
+    assert not cancel_turn(session, by="ann")
     assert kinds(session) == before
 
 
@@ -363,7 +374,7 @@ def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:
 def test_an_agent_that_does_not_want_to_end_is_made_to(traps: str, settings: Config) -> None:
     session, turn = began(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
     (shell,) = pids(printed(session, turn, "up"))
-    assert turns.cancel(session, by="ann")
+    assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     assert not is_alive(shell)
 
@@ -371,7 +382,7 @@ def test_an_agent_that_does_not_want_to_end_is_made_to(traps: str, settings: Con
 def test_a_stopped_agent_ends_all_the_same(settings: Config) -> None:
     session, turn = began(settings, "echo up $$; kill -STOP $$")
     (shell,) = pids(printed(session, turn, "up"))
-    assert turns.cancel(session, by="ann")
+    assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     assert not is_alive(shell)
 
@@ -380,18 +391,18 @@ def test_a_stopped_runner_is_seen_off(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGSTOP)
-    assert turns.cancel(session, by="ann")
-    assert turns.see_off(session, 0.3).status == "cancelled"
+    assert cancel_turn(session, by="ann")
+    assert wait_for_stop(session, 0.3).status == "cancelled"
     assert status(session, turn) == "cancelled"
     assert not any(map(is_alive, family))
 
 
 def race(settings: Config, session: Session, delay: int) -> None:
     """Cancel a short turn at some moment of its life, and see that the answer and the log agree."""
-    turn = turns.take(settings, session, "echo $$", by="ann").id
+    turn = submit_prompt(settings, session, "echo $$", by="ann").id
     for _ in range(delay):
         os.stat(session.directory)  # some microseconds
-    stopped = turns.cancel(session, by="ann")
+    stopped = cancel_turn(session, by="ann")
     own = ended(session, turn)
     assert [event["kind"] for event in own].count("cancelled") == stopped
     assert own[-1]["status"] == ("cancelled" if stopped else "ok")
@@ -417,10 +428,10 @@ def test_a_signal_meant_for_a_dead_runner_hits_no_stranger(settings: Config) -> 
     stranger = subprocess.Popen(["sleep", "100"])
     born = processes.started(stranger.pid)
     Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born - 1}}}')
-    turns.nudge(session)
+    notify_runner(session)
     assert stranger.poll() is None
     Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born}}}')
-    turns.nudge(session)
+    notify_runner(session)
     assert stranger.wait() == -signal.SIGUSR1
 
 
@@ -446,7 +457,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill(settings: Config, session: Session) -> None:
     """Take prompts until there is no room for one more."""
     for _ in range(9):
-        ended(session, turns.take(settings, session, "true " + "x" * 8_000, by="ann").id)
+        ended(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
 
 
 def test_a_disk_that_fills_ends_the_agent_and_the_turn_and_takes_no_prompt(small_disk: Path) -> None:
@@ -481,6 +492,6 @@ def test_a_session_whose_disk_failed_takes_no_turn(settings: Config) -> None:
     mark = Path(session.directory, log.DEGRADED)
     mark.touch()
     with pytest.raises(Degraded, match=f"delete {mark}"):
-        turns.take(settings, session, "ls", by="ann")
+        submit_prompt(settings, session, "ls", by="ann")
     mark.unlink()
-    assert status(session, turns.take(settings, session, "ls", by="ann").id) == "ok"
+    assert status(session, submit_prompt(settings, session, "ls", by="ann").id) == "ok"

@@ -4,7 +4,8 @@ import shutil
 import statistics
 from collections.abc import Iterator
 
-from breakglass.store.sessions import Session, TurnLock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 from tests.bench import client, logs
 from tests.bench.adapters import Ours
 from tests.bench.bench import Bench, Sample, say

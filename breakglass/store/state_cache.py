@@ -9,25 +9,23 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from breakglass import events
-from breakglass.events import State
+from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log, seek
 from breakglass.store.seek import Position
 
 _FOLDED = re.compile(
-    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"'
-    % "|".join(sorted(events.FOLDED)).encode()
+    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(FOLDED)).encode()
 )
 
 
-class Known(NamedTuple):
+class LogState(NamedTuple):
     """What is known of a log: what all lines before `end` add up to."""
 
-    state: State = State()
+    state: SessionState = SessionState()
     end: Position = seek.START
     keys: Mapping[str, int] = MappingProxyType({})
     """The prompts that came with an Idempotency-Key: the first `user` or `queued` event of each."""
@@ -35,7 +33,7 @@ class Known(NamedTuple):
     """`seek.mark` at `end`."""
 
 
-NOTHING = Known()
+NOTHING = LogState()
 
 
 class _Seen:
@@ -52,7 +50,7 @@ class _Seen:
 _seen: dict[str, _Seen] = {}
 
 
-def known(directory: str, fd: int) -> Known:
+def cached(directory: str, fd: int) -> LogState:
     """Return what is known after the last whole line of the log `fd`, which lies in `directory`.
 
     Costs what was appended since this process last looked there; a log that was replaced or written over is read anew.
@@ -73,7 +71,7 @@ def forget(directory: str) -> None:
     _seen.pop(directory, None)
 
 
-def read_state(fd: int, known: Known = NOTHING) -> Known:
+def read_state(fd: int, known: LogState = NOTHING) -> LogState:
     """Return what is known after the last whole line of the log, going on from `known`."""
     state, position, keys, mark = known
     new: dict[str, int] = {}
@@ -82,14 +80,14 @@ def read_state(fd: int, known: Known = NOTHING) -> Known:
         block, following = found
         for number, line in _folded(block, position.number):
             event = events.decode(line, number)
-            state = events.fold(state, event)
+            state = fold(state, event)
             if event["kind"] in ("user", "queued") and isinstance(key := event.get("key"), str):
                 new.setdefault(key, number)
         is_whole = len(block) == following.offset - position.offset  # no line was too long
         mark = (mark + block[-seek.MARK :])[-seek.MARK :] if is_whole else seek.mark(fd, following)
         updated = _last_time(block, following.number) or state.updated
         state, position = state._replace(last_id=following.number, updated=updated), following
-    return Known(state, position, {**new, **keys} if new else keys, mark)
+    return LogState(state, position, {**new, **keys} if new else keys, mark)
 
 
 def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
@@ -114,65 +112,3 @@ def _last_time(block: bytes, number: int) -> str:
             return str(event["ts"])
         stop, number = begin, number - 1
     return ""
-
-
-def describe(session_id: str, state: State) -> dict[str, Any]:
-    """Return the contract's session object. A turn that was lost must have been ended before."""
-    return {
-        "id": session_id,
-        "title": state.title,
-        "agent": state.agent,
-        "model": state.model,
-        "created": state.created,
-        "updated": state.updated,
-        "last_event_id": state.last_id,
-        "turn_active": state.turn is not None,
-        "status": state.status,
-        "asking": bool(state.asking),
-        "queued": len(state.queued),
-    }
-
-
-class Question(NamedTuple):
-    """A question of an agent's, and what became of it."""
-
-    turn: int
-    closed: str = ""
-    """`answered`, `expired` or `withdrawn`; "" while it waits for an answer."""
-
-
-def find_question(fd: int, state: State, request: str) -> Question | None:
-    """Return the question of that name in the turn that runs or ran last, None where there is none.
-
-    `state` is the log's.
-    """
-    turn = state.last_turn
-    if turn is None:
-        return None
-    for asked in state.asking:
-        if asked.request == request:
-            return Question(turn, "expired" if asked.expires <= log.now() else "")
-    end = seek.last(fd, log.size(fd))
-    found: Question | None = None
-    for event in log.read(fd, seek.after(fd, turn - 1, end), end):
-        kind = event["kind"]
-        if kind == "permission" and event.get("request") == request:
-            found = Question(turn, "expired" if str(event.get("expires", "~")) <= log.now() else "")
-        elif found and kind == "answer" and event.get("request") == request:
-            return Question(turn, "answered")
-        elif found and kind in ("cancelled", "turn_end"):
-            found = Question(turn, "withdrawn")
-    return found
-
-
-def age_ms(fd: int, state: State) -> int:
-    """Return the milliseconds from the beginning of the last turn to the last event, by the events' own times."""
-    began = log.read_one(fd, state.last_turn or 1).get("ts", "")
-    return max(0, _milliseconds(state.updated) - _milliseconds(began))
-
-
-def _milliseconds(ts: str) -> int:
-    try:
-        return int(datetime.fromisoformat(ts).timestamp() * 1000)
-    except ValueError:
-        return 0

@@ -1,0 +1,212 @@
+"""A session's state: the fold of its events. Pure.
+
+A fold takes a state and one event and returns the next state. Only the kinds in `FOLDED` change a state, so a reader
+that needs the state, and not the transcript, decodes only those lines (`store/known.py`).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from breakglass.events import Event
+
+
+class QueuedPrompt(NamedTuple):
+    """A prompt that waits for the turns before it."""
+
+    id: int
+    """The `queued` event, which has all of it."""
+    text: str
+    """Its first 200 characters."""
+
+
+class OpenQuestion(NamedTuple):
+    """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
+
+    id: int
+    """The `permission` event, which has all of it."""
+    request: str
+    name: str
+    expires: str
+
+
+class SessionState(NamedTuple):
+    """What a session's events add up to."""
+
+    agent: str = ""
+    model: str | None = None
+    title: str = ""
+    first_prompt: str = ""
+    created: str = ""
+    updated: str = ""
+    last_id: int = 0
+    archived: bool = False
+    turn: int | None = None
+    """The turn that has begun and not ended, whether or not its runner lives."""
+    last_turn: int | None = None
+    """The turn that began last."""
+    status: str = "new"
+    """`new`, `running`, or how the last turn ended."""
+    cancelled: bool = False
+    """Whether a person has stopped the open turn."""
+    agent_session: str | None = None
+    """The agent's own session, once it has opened one."""
+    agent_cost: float = 0.0
+    """US dollars spent so far within `agent_session`; agents report a running total."""
+    cost: float = 0.0
+    """US dollars spent in the whole session."""
+    queued: tuple[QueuedPrompt, ...] = ()
+    """The prompts that wait, in the order in which they will be taken up."""
+    asking: tuple[OpenQuestion, ...] = ()
+    """The running turn's open questions."""
+    allowed: tuple[str, ...] = ()
+    """The tools that a person has allowed for the whole session."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether lists show the session unasked: it is not put away, or a turn runs in it all the same."""
+        return not self.archived or self.turn is not None
+
+
+def fold(state: SessionState, event: Event) -> SessionState:
+    """Return the state after one more event. Kinds and keys that are not known change nothing."""
+    step = _STEPS.get(event.get("kind", ""))
+    try:
+        state = step(state, event) if step else state
+    except (KeyError, TypeError, OverflowError):
+        pass  # a key missing or misshapen: pass over it as over an unknown kind
+    return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
+
+
+def _text(event: Event, key: str) -> str:
+    """Return the text under `key`. Raises KeyError where there is nothing and TypeError where it is no text."""
+    if isinstance(value := event[key], str):
+        return value
+    raise TypeError(f"{key} is no text")
+
+
+def _flag(event: Event, key: str) -> bool:
+    """Return the boolean under `key`. Raises KeyError where there is nothing and TypeError where it is none."""
+    if isinstance(value := event[key], bool):
+        return value
+    raise TypeError(f"{key} is no boolean")
+
+
+def _dollars(event: Event) -> float:
+    """Return what a result cost, 0 where it does not say. Raises TypeError and OverflowError for no such number."""
+    value = event.get("cost_usd")
+    if value is None:
+        return 0.0
+    if type(value) in (int, float) and math.isfinite(value):
+        return float(value)
+    raise TypeError("cost_usd is no finite number")
+
+
+def _created(state: SessionState, event: Event) -> SessionState:
+    return state._replace(
+        agent=_text(event, "agent"),
+        model=None if event["model"] is None else _text(event, "model"),
+        title=_text(event, "title"),
+        created=event["ts"],
+    )
+
+
+def _user(state: SessionState, event: Event) -> SessionState:
+    text = _text(event, "text")
+    return state._replace(
+        turn=event["id"],
+        last_turn=event["id"],
+        status="running",
+        cancelled=False,
+        first_prompt=state.first_prompt or text[:200],
+        asking=(),
+        queued=_without(state.queued, event.get("queued")),
+    )
+
+
+def _queued(state: SessionState, event: Event) -> SessionState:
+    _text(event, "by")  # without it the prompt could not be taken up
+    return state._replace(queued=(*state.queued, QueuedPrompt(event["id"], _text(event, "text")[:200])))
+
+
+def _withdrawn(state: SessionState, event: Event) -> SessionState:
+    return state._replace(queued=_without(state.queued, event["queued"]))
+
+
+def _without(waiting: tuple[QueuedPrompt, ...], number: object) -> tuple[QueuedPrompt, ...]:
+    return tuple(each for each in waiting if each.id != number) if waiting else waiting
+
+
+def _permission(state: SessionState, event: Event) -> SessionState:
+    if event["turn"] != state.turn:
+        return state
+    question = OpenQuestion(
+        event["id"], _text(event, "request"), _text(event, "name"), _text(event, "expires")
+    )
+    return state._replace(asking=(*state.asking, question))
+
+
+def _answer(state: SessionState, event: Event) -> SessionState:
+    asked = [question for question in state.asking if question.request == event["request"]]
+    if event["turn"] != state.turn or not asked:  # the first answer wins
+        return state
+    allowed = state.allowed
+    if event.get("for_session") is True and event["allow"] is True and asked[0].name not in allowed:
+        allowed += (asked[0].name,)
+    return state._replace(asking=tuple(q for q in state.asking if q not in asked), allowed=allowed)
+
+
+def _session(state: SessionState, event: Event) -> SessionState:
+    opened = _text(event, "session_id")
+    return state if opened == state.agent_session else state._replace(agent_session=opened, agent_cost=0.0)
+
+
+def _result(state: SessionState, event: Event) -> SessionState:
+    cost = _dollars(event)
+    return state._replace(cost=state.cost + cost, agent_cost=state.agent_cost + cost)
+
+
+def _cancelled(state: SessionState, event: Event) -> SessionState:
+    return state._replace(cancelled=True, asking=()) if event["turn"] == state.turn else state
+
+
+def _turn_end(state: SessionState, event: Event) -> SessionState:
+    if event["turn"] != state.turn:
+        return state
+    return state._replace(turn=None, status=_text(event, "status"), cancelled=False, asking=())
+
+
+_STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
+    "created": _created,
+    "user": _user,
+    "queued": _queued,
+    "withdrawn": _withdrawn,
+    "permission": _permission,
+    "answer": _answer,
+    "session": _session,
+    "result": _result,
+    "cancelled": _cancelled,
+    "turn_end": _turn_end,
+    "renamed": lambda state, event: state._replace(title=_text(event, "title")),
+    "archived": lambda state, event: state._replace(archived=_flag(event, "archived")),
+}
+
+FOLDED = frozenset(_STEPS)
+"""The kinds that change a state: all a reader needs who wants the state and not the story."""
+
+
+def describe(session_id: str, state: SessionState) -> dict[str, Any]:
+    """Return the contract's session object. A turn that was lost must have been ended before."""
+    return {
+        "id": session_id,
+        "title": state.title,
+        "agent": state.agent,
+        "model": state.model,
+        "created": state.created,
+        "updated": state.updated,
+        "last_event_id": state.last_id,
+        "turn_active": state.turn is not None,
+        "status": state.status,
+        "asking": bool(state.asking),
+        "queued": len(state.queued),
+    }
