@@ -16,7 +16,7 @@ ROWS = (
     "                      turns                       ",
     "        store    agents    access    verify       ",
     "                  state   masking                 ",
-    "                 events    config                 ",
+    "             events    config    text             ",
     "                     settings                     ",
     "                      errors                      ",
 )
@@ -41,7 +41,7 @@ OWNERS = {
 }
 """Each package that is not ours, and the one place that knows it."""
 
-PURE = ("errors", "events", "masking", "agents", "verify", "web.sse")
+PURE = ("errors", "events", "state", "text", "masking", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
 
 OUTSIDE = set(

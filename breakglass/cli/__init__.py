@@ -15,8 +15,8 @@ import os
 import sys
 
 from breakglass.cli import arguments, screen
-from breakglass.cli.style import one_line
 from breakglass.errors import BadInput, BreakglassError, TurnRunning
+from breakglass.text import one_line
 
 EXITS: tuple[tuple[type[BreakglassError], int], ...] = ((TurnRunning, 3), (BadInput, 2), (BreakglassError, 1))
 """What was raised, to the exit status: the first that fits."""

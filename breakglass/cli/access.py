@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from breakglass.cli import screen
-from breakglass.cli.style import one_line
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.store import root
+from breakglass.text import one_line
 
 
 def announce(at: str, login: str | None) -> None:

@@ -7,8 +7,8 @@ import subprocess
 from typing import Any
 
 from breakglass.agents.environ import environment
-from breakglass.cli.style import one_line
 from breakglass.config import AgentConfig, Config
+from breakglass.text import one_line, strip_escapes
 
 VERSION_SECONDS = 2.0
 """How long an agent may take to say its version."""
@@ -111,4 +111,4 @@ def _asked(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple[s
             f"{program} cannot be run: {error.strerror}; install it anew, or correct [agents.{agent.name}] command",
         )
     said = answer.stdout.decode(errors="replace").strip() if answer.returncode == 0 else ""
-    return one_line(said.partition("\n")[0], 80), ""
+    return one_line(strip_escapes(said).partition("\n")[0], 80), ""

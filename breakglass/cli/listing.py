@@ -4,16 +4,16 @@ import json
 import os
 from argparse import Namespace
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from breakglass.cli import screen
 from breakglass.cli.examine import examine
-from breakglass.cli.style import LAMPS, clean, cut, one_line, paint
+from breakglass.cli.style import STATUS_STYLES, paint
 from breakglass.config import Config
 from breakglass.state import OpenQuestion, SessionState, describe
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
+from breakglass.text import age, cut, one_line, plain, status_sign
 from breakglass.turns.end import current_state
 
 
@@ -29,7 +29,7 @@ def ls(config: Config, args: Namespace) -> int:
         screen.say(f"there are no sessions in {config.data.absolute()}; make one with: breakglass new")
     digits = _digits([session.id for session, _ in found])
     columns = screen.columns()
-    now = datetime.now(UTC)
+    now = log.now()
     for session, state in found:
         print(
             _row(
@@ -48,29 +48,17 @@ def _digits(ids: list[str]) -> int:
     return next(n for n in range(8, 37) if len({id_[:n] for id_ in ids}) == len(ids))
 
 
-def _row(name: str, state: SessionState, now: datetime, columns: int, *, colours: bool) -> str:
-    status = "asks" if state.asking else state.status
-    sign, style = LAMPS.get(status, ("✗", "wrong"))
-    lamp = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
+def _row(name: str, state: SessionState, now: str, columns: int, *, colours: bool) -> str:
+    status = "asking" if state.asking else state.status
+    sign, style = status_sign(status).sign, STATUS_STYLES.get(status, "wrong")
+    shown = paint(f"{sign} {one_line(status):<9}", style, colours=colours)
     rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
-    return f"{name}  {lamp}  {cut(rest, columns - len(name) - 15)}"
+    return f"{name}  {shown}  {cut(rest, columns - len(name) - 15)}"
 
 
 def headline(state: SessionState) -> str:
     """Return what a session is called: its title, else the beginning of its first prompt."""
     return one_line(state.title or state.first_prompt, 80) or "-"
-
-
-def age(ts: str, now: datetime) -> str:
-    """Return how long ago `ts` was, in the largest unit that fits: `5 s`, `12 min`, `3 h`, `40 d`."""
-    try:
-        seconds = max(0, int((now - datetime.fromisoformat(ts)).total_seconds()))
-    except (ValueError, TypeError):
-        return "?"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def questions(session: Session, asking: Iterable[OpenQuestion]) -> None:
@@ -82,7 +70,7 @@ def questions(session: Session, asking: Iterable[OpenQuestion]) -> None:
             print(
                 f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}"
             )
-            print(clean(json.dumps(asked.get("input"), ensure_ascii=False, indent=2)))
+            print(plain(json.dumps(asked.get("input"), ensure_ascii=False, indent=2)))
     finally:
         os.close(fd)
 
@@ -97,7 +85,8 @@ def agents(config: Config, args: Namespace) -> int:
         _print_json(found)
         return 0
     for agent in found:
-        sign, style = LAMPS["error" if agent["problem"] else "ok"]
+        status = "error" if agent["problem"] else "ok"
+        sign, style = status_sign(status).sign, STATUS_STYLES.get(status, "wrong")
         default = " (default)" if agent["default"] else ""
         sign = paint(sign, style, colours=screen.has_colours(config.environ))
         about = " · ".join(

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from breakglass import events
-from breakglass.cli.style import ALL, LAMPS, clean, cut, duration, one_line, paint
+from breakglass.cli.style import ALL, STATUS_STYLES, paint
 from breakglass.events import Event
+from breakglass.text import cut, duration, one_line, plain, status_sign
 
 MARGIN = 7
 """Columns of the margin: a line number of up to six digits and a blank."""
@@ -105,14 +106,14 @@ class Transcript:
         who = one_line(" · ".join(str(event[key]) for key in ("by", "model") if event.get(key)), self._width)
         head = self._note(event, f"{who} · {_time(event)}")
         mark = {**event, "id": ""}
-        return self.finish() + "\n" + head + self._block(mark, clean(event["text"]), "┃ ", "prompt")
+        return self.finish() + "\n" + head + self._block(mark, plain(event["text"]), "┃ ", "prompt")
 
     def _session(self, event: Event) -> str:
         model = f" with {event['model']}" if event.get("model") else ""
         return self._note(event, f"the agent's session {event['session_id']}{model}")
 
     def _delta(self, event: Event) -> str:
-        text, parent = clean(event["text"]), event.get("parent")
+        text, parent = plain(event["text"]), event.get("parent")
         self._said.setdefault(parent, []).append(event["text"])
         return self._stream(event, ("prose", parent), text, "╎   " if parent else "  ", "prose")
 
@@ -123,7 +124,7 @@ class Transcript:
             self._last_text = text
         if said and text.endswith(said):  # all of it, or since we joined
             return self.finish()
-        return self._block(event, clean(text))
+        return self._block(event, plain(text))
 
     def _tool(self, event: Event) -> str:
         return self._block(event, self._call(event), "● ", "tool")
@@ -142,7 +143,7 @@ class Transcript:
         wrong = event["is_error"] is True
         bar, style = ("✗ ", "wrong") if wrong else ("│ ", "output")
         output = event["output"]
-        text = clean(output if isinstance(output, str) else events.dumps(output))
+        text = plain(output if isinstance(output, str) else events.dumps(output))
         if self._output_lines == ALL and not event.get("parent"):
             out = self._stream(event, ("output", event["tool_id"], wrong), text, bar, style)
         else:
@@ -167,7 +168,7 @@ class Transcript:
         )
 
     def _plan(self, event: Event) -> str:
-        signs = {"completed": "✔", "in_progress": "●"}
+        signs = {"completed": "✓", "in_progress": "●"}
         lines = [
             f"{signs.get(item['status'], '·')} {one_line(item['text'], self._width - 4)}"
             for item in event["items"]
@@ -175,13 +176,13 @@ class Transcript:
         return self._block(event, "\n".join(lines), "▪ ", "note")
 
     def _thinking(self, event: Event) -> str:
-        return self._block(event, self._shortened(clean(event["text"]), self._width), "… ", "note")
+        return self._block(event, self._shortened(plain(event["text"]), self._width), "… ", "note")
 
     def _retry(self, event: Event) -> str:
         return self._note(event, f"attempt {event['attempt']}: {event['error']}", "ask")
 
     def _result(self, event: Event) -> str:
-        text = clean(str(event["result"] or "")).strip()
+        text = plain(str(event["result"] or "")).strip()
         wrong = event["is_error"] is True
         words = [] if text == self._last_text and not wrong else [text]
         if event.get("cost_usd") is not None:
@@ -192,10 +193,10 @@ class Transcript:
         return self._block(event, shown, "✗ " if wrong else "= ", "wrong" if wrong else "note")
 
     def _error(self, event: Event) -> str:
-        return self._block(event, clean(event["error"]), "✗ ", "wrong")
+        return self._block(event, plain(event["error"]), "✗ ", "wrong")
 
     def _turn_end(self, event: Event) -> str:
-        sign, style = LAMPS.get(event["status"], ("✗", "wrong"))
+        sign, style = status_sign(event["status"]).sign, STATUS_STYLES.get(event["status"], "wrong")
         words = one_line(f"{event['status']} · {duration(event['duration_ms'])}")
         return self._block(event, words, f"{sign} ", style)
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from breakglass import verify
 from breakglass.cli import screen
-from breakglass.cli.style import one_line
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
+from breakglass.text import one_line
 from breakglass.verify import Finding
 
 SHOWN = 20

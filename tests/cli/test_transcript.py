@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from breakglass import events
 from breakglass.cli.transcript import Transcript
-from tests.cli.test_style import STEERING
+from tests.test_text import DANGEROUS
 
 TURN = {"turn": 2}
 ASKS = {"request": "r", "name": "Bash", "input": {"command": "rm"}, "expires": "", **TURN}
@@ -84,7 +84,7 @@ LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
             "plan",
             {"items": [{"text": "one", "status": "completed"}, {"text": "two", "status": "pending"}], **TURN},
         ),
-        f"     3 ▪ ✔ one\n{MARGIN}▪ · two\n",
+        f"     3 ▪ ✓ one\n{MARGIN}▪ · two\n",
     ),
     (("thinking", {"text": "hm\nhm", **TURN}), f"     3 … hm\n{MARGIN}… hm\n"),
     (("notice", {"text": "compacted\n", **TURN}), "     3   compacted\n"),
@@ -101,7 +101,7 @@ LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("result", {"is_error": False, "result": "", "duration_ms": 1, **TURN}), ""),
     (("error", {"error": "gone\nwrong", **TURN}), f"     3 ✗ gone\n{MARGIN}✗ wrong\n"),
     (("cancelled", {"by": "b", **TURN}), "     3   stopped by b\n"),
-    (("turn_end", {"status": "ok", "duration_ms": 61000, **TURN}), "     3 ✔ ok · 1 min 1 s\n"),
+    (("turn_end", {"status": "ok", "duration_ms": 61000, **TURN}), "     3 ✓ ok · 1 min 1 s\n"),
     (("turn_end", {"status": "lost", "duration_ms": 5, **TURN}), "     3 ✗ lost · 5 ms\n"),
     (("turn_end", {"status": "cancelled", "duration_ms": 5, **TURN}), "     3 ■ cancelled · 5 ms\n"),
     (("renamed", {"title": "new", "by": "b"}), "     3   called 'new' by b\n"),
@@ -209,7 +209,7 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False)
-    | st.text(st.sampled_from([*STEERING, *"ab[]m;"])),
+    | st.text(st.sampled_from([*DANGEROUS, *"ab[]m;"])),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=5,
 )
@@ -224,5 +224,5 @@ def test_whatever_an_agent_says_is_shown_and_inert(
     history: list[tuple[str, dict[str, Any]]], lines: int
 ) -> None:
     text = shown(*history, output_lines=lines, columns=80)
-    assert not set(text) & set(STEERING) - {"\t", "\n"}
+    assert not set(text) & set(DANGEROUS) - {"\t", "\n"}
     assert text.endswith("\n") or not text

@@ -14,7 +14,7 @@ import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from breakglass.web.page.terminal import visible
+from breakglass.text import visible
 
 if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML

@@ -37,7 +37,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
 
+from breakglass import text
 from breakglass.events import Event
+from breakglass.text import visible
 from breakglass.web.page import markdown, terminal, tools, words
 
 _HERE = Path(__file__).parent
@@ -156,7 +158,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(lamps=words.LAMPS, max_markdown=markdown.MAX_MARKDOWN)
+    environment.globals.update(signs=text.STATUS_SIGNS, max_markdown=markdown.MAX_MARKDOWN)
     for module, names in _FILTERS.items():
         environment.filters.update({name: getattr(module, name) for name in names.split()})
     return environment
@@ -170,9 +172,10 @@ def _source(name: str) -> str:
 
 _FILTERS: dict[Any, str] = {
     markdown: "markdown unmarked",
-    terminal: "fold terminal unescaped",
-    tools: "coloured fields first_words plan raw shorten",
-    words: "ago clock duration heading lamp money size tokens",
+    terminal: "fold terminal",
+    tools: "coloured fields first_words plan raw",
+    text: "age duration money one_line size strip_escapes token_counts",
+    words: "clock heading shown_status",
 }
 
 
@@ -180,7 +183,7 @@ def _inert(value: object) -> Markup:
     """Return what goes into a template for `value`: escaped, without hidden characters, on one line."""
     if value is None:
         return Markup()
-    html = value if isinstance(value, Markup) else escape(terminal.visible(str(value)))
+    html = value if isinstance(value, Markup) else escape(visible(str(value)))
     return Markup(str(html).replace("\n", "&#10;")) if "\n" in html else html  # nosec B704 - it was escaped
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup, escape
 
+from breakglass.text import ESCAPE, visible
+
 if TYPE_CHECKING:
     from rich.color import Color
     from rich.style import Style
@@ -21,20 +23,6 @@ KEPT_WHOLE = 8_000
 KEPT_HEAD, KEPT_TAIL = 2_000, 4_000
 """Characters shown of a folded text: how a command failed mostly stands at its end."""
 
-# Not shown by a browser, or acted on: C0 but tab and newline, DEL, C1, soft hyphen, zero width space and word
-# joiners, line and paragraph separators, the bidirectional overrides and isolates by which text shows other
-# than it runs (Trojan Source, CVE-2021-42574), the byte order mark, lone surrogates (no UTF-8), tag characters.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-# ECMA-48: a string (OSC, DCS, SOS, PM, APC) up to BEL or ST, never past its line; a control sequence; any
-# other escape. An ESC [ … m is kept, for it is the colour. Each alternative is linear.
-_ESCAPE = re.compile(
-    "(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
-    "|(?:\x1b\\[|\x9b)([0-?]*)([ -/]*[@-~])?"
-    "|\x1b[ -/]*[0-~]?"
-)
 _OVERSTRUCK = re.compile("[^\n\b]\b")
 _PLAIN_NEWLINES = re.compile("\r+\n")
 
@@ -46,18 +34,6 @@ class Fold(NamedTuple):
     size: int
     """Bytes of UTF-8 in the whole text; 0 where nothing is left out."""
     tail: str = ""
-
-
-def visible(text: str) -> str:
-    """Return `text` with every character that would not show, or would act, replaced by a mark for it."""
-    return _HIDDEN.sub(_mark, text.replace("\r\n", "\n"))
-
-
-def _mark(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\u27e8U+{code:04X}\u27e9"
 
 
 def fold(text: str, whole: bool) -> Fold:
@@ -75,17 +51,12 @@ def terminal(text: str) -> Markup:
     text = _PLAIN_NEWLINES.sub("\n", text)
     if "\b" in text:
         text = _OVERSTRUCK.sub("", text)
-    text = _ESCAPE.sub(_colour_only, text)
+    text = ESCAPE.sub(_colour_only, text)
     if "\x1b" in text:
         return _coloured(text)
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return escape(visible(text))
-
-
-def unescaped(text: str) -> str:
-    """Return `text` without any terminal escape, colours neither."""
-    return _ESCAPE.sub("", text)
 
 
 def _colour_only(match: re.Match[str]) -> str:

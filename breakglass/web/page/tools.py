@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from breakglass.text import one_line, visible
 from breakglass.web.page.markdown import highlight
-from breakglass.web.page.terminal import KEPT_WHOLE, visible
+from breakglass.web.page.terminal import KEPT_WHOLE
 
 FIRST_WORDS = 120
 """Characters of a tool's input that stand in its line."""
@@ -63,13 +64,7 @@ def first_words(value: Any) -> str:
     if value in ({}, [], None):
         return ""
     text = value[: 8 * FIRST_WORDS] if isinstance(value, str) else raw(value)
-    return shorten(text, FIRST_WORDS)
-
-
-def shorten(text: str, limit: int) -> str:
-    """Return `text` on one line, cut at `limit` characters with an ellipsis."""
-    line = " ".join(text[: 8 * limit].split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
+    return one_line(text, FIRST_WORDS)
 
 
 def fields(value: Any, limit: int = MAX_DIFF) -> list[Field]:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.web.page.terminal import fold, terminal, unescaped, visible
+from breakglass.text import strip_escapes
+from breakglass.web.page.terminal import fold, terminal
 from tests.help.html_check import judge
 
 SHOWN = {
@@ -46,30 +47,13 @@ def test_no_escape_and_no_markup_survives(text: str) -> None:
     html = str(terminal(text))
     assert not set("\x1b\x9b\x9d\x07\b\r") & set(html)
     assert set(judge(html).tags) <= {"span"}
-    assert "\x1b" not in unescaped(text)
+    assert "\x1b" not in strip_escapes(text)
 
 
 def test_a_long_output_takes_time_in_proportion() -> None:
     hostile = ["\x1b" * 1_000_000, "\x1b[" * 500_000, "\x1b]" * 500_000, "\x1b[1" * 300_000, "\b" * 1_000_000]
     for text in hostile:
         assert len(terminal(text)) <= len(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("tab\tand\nnewline", "tab\tand\nnewline"),
-        ("a form's\r\nnewline", "a form's\nnewline"),
-        ("\u202egpj.exe", "\u27e8U+202E\u27e9gpj.exe"),
-        ("zero\u200bwidth\ufeff", "zero\u27e8U+200B\u27e9width\u27e8U+FEFF\u27e9"),
-        ("\x00\x1b\x85", "\u2400\u241b\u27e8U+0085\u27e9"),
-        ("\ud83d", "\ufffd"),
-        ("\U000e0041", "\u27e8U+E0041\u27e9"),
-        ("\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd \U0001f469\u200d\U0001f4bb", None),
-    ],
-)
-def test_what_hides_is_shown_and_what_is_language_is_left(text: str, shown: str | None) -> None:
-    assert visible(text) == (text if shown is None else shown)
 
 
 def test_a_fold_is_cut_at_ends_of_lines_and_keeps_the_end() -> None:

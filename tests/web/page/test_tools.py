@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from breakglass.web.page.terminal import KEPT_WHOLE
-from breakglass.web.page.tools import MAX_DIFF, diff, fields, first_words, plan, shorten
+from breakglass.web.page.tools import MAX_DIFF, diff, fields, first_words, plan
 from tests.help.html_check import judge
 
 FIRST = [
@@ -25,11 +25,6 @@ FIRST = [
 @pytest.mark.parametrize(("value", "words"), FIRST)
 def test_the_first_words_tell_the_call(value: Any, words: str) -> None:
     assert first_words(value) == words
-
-
-def test_words_are_cut_with_an_ellipsis() -> None:
-    assert shorten("one two three", 9) == "one two\u2026"
-    assert shorten("one two", 7) == "one two"
 
 
 @pytest.mark.parametrize(

@@ -77,16 +77,17 @@ export const hhmm = (date) => `${two(date.getHours())}:${two(date.getMinutes())}
 export const hhmmss = (date) => `${hhmm(date)}:${two(date.getSeconds())}`;
 export const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
-/** The same as `shorten` in tools.py. */
+/** The same as `one_line` in text.py. */
 export function shorten(text, limit) {
   const line = [...text.trim().split(/\s+/).join(" ")];
   return line.length <= limit ? line.join("") : `${line.slice(0, limit - 1).join("").trimEnd()}…`;
 }
 
-/** The same words as `duration` in words.py. */
+/** The same as `duration` in text.py. */
 export function duration(ms) {
   const s = Math.max(0, ms) / 1000;
-  if (s < 10) return `${s.toFixed(1)} s`;
+  if (s < 1) return `${Math.round(s * 1000)} ms`;
+  if (s < 9.95) return `${s.toFixed(1)} s`;
   const all = Math.round(s), minutes = Math.floor(all / 60);
   if (minutes < 60) return minutes ? `${minutes} min ${all % 60} s` : `${all} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;

@@ -1,0 +1,162 @@
+"""Text for people: dangerous characters made visible, texts cut, numbers and states in words. Pure.
+
+The page and the terminal use the same functions, so the same event reads the same in both.
+"""
+
+import re
+from datetime import datetime
+from typing import Any, NamedTuple
+
+# Controls: C0 except tab and newline, DEL and C1. Lone surrogates, which UTF-8 cannot encode.
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
+# Every character of the category Cf (format): soft hyphen, zero width characters, directional overrides and isolates,
+# which make a command read as another one (Trojan Source, CVE-2021-42574), the byte order mark, tag characters.
+_FORMAT = (
+    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    "\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+)
+# Line and paragraph separators, and the other characters that Unicode shows as nothing (Default_Ignorable_Code_Point).
+# U+FE0E and U+FE0F stay: they choose between the text and the colour form of an emoji.
+_INVISIBLE = (
+    "\u2028\u2029\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0000-\U000e0fff"
+)
+_DANGEROUS = re.compile(f"[{_CONTROLS}{_FORMAT}{_INVISIBLE}]")
+
+# ECMA-48: a string (OSC, DCS, SOS, PM, APC) up to BEL or ST, never past its line; a control sequence; any other escape.
+# Each alternative is linear.
+ESCAPE = re.compile(
+    "(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
+    "|(?:\x1b\\[|\x9b)([0-?]*)([ -/]*[@-~])?"
+    "|\x1b[ -/]*[0-~]?"
+)
+"""A terminal escape. Of a control sequence, group 1 holds the parameters and group 2 the command."""
+
+# --- making text safe to show ---------------------------------------------------------------------
+
+
+def visible(text: str) -> str:
+    """Return `text` with a visible mark in place of each character that would not show or would act.
+
+    `\\r\\n` becomes a newline. Tab and newline stay. Use it for everything that a person is about to allow.
+    """
+    return _DANGEROUS.sub(_mark, text.replace("\r\n", "\n"))
+
+
+def _mark(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)  # the control picture: ␛ for ESC
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\u27e8U+{code:04X}\u27e9"
+
+
+def strip_escapes(text: str) -> str:
+    """Return `text` without terminal escapes: colours, cursor moves, titles, links, clipboard writes."""
+    return ESCAPE.sub("", text)
+
+
+def plain(text: str) -> str:
+    """Return the output of a program as plain lines: without terminal escapes, the other dangerous characters visible.
+
+    A carriage return becomes a newline, so the text that it would overwrite stays readable.
+    """
+    return visible(strip_escapes(text.replace("\r\n", "\n")).replace("\r", "\n"))
+
+
+# --- cutting --------------------------------------------------------------------------------------
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text` if it has at most `limit` characters, else its beginning with an ellipsis as the last one."""
+    return text if len(text) <= limit else text[: max(0, limit - 1)] + "\u2026"
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Return `text` visible, on one line, white space folded, and cut to `limit` characters."""
+    if limit is None:
+        return " ".join(visible(text).split())
+    return cut(" ".join(visible(text[: 8 * limit]).split()), limit)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def duration(milliseconds: float) -> str:
+    """Return a length of time: `240 ms`, `3.4 s`, `14 s`, `3 min 20 s`, `2 h 5 min`."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 9_950:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def age(ts: str, now: str) -> str:
+    """Return the time from `ts` to `now`, both RFC 3339, in the largest whole unit: `now`, `12 min`, `3 h`, `40 d`.
+
+    Returns "" for a time that cannot be read: a person may have edited the log.
+    """
+    try:
+        seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(ts)).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    for size_of_unit, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size_of_unit:
+            return f"{int(seconds // size_of_unit)} {unit}"
+    return "now"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: `812 B`, `182 KB`, `3.2 MB`; a KB is 1,024 bytes."""
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.0f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
+def money(dollars: float) -> str:
+    """Return an amount of US dollars: `$0.0042`, `$1.20`."""
+    return f"${dollars:.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.4f}"
+
+
+def token_counts(usage: Any) -> str:
+    """Return the token counts of a `result` event: `12.3k in, 1.2k out`; "" where `usage` has no known counts."""
+    if not isinstance(usage, dict):
+        return ""
+    counts = {key.lower().replace("_", ""): n for key, n in usage.items() if isinstance(n, int)}
+    tokens_in = sum(n for key, n in counts.items() if key.endswith("inputtokens"))
+    tokens_out = counts.get("outputtokens", 0)
+    return f"{_thousands(tokens_in)} in, {_thousands(tokens_out)} out" if tokens_in or tokens_out else ""
+
+
+def _thousands(count: int) -> str:
+    return str(count) if count < 1000 else f"{count / 1000:.1f}k"
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+class StatusSign(NamedTuple):
+    """How a session's or turn's status is shown."""
+
+    sign: str
+    label: str
+
+
+STATUS_SIGNS: dict[str, StatusSign] = {
+    "new": StatusSign("\u25cb", "new"),
+    "asking": StatusSign("\u25d0", "asks"),
+    "running": StatusSign("\u25cf", "running"),
+    "ok": StatusSign("\u2713", "done"),
+    "error": StatusSign("\u2717", "failed"),
+    "timeout": StatusSign("\u2717", "took too long"),
+    "lost": StatusSign("\u2717", "lost"),
+    "cancelled": StatusSign("\u25a0", "stopped"),
+    "degraded": StatusSign("\u2717", "disk failed"),
+}
+"""The status of a session or a turn. `asking` is a running turn with an open question."""
+
+
+def status_sign(status: str) -> StatusSign:
+    """Return the sign for a status. One that is not in the table counts as a failure and shows its own name."""
+    return STATUS_SIGNS.get(status, StatusSign("\u2717", status))
