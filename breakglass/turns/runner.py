@@ -42,9 +42,7 @@ from breakglass.turns.record import TurnRecord
 
 CHECK_SECONDS = 1.0
 """Seconds between two readings of what other processes appended. A signal that announces it may get lost."""
-START_HELP = (
-    "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
-)
+START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
     "must keep running as a service, for example: systemd-run COMMAND."
