@@ -11,9 +11,10 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from breakglass.errors import BadConfig
+from breakglass.limits import TurnLimits
 from breakglass.settings import ENVIRONMENT_ONLY, SETTINGS, expected, is_texts, text
 
 Protocol = str
@@ -80,23 +81,6 @@ BUILT_IN = (
 )
 
 
-class Limits(NamedTuple):
-    """What a turn may do besides taking its time. No settings: nobody has asked for other numbers."""
-
-    output: int = 256 << 20
-    """Bytes that an agent may print in one turn."""
-    silent: float = 60.0
-    """Seconds that an agent may live on after it closed its output."""
-    linger: float = 2.0
-    """Seconds that what an agent left behind may hold its output open."""
-    interrupt: float = 5.0
-    """Seconds that an agent gets to end by itself once it was interrupted,"""
-    terminate: float = 2.0
-    """and once it was told to (SIGTERM),"""
-    kill: float = 5.0
-    """and once it was killed: nobody lives on but in a system call that does not end."""
-
-
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
@@ -109,7 +93,7 @@ class Config:
     turn_timeout_seconds: float = 1800.0
     permission_timeout_seconds: float = 600.0
     sse_keepalive_seconds: float = 20.0
-    limits: Limits = Limits()  # noqa: RUF009 — a constant
+    limits: TurnLimits = TurnLimits()  # noqa: RUF009 — a constant
     token: str | None = None
     origins: tuple[str, ...] = ()
     """The addresses under which people reach the server, as `https://ops.example.com`."""

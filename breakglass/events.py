@@ -1,7 +1,7 @@
-"""The event line: its kinds, its codec, and the fold of events to a session's state.
+"""The event line: the table of event kinds, and the codec of a line. Pure: no files, no clock, no event loop.
 
-Pure: no files, no clock, no loop. The format is docs/contract.md, section 2. Whoever wants an event
-on disk goes through store/log.py; whoever makes one for an agent returns a `Draft`.
+docs/contract.md, section 2, describes the format; its table is generated from `KINDS`. Only store/log.py writes events
+to disk. The agents' modules return a `Draft`, which has no number and no time.
 """
 
 import json
@@ -12,120 +12,204 @@ from typing import Any, NamedTuple
 SCHEMA = 1
 
 MAX_OUTPUT = 1 << 20
-"""Bytes of UTF-8 that a tool's output, or any other text of an agent, keeps in one event."""
+"""Maximum bytes of UTF-8 of a tool's output, or of any other text of an agent, in one event."""
 
 MAX_FOREIGN = 64 << 10
-"""Bytes of a foreign line that a client is shown."""
+"""Maximum bytes of a foreign line that clients receive."""
 
 MAX_DEPTH = 100
-"""Nesting kept in an agent's JSON. jq 1.6 refuses a line nested deeper than 256."""
+"""Levels of nesting kept in an agent's JSON. jq 1.6 refuses a line with more than 256."""
 
 Event = dict[str, Any]
-"""A decoded line: `id`, `ts`, `kind` and the kind's own keys."""
+"""A decoded line: `id`, `ts`, `kind` and the own keys of the kind."""
 
 Draft = tuple[str, dict[str, Any]]
-"""An event that has no number and no time yet: its kind and its own keys, without `turn`."""
+"""An event without number and time: its kind and its own keys. The runner adds `turn`."""
 
 
-class Keys(NamedTuple):
-    """The own keys of a kind, in the order in which they stand in the line."""
+class Kind(NamedTuple):
+    """All that is declared about one kind of event."""
 
     required: tuple[str, ...]
+    """Its own keys, in the order in which they stand in the line."""
+    about: str
+    """When it is written: the text of the contract's table."""
     optional: tuple[str, ...] = ()
+    """The keys that may follow, also in order."""
+    synced: bool = False
+    """Whether it is on disk before its append returns. All other kinds are synced in groups."""
+    ends_activity: bool = False
+    """Whether no further event is expected soon after it."""
+    anywhere: bool = False
+    """Whether it may stand inside and outside turns, so that it does not tell whether a turn runs."""
 
 
-KINDS: dict[str, Keys] = {
-    "created": Keys(("schema", "agent", "model", "title", "by", "host")),
-    "user": Keys(("turn", "text", "by"), ("model", "key", "queued")),
-    "queued": Keys(("text", "by"), ("model", "key")),
-    "withdrawn": Keys(("queued", "by")),
-    "session": Keys(("turn", "session_id"), ("model",)),
-    "delta": Keys(("turn", "text"), ("parent",)),
-    "text": Keys(("turn", "text"), ("parent",)),
-    "tool": Keys(("turn", "tool_id", "name", "input"), ("parent",)),
-    "tool_result": Keys(("turn", "tool_id", "output", "is_error"), ("truncated", "parent")),
-    "permission": Keys(("turn", "request", "name", "input", "expires"), ("parent",)),
-    "answer": Keys(("turn", "request", "allow", "by"), ("message", "for_session")),
-    "plan": Keys(("turn", "items"), ("parent",)),
-    "thinking": Keys(("turn", "text"), ("parent",)),
-    "notice": Keys(("turn", "text"), ("parent",)),
-    "retry": Keys(("turn", "attempt", "error"), ("parent",)),
-    "result": Keys(("turn", "is_error", "result", "duration_ms"), ("usage", "cost_usd", "model")),
-    "error": Keys(("turn", "error"), ("parent",)),
-    "cancelled": Keys(("turn", "by")),
-    "turn_end": Keys(("turn", "status", "duration_ms")),
-    "renamed": Keys(("title", "by")),
-    "archived": Keys(("archived", "by")),
-    "repaired": Keys(("offset", "bytes", "saved_as")),
+KINDS: dict[str, Kind] = {
+    "created": Kind(
+        ("schema", "agent", "model", "title", "by", "host"),
+        "The session is created. Always line 1. `schema` is 1.",
+        synced=True,
+        ends_activity=True,
+    ),
+    "user": Kind(
+        ("turn", "text", "by"),
+        "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt.",
+        optional=("model", "key", "queued"),
+        synced=True,
+    ),
+    "queued": Kind(
+        ("text", "by"),
+        "A prompt waits for the end of the running turn.",
+        optional=("model", "key"),
+        synced=True,
+    ),
+    "withdrawn": Kind(
+        ("queued", "by"),
+        "A waiting prompt is removed from the queue. `queued` is the id of its event.",
+        synced=True,
+        anywhere=True,
+    ),
+    "session": Kind(
+        ("turn", "session_id"), "The agent reports the id of its own session.", optional=("model",)
+    ),
+    "delta": Kind(
+        ("turn", "text"),
+        "A piece of the agent's text while it streams. The next `text` event contains the whole text.",
+        optional=("parent",),
+    ),
+    "text": Kind(("turn", "text"), "The agent finished a block of text.", optional=("parent",)),
+    "tool": Kind(
+        ("turn", "tool_id", "name", "input"), "The agent calls a tool.", optional=("parent",), synced=True
+    ),
+    "tool_result": Kind(
+        ("turn", "tool_id", "output", "is_error"),
+        "The tool returned output. `truncated` is the number of bytes left out.",
+        optional=("truncated", "parent"),
+    ),
+    "permission": Kind(
+        ("turn", "request", "name", "input", "expires"),
+        "The agent asks for permission to use a tool, and waits.",
+        optional=("parent",),
+        synced=True,
+    ),
+    "answer": Kind(
+        ("turn", "request", "allow", "by"),
+        "Permission is given or refused. The first answer counts. With `for_session`, the tool needs no permission "
+        "in this session from now on.",
+        optional=("message", "for_session"),
+        synced=True,
+    ),
+    "plan": Kind(
+        ("turn", "items"),
+        "The agent's current to-do list: `[{text, status}]`. `status` is `pending`, `in_progress` or `completed`.",
+        optional=("parent",),
+    ),
+    "thinking": Kind(
+        ("turn", "text"),
+        "What the agent thought before it answered. Written only if the settings ask for it.",
+        optional=("parent",),
+    ),
+    "notice": Kind(
+        ("turn", "text"),
+        "Something the user should know that is no failure, for example a compacted context or a rate limit.",
+        optional=("parent",),
+    ),
+    "retry": Kind(
+        ("turn", "attempt", "error"),
+        "The agent's backend failed, and the agent tries again.",
+        optional=("parent",),
+    ),
+    "result": Kind(
+        ("turn", "is_error", "result", "duration_ms"),
+        "The agent's own summary of the turn. `model` is the model that answered.",
+        optional=("usage", "cost_usd", "model"),
+    ),
+    "error": Kind(
+        ("turn", "error"), "Something failed. The text says what to do.", optional=("parent",), synced=True
+    ),
+    "cancelled": Kind(("turn", "by"), "A person stopped the turn.", synced=True),
+    "turn_end": Kind(
+        ("turn", "status", "duration_ms"),
+        "The turn ended. Always the last event of a turn, exactly once. `status` is `ok`, `error`, `cancelled`, "
+        "`timeout` or `lost`.",
+        synced=True,
+        ends_activity=True,
+    ),
+    "renamed": Kind(("title", "by"), "The session got another title.", anywhere=True),
+    "archived": Kind(
+        ("archived", "by"), "The session was archived, or taken out of the archive.", anywhere=True
+    ),
+    "repaired": Kind(
+        ("offset", "bytes", "saved_as"),
+        'A torn last line was moved to the file `saved_as` (docs/design.md, "Torn tail").',
+        anywhere=True,
+    ),
 }
+"""Every kind of event, in the order of the contract's table. A new kind is one more row here."""
 
 ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
-"""What a `turn_end` may say of its turn."""
+"""The values of `status` in a `turn_end`."""
 
-SYNCED = frozenset("created user queued withdrawn tool permission answer cancelled error turn_end".split())
-"""Kinds that are on disk before their append returns; the rest are synced in groups."""
-
-RESTING = frozenset({"created", "turn_end"})
-"""Kinds after which nothing more is expected soon."""
-
-ASIDE = frozenset("renamed archived repaired withdrawn".split())
-"""Kinds that may stand anywhere and do not tell whether a turn runs."""
+SYNCED = frozenset(kind for kind, row in KINDS.items() if row.synced)
+ENDS_ACTIVITY = frozenset(kind for kind, row in KINDS.items() if row.ends_activity)
+ANYWHERE = frozenset(kind for kind, row in KINDS.items() if row.anywhere)
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
-# Never raw in a line: DEL and the C1 controls (a terminal acts on them), U+2028 and U+2029 (some
-# readers break lines there). Surrogates cannot be encoded at all and jq refuses them escaped.
+# These never stand unescaped in a line. A terminal acts on DEL and the C1 controls. Some readers break lines at U+2028
+# and U+2029. Surrogates cannot be encoded as UTF-8, and jq refuses them when escaped.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HEAD = re.compile(rb'\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"([a-z_]{1,40})"[,}]')
 
 
-# --- the line -----------------------------------------------------------------------------------
+# --- the codec -----------------------------------------------------------------------------------
 
 
 def encode(event_id: int, ts: str, kind: str, fields: dict[str, Any]) -> bytes:
-    """Return the whole line, its newline included, with the keys in the contract's order.
+    """Return the whole line with its newline, the keys in the contract's order.
 
-    Optional keys that are None are left out. Raises KeyError for a kind or a required key that is
-    missing and TypeError for a key the kind does not have: both are mistakes of the caller.
+    Optional keys that are None are left out. Raises KeyError for an unknown kind or a missing required key, and
+    TypeError for a key that the kind does not have. Both are mistakes of the caller.
     """
-    required, optional = KINDS[kind]
+    row = KINDS[kind]
     parts = [f'{{"id":{event_id},"ts":"{ts}","kind":"{kind}"']
-    parts += [f',"{key}":{_json(fields[key])}' for key in required]
-    given = [key for key in optional if key in fields]
+    parts += [f',"{key}":{_json(fields[key])}' for key in row.required]
+    given = [key for key in row.optional if key in fields]
     parts += [f',"{key}":{_json(fields[key])}' for key in given if fields[key] is not None]
-    if len(required) + len(given) < len(fields):
-        raise TypeError(f"a {kind} event has no key {(fields.keys() - {*required, *given}).pop()!r}")
-    return _printable("".join(parts)).encode() + b"}\n"
+    if len(row.required) + len(given) < len(fields):
+        raise TypeError(f"a {kind} event has no key {(fields.keys() - {*row.required, *given}).pop()!r}")
+    return _escaped("".join(parts)).encode() + b"}\n"
 
 
 def dumps(value: Any) -> str:
-    """Return compact JSON on one line that jq 1.6 reads, whatever an agent put into `value`."""
-    return _printable(_json(value))
+    """Return compact JSON on one line. jq 1.6 can read it, even if an agent chose `value`."""
+    return _escaped(_json(value))
 
 
 def _json(value: Any) -> str:
     if type(value) is str:
-        return encode_basestring(value)  # most of what there is, at a quarter of the encoder's cost
+        return encode_basestring(value)  # the most frequent case; the full encoder takes four times as long
     if type(value) is int:
         return str(value)
     try:
         body = _ENCODER.encode(value)
-        if body.count("{") + body.count("[") > MAX_DEPTH:  # cheap, and rarely true
-            body = _ENCODER.encode(_tame(value, MAX_DEPTH))
-    except (ValueError, RecursionError):  # NaN and infinities; nesting past Python's own limit
-        body = _ENCODER.encode(_tame(value, MAX_DEPTH))
+        if body.count("{") + body.count("[") > MAX_DEPTH:  # cheap to count, and rarely true
+            body = _ENCODER.encode(_readable_by_jq(value, MAX_DEPTH))
+    except (ValueError, RecursionError):  # NaN and infinities; nesting deeper than Python's own limit
+        body = _ENCODER.encode(_readable_by_jq(value, MAX_DEPTH))
     return body
 
 
-def _tame(value: Any, depth: int) -> Any:
+def _readable_by_jq(value: Any, depth: int) -> Any:
+    """Return `value` with NaN and infinities as text, and without the values below `depth` levels."""
     if isinstance(value, float) and value - value != 0:
         return str(value)
     if not isinstance(value, dict | list | tuple):
@@ -133,29 +217,29 @@ def _tame(value: Any, depth: int) -> Any:
     if depth == 0:
         return "(nested too deeply to be kept)"
     if isinstance(value, dict):
-        return {str(key): _tame(item, depth - 1) for key, item in value.items()}
-    return [_tame(item, depth - 1) for item in value]
+        return {str(key): _readable_by_jq(item, depth - 1) for key, item in value.items()}
+    return [_readable_by_jq(item, depth - 1) for item in value]
 
 
-def _printable(line: str) -> str:
-    return line if line.isascii() and "\x7f" not in line else _UNSAFE.sub(_escape, line)
+def _escaped(line: str) -> str:
+    return line if line.isascii() and "\x7f" not in line else _UNSAFE.sub(_escape_character, line)
 
 
-def _escape(match: re.Match[str]) -> str:
+def _escape_character(match: re.Match[str]) -> str:
     code = ord(match[0])
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 
 
 def head(line: bytes) -> tuple[int, str] | None:
-    """Return the id and kind that a line of ours begins with, or None for a foreign line."""
+    """Return the id and kind at the beginning of a line, or None if it does not begin like an event."""
     match = _HEAD.match(line)
     return (int(match[1]), match[2].decode()) if match else None
 
 
 def is_ours(line: bytes, number: int) -> bool:
-    """Return whether `line` has the outside of an event of that number, which may be sent as it is.
+    """Return whether `line` begins and ends like event `number`, so that it may be sent to clients unchanged.
 
-    What is inside is not looked at: no JSON is parsed on the way out.
+    The content is not checked: the server parses no JSON when it sends lines.
     """
     return (
         line.startswith(b'{"id":%d,"ts":"' % number) and line.rstrip(b" \n").endswith(b"}") and is_clean(line)
@@ -163,7 +247,7 @@ def is_ours(line: bytes, number: int) -> bool:
 
 
 def is_clean(data: bytes) -> bool:
-    """Return whether `data` is UTF-8 without CR, which ends a line in an event stream, and without NUL."""
+    """Return whether `data` is UTF-8 without NUL and without CR, which ends a line in an event stream."""
     if b"\r" in data or b"\0" in data:
         return False
     if data.isascii():
@@ -176,29 +260,29 @@ def is_clean(data: bytes) -> bool:
 
 
 def decode(line: bytes, number: int) -> Event:
-    """Return line `number` of a log as an event; what is no event of that number comes back `foreign`."""
+    """Return line `number` of a log as an event. Any other line becomes an event of kind `foreign`."""
     found = head(line)
     if found and is_ours(line, number):
         try:
             event = _DECODER.decode(line.decode())
-            if _SURROGATE.search(line):  # escaped by a stranger; no page and no stream could encode it
+            if _SURROGATE.search(line):  # a foreign writer escaped it; no page and no stream can encode it
                 event = json.loads(dumps(event))
         except (ValueError, RecursionError):
             return foreign(line, number)
-        said = (type(event["ts"]), type(event["id"]), event["id"], event["kind"])
-        if said == (str, int, *found):  # no key came twice
+        decoded = (type(event["ts"]), type(event["id"]), event["id"], event["kind"])
+        if decoded == (str, int, *found):  # else a second `id`, `ts` or `kind` replaced the first
             return dict(event)
     return foreign(line, number)
 
 
 def foreign(line: bytes, number: int) -> Event:
-    """Return the event that stands for a line which is not ours: its number and the start of its text."""
+    """Return the event for a foreign line: its number and the beginning of its text."""
     text = line[:MAX_FOREIGN].decode(errors="replace").rstrip("\r\n")
     return {"id": number, "kind": "foreign", "text": text}
 
 
 def clip(text: str, limit: int = MAX_OUTPUT) -> tuple[str, int]:
-    """Return `text` cut to at most `limit` bytes of UTF-8, never inside a character, and the bytes left out."""
+    """Return `text` cut to at most `limit` bytes of UTF-8, and the number of bytes left out. No character is split."""
     if len(text) * 4 <= limit:
         return text, 0
     data = text.encode(errors="replace")

@@ -1,7 +1,7 @@
-"""A session's state: the fold of its events. Pure.
+"""A session's state, computed from its events. Pure.
 
-A fold takes a state and one event and returns the next state. Only the kinds in `FOLDED` change a state, so a reader
-that needs the state, and not the transcript, decodes only those lines (`store/known.py`).
+`fold` takes a state and one event and returns the next state. Only the kinds in `FOLDED` change a state. So a reader
+that needs the state and not the transcript decodes only those lines (store/state_cache.py).
 """
 
 import math
@@ -12,26 +12,29 @@ from breakglass.events import Event
 
 
 class QueuedPrompt(NamedTuple):
-    """A prompt that waits for the turns before it."""
+    """A prompt that waits until the turns before it have ended."""
 
     id: int
-    """The `queued` event, which has all of it."""
+    """The id of the `queued` event, which contains the whole prompt."""
     text: str
-    """Its first 200 characters."""
+    """The first 200 characters of the prompt."""
 
 
 class OpenQuestion(NamedTuple):
-    """An agent's question that is open: leave to use a tool, which nobody has given or refused yet."""
+    """An agent's unanswered question: may it use this tool?"""
 
     id: int
-    """The `permission` event, which has all of it."""
+    """The id of the `permission` event, which contains the tool's input."""
     request: str
+    """The agent's id of the question."""
     name: str
+    """The tool."""
     expires: str
+    """The time at which the question is refused without an answer."""
 
 
 class SessionState(NamedTuple):
-    """What a session's events add up to."""
+    """The state of a session after its last event."""
 
     agent: str = ""
     model: str | None = None
@@ -42,64 +45,64 @@ class SessionState(NamedTuple):
     last_id: int = 0
     archived: bool = False
     turn: int | None = None
-    """The turn that has begun and not ended, whether or not its runner lives."""
+    """The turn that has begun and not ended, or None. Its runner may be dead."""
     last_turn: int | None = None
     """The turn that began last."""
     status: str = "new"
-    """`new`, `running`, or how the last turn ended."""
+    """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
-    """Whether a person has stopped the open turn."""
+    """Whether a person stopped the open turn."""
     agent_session: str | None = None
-    """The agent's own session, once it has opened one."""
+    """The id of the agent's own session, or None if it has opened none yet."""
     agent_cost: float = 0.0
-    """US dollars spent so far within `agent_session`; agents report a running total."""
+    """US dollars spent in `agent_session` so far. Needed because agents report a running total."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
     queued: tuple[QueuedPrompt, ...] = ()
-    """The prompts that wait, in the order in which they will be taken up."""
+    """The waiting prompts, in the order in which their turns will begin."""
     asking: tuple[OpenQuestion, ...] = ()
-    """The running turn's open questions."""
+    """The open questions of the running turn."""
     allowed: tuple[str, ...] = ()
-    """The tools that a person has allowed for the whole session."""
+    """The tools that a person allowed for the whole session."""
 
     @property
     def is_shown(self) -> bool:
-        """Whether lists show the session unasked: it is not put away, or a turn runs in it all the same."""
+        """Whether lists show the session by default: it is not archived, or a turn runs in it."""
         return not self.archived or self.turn is not None
 
 
 def fold(state: SessionState, event: Event) -> SessionState:
-    """Return the state after one more event. Kinds and keys that are not known change nothing."""
+    """Return the state after one more event. Unknown kinds and keys change nothing."""
     step = _STEPS.get(event.get("kind", ""))
     try:
         state = step(state, event) if step else state
     except (KeyError, TypeError, OverflowError):
-        pass  # a key missing or misshapen: pass over it as over an unknown kind
+        pass  # a key is missing or has the wrong type: ignore the event like an unknown kind
     return state._replace(last_id=event["id"], updated=event.get("ts", state.updated))
 
 
 def _text(event: Event, key: str) -> str:
-    """Return the text under `key`. Raises KeyError where there is nothing and TypeError where it is no text."""
+    """Return the text under `key`. Raises KeyError if there is no value and TypeError if it is not a text."""
     if isinstance(value := event[key], str):
         return value
-    raise TypeError(f"{key} is no text")
+    raise TypeError(f"{key} is not a text")
 
 
 def _flag(event: Event, key: str) -> bool:
-    """Return the boolean under `key`. Raises KeyError where there is nothing and TypeError where it is none."""
+    """Return the boolean under `key`. Raises KeyError if there is no value and TypeError if it is not a boolean."""
     if isinstance(value := event[key], bool):
         return value
-    raise TypeError(f"{key} is no boolean")
+    raise TypeError(f"{key} is not a boolean")
 
 
 def _dollars(event: Event) -> float:
-    """Return what a result cost, 0 where it does not say. Raises TypeError and OverflowError for no such number."""
+    """Return the cost in a `result`, 0 if it has none. Raises TypeError or OverflowError if it is no finite number."""
     value = event.get("cost_usd")
     if value is None:
         return 0.0
     if type(value) in (int, float) and math.isfinite(value):
         return float(value)
-    raise TypeError("cost_usd is no finite number")
+    raise TypeError("cost_usd is not a finite number")
 
 
 def _created(state: SessionState, event: Event) -> SessionState:
@@ -125,7 +128,7 @@ def _user(state: SessionState, event: Event) -> SessionState:
 
 
 def _queued(state: SessionState, event: Event) -> SessionState:
-    _text(event, "by")  # without it the prompt could not be taken up
+    _text(event, "by")  # without `by`, no turn could begin with this prompt
     return state._replace(queued=(*state.queued, QueuedPrompt(event["id"], _text(event, "text")[:200])))
 
 
@@ -192,11 +195,11 @@ _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
 }
 
 FOLDED = frozenset(_STEPS)
-"""The kinds that change a state: all a reader needs who wants the state and not the story."""
+"""The kinds that change a state."""
 
 
 def describe(session_id: str, state: SessionState) -> dict[str, Any]:
-    """Return the contract's session object. A turn that was lost must have been ended before."""
+    """Return the session object of docs/contract.md, section 3. The caller has ended a lost turn before."""
     return {
         "id": session_id,
         "title": state.title,

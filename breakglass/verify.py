@@ -93,7 +93,7 @@ class Verifier:
         if kind not in KINDS:
             yield self._note(f"a kind that this version does not know: {kind}")
             return
-        required, optional = KINDS[kind]
+        required, optional = KINDS[kind].required, KINDS[kind].optional
         right = ("id", "ts", "kind", *required, *(key for key in optional if key in event))
         if missing := [key for key in required if key not in event]:
             yield f"{kind} without {missing[0]!r}"

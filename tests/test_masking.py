@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass.events import MAX_DEPTH, Draft, encode
-from breakglass.masking import MASK, Masker, Print, prints_of
+from breakglass.masking import MASK, Fingerprint, Masker, fingerprints
 
 TOKEN = "HslpQTWgAF7RcPbJ0PwJ_v-C3M9ZTVhAD_dq4TJ0EGU"
 KEY = "sk-ant-0123456789"
@@ -17,7 +17,7 @@ PEM = f"-----BEGIN PRIVATE KEY-----\n{TOKEN[::-1]}\n{TOKEN.lower()}\n-----END PR
 
 
 def masker() -> Masker:
-    return Masker(prints_of([TOKEN], {"ANTHROPIC_API_KEY": KEY, "TLS_KEY": PEM, "LANG": "not-a-secret"}))
+    return Masker(fingerprints([TOKEN], {"ANTHROPIC_API_KEY": KEY, "TLS_KEY": PEM, "LANG": "not-a-secret"}))
 
 
 def delta(text: str, **more: Any) -> Draft:
@@ -39,17 +39,17 @@ def joined(drafts: list[Draft]) -> str:
     ],
 )
 def test_the_name_of_a_variable_says_whether_it_is_secret(name: str, is_secret: bool) -> None:
-    assert bool(prints_of([], {name: "long enough to be one"})) is is_secret
+    assert bool(fingerprints([], {name: "long enough to be one"})) is is_secret
 
 
 def test_what_is_too_short_to_be_told_from_words_is_left() -> None:
-    assert prints_of([], {"MAX_TOKENS": "32000"}) == []
+    assert fingerprints([], {"MAX_TOKENS": "32000"}) == ()
 
 
 def test_a_print_does_not_hold_the_secret() -> None:
-    (print_,) = prints_of([TOKEN])
-    assert isinstance(print_, Print)
-    assert TOKEN[4:] not in repr(print_)
+    (found,) = fingerprints([TOKEN])
+    assert isinstance(found, Fingerprint)
+    assert TOKEN[4:] not in repr(found)
 
 
 def test_a_secret_is_masked_wherever_it_stands_in_a_draft() -> None:
@@ -81,7 +81,7 @@ def test_a_text_keeps_all_but_its_secrets(around: str) -> None:
 
 
 def test_a_secret_that_holds_another_is_masked_whole() -> None:
-    both = Masker(prints_of([KEY, f"{KEY}-and-more"]))
+    both = Masker(fingerprints([KEY, f"{KEY}-and-more"]))
     assert both.text(f"{KEY}-and-more {KEY}") == f"{MASK} {MASK}"
 
 
@@ -92,7 +92,7 @@ def test_a_character_cut_in_half_before_a_secret_hides_nothing_and_fails_nothing
 @pytest.mark.parametrize("odd", ["\udcff", "\x00", "é", "😀"])
 def test_a_secret_of_any_characters_is_found(odd: str) -> None:
     secret = f"{odd}4711{odd}0815"  # the environment has a byte that is no UTF-8 as U+DCxx
-    assert Masker(prints_of([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
+    assert Masker(fingerprints([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
 
 
 @given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from([TOKEN, KEY, PEM]))
@@ -106,7 +106,7 @@ def test_a_secret_cut_into_pieces_is_masked_and_nothing_else_is_changed(cuts: li
 
 def cost(secret: str, text: str) -> float:
     """Return the seconds of CPU time that it takes to search a text for one secret."""
-    made, began = Masker(prints_of([secret])), time.process_time()
+    made, began = Masker(fingerprints([secret])), time.process_time()
     made.text(text)
     return time.process_time() - began
 

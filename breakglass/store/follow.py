@@ -214,8 +214,8 @@ def _expects_more(lines: bytes) -> bool | None:
     while end > 0:
         begin = lines.rfind(b"\n", 0, end) + 1
         found = events.head(lines[begin:end])
-        if found and found[1] not in events.ASIDE:
-            return found[1] not in events.RESTING
+        if found and found[1] not in events.ANYWHERE:
+            return found[1] not in events.ENDS_ACTIVITY
         end = begin - 1
     return None
 

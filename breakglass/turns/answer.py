@@ -1,4 +1,4 @@
-"""Answers to an agent's questions, from any process."""
+"""Answering an agent's questions, from any process."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,15 @@ def answer_question(
     message: str | None = None,
     for_session: bool = False,
 ) -> None:
-    """Record a person's answer to an agent's question and tell the runner; the first answer wins.
+    """Record a person's answer to an agent's question and notify the runner. The first answer counts.
 
-    `for_session` allows the tool for the session's whole life: its next questions are answered by that. Raises
-    BadInput for a refusal that is to last so long, NotFound for a question nobody asked and Conflict for one
-    answered, expired or of a turn that ended.
+    With `for_session`, the tool is allowed until the end of the session, without further questions. Raises BadInput
+    for a refusal with `for_session`, NotFound if there is no such question, and Conflict if the question is closed.
     """
     if for_session and not allow:
-        raise BadInput("for_session: only leave can be given for the session, a refusal is for one question")
+        raise BadInput(
+            "for_session: only permission can be given for the session; a refusal is for one question"
+        )
     end_if_lost(session)
     with session.open_log() as log:
         with log.exclusive():
@@ -33,40 +34,51 @@ def answer_question(
             if question is None:
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:
-                raise Conflict(f"the question was {question.closed} already")
-            lasting = {"for_session": True} if for_session else {}
-            words = {"message": message} if message else {}
-            log.append("answer", turn=question.turn, request=request, allow=allow, by=by, **words, **lasting)
+                raise Conflict(f"the question was already {question.closed}")
+            log.append(
+                "answer",
+                turn=question.turn,
+                request=request,
+                allow=allow,
+                by=by,
+                message=message or None,
+                for_session=for_session or None,
+            )
         notify_runner(session)
 
 
 class QuestionStatus(NamedTuple):
-    """A question of an agent's, and what became of it."""
+    """The turn of a question, and whether the question is still open."""
 
     turn: int
     closed: str = ""
-    """`answered`, `expired` or `withdrawn`; "" while it waits for an answer."""
+    """`answered`, `expired` or `withdrawn`, or "" for an open question."""
 
 
 def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus | None:
-    """Return the question of that name in the turn that runs or ran last, None where there is none.
+    """Return the status of a question of the last turn, None if that turn has no such question.
 
-    `state` is the log's.
+    `fd` is the log, and `state` is the state after its last line. An open question is found in the state. A closed
+    one is not in the state, so the turn's events are read.
     """
     turn = state.last_turn
     if turn is None:
         return None
     for asked in state.asking:
         if asked.request == request:
-            return QuestionStatus(turn, "expired" if asked.expires <= log.now() else "")
+            return QuestionStatus(turn, _expired(asked.expires))
     end = seek.last(fd, log.size(fd))
     found: QuestionStatus | None = None
     for event in log.read(fd, seek.after(fd, turn - 1, end), end):
         kind = event["kind"]
         if kind == "permission" and event.get("request") == request:
-            found = QuestionStatus(turn, "expired" if str(event.get("expires", "~")) <= log.now() else "")
+            found = QuestionStatus(turn, _expired(str(event.get("expires", "~"))))
         elif found and kind == "answer" and event.get("request") == request:
             return QuestionStatus(turn, "answered")
         elif found and kind in ("cancelled", "turn_end"):
             found = QuestionStatus(turn, "withdrawn")
     return found
+
+
+def _expired(expires: str) -> str:
+    return "expired" if expires <= log.now() else ""

@@ -1,6 +1,22 @@
-"""The agent's process as the runner holds it: its pipes, drained all the while, and its end.
+"""The agent's process: its start, its pipes and its exit. Bytes only; the dialogue knows what they mean.
 
-Bytes only: what they mean is the dialogue's business. Imported by the runner: nothing slow here.
+How this works: one selector watches five descriptors. `wait` blocks on all of them and calls a method for each that is
+ready.
+
+- Standard output and standard error are read as soon as they have data. An agent must never block on a full pipe.
+- Standard input is written without blocking. What the pipe does not accept stays in `_input` and is written later.
+- A pidfd becomes readable when the agent exits.
+- The wakeup pipe becomes readable when this process receives a signal.
+
+The invariant: `has_ended` is true only after the agent has exited and its output has been handed over. A process that
+the agent left behind can hold the output open, so the runner waits for the end of the output for `linger` seconds
+only.
+
+For editors:
+
+- The runner imports this module at the start of every turn, so it imports nothing slow.
+- The runner has one thread. Nothing here is safe for several.
+- The agent is reaped in `_on_exit` only. Until then its pid and its process group cannot belong to another process.
 """
 
 import contextlib
@@ -12,17 +28,18 @@ import time
 
 from breakglass.turns import processes
 
-GATHER = 0.05
-"""Seconds between two handings-over of output that streams: live to the eye, and a log of a sane length."""
+GATHER_SECONDS = 0.05
+"""Seconds for which output is collected: short enough to look live, long enough to keep the log short."""
 GATHER_BYTES = 256 << 10
-"""Bytes of output handed over at once, however quickly they come."""
+"""Bytes of output that are returned at once, without waiting for `GATHER_SECONDS`."""
 STDERR_KEPT = 4096
+"""Bytes kept of the end of standard error."""
 
 
 class Child:
-    """A running agent. Raises OSError where it cannot be started.
+    """A running agent. Raises OSError if it cannot be started.
 
-    `wakeup` is a pipe that ends a wait; for `linger` seconds what the agent left behind may hold its output open.
+    A byte in the pipe `wakeup` ends a wait. With `merge_stderr`, standard error is part of the output.
     """
 
     def __init__(
@@ -45,7 +62,7 @@ class Child:
         self._input = bytearray()
         self._input_ends = False
         self._output = bytearray()
-        self._handed_at = 0.0
+        self._returned_at = 0.0
         self._closed_at = 0.0
         self._stderr = b""
         self._stderr_closed = merge_stderr
@@ -62,7 +79,7 @@ class Child:
             self._selector.register(self._process.stderr.fileno(), selectors.EVENT_READ, self._on_stderr)
 
     def close(self) -> None:
-        """Let go of the pipes."""
+        """Close the pipes."""
         self._selector.close()
         os.close(self._pidfd)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -72,57 +89,58 @@ class Child:
 
     @property
     def code(self) -> int:
-        """The exit status, negative for a signal; of an agent that could not be killed, -9."""
+        """The exit status, negative for a signal. It is -9 for an agent that could not be killed."""
         return self._process.returncode if self._process.returncode is not None else -signal.SIGKILL
 
     @property
     def stderr(self) -> str:
-        """The end of what it wrote to standard error."""
+        """The last bytes that the agent wrote to standard error, unless that is merged into the output."""
         return self._stderr.decode(errors="replace")
 
     def say(self, data: bytes, *, ends: bool) -> None:
-        """Write to the agent's standard input as it takes it, and close that after where `ends`."""
+        """Write to the agent's standard input as soon as it accepts data, and with `ends` close it afterwards."""
         self._input += data
         self._input_ends = self._input_ends or ends
         self._on_input()
 
     def interrupt(self) -> None:
-        """Send SIGINT to the agent and what it has in its own group."""
-        if not self.exited_at:  # it is not reaped, so the group is still its own
+        """Send SIGINT to the agent and all of its process group."""
+        if not self.exited_at:  # the agent is not reaped yet, so no other group can have its number
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGINT)
 
     def has_ended(self) -> bool:
-        """Return whether it has exited and will print nothing more that is waited for."""
+        """Return whether the agent has exited and all of its output was returned by `wait`."""
         return self._is_drained() and not self._output
 
     def _is_drained(self) -> bool:
+        """Return whether the agent has exited and no more output is expected."""
         if not self.exited_at:
             return False
         closed = self._closed_at and self._stderr_closed
         return bool(closed) or time.monotonic() - self.exited_at > self._linger
 
     def is_silent(self, seconds: float) -> bool:
-        """Return whether it closed its output so long ago and lives on."""
+        """Return whether the agent closed its output more than `seconds` ago and has not exited."""
         return bool(self._closed_at) and not self.exited_at and time.monotonic() - self._closed_at > seconds
 
     def reap_orphans(self) -> None:
-        """Collect what the agent left behind and has ended; the agent's own end is kept for `code`."""
+        """Reap dead processes that the agent left behind. The agent itself stays unreaped until `_on_exit`."""
         processes.reap(0 if self.exited_at else self._process.pid)
 
     def wait(self, seconds: float) -> bytes:
-        """Wait at most so long for something to happen, and return the output that is due, b"" for none yet."""
+        """Wait at most so long for any event, and return the output that is due, b"" if there is none yet."""
         if self._output:
-            seconds = min(seconds, max(0.0, self._handed_at + GATHER - time.monotonic()))
+            seconds = min(seconds, max(0.0, self._returned_at + GATHER_SECONDS - time.monotonic()))
         if self.exited_at:
             seconds = min(seconds, self._linger / 10)
         for key, _ in self._selector.select(seconds):
             key.data()
         now = time.monotonic()
-        is_due = self._is_drained() or len(self._output) >= GATHER_BYTES or now - self._handed_at >= GATHER
-        if not self._output or not is_due:
+        is_collected = len(self._output) >= GATHER_BYTES or now - self._returned_at >= GATHER_SECONDS
+        if not self._output or not (is_collected or self._is_drained()):
             return b""
-        self._handed_at = now
+        self._returned_at = now
         output, self._output = bytes(self._output), bytearray()
         return output
 
@@ -153,7 +171,7 @@ class Child:
         self._stderr = (self._stderr + data)[-STDERR_KEPT:]
 
     def _on_input(self) -> None:
-        """Write what the pipe takes now; wait for room with the rest."""
+        """Write what the pipe accepts now. Write the rest when the selector reports room."""
         if self._stdin < 0:
             return
         try:
@@ -163,7 +181,7 @@ class Child:
             if self._stdin not in self._selector.get_map():
                 self._selector.register(self._stdin, selectors.EVENT_WRITE, self._on_input)
             return
-        except BrokenPipeError:  # it does not want to hear more; its exit will tell why
+        except BrokenPipeError:  # the agent closed its input; its exit status will say why
             self._input.clear()
             self._input_ends = True
         if self._stdin in self._selector.get_map():

@@ -1,4 +1,4 @@
-"""Ending turns, from any process: stop one, wait for its end, and end those whose runner died.
+"""Ending turns, from any process: stop a turn, wait for its end, and end a turn whose runner is dead.
 
 A turn runs exactly as long as its runner holds the session's turn lock. The kernel releases the lock when the runner
 dies, however it dies. A turn whose lock is free and whose log has no `turn_end` is lost. The first process that notices
@@ -21,114 +21,74 @@ from breakglass.store.turnlock import TurnLock
 from breakglass.turns import processes
 
 STOP_SECONDS = 15.0
-"""Seconds after which a runner that has not ended a stopped turn is killed: its own steps take 12."""
+"""Seconds after which a runner that has not ended a stopped turn is killed. Its own steps to stop the agent take 12."""
+KILL_SECONDS = 5.0
+"""Seconds for which the processes of a lost turn are killed before that fails."""
 
 
-def has_runner(session: Session) -> bool:
-    """Return whether a runner holds the turn lock: a look that reads no log. Raises NotFound."""
-    lock = TurnLock(session)
-    try:
-        lock.take()
-    except TurnRunning:
-        return True
-    lock.release()
-    return False
+def current_state(
+    session: Session, state: SessionState | None = None, warn: Callable[[str], object] = str
+) -> SessionState:
+    """Return the session's state, and end its turn if that is lost. Raises NotFound.
 
-
-def end_if_lost(session: Session, known: SessionState | None = None) -> SessionState:
-    """Return the session's state, having ended its turn if the runner is dead. Raises NotFound.
-
-    `known` spares reading the log where the caller has just done so.
+    For readers: on a full or read-only disk a lost turn cannot be ended, but the session can still be read. Then `warn`
+    gets the reason, and the state is returned as it is.
     """
-    known = known or session.state()
-    if known.turn is None:
-        return known
+    state = state or session.state()
+    try:
+        return end_if_lost(session, state)
+    except (BreakglassError, OSError) as error:
+        warn(f"session {session.id}: {error}")
+        return state
+
+
+def end_if_lost(session: Session, state: SessionState | None = None) -> SessionState:
+    """Return the session's state, and end its turn if that is lost. Raises NotFound and CannotRecord.
+
+    A caller that has just read the state passes it as `state`.
+    """
+    state = state or session.state()
+    if state.turn is None:
+        return state
     lock = TurnLock(session)
     try:
         lock.take()
     except TurnRunning:
-        return known
+        return state
     try:
-        with session.open_log() as log:
-            known = session.log_state(log.fd).state
-            if known.turn is not None:
-                end_lost_turn(session, log, known)
+        with session.open_log() as opened:
+            state = session.log_state(opened.fd).state
+            if state.turn is not None:
+                end_lost_turn(session, opened, state)
     finally:
         lock.release()
     return session.state()
 
 
-def current_state(
-    session: Session, known: SessionState | None = None, warn: Callable[[str], object] = str
-) -> SessionState:
-    """Return the session's state as `end_if_lost` does, and also where a lost turn cannot be ended. Raises NotFound.
+def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
+    """Kill every process of a dead runner's turn, then append the end. The caller holds the turn lock.
 
-    For who only looks: on a disk that is full or read-only a session is still read. `warn` is told why.
+    Raises CannotRecord if a process cannot be killed. Then the turn stays open.
     """
-    known = known or session.state()
-    try:
-        return end_if_lost(session, known)
-    except (BreakglassError, OSError) as error:
-        warn(f"session {session.id}: {error}")
-        return known
-
-
-def end_lost_turn(session: Session, log: Log, known: SessionState) -> None:
-    """Holding the turn lock, kill whatever is left of a dead runner's turn, then end it in the log."""
-    turn = known.turn
+    turn = state.turn
     assert turn is not None
-    if not processes.kill_all(functools.partial(processes.marked, session.id), 5.0):
+    if not _kill_processes(session):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    end = {"turn": turn, "duration_ms": age_ms(log.fd, known)}
-    if known.cancelled:
-        log.last_words(("turn_end", {**end, "status": "cancelled"}))
+    end = {"turn": turn, "duration_ms": age_ms(opened.fd, state)}
+    if state.cancelled:
+        opened.last_words(("turn_end", {**end, "status": "cancelled"}))
         return
     error = "The turn was lost: its process died. What it did so far is kept above."
-    log.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
+    opened.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
 
 
-def cancel_turn(session: Session, *, by: str) -> bool:
-    """Record that a person stops the running turn and tell its runner. Return whether one was running.
-
-    What waits in the queue is withdrawn: who says stop wants nothing more to happen. Returns as soon as that is
-    on disk; `wait_for_stop` waits for the end. Raises NotFound and CannotRecord.
-    """
-    if end_if_lost(session).turn is None:
-        return False
-    with session.open_log() as log:
-        with log.exclusive():
-            known = session.log_state(log.fd).state
-            if known.turn is None:
-                return False
-            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in known.queued]
-            if not known.cancelled:
-                stop.insert(0, ("cancelled", {"turn": known.turn, "by": by}))
-            if stop:  # in one write: a turn that is stopped must not end while the next prompt still waits
-                log.append_together(*stop)
-        notify_runner(session)
-        return True
-
-
-def notify_runner(session: Session) -> None:
-    """Tell the runner to look at its log. It would anyway, within a second."""
-    signed = turnlock.signed_by(session)
-    if signed:
-        pid, born = signed
-        processes.send_all(lambda: [pid] if processes.is_alive(pid, born) else [], signal.SIGUSR1)
-
-
-def wait_for_stop(session: Session, seconds: float = STOP_SECONDS) -> SessionState:
-    """Wait for the end of a turn that was stopped and return the state. A runner that does not end it is killed."""
-    deadline = time.monotonic() + seconds
-    while (known := end_if_lost(session)).turn is not None and known.cancelled:
-        if time.monotonic() > deadline:
-            processes.kill_all(functools.partial(processes.marked, session.id), 5.0)
-        time.sleep(0.02)
-    return known
+def _kill_processes(session: Session) -> bool:
+    """Kill every process with a mark of this session. Return whether all are dead."""
+    return processes.kill_all(functools.partial(processes.marked, session.id), KILL_SECONDS)
 
 
 def age_ms(fd: int, state: SessionState) -> int:
-    """Return the milliseconds from the beginning of the last turn to the last event, by the events' own times."""
+    """Return the milliseconds from the beginning of the last turn to the last event, by the times of the events."""
     began = log.read_one(fd, state.last_turn or 1).get("ts", "")
     return max(0, _milliseconds(state.updated) - _milliseconds(began))
 
@@ -138,3 +98,54 @@ def _milliseconds(ts: str) -> int:
         return int(datetime.fromisoformat(ts).timestamp() * 1000)
     except ValueError:
         return 0
+
+
+def has_runner(session: Session) -> bool:
+    """Return whether a runner holds the turn lock, without reading the log. Raises NotFound."""
+    lock = TurnLock(session)
+    try:
+        lock.take()
+    except TurnRunning:
+        return True
+    lock.release()
+    return False
+
+
+def cancel_turn(session: Session, *, by: str) -> bool:
+    """Record that a person stops the running turn, and notify its runner. Return whether a turn was running.
+
+    The waiting prompts are withdrawn too: a person who stops a turn does not expect the next one to begin. Returns as
+    soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound and CannotRecord.
+    """
+    if end_if_lost(session).turn is None:
+        return False
+    with session.open_log() as opened:
+        with opened.exclusive():
+            state = session.log_state(opened.fd).state
+            if state.turn is None:
+                return False
+            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
+            if not state.cancelled:
+                stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
+            if stop:  # in one write: a stopped turn must not end while the next prompt still waits
+                opened.append_together(*stop)
+        notify_runner(session)
+        return True
+
+
+def notify_runner(session: Session) -> None:
+    """Send the runner a signal to read its log. Without the signal it reads the log within a second."""
+    signed = turnlock.signed_by(session)
+    if signed:
+        pid, started = signed
+        processes.send_all(lambda: [pid] if processes.is_alive(pid, started) else [], signal.SIGUSR1)
+
+
+def wait_for_stop(session: Session, seconds: float = STOP_SECONDS) -> SessionState:
+    """Wait until a stopped turn has ended, and return the state. After `seconds` its processes are killed."""
+    deadline = time.monotonic() + seconds
+    while (state := end_if_lost(session)).turn is not None and state.cancelled:
+        if time.monotonic() > deadline:
+            _kill_processes(session)
+        time.sleep(0.02)
+    return state

@@ -1,9 +1,21 @@
-"""Processes of a turn: found wherever they hide, and signalled without ever hitting a stranger.
+"""The processes of a turn: how they are found, signalled, killed and reaped. Linux only.
 
-A group kill does not reach an agent's tools, which run in sessions of their own. Two nets do. While the
-runner lives it is a child subreaper, so all that the agent ever started descends from it (prctl(2)). And
-each process of a turn carries `BREAKGLASS_TURN=<session>/<turn>` in its environment, by which /proc finds
-it when the runner is dead. Linux only. Imported by the runner: nothing slow here.
+How this works: a signal to the agent's process group does not reach its tools, which run in sessions of their own. So
+the processes of a turn are found in two other ways.
+
+- By descent. The runner is a child subreaper (prctl(2)): every process that the agent started stays a descendant of the
+  runner, even if its parent died. This works while the runner lives.
+- By mark. Every process of a turn has `BREAKGLASS_TURN=<session>/<turn>` in its environment, which /proc shows. This
+  works after the runner's death. It misses a process that cleared its environment.
+
+The invariant: no signal reaches a process that is not of the turn. A pid alone identifies no process, because the
+kernel gives it to a new process after the old one was reaped. A pid with its start time does (`is_alive`). So does a
+pid whose pidfd is held (`send_all`), and a pid of an own child that is not reaped yet (`kill_children`).
+
+For editors:
+
+- The runner imports this module at the start of every turn, so it imports nothing slow.
+- Processes start and exit while /proc is read. One look is never complete, so killing repeats until nothing is found.
 """
 
 import contextlib
@@ -14,8 +26,9 @@ import time
 from collections.abc import Callable, Iterable
 
 MARK = "BREAKGLASS_TURN"
+"""The variable that marks the processes of a turn. Its value is `<session>/<turn>`."""
 EXEC_TRIES = 400
-"""How often a process in the middle of an execve is asked for its environment, every half a millisecond."""
+"""How often the environment of a process in the middle of an execve is read, once every half a millisecond."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -24,33 +37,33 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def become_subreaper() -> None:
-    """Have every orphaned descendant become a child of this process."""
+    """Make this process the new parent of every orphaned descendant."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def hide() -> None:
-    """Keep other processes of our user out of this one's memory and environment (proc(5), ptrace(2)).
+    """Prevent other processes of the same user from reading this one's memory and environment (proc(5), ptrace(2)).
 
-    Also of what it forks, until that execs. root is not kept out.
+    It also applies to forked children until they exec. It does not apply to root.
     """
     _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` dies. For the child between fork and exec."""
+    """Make the kernel kill this process when `parent` dies. Called in the child between fork and exec."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the call above
+    if os.getppid() != parent:  # the parent died before the call above
         os._exit(1)
 
 
 def started(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 where there is none."""
+    """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it does not exist."""
     fields = stat(pid)
     return int(fields[19]) if fields else 0
 
 
 def stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the name, which may hold blanks and brackets; [] where it is gone."""
+    """Return the fields of /proc/PID/stat after the name, which may contain `)` and spaces. [] if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -59,11 +72,12 @@ def stat(pid: int) -> list[str]:
 
 
 def pids() -> list[int]:
+    """Return the pids of all processes that /proc shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
 def name(pid: int) -> str:
-    """Return what the kernel calls a process, "" where there is none of that pid."""
+    """Return the kernel's name of a process, "" if it does not exist."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
@@ -72,36 +86,36 @@ def name(pid: int) -> str:
 
 
 def descendants(root: int) -> set[int]:
-    """Return the pids of all that descend from `root`, zombies left out, `root` too."""
+    """Return the pids of all living descendants of `root`, without `root` itself and without zombies."""
     children: dict[int, list[int]] = {}
     for pid in pids():
         fields = stat(pid)
         if fields and fields[0] not in "ZX":
             children.setdefault(int(fields[1]), []).append(pid)
     found: set[int] = set()
-    front = [root]
-    while front:
-        below = [pid for parent in front for pid in children.get(parent, ()) if pid not in found]
-        found.update(below)
-        front = below
+    parents = [root]
+    while parents:
+        parents = [pid for parent in parents for pid in children.get(parent, ()) if pid not in found]
+        found.update(parents)
     return found
 
 
 def marked(session_id: str) -> set[int]:
-    """Return the pids of all that carry a mark of this session, its runner included, ourselves left out.
+    """Return the pids of all processes with a mark of this session, its runner included, this process excluded.
 
-    Of any of its turns: a runner that went on with a queued prompt keeps the mark it was started with, and a
-    session never has more than one tree of processes.
+    The turn in the mark does not matter. A runner that continued with a queued prompt keeps the mark of its first
+    turn, and a session never has more than one tree of processes.
     """
     wanted = f"\0{MARK}={session_id}/".encode()
     return {pid for pid in pids() if wanted in b"\0" + _environ(pid) and pid != os.getpid()}
 
 
 def _environ(pid: int) -> bytes:
-    """Return the environment that a process was started with, b"" where there is none to be read.
+    """Return the environment that a process was started with, b"" if it cannot be read.
 
-    In the middle of an execve it has none yet, and is asked again. By proc_pid_stat(5), fields 23, 50 and 51: who
-    has no memory is a zombie or the kernel's, and an environment that is really empty stays where it is.
+    In the middle of an execve a process has no environment yet, so it is read again. Two cases end that at once, by
+    proc_pid_stat(5). A process without memory (field 23) is a zombie or a kernel thread. An environment that is really
+    empty begins and ends at the same address (fields 50 and 51), and that address does not change.
     """
     before: list[str] = []
     for _ in range(EXEC_TRIES):
@@ -123,69 +137,69 @@ def _environ(pid: int) -> bytes:
 def send_all(find: Callable[[], Iterable[int]], number: int) -> int:
     """Signal every process that `find` finds, and return how many there were.
 
-    A pid may be given to a stranger at any moment, but not while a pidfd of its owner is held: whoever is
-    found a second time, after we hold it, is who we mean.
+    The kernel may give the pid of an exited process to another one. A held pidfd still refers to the first process.
+    So a pid that `find` returns again, after its pidfd was opened, belongs to the process behind the pidfd.
     """
     held: dict[int, int] = {}
     try:
         for pid in find():
-            with contextlib.suppress(OSError):  # gone already
+            with contextlib.suppress(OSError):  # it has exited
                 held[pid] = os.pidfd_open(pid)
-        meant = held.keys() & set(find()) if held else set()
-        for pid in meant:
+        confirmed = held.keys() & set(find()) if held else set()
+        for pid in confirmed:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(held[pid], number)
-        return len(meant)
+        return len(confirmed)
     finally:
         for fd in held.values():
             os.close(fd)
 
 
-def is_alive(pid: int, born: int) -> bool:
-    """Return whether the process `pid` is still the one that started at `born`, and not dead."""
+def is_alive(pid: int, started_at: int) -> bool:
+    """Return whether `pid` is the process that `started` reported as `started_at`, and is not a zombie."""
     fields = stat(pid)
-    return bool(fields) and int(fields[19]) == born and fields[0] not in "ZX"
+    return bool(fields) and int(fields[19]) == started_at and fields[0] not in "ZX"
 
 
 def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
-    """Kill whatever `find` finds until it finds nothing, for at most so long; return whether nothing is left.
+    """Kill all processes that `find` finds until it finds none, for at most `seconds`. Return whether none is left.
 
-    Reaps what became our child meanwhile. A process in uninterruptible sleep outlives this.
+    Reaps dead children. A process in uninterruptible sleep cannot be killed.
     """
 
-    def is_over() -> bool:
+    def is_done() -> bool:
         found = send_all(find, signal.SIGKILL)
         reap()
         return not found
 
-    return _until(is_over, seconds)
+    return _repeat_until(is_done, seconds)
 
 
 def kill_children(seconds: float) -> bool:
-    """Kill all that descends from this process, a subreaper, for at most so long; return whether nothing is left.
+    """Kill all descendants of this process, a subreaper, for at most `seconds`. Return whether none is left.
 
-    Nothing is, once we have no child: that is the kernel's word, where a look at /proc may miss who forks and
-    exits all the time. Such a one is reached by a signal to its group, which no fork gets past. The groups are
-    those of our children, whose numbers nobody else can have until we reap them.
+    None is left if this process has no child, which the kernel knows for certain. A look at /proc can miss a process
+    that forks and exits all the time. A signal to its group reaches it: the kernel delivers it to a fork in progress
+    too. The groups are those of our children, so no other process can get their numbers before we reap the children.
     """
 
-    def is_over() -> bool:
+    def is_done() -> bool:
         me = os.getpid()
-        ours = [fields for fields in map(stat, pids()) if fields and int(fields[1]) == me]
-        for group in {int(fields[2]) for fields in ours} - {os.getpgrp()}:
+        children = [fields for fields in map(stat, pids()) if fields and int(fields[1]) == me]
+        for group in {int(fields[2]) for fields in children} - {os.getpgrp()}:
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
         send_all(lambda: descendants(me), signal.SIGKILL)
         reap()
         return not _has_children()
 
-    return _until(is_over, seconds)
+    return _repeat_until(is_done, seconds)
 
 
-def _until(is_over: Callable[[], bool], seconds: float) -> bool:
+def _repeat_until(is_done: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     pause = 0.001
-    while not is_over():
+    while not is_done():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
@@ -202,7 +216,7 @@ def _has_children() -> bool:
 
 
 def reap(keep: int = 0) -> None:
-    """Collect every dead child, until `keep` turns up among them: that one somebody else waits for."""
+    """Reap dead children, but stop at the child `keep`: its exit status is read elsewhere."""
     with contextlib.suppress(ChildProcessError):
         while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if dead.si_pid == keep:

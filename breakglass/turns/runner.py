@@ -1,10 +1,24 @@
-"""The process of a turn: starts the agent, appends what it says, and leaves nothing of it alive.
+"""The runner: the process of a turn. It starts the agent, appends what the agent says, and kills what is left of it.
 
-A prompt that waits in the queue is taken up by the same process, under the same lock, in the moment in which
-the turn before it ends. Started by turns.take with the plan on standard input and the turn lock in its
-descriptors. It talks to nobody but the agent and the log, so nothing that happens to the web server or a
-client touches a turn. What it cannot record it does not do: a log that takes no more ends the agent. Imports
-little, for it starts once a turn.
+How this works, from a prompt to a line on a phone:
+
+1. `begin` appends the prompt as a `user` event, takes the turn lock and starts this process. The runner inherits the
+   lock and reads its `Plan` from standard input. The turn runs exactly as long as the runner holds the lock.
+2. `Turn.run` starts the agent (`child`), which gets the prompt on its standard input from a `Dialogue` (`agents`).
+3. `Conversation.run` waits for the agent's output. The dialogue translates each piece into drafts of events.
+4. `TurnRecord.add` masks the secrets in the drafts and appends them to the log.
+5. The web server watches the log file and sends each new line to every connected phone (`store.follow`).
+
+A question of the agent goes the same way. Its answer comes from a rule, from the timeout, or from another process
+through the log. The other process sends SIGUSR1 after its append, so that the runner reads the log at once.
+
+The invariant: every turn has exactly one `turn_end`, and no process of the turn lives after it.
+
+For editors:
+
+- The runner communicates with the agent and the log only. A server or client that ends does not affect a turn.
+- The runner does nothing that it cannot record. If the log refuses an append, the agent is stopped.
+- A runner starts for every turn, so this module imports nothing slow (`STARTUP` in tests/test_layers.py).
 """
 
 import contextlib
@@ -13,82 +27,43 @@ import os
 import signal
 import sys
 import time
-from typing import Any, NamedTuple
 
 from breakglass import agents
 from breakglass.agents import Dialogue, Exit, Task
 from breakglass.errors import CannotRecord
-from breakglass.events import Draft, Event
-from breakglass.masking import Masker, Print
-from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
+from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.log import Log
-from breakglass.store.seek import Position
+from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.child import Child
+from breakglass.turns.plan import Plan
+from breakglass.turns.record import TurnRecord
 
-SYNC = 0.2
-"""Seconds after which prose is synced, together."""
-LOOK = 1.0
-"""Seconds between two looks at what others appended, should their signal be lost."""
-LADDER = ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGKILL, "kill"))
-"""How an agent is stopped: each signal, and the name of the seconds it is given to end by it."""
-CHOICES = frozenset({"AskUserQuestion"})
-"""Tools that put a question to a person: leave alone does not answer it, so no rule gives any."""
-REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
-LEFT = (
-    "Ended what this command had left running: {}. A turn leaves nothing behind; what is to stay needs a keeper of "
-    "its own, as in: systemd-run COMMAND."
+CHECK_SECONDS = 1.0
+"""Seconds between two readings of what other processes appended. A signal that announces it may get lost."""
+START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
+LEFT_RUNNING = (
+    "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
+    "must keep running as a service, for example: systemd-run COMMAND."
 )
 
 
-class Plan(NamedTuple):
-    """What a runner is told. The prompt is not in it: that is in the log."""
-
-    directory: str
-    workspace: str
-    turn: int
-    end: list[int]
-    """The position after the prompt: what stands behind it came from others."""
-    protocol: str
-    command: list[str]
-    masks: list[tuple[int, str, str, str]]
-    """`masking.Print` of every secret that must not get into the log."""
-    environ: dict[str, str]
-    """The agent's. Ours is the same but for what Python adds to it (LC_CTYPE, by PEP 538)."""
-    ask: bool
-    allow: list[str]
-    deny: list[str]
-    """Tools whose questions the settings answer."""
-    thinking: bool
-    model: str | None
-    """The session's; a prompt may name its own."""
-    agent_session: str | None
-    agent_cost: float
-    allowed: list[str]
-    """Tools that a person has allowed for the session."""
-    queued: list[int]
-    """The `queued` events that wait for this turn's end."""
-    timeout: float
-    permission_timeout: float
-    limits: dict[str, float]
-    """`config.Limits`."""
-    lock: list[int]
-
-
 def main() -> None:
-    """Run the turn described on standard input."""
-    plan = Plan(**json.load(sys.stdin))
+    """Run the turn that the plan on standard input describes, and then the turns of the prompts that wait."""
+    plan = plans.decode(sys.stdin.buffer.read())
     for fd in plan.lock:
-        os.set_inheritable(fd, False)  # the agent must not hold the turn's lock
+        os.set_inheritable(fd, False)  # the agent must not hold the turn lock
     processes.become_subreaper()
-    with log.open_log(plan.directory, lambda _: Position(*plan.end)) as opened:
-        nudges = Nudges()
-        with contextlib.suppress(OSError):  # on a full disk nobody can nudge us, and we look without
+    with log.open_log(plan.directory, lambda _: plan.end) as opened:
+        signals = Signals()
+        with contextlib.suppress(
+            OSError
+        ):  # on a full disk: no process can signal us, but we check each second
             _sign(plan.lock[1])
         following: Plan | None = plan
         while following:
-            following = Turn(following, opened, nudges).run()
+            following = Turn(following, opened, signals).run()
 
 
 def _sign(lock: int) -> None:
@@ -98,307 +73,242 @@ def _sign(lock: int) -> None:
     os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
 
 
-class Nudges:
-    """The signals that came, and a descriptor that becomes readable when one does."""
+class Signals:
+    """The signals that this process received, and a descriptor that becomes readable when one arrives."""
 
     def __init__(self) -> None:
-        self.came: set[int] = set()
-        self.woken, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        self.received: set[int] = set()
+        self.wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda number, _: self.came.add(number))
+            signal.signal(number, lambda number, _: self.received.add(number))
 
 
 class Turn:
-    """One turn while it runs."""
+    """One turn, from the prompt in the log to the `turn_end`."""
 
-    def __init__(self, plan: Plan, opened: Log, nudges: Nudges) -> None:
+    def __init__(self, plan: Plan, opened: Log, signals: Signals) -> None:
         self.plan = plan
-        self.log = opened
-        self.state = SessionState(
-            turn=plan.turn,
-            agent_session=plan.agent_session,
-            agent_cost=plan.agent_cost,
-            allowed=tuple(plan.allowed),
-            queued=tuple(QueuedPrompt(number, "") for number in plan.queued),
-        )
-        """What we need of the session's state, folded on with every event of ours and of others."""
-        self.began = time.monotonic()
-        self.verdict = "ok"
-        self._stopping = False
-        self._rung = 0
-        self._next_rung = 0.0
-        self._synced_at = self._looked_at = self.began
-        self._masker = Masker(Print(*each) for each in plan.masks)
-        self._questions: dict[str, float] = {}
-        self._signals = nudges.came
-        self._woken = nudges.woken
+        self.record = TurnRecord(plan, opened)
+        self.signals = signals
 
     def run(self) -> Plan | None:
-        """Run the agent to its end, leave nothing of it alive, and record how the turn ended.
+        """Run the agent, kill every process that it started, and record how the turn ended.
 
-        Returns the next turn, its prompt taken out of the queue, None where there is none. Raises CannotRecord,
-        with the agent dead and the turn not ended, where not even the end can be written.
+        Returns the plan of the next turn, whose prompt waited in the queue, or None. Raises CannotRecord if not even
+        the end can be written. Then the agent is dead and the turn has no end.
         """
         failure = ""
         try:
-            self.log.keep_room()
-            self._read_others(None)  # it may have been stopped already
+            self.record.log.keep_room()
+            self.record.read_others()  # a person may have stopped the turn already
             task = self._task()
-            if self._converse(task):
-                self._converse(task._replace(session=None, spent=0.0))
+            if self._run_agent(task):
+                self._run_agent(task._replace(session=None, spent=0.0))
         except CannotRecord as error:
-            failure = f"The turn was stopped, for {error}."
-        except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
+            failure = f"The turn was stopped: {error}."
+        except Exception as error:  # noqa: BLE001 — a mistake of the runner must not look like a lost turn
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
-        if not self._clear(failed=bool(failure)):
-            failure = failure or "Not all that this turn had started could be killed."
+        if not self._kill_leftovers(report=not failure):
+            failure = failure or "Some processes that this turn started could not be killed."
         return self._end(failure)
 
-    def _end(self, failure: str) -> Plan | None:
-        turn = self.plan.turn
-        words: list[Draft] = []
-        if failure:
-            self.verdict = "error" if self.verdict == "ok" else self.verdict
-            words.append(("error", {"turn": turn, "error": failure}))
-        with self.log.exclusive():  # a `cancelled` comes before the end or is refused
-            self._read_others(None)
-            end = {"turn": turn, "status": self.verdict, "duration_ms": self._elapsed_ms()}
-            if self.state.queued and not failure and signal.SIGTERM not in self._signals:
-                last = self.log.end.number
-                try:
-                    return self._go_on(end)
-                except CannotRecord as error:
-                    # Nothing was written, and it stays in the queue; or the disk failed under both lines.
-                    if self.log.end.number > last:
-                        turn = self.log.end.number
-                        words = [("error", {"turn": turn, "error": f"The turn was stopped, for {error}."})]
-                        end = {"turn": turn, "status": "error", "duration_ms": 0}
-            self.log.last_words(*words, ("turn_end", end))
-            return None
-
-    def _go_on(self, end: dict[str, object]) -> Plan:
-        """End this turn and begin that of the prompt that has waited longest, in one moment of the log.
-
-        Nobody can slip in between, for both locks are held, and nobody sees the session idle.
-        """
-        waiting = self.state.queued[0].id
-        prompt = log.read_one(self.log.fd, waiting)
-        user = {
-            "text": prompt["text"],
-            "by": prompt["by"],
-            "model": prompt.get("model"),
-            "queued": waiting,
-        }
-        _, turn = self.log.append_together(("turn_end", end), ("user", user))
-        return self.plan._replace(
-            turn=turn,
-            agent_session=self.state.agent_session,
-            agent_cost=self.state.agent_cost,
-            allowed=list(self.state.allowed),
-            queued=[each.id for each in self.state.queued[1:]],
-        )
-
-    def _clear(self, *, failed: bool = False) -> bool:
-        """Leave no process of this turn alive, and say what a person's command that has ended had left running.
-
-        Returns whether nothing is left.
-        """
-        left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
-        is_clear = processes.kill_children(self.plan.limits["kill"])
-        if left and not failed and self.verdict == "ok" and self.plan.protocol == "shell":
-            text = LEFT.format(", ".join(left)[:200])
-            with contextlib.suppress(CannotRecord):
-                self.log.append("notice", turn=self.plan.turn, text=text)
-        return is_clear
-
     def _task(self) -> Task:
+        """Return the turn as the agent's dialogue needs it: the plan, and the prompt from the log."""
         plan = self.plan
-        user = log.read_one(self.log.fd, plan.turn)
+        user = log.read_one(self.record.log.fd, plan.turn)
         return Task(
             prompt=user["text"],
-            command=tuple(plan.command),
+            command=plan.command,
             model=user.get("model") or plan.model,
             session=plan.agent_session,
             spent=plan.agent_cost,
             ask=plan.ask,
-            deny=tuple(plan.deny),
+            deny=plan.deny,
             thinking=plan.thinking,
             cwd=plan.workspace,
             is_root=os.geteuid() == 0,
             turn=plan.turn,
         )
 
-    def _converse(self, task: Task) -> bool:
-        """Run one agent process to its end. Return whether the task is to be begun anew."""
-        if self._stopping:  # before it began
+    def _run_agent(self, task: Task) -> bool:
+        """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
+        record = self.record
+        if record.is_stopping:  # a person stopped the turn before the agent started
             return False
         dialogue = agents.dialogue(self.plan.protocol, task)
-        self._record(dialogue.begin(), dialogue)
+        record.add(dialogue.begin())
         try:
-            mark = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
-            environ = {**self.plan.environ, **dialogue.environ, processes.MARK: mark}
-            child = Child(
-                dialogue.argv,
-                environ,
-                self._woken,
-                linger=self.plan.limits["linger"],
-                merge_stderr=dialogue.merge_stderr,
-            )
+            child = self._start(dialogue)
         except OSError as error:
             reason = f"{dialogue.argv[0]}: {error.strerror}"
-            self._stop(f"The agent could not start: {reason}. {REMEDY.format(self.plan.turn)}")
+            record.stop(f"The agent could not start: {reason}. {START_HELP.format(self.plan.turn)}")
             return False
         try:
-            self._listen(child, dialogue)
-            end = Exit(child.code, child.stderr, self._stopping, self._elapsed_ms())
+            Conversation(self.plan, record, child, dialogue, self.signals).run()
+            end = Exit(child.code, child.stderr, record.is_stopping, record.elapsed_ms())
         finally:
             child.close()
-        self._record(dialogue.close(end), dialogue)
-        self._keep(self._masker.flush(), dialogue)
-        if dialogue.start_over and not self._stopping:
+        record.add(dialogue.close(end))
+        record.flush()
+        if dialogue.start_over and not record.is_stopping:
             return True
-        if dialogue.failed and self.verdict == "ok":
-            self.verdict = "error"
+        if dialogue.failed and record.status == "ok":
+            record.status = "error"
         return False
 
-    def _listen(self, child: Child, dialogue: Dialogue) -> None:
-        """Carry words to and fro until the agent has ended, or has been given up."""
+    def _start(self, dialogue: Dialogue) -> Child:
+        """Start the agent, with the mark of this turn in its environment. Raises OSError."""
+        mark = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
+        return Child(
+            dialogue.argv,
+            {**self.plan.environ, **dialogue.environ, processes.MARK: mark},
+            self.signals.wakeup,
+            linger=self.plan.limits.linger,
+            merge_stderr=dialogue.merge_stderr,
+        )
+
+    def _kill_leftovers(self, *, report: bool) -> bool:
+        """Kill every process of this turn, and with `report` name those that a shell command left running.
+
+        Returns whether all are dead.
+        """
+        left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
+        all_dead = processes.kill_children(self.plan.limits.kill)
+        if left and report and self.record.status == "ok" and self.plan.protocol == "shell":
+            with contextlib.suppress(CannotRecord):
+                self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
+        return all_dead
+
+    def _end(self, failure: str) -> Plan | None:
+        """Record the end of the turn. Return the plan of the next turn if a prompt waits, else None."""
+        record = self.record
+        last: list[Draft] = []
+        if failure:
+            record.status = "error" if record.status == "ok" else record.status
+            last.append(("error", {"turn": self.plan.turn, "error": failure}))
+        with record.log.exclusive():  # a `cancelled` event comes before the end, or is refused
+            record.read_others()
+            end = {"turn": self.plan.turn, "status": record.status, "duration_ms": record.elapsed_ms()}
+            if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
+                before = record.log.end.number
+                try:
+                    return self._begin_next(end)
+                except CannotRecord as error:
+                    # Either nothing was written and the prompt stays in the queue, or the disk failed after both lines.
+                    if record.log.end.number > before:
+                        turn = record.log.end.number
+                        last = [("error", {"turn": turn, "error": f"The turn was stopped: {error}."})]
+                        end = {"turn": turn, "status": "error", "duration_ms": 0}
+            record.log.last_words(*last, ("turn_end", end))
+            return None
+
+    def _begin_next(self, end: dict[str, object]) -> Plan:
+        """End this turn and begin the turn of the prompt that has waited longest, in one write.
+
+        This process holds the turn lock and the log's lock. So no other turn can begin in between, and no reader sees
+        the session idle. Raises CannotRecord.
+        """
+        state = self.record.state
+        waiting = state.queued[0].id
+        prompt = log.read_one(self.record.log.fd, waiting)
+        user = {"text": prompt["text"], "by": prompt["by"], "model": prompt.get("model"), "queued": waiting}
+        _, turn = self.record.log.append_together(("turn_end", end), ("user", user))
+        return self.plan._replace(
+            turn=turn,
+            agent_session=state.agent_session,
+            agent_cost=state.agent_cost,
+            allowed=state.allowed,
+            queued=tuple(each.id for each in state.queued[1:]),
+        )
+
+
+class Conversation:
+    """The exchange with one process of the agent, from its first byte to its exit."""
+
+    def __init__(
+        self, plan: Plan, record: TurnRecord, child: Child, dialogue: Dialogue, signals: Signals
+    ) -> None:
+        self.plan = plan
+        self.record = record
+        self.child = child
+        self.dialogue = dialogue
+        self.signals = signals
+        self._checked_at = time.monotonic()
+        limits = plan.limits
+        self._stop_steps = [
+            (signal.SIGINT, limits.interrupt),
+            (signal.SIGTERM, limits.terminate),
+            (signal.SIGKILL, limits.kill),
+        ]
+        """The steps that are left to stop the agent: each signal, and the seconds until the next step."""
+        self._next_step_at = 0.0
+
+    def run(self) -> None:
+        """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed."""
+        record, child, dialogue = self.record, self.child, self.dialogue
         child.say(dialogue.open(), ends=dialogue.finished)
         while not child.has_ended():
-            if self._stopping and child.exited_at:
-                self._clear()  # what it left behind would only hold its output open
-            output = child.wait(self._patience())
-            if output:
-                self._record(dialogue.translate(output), dialogue)
-            now = time.monotonic()
-            if signal.SIGUSR1 in self._signals or now - self._looked_at > LOOK:
-                self._look(child, dialogue)
+            if record.is_stopping and child.exited_at:  # processes that it left behind keep its output open
+                processes.kill_children(self.plan.limits.kill)
+            if output := child.wait(self._seconds_to_wait()):
+                record.add(dialogue.translate(output))
+            self._read_log_if_due()
+            for answer in record.take_untold_answers():
+                dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
             child.say(dialogue.reply(), ends=dialogue.finished)
-            if self.log.unsynced and now - self._synced_at > SYNC:
-                self.log.sync()
-                self._synced_at = now
-            self._check(child)
-            if self._stopping and now >= self._next_rung and not self._climb(child, dialogue):
+            record.sync_if_due()
+            self._check_limits()
+            if record.is_stopping and time.monotonic() >= self._next_step_at and not self._escalate():
                 return
 
-    def _patience(self) -> float:
-        """Return the seconds until something must be done unasked."""
+    def _seconds_to_wait(self) -> float:
+        """Return the seconds until something is due although the agent prints nothing."""
+        next_step_at = self.record.began + self.plan.timeout
+        if self.record.is_stopping:
+            next_step_at = self._next_step_at
+        due = min(self._checked_at + CHECK_SECONDS, next_step_at, self.record.sync_due_at())
+        return max(0.0, due - time.monotonic())
+
+    def _read_log_if_due(self) -> None:
+        """Act on what other processes appended and on questions whose time is over. Collect dead orphans."""
         now = time.monotonic()
-        due = [
-            self._looked_at + LOOK,
-            self.began + self.plan.timeout if not self._stopping else self._next_rung,
-        ]
-        if self.log.unsynced:
-            due.append(self._synced_at + SYNC)
-        return max(0.0, min(due) - now)
-
-    def _check(self, child: Child) -> None:
-        """Stop a turn that has had its time, printed too much, or was told to end."""
-        if self._stopping:
+        if signal.SIGUSR1 not in self.signals.received and now - self._checked_at <= CHECK_SECONDS:
             return
-        if time.monotonic() - self.began > self.plan.timeout:
-            self._stop(f"The turn was stopped: it ran longer than {self.plan.timeout:g} seconds.", "timeout")
-        elif child.printed > self.plan.limits["output"]:
-            limit = self.plan.limits["output"] / (1 << 20)
-            self._stop(f"The turn was stopped: the agent printed more than {limit:g} MiB.")
-        elif child.is_silent(self.plan.limits["silent"]):
-            self._stop("The turn was stopped: the agent closed its output and went on without a word.")
-        elif signal.SIGTERM in self._signals:
-            self._stop("The turn was stopped: its process was told to end (SIGTERM), as at a shutdown.")
+        self.signals.received.discard(signal.SIGUSR1)
+        self._checked_at = now
+        self.child.reap_orphans()
+        self.record.flush()
+        self.record.read_others()
+        self.record.answer_due_questions()
 
-    def _stop(self, error: str, verdict: str = "error") -> None:
-        self._append("error", error=error)
-        self.verdict, self._stopping = verdict, True
+    def _check_limits(self) -> None:
+        """Stop the turn if it took too long, printed too much, or this process was told to end."""
+        record, limits = self.record, self.plan.limits
+        if record.is_stopping:
+            return
+        if time.monotonic() - record.began > self.plan.timeout:
+            text = f"The turn was stopped: it ran longer than {self.plan.timeout:g} seconds."
+            record.stop(text, "timeout")
+        elif self.child.printed > limits.output:
+            size = limits.output / (1 << 20)
+            record.stop(f"The turn was stopped: the agent printed more than {size:g} MiB.")
+        elif self.child.is_silent(limits.silent):
+            record.stop("The turn was stopped: the agent closed its output but did not exit.")
+        elif signal.SIGTERM in self.signals.received:
+            record.stop("The turn was stopped: its process received SIGTERM, as at a shutdown.")
 
-    def _climb(self, child: Child, dialogue: Dialogue) -> bool:
-        """Take the next rung of the ladder. Return whether there was one."""
-        if self._rung == len(LADDER):
+    def _escalate(self) -> bool:
+        """Take the next step to stop the agent. Return whether there was one."""
+        if not self._stop_steps:
             return False
-        number, patience = LADDER[self._rung]
+        number, seconds = self._stop_steps.pop(0)
         if number != signal.SIGINT:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
-        elif words := dialogue.interrupt():
-            child.say(words, ends=False)
+        elif request := self.dialogue.interrupt():
+            self.child.say(request, ends=False)
         else:
-            child.interrupt()
-        self._rung += 1
-        self._next_rung = time.monotonic() + self.plan.limits[patience]
+            self.child.interrupt()
+        self._next_step_at = time.monotonic() + seconds
         return True
-
-    def _record(self, drafts: list[Draft], dialogue: Dialogue) -> None:
-        self._keep(self._masker.take(drafts), dialogue)
-
-    def _keep(self, drafts: list[Draft], dialogue: Dialogue) -> None:
-        for kind, fields in drafts:
-            if kind == "permission":
-                patience = self.plan.permission_timeout
-                fields["expires"] = log.timestamp(time.time() + patience)
-                self._questions[fields["request"]] = time.monotonic() + patience
-            elif kind == "answer":  # the agent took its question back
-                self._answer(fields, dialogue)
-                continue
-            self._append(kind, **fields)
-            if kind == "permission" and (ruling := self._ruling(fields["name"])):
-                self._answer({"request": fields["request"], **ruling}, dialogue)
-
-    def _ruling(self, name: str) -> dict[str, object] | None:
-        """Return the answer to a question about that tool that no person need give, None if one must."""
-        if name in self.plan.deny:
-            return {"allow": False, "by": "settings", "message": f"The settings refuse {name}."}
-        if name in CHOICES:
-            return None
-        if name in self.state.allowed:
-            return {"allow": True, "by": "session"}
-        return {"allow": True, "by": "settings"} if name in self.plan.allow else None
-
-    def _answer(self, answer: dict[str, Any], dialogue: Dialogue) -> None:
-        """Record and heed an answer that no person gave, unless somebody was quicker."""
-        with self.log.exclusive():
-            self._read_others(dialogue)
-            if answer["request"] in self._questions:
-                self._append("answer", **answer)
-                self._heed({"kind": "answer", **answer}, dialogue)
-
-    def _append(self, kind: str, **fields: object) -> None:
-        fields["turn"] = self.plan.turn
-        number = self.log.append(kind, **fields)
-        if kind in FOLDED:
-            self.state = fold(self.state, {"id": number, "kind": kind, **fields})
-
-    def _look(self, child: Child, dialogue: Dialogue) -> None:
-        """Act on what others appended to our log, on questions that nobody answered in time, and on orphans' ends."""
-        self._signals.discard(signal.SIGUSR1)
-        self._looked_at = time.monotonic()
-        child.reap_orphans()
-        self._keep(self._masker.flush(), dialogue)
-        self._read_others(dialogue)
-        for question in self.state.asking:  # one of several about a tool that is now allowed for the session
-            if question.request in self._questions and (ruling := self._ruling(question.name)):
-                self._answer({"request": question.request, **ruling}, dialogue)
-        for request, deadline in list(self._questions.items()):
-            if self._looked_at >= deadline:
-                message = f"nobody answered within {self.plan.permission_timeout:g} seconds"
-                late = {"request": request, "allow": False, "by": "timeout", "message": message}
-                self._answer(late, dialogue)
-
-    def _read_others(self, dialogue: Dialogue | None) -> None:
-        for event in self.log.others():
-            self._see(event, dialogue)
-
-    def _see(self, event: Event, dialogue: Dialogue | None) -> None:
-        self.state = fold(self.state, event)
-        if event.get("turn") == self.plan.turn:
-            self._heed(event, dialogue)
-
-    def _heed(self, event: Event, dialogue: Dialogue | None) -> None:
-        if event["kind"] == "cancelled":
-            self.verdict, self._stopping = "cancelled", True
-        elif event["kind"] == "answer" and self._questions.pop(event.get("request", ""), None) and dialogue:
-            dialogue.answer(
-                event["request"], allow=event.get("allow") is True, message=event.get("message") or ""
-            )
-
-    def _elapsed_ms(self) -> int:
-        return int((time.monotonic() - self.began) * 1000)

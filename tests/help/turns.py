@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from breakglass import verify
-from breakglass.config import AgentConfig, Config, Limits
+from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
+from breakglass.limits import TurnLimits
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
@@ -26,7 +27,7 @@ def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
     """Return settings for turns below `root`: this process's environment, and little patience with agents."""
     if agents:
         settings["agents"] = {agent.name: agent for agent in agents}
-    settings["limits"] = Limits(
+    settings["limits"] = TurnLimits(
         **{"interrupt": 0.3, "terminate": 0.2, "linger": 0.5, **settings.get("limits", {})}
     )
     return Config(data=root, environ=dict(os.environ), **settings)

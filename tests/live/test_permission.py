@@ -51,7 +51,7 @@ def test_a_question_that_nobody_answers_is_refused_and_the_log_says_so(asking: R
     asking.set(permission_timeout_seconds=0.5)
     told = asking.run(MAKE)
     assert (told.only("answer", "by"), told.only("answer", "allow")) == ("timeout", False)
-    assert "nobody answered" in told.only("tool_result", "output")
+    assert "No answer came" in told.only("tool_result", "output")
     assert told.status == "ok"
 
 

@@ -85,7 +85,7 @@ def test_who_is_not_dead_in_time_is_told() -> None:
 
 STUBBORN = """
 import os
-from breakglass import processes
+from breakglass.turns import processes
 if os.fork() == 0:
     print(processes.kill_all(lambda: [1], 0.1), flush=True)
     os._exit(0)
@@ -127,7 +127,7 @@ def test_a_name_with_blanks_and_brackets_does_not_confuse() -> None:
 
 REAPER = """
 import os, subprocess, sys
-from breakglass import processes
+from breakglass.turns import processes
 processes.become_subreaper()
 agent = subprocess.Popen(["bash", "-c", "for i in 1 2 3; do (setsid true &); done; exit 3"])
 me = str(os.getpid())
@@ -146,7 +146,7 @@ def test_orphans_are_collected_and_the_agents_own_end_is_kept() -> None:
 
 ORPHAN = """
 import os, sys, subprocess
-from breakglass import processes
+from breakglass.turns import processes
 parent = os.getpid()
 child = subprocess.Popen(["sleep", "1000"], preexec_fn=lambda: processes.die_with_parent(parent))
 print(child.pid, flush=True)

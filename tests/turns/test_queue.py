@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from breakglass.config import Config, Limits
+from breakglass.config import Config
 from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
+from breakglass.limits import TurnLimits
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, has_runner
+from breakglass.turns.plan import Plan
 from tests.help.servers import wait_until
 from tests.help.turns import broken
 
@@ -28,7 +30,7 @@ class Story:
     """One session with a shell, and what its log says."""
 
     def __init__(self, root: Path) -> None:
-        self.config = Config(data=root, environ=dict(os.environ), limits=Limits(interrupt=0.3))
+        self.config = Config(data=root, environ=dict(os.environ), limits=TurnLimits(interrupt=0.3))
         self.session: Session = sessions.create(root, "shell")
         self.gate = root / "gate"
 
@@ -260,30 +262,30 @@ def test_a_disk_that_fails_as_a_queued_turn_begins_ends_that_turn(
     with story.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
-        plan = runner.Plan(
+        plan = Plan(
             directory=story.session.directory,
             workspace=story.session.workspace,
             turn=turn,
-            end=[*opened.end],
+            end=opened.end,
+            lock=(),
             protocol="shell",
-            command=["bash"],
-            masks=[],
+            command=("bash",),
             environ={},
+            secrets=(),
             ask=False,
-            allow=[],
-            deny=[],
+            allow=(),
+            deny=(),
             thinking=False,
             model=None,
             agent_session=None,
             agent_cost=0.0,
-            allowed=[],
-            queued=[queued],
+            allowed=(),
+            queued=(queued,),
             timeout=10,
             permission_timeout=10,
-            limits=Limits()._asdict(),
-            lock=[],
+            limits=TurnLimits(),
         )
-        ending = runner.Turn(plan, opened, SimpleNamespace(came=set(), woken=-1))  # type: ignore[arg-type]
+        ending = runner.Turn(plan, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)
             assert ending._end("") is None

@@ -71,7 +71,7 @@ def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> N
     session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
     story = ended(session, turn)
     (notice,) = (event["text"] for event in story if event["kind"] == "notice")
-    assert notice.startswith("Ended what this command had left running: sleep. ")
+    assert notice.startswith("Killed the processes that this command left running: sleep. ")
     assert status(session, turn) == "ok"
 
 
@@ -165,11 +165,11 @@ def test_a_key_begins_one_turn_however_often_and_at_once_it_comes(settings: Conf
 STARTER = """
 import os, sys
 from pathlib import Path
-from breakglass import turns
+from breakglass.turns.begin import submit_prompt
 from breakglass.config import Config
 from breakglass.store.sessions import Session
 settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
-turns.take(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
+submit_prompt(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
 os.kill(os.getpid(), 9)
 """
 
@@ -332,9 +332,9 @@ def test_a_torn_last_line_of_a_lost_turn_is_mended_before_its_end(settings: Conf
 STOPPER = """
 import sys
 from pathlib import Path
-from breakglass import turns
 from breakglass.store.sessions import Session
-print(turns.cancel(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
+from breakglass.turns.end import cancel_turn
+print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
 """
 
 

@@ -1,0 +1,20 @@
+"""The limits of a turn besides its time. They are constants and not settings: no user has needed other values."""
+
+from typing import NamedTuple
+
+
+class TurnLimits(NamedTuple):
+    """What an agent may do in one turn, and how long the runner waits for it to end. Tests use smaller values."""
+
+    output: int = 256 << 20
+    """Bytes that an agent may print."""
+    silent: float = 60.0
+    """Seconds that an agent may run after it closed its output."""
+    linger: float = 2.0
+    """Seconds that processes which the agent left behind may hold its output open after its exit."""
+    interrupt: float = 5.0
+    """Seconds that an agent has to end after SIGINT."""
+    terminate: float = 2.0
+    """Seconds that it has to end after SIGTERM."""
+    kill: float = 5.0
+    """Seconds that it has to end after SIGKILL. Only a process in uninterruptible sleep needs them."""

@@ -1,0 +1,126 @@
+"""The record of one turn: everything that the runner appends to the log, and everything that it reads from it.
+
+Other processes append to the same log: a person stops the turn, answers a question, queues a prompt. So the log has
+to be read before a decision. `exclusive` keeps other writers out between the reading and the append.
+"""
+
+import time
+from collections.abc import Iterable
+
+from breakglass.events import Draft, Event
+from breakglass.masking import Masker
+from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
+from breakglass.store import log
+from breakglass.store.log import Log
+from breakglass.turns.plan import Plan
+from breakglass.turns.questions import Answer, Questions
+
+SYNC_SECONDS = 0.2
+"""Seconds after which streamed text is synced, all of it together."""
+
+
+class TurnRecord:
+    """One turn as the log shows it: its status, its questions, and the state of its session."""
+
+    def __init__(self, plan: Plan, opened: Log) -> None:
+        self.turn = plan.turn
+        self.log = opened
+        self.state = SessionState(
+            turn=plan.turn,
+            agent_session=plan.agent_session,
+            agent_cost=plan.agent_cost,
+            allowed=plan.allowed,
+            queued=tuple(QueuedPrompt(number, "") for number in plan.queued),
+        )
+        """The part of the session's state that a runner needs, after every event known so far."""
+        self.status = "ok"
+        """How the turn will end, as far as is known."""
+        self.is_stopping = False
+        """Whether the agent must end: a person stopped the turn, or the turn reached a limit."""
+        self.questions = Questions(plan.allow, plan.deny, plan.permission_timeout)
+        self._masker = Masker(plan.secrets)
+        self._untold: list[Answer] = []
+        self.began = self._synced_at = time.monotonic()
+        """The monotonic time at which the turn began."""
+
+    def elapsed_ms(self) -> int:
+        """Return the milliseconds since the beginning of the turn."""
+        return int((time.monotonic() - self.began) * 1000)
+
+    def add(self, drafts: Iterable[Draft]) -> None:
+        """Append an agent's events, with the secrets masked, and answer its questions for which there is a rule."""
+        self._add_masked(self._masker.take(drafts))
+
+    def flush(self) -> None:
+        """Append the event that the masker held back, if any."""
+        self._add_masked(self._masker.flush())
+
+    def _add_masked(self, drafts: list[Draft]) -> None:
+        for kind, fields in drafts:
+            if kind == "permission":
+                self._ask(fields["request"], fields["name"], fields)
+            elif kind == "answer":  # the agent withdrew its question
+                self._answer(Answer(**fields))
+            else:
+                self.append(kind, **fields)
+
+    def _ask(self, request: str, tool: str, fields: dict[str, object]) -> None:
+        self.questions.open(request)
+        expires = log.timestamp(time.time() + self.questions.seconds)
+        self.append("permission", **fields, expires=expires)
+        if answer := self.questions.by_rule(request, tool, self.state.allowed):
+            self._answer(answer)
+
+    def append(self, kind: str, **fields: object) -> None:
+        """Append one event of this turn. Raises CannotRecord."""
+        fields["turn"] = self.turn
+        number = self.log.append(kind, **fields)
+        if kind in FOLDED:
+            self.state = fold(self.state, {"id": number, "kind": kind, **fields})
+
+    def read_others(self) -> None:
+        """Read the events that other processes appended, and act on a stop or an answer among them."""
+        for event in self.log.others():
+            self.state = fold(self.state, event)
+            if event.get("turn") == self.turn:
+                self._act_on(event)
+
+    def _act_on(self, event: Event) -> None:
+        if event["kind"] == "cancelled":
+            self.status, self.is_stopping = "cancelled", True
+        elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
+            allow, message = event.get("allow") is True, event.get("message") or ""
+            self._untold.append(Answer(event["request"], allow, event.get("by", ""), message))
+
+    def answer_due_questions(self) -> None:
+        """Record the answers that need no person: by rule and by timeout."""
+        for answer in self.questions.due(self.state.asking, self.state.allowed):
+            self._answer(answer)
+
+    def _answer(self, answer: Answer) -> None:
+        """Record an answer that no person gave, unless an earlier answer is in the log."""
+        with self.log.exclusive():
+            self.read_others()
+            if self.questions.is_open(answer.request):
+                fields = answer._asdict()
+                self.append("answer", **fields)
+                self._act_on({"kind": "answer", **fields})
+
+    def take_untold_answers(self) -> list[Answer]:
+        """Return, once each, the recorded answers that the agent must be told."""
+        answers, self._untold = self._untold, []
+        return answers
+
+    def stop(self, error: str, status: str = "error") -> None:
+        """Record why the turn must end before its agent has finished, and with which status it ends."""
+        self.append("error", error=error)
+        self.status, self.is_stopping = status, True
+
+    def sync_due_at(self) -> float:
+        """Return the monotonic time at which a sync is due, infinity if nothing is unsynced."""
+        return self._synced_at + SYNC_SECONDS if self.log.unsynced else float("inf")
+
+    def sync_if_due(self) -> None:
+        if time.monotonic() > self.sync_due_at():
+            self.log.sync()
+            self._synced_at = time.monotonic()
