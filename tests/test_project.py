@@ -1,7 +1,11 @@
-"""The locks: all that is asked for is in them, nothing says from where, and both agree."""
+"""The dependencies: every imported package is declared and locked, no lock names a host, and both locks agree."""
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,28 @@ def test_all_that_is_asked_for_is_locked() -> None:
     asked, groups = project()["project"], project()["dependency-groups"]
     assert names(asked["dependencies"] + groups["build"]) <= pins("requirements.lock").keys()
     assert names(groups["dev"]) <= pins("requirements-dev.lock").keys()
+
+
+def imported_packages() -> Iterator[str]:
+    """Yield the top name of every absolute import below breakglass/."""
+    for path in (ROOT / "breakglass").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def test_the_declared_dependencies_are_exactly_the_imported_packages() -> None:
+    distributions = packages_distributions()
+    imported = set(imported_packages()) - sys.stdlib_module_names - {"breakglass"}
+    found = {distributions[package][0].lower() for package in imported}
+    assert found == names(project()["project"]["dependencies"])
+
+
+@pytest.mark.parametrize("dependency", project()["project"]["dependencies"])
+def test_every_dependency_has_a_lower_and_an_upper_bound(dependency: str) -> None:
+    assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", dependency)
 
 
 def test_the_build_needs_what_the_lock_holds() -> None:

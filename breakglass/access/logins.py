@@ -1,21 +1,19 @@
-"""The logins of a data root: which cookies were given out, to whom, until when.
+"""The logins of a data root: which cookies were issued, to which credential, and until when.
 
-Owns `logins.jsonl`, which is only appended to: several servers on one root agree without speaking to
-each other. A cookie itself is nowhere in it, only its SHA-256.
+Owns the file `logins.jsonl`, which is only appended to. So several servers on one data root agree without
+talking to each other. The file holds the SHA-256 of a cookie, never the cookie.
 """
 
 import errno
 import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import msgspec
 
 
 class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
-    """A cookie that was given out: a line of logins.jsonl."""
+    """An issued cookie: one line of logins.jsonl."""
 
     id: str
     by: str
@@ -23,25 +21,28 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     digest: str
     """SHA-256 of the cookie, in hex."""
     token: str
-    """Which token opened it: the SHA-256 of that token's SHA-256. Another token, and the login is over."""
+    """The token that opened the login: SHA-256 of its SHA-256, in hex. With another token the login is invalid."""
     since: int
     expires: int
     address: str
     agent: str
-    """The browser's word for itself."""
+    """The browser's User-Agent."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
+    """The end of a login: one line of logins.jsonl."""
+
     id: str
     at: int
 
 
 _ROW = msgspec.json.Decoder(Login | Revoked)
 Logins = dict[str, Login]
+"""By `Login.digest`, the oldest first."""
 
 
 def fold(data: bytes, before: Logins) -> Logins:
-    """Return the logins, by digest, after the lines of `data`. A line that is none is passed over."""
+    """Return the logins after the lines of `data`. Malformed lines are skipped."""
     logins = dict(before)
     for line in data.split(b"\n"):
         try:
@@ -56,40 +57,14 @@ def fold(data: bytes, before: Logins) -> Logins:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Append whole lines, on disk when this returns. Raises OSError, and then nothing was appended."""
+    """Append whole lines; they are on disk when this returns. Raises OSError, and then nothing was appended."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags, 0o600), "rb+", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = os.fstat(file.fileno()).st_size
-        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        data = b"\n" + data if torn else data
+        is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        data = b"\n" + data if is_torn else data
         if file.write(data) != len(data):
             os.ftruncate(file.fileno(), size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(file.fileno())
-
-
-_T = TypeVar("_T")
-
-
-class Watched(Generic[_T]):
-    """What a file says, read again when the file is another or has changed; `missing` where there is none."""
-
-    def __init__(self, path: Path, parse: Callable[[bytes], _T], missing: _T):
-        self._path = path
-        self._parse = parse
-        self._missing = missing
-        self._value = missing
-        self._mark: tuple[int, int, int] | None = None
-
-    def __call__(self) -> _T:
-        try:
-            state = os.stat(self._path, follow_symlinks=False)  # 1.5 us on 2026-11-23
-            mark = (state.st_ino, state.st_size, state.st_mtime_ns)
-            if mark != self._mark:
-                with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-                    self._value = self._parse(file.read())
-                self._mark = mark
-        except OSError:
-            self._value, self._mark = self._missing, None
-        return self._value

@@ -63,7 +63,7 @@ def logins(config: Config, args: Namespace) -> int:
     root.prepare(config.data)
     access = Access(config.data, token=config.token)
     if args.revoke is None:
-        _list(access.logins(), access.void_logins())
+        _list(access.logins(), access.logins_of_other_tokens())
     elif access.revoke(args.revoke):
         print(f"ended the login {args.revoke}; what it has open ends within 15 seconds")
     else:

@@ -70,7 +70,7 @@ async def read_events(session_id: str) -> Response:
         return await _raw(session, after or 0)
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
     place = last if last is not None else after or 0
-    return await attached.stream(desk().attach(session, place))
+    return await attached.streaming_response(desk().attach(session, place))
 
 
 async def _raw(session: Session, after: int) -> Response:

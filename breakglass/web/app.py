@@ -1,4 +1,4 @@
-"""The Quart application: its routes put together, and every error mapped to its answer, here and nowhere else."""
+"""The Quart application: all routes together, and the only mapping of errors to HTTP responses."""
 
 import json
 import logging
@@ -23,9 +23,9 @@ from breakglass.errors import (
 from breakglass.web.api import api
 from breakglass.web.console import Desk
 from breakglass.web.forms import forms
-from breakglass.web.guard import guard
 from breakglass.web.guard.request import Refusal
-from breakglass.web.http.attached import Connection
+from breakglass.web.guard.responses import problem_body
+from breakglass.web.http.attached import StreamingHTTPConnection
 from breakglass.web.pages import error_page, pages
 
 STATUS: dict[type[BreakglassError], int] = {
@@ -38,16 +38,16 @@ STATUS: dict[type[BreakglassError], int] = {
     CannotRecord: 507,
     BreakglassError: 500,
 }
-"""The most particular first: the first that an error is an instance of counts."""
+"""Subclasses before their bases: the first class that an error is an instance of counts."""
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(config: Config, access: Access) -> Quart:
-    """Return the application, to be served behind a `Guard`. It reads and writes nothing before it serves."""
+    """Return the application, to be served behind a `Guard`. It reads and writes no file until it serves."""
     app = Quart(__name__, static_folder=None)
-    app.asgi_http_class = Connection
-    app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # the guard in front is stricter
+    app.asgi_http_class = StreamingHTTPConnection
+    app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # a second limit: the guard in front has a lower one
     app.register_blueprint(api)
     app.register_blueprint(pages)
     app.register_blueprint(forms)
@@ -66,28 +66,28 @@ def create_app(config: Config, access: Access) -> Quart:
         value = {"status": "ok", "service": "breakglass", "version": __version__}
         return Response(json.dumps(value), content_type="application/json")
 
-    app.register_error_handler(BreakglassError, _refused)
-    app.register_error_handler(HTTPException, _unroutable)
-    app.register_error_handler(Exception, _failed)
+    app.register_error_handler(BreakglassError, _answer_own_error)
+    app.register_error_handler(HTTPException, _answer_routing_error)
+    app.register_error_handler(Exception, _answer_unexpected_error)
     return app
 
 
-def _refused(error: BreakglassError) -> Response:
+def _answer_own_error(error: BreakglassError) -> Response:
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     return problem(status, str(error))
 
 
-def _unroutable(error: HTTPException) -> Response:
+def _answer_routing_error(error: HTTPException) -> Response:
     return problem(error.code or 500, error.description or "")
 
 
-def _failed(error: Exception) -> Response:
+def _answer_unexpected_error(error: Exception) -> Response:
     _log.error("a request failed", exc_info=error)
-    return problem(500, "Breakglass made a mistake here; its own log says which. Nothing else is affected.")
+    return problem(500, "Breakglass made a mistake; its own log has the details. Nothing else is affected.")
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an RFC 9457 problem, or, outside /api and for a browser, a page that says the same."""
+    """Return an RFC 9457 problem, or a page that says the same for a browser outside /api."""
     if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
         return error_page(status, HTTPStatus(status).phrase, detail)
-    return Response(guard.problem(Refusal(status, detail)), status, content_type="application/problem+json")
+    return Response(problem_body(Refusal(status, detail)), status, content_type="application/problem+json")

@@ -8,7 +8,7 @@ from breakglass.errors import NotFound
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.web.console import Desk
-from breakglass.web.guard.request import Visit
+from breakglass.web.guard.request import Caller
 
 
 def desk() -> Desk:
@@ -17,9 +17,9 @@ def desk() -> Desk:
     return found
 
 
-def visit() -> Visit:
+def visit() -> Caller:
     """Return what the guard knows of who asks."""
-    found: Visit = cast(dict[str, Any], request.scope)["breakglass"]
+    found: Caller = cast(dict[str, Any], request.scope)["breakglass"]
     return found
 
 

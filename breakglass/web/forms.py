@@ -17,6 +17,7 @@ from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import stream
 from breakglass.web.context import by, desk, session_named, visit
+from breakglass.web.guard import cookies
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
@@ -36,12 +37,12 @@ async def log_in() -> Response:
     token = form.get("token", "").strip()
     cookie = await desk().write(access.log_in, token, address=seen.address, agent=agent)
     if cookie is None:
-        seconds = access.throttle.wrong(seen.address)
+        seconds = access.throttle.count_wrong_token(seen.address)
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"That is not the token.{wait}"
         return page_of("login.html", next=then, error=error, http_status=429 if seconds else 401)
     response = _go(then or f"{request.root_path}/")
-    response.headers["Set-Cookie"] = credentials.set_cookie(seen.origin, cookie)
+    response.headers["Set-Cookie"] = cookies.set_cookie(seen.origin, cookie)
     return response
 
 
@@ -52,7 +53,7 @@ async def log_out() -> Response:
     if (credential := visit().credential) is not None:
         await desk().write(desk().access.log_out, credential)
     response = _see("/login")
-    response.headers["Set-Cookie"] = credentials.set_cookie(visit().origin, "", seconds=0)
+    response.headers["Set-Cookie"] = cookies.set_cookie(visit().origin, "", seconds=0)
     return response
 
 

@@ -18,7 +18,7 @@ from breakglass.store import log
 from breakglass.web import sse, stream
 from breakglass.web.console import SHOWN
 from breakglass.web.context import desk, session_named, visit
-from breakglass.web.guard.request import STATIC
+from breakglass.web.guard.request import STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.page import compress, render
 
@@ -86,7 +86,9 @@ async def page_stream(session_id: str) -> Response:
     state = await asyncio.to_thread(desk().state, session)
     hello = {"last": state.last_id, "beat": desk().config.sse_keepalive_seconds, "now": log.now()}
     chunks = desk().attach(session, place, frame=render_frames, beat=BEAT)
-    return await attached.stream(chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode())
+    return await attached.streaming_response(
+        chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode()
+    )
 
 
 def render_frames(lines: bytes, first: int) -> bytes:
@@ -106,7 +108,7 @@ async def login_page() -> Response:
 def page_of(name: str, **names: Any) -> Response:
     """Return a page: its template filled with these names, and with what all of them need."""
     credential = visit().credential
-    token = credentials.csrf(credential) if credential else ""
+    token = credentials.csrf_token(credential) if credential else ""
     status = names.pop("http_status", 200)
     root = request.root_path
     host = socket.gethostname() if credential else "Breakglass"  # who has not come in learns no name
@@ -141,7 +143,7 @@ async def static_file(version: str, name: str) -> Response:
     At an address of another day, where a page from before an upgrade looks, it gets the file of today, and not to keep.
     """
     response = _file(name)
-    if f"{STATIC}{version}" == render.static_root():
+    if f"{STATIC_PREFIX}{version}" == render.static_root():
         response.headers["Cache-Control"] = "max-age=31536000, immutable"
     return response
 

@@ -1,7 +1,7 @@
-"""ATTACH: a session's log as a stream of server-sent events, replayed and then live.
+"""Attach: a session's log as a stream of server-sent events, first replayed, then live.
 
-The marks and pieces of `store.follow` become bytes here, one table, and nothing is decided. A stream ends
-when the client leaves, the log is gone, the credential ends or the server shuts down.
+Turns the marks and pieces of `store.follow` into bytes, and decides nothing. A stream ends when the client leaves,
+the log is deleted, the credential ends or the server stops.
 """
 
 import math
@@ -17,14 +17,15 @@ from breakglass.web import sse
 
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
 LONGEST_TICK = 5.0
+"""Seconds at most between two checks of a log that is followed."""
 BEYOND = 1 << 62
-"""More lines than any log has: whoever says to know so many starts afresh."""
+"""More lines than any log has: a client that claims to have them gets a reset."""
 
 
 def position(values: list[str], name: str) -> int | None:
-    """Return the line number that a header or parameter gives, None where there is none.
+    """Return the line number in the values of a header or parameter, None without a value.
 
-    Raises Malformed for what is no whole number, and for two. One with too many digits lies beyond any log.
+    Raises Malformed for two values, and for one that is no whole number. A number with too many digits is `BEYOND`.
     """
     if not values:
         return None
@@ -35,7 +36,7 @@ def position(values: list[str], name: str) -> int | None:
 
 
 def tick(keepalive: float) -> float:
-    """Return the seconds between two looks at what is followed: so many of them make exactly one silence."""
+    """Return the seconds between two checks of a followed log: a whole number of them is one `keepalive`."""
     return keepalive / math.ceil(keepalive / LONGEST_TICK)
 
 
@@ -48,12 +49,12 @@ async def attach(
     keepalive: float,
     beat: bytes = sse.KEEPALIVE,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the stream: a replay of what follows line `after`, `caught-up`, then live events; `beat` in silence.
+    """Yield a replay of the lines after `after`, `caught-up`, then live events, with `beat` in silence.
 
     Raises NotFound before the first chunk.
     """
-    number, spoke = after, time.monotonic()
-    silence = keepalive - tick(keepalive) / 2  # a look is never quite on time, and the next would be too late
+    number, last_sent = after, time.monotonic()
+    silence = keepalive - tick(keepalive) / 2  # a check may come slightly early, and the next one is too late
     async with aclosing(hub.follow(session.directory, after, frame)) as steps:
         async for step in steps:
             if isinstance(step, Piece):
@@ -61,10 +62,10 @@ async def attach(
             elif step is Mark.CAUGHT_UP:
                 chunk = sse.caught_up(number)
             elif step is Mark.QUIET:
-                if time.monotonic() - spoke < silence:
+                if time.monotonic() - last_sent < silence:
                     continue
                 chunk = beat
-            else:  # RESET starts over, GONE ends: the client's copy is worth nothing in both
+            else:  # RESET starts over, GONE ends the stream: in both cases the client must drop its copy
                 number, chunk = 0, sse.RESET
             yield chunk
-            spoke = time.monotonic()
+            last_sent = time.monotonic()

@@ -15,20 +15,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from breakglass.access.credentials import (
-    LIFETIME,
+    LOGIN_SECONDS,
     Access,
     Credential,
-    Throttle,
-    cookie_name,
-    cookies_named,
-    csrf,
     csrf_matches,
-    set_cookie,
+    csrf_token,
 )
 from breakglass.access.logins import append
+from breakglass.access.throttle import MAX_ADDRESSES, Throttle
 from breakglass.access.tokens import open_token, rotate_token
 from breakglass.errors import BadConfig, CannotRecord
-from breakglass.web.http.accesslog import AccessLog, Entry, line
+from breakglass.web.guard.cookies import cookie_name, cookies_named, set_cookie
+from breakglass.web.http.accesslog import AccessLog, Entry, format_line
 
 
 class Clock:
@@ -110,7 +108,7 @@ def test_nothing_that_holds_a_token_holds_it_in_clear(tmp_path: Path) -> None:
     access = Access(tmp_path, token=token)
     cookie = log_in(access, token)
     found = access.identify(None, [cookie])
-    held = repr(vars(access)) + repr([vars(kept) for kept in access._tokens.values()]) + repr(found)
+    held = repr(vars(access)) + repr([vars(kept) for kept in access._token_files.values()]) + repr(found)
     written = (tmp_path / "logins.jsonl").read_text()
     assert all(secret not in held + written for secret in (token, cookie.decode()))
 
@@ -205,7 +203,7 @@ def test_a_login_ends_when_its_time_is_over(tmp_path: Path) -> None:
     clock = Clock()
     access = Access(tmp_path, now=clock)
     cookie = log_in(access, open_token(tmp_path))
-    clock.now += LIFETIME - 1
+    clock.now += LOGIN_SECONDS - 1
     found = access.identify(None, [cookie])
     assert found is not None
     clock.now += 1
@@ -276,7 +274,7 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "logins.jsonl"
     append(path, b"one\n")
     script = (
-        "import resource, sys, pathlib; from breakglass.web.logins import append\n"
+        "import resource, sys, pathlib; from breakglass.access.logins import append\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (6, 6)); append(pathlib.Path(sys.argv[1]), b'two' * 9)"
     )
     failed = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
@@ -298,10 +296,16 @@ def test_a_forms_field_belongs_to_one_login(tmp_path: Path) -> None:
     access = Access(tmp_path)
     found = [access.identify(None, [log_in(access, open_token(tmp_path))]) for _ in range(2)]
     one, other = (credential for credential in found if credential)
-    assert csrf_matches(one, csrf(one))
-    assert not any(csrf_matches(one, wrong) for wrong in (csrf(other), "", "ä\ud800", csrf(one)[:-1]))
-    assert csrf_matches(access.proxied("ann"), csrf(access.proxied("ann")))
-    assert not csrf_matches(access.proxied("ann"), csrf(access.proxied("bob")))
+    assert csrf_matches(one, csrf_token(one))
+    assert not any(
+        csrf_matches(one, wrong) for wrong in (csrf_token(other), "", "ä\ud800", csrf_token(one)[:-1])
+    )
+    assert csrf_matches(
+        access.credential_of_proxy_user("ann"), csrf_token(access.credential_of_proxy_user("ann"))
+    )
+    assert not csrf_matches(
+        access.credential_of_proxy_user("ann"), csrf_token(access.credential_of_proxy_user("bob"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -344,19 +348,19 @@ def test_the_cookies_of_a_name_are_found_and_no_others(header: bytes, values: li
 def test_wrong_tokens_are_slowed_down_per_address_for_a_minute() -> None:
     clock = Clock()
     throttle = Throttle(clock)
-    assert [throttle.wrong("a") for _ in range(12)] == [0] * 10 + [61, 61]
-    assert throttle.wrong("b") == 0
+    assert [throttle.count_wrong_token("a") for _ in range(12)] == [0] * 10 + [61, 61]
+    assert throttle.count_wrong_token("b") == 0
     clock.now += 59
-    assert throttle.wrong("a") == 2
+    assert throttle.count_wrong_token("a") == 2
     clock.now += 1
-    assert throttle.wrong("a") == 0
+    assert throttle.count_wrong_token("a") == 0
 
 
 def test_a_flood_of_addresses_costs_no_memory() -> None:
     throttle = Throttle(Clock())
     for number in range(5000):
-        throttle.wrong(str(number))
-    assert len(throttle._wrong) == Throttle.ADDRESSES
+        throttle.count_wrong_token(str(number))
+    assert len(throttle._wrong) == MAX_ADDRESSES
 
 
 # --- the access log -----------------------------------------------------------------------------
@@ -367,7 +371,7 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, 7000, UTC)
 @example("\x7f\n", "\u2028", b"\x7f\n\x9b")
 @given(st.text(max_size=50), st.text(max_size=50), st.binary(max_size=400))
 def test_whatever_is_asked_for_the_log_gains_one_line_of_ascii(by: str, method: str, path: bytes) -> None:
-    made = line(Entry(by, "192.0.2.1", method, path, 200, 1.25), NOON)
+    made = format_line(Entry(by, "192.0.2.1", method, path, 200, 1.25), NOON)
     assert made.endswith(b"\n")
     assert all(0x20 <= byte < 0x7F for byte in made[:-1])
     fields = json.loads(made)

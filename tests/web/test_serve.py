@@ -12,12 +12,11 @@ from tests.help.servers import PATIENCE, serving
 
 STUBBORN = """
 import signal, sys
-from breakglass.web.serve import HELD, _several
-class Dying:
-    def one(self, sockets):
-        print("begun", flush=True)
-        return 1
-sys.exit(_several(Dying(), [], 1, signal.pthread_sigmask(signal.SIG_BLOCK, HELD)))
+from breakglass.web.workers import KEEPER_SIGNALS, keep_workers
+def die():
+    print("begun", flush=True)
+    return 1
+sys.exit(keep_workers(die, 1, signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SIGNALS)))
 """
 
 

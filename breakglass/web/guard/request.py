@@ -1,111 +1,77 @@
-"""The values at the door: its settings, a request as the rules see it, a refusal, a visit.
+"""The values that the guard works with: a request as the rules see it, a refusal, and the caller.
 
-Pure. Knows ASGI's scope and nothing else of the outside.
+Pure. Must know nothing of the outside except ASGI's scope.
 """
 
-import re
-from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from breakglass.access.credentials import Credential
-from breakglass.errors import BadConfig
+from breakglass.web.guard.settings import GuardSettings
+from breakglass.web.http.asgi import Scope
+from breakglass.web.http.clients import plain_address
 
-SAFE = frozenset({"GET", "HEAD"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
 
 HEALTH = "/health"
-"""Answers everybody alike: a monitor that has an old token is told nothing by it, and is no guesser."""
+"""Open to everyone, also with a wrong token: a monitor with an old token is not guessing."""
 
-OPEN: Mapping[str, frozenset[str]] = {
-    HEALTH: SAFE,
-    "/login": SAFE | {"POST"},
-    "/favicon.ico": SAFE,
-    "/manifest.webmanifest": SAFE,
-    "/sw.js": SAFE,
+OPEN_PATHS: Mapping[str, frozenset[str]] = {
+    HEALTH: SAFE_METHODS,
+    "/login": SAFE_METHODS | {"POST"},
+    "/favicon.ico": SAFE_METHODS,
+    "/manifest.webmanifest": SAFE_METHODS,
+    "/sw.js": SAFE_METHODS,
 }
-"""All that is answered without a credential, beside `STATIC`: path to methods."""
+"""Path to methods: all that needs no credential, except the files below `STATIC_PREFIX`."""
 
-STATIC = "/static/"
-"""The folder whose files are the same for everybody: open, and the one thing a browser may keep."""
+STATIC_PREFIX = "/static/"
+"""Files below it are the same for everyone: they need no credential, and browsers may keep them."""
 
 MAX_BODY = 256 << 10
 MAX_TURN_BODY = 2 << 20
-"""Bytes of a body that is sent to `/turns`: a prompt of 256 KiB, with every character escaped."""
+"""Bytes of a body that is sent to `/turns`: a prompt of 256 KiB with every character escaped."""
 
-_JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
-_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-_PORTS = {"http": 80, "https": 443}
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_ON_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # nosec B104 - compared with, never bound to
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """The settings of the guard. `sites_of` makes `sites` from where the server listens."""
-
-    sites: Mapping[bytes, bytes]
-    """Every Host there is, in lower case, to the one Origin whose pages may act on it."""
-    any_address: bool = False
-    """Bound to all addresses: the address that was connected to is a Host too. Being no name, it cannot
-    be made to point elsewhere."""
-    scheme: str = "http"
-    """Of the listening socket itself."""
-    prefix: str = ""
-    """The path below which a proxy shows us, as `/breakglass`. The proxy leaves it on."""
-    proxies: frozenset[str] = frozenset()
-    """Addresses whose word counts for the two headers below; `unix` for the Unix socket."""
-    user_header: bytes | None = None
-    """In lower case."""
-    address_header: bytes | None = None
-    """In lower case; of several addresses the last counts, which is the one that our proxy saw."""
-    streams: int = 8192
-    streams_per_address: int = 1024
-    body_seconds: float = 10
-    """From the head of a request to the end of its body."""
-    linger_seconds: float = 2
-    """How long what is still being sent is thrown away after a refusal. Closing at once resets the
-    connection, and the client never reads why it was refused."""
-    sweep_seconds: float = 5
-    """How often open streams are asked whether their credential still holds."""
+_JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
 
 class Refusal(NamedTuple):
-    """An answer instead of the application's."""
+    """A response of the guard in place of the application's."""
 
     status: int
     detail: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Visit(NamedTuple):
-    """What the application finds in `scope["breakglass"]`."""
+class Caller(NamedTuple):
+    """Who sent a request. The application finds it in `scope["breakglass"]`."""
 
     origin: str
-    """Ours, as this browser sees it. Where it begins with `https:`, cookies are Secure."""
+    """This server's origin, as this client sees it. With `https:`, cookies are Secure."""
     address: str
-    """The client's, also behind a proxy."""
+    """The client's address, also behind a proxy."""
     credential: Credential | None
-    """None on an open path only."""
+    """None for an anonymous caller, which reaches open paths only."""
 
 
 class Request(NamedTuple):
-    """What the rules see: a request without its body and its query."""
+    """A request without its body and its query: all that the rules see."""
 
     method: str
     path: str
-    """Decoded, below the prefix: the very string that the application routes by. Empty outside the prefix."""
+    """Decoded, below the prefix: the same string that the application routes by. Empty outside the prefix."""
     raw_path: bytes
     version: str
     scheme: str
     fields: Mapping[bytes, bytes]
-    """Header fields by lower-case name; of a repeated one the last."""
-    twice: frozenset[bytes]
-    """The names that were repeated."""
+    """Header fields by lower-case name; the last one of a repeated field."""
+    repeated: frozenset[bytes]
+    """Names of fields that were sent more than once."""
     peer: str
     """The other end of the connection: an address, or `unix`."""
-    local: bytes
-    """The address and port that were connected to, as a Host would name them."""
+    local_host: bytes
+    """The address and port that the client connected to, as a Host header names them."""
 
     @property
     def is_api(self) -> bool:
@@ -113,13 +79,14 @@ class Request(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        if self.path.startswith(STATIC):
-            return self.method in SAFE
-        return self.method in OPEN.get(self.path, ())
+        """Whether the request needs no credential."""
+        if self.path.startswith(STATIC_PREFIX):
+            return self.method in SAFE_METHODS
+        return self.method in OPEN_PATHS.get(self.path, ())
 
     @property
     def bearer(self) -> bytes | None:
-        """The token in the header, right or wrong. Other schemes are a proxy's own business."""
+        """The token in the header, right or wrong. Other schemes are for a proxy in front."""
         scheme, _, secret = self.fields.get(b"authorization", b"").partition(b" ")
         return secret.strip() if scheme.lower() == b"bearer" else None
 
@@ -129,57 +96,35 @@ class Request(NamedTuple):
         return MAX_TURN_BODY if self.path.endswith("/turns") else MAX_BODY
 
 
-def sites_of(host: str, port: int, scheme: str = "http", origins: Iterable[str] = ()) -> dict[bytes, bytes]:
-    """Return `Door.sites` for a bind address and the public addresses, such as `https://ops.example.com`.
-
-    The names of loopback go together. An empty `host` stands for a Unix socket: then `port` is 80, as curl
-    has it. Raises BadConfig for an origin that is none.
-    """
-    names = _LOOPBACK if host in _ON_LOOPBACK else (f"[{host}]" if ":" in host else host,)
-    sites: dict[bytes, bytes] = {}
-    for origin in (*(f"{scheme}://{name.lower()}:{port}" for name in names), *origins):
-        match = _ORIGIN.fullmatch(origin)
-        if match is None:
-            raise BadConfig(f"origin {origin!r}: expected https://NAME or https://NAME:PORT, in lower case")
-        at = f"{match[2]}:{match[3] or _PORTS[match[1]]}"
-        name = at.removesuffix(f":{_PORTS[match[1]]}")  # browsers leave the standard port out
-        sites[at.encode()] = sites[name.encode()] = f"{match[1]}://{name}".encode()
-    return sites
-
-
-def read(door: Door, scope: MutableMapping[str, Any]) -> Request:
+def read_request(settings: GuardSettings, scope: Scope) -> Request:
     """Return the request in an ASGI scope."""
     fields: dict[bytes, bytes] = {}
-    twice: list[bytes] = []
+    repeated: list[bytes] = []
     for name, value in scope["headers"]:
-        if name in fields and name in _JOINED:  # HTTP/2 may send a cookie in pieces (RFC 9113, 8.2.3)
-            fields[name] += _JOINED[name] + value
+        if name in fields and name in _JOINED_FIELDS:  # HTTP/2 may split a cookie (RFC 9113, section 8.2.3)
+            fields[name] += _JOINED_FIELDS[name] + value
             continue
         if name in fields:
-            twice.append(name)
+            repeated.append(name)
         fields[name] = value
     host, port = scope.get("server") or ("", None)
     host = plain_address(host)
     return Request(
         method=scope["method"],
-        path=_below(door.prefix, scope["path"]),
+        path=_path_below(settings.prefix, scope["path"]),
         raw_path=scope["raw_path"],
         version=scope["http_version"],
         scheme=scope["scheme"],
         fields=fields,
-        twice=frozenset(twice),
+        repeated=frozenset(repeated),
         peer=plain_address(scope["client"][0]) if scope.get("client") else "unix",
-        local=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode(),
+        local_host=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode(),
     )
 
 
-def _below(prefix: str, path: str) -> str:
-    # Quart takes the prefix off wherever it first stands: /static/PREFIX/api would be open, and be /api.
+def _path_below(prefix: str, path: str) -> str:
+    # Quart removes the first occurrence of the prefix, wherever it stands. So /static/PREFIX/api would be
+    # open here and be routed as /api.
     if not prefix:
         return path
     return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else ""
-
-
-def plain_address(address: str) -> str:
-    """Return an address without the form in which a socket for both families shows IPv4."""
-    return address.removeprefix("::ffff:")

@@ -1,22 +1,23 @@
-"""The rules of the door: pure functions of the settings and a request, None or a `Refusal` each.
+"""The guard's rules: functions of the settings and a request. Each returns a `Refusal`, or None.
 
-Their order is the order of the tables at the end. docs/security.md tells which attack each is for.
+Pure. The tables at the end give the order. docs/security.md names the attack behind each rule.
 """
 
 import re
 from collections.abc import Callable
 
 from breakglass.access.credentials import Credential
-from breakglass.web.guard.request import SAFE, Door, Refusal, Request
+from breakglass.web.guard.request import SAFE_METHODS, Refusal, Request
+from breakglass.web.guard.settings import GuardSettings
 
-Rule = Callable[[Door, Request], Refusal | None]
+Rule = Callable[[GuardSettings, Request], Refusal | None]
 
-METHODS = SAFE | {"POST", "PATCH", "DELETE"}
+METHODS = SAFE_METHODS | {"POST", "PATCH", "DELETE"}
 VERSIONS = frozenset({"1.0", "1.1", "2"})
-WATCHERS_MAY_POST = frozenset({"/logout"})
+READ_ONLY_MAY_POST = frozenset({"/logout"})
 
-# Two of these, and two parsers in a row may each believe another one.
-SINGLE = frozenset(
+# If one of these is sent twice, two parsers in a row may each believe another value.
+SINGLE_FIELDS = frozenset(
     b"host content-length transfer-encoding content-type authorization origin "
     b"sec-fetch-site sec-fetch-mode sec-fetch-dest".split()
 )
@@ -27,35 +28,35 @@ _TARGET = re.compile(rb"(?:/(?:[A-Za-z0-9_.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/
 _ENCODED_SLASH = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 _NEVER_IN_PATH = re.compile("[\x00-\x1f\x7f-\x9f\\\\\u2028\u2029\ufffd]|/\\.\\.?(?:/|$)")
 _USER = re.compile(rb"[A-Za-z0-9_.@+-]{1,64}")
-_DOCUMENT = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
+_NAVIGATION = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
 
 
-# --- rules: before anybody is asked who it is ---------------------------------------------------
+# --- for every caller, before its credential is read --------------------------------------------
 
 
-def protocol(door: Door, request: Request) -> Refusal | None:
-    """HTTP/2 only where TLS has negotiated it: clear-text h2c tunnels past what a proxy decides."""
+def refuse_other_protocols(settings: GuardSettings, request: Request) -> Refusal | None:
+    """HTTP/2 only if TLS negotiated it: HTTP/2 in clear text (h2c) bypasses what a proxy in front decides."""
     if request.version not in VERSIONS or (request.version == "2" and request.scheme != "https"):
-        return Refusal(400, "This is spoken here: HTTP/1.1, and HTTP/2 over TLS.")
+        return Refusal(400, "This server speaks HTTP/1.1, and HTTP/2 over TLS.")
     return None
 
 
-def method(door: Door, request: Request) -> Refusal | None:
+def refuse_other_methods(settings: GuardSettings, request: Request) -> Refusal | None:
     if request.method not in METHODS:
         allow = ", ".join(sorted(METHODS)).encode()
-        return Refusal(405, f"Allowed are {allow.decode()}.", ((b"allow", allow),))
+        return Refusal(405, f"Allowed methods: {allow.decode()}.", ((b"allow", allow),))
     return None
 
 
-def repeated(door: Door, request: Request) -> Refusal | None:
-    trusted = {door.user_header} if request.peer in door.proxies else set()
-    if request.twice and (both := request.twice & (SINGLE | trusted)):
+def refuse_repeated_fields(settings: GuardSettings, request: Request) -> Refusal | None:
+    trusted = {settings.user_header} if request.peer in settings.proxies else set()
+    if request.repeated and (both := request.repeated & (SINGLE_FIELDS | trusted)):
         return Refusal(400, f"The header field {min(both, key=str)!r} was sent twice.")
     return None
 
 
-def lengths(door: Door, request: Request) -> Refusal | None:
-    """One clear length or none, and none where no body belongs: what is left over would be a request."""
+def refuse_unclear_lengths(settings: GuardSettings, request: Request) -> Refusal | None:
+    """One valid length or none, and none with GET: bytes beyond the length would be read as the next request."""
     length = request.fields.get(b"content-length")
     coding = request.fields.get(b"transfer-encoding")
     if length is not None and coding is not None:
@@ -64,158 +65,168 @@ def lengths(door: Door, request: Request) -> Refusal | None:
         return Refusal(400, "Transfer-Encoding can be `chunked` in HTTP/1.1, nothing else.")
     if length is not None and not _LENGTH.fullmatch(length):
         return Refusal(400, "Content-Length is not a number.")
-    if request.method in SAFE and (coding is not None or int(length or 0)):
-        return Refusal(400, f"A {request.method} has no body here.")
+    if request.method in SAFE_METHODS and (coding is not None or int(length or 0)):
+        return Refusal(400, f"A {request.method} request has no body here.")
     return None
 
 
-def upgrade(door: Door, request: Request) -> Refusal | None:
+def refuse_upgrades(settings: GuardSettings, request: Request) -> Refusal | None:
     if b"upgrade" in request.fields:
-        return Refusal(400, "No protocol is changed to here: neither WebSocket nor h2c.")
+        return Refusal(400, "This server does not switch protocols: neither to WebSocket nor to h2c.")
     return None
 
 
-def target(door: Door, request: Request) -> Refusal | None:
-    """A path that means one thing only. Not the absolute form: the host in it would be a second one."""
+def refuse_unclear_paths(settings: GuardSettings, request: Request) -> Refusal | None:
+    """A path must have one meaning only. The absolute form is refused: its host would be a second one."""
     raw = request.raw_path
-    plain = _TARGET.fullmatch(raw) and not (b"%" in raw and _ENCODED_SLASH.search(raw))
-    if not plain or not request.path.startswith("/") or _NEVER_IN_PATH.search(request.path):
+    is_plain = _TARGET.fullmatch(raw) and not (b"%" in raw and _ENCODED_SLASH.search(raw))
+    if not is_plain or not request.path.startswith("/") or _NEVER_IN_PATH.search(request.path):
         return Refusal(400, "The path is malformed.")
     return None
 
 
 _MISDIRECTED = (
-    "This server does not go by that name and port. Where you reach it through a tunnel or a proxy, give both ends "
-    'the same port, or name the address you open in its settings: origins = ["http://127.0.0.1:8399"] '
+    "This server does not have that host name and port. If you reach it through a tunnel or a proxy, give both ends "
+    'the same port, or add the address you open to its settings: origins = ["http://127.0.0.1:8399"] '
     "(BREAKGLASS_ORIGINS)."
 )
 
 
-def host(door: Door, request: Request) -> Refusal | None:
-    """Against DNS rebinding: a page of evil.example that came to resolve to us still says evil.example."""
+def refuse_unknown_hosts(settings: GuardSettings, request: Request) -> Refusal | None:
+    """Against DNS rebinding: a page of evil.example whose name now resolves to us still sends its own Host."""
     if not request.fields.get(b"host"):
         return Refusal(400, "The header field Host is missing.")
-    if not own_origin(door, request):
+    if not own_origin(settings, request):
         return Refusal(421, _MISDIRECTED)
     return None
 
 
-def own_origin(door: Door, request: Request) -> bytes:
-    """Return the one origin whose pages may act through this request, b"" for a Host that is none of ours."""
-    name = request.fields[b"host"].lower()
-    found = door.sites.get(name, b"")
-    return (
-        door.scheme.encode() + b"://" + name
-        if not found and door.any_address and name == request.local
-        else found
-    )
+def own_origin(settings: GuardSettings, request: Request) -> bytes:
+    """Return the one origin whose pages may act through this request, b"" for an unknown Host."""
+    host = request.fields[b"host"].lower()
+    origin = settings.origin_by_host.get(host, b"")
+    if not origin and settings.is_bound_to_all and host == request.local_host:
+        return settings.scheme.encode() + b"://" + host
+    return origin
 
 
-def provenance(door: Door, request: Request) -> Refusal | None:
-    """No other site acts or reads through a browser here. It may link here: then no cookie comes along."""
+def refuse_other_sites(settings: GuardSettings, request: Request) -> Refusal | None:
+    """No other site acts or reads here through a browser. It may link here: a link carries no cookie."""
     site = request.fields.get(b"sec-fetch-site")
     origin = request.fields.get(b"origin")
-    # Under `Referrer-Policy: no-referrer` a plain form of our own page says `Origin: null` (Fetch, 3.1).
-    ours = (None, own_origin(door, request), b"null" if site == b"same-origin" else None)
-    link = request.method == "GET" and not request.is_api and _DOCUMENT.items() <= request.fields.items()
-    if origin not in ours or not (site in (None, b"same-origin", b"none") or link):
+    # Under `Referrer-Policy: no-referrer` a plain form of our own page sends `Origin: null` (Fetch, section 3.1).
+    own_origins = (None, own_origin(settings, request), b"null" if site == b"same-origin" else None)
+    is_link = request.method == "GET" and not request.is_api and _NAVIGATION.items() <= request.fields.items()
+    if origin not in own_origins or not (site in (None, b"same-origin", b"none") or is_link):
         return Refusal(403, "The request comes from another site.")
     return None
 
 
-def user(door: Door, request: Request) -> Refusal | None:
-    named = proxy_user(door, request)
-    return (
-        Refusal(400, "The proxy's user has a malformed name.")
-        if named and not _USER.fullmatch(named)
-        else None
-    )
+def refuse_malformed_users(settings: GuardSettings, request: Request) -> Refusal | None:
+    user = proxy_user(settings, request)
+    if user and not _USER.fullmatch(user):
+        return Refusal(400, "The user name that the proxy sent is malformed.")
+    return None
 
 
-def proxy_user(door: Door, request: Request) -> bytes:
-    """Return the user whom a listed proxy has named, else b"": from anybody else the header says nothing."""
-    return request.fields.get(door.user_header or b"", b"") if request.peer in door.proxies else b""
+def proxy_user(settings: GuardSettings, request: Request) -> bytes:
+    """Return the user that a listed proxy named, else b"". From any other peer the header is ignored."""
+    if request.peer not in settings.proxies:
+        return b""
+    return request.fields.get(settings.user_header or b"", b"")
 
 
-def client_address(door: Door, request: Request) -> str:
-    """Return where the request comes from: the peer, or who a listed proxy says stood before it."""
-    if door.address_header is None or request.peer not in door.proxies:
+def client_address(settings: GuardSettings, request: Request) -> str:
+    """Return the client's address: the peer, or the address that a listed proxy gives."""
+    if settings.address_header is None or request.peer not in settings.proxies:
         return request.peer
-    said = request.fields.get(door.address_header, b"").rpartition(b",")[2].strip()
-    return said.decode("latin-1")[:45] or request.peer
+    last = request.fields.get(settings.address_header, b"").rpartition(b",")[2].strip()
+    return last.decode("latin-1")[:45] or request.peer
 
 
-# --- rules: once it is known who it is ----------------------------------------------------------
+# --- for callers with a credential --------------------------------------------------------------
 
 
-def watching(door: Door, request: Request, credential: Credential) -> Refusal | None:
-    if credential.may_act or request.method in SAFE or request.path in WATCHERS_MAY_POST:
+def refuse_read_only(settings: GuardSettings, request: Request, credential: Credential) -> Refusal | None:
+    if credential.may_act or request.method in SAFE_METHODS or request.path in READ_ONLY_MAY_POST:
         return None
-    return Refusal(403, "This login may watch, and not act.")
+    return Refusal(403, "This login is read-only.")
 
 
-def deliberate(door: Door, request: Request, credential: Credential) -> Refusal | None:
-    """What a browser or a proxy adds by itself shows no intent: the page it comes from must be ours."""
-    if credential.kind == "token" or request.method in SAFE or b"origin" in request.fields:
-        return None  # an origin that came along was looked at by `provenance`
+def refuse_unproven_pages(
+    settings: GuardSettings, request: Request, credential: Credential
+) -> Refusal | None:
+    """Browsers add cookies, and proxies add users, to any request: the request must prove that our page sent it."""
+    if credential.kind == "token" or request.method in SAFE_METHODS or b"origin" in request.fields:
+        return None  # `refuse_other_sites` has checked Origin
     if request.fields.get(b"sec-fetch-site") == b"same-origin":
         return None
-    return Refusal(
-        403, "Neither Origin nor Sec-Fetch-Site says where this comes from. Scripts use the token."
-    )
+    return Refusal(403, "Neither Origin nor Sec-Fetch-Site was sent. Scripts must use the token.")
 
 
-# --- rules: what may be sent along --------------------------------------------------------------
+# --- for the body -------------------------------------------------------------------------------
 
 
-def media_type(door: Door, request: Request) -> Refusal | None:
-    """On `/api` only what no form can send. No body and no type at all (`curl -X POST`) is no form either."""
-    if not request.is_api or request.method in SAFE:
+def refuse_other_media_types(settings: GuardSettings, request: Request) -> Refusal | None:
+    """On `/api`, accept only what no form can send: JSON, or no body without a type (`curl -X POST`)."""
+    if not request.is_api or request.method in SAFE_METHODS:
         return None
-    kind = request.fields.get(b"content-type")
-    empty = request.fields.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in request.fields
-    if _JSON.fullmatch(kind) if kind is not None else empty:
+    media_type = request.fields.get(b"content-type")
+    has_no_length = request.fields.get(b"content-length", b"0") == b"0"
+    is_empty = has_no_length and b"transfer-encoding" not in request.fields
+    if _JSON.fullmatch(media_type) if media_type is not None else is_empty:
         return None
     return Refusal(415, "Expected Content-Type: application/json.")
 
 
-def declared(door: Door, request: Request) -> Refusal | None:
-    return too_large(request, int(request.fields.get(b"content-length", 0)))
+def refuse_declared_size(settings: GuardSettings, request: Request) -> Refusal | None:
+    return refuse_size(request, int(request.fields.get(b"content-length", 0)))
 
 
-def too_large(request: Request, size: int) -> Refusal | None:
-    """Return the refusal of a body of that many bytes, declared or received."""
-    if size and request.method in SAFE:
-        return Refusal(400, f"A {request.method} has no body here.")
-    return (
-        Refusal(413, f"The body is larger than {request.max_body} bytes.")
-        if size > request.max_body
-        else None
-    )
+def refuse_size(request: Request, size: int) -> Refusal | None:
+    """Return the refusal of a body of that many bytes, declared or received; None if it is allowed."""
+    if size and request.method in SAFE_METHODS:
+        return Refusal(400, f"A {request.method} request has no body here.")
+    if size > request.max_body:
+        return Refusal(413, f"The body is larger than {request.max_body} bytes.")
+    return None
 
 
-BEFORE = (protocol, method, repeated, lengths, upgrade, target, host, provenance, user)
-KNOWN = (watching, deliberate)
-AFTER = (media_type, declared)
+FOR_EVERY_CALLER: tuple[Rule, ...] = (
+    refuse_other_protocols,
+    refuse_other_methods,
+    refuse_repeated_fields,
+    refuse_unclear_lengths,
+    refuse_upgrades,
+    refuse_unclear_paths,
+    refuse_unknown_hosts,
+    refuse_other_sites,
+    refuse_malformed_users,
+)
+FOR_CREDENTIALS = (refuse_read_only, refuse_unproven_pages)
+FOR_BODIES: tuple[Rule, ...] = (refuse_other_media_types, refuse_declared_size)
 
 
-def check(door: Door, request: Request) -> Refusal | None:
-    """Return why nobody at all may send this request, None where it depends on who it is."""
-    return next(filter(None, (rule(door, request) for rule in BEFORE)), None)
+def check(settings: GuardSettings, request: Request) -> Refusal | None:
+    """Return why no caller may send this request; None if that depends on the caller."""
+    return next(filter(None, (rule(settings, request) for rule in FOR_EVERY_CALLER)), None)
 
 
-def admit(door: Door, request: Request, credential: Credential | None) -> Refusal | None:
-    """Return why this caller may not send a request that `check` passed, None where it may."""
+def admit(settings: GuardSettings, request: Request, credential: Credential | None) -> Refusal | None:
+    """Return why this caller may not send a request that `check` allowed; None if it may."""
     if credential is None and not request.is_open:
-        return stranger(door, request)
-    known = (rule(door, request, credential) for rule in KNOWN) if credential and not request.is_open else ()
-    return next(filter(None, (*known, *(rule(door, request) for rule in AFTER))), None)
+        return refuse_anonymous(settings, request)
+    if credential is not None and not request.is_open:
+        found = (rule(settings, request, credential) for rule in FOR_CREDENTIALS)
+        if refusal := next(filter(None, found), None):
+            return refusal
+    return next(filter(None, (rule(settings, request) for rule in FOR_BODIES)), None)
 
 
-def stranger(door: Door, request: Request) -> Refusal:
-    """Return what somebody without a credential is told: a program what to send, a person where to go."""
+def refuse_anonymous(settings: GuardSettings, request: Request) -> Refusal:
+    """Return the refusal of an anonymous caller: the API says what to send, a page redirects to the login."""
     if request.is_api:
         return Refusal(
             401, "Send the token: `Authorization: Bearer TOKEN`.", ((b"www-authenticate", b"Bearer"),)
         )
-    return Refusal(303, "Log in first.", ((b"location", f"{door.prefix}/login".encode()),))
+    return Refusal(303, "Log in first.", ((b"location", f"{settings.prefix}/login".encode()),))

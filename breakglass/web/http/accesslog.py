@@ -1,7 +1,7 @@
-"""The access log: one JSON object a line for every answer, refusals too.
+"""The access log: one JSON object a line for every answer, refusals included.
 
-Owns the line and the file it goes to. Knows nothing of requests beyond the values of an `Entry`.
-Written here and not by Hypercorn, whose log decodes the path: there `/%0a127.0.0.1 - …` forges a line.
+Owns the format of a line and the file it goes to. Must not know requests, only the values of an `Entry`.
+Hypercorn's own log is off: it decodes the path, so `/%0a127.0.0.1 - …` would forge a line.
 """
 
 import json
@@ -11,32 +11,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-LONGEST_PATH = 300
-"""Characters of a path that are kept: a line stays small, whatever is asked for."""
+MAX_PATH = 300
+"""Characters of a path that are kept, so that every line stays small."""
 
 
 class Entry(NamedTuple):
-    """What is remembered of one request. There is no place for a query string, a header or a secret."""
+    """What is kept of one request. It has no field for a query string, a header or a secret."""
 
     by: str | None
-    """The credential's name, None where there was none."""
+    """The credential's name, None without a credential."""
     address: str
     method: str
     path: bytes
-    """The path as it came, still percent-encoded, without the query."""
+    """As received: percent-encoded, without the query."""
     status: int | None
-    """None where the client left before it was answered."""
+    """None if the client left before the answer began."""
     ms: float
 
 
-def line(entry: Entry, now: datetime) -> bytes:
-    """Return the whole line of ASCII, its newline included: nothing in it can begin another line."""
+def format_line(entry: Entry, now: datetime) -> bytes:
+    """Return the line with its newline. It is printable ASCII, so no value in it can begin another line."""
     fields = {
         "ts": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
         "by": entry.by,
         "from": entry.address,
         "method": entry.method[:20],
-        "path": entry.path[:LONGEST_PATH].decode("latin-1"),
+        "path": entry.path[:MAX_PATH].decode("latin-1"),
         "status": entry.status,
         "ms": round(entry.ms, 1),
     }
@@ -44,10 +44,10 @@ def line(entry: Entry, now: datetime) -> bytes:
 
 
 class AccessLog:
-    """Appends entries to a file, or to standard error where `path` is None.
+    """Appends entries to a file, or to standard error if `path` is None.
 
-    A file that was moved away (logrotate) is made anew. An entry that cannot be written is dropped:
-    on a full disk people must still get in.
+    A file that was moved away (logrotate) is created again. An entry that cannot be written is dropped:
+    requests must succeed on a full disk.
     """
 
     def __init__(self, path: Path | None = None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)):
@@ -59,18 +59,18 @@ class AccessLog:
     def __call__(self, entry: Entry) -> None:
         try:
             if self._path is not None:
-                self._follow(self._path)
-            os.write(self._fd, line(entry, self._now()))
+                self._reopen_if_moved(self._path)
+            os.write(self._fd, format_line(entry, self._now()))
         except OSError:
             pass
 
     def close(self) -> None:
-        """Close the file. The log may still be written to: it is then opened again."""
+        """Close the file. The next entry opens it again."""
         if self._inode:
             os.close(self._fd)
         self._fd, self._inode = 2, 0
 
-    def _follow(self, path: Path) -> None:
+    def _reopen_if_moved(self, path: Path) -> None:
         try:
             inode = os.stat(path, follow_symlinks=False).st_ino
         except FileNotFoundError:
@@ -82,8 +82,8 @@ class AccessLog:
             self._inode = os.fstat(self._fd).st_ino
 
 
-def opened(place: str | None) -> Callable[[Entry], None]:
-    """Return what takes the entries: for a path a file, for `-` standard error, for None nothing."""
-    if place is None:
+def open_access_log(target: str | None) -> Callable[[Entry], None]:
+    """Return the function that takes entries: `target` is a path, `-` for standard error, or None for no log."""
+    if target is None:
         return lambda entry: None
-    return AccessLog(None if place == "-" else Path(place))
+    return AccessLog(None if target == "-" else Path(target))

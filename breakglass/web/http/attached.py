@@ -1,7 +1,23 @@
-"""A client that is attached: its answer goes on until it leaves, and thousands may be attached at once.
+"""Attached clients: answers that go on until the client leaves, thousands at a time.
 
-Quart finds the route and makes the answer; then all that it keeps for a request is let go, and the chunks
-are sent from here, by the connection's short way where it has one (web/wire.py). Knows nothing of logs.
+How this works
+--------------
+Quart keeps two tasks, a request and its contexts for as long as an answer runs. With thousands of attached
+clients that is much memory, so Quart's part ends before the answer does:
+
+1. A route returns a `StreamingResponse`, made by `streaming_response`, with its first chunk already there.
+2. `StreamingHTTPConnection._send_response` sends the head only, and remembers the response.
+3. Quart returns, and frees what it keeps for a request.
+4. `StreamingHTTPConnection.__call__` sends the chunks. Over HTTP/1.1 it writes them to the connection itself
+   (`SEND_CHUNK`), which costs less than the way through ASGI, Hypercorn and h11.
+
+The invariant: the generator of chunks is closed exactly once, however the answer ends.
+
+Rules for editors:
+
+1. What can fail must fail before the head is sent: with the first chunk, in the route.
+2. Sending and waiting for the client to leave run side by side; the first to end stops the other.
+3. Nothing here knows what a chunk holds.
 """
 
 import asyncio
@@ -25,87 +41,91 @@ from breakglass.web.http.http1 import SEND_CHUNK
 Write = Callable[[bytes], Awaitable[object]]
 
 
-class Stream(Response):
-    """An answer that goes on until the client leaves, its first chunk in hand."""
+class StreamingResponse(Response):
+    """An answer that goes on until the client leaves."""
 
-    timeout = None  # Quart cuts a response after RESPONSE_TIMEOUT, 60 s
+    timeout = None  # Quart would cut the answer after RESPONSE_TIMEOUT, 60 s
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]):
         super().__init__(content_type="text/event-stream; charset=utf-8")
         self.first = first
         self.rest = rest
         self.headers.remove("Content-Length")
-        self.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
+        self.headers["X-Accel-Buffering"] = "no"  # else nginx holds events back
 
 
-async def stream(chunks: AsyncGenerator[bytes, None], hello: bytes = b"") -> Stream:
-    """Return the answer, `hello` and the first chunk in hand: what fails must fail before the head goes out."""
-    return Stream(hello + await anext(chunks, b""), chunks)
+async def streaming_response(chunks: AsyncGenerator[bytes, None], hello: bytes = b"") -> StreamingResponse:
+    """Return an answer of `hello` and all chunks. Raises what making the first chunk raises."""
+    return StreamingResponse(hello + await anext(chunks, b""), chunks)
 
 
-class Connection(ASGIHTTPConnection):
-    """Quart's, but that a `Stream` is sent once Quart is through with the request."""
+class StreamingHTTPConnection(ASGIHTTPConnection):
+    """Quart's handling of one request. A `StreamingResponse` is sent after Quart's part has ended."""
 
     def __init__(self, app: Quart, scope: Any):
         super().__init__(app, scope)
-        self._stream: Stream | None = None
-        self._has_left = False
+        self._response: StreamingResponse | None = None
+        self._has_client_left = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         try:
             await super().__call__(receive, send)
-            if self._stream is not None and not self._has_left:
-                first, chunks = self._stream.first, self._stream.rest
-                self._stream = None
-                async with aclosing(chunks):
-                    await _go_on(first, chunks, receive, self._writer(send))
+            if self._response is not None and not self._has_client_left:
+                first, rest = self._response.first, self._response.rest
+                self._response = None
+                async with aclosing(rest):
+                    await _write_until_left(first, rest, receive, self._writer(send))
         finally:
-            if self._stream is not None:  # refused, or its client left, before it began
-                await self._stream.rest.aclose()
+            if self._response is not None:  # the guard refused the answer, or the client left before it began
+                await self._response.rest.aclose()
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
+        """Pass the body on to Quart until the client leaves."""
         await super().handle_messages(request, receive)
-        self._has_left = True
+        self._has_client_left = True
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
-        if isinstance(response, Stream) and self.scope["method"] == "HEAD":
+        if isinstance(response, StreamingResponse) and self.scope["method"] == "HEAD":
             await response.rest.aclose()
             await super()._send_response(send, response)
-        elif isinstance(response, Stream):
-            self._stream, headers = response, encode_headers(response.headers)
+        elif isinstance(response, StreamingResponse):
+            self._response, headers = response, encode_headers(response.headers)
             start = {"type": "http.response.start", "status": 200, "headers": headers}
             await send(cast(HTTPResponseStartEvent, start))
         else:
             await super()._send_response(send, response)
 
     def _writer(self, send: ASGISendCallable) -> Write:
-        short: Write | None = self.scope.get("state", {}).get(SEND_CHUNK)
+        """Return the function that sends one chunk: the connection's own, or else one through ASGI."""
+        send_chunk: Write | None = self.scope.get("state", {}).get(SEND_CHUNK)
 
         async def write(chunk: bytes) -> None:
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
             await send(cast(HTTPResponseBodyEvent, message))
 
-        return short or write
+        return send_chunk or write
 
 
-async def _go_on(
-    first: bytes, chunks: AsyncGenerator[bytes, None], receive: ASGIReceiveCallable, write: Write
+async def _write_until_left(
+    first: bytes, rest: AsyncGenerator[bytes, None], receive: ASGIReceiveCallable, write: Write
 ) -> None:
-    """Write all chunks, until the client leaves."""
-    both = [asyncio.ensure_future(_leave(receive)), asyncio.ensure_future(_write(first, chunks, write))]
+    """Write all chunks, but stop when the client leaves."""
+    leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
+    writing = asyncio.ensure_future(_write_all(first, rest, write))
+    tasks = {leaving, writing}
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await cancel_tasks({task for task in both if not task.done()})
-    raise_task_exceptions({task for task in both if task.done()})
+        await cancel_tasks({task for task in tasks if not task.done()})
+    raise_task_exceptions({task for task in tasks if task.done()})
 
 
-async def _leave(receive: ASGIReceiveCallable) -> None:
+async def _wait_for_disconnect(receive: ASGIReceiveCallable) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _write(first: bytes, chunks: AsyncGenerator[bytes, None], write: Write) -> None:
+async def _write_all(first: bytes, rest: AsyncGenerator[bytes, None], write: Write) -> None:
     await write(first)
-    async for chunk in chunks:
+    async for chunk in rest:
         await write(chunk)

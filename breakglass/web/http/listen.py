@@ -1,6 +1,7 @@
-"""The listening sockets, opened by ourselves: Hypercorn's would keep a client that reads nothing for ever.
+"""The listening sockets: bound here, because Hypercorn's would keep a client that reads nothing for ever.
 
-Owns where is listened, who may, and what a stalled reader costs in the kernel. Knows nothing of HTTP.
+Decides where the server listens, who may connect, and what a stalled client costs in the kernel. Must not know
+HTTP.
 """
 
 import errno
@@ -12,50 +13,46 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.errors import BadConfig
-
-STALL_SECONDS = 30
-"""How long a client may read nothing, or be gone, while something is there for it."""
+from breakglass.web.http.stalls import STALL_SECONDS
 
 SEND_BUFFER = 128 << 10
-"""Bytes asked for; Linux counts its own book-keeping and doubles it."""
+"""Bytes requested for a socket's send buffer. Linux doubles the value for its own bookkeeping (socket(7))."""
 
 
 def refuse_exposed(host: str, *, tls: bool, proxied: bool, allow_plain: bool) -> None:
-    """Raise BadConfig for a bind beyond loopback where the token would cross the network in clear."""
+    """Raise BadConfig for a bind beyond loopback if the token would cross the network unencrypted."""
     if tls or proxied or allow_plain or all(_is_loopback(found[4][0]) for found in _resolve(host, 0)):
         return
     raise BadConfig(
-        f"host {host!r} is reached from other machines, and whoever listens there reads the token. "
-        "Serve TLS (--tls-cert, --tls-key), or name the proxy in front (proxies), or say --allow-plain."
+        f"host {host!r} can be reached from other machines, and anyone on the network could read the token. "
+        "Serve TLS (--tls-cert, --tls-key), name the proxy in front (proxies), or allow it with --allow-plain."
     )
 
 
 def open_tcp(host: str, port: int) -> list[socket.socket]:
-    """Return sockets bound to every address of `host`: `localhost` is two where a machine has both families.
+    """Return one bound socket for each address of `host`. `localhost` can have two, IPv4 and IPv6.
 
-    With port 0 all get the same free one. Raises BadConfig. What these are set to, the sockets that they
-    accept inherit.
+    With port 0 all get the same free port. Accepted sockets inherit the options. Raises BadConfig.
     """
     sockets: list[socket.socket] = []
     for family, _, _, _, address in _resolve(host, port):
-        at = sockets[0].getsockname()[1] if sockets else port
+        actual_port = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_bound(family, (address[0], at, *address[2:])))
+            sockets.append(_bind(family, (address[0], actual_port, *address[2:])))
         except OSError as error:
             if sockets and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                continue  # a machine without IPv6 may still name ::1
+                continue  # /etc/hosts may name ::1 on a machine without IPv6
             for sock in sockets:
                 sock.close()
-            raise BadConfig(f"cannot listen on {host} port {at}: {_advice(error)}") from error
+            raise BadConfig(f"cannot listen on {host} port {actual_port}: {_advice(error)}") from error
     return sockets
 
 
 def open_unix(path: Path) -> socket.socket:
-    """Return a socket bound to a path, for us alone from the first moment. Raises BadConfig.
+    """Return a socket bound to a path, open to this user alone from its creation. Raises BadConfig.
 
-    In a directory whose group the files in it inherit (setgid), that group may connect as well: so a proxy
-    that runs as another user is let in. A socket that a dead server left there is replaced; a living one, or
-    anything else, is not.
+    In a setgid directory, whose group new files inherit, that group may connect too: this admits a proxy that
+    runs as another user. The socket of a dead server is replaced. A live socket or any other file is not.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -84,14 +81,14 @@ def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+def _bind(family: int, address: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_SECONDS * 1000)
-        if family == socket.AF_INET6:  # `::` means IPv4 as well, `::1` beside 127.0.0.1 means itself
+        if family == socket.AF_INET6:  # `::` includes IPv4, `::1` does not: 127.0.0.1 has its own socket
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         sock.bind(address)
     except OSError:
@@ -111,8 +108,8 @@ def _is_abandoned(path: Path) -> bool:
 
 
 _ADVICE = {
-    errno.EADDRINUSE: "something is there already: stop it, or choose another place (--port)",
-    errno.EACCES: "no right to: ports below 1024 are root's, choose a higher one (--port)",
+    errno.EADDRINUSE: "it is in use already: stop the other program, or choose another port (--port)",
+    errno.EACCES: "permission denied: ports below 1024 need root, choose a higher one (--port)",
     errno.EADDRNOTAVAIL: "this machine does not have that address (--host)",
 }
 

@@ -12,14 +12,18 @@ from quart import Quart, Response
 
 from breakglass.access.credentials import Access, Credential
 from breakglass.errors import BadConfig
-from breakglass.web.guard.guard import ALWAYS, App, Guard, Message, Receive, Scope, Send, Tally
-from breakglass.web.guard.request import OPEN, Door, Request, Visit, read, sites_of
+from breakglass.web.guard.guard import Guard
+from breakglass.web.guard.request import OPEN_PATHS, Caller, Request, read_request
 from breakglass.web.guard.rules import admit, check
+from breakglass.web.guard.settings import GuardSettings, map_hosts
 from breakglass.web.http.accesslog import Entry
+from breakglass.web.http.asgi import App, Message, Receive, Scope, Send
+from breakglass.web.http.clients import AddressCounter
+from breakglass.web.http.headers import SECURITY_HEADERS
 
 HOST = b"127.0.0.1:8420"
 OURS = b"http://127.0.0.1:8420"
-DOOR = Door(sites_of("127.0.0.1", 8420, origins=["https://ops.example.com"]))
+SETTINGS = GuardSettings(map_hosts("127.0.0.1", 8420, origins=["https://ops.example.com"]))
 OWNER = Credential("owner", may_act=True, kind="token", key=b"k")
 COOKIE = Credential("owner", may_act=True, kind="cookie", key=b"k")
 PROXY = Credential("ann", may_act=True, kind="proxy", key=b"k")
@@ -48,8 +52,10 @@ def scope_of(
     } | more
 
 
-def request_of(method: str, path: str, *pairs: Pair, door: Door = DOOR, **more: Any) -> Request:
-    return read(door, scope_of(method, path, *pairs, **more))
+def request_of(
+    method: str, path: str, *pairs: Pair, settings: GuardSettings = SETTINGS, **more: Any
+) -> Request:
+    return read_request(settings, scope_of(method, path, *pairs, **more))
 
 
 def status(refusal: Any) -> int | None:
@@ -122,7 +128,7 @@ PLAIN = [
 def test_a_request_that_could_mean_two_things_is_refused(
     method: str, path: str, pairs: tuple[Pair, ...], more: dict[str, Any], expected: int
 ) -> None:
-    assert (status(check(DOOR, request_of(method, path, *pairs, **more))) or PASSED) == expected
+    assert (status(check(SETTINGS, request_of(method, path, *pairs, **more))) or PASSED) == expected
 
 
 SITE, ORIGIN = b"sec-fetch-site", b"origin"
@@ -162,7 +168,7 @@ SITES = [
 def test_no_other_site_acts_or_reads_through_a_browser(
     method: str, path: str, pairs: tuple[Pair, ...], expected: int
 ) -> None:
-    assert (status(check(DOOR, request_of(method, path, *pairs))) or PASSED) == expected
+    assert (status(check(SETTINGS, request_of(method, path, *pairs))) or PASSED) == expected
 
 
 # --- the rules that depend on who it is ---------------------------------------------------------
@@ -215,33 +221,38 @@ def test_a_caller_may_do_what_its_credential_allows(
     method: str, path: str, pairs: tuple[Pair, ...], who: Credential | None, expected: int
 ) -> None:
     request = request_of(method, path, *pairs)
-    assert check(DOOR, request) is None
-    assert (status(admit(DOOR, request, who)) or PASSED) == expected
+    assert check(SETTINGS, request) is None
+    assert (status(admit(SETTINGS, request, who)) or PASSED) == expected
 
 
 def test_what_is_open_is_this_list_and_static_files() -> None:
-    assert set(OPEN) == {"/health", "/login", "/favicon.ico", "/manifest.webmanifest", "/sw.js"}
-    assert {path for path, methods in OPEN.items() if methods - {"GET", "HEAD"}} == {"/login"}
+    assert set(OPEN_PATHS) == {"/health", "/login", "/favicon.ico", "/manifest.webmanifest", "/sw.js"}
+    assert {path for path, methods in OPEN_PATHS.items() if methods - {"GET", "HEAD"}} == {"/login"}
 
 
 def test_outside_a_prefix_there_is_nothing_and_no_open_path() -> None:
-    door = replace(DOOR, prefix="/bg")
+    settings = replace(SETTINGS, prefix="/bg")
     outside = ["/health", "/static/bg/api/sessions", "/bgx/health", "/x/bg/health", "/bg"]
-    assert [status(check(door, request_of("GET", path, door=door))) for path in outside] == [400] * 5
-    inside = request_of("GET", "/bg/static/bg/api", door=door)
-    assert (inside.path, check(door, inside)) == ("/static/bg/api", None)
+    assert [status(check(settings, request_of("GET", path, settings=settings))) for path in outside] == [
+        400
+    ] * 5
+    inside = request_of("GET", "/bg/static/bg/api", settings=settings)
+    assert (inside.path, check(settings, inside)) == ("/static/bg/api", None)
 
 
 def test_bound_to_all_addresses_the_one_connected_to_is_a_host() -> None:
-    door = Door(sites_of("0.0.0.0", 8420), any_address=True)
+    settings = GuardSettings(map_hosts("0.0.0.0", 8420), is_bound_to_all=True)
     there: dict[str, Any] = {"server": ("192.0.2.7", 8420), "host": b"192.0.2.7:8420"}
-    assert check(door, request_of("GET", "/", door=door, **there)) is None
+    assert check(settings, request_of("GET", "/", settings=settings, **there)) is None
     assert (
-        check(door, request_of("POST", "/", (ORIGIN, b"http://192.0.2.7:8420"), door=door, **there)) is None
+        check(
+            settings, request_of("POST", "/", (ORIGIN, b"http://192.0.2.7:8420"), settings=settings, **there)
+        )
+        is None
     )
-    assert status(check(DOOR, request_of("GET", "/", **there))) == 421
+    assert status(check(SETTINGS, request_of("GET", "/", **there))) == 421
     elsewhere = there | {"host": b"192.0.2.8:8420"}
-    assert status(check(door, request_of("GET", "/", door=door, **elsewhere))) == 421
+    assert status(check(settings, request_of("GET", "/", settings=settings, **elsewhere))) == 421
 
 
 @pytest.mark.parametrize(
@@ -257,7 +268,7 @@ def test_bound_to_all_addresses_the_one_connected_to_is_a_host() -> None:
 def test_a_host_belongs_to_one_origin(
     host: str, port: int, scheme: str, origins: list[str], expected: dict[bytes, bytes]
 ) -> None:
-    assert sites_of(host, port, scheme, origins) == expected
+    assert map_hosts(host, port, scheme, origins) == expected
 
 
 @pytest.mark.parametrize(
@@ -265,7 +276,7 @@ def test_a_host_belongs_to_one_origin(
 )
 def test_an_origin_is_named_exactly(origin: str) -> None:
     with pytest.raises(BadConfig, match="expected https://NAME"):
-        sites_of("127.0.0.1", 8420, origins=[origin])
+        map_hosts("127.0.0.1", 8420, origins=[origin])
 
 
 # --- the middleware -----------------------------------------------------------------------------
@@ -334,9 +345,9 @@ class House:
     own_headers: list[Pair] = field(default_factory=list)
 
     def client(self, app: App | None = None, **settings: Any) -> Client:
-        door = replace(DOOR, linger_seconds=0.0, **settings)
+        values = replace(SETTINGS, linger_seconds=0.0, **settings)
         return Client(
-            Guard(app or echo(self.seen, self.own_headers), door, self.access, log=self.entries.append)
+            Guard(app or echo(self.seen, self.own_headers), values, self.access, log=self.entries.append)
         )
 
     @property
@@ -367,11 +378,11 @@ def run(work: Awaitable[Any]) -> Any:
 def test_the_application_learns_who_came_and_gets_the_body_whole(house: House) -> None:
     answer = run(house.client().ask(scope_of("POST", "/api/x", JSON, house.bearer), b'{"a"', b":1}"))
     assert (answer.status, answer.body, answer.ended) == (200, b'{"a":1}', True)
-    visit = house.seen[0]["breakglass"]
-    assert isinstance(visit, Visit)
-    assert (visit.origin, visit.address) == (OURS.decode(), "127.0.0.1")
-    assert visit.credential is not None
-    assert (visit.credential.name, visit.credential.kind) == ("owner", "token")
+    caller = house.seen[0]["breakglass"]
+    assert isinstance(caller, Caller)
+    assert (caller.origin, caller.address) == (OURS.decode(), "127.0.0.1")
+    assert caller.credential is not None
+    assert (caller.credential.name, caller.credential.kind) == ("owner", "token")
 
 
 def test_a_refused_request_never_reaches_the_application(house: House) -> None:
@@ -405,7 +416,7 @@ def test_every_answer_carries_the_security_headers(house: House) -> None:
     asked = [("GET", "/health"), ("GET", "/api/x"), ("GET", "/x"), ("OPTIONS", "/"), ("GET", "/static/../x")]
     for method, path in asked:
         answer = run(house.client().ask(scope_of(method, path)))
-        assert {pair for pair in ALWAYS if answer[pair[0]] == pair[1]} == set(ALWAYS)
+        assert {pair for pair in SECURITY_HEADERS if answer[pair[0]] == pair[1]} == set(SECURITY_HEADERS)
         assert answer[b"cache-control"] == b"no-store"
         assert answer[b"access-control-allow-origin"] is None
 
@@ -604,7 +615,7 @@ def test_a_stream_ends_soon_after_its_credential(
 ) -> None:
     async def story() -> None:
         closed: list[str] = []
-        streams = Streams(house.client(streaming(closed), sweep_seconds=0.01))
+        streams = Streams(house.client(streaming(closed), recheck_seconds=0.01))
         answer = await streams.open(house.bearer if kind == "bearer" else house.cookie())
         before = len(asyncio.all_tasks())
         await end(house)
@@ -639,7 +650,7 @@ def test_an_application_that_waits_for_its_client_hears_that_it_left(house: Hous
 def test_a_stream_goes_on_while_its_credential_holds(house: House) -> None:
     async def story() -> None:
         closed: list[str] = []
-        streams = Streams(house.client(streaming(closed), sweep_seconds=0.001))
+        streams = Streams(house.client(streaming(closed), recheck_seconds=0.001))
         kept = await streams.open(house.bearer)
         ended = await streams.open(house.cookie())
         await revoke(house)
@@ -659,7 +670,7 @@ def test_what_a_stream_is_says_the_answer_whatever_was_asked_for(
 ) -> None:
     async def story() -> None:
         closed: list[str] = []
-        streams = Streams(house.client(streaming(closed), sweep_seconds=0.01, streams_per_address=1))
+        streams = Streams(house.client(streaming(closed), recheck_seconds=0.01, max_streams_per_address=1))
         answer = await streams.open(house.bearer, (b"accept", accept), path=path)
         refused = await streams.open(house.bearer, (b"accept", accept), path=path)
         assert (answer.status, refused.status) == (200, 503)
@@ -673,7 +684,7 @@ def test_what_a_stream_is_says_the_answer_whatever_was_asked_for(
 
 def test_streams_are_limited_per_address_and_in_all(house: House) -> None:
     async def story() -> None:
-        streams = Streams(house.client(streaming([]), streams=3, streams_per_address=2))
+        streams = Streams(house.client(streaming([]), max_streams=3, max_streams_per_address=2))
         tries = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
         answers = [await streams.open(house.bearer, peer=peer) for peer in tries]
         assert [answer.status for answer in answers] == [200, 200, 503, 200, 503]
@@ -690,10 +701,10 @@ def test_streams_are_limited_per_address_and_in_all(house: House) -> None:
     run(story())
 
 
-def test_a_tally_gives_back_what_was_taken() -> None:
-    tally = Tally(3, 2)
-    taken = [tally.enter(address) for address in ("a", "a", "a", "b", "b")]
+def test_a_counter_gives_back_what_was_taken() -> None:
+    counter = AddressCounter(3, 2)
+    taken = [counter.add(address) for address in ("a", "a", "a", "b", "b")]
     assert taken == [True, True, False, True, False]
-    tally.leave("a")
-    assert tally.enter("b")
-    assert [Tally(9, 1).enter("unix") for _ in range(3)] == [True] * 3
+    counter.remove("a")
+    assert counter.add("b")
+    assert [AddressCounter(9, 1).add("unix") for _ in range(3)] == [True] * 3

@@ -24,12 +24,14 @@ import pytest
 from breakglass.access.credentials import Access
 from breakglass.errors import BadConfig
 from breakglass.store import memory
-from breakglass.web.guard.guard import Guard, Receive, Scope, Send
-from breakglass.web.guard.request import Door, sites_of
-from breakglass.web.http import server
-from breakglass.web.http.http1 import wait_while_moving
-from breakglass.web.http.listen import SEND_BUFFER, STALL_SECONDS, open_tcp, open_unix, refuse_exposed
-from breakglass.web.http.server import Limits, configure, serve
+from breakglass.web.guard.guard import Guard
+from breakglass.web.guard.settings import GuardSettings, map_hosts
+from breakglass.web.http import limits
+from breakglass.web.http.asgi import Receive, Scope, Send
+from breakglass.web.http.limits import ConnectionLimits, configure
+from breakglass.web.http.listen import SEND_BUFFER, open_tcp, open_unix, refuse_exposed
+from breakglass.web.http.server import serve
+from breakglass.web.http.stalls import STALL_SECONDS, wait_while_progressing
 
 PATIENCE = 20
 """Seconds after which a test gives up. None waits for them when all is well."""
@@ -116,7 +118,12 @@ def read_all(sock: socket.socket) -> bytes:
 
 @contextmanager
 def living_in(
-    root: Path, limits: Limits, *, tls: tuple[Path, Path] | None = None, unix: Path | None = None, **door: Any
+    root: Path,
+    limits: ConnectionLimits,
+    *,
+    tls: tuple[Path, Path] | None = None,
+    unix: Path | None = None,
+    **door: Any,
 ) -> Iterator[House]:
     backend, ready, port = Backend(), threading.Event(), 80
     access = Access(root)
@@ -127,7 +134,9 @@ def living_in(
         port = sockets[0].getsockname()[1]
     settings: dict[str, Any] = {"linger_seconds": 0.2, "body_seconds": 0.2} | door
     scheme = "https" if tls else "http"
-    guard = Guard(backend, Door(sites_of("127.0.0.1", port, scheme), scheme=scheme, **settings), access)
+    guard = Guard(
+        backend, GuardSettings(map_hosts("127.0.0.1", port, scheme), scheme=scheme, **settings), access
+    )
     stops: list[Callable[[], object]] = []
 
     async def main() -> None:
@@ -152,7 +161,7 @@ def living_in(
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with living_in(tmp_path, Limits(head_seconds=0.5, grace_seconds=0.5)) as house:
+    with living_in(tmp_path, ConnectionLimits(head_seconds=0.5, grace_seconds=0.5)) as house:
         yield house
 
 
@@ -253,7 +262,7 @@ def test_a_body_may_hold_what_a_head_may_not(house: House) -> None:
 def test_a_client_that_is_refused_while_it_sends_reads_why(tmp_path: Path) -> None:
     body = b"x" * (16 << 20)  # more than two kernels hold
     start = b"POST /api/x HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with living_in(tmp_path, Limits(), linger_seconds=PATIENCE) as house:
+    with living_in(tmp_path, ConnectionLimits(), linger_seconds=PATIENCE) as house:
         assert b"Authorization: Bearer" in house.say(start + body)
 
 
@@ -288,7 +297,7 @@ def test_a_head_that_drips_gains_no_time(house: House) -> None:
 @pytest.mark.parametrize("place", ["tcp", "unix"])
 def test_a_reader_that_stalls_is_dropped(tmp_path: Path, place: str) -> None:
     unix = tmp_path / "socket" if place == "unix" else None
-    with living_in(tmp_path, Limits(stall_seconds=0.3), unix=unix) as house:
+    with living_in(tmp_path, ConnectionLimits(stall_seconds=0.3), unix=unix) as house:
         if unix:
             sock = socket.socket(socket.AF_UNIX)
             sock.connect(str(unix))
@@ -302,7 +311,10 @@ def test_a_reader_that_stalls_is_dropped(tmp_path: Path, place: str) -> None:
 
 
 def test_a_reader_that_waits_for_news_is_kept(tmp_path: Path) -> None:
-    with living_in(tmp_path, Limits(head_seconds=0.1, stall_seconds=0.1)) as house, house.connect() as sock:
+    with (
+        living_in(tmp_path, ConnectionLimits(head_seconds=0.1, stall_seconds=0.1)) as house,
+        house.connect() as sock,
+    ):
         sock.sendall(house.fill(b"GET /api/events HTTP/1.1\r\nHOST\r\nAUTH\r\n\r\n"))
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert not house.backend.left.wait(0.5), "five times the deadline"
@@ -311,7 +323,7 @@ def test_a_reader_that_waits_for_news_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [b"", b"GET /api/events HTTP/1.1\r\nHOST\r\nAUTH\r\n\r\n"])
 def test_connections_are_limited_per_address_and_the_place_is_given_back(tmp_path: Path, said: bytes) -> None:
     health = head(b"GET", b"Connection: close", target=b"/health")
-    with living_in(tmp_path, Limits(connections_per_address=2, head_seconds=1000)) as house:
+    with living_in(tmp_path, ConnectionLimits(connections_per_address=2, head_seconds=1000)) as house:
         with house.connect() as one, house.connect() as two:
             for sock in (one, two):
                 sock.sendall(house.fill(said))
@@ -346,9 +358,9 @@ def test_stopping_ends_streams_cuts_who_stalls_and_waits_for_nobody(house: House
 
 def test_the_descriptor_limit_is_raised_as_far_as_it_may_be() -> None:
     script = (
-        "import resource as r; from breakglass.web.server import raise_descriptor_limit as up, _room\n"
-        "r.setrlimit(r.RLIMIT_NOFILE, (64, 512)); small = _room(); up()\n"
-        "print(small, r.getrlimit(r.RLIMIT_NOFILE), _room())"
+        "import resource as r; from breakglass.web.http.limits import max_connections, raise_descriptor_limit\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, 512)); small = max_connections(); raise_descriptor_limit()\n"
+        "print(small, r.getrlimit(r.RLIMIT_NOFILE), max_connections())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "32 (512, 512) 256\n"
@@ -431,7 +443,7 @@ def speak_h2(
 
 
 def test_http2_over_tls_passes_the_same_guard(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with living_in(tmp_path, Limits(head_seconds=2), tls=certificate) as house:
+    with living_in(tmp_path, ConnectionLimits(head_seconds=2), tls=certificate) as house:
         bearer = (b"authorization", b"Bearer " + house.token.encode())
         assert speak_h2(house, b"/api/x", bearer)[b":status"] == b"200"
         refused = speak_h2(house, b"/api/x")
@@ -444,7 +456,7 @@ def test_http2_over_tls_passes_the_same_guard(tmp_path: Path, certificate: tuple
 def test_http2_that_is_malformed_breaks_its_own_stream_only(
     tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
-    with living_in(tmp_path, Limits(head_seconds=2), tls=certificate) as house, Talk(house) as talk:
+    with living_in(tmp_path, ConnectionLimits(head_seconds=2), tls=certificate) as house, Talk(house) as talk:
         for path, method in ((b"/\xff", b"GET"), (b"/", b"G\xff")):
             assert talk.until(h2.events.StreamReset, talk.ask(path, method=method))
         assert talk.until(h2.events.ResponseReceived, talk.ask(b"/health"))
@@ -452,7 +464,7 @@ def test_http2_that_is_malformed_breaks_its_own_stream_only(
 
 
 def test_over_http2_too_a_get_has_no_body(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with living_in(tmp_path, Limits(), tls=certificate) as house, Talk(house) as talk:
+    with living_in(tmp_path, ConnectionLimits(), tls=certificate) as house, Talk(house) as talk:
         stream = talk.ask(b"/health", ends=False)
         talk.give(stream, b"x")
         answer = talk.until(h2.events.ResponseReceived, stream)
@@ -463,7 +475,7 @@ def test_over_http2_too_a_get_has_no_body(tmp_path: Path, certificate: tuple[Pat
 def test_a_body_that_comes_after_its_answer_harms_nobody(
     tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
-    with living_in(tmp_path, Limits(), tls=certificate) as house, Talk(house) as talk:
+    with living_in(tmp_path, ConnectionLimits(), tls=certificate) as house, Talk(house) as talk:
         stream = talk.ask(b"/api/x", method=b"POST", ends=False)
         assert talk.until(h2.events.StreamEnded, stream)
         for _ in range(6):
@@ -473,12 +485,15 @@ def test_a_body_that_comes_after_its_answer_harms_nobody(
 
 
 def test_a_tls_handshake_that_does_not_come_is_cut(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with living_in(tmp_path, Limits(head_seconds=0.3), tls=certificate) as house, house.connect() as sock:
+    with (
+        living_in(tmp_path, ConnectionLimits(head_seconds=0.3), tls=certificate) as house,
+        house.connect() as sock,
+    ):
         assert read_all(sock) == b""
 
 
 def test_http2_that_shuts_its_window_is_dropped(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    with living_in(tmp_path, Limits(stall_seconds=0.3), tls=certificate) as house:
+    with living_in(tmp_path, ConnectionLimits(stall_seconds=0.3), tls=certificate) as house:
         bearer = (b"authorization", b"Bearer " + house.token.encode())
         assert speak_h2(house, b"/api/events?much", bearer, stay=True)[b":status"] == b"200"
         assert house.backend.left.is_set()
@@ -503,7 +518,7 @@ def test_slow_is_not_stalled(taken: list[int], dropped: bool) -> None:
         last = next(left, last)
         return last
 
-    work = wait_while_moving(wait, look, 0.003)
+    work = wait_while_progressing(wait, look, 0.003)
     if dropped:
         with pytest.raises(TimeoutError):
             asyncio.run(work)
@@ -516,7 +531,7 @@ def test_slow_is_not_stalled(taken: list[int], dropped: bool) -> None:
 def test_http2_has_no_tunnels(
     tmp_path: Path, certificate: tuple[Path, Path], extra: list[tuple[bytes, bytes]]
 ) -> None:
-    with living_in(tmp_path, Limits(), tls=certificate) as house:
+    with living_in(tmp_path, ConnectionLimits(), tls=certificate) as house:
         assert speak_h2(house, b"/api/x", *extra, method=b"CONNECT") == {}
         assert house.backend.seen == []
 
@@ -580,7 +595,7 @@ def test_a_place_that_cannot_be_had_is_named_with_what_to_do() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(BadConfig, match=r"127.0.0.1 port \d+: something is there already.*--port"):
+        with pytest.raises(BadConfig, match=r"127.0.0.1 port \d+: it is in use already.*--port"):
             open_tcp("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(BadConfig, match="does not have that address"):
         open_tcp("192.0.2.1", 0)
@@ -607,11 +622,11 @@ def test_a_dead_servers_socket_is_replaced_and_nothing_else_is(tmp_path: Path) -
     open_unix(path).close()
     with open_unix(path) as living:
         living.listen()
-        with pytest.raises(BadConfig, match="something is there already"):
+        with pytest.raises(BadConfig, match="it is in use already"):
             open_unix(path)
     path.unlink()
     path.write_text("a file")
-    with pytest.raises(BadConfig, match="something is there already"):
+    with pytest.raises(BadConfig, match="it is in use already"):
         open_unix(path)
     assert path.read_text() == "a file"
 
@@ -619,4 +634,4 @@ def test_a_dead_servers_socket_is_replaced_and_nothing_else_is(tmp_path: Path) -
 def test_little_memory_is_few_connections_and_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for megabytes, connections in ((24, 16), (80, 256)):
         monkeypatch.setattr(memory, "limit", lambda megabytes=megabytes: megabytes << 20)
-        assert server._room() == connections
+        assert limits.max_connections() == connections

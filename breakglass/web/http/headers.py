@@ -1,0 +1,24 @@
+"""The headers that every answer carries, whether the application, the guard or Hypercorn wrote it."""
+
+from breakglass.web.http.asgi import Headers
+
+SECURITY_HEADERS: Headers = [
+    (
+        b"content-security-policy",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+            b"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
+            b"base-uri 'none'; frame-ancestors 'none'; "
+            b"require-trusted-types-for 'script'; trusted-types breakglass"
+        ),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+"""On every answer. Strict-Transport-Security is left out: it locks users out once a certificate has expired."""
+
+NO_STORE_HEADERS: Headers = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
+"""On every answer that a browser must not keep: all but static files."""

@@ -1,0 +1,71 @@
+"""Worker processes: started, started again when one dies, and ended together.
+
+The workers share the listening sockets and nothing else: they agree through the files of the data root. Must not
+know what a worker serves.
+
+The keeping process blocks `KEEPER_SIGNALS`, and asks for them only while nothing else is going on. A signal handler
+could run between a fork and the note of the new worker's pid, or be inherited by a worker.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from breakglass.turns import processes
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+"""The signals that stop a server."""
+KEEPER_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+"""The signals that must be blocked before `keep_workers` is called, and before any thread starts."""
+RESTART_SECONDS = 1.0
+"""From a worker's start to that of its successor, at least: one that dies at once must not use up a core."""
+
+
+def keep_workers(work: Callable[[], int], count: int, signals: Iterable[int]) -> int:
+    """Keep `count` processes running `work` until told to stop, then end them. Returns the exit status.
+
+    `KEEPER_SIGNALS` must be blocked. In the workers only `signals` are blocked.
+    """
+    started: dict[int, float] = {}  # by pid, in monotonic seconds
+    while True:
+        while len(started) < count:
+            started[_fork(work, signals)] = time.monotonic()
+        if signal.sigwait(KEEPER_SIGNALS) in STOP_SIGNALS:
+            break
+        pause = 0.0
+        for pid, status in _reap_ended():
+            pause = max(pause, started.pop(pid, 0.0) + RESTART_SECONDS - time.monotonic())
+            print(f"worker {pid} ended ({status}); starting another", file=sys.stderr, flush=True)
+        if signal.sigtimedwait(STOP_SIGNALS, pause):
+            break
+    for pid in started:  # a process that has ended keeps its pid until it is reaped below
+        os.kill(pid, signal.SIGTERM)
+    for pid in started:
+        os.waitpid(pid, 0)
+    return 0
+
+
+def _reap_ended() -> Iterator[tuple[int, int]]:
+    """Yield the pid and the wait status of each worker that has ended."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            yield ended
+
+
+def _fork(work: Callable[[], int], signals: Iterable[int]) -> int:
+    """Return the pid of a new process that runs `work`, in which only `signals` are blocked."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        processes.die_with_parent(parent)  # else a worker would go on without the keeping process
+        os._exit(work())
+    finally:
+        os._exit(1)
