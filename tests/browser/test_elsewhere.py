@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.visits import FLAGS, executable
+from tests.browser.user import FLAGS, executable
 from tests.help.servers import TOKEN, Server, serving, wait_until
 
 ATTACK = """
