@@ -42,6 +42,7 @@ torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it 
 
 bench: $(VENV)/stamp-dev ## measure against other designs
 	@.ci/tools test bench
+	$(BIN)/python -m pytest -vs -m bench
 	$(BIN)/python -m tests.bench $(ARGS)
 
 tools:

@@ -18,7 +18,7 @@ from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
-from breakglass.web.context import by, desk, session_named
+from breakglass.web.context import by, console, session_named
 from breakglass.web.http import attached
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ async def create_session() -> Response:
     """Make a session, or find the one that came of the same key."""
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewSession)
-    session = await desk().write(desk().create, new.agent, new.model, by=by(), title=new.title, key=key)
+    session = await console().write(console().create, new.agent, new.model, by=by(), title=new.title, key=key)
     response = _json(await _described(session), 201)
     response.headers["Location"] = f"{request.root_path}/api/sessions/{session.id}"
     return response
@@ -43,7 +43,7 @@ async def create_session() -> Response:
 async def list_sessions() -> Response:
     """List the sessions, latest first."""
     archived = request.args.get("archived", "") not in ("", "0")
-    return _json({"sessions": await asyncio.to_thread(desk().overview, archived=archived)})
+    return _json({"sessions": await asyncio.to_thread(console().overview, archived=archived)})
 
 
 @api.get("/sessions/<session_id>")
@@ -57,7 +57,7 @@ async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
     session = session_named(session_id)
     change = await _body(bodies.Change)
-    await desk().write(sessions.change, session, title=change.title, archived=change.archived, by=by())
+    await console().write(sessions.change, session, title=change.title, archived=change.archived, by=by())
     return _json(await _described(session))
 
 
@@ -70,7 +70,7 @@ async def read_events(session_id: str) -> Response:
         return await _raw(session, after or 0)
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
     place = last if last is not None else after or 0
-    return await attached.streaming_response(desk().attach(session, place))
+    return await attached.streaming_response(console().attach(session, place))
 
 
 async def _raw(session: Session, after: int) -> Response:
@@ -89,8 +89,15 @@ async def start_turn(session_id: str) -> Response:
     session = session_named(session_id)
     key = request.headers.get("Idempotency-Key")
     new = await _body(bodies.NewTurn)
-    taken = await desk().write(
-        submit_prompt, desk().config, session, new.prompt, by=by(), model=new.model, key=key, queue=new.queue
+    taken = await console().write(
+        submit_prompt,
+        console().config,
+        session,
+        new.prompt,
+        by=by(),
+        model=new.model,
+        key=key,
+        queue=new.queue,
     )
     return _json({taken.what: taken.id}, 202)
 
@@ -101,7 +108,7 @@ async def withdraw(session_id: str, queued: str) -> Response:
     session = session_named(session_id)
     if not _LINE.fullmatch(queued):
         raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
-    await desk().write(withdraw_prompt, session, int(queued), by=by())
+    await console().write(withdraw_prompt, session, int(queued), by=by())
     return _json({"withdrawn": int(queued)})
 
 
@@ -109,7 +116,7 @@ async def withdraw(session_id: str, queued: str) -> Response:
 async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
     session = session_named(session_id)
-    return _json({"cancelled": await desk().write(desk().stop, session, by())})
+    return _json({"cancelled": await console().write(console().stop, session, by())})
 
 
 @api.post("/sessions/<session_id>/answers")
@@ -117,7 +124,7 @@ async def answer(session_id: str) -> Response:
     """Answer an agent's question."""
     session = session_named(session_id)
     given = await _body(bodies.Answer)
-    await desk().write(
+    await console().write(
         answer_question,
         session,
         given.request,
@@ -143,7 +150,7 @@ async def _body(shape: type[T]) -> T:
 
 
 async def _described(session: Session) -> dict[str, Any]:
-    return await asyncio.to_thread(lambda: describe(session.id, desk().state(session)))
+    return await asyncio.to_thread(lambda: describe(session.id, console().state(session)))
 
 
 def _json(value: Any, status: int = 200) -> Response:

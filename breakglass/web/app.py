@@ -21,7 +21,7 @@ from breakglass.errors import (
     TooLarge,
 )
 from breakglass.web.api import api
-from breakglass.web.console import Desk
+from breakglass.web.console import Console
 from breakglass.web.forms import forms
 from breakglass.web.guard.request import Refusal
 from breakglass.web.guard.responses import problem_body
@@ -53,12 +53,12 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(forms)
 
     @app.before_serving
-    async def open_desk() -> None:
-        app.extensions["breakglass"] = Desk(config, access)
-        app.extensions["breakglass"].look_around()
+    async def open_console() -> None:
+        app.extensions["breakglass"] = Console(config, access)
+        app.extensions["breakglass"].lost_turns.check_all()
 
     @app.after_serving
-    async def close_desk() -> None:
+    async def close_console() -> None:
         await app.extensions["breakglass"].close()
 
     @app.get("/health")

@@ -1,14 +1,14 @@
-"""The pages, which all work without JavaScript, their static files, and the stream that a page attaches to.
+"""The pages, their static files, and the stream that a page attaches to. Everything here works without JavaScript.
 
-What each template needs is said in render.py. Whoever is let in was let in by the guard.
+The guard has let the request through before a route runs. The types in page/page_data.py say what each template needs.
 """
 
 import asyncio
 import json
 import secrets
 import socket
-from typing import Any
 
+from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
@@ -16,11 +16,11 @@ from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log
 from breakglass.web import sse, stream
-from breakglass.web.console import SHOWN
-from breakglass.web.context import desk, session_named, visit
+from breakglass.web.context import console, session_named, visit
 from breakglass.web.guard.request import STATIC_PREFIX
 from breakglass.web.http import attached
-from breakglass.web.page import compress, render
+from breakglass.web.page import compress, fragments, queries, render, rows
+from breakglass.web.page.page_data import ErrorPage, Frame, ListPage, LoginPage, Page, PromptBox, SessionPage
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -33,14 +33,16 @@ ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest"
 
 @pages.get("/")
 async def list_page() -> Response:
-    """The sessions, and the box that begins a new one."""
+    """The sessions, and the form for a new one."""
     archived, everything = (request.args.get(name, "") not in ("", "0") for name in ("archived", "all"))
     query = request.args.get("q", "")
-    most = None if everything else SHOWN
-    found = await asyncio.to_thread(desk().list_for_page, archived=archived, query=query, most=most)
-    return page_of(
-        "sessions.html", listed=found, query=query, archived=archived, agents=desk().agents(), **_box()
+    limit = None if everything else queries.MAX_ROWS
+    config, warn = console().config, console().warn_once
+    found = await asyncio.to_thread(
+        queries.list_sessions, config.data, warn, archived=archived, query=query, limit=limit
     )
+    content = ListPage(found, query, archived, rows.agent_choices(config), _prompt_box(None))
+    return page_of(content)
 
 
 @pages.get("/sessions/<session_id>")
@@ -50,87 +52,93 @@ async def session_page(session_id: str) -> Response:
     before, after, line = _number("before"), _number("after"), _number("line")
     if line:
         before, after = line + 1, None
-    shown = await asyncio.to_thread(desk().window, session, before=before, after=after)
-    if line:  # this one alone, the last where there are fewer, and nothing of it folded
+    shown = await asyncio.to_thread(queries.read_window, session, before=before, after=after)
+    if line:  # only this line, with nothing folded; the last line if the log has fewer
         begin = shown.end._replace(number=max(0, shown.end.number - 1))
         shown = shown._replace(events=shown.events[-1:], begin=begin)
-    found = await asyncio.to_thread(desk().list_for_page)
-    this = await asyncio.to_thread(desk().describe_for_page, session)
-    names = {
-        "session": this,
-        "listed": found,
-        "events": await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
-        "first_id": shown.begin.number + 1,
-        "last_id": shown.end.number,
-        "earlier": shown.earlier,
-        "later": shown.later,
-        "beat": desk().config.sse_keepalive_seconds,
-    }
-    return page_of("session.html", **names, **_box(this["agent"]))
+    config, warn = console().config, console().warn_once
+    found = await asyncio.to_thread(queries.list_sessions, config.data, warn)
+    row = await asyncio.to_thread(queries.session_row, session, warn)
+    content = SessionPage(
+        session=row,
+        sessions=found,
+        events=await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
+        first_id=shown.begin.number + 1,
+        last_id=shown.end.number,
+        earlier=shown.earlier,
+        later=shown.later,
+        beat=config.sse_keepalive_seconds,
+        box=_prompt_box(row.state.agent),
+    )
+    return page_of(content)
 
 
-def _rendered(found: list[Event], *, whole: bool) -> list[str]:
-    """Return the fragments of some events; a thousand take 0.2 s, so this is for a thread."""
-    return [html for _, html in render.fragments(found, whole=whole)]
+def _rendered(found: list[Event], *, whole: bool) -> list[Markup]:
+    """Return the HTML of some events. Slow for many, so call it in a thread."""
+    return [html for _, html in fragments.fragments(found, whole=whole)]
 
 
 @pages.get("/sessions/<session_id>/stream")
 async def page_stream(session_id: str) -> Response:
-    """The session's events as HTML, under the same ids."""
+    """The session's events as HTML, under the same ids as in the API."""
     session = session_named(session_id)
     after = stream.position(request.args.getlist("after"), "after")
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
-    place = last if last is not None else after or 0
+    position = last if last is not None else after or 0
     if ts := request.args.get("ts"):
-        place = await asyncio.to_thread(desk().place, session, place, ts)
-    state = await asyncio.to_thread(desk().state, session)
-    hello = {"last": state.last_id, "beat": desk().config.sse_keepalive_seconds, "now": log.now()}
-    chunks = desk().attach(session, place, frame=render_frames, beat=BEAT)
+        position = await asyncio.to_thread(queries.checked_position, session, position, ts)
+    state = await asyncio.to_thread(console().state, session)
+    hello = {"last": state.last_id, "beat": console().config.sse_keepalive_seconds, "now": log.now()}
+    chunks = console().attach(session, position, frame=render_frames, beat=BEAT)
     return await attached.streaming_response(
         chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode()
     )
 
 
 def render_frames(lines: bytes, first: int) -> bytes:
-    """Return the frames of some lines as a page takes them: one fragment each."""
+    """Return whole lines of a log, the first of which has number `first`, as SSE frames of HTML fragments."""
     decoded = sse.events_of(lines, first)
     return b"".join(
-        b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in render.fragments(decoded)
+        b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in fragments.fragments(decoded)
     )
 
 
 @pages.get("/login")
 async def login_page() -> Response:
-    """The form that asks for the token."""
-    return page_of("login.html", next=local_path(request.args.get("next", "")), error=None)
+    """The form that asks for the access token."""
+    return page_of(LoginPage(next=local_path(request.args.get("next", ""))))
 
 
-def page_of(name: str, **names: Any) -> Response:
-    """Return a page: its template filled with these names, and with what all of them need."""
+def page_of(content: Page, status: int = 200) -> Response:
+    """Return a page as a response."""
     credential = visit().credential
-    token = credentials.csrf_token(credential) if credential else ""
-    status = names.pop("http_status", 200)
     root = request.root_path
-    host = socket.gethostname() if credential else "Breakglass"  # who has not come in learns no name
-    ours = {
-        "host": host,
-        "csrf": token,
-        "root": root,
-        "static": root + render.static_root(),
-        "now": log.now(),
-    }
-    html = render.page(name, {**ours, "may_act": credential is None or credential.may_act, **names})
-    return Response(html, status, content_type="text/html; charset=utf-8")
+    frame = Frame(
+        host=socket.gethostname()
+        if credential
+        else "Breakglass",  # before login the machine's name stays secret
+        csrf=credentials.csrf_token(credential) if credential else "",
+        root=root,
+        static=root + render.static_root(),
+        now=log.now(),
+        may_act=credential is None or credential.may_act,
+    )
+    return Response(render.page(frame, content), status, content_type="text/html; charset=utf-8")
 
 
-def _box(agent: str | None = None) -> dict[str, Any]:
-    is_shell = desk().config.is_shell(agent or desk().config.agent)
-    return {"presets": desk().presets(agent), "is_shell": is_shell, "key": secrets.token_hex(16)}
+def _prompt_box(agent: str | None) -> PromptBox:
+    """Return the prompt form for a session of `agent`, or for a new session."""
+    config = console().config
+    return PromptBox(
+        presets=config.presets_for(agent),
+        key=secrets.token_hex(16),
+        is_shell=config.is_shell(agent or config.agent),
+    )
 
 
 def error_page(status: int, title: str, detail: str) -> Response:
     """Return the page that says what went wrong."""
-    return page_of("error.html", status=status, title=title, detail=detail, http_status=status)
+    return page_of(ErrorPage(status, title, detail), status)
 
 
 # --- static files -------------------------------------------------------------------------------
@@ -138,9 +146,9 @@ def error_page(status: int, title: str, detail: str) -> Response:
 
 @pages.get("/static/<version>/<name>")
 async def static_file(version: str, name: str) -> Response:
-    """A static file. Its address changes with its content, so a browser may keep it.
+    """A static file. Its address changes with its content, so a browser may cache it.
 
-    At an address of another day, where a page from before an upgrade looks, it gets the file of today, and not to keep.
+    A page loaded before an upgrade uses an old address. It gets the current file, which it must not cache.
     """
     response = _file(name)
     if f"{STATIC_PREFIX}{version}" == render.static_root():
@@ -152,7 +160,7 @@ async def static_file(version: str, name: str) -> Response:
 @pages.get("/manifest.webmanifest", endpoint="manifest")
 @pages.get("/favicon.ico", endpoint="favicon")
 async def root_file() -> Response:
-    """A static file that must stand at the root."""
+    """A static file that a browser expects at the root."""
     return _file(ROOT_FILES[request.path])
 
 
@@ -160,31 +168,31 @@ def _file(name: str) -> Response:
     found = compress.files(render.STATIC).get(name)
     if found is None:
         raise NotFound(f"there is no static file {name[:64]!r}")
-    if found.packed is None or not compress.accepts(request.headers.get("Accept-Encoding", "")):
+    if found.gzipped is None or not compress.accepts(request.headers.get("Accept-Encoding", "")):
         return Response(found.plain, content_type=found.content_type)
-    return _packed(Response(found.packed, content_type=found.content_type))
+    return _as_gzip(Response(found.gzipped, content_type=found.content_type))
 
 
 @pages.after_app_request
 async def compress_page(response: Response) -> Response:
-    """Pack a page for a client that takes it so. The stream goes as it is: each of its pieces must arrive at once."""
+    """Compress a page for a client that accepts gzip. The stream is not compressed: each event must arrive at once."""
     if response.mimetype != "text/html" or not compress.accepts(request.headers.get("Accept-Encoding", "")):
         return response
     html = await response.get_data(as_text=False)
-    response.set_data(await asyncio.to_thread(compress.pack, html))
-    return _packed(response)
+    response.set_data(await asyncio.to_thread(compress.compress, html))
+    return _as_gzip(response)
 
 
-def _packed(response: Response) -> Response:
+def _as_gzip(response: Response) -> Response:
     response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     return response
 
 
-def local_path(place: str) -> str:
-    """Return a path within this site, "" for anything else: a login must not lead elsewhere."""
-    fine = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()
-    return place if fine else ""
+def local_path(path: str) -> str:
+    """Return `path` if it lies within this site, else "": a login must not redirect to another site."""
+    is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_local else ""
 
 
 def _number(name: str) -> int | None:

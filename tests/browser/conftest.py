@@ -1,4 +1,4 @@
-"""One Chromium and one server for these tests; those that kill servers have their own."""
+"""One Chromium and one server for all browser tests. A test that kills its server has its own."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.visits import FLAGS, House, Person, executable, house
+from tests.browser.server import ScriptedServer, scripted_server
+from tests.browser.user import FLAGS, User, executable
 
-Visit = Callable[..., Person]
+NewUser = Callable[..., User]
 
 
-# Not of the session: Playwright's loop runs in this thread, and other tests have loops of their own.
+# Scoped to the package, not to the session: Playwright's event loop runs in this thread, and other tests have loops.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -22,31 +23,32 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]:
+    with scripted_server(tmp_path_factory.mktemp("shared")) as started:
+        yield started
 
 
 @pytest.fixture
-def visit(chromium: Browser, shared: House) -> Iterator[Visit]:
-    people: list[Person] = []
-
-    def come(server: House = shared, **options: Any) -> Person:
-        people.append(Person(chromium, server, **options))
-        return people[-1]
-
-    yield come
-    for person in people:
-        person.leave()
+def own_server(tmp_path: Path) -> Iterator[ScriptedServer]:
+    with scripted_server(tmp_path) as started:
+        yield started
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[House]:
-    with house(tmp_path) as opened:
-        yield opened
+def new_user(chromium: Browser, server: ScriptedServer) -> Iterator[NewUser]:
+    """A function that returns a new user of a server. Each user's browser is closed and checked at the end."""
+    users: list[User] = []
+
+    def create(of: ScriptedServer = server, **options: Any) -> User:
+        users.append(User(chromium, of, **options))
+        return users[-1]
+
+    yield create
+    for user in users:
+        user.close()
 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """A file that an actor waits for."""
+    """A file that does not exist yet. The agent waits until the test creates it."""
     return tmp_path / "gate"

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from breakglass.events import Draft
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
-from tests.browser.visits import DESK, FLAGS, PHONE, House, Person, executable, house
+from tests.browser.server import ScriptedServer, scripted_server
+from tests.browser.user import DESK, FLAGS, PHONE, User, executable
 from tests.help.sample_session import DISK, FOUND, history
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "session.png"
@@ -33,7 +34,7 @@ OTHERS = (
 
 
 @contextmanager
-def night(opened: House) -> Iterator[tuple[str, str]]:
+def night(opened: ScriptedServer) -> Iterator[tuple[str, str]]:
     """Sessions as of one night. Yields the one that asks, and one with every kind of event."""
     for title, status, said in OTHERS:
         result = {"turn": 2, "is_error": False, "result": "", "duration_ms": 9000, "cost_usd": 0.0212}
@@ -78,24 +79,26 @@ def night(opened: House) -> Iterator[tuple[str, str]]:
     lock.release()
 
 
-def shoot(browser: Browser, opened: House, directory: Path, asking: str, every: str) -> dict[str, bytes]:
+def shoot(
+    browser: Browser, opened: ScriptedServer, directory: Path, asking: str, every: str
+) -> dict[str, bytes]:
     """Take all pictures and return them by name."""
     taken: dict[str, bytes] = {}
     screens: dict[str, dict[str, Any]] = {"phone": {**PHONE, "device_scale_factor": 1}, "desk": DESK}
     for size, options in screens.items():
         for scheme in ("light", "dark"):
-            person = Person(browser, opened, color_scheme=scheme, **options)
+            user = User(browser, opened, color_scheme=scheme, **options)
             for name, place in (("list", ""), ("every", every), ("asking", asking)):
-                page = person.open(place)
+                page = user.open(place)
                 if name == "every":
                     page.evaluate("scrollTo(0, 300)")
                 if name == "asking":
                     expect(page.locator(".running").first).to_be_attached()
                 taken[f"{name}-{size}-{scheme}"] = page.screenshot()
-            person.context.clear_cookies()
-            person.page.goto("/login")
-            taken[f"login-{size}-{scheme}"] = person.page.screenshot()
-            person.context.close()
+            user.context.clear_cookies()
+            user.page.goto("/login")
+            taken[f"login-{size}-{scheme}"] = user.page.screenshot()
+            user.context.close()
     for name, picture in taken.items():
         (directory / f"{name}.png").write_bytes(picture)
     return taken
@@ -117,7 +120,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as root,
         sync_playwright() as playwright,
-        house(Path(root)) as opened,
+        scripted_server(Path(root)) as opened,
         night(opened) as (asking, every),
     ):
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from breakglass.events import Draft, Event
-from tests.browser.conftest import Visit
-from tests.browser.visits import DESK, PHONE, House, Person
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import DESK, PHONE, User
 from tests.help import programs
 from tests.help.questions import open_turn
 from tests.help.sample_session import history
@@ -27,13 +28,15 @@ AXE = """async () => {
 
 
 @pytest.fixture(scope="module")
-def night(shared: House) -> Iterator[str]:
+def night(server: ScriptedServer) -> Iterator[str]:
     """A session with an event of every kind, a turn that runs and a question that is open."""
-    session = shared.new_session(title="disk full on db1", agent="shell")
-    with open_turn(shared.data, session) as log:
+    session = server.new_session(title="disk full on db1", agent="shell")
+    with open_turn(server.data, session) as log:
         turn = log.end.number
         write(
-            shared, session, [{**event, "turn": turn} for event in history()[1:] if event["kind"] not in ENDS]
+            server,
+            session,
+            [{**event, "turn": turn} for event in history()[1:] if event["kind"] not in ENDS],
         )
         yield session
 
@@ -41,20 +44,20 @@ def night(shared: House) -> Iterator[str]:
 ENDS = ("user", "turn_end", "cancelled", "archived")
 
 
-def write(house: House, session: str, events: list[Event]) -> None:
+def write(server: ScriptedServer, session: str, events: list[Event]) -> None:
     """Append events as they are, numbered on."""
-    with house.log(session).open("ab") as file:
-        first = house.log(session).read_bytes().count(b"\n") + 1
+    with server.log(session).open("ab") as file:
+        first = server.log(session).read_bytes().count(b"\n") + 1
         for number, event in enumerate(events, first):
             if event["kind"] == "foreign":
                 file.write(event["text"].encode() + b"\n")
                 continue
-            own = {key: value for key, value in event.items() if key not in ("id", "ts", "kind")}
+            fields = {key: value for key, value in event.items() if key not in ("id", "ts", "kind")}
             line = {
                 "id": number,
                 "ts": event.get("ts", "2026-11-23T03:12:00.000Z"),
                 "kind": event["kind"],
-                **own,
+                **fields,
             }
             file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
@@ -65,17 +68,19 @@ def findings(page: Page) -> list[str]:
     return [each for each in found if not each.startswith("target-size") or "partially obscured" not in each]
 
 
-def look(visit: Visit, size: str, scheme: str, **more: Any) -> Person:
+def look(new_user: NewUser, size: str, scheme: str, **more: Any) -> User:
     """Come with a screen of that size and those colours, and with axe."""
-    person = visit(color_scheme=scheme, **{**SIZES[size], **more})
-    person.context.add_init_script(path=programs.install("axe"))
-    return person
+    user = new_user(color_scheme=scheme, **{**SIZES[size], **more})
+    user.context.add_init_script(path=programs.install("axe"))
+    return user
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_axe_finds_nothing(size: str, scheme: str, visit: Visit, shared: House, night: str) -> None:
-    person = look(visit, size, scheme)
-    page = person.open(night)
+def test_axe_finds_nothing(
+    size: str, scheme: str, new_user: NewUser, server: ScriptedServer, night: str
+) -> None:
+    user = look(new_user, size, scheme)
+    page = user.open(night)
     expect(page.locator(".permission.open")).to_be_visible()
     assert not findings(page), "\n".join(findings(page))
     page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
@@ -83,22 +88,22 @@ def test_axe_finds_nothing(size: str, scheme: str, visit: Visit, shared: House, 
     assert not findings(page), "\n".join(findings(page))
     page.locator(".menu summary").first.click()
     assert not findings(page), "\n".join(findings(page))
-    page.goto(f"/sessions/{shared.new_session()}")
+    page.goto(f"/sessions/{server.new_session()}")
     assert not findings(page), "\n".join(findings(page))
-    person.open()
+    user.open()
     assert not findings(page), "\n".join(findings(page))
-    person.context.clear_cookies()
+    user.context.clear_cookies()
     page.goto("/login")
     assert not findings(page), "\n".join(findings(page))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
-    size: str, visit: Visit, shared: House, night: str
+    size: str, new_user: NewUser, server: ScriptedServer, night: str
 ) -> None:
-    person = visit(**SIZES[size])
+    user = new_user(**SIZES[size])
     for place in (night, ""):
-        page = person.open(place)
+        page = user.open(place)
         page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
         wide = "[document.scrollingElement.scrollWidth, document.documentElement.clientWidth]"
         scroll, client = page.evaluate(wide)
@@ -112,7 +117,7 @@ def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
 
 
 def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time(
-    visit: Visit, shared: House
+    new_user: NewUser, server: ScriptedServer
 ) -> None:
     name = "rm -rf /var/log/nginx/*.gz && systemctl restart nginx"
     asked = {"request": "r", "name": name, "input": {"command": name}}
@@ -124,8 +129,8 @@ def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time
     drafts.append(("permission", {"turn": 2, **asked, "expires": "2026-11-23T03:29:00.000Z"}))
     drafts.append(("answer", {"turn": 2, "request": "r", "allow": True, "by": "ann"}))
     drafts.append(("turn_end", {"turn": 2, "status": "ok", "duration_ms": 9100}))
-    page = visit(**PHONE).open(shared.written(drafts))
-    expect(page.locator(".tool .out", has_text="✗")).to_have_count(2)
+    page = new_user(**PHONE).open(server.written(drafts))
+    expect(page.locator(".tool .outcome", has_text="✗")).to_have_count(2)
     for part in page.locator("#log summary, #log summary > *").all():
         if box := part.bounding_box():
             assert box["x"] + box["width"] <= 390, part.inner_text()
@@ -135,19 +140,21 @@ def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_machine_is_named_where_one_types_and_above_it(size: str, visit: Visit, shared: House) -> None:
+def test_the_machine_is_named_where_one_types_and_above_it(
+    size: str, new_user: NewUser, server: ScriptedServer
+) -> None:
     """Two tunnels look alike, and the wrong machine is soon rebooted: its name stays when something is written."""
     host = socket.gethostname()
-    hints = {"shell": f"A command for {host}", "actor": f"What is wrong on {host}?"}
+    hints = {"shell": f"A command for {host}", "scripted": f"What is wrong on {host}?"}
     for agent, hint in hints.items():
-        page = visit(**SIZES[size]).open(shared.new_session(agent=agent))
+        page = new_user(**SIZES[size]).open(server.new_session(agent=agent))
         expect(page.locator("#prompt")).to_have_attribute("placeholder", hint)
         page.locator("#prompt").fill("reboot")
         expect(page.locator("main .bar").get_by_text(host, exact=True)).to_be_in_viewport(ratio=1)
 
 
-def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
-    page = visit().open()
+def test_the_whole_way_by_keyboard(new_user: NewUser, server: ScriptedServer) -> None:
+    page = new_user().open()
     page.keyboard.press("n")
     expect(page.locator("#prompt")).to_be_focused()
     page.keyboard.press("Shift+Tab")
@@ -162,7 +169,7 @@ def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
     expect(page.locator(".output")).to_have_text(re.compile("by keys"))
     page.locator("#prompt").focus()
     page.keyboard.press("Tab")
-    expect(page.locator(".halt")).to_be_focused()
+    expect(page.locator(".stop")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".turn_end")).to_be_visible()
     page.keyboard.press("Escape")
@@ -179,9 +186,9 @@ def test_the_whole_way_by_keyboard(visit: Visit, shared: House) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_has_the_focus_can_be_seen_and_has_a_name(
-    scheme: str, visit: Visit, shared: House, night: str
+    scheme: str, new_user: NewUser, server: ScriptedServer, night: str
 ) -> None:
-    page = visit(color_scheme=scheme).open(night)
+    page = new_user(color_scheme=scheme).open(night)
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     seen = set()
     for _ in range(25):
@@ -199,11 +206,11 @@ def test_what_has_the_focus_can_be_seen_and_has_a_name(
     assert len(seen) > 15
 
 
-def test_nothing_moves_for_who_wants_that(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit(reduced_motion="reduce")
-    page = person.open(session)
-    shared.prompt(session, "echo x")
+def test_nothing_moves_for_who_wants_that(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user(reduced_motion="reduce")
+    page = user.open(session)
+    server.prompt(session, "echo x")
     expect(page.locator(".turn_end")).to_be_visible()
     moving = (
         "document.getAnimations().length + [...document.querySelectorAll('*')].filter((one) => "
@@ -212,9 +219,11 @@ def test_nothing_moves_for_who_wants_that(visit: Visit, shared: House) -> None:
     assert page.evaluate(moving) == 0
 
 
-def test_wide_screens_show_list_and_transcript_side_by_side(visit: Visit, shared: House) -> None:
-    session = shared.new_session(title="side by side")
-    page = visit().open(session)
+def test_wide_screens_show_list_and_transcript_side_by_side(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(title="side by side")
+    page = new_user().open(session)
     expect(page.locator("aside")).to_be_visible()
     left, right = page.locator("aside").bounding_box(), page.locator("main").bounding_box()
     assert left and right and left["x"] + left["width"] <= right["x"]

@@ -6,52 +6,55 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import PHONE, House
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import PHONE
 from tests.help.questions import answers, open_turn
 
 CARD = ".permission.open .card"
 
 
-def test_an_answer_on_one_device_takes_the_question_off_the_other(visit: Visit, shared: House) -> None:
-    session = shared.play("ask Bash rm -r /var/log/journal", title="the journal")
-    desk, phone = visit(), visit(**PHONE)
-    for person in (desk, phone):
-        page = person.open(session)
+def test_an_answer_on_one_device_takes_the_question_off_the_other(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.run_script("ask Bash rm -r /var/log/journal", title="the journal")
+    desk, phone = new_user(), new_user(**PHONE)
+    for user in (desk, phone):
+        page = user.open(session)
         expect(page.locator(CARD)).to_be_in_viewport(ratio=1)
         expect(page).to_have_title(re.compile("^◐ "))
     phone.page.locator(".allow").tap()
-    for person in (desk, phone):
-        expect(person.page.locator(".turn_end")).to_be_visible()
-        expect(person.page.locator(CARD)).to_have_count(0)
-        expect(person.page.locator("#log")).to_contain_text("Allowed by owner.")
-        expect(person.page.locator("#log > .prose")).to_have_text(re.compile("The answer to .* was allow."))
-        expect(person.page).to_have_title(re.compile("^[^◐]"))
+    for user in (desk, phone):
+        expect(user.page.locator(".turn_end")).to_be_visible()
+        expect(user.page.locator(CARD)).to_have_count(0)
+        expect(user.page.locator("#log")).to_contain_text("Allowed by owner.")
+        expect(user.page.locator("#log > .prose")).to_have_text(re.compile("The answer to .* was allow."))
+        expect(user.page).to_have_title(re.compile("^[^◐]"))
 
 
 @pytest.mark.parametrize(("key", "word"), [("y", "allow"), ("n", "deny")])
 def test_the_keyboard_answers_after_a_deliberate_focus(
-    key: str, word: str, visit: Visit, shared: House
+    key: str, word: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    session = shared.play("ask Bash ls")
-    page = visit().open(session)
+    session = server.run_script("ask Bash ls")
+    page = new_user().open(session)
     expect(page.locator(CARD)).to_be_visible()
     page.keyboard.press(key)  # nothing is focused: no answer; `n` even leaves for the list
     if key == "n":
         page.wait_for_url("**/#prompt")
     page.goto(f"/sessions/{session}")
     expect(page.locator("#badge")).to_have_text("Live")
-    assert answers(shared.data, session) == []
+    assert answers(server.data, session) == []
     page.keyboard.press("a")
     expect(page.locator(CARD)).to_be_focused()
     page.keyboard.press(key)
     expect(page.locator("#log > .prose")).to_have_text(re.compile(f"was {word}"))
 
 
-def test_all_that_would_run_is_shown_however_long(visit: Visit, shared: House) -> None:
+def test_all_that_would_run_is_shown_however_long(new_user: NewUser, server: ScriptedServer) -> None:
     command = "\n".join(f"rm -f /srv/{number}" for number in range(2000)) + "\nrm -rf /srv"
-    with open_turn(shared.data, session := shared.new_session(), {"input": {"command": command, "a": 1}}):
-        page = visit(**PHONE).open(session)
+    with open_turn(server.data, session := server.new_session(), {"input": {"command": command, "a": 1}}):
+        page = new_user(**PHONE).open(session)
         would = page.locator(CARD).locator("pre").first
         assert would.inner_text() == command
         expect(page.locator(".allow")).to_be_in_viewport(ratio=1)
@@ -60,34 +63,36 @@ def test_all_that_would_run_is_shown_however_long(visit: Visit, shared: House) -
         assert box and box["height"] >= 44
 
 
-def test_the_list_shows_first_who_asks(visit: Visit, shared: House) -> None:
-    asking = shared.new_session(title="it asks")
-    shared.new_session(title="later and quiet")
-    with open_turn(shared.data, asking, {}):
-        page = visit().open()
+def test_the_list_shows_first_who_asks(new_user: NewUser, server: ScriptedServer) -> None:
+    asking = server.new_session(title="it asks")
+    server.new_session(title="later and quiet")
+    with open_turn(server.data, asking, {}):
+        page = new_user().open()
         first = page.locator("#sessions li").first
         expect(first).to_have_attribute("data-id", asking)
         assert "asks" in first.inner_text()
-        assert "It asks for leave." in first.inner_text()
+        assert "Waiting for permission." in first.inner_text()
 
 
-def test_leave_for_the_session_is_asked_once(visit: Visit, shared: House) -> None:
-    session = shared.play("ask Bash ls", "ask Bash df")
-    page = visit().open(session)
-    page.locator(".rest").click()
+def test_leave_for_the_session_is_asked_once(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script("ask Bash ls", "ask Bash df")
+    page = new_user().open(session)
+    page.locator(".allow-session").click()
     expect(page.locator(".turn_end")).to_be_visible()
-    given = answers(shared.data, session)
+    given = answers(server.data, session)
     assert [(each["allow"], each["by"]) for each in given] == [(True, "owner"), (True, "session")]
 
 
-def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(visit: Visit, shared: House) -> None:
-    session = shared.play("ask Bash ls")
-    person = visit()
-    person.expected = "Failed to load resource"
-    page = person.open(session)
+def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.run_script("ask Bash ls")
+    user = new_user()
+    user.expected = "Failed to load resource"
+    page = user.open(session)
     page.route("**/answers", lambda route: route.abort())
     page.locator(".refuse").click()
-    silent = "Not answered: the server cannot be reached. Tap again when it is back."
+    silent = "Not answered: the server cannot be reached. Tap again when the server is back."
     expect(page.locator("#notice")).to_have_text(silent)
     page.unroute("**/answers")
     page.locator(".refuse").click()
@@ -95,22 +100,24 @@ def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(visit: Vis
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_who_reads_another_part_is_told_of_the_question(visit: Visit, shared: House, gate: Path) -> None:
-    session = shared.new_session(agent="actor")
-    shared.prompt(session, "\n".join(f"say line {number} {'x' * 900}" for number in range(250)))
-    shared.ended(session)
-    shared.prompt(session, f"wait {gate}\nask Bash ls")
-    page = visit().open(session, "?before=100")
+def test_who_reads_another_part_is_told_of_the_question(
+    new_user: NewUser, server: ScriptedServer, gate: Path
+) -> None:
+    session = server.new_session(agent="scripted")
+    server.prompt(session, "\n".join(f"say line {number} {'x' * 900}" for number in range(250)))
+    server.ended(session)
+    server.prompt(session, f"wait {gate}\nask Bash ls")
+    page = new_user().open(session, "?before=100")
     gate.touch()
-    expect(page.locator("#notice")).to_contain_text("It asks for leave")
+    expect(page.locator("#notice")).to_contain_text("Waiting for permission")
     page.locator("#notice a").click()
     expect(page.locator(CARD)).to_be_in_viewport()
 
 
-def test_a_stopped_turn_asks_no_more(visit: Visit, shared: House) -> None:
-    session = shared.play("ask Bash ls")
-    page = visit().open(session)
+def test_a_stopped_turn_asks_no_more(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script("ask Bash ls")
+    page = new_user().open(session)
     expect(page.locator(CARD)).to_be_visible()
-    page.locator(".halt").click()
+    page.locator(".stop").click()
     expect(page.locator(CARD)).to_have_count(0)
     expect(page.locator(".turn_end")).to_have_text(re.compile("Stopped"))

@@ -5,10 +5,11 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import House, Person
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import User
+from tests.help.attacks import ATTACKS, events_with
 from tests.help.questions import open_turn
-from tests.web.page.test_render import ATTACKS, events_with
 
 INERT = """() => [...document.querySelectorAll('*')].filter((one) =>
   [...one.attributes].some(({ name, value }) => name.startsWith('on')
@@ -39,32 +40,32 @@ def encoded(events: list[dict[str, Any]], first: int) -> bytes:
     return text.encode()
 
 
-def assert_inert(person: Person) -> None:
-    """Fail if anything on the page could act. What did act is in `Person.wrong`."""
-    person.page.evaluate(OPEN)
-    assert person.page.evaluate(INERT) == []
+def assert_inert(user: User) -> None:
+    """Fail if anything on the page could act. What did act is in `User.problems`."""
+    user.page.evaluate(OPEN)
+    assert user.page.evaluate(INERT) == []
 
 
-def test_the_corpus_is_inert_on_the_stream_and_on_the_page(visit: Visit, shared: House) -> None:
-    session = shared.new_session(title=ATTACKS[3])
-    person = visit()
-    page = person.open(session)
-    with open_turn(shared.data, session) as log:
+def test_the_corpus_is_inert_on_the_stream_and_on_the_page(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(title=ATTACKS[3])
+    user = new_user()
+    page = user.open(session)
+    with open_turn(server.data, session) as log:
         number = log.end.number
         events = corpus()
         for at in range(0, len(events), 100):
-            with shared.log(session).open("ab") as file:
+            with server.log(session).open("ab") as file:
                 file.write(encoded(events[at : at + 100], number + 1 + at))
             expect(page.locator("#badge")).to_have_text("Live")
         last = number + len(events)
         page.wait_for_function('(last) => document.body.innerHTML.includes(`id="e${last}"`)', arg=last)
-        assert_inert(person)
+        assert_inert(user)
         page.goto(f"/sessions/{session}")  # the same, rendered with the page
         for _ in range(200):
-            assert_inert(person)
+            assert_inert(user)
             if page.locator("#earlier").is_hidden():
                 break
-            first = person.shown()[0]
+            first = user.shown()[0]
             page.evaluate("scrollTo(0, 0)")
             page.wait_for_function(
                 "(first) => document.querySelector('#earlier').hidden"
@@ -75,71 +76,77 @@ def test_the_corpus_is_inert_on_the_stream_and_on_the_page(visit: Visit, shared:
             card.focus()
 
 
-def test_titles_prompts_and_errors_are_inert(visit: Visit, shared: House) -> None:
-    person = visit()
-    person.expected = "status of 404|status of 400"
+def test_titles_prompts_and_errors_are_inert(new_user: NewUser, server: ScriptedServer) -> None:
+    user = new_user()
+    user.expected = "status of 404|status of 400"
     sessions = []
     for attack in ATTACKS:
         title = "".join(letter for letter in attack if letter.isprintable())[:200]
-        sessions.append(shared.new_session(title=title, agent="shell"))
-    shared.prompt(sessions[0], "true #" + "".join(attack for attack in ATTACKS if "\x00" not in attack))
-    person.open()
-    assert_inert(person)
-    person.page.locator("input[type=search]").fill(ATTACKS[3])
-    assert_inert(person)
+        sessions.append(server.new_session(title=title, agent="shell"))
+    server.prompt(sessions[0], "true #" + "".join(attack for attack in ATTACKS if "\x00" not in attack))
+    user.open()
+    assert_inert(user)
+    user.page.locator("input[type=search]").fill(ATTACKS[3])
+    assert_inert(user)
     for session in sessions[:6]:
-        person.open(session)
-        assert_inert(person)
+        user.open(session)
+        assert_inert(user)
     for place in (
         "/sessions/%3Cscript%3Ealert(1)%3C%3E",
         "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
         "/login?next=javascript:alert(1)",
     ):
-        person.page.goto(place)
-        assert_inert(person)
+        user.page.goto(place)
+        assert_inert(user)
 
 
-def test_a_login_leads_nowhere_else(visit: Visit, shared: House) -> None:
+def test_a_login_leads_nowhere_else(new_user: NewUser, server: ScriptedServer) -> None:
     from tests.help.servers import TOKEN
 
-    person = visit(logged_in=False)
-    page = person.page
+    user = new_user(logged_in=False)
+    page = user.page
     for place in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
         page.goto(f"/login?next={place}")
         page.locator("#token").fill(TOKEN)
-        page.locator("button.main").click()
+        page.locator("button.primary").click()
         expect(page.locator("#badge")).to_have_text("Live")
-        assert page.url == f"{shared.address}/"
+        assert page.url == f"{server.address}/"
 
 
-def test_the_login_address_carries_its_token_where_nobody_sees_it(visit: Visit, shared: House) -> None:
+def test_the_login_address_carries_its_token_where_nobody_sees_it(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     from tests.help.servers import TOKEN
 
-    person = visit(logged_in=False)
-    person.page.goto(f"/login#{TOKEN}")
-    expect(person.badge).to_have_text("Live")
-    assert not [url for url in person.asked if TOKEN in url.partition("#")[0]]
-    assert TOKEN not in person.page.evaluate("location.href + JSON.stringify(history.state)")
-    assert TOKEN not in shared.printed.partition("\n\n")[2]
+    user = new_user(logged_in=False)
+    user.page.goto(f"/login#{TOKEN}")
+    expect(user.badge).to_have_text("Live")
+    assert not [url for url in user.requests if TOKEN in url.partition("#")[0]]
+    assert TOKEN not in user.page.evaluate("location.href + JSON.stringify(history.state)")
+    assert TOKEN not in server.printed.partition("\n\n")[2]
 
 
-def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(visit: Visit, shared: House) -> None:
-    person = visit(logged_in=False)
-    person.expected = "status of 401"
-    person.page.goto("/login#100%wrong")
-    expect(person.page.locator(".failed")).to_contain_text("That is not the token.")
-    assert "wrong" not in person.page.evaluate("location.href")
+def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    user = new_user(logged_in=False)
+    user.expected = "status of 401"
+    user.page.goto("/login#100%wrong")
+    expect(user.page.locator(".failed")).to_contain_text("That is not the token.")
+    assert "wrong" not in user.page.evaluate("location.href")
 
 
-def test_a_login_address_is_taken_where_the_login_page_is_open_already(visit: Visit, shared: House) -> None:
+def test_a_login_address_is_taken_where_the_login_page_is_open_already(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     from tests.help.servers import TOKEN
 
-    person = visit(logged_in=False)
-    person.expected = "status of 401"
-    page = person.page
+    user = new_user(logged_in=False)
+    user.expected = "status of 401"
+    page = user.page
     page.goto("/login")
     page.goto("/login#wrong")
     expect(page.locator(".failed")).to_contain_text("That is not the token.")
     page.goto(f"/login#{TOKEN}")
-    expect(person.badge).to_have_text("Live")
+    expect(user.badge).to_have_text("Live")
     assert TOKEN not in page.evaluate("location.href + JSON.stringify(history.state)")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.visits import FLAGS, executable
+from tests.browser.user import DEADLINE_MS, FLAGS, executable
 from tests.help.servers import TOKEN, Server, serving, wait_until
 
 ATTACK = """
@@ -109,7 +109,9 @@ def page(chromium: Browser) -> Iterator[Page]:
         executable_path=executable(),
         args=[*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1", "--disable-popup-blocking"],
     )
-    yield browser.new_page()
+    page = browser.new_page()
+    page.set_default_timeout(DEADLINE_MS)
+    yield page
     browser.close()
 
 

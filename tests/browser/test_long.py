@@ -6,8 +6,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import PHONE, House, complete
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import PHONE, assert_complete
 from tests.help.logs import line
 
 LINES = 100_000
@@ -15,9 +16,9 @@ LINES_ON_PAGE = "document.querySelectorAll('#log li').length"
 
 
 @pytest.fixture(scope="module")
-def long(shared: House) -> str:
+def long(server: ScriptedServer) -> str:
     """A session of 100,000 lines: turns of a thousand."""
-    session = shared.new_session(title="long")
+    session = server.new_session(title="long")
     lines = []
     for number in range(2, LINES + 1):
         turn = max(2, (number - 1) // 1000 * 1000 + 1)
@@ -28,34 +29,34 @@ def long(shared: House) -> str:
             lines.append(line(number, "turn_end", turn=turn))
         else:
             lines.append(line(number, "text", **said, parent=None))
-    with shared.log(session).open("ab") as file:
+    with server.log(session).open("ab") as file:
         file.write(b"".join(lines))
     return session
 
 
 def test_a_log_of_100_000_lines_opens_at_its_end_within_a_budget_of_bytes(
-    long: str, visit: Visit, shared: House
+    long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    status, html, headers = shared.ask("GET", f"/sessions/{long}", headers={"Accept-Encoding": "gzip"})
+    status, html, headers = server.ask("GET", f"/sessions/{long}", headers={"Accept-Encoding": "gzip"})
     assert status == 200
     assert headers["content-encoding"] == "gzip"
     print(f"{len(html):,} bytes, {len(gzip.decompress(html)):,} of HTML")
     assert len(html) < 128 << 10
-    person = visit(**PHONE)
-    page = person.open(long)
-    expect(person.line(LINES)).to_be_in_viewport()
+    user = new_user(**PHONE)
+    page = user.open(long)
+    expect(user.line(LINES)).to_be_in_viewport()
     assert page.evaluate(LINES_ON_PAGE) < 3000
     timing = "performance.getEntriesByType('navigation')[0]"
     print(f"first byte after {page.evaluate(timing + '.responseStart'):.0f} ms")
-    streamed = [url for url in person.asked if "/stream?" in url]
+    streamed = [url for url in user.requests if "/stream?" in url]
     assert re.search(rf"after={LINES}$", streamed[0])  # nothing is played again
 
 
 def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
-    long: str, visit: Visit, shared: House
+    long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    person = visit()
-    page = person.open(long)
+    user = new_user()
+    page = user.open(long)
     for _ in range(8):
         first = page.evaluate("document.querySelector('#log > .line').id")
         # In one task: what is seen when scrolled up, and where it stands once the part before it has come.
@@ -72,56 +73,56 @@ def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
         )
         assert abs(moved) < 2
         assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
-    shown = person.shown()
+    shown = user.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
     assert shown[-1] < LINES, "the end was let go: the page is bounded"
     page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
-    page.locator("#later a.tail").click()
-    expect(person.line(LINES)).to_be_in_viewport()
-    expect(person.badge).to_have_text("Live")
+    page.locator("#later a.to-end").click()
+    expect(user.line(LINES)).to_be_in_viewport()
+    expect(user.badge).to_have_text("Live")
 
 
 def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
-    long: str, visit: Visit, shared: House
+    long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    person = visit()
-    page = person.page
+    user = new_user()
+    page = user.page
     page.goto(f"/sessions/{long}#e50000")
     page.wait_for_url(re.compile(r"\?before="))
-    expect(person.line(50_000)).to_be_in_viewport()
-    last = person.shown()[-1]
+    expect(user.line(50_000)).to_be_in_viewport()
+    last = user.shown()[-1]
     for _ in range(2):
         page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
         page.wait_for_function(
             "(last) => document.querySelector('#log > .line:last-child').id > `e${last}`", arg=last
         )
-    shown = person.shown()
+    shown = user.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
 
 
-def test_a_long_live_turn_keeps_the_page_bounded(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="many")
-    person = visit()
-    page = person.open(session)
-    shared.prompt(session, "4500")
-    shared.ended(session)
-    last = shared.events(session)[-1]["id"]
-    expect(person.line(last)).to_be_in_viewport()
-    expect(person.badge).to_have_text("Live")
+def test_a_long_live_turn_keeps_the_page_bounded(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="many")
+    user = new_user()
+    page = user.open(session)
+    server.prompt(session, "4500")
+    server.ended(session)
+    last = server.events(session)[-1]["id"]
+    expect(user.line(last)).to_be_in_viewport()
+    expect(user.badge).to_have_text("Live")
     assert page.evaluate(LINES_ON_PAGE) <= 3000
-    complete(person, session)
+    assert_complete(user, session)
 
 
-def test_a_long_output_is_folded_with_its_size_and_opens(visit: Visit, shared: House) -> None:
-    session = shared.play("call t Bash seq", "call t bytes 200000", "say Done.")
-    shared.ended(session)
-    page = visit().open(session)
+def test_a_long_output_is_folded_with_its_size_and_opens(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script("call t Bash seq", "call t bytes 200000", "say Done.")
+    server.ended(session)
+    page = new_user().open(session)
     page.locator(".tool summary").click()
     output = page.locator(".tool .output")
     assert len(output.text_content() or "") < 40_000
-    every = output.locator("a.all")
+    every = output.locator("a.show-all")
     expect(every).to_have_text(re.compile("show all 195 KB"))
     every.click()
     expect(every).to_have_count(0)
-    said = next(event["output"] for event in shared.events(session) if "output" in event)
+    said = next(event["output"] for event in server.events(session) if "output" in event)
     assert output.locator("pre").text_content() == said

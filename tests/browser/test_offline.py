@@ -5,8 +5,9 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import NETWORK, PHONE, House
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import NETWORK, PHONE
 
 KEPT = """(async () => {
   const cache = await caches.open("pages");
@@ -14,40 +15,42 @@ KEPT = """(async () => {
 })()"""
 
 
-def test_the_last_transcript_can_be_read_without_a_network(own: House, visit: Visit) -> None:
-    session = own.new_session(agent="shell", title="kept")
-    own.prompt(session, "echo remember me")
-    own.ended(session)
-    person = visit(own, service_workers="allow", **PHONE)
-    person.expected = NETWORK + "|status of 503"
-    page = person.open(session)
+def test_the_last_transcript_can_be_read_without_a_network(
+    own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    session = own_server.new_session(agent="shell", title="kept")
+    own_server.prompt(session, "echo remember me")
+    own_server.ended(session)
+    user = new_user(own_server, service_workers="allow", **PHONE)
+    user.expected = NETWORK + "|status of 503"
+    page = user.open(session)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.wait_for_function("navigator.serviceWorker.controller")
     page.reload()
-    expect(person.badge).to_have_text("Live")
+    expect(user.badge).to_have_text("Live")
     page.wait_for_function(f"({KEPT}).then((kept) => kept.includes('/sessions/{session}'))")
-    own.kill()
-    person.context.set_offline(True)
+    own_server.kill()
+    user.context.set_offline(True)
     page.reload()
     expect(page.locator(".output")).to_contain_text("remember me")
-    expect(person.badge).to_have_text(re.compile("^Offline · as of"))
+    expect(user.badge).to_have_text(re.compile("^Offline · as of"))
     page.goto("/sessions/00000000-0000-4000-8000-000000000000")
-    expect(page.locator("body")).to_contain_text("This page is not kept on this device.")
-    own.start()
-    person.context.set_offline(False)
+    expect(page.locator("body")).to_contain_text("This page is not stored on this device.")
+    own_server.start()
+    user.context.set_offline(False)
     page.goto(f"/sessions/{session}")
-    expect(person.badge).to_have_text("Live")
+    expect(user.badge).to_have_text("Live")
 
 
-def test_logging_out_leaves_nothing_on_the_device(own: House, visit: Visit) -> None:
-    session = own.new_session(agent="shell", title="secret")
-    person = visit(own, service_workers="allow")
-    page = person.open(session)
+def test_logging_out_leaves_nothing_on_the_device(own_server: ScriptedServer, new_user: NewUser) -> None:
+    session = own_server.new_session(agent="shell", title="secret")
+    user = new_user(own_server, service_workers="allow")
+    page = user.open(session)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.wait_for_function("navigator.serviceWorker.controller")
     page.locator("#prompt").fill("a draft")
     page.reload()
-    expect(person.badge).to_have_text("Live")
+    expect(user.badge).to_have_text("Live")
     page.locator(".menu summary").click()
     page.locator("button", has_text="Log out").click()
     page.wait_for_url(re.compile("/login"))
@@ -55,16 +58,16 @@ def test_logging_out_leaves_nothing_on_the_device(own: House, visit: Visit) -> N
     assert page.evaluate("localStorage.length") == 0
 
 
-def test_the_page_can_be_installed(visit: Visit, shared: House) -> None:
-    person = visit(service_workers="allow")
-    page = person.open()
-    tools = person.context.new_cdp_session(page)
+def test_the_page_can_be_installed(new_user: NewUser, server: ScriptedServer) -> None:
+    user = new_user(service_workers="allow")
+    page = user.open()
+    tools = user.context.new_cdp_session(page)
     found = tools.send("Page.getAppManifest")
     assert found["errors"] == []
     manifest = json.loads(found["data"])
     assert manifest["display"] == "standalone"
     for icon in manifest["icons"]:
-        answer = person.context.request.get(found["url"].rpartition("/")[0] + "/" + icon["src"])
+        answer = user.context.request.get(found["url"].rpartition("/")[0] + "/" + icon["src"])
         assert answer.ok
         assert answer.headers["content-type"].startswith(icon["type"])
     assert tools.send("Page.getInstallabilityErrors")["installabilityErrors"] in (

@@ -5,25 +5,25 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import House
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
 from tests.help.questions import answers, open_turn
 from tests.help.servers import TOKEN
 
 PLAIN = {"java_script_enabled": False}
 
 
-def test_the_whole_way_without_javascript(visit: Visit, shared: House) -> None:
-    person = visit(logged_in=False, **PLAIN)
-    page = person.page
+def test_the_whole_way_without_javascript(new_user: NewUser, server: ScriptedServer) -> None:
+    user = new_user(logged_in=False, **PLAIN)
+    page = user.page
     page.goto("/")
     assert "/login" in page.url
     page.locator("#token").fill("not the token, by far, but of the length that one has 0123456789")
-    person.expected = "status of 401"
-    page.locator("button.main").click()
+    user.expected = "status of 401"
+    page.locator("button.primary").click()
     expect(page.locator("[role=alert]")).to_have_text("✗ That is not the token.")
     page.locator("#token").fill(TOKEN)
-    page.locator("button.main").click()
+    page.locator("button.primary").click()
     page.locator("select[name=agent]").select_option("shell")
     page.locator("#prompt").fill("echo from a plain form\nsleep 1000")
     page.locator("#send").click()
@@ -37,79 +37,83 @@ def test_the_whole_way_without_javascript(visit: Visit, shared: House) -> None:
     page.locator("#send").click()
     page.locator(".queued button").click()
     expect(page.locator(".queued button")).to_have_count(0)
-    page.locator(".halt").click()
-    shared.ended(session)
+    page.locator(".stop").click()
+    server.ended(session)
     page.locator("noscript a").click()
     expect(page.locator(".turn_end")).to_contain_text("Stopped after")
-    assert [event["text"] for event in shared.events(session) if event["kind"] == "user"] == [
+    assert [event["text"] for event in server.events(session) if event["kind"] == "user"] == [
         "echo from a plain form\r\nsleep 1000"
     ]
 
 
-def test_a_form_sent_twice_begins_one_turn(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit(**PLAIN)
-    page = person.page
+def test_a_form_sent_twice_begins_one_turn(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user(**PLAIN)
+    page = user.page
     page.goto(f"/sessions/{session}")
     hidden = {name: page.locator(f"#box [name={name}]").input_value() for name in ("csrf", "key")}
     for _ in range(2):  # as by a finger that shakes
-        answer = person.context.request.post(
+        answer = user.context.request.post(
             f"/sessions/{session}/turns",
             form={**hidden, "prompt": "echo once"},
             headers={"Sec-Fetch-Site": "same-origin"},
         )
         assert answer.ok
-    shared.ended(session)
-    assert [event["kind"] for event in shared.events(session)].count("user") == 1
+    server.ended(session)
+    assert [event["kind"] for event in server.events(session)].count("user") == 1
 
 
-def test_a_question_is_answered_by_a_plain_form(visit: Visit, shared: House) -> None:
-    session = shared.new_session()
-    with open_turn(shared.data, session, {}):
-        page = visit(**PLAIN).page
+def test_a_question_is_answered_by_a_plain_form(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session()
+    with open_turn(server.data, session, {}):
+        page = new_user(**PLAIN).page
         page.goto(f"/sessions/{session}")
         expect(page.locator(".card")).to_contain_text("rm x")
         page.locator(".refuse").click()
         expect(page.locator("#log")).to_contain_text("Refused by owner.")
-        assert [answer["allow"] for answer in answers(shared.data, session)] == [False]
+        assert [answer["allow"] for answer in answers(server.data, session)] == [False]
 
 
-def test_a_ready_prompt_and_earlier_lines_work_by_plain_links_and_forms(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="many")
-    shared.prompt(session, "1500")
-    shared.ended(session)
-    page = visit(**PLAIN).page
+def test_a_ready_prompt_and_earlier_lines_work_by_plain_links_and_forms(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="many")
+    server.prompt(session, "1500")
+    server.ended(session)
+    page = new_user(**PLAIN).page
     page.goto(f"/sessions/{session}")
     first = page.locator("#log > .line").first
     number = int((first.get_attribute("id") or "e0")[1:])
     page.locator("#earlier a").click()
     assert int((page.locator("#log > .line").last.get_attribute("id") or "e0")[1:]) == number - 1
-    page.locator("#later .tail").click()
+    page.locator("#later .to-end").click()
     expect(page.locator(".turn_end")).to_be_visible()
     page.locator(".presets button", has_text="Disk").click()
     expect(page.locator("#log .user").last).to_have_text(re.compile("echo all full"))
-    shared.ended(session)
+    server.ended(session)
 
 
-def test_a_long_output_is_opened_by_a_plain_link(visit: Visit, shared: House) -> None:
-    session = shared.play("call t Bash seq", "call t bytes 50000")
-    shared.ended(session)
-    page = visit(**PLAIN).page
+def test_a_long_output_is_opened_by_a_plain_link(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script("call t Bash seq", "call t bytes 50000")
+    server.ended(session)
+    page = new_user(**PLAIN).page
     page.goto(f"/sessions/{session}")
     page.locator(".tool_result summary").click()
-    page.locator("a.all").click()
-    said = next(event["output"] for event in shared.events(session) if "output" in event)
+    page.locator("a.show-all").click()
+    said = next(event["output"] for event in server.events(session) if "output" in event)
     assert page.locator(".output pre").text_content() == said
 
 
-def test_without_the_forms_token_nothing_is_done(visit: Visit, shared: House, tmp_path: Path) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit(**PLAIN)
-    person.expected = "status of 403"
-    page = person.page
+def test_without_the_forms_token_nothing_is_done(
+    new_user: NewUser, server: ScriptedServer, tmp_path: Path
+) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user(**PLAIN)
+    user.expected = "status of 403"
+    page = user.page
     page.goto(f"/sessions/{session}")
-    page.context.add_cookies([shared.cookie()])  # type: ignore[list-item]
+    page.context.add_cookies([server.cookie()])  # type: ignore[list-item]
     page.locator("#prompt").fill("echo forged")  # the page's token is of the login before
     page.locator("#send").click()
-    expect(page.locator("main")).to_contain_text("This form is from another login, or too old.")
-    assert len(shared.events(session)) == 1
+    expect(page.locator("main")).to_contain_text("This form belongs to another login, or it is too old.")
+    assert len(server.events(session)) == 1

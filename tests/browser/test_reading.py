@@ -6,18 +6,19 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import PHONE, House, missing
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import PHONE, missing
 
 ENDED = ".turn_end"
 
 
 def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
-    visit: Visit, shared: House, gate: Path
+    new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
-    session = shared.play("begin The disk is", f"wait {gate}", "say **full**.")
-    person = visit()
-    page = person.open(session)
+    session = server.run_script("begin The disk is", f"wait {gate}", "say **full**.")
+    user = new_user()
+    page = user.open(session)
     expect(page.locator(".prose.live")).to_contain_text("The disk is")
     gate.touch()
     expect(page.locator(ENDED)).to_be_visible()
@@ -25,25 +26,25 @@ def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
     for _ in range(2):
         expect(prose).to_have_count(1)
         expect(prose.locator("strong")).to_have_text("full")
-        assert prose.locator(".b").inner_text().strip() == "The disk is full."
-        assert missing(person, session) == set()
+        assert prose.locator(".body").inner_text().strip() == "The disk is full."
+        assert missing(user, session) == set()
         page.reload()
-        expect(person.badge).to_have_text("Live")
+        expect(user.badge).to_have_text("Live")
 
 
 def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
-    visit: Visit, shared: House, gate: Path
+    new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
-    session = shared.play(
+    session = server.run_script(
         "call t1 Bash df -h", f"wait {gate}", "call t1 full\\nto the brim", "call t2 Bash x"
     )
-    page = visit().open(session)
+    page = new_user().open(session)
     tool = page.locator(".tool").first
-    expect(tool.locator(".out")).to_have_text(re.compile("● [1-9][0-9]* s"))
+    expect(tool.locator(".outcome")).to_have_text(re.compile("● [1-9][0-9]* s"))
     gate.touch()
-    expect(tool.locator(".out")).to_have_text(re.compile("s ✓$"))
+    expect(tool.locator(".outcome")).to_have_text(re.compile("s ✓$"))
     expect(page.locator(ENDED)).to_be_visible()
-    expect(page.locator(".tool .out").nth(1)).to_have_text("no result")
+    expect(page.locator(".tool .outcome").nth(1)).to_have_text("no result")
     assert page.locator(".tool_result").count() == 0
     assert not tool.locator(".output").is_visible()
     tool.locator("summary").click()
@@ -52,62 +53,64 @@ def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
 
 
 def test_what_a_subagent_does_stands_indented_under_the_call_that_began_it(
-    visit: Visit, shared: House, gate: Path
+    new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     begun = ["call t1 Task look", "sub t1", "say Looking.", "call s1 Bash ls"]
-    session = shared.play(*begun, f"wait {gate}", "call s1 a", "sub", "call t1 seen", "say Done.")
-    person = visit()
-    page = person.open(session)
-    inner = page.locator(".tool > .b > details > .inner")
+    session = server.run_script(*begun, f"wait {gate}", "call s1 a", "sub", "call t1 seen", "say Done.")
+    user = new_user()
+    page = user.open(session)
+    inner = page.locator(".tool > .body > details > .nested")
     expect(inner.locator(".tool")).to_be_visible()
     prose = inner.locator(".prose")
     expect(prose).to_have_text(re.compile("Looking"))
-    outer = page.locator("#log > .tool > .b").first.bounding_box()
-    held = prose.locator(".b").bounding_box()
+    outer = page.locator("#log > .tool > .body").first.bounding_box()
+    held = prose.locator(".body").bounding_box()
     assert outer and held and held["x"] > outer["x"]
     gate.touch()
     expect(page.locator(ENDED)).to_be_visible()
     expect(inner).to_be_hidden()  # what is done is one line again
-    assert missing(person, session) == set()
+    assert missing(user, session) == set()
 
 
-def test_the_output_of_a_script_comes_in_pieces_and_is_one(visit: Visit, shared: House, gate: Path) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, f"echo one; while ! [ -e {gate} ]; do sleep 0.01; done; echo two; exit 3")
-    person = visit()
-    page = person.open(session)
+def test_the_output_of_a_script_comes_in_pieces_and_is_one(
+    new_user: NewUser, server: ScriptedServer, gate: Path
+) -> None:
+    session = server.new_session(agent="shell")
+    server.prompt(session, f"echo one; while ! [ -e {gate} ]; do sleep 0.01; done; echo two; exit 3")
+    user = new_user()
+    page = user.open(session)
     expect(page.locator(".tool .output")).to_have_text(re.compile("one"))
-    expect(page.locator(".tool .out")).to_have_text(re.compile("●"))  # it runs, though there is output
+    expect(page.locator(".tool .outcome")).to_have_text(re.compile("●"))  # it runs, though there is output
     gate.touch()
-    expect(page.locator(".tool .out")).to_have_text(re.compile("✗"))
+    expect(page.locator(".tool .outcome")).to_have_text(re.compile("✗"))
     for _ in range(2):
         assert page.locator(".tool .output pre").inner_text().split() == ["one", "two"]
         page.reload()
-        expect(person.badge).to_have_text("Live")
+        expect(user.badge).to_have_text("Live")
 
 
-def test_a_link_to_a_line_leads_to_it_however_it_is_folded(visit: Visit, shared: House) -> None:
+def test_a_link_to_a_line_leads_to_it_however_it_is_folded(new_user: NewUser, server: ScriptedServer) -> None:
     acts = [act for n in range(60) for act in (f"call t{n} Bash n{n}", f"call t{n} output of {n}")]
-    session = shared.play(*acts)
-    shared.ended(session)
-    number = next(e["id"] for e in shared.events(session) if e.get("output") == "output of 7")
-    person = visit()
-    page = person.open(session, f"#e{number}")
-    expect(person.line(number)).to_be_in_viewport()
-    assert person.line(number).inner_text().strip() == "output of 7"
-    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator("#e2 > .n").click()
-    expect(page.locator("#notice")).to_have_text("The link to line 2 is copied.")
-    assert page.evaluate("navigator.clipboard.readText()") == f"{shared.address}/sessions/{session}#e2"
+    session = server.run_script(*acts)
+    server.ended(session)
+    number = next(e["id"] for e in server.events(session) if e.get("output") == "output of 7")
+    user = new_user()
+    page = user.open(session, f"#e{number}")
+    expect(user.line(number)).to_be_in_viewport()
+    assert user.line(number).inner_text().strip() == "output of 7"
+    user.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#e2 > .number").click()
+    expect(page.locator("#notice")).to_have_text("Copied the link to line 2.")
+    assert page.evaluate("navigator.clipboard.readText()") == f"{server.address}/sessions/{session}#e2"
 
 
-def test_the_outline_leads_from_turn_to_turn(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
+def test_the_outline_leads_from_turn_to_turn(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
     turns = []
     for n in range(3):
-        turns.append(shared.prompt(session, f"echo turn {n}; seq 200"))
-        shared.ended(session)
-    page = visit().open(session)
+        turns.append(server.prompt(session, f"echo turn {n}; seq 200"))
+        server.ended(session)
+    page = new_user().open(session)
     links = page.locator("aside .outline a")
     expect(links).to_have_count(3)
     assert [text.split("\n")[0] for text in links.all_inner_texts()] == [str(turn) for turn in turns]
@@ -119,12 +122,14 @@ def test_the_outline_leads_from_turn_to_turn(visit: Visit, shared: House) -> Non
     expect(page.locator(f"#e{turns[0]}")).to_be_in_viewport()
 
 
-def test_an_output_is_copied_as_it_was(visit: Visit, shared: House) -> None:
-    session = shared.play("say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c")
-    shared.ended(session)
-    person = visit()
-    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = person.open(session)
+def test_an_output_is_copied_as_it_was(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script(
+        "say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c"
+    )
+    server.ended(session)
+    user = new_user()
+    user.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = user.open(session)
     page.locator(".tool summary").click()
     for place, text in ((".tool .output pre", "a  b\n  c"), (".prose pre", "df -h  # now")):
         page.locator(place).hover()
@@ -134,12 +139,12 @@ def test_an_output_is_copied_as_it_was(visit: Visit, shared: House) -> None:
 
 
 def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
-    visit: Visit, shared: House
+    new_user: NewUser, server: ScriptedServer
 ) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, "echo " + "long " * 60)
-    shared.ended(session)
-    page = visit(**PHONE).open(session)
+    session = server.new_session(agent="shell")
+    server.prompt(session, "echo " + "long " * 60)
+    server.ended(session)
+    page = new_user(**PHONE).open(session)
     output = page.locator(".output pre")
     box = output.bounding_box()
     assert box
@@ -151,43 +156,45 @@ def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
     assert page.evaluate("scrollX") == 0
 
 
-def test_what_is_not_known_is_shown_raw_under_its_number(visit: Visit, shared: House) -> None:
-    session = shared.new_session()
-    with shared.log(session).open("ab") as file:
+def test_what_is_not_known_is_shown_raw_under_its_number(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session()
+    with server.log(session).open("ab") as file:
         file.write(b"hello from echo\n")
         file.write(b'{"id":3,"ts":"2026-11-23T03:12:09.000Z","kind":"weather","sky":["<b>"]}\n')
-    page = visit().open(session)
+    page = new_user().open(session)
     expect(page.locator("#e2")).to_contain_text("hello from echo")
     page.locator("#e3 summary").click()
     assert json.loads(page.locator("#e3 pre").inner_text())["sky"] == ["<b>"]
 
 
-def test_a_plan_a_thought_and_a_notice_are_shown(visit: Visit, shared: House) -> None:
-    session = shared.new_session()
-    turn = shared.prompt(session, "true")
-    shared.ended(session)
-    person = visit()
-    page = person.open(session)
+def test_a_plan_a_thought_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session()
+    turn = server.prompt(session, "true")
+    server.ended(session)
+    user = new_user()
+    page = user.open(session)
     last = 0
     for status in ("in_progress", "completed"):
         items = [{"text": "Look", "status": status}, {"text": "Mend", "status": "pending"}]
-        last = shared.appended(session, "plan", turn=turn, items=items)
-    shared.appended(session, "thinking", turn=turn, text="Hm, the journal.")
-    shared.appended(session, "notice", turn=turn, text="A limit is near.")
+        last = server.appended(session, "plan", turn=turn, items=items)
+    server.appended(session, "thinking", turn=turn, text="Hm, the journal.")
+    server.appended(session, "notice", turn=turn, text="A limit is near.")
     expect(page.locator(".note").last).to_have_text(re.compile("A limit is near."))
-    expect(person.line(last).locator("code")).to_have_text("1 of 2 done")
+    expect(user.line(last).locator("code")).to_have_text("1 of 2 done")
     assert [step.is_visible() for step in page.locator("ol.plan").all()] == [False, True]
     assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
 
 
-def test_days_are_separated_and_times_are_local_with_the_whole_on_hover(visit: Visit, shared: House) -> None:
-    session = shared.new_session()
+def test_days_are_separated_and_times_are_local_with_the_whole_on_hover(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session()
     begun = {"id": 2, "ts": "2026-11-23T22:30:00.000Z", "kind": "user", "turn": 2, "text": "x", "by": "ann"}
     ended = {"id": 3, "ts": "2026-11-23T23:30:00.000Z", "kind": "turn_end", "turn": 2, "status": "ok"}
-    with shared.log(session).open("ab") as file:
+    with server.log(session).open("ab") as file:
         for line in (begun, {**ended, "duration_ms": 3_600_000}):
             file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-    page = visit(timezone_id="Europe/Berlin").open(session)
+    page = new_user(timezone_id="Europe/Berlin").open(session)
     assert page.locator(".day").all_inner_texts()[-1] == "2026-11-24"
     time = page.locator("#e2 time")
     assert time.inner_text() == "23:30"

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Visit
-from tests.browser.visits import NETWORK, PHONE, House
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import NETWORK, PHONE
 from tests.help.servers import wait_until
 
 NEW = "**/api/sessions"
@@ -21,54 +22,75 @@ FILL = """() => {
 """Fills what a browser keeps for a page."""
 
 
-def prompts(house: House, session: str) -> list[str]:
+def prompts(server: ScriptedServer, session: str) -> list[str]:
     """Return the prompts that began turns."""
-    return [event["text"] for event in house.events(session) if event["kind"] == "user"]
+    return [event["text"] for event in server.events(session) if event["kind"] == "user"]
 
 
 def send(page: Page, text: str) -> None:
-    """Write a prompt and send it as on a desk."""
-    page.locator("#prompt").fill(text)
+    """Write a prompt and send it by keyboard."""
+    write(page, text)
     page.locator("#prompt").press("Control+Enter")
 
 
-def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit()
-    person.expected = NETWORK
-    page = person.open(session)
-    person.context.set_offline(True)
+def write(page: Page, text: str) -> None:
+    """Put text into the prompt field in one step.
+
+    Playwright's `fill` goes through the browser's editing commands. These lay out the growing field again for each
+    inserted line, which takes minutes for thousands of lines on a busy machine.
+    """
+    set_value = """(field, text) => {
+      field.value = text;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }"""
+    page.locator("#prompt").evaluate(set_value, text)
+
+
+def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user()
+    user.expected = NETWORK
+    page = user.open(session)
+    user.context.set_offline(True)
     send(page, "echo it went")
-    expect(page.locator("#outbox")).to_contain_text("Not sent: no network. It will go when you are back.")
+    expect(page.locator("#outbox")).to_contain_text(
+        "Not sent: no network. It will be sent when you are back."
+    )
     expect(page.locator("#outbox p")).to_have_text("echo it went")
-    assert prompts(shared, session) == []
-    person.context.set_offline(False)
+    assert prompts(server, session) == []
+    user.context.set_offline(False)
     expect(page.locator("#log .user")).to_have_count(1)
     expect(page.locator("#outbox li")).to_have_count(0)
     expect(page.locator(".turn_end")).to_be_visible()
-    assert prompts(shared, session) == ["echo it went"]
+    assert prompts(server, session) == ["echo it went"]
 
 
-def test_a_server_that_is_down_is_not_called_a_missing_network(own: House, visit: Visit) -> None:
-    session = own.new_session(agent="shell")
-    person = visit(own)
-    person.expected = NETWORK
-    page = person.open(session)
-    own.kill()
+def test_a_server_that_is_down_is_not_called_a_missing_network(
+    own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    session = own_server.new_session(agent="shell")
+    user = new_user(own_server)
+    user.expected = NETWORK
+    page = user.open(session)
+    own_server.kill()
     send(page, "echo it went")
-    silent = "Not sent: the server cannot be reached. It will go when it is back."
+    silent = "Not sent: the server cannot be reached. It will be sent when the server is back."
     expect(page.locator("#outbox")).to_contain_text(silent)
-    own.start()
+    own_server.start()
     expect(page.locator(".turn_end")).to_be_visible()
     expect(page.locator("#outbox li")).to_have_count(0)
-    assert prompts(own, session) == ["echo it went"]
+    assert prompts(own_server, session) == ["echo it went"]
 
 
-def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit()
-    person.expected = NETWORK
-    page = person.open(session)
+def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user()
+    user.expected = NETWORK
+    page = user.open(session)
     keys: list[str] = []
 
     def lose(route: Route) -> None:
@@ -89,17 +111,17 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(visit: Visit, shar
     page.unroute(TURNS)
     expect(page.locator("#log .user")).to_have_count(1)
     expect(page.locator("#outbox li")).to_have_count(0)
-    shared.ended(session)
+    server.ended(session)
     assert len(set(keys)) == 1
-    assert prompts(shared, session) == ["echo once"]
+    assert prompts(server, session) == ["echo once"]
 
 
 def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_once(
-    own: House, visit: Visit
+    own_server: ScriptedServer, new_user: NewUser
 ) -> None:
-    person = visit(own)
-    person.expected = NETWORK
-    page = person.open()
+    user = new_user(own_server)
+    user.expected = NETWORK
+    page = user.open()
     keys: list[str] = []
 
     def lose_two(route: Route) -> None:
@@ -116,33 +138,35 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
     page.wait_for_url("**/sessions/*")
     expect(page.locator(".turn_end")).to_be_visible()
     assert len(set(keys)) == 1
-    [session] = own.ask("GET", "/api/sessions")[1]["sessions"]
-    assert prompts(own, session["id"]) == ["echo once"]
+    [session] = own_server.ask("GET", "/api/sessions")[1]["sessions"]
+    assert prompts(own_server, session["id"]) == ["echo once"]
 
 
 @pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
-def test_a_prompt_that_two_windows_know_of_runs_once(script: str, own: House, visit: Visit) -> None:
-    person = visit(own)
-    person.context.add_init_script(script)
-    person.expected = NETWORK
-    page, other = person.open(), person.window()
+def test_a_prompt_that_two_windows_know_of_runs_once(
+    script: str, own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    user = new_user(own_server)
+    user.context.add_init_script(script)
+    user.expected = NETWORK
+    page, other = user.open(), user.window()
     other.goto("/")
-    person.context.set_offline(True)
+    user.context.set_offline(True)
     send(page, "echo once")
     expect(other.locator("#outbox")).to_contain_text("echo once")
-    person.context.set_offline(False)
+    user.context.set_offline(False)
     for window in (page, other):
         expect(window.locator("#outbox li")).to_have_count(0)
-    [session] = wait_until(lambda: own.ask("GET", "/api/sessions")[1]["sessions"], "a session")
-    own.ended(session["id"])
-    assert prompts(own, session["id"]) == ["echo once"]
+    [session] = wait_until(lambda: own_server.ask("GET", "/api/sessions")[1]["sessions"], "a session")
+    own_server.ended(session["id"])
+    assert prompts(own_server, session["id"]) == ["echo once"]
 
 
-def test_drafts_and_what_is_unsent_survive_a_reload(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit()
-    person.expected = NETWORK
-    page = person.open(session)
+def test_drafts_and_what_is_unsent_survive_a_reload(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user()
+    user.expected = NETWORK
+    page = user.open(session)
     page.route(TURNS, lambda route: route.abort())
     send(page, "echo unsent")
     expect(page.locator("#outbox")).to_contain_text("Not sent")
@@ -151,147 +175,155 @@ def test_drafts_and_what_is_unsent_survive_a_reload(visit: Visit, shared: House)
     page.reload()
     expect(page.locator("#log .user")).to_have_count(1)
     assert page.locator("#prompt").input_value() == "and a draft\nof two lines"
-    assert prompts(shared, session) == ["echo unsent"]
+    assert prompts(server, session) == ["echo unsent"]
     page.locator("#prompt").fill("")
     page.reload()
     assert page.locator("#prompt").input_value() == ""
 
 
-def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit()
-    person.expected = NETWORK
-    page = person.open(session)
+def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user()
+    user.expected = NETWORK
+    page = user.open(session)
     page.evaluate(FILL)
-    person.context.set_offline(True)
+    user.context.set_offline(True)
     send(page, "echo " + "x" * 2000)
     expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
-    person.context.set_offline(False)
+    user.context.set_offline(False)
     expect(page.locator(".turn_end")).to_be_visible()
     expect(page.locator("#outbox li")).to_have_count(0)
-    assert len(prompts(shared, session)) == 1
+    assert len(prompts(server, session)) == 1
 
 
-def test_a_session_is_begun_where_the_browser_keeps_no_more(own: House, visit: Visit) -> None:
-    person = visit(own)
-    person.expected = NETWORK
-    page = person.open()
+def test_a_session_is_begun_where_the_browser_keeps_no_more(
+    own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    user = new_user(own_server)
+    user.expected = NETWORK
+    page = user.open()
     page.evaluate(FILL)
     send(page, "echo " + "x" * 2000)
     page.wait_for_url("**/sessions/*")
     expect(page.locator(".turn_end")).to_be_visible()
 
 
-def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    person = visit()
-    person.expected = "status of 413"
-    page = person.open(session)
+def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    user = new_user()
+    user.expected = "status of 413"
+    page = user.open(session)
     send(page, "x" * (300 << 10))
     expect(page.locator("#outbox")).to_contain_text("Not sent: prompt: at most 256 KiB are taken")
     page.locator("#outbox button", has_text="Discard").click()
     expect(page.locator("#outbox li")).to_have_count(0)
     send(page, "echo next")
     expect(page.locator(".turn_end")).to_be_visible()
-    assert prompts(shared, session) == ["echo next"]
+    assert prompts(server, session) == ["echo next"]
 
 
-def test_stop_is_one_tap_and_shows_that_it_worked(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, "echo working; sleep 1000")
-    page = visit(**PHONE).open(session)
-    stop = page.locator(".halt")
+def test_stop_is_one_tap_and_shows_that_it_worked(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    server.prompt(session, "echo working; sleep 1000")
+    page = new_user(**PHONE).open(session)
+    stop = page.locator(".stop")
     expect(stop).to_be_in_viewport(ratio=1)
     expect(page.locator(".output")).to_contain_text("working")
     stop.tap()
     expect(page.locator(".turn_end")).to_have_text(re.compile("Stopped after"))
     expect(page.locator("#log")).to_contain_text("Stopped by owner.")
     expect(stop).to_be_hidden()
-    expect(page.locator(".tool .out")).not_to_have_text(re.compile("●"))
-    assert shared.state(session)["status"] == "cancelled"
+    expect(page.locator(".tool .outcome")).not_to_have_text(re.compile("●"))
+    assert server.state(session)["status"] == "cancelled"
 
 
 def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_back(
-    visit: Visit, shared: House, gate: Path
+    new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    here, there = visit(), visit(**PHONE)
+    session = server.new_session(agent="shell")
+    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    here, there = new_user(), new_user(**PHONE)
     page = here.open(session)
     there.open(session)
     page.locator("#prompt").fill("echo")
     expect(page.locator("#send")).to_have_text("Queue")
     send(page, "echo second")
     send(page, "echo third")
-    for person in (here, there):
-        expect(person.page.locator(".queued.open")).to_have_count(2)
+    for user in (here, there):
+        expect(user.page.locator(".queued.open")).to_have_count(2)
     there.page.locator(".queued.open", has_text="second").locator("button").tap()
-    for person in (here, there):
-        expect(person.page.locator(".queued.open")).to_have_count(1)
+    for user in (here, there):
+        expect(user.page.locator(".queued.open")).to_have_count(1)
     expect(there.page.locator("#prompt")).to_have_value("echo second")
     gate.touch()
-    for person in (here, there):
-        expect(person.page.locator(".turn_end")).to_have_count(2)
-        expect(person.page.locator(".queued.open")).to_have_count(0)
-    assert prompts(shared, session)[1:] == ["echo third"]
+    for user in (here, there):
+        expect(user.page.locator(".turn_end")).to_have_count(2)
+        expect(user.page.locator(".queued.open")).to_have_count(0)
+    assert prompts(server, session)[1:] == ["echo third"]
 
 
 def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(
-    visit: Visit, shared: House, gate: Path
+    new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    person = visit()
-    page = person.open(session)
+    session = server.new_session(agent="shell")
+    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    user = new_user()
+    page = user.open(session)
     long = "".join(f"echo {number}\u202e hidden\n" for number in range(2000)) + "echo end"
     send(page, long)
-    expect(page.locator(".queued a.all")).to_be_visible()  # the page shows it folded
+    expect(page.locator(".queued a.show-all")).to_be_visible()  # the page shows it folded
     page.locator("#prompt").fill("a draft")
     page.locator(".queued button").click()
     expect(page.locator(".queued.settled")).to_have_count(1)
     expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
-    expect(page.locator("#notice")).to_have_text("Taken back: it stands below your draft.")
+    expect(page.locator("#notice")).to_have_text("Withdrawn. The prompt is below your draft.")
     page.reload()
-    expect(person.badge).to_have_text("Live")
+    expect(user.badge).to_have_text("Live")
     expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
     gate.touch()
 
 
-def test_without_a_network_no_prompt_is_taken_back(visit: Visit, shared: House, gate: Path) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    person = visit()
-    person.expected = NETWORK
-    page = person.open(session)
+def test_without_a_network_no_prompt_is_taken_back(
+    new_user: NewUser, server: ScriptedServer, gate: Path
+) -> None:
+    session = server.new_session(agent="shell")
+    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
+    user = new_user()
+    user.expected = NETWORK
+    page = user.open(session)
     send(page, "echo second")
     expect(page.locator(".queued.open")).to_have_count(1)
-    person.context.set_offline(True)
+    user.context.set_offline(True)
     page.locator(".queued button").click()
-    expect(page.locator("#notice")).to_have_text("Not taken back: its text cannot be fetched now.")
+    expect(page.locator("#notice")).to_have_text("Not withdrawn: its text cannot be loaded now.")
     assert page.locator("#prompt").input_value() == ""
-    person.context.set_offline(False)
+    user.context.set_offline(False)
     gate.touch()
-    shared.ended(session)
-    assert prompts(shared, session)[1:] == ["echo second"]
+    server.ended(session)
+    assert prompts(server, session)[1:] == ["echo second"]
 
 
-def test_enter_is_a_new_line_and_control_enter_sends(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    page = visit().open(session)
+def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    page = new_user().open(session)
     page.locator("#prompt").focus()
     page.keyboard.type("echo a")
     page.keyboard.press("Enter")
     page.keyboard.type("echo b")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".output")).to_contain_text("a\nb", use_inner_text=True)
-    assert prompts(shared, session) == ["echo a\necho b"]
+    assert prompts(server, session) == ["echo a\necho b"]
 
 
-def test_the_box_is_never_hidden_nor_the_line_that_is_read(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="shell")
-    shared.prompt(session, "seq 500")
-    shared.ended(session)
-    page = visit(**PHONE).open(session)
+def test_the_box_is_never_hidden_nor_the_line_that_is_read(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    server.prompt(session, "seq 500")
+    server.ended(session)
+    page = new_user(**PHONE).open(session)
     page.locator("#prompt").fill("\n".join(map(str, range(100))))
     expect(page.locator("#prompt")).to_be_in_viewport(ratio=1)
     box = page.locator("#prompt").bounding_box()
@@ -300,9 +332,11 @@ def test_the_box_is_never_hidden_nor_the_line_that_is_read(visit: Visit, shared:
     expect(page.locator(".turn_end")).to_be_in_viewport()
 
 
-def test_an_agent_that_cannot_start_says_what_was_kept_and_what_to_do(visit: Visit, shared: House) -> None:
-    session = shared.new_session(agent="absent")
-    page = visit().open(session)
+def test_an_agent_that_cannot_start_says_what_was_kept_and_what_to_do(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="absent")
+    page = new_user().open(session)
     send(page, "look")
     error = page.locator(".line.error")
     expect(error).to_contain_text("The agent could not start: no-such-program")

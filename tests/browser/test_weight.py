@@ -1,58 +1,37 @@
-"""Light enough for one bar of signal: what a first visit loads, and how soon it is seen."""
+"""What a first visit loads, and what a browser may cache."""
 
-from typing import Any
-
-from playwright.sync_api import expect
-
-from tests.browser.conftest import Visit
-from tests.browser.visits import NETWORK, PHONE, House
+from tests.browser.conftest import NewUser
+from tests.browser.server import ScriptedServer
+from tests.browser.user import NETWORK, PHONE
 
 BUDGET = 60_000
-"""Bytes of a first visit: login, list and a session, scripts, styles, icons, everything."""
-SLOW = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
-"""What Chrome's tools call fast 3G."""
+"""Bytes of a first visit: the login, the list and a session, with all scripts, styles and icons."""
 
 
-def test_a_first_visit_weighs_less_than_60_kb(own: House, visit: Visit) -> None:
-    """Of a house of its own: what the list weighs must not hang on how many tests ran before."""
+def test_a_first_visit_weighs_less_than_60_kb(own_server: ScriptedServer, new_user: NewUser) -> None:
+    """The server has only the sessions of this test, because the list is part of the weight."""
     for number in range(20):
-        own.new_session(title=f"what somebody looked at in night {number}")
-    session = own.play("call t Bash df", "call t full", "say It is **full**.")
-    own.ended(session)
-    person = visit(own, **PHONE)
-    person.expected = NETWORK
-    page = person.page
-    tools = person.context.new_cdp_session(page)
+        own_server.new_session(title=f"the problem of night number {number}")
+    session = own_server.run_script("call t Bash df", "call t full", "say It is **full**.")
+    own_server.ended(session)
+    user = new_user(own_server, **PHONE)
+    user.expected = NETWORK
+    page = user.page
+    tools = user.context.new_cdp_session(page)
     tools.send("Network.enable")
     loaded: list[float] = []
     tools.on("Network.loadingFinished", lambda event: loaded.append(event["encodedDataLength"]))
     page.goto("/login")
-    person.open()
-    person.open(session)
-    print(f"{sum(loaded):,.0f} bytes in {len(loaded)} answers")
+    user.open()
+    user.open(session)
+    print(f"{sum(loaded):,.0f} bytes in {len(loaded)} responses")
     assert sum(loaded) < BUDGET
 
 
-def test_the_first_paint_is_soon_on_a_slow_phone_and_a_slow_network(visit: Visit, shared: House) -> None:
-    session = shared.play(*(f"say Line {number} of **what** it said." for number in range(300)))
-    shared.ended(session)
-    person = visit(**PHONE)
-    page = person.page
-    tools: Any = person.context.new_cdp_session(page)
-    tools.send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    tools.send("Network.enable")
-    tools.send("Network.emulateNetworkConditions", SLOW)
-    page.goto(f"/sessions/{session}")
-    expect(person.badge).to_have_text("Live")
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    print(f"first paint after {paint:.0f} ms")
-    assert paint < 10_000  # under 1000 where the machine is idle; the number is in the report
-
-
-def test_the_server_says_what_may_be_kept(visit: Visit, shared: House) -> None:
-    person = visit()
+def test_only_static_files_may_be_cached_by_the_browser(new_user: NewUser, server: ScriptedServer) -> None:
+    user = new_user()
     kept = {}
-    person.page.on("response", lambda answer: kept.update({answer.url: answer.headers["cache-control"]}))
-    person.open()
+    user.page.on("response", lambda answer: kept.update({answer.url: answer.headers["cache-control"]}))
+    user.open()
     assert all(("max-age" in rule) == ("/static/" in url) for url, rule in kept.items()), kept
     assert all("private" in rule or rule == "no-store" for rule in kept.values())

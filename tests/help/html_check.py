@@ -16,7 +16,7 @@ ATTRIBUTES = re.compile(
 )
 
 ADDRESS = re.compile(
-    r"https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9.-]+"
+    r"https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
 )
 
 

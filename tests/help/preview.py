@@ -1,6 +1,6 @@
-"""Writes the pages of a sample night as files, to be looked at: `python -m tests.help.preview DIR`.
+"""Writes the pages of a sample session as files, to look at: `python -m tests.help.preview DIR`.
 
-No server and no script behind them: what a browser without JavaScript shows.
+There is no server and no script behind them: they look as in a browser without JavaScript.
 """
 
 import shutil
@@ -8,78 +8,79 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from breakglass.web.page import render
+from msgspec.structs import replace
+
+from breakglass.config import Preset
+from breakglass.state import OpenQuestion, SessionState
+from breakglass.web.page import fragments, render
+from breakglass.web.page.page_data import ErrorPage, Frame, ListPage, LoginPage, PromptBox, SessionPage
+from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow, by_urgency
 from tests.help.sample_session import history
 
 NOW = "2026-11-23T03:15:00.000Z"
+FRAME = Frame(host="db1", csrf="csrf", root="", static="/static/0", now=NOW, may_act=True)
+RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
+ASKING: dict[str, Any] = {**RUNNING, "asking": (OpenQuestion(9, "r1", "Bash", NOW),)}
 
 
-def session(title: str, status: str, **keys: Any) -> dict[str, Any]:
-    """Return a session as the list and the page need it."""
-    found: dict[str, Any] = dict.fromkeys(("model", "first_prompt", "last_line"), "")
-    found |= {
-        "id": "00000001-0000-4000-8000-000000000000",
-        "title": title,
-        "status": status,
-        "agent": "claude",
+def row(title: str = "", last_line: str = "", **state: Any) -> SessionRow:
+    """Return a session as the list and its own page show it. `state`: fields of its state."""
+    shown = {"agent": "claude", "created": NOW, "updated": "2026-11-23T03:10:00.000Z", "last_id": 9, **state}
+    return SessionRow(
+        "00000001-0000-4000-8000-000000000000", SessionState(title=title, **shown), last_line=last_line
+    )
+
+
+def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **fields: Any) -> SessionPage:
+    """Return the data of a session's page; without `fields` it has no events."""
+    listed = SessionList(sessions or [shown], len(sessions or [shown]))
+    box = PromptBox(presets=(), key="key", is_shell=False)
+    usual = {
+        "events": [],
+        "first_id": 1,
+        "last_id": 1,
+        "earlier": False,
+        "later": False,
+        "beat": 20,
+        "box": box,
     }
-    found |= {"created": NOW, "updated": "2026-11-23T03:10:00.000Z", "last_event_id": 9, "cost": 0.0}
-    found |= {"turn_active": False, "asking": False, "archived": False}
-    return found | keys
+    return SessionPage(session=shown, sessions=listed, **{**usual, **fields})
 
 
 def pages(static: str = "static") -> dict[str, str]:
     """Return every page there is, by its name."""
     events = history()
     last = events[-1]["id"]
-    asks = session(
-        "disk full on db1", "running", turn_active=True, asking=True, last_event_id=last, cost=0.0841
-    )
-    sessions = render.by_urgency(
+    asking = row("disk full on db1", **ASKING, last_id=last, cost=0.0841)
+    sessions = by_urgency(
         [
-            session("backup of srv", "ok", last_line="All four volumes are **complete**.", cost=0.0212),
-            session("", "lost", first_prompt="certificates that end this month"),
-            session("nginx answers 502", "running", turn_active=True, last_line="I look at its log."),
-            session("dns", "error", last_line="The resolver does not answer."),
-            asks,
+            row("backup of srv", "All four volumes are **complete**.", status="ok", cost=0.0212),
+            row(status="lost", first_prompt="certificates that end this month"),
+            row("nginx answers 502", "I look at its log.", **RUNNING),
+            row("dns", "The resolver does not answer.", status="error"),
+            asking,
         ]
     )
-    presets = [{"label": label, "text": "What is wrong?", "agent": None} for label in ("Triage", "Disk")]
-    agents = [
-        {"name": "claude", "ready": True, "default": True, "note": ""},
-        {"name": "codex", "ready": False, "default": False, "note": "not found"},
-    ]
-    shared = {
-        "csrf": "csrf",
-        "root": "",
-        "host": "db1",
-        "is_shell": False,
-        "may_act": True,
-        "static": static,
-        "now": NOW,
-        "key": "key",
-        "presets": presets,
+    presets = tuple(Preset(label, "What is wrong?") for label in ("Triage", "Disk"))
+    box = PromptBox(presets=presets, key="key", is_shell=False)
+    agents = [AgentChoice("claude", is_default=True), AgentChoice("codex", is_default=False, missing="codex")]
+    shown = [html for _, html in fragments.fragments(events)]
+    contents = {
+        "session": session_page(asking, sessions, events=shown, last_id=last, box=box),
+        "sessions": ListPage(
+            SessionList(sessions, len(sessions) + 1), query="", archived=False, agents=agents, box=box
+        ),
+        "empty": ListPage(
+            SessionList([], 0),
+            query="",
+            archived=False,
+            agents=agents,
+            box=PromptBox(presets=(), key="key", is_shell=False),
+        ),
+        "login": LoginPage(next="/", error="That is not the token."),
+        "error": ErrorPage(404, "No such session", "Nothing was changed."),
     }
-    listing = {**shared, "agents": agents, "query": "", "archived": False}
-    transcript = {
-        **shared,
-        "session": asks,
-        "listed": (sessions, len(sessions)),
-        "events": [html for _, html in render.fragments(events)],
-        "first_id": 1,
-        "last_id": last,
-        "earlier": False,
-        "later": False,
-        "beat": 20,
-    }
-    failure = {**shared, "status": 404, "title": "No such session", "detail": "Nothing was changed."}
-    return {
-        "session": render.page("session.html", transcript),
-        "sessions": render.page("sessions.html", {**listing, "listed": (sessions, len(sessions) + 1)}),
-        "empty": render.page("sessions.html", {**listing, "listed": ([], 0), "presets": []}),
-        "login": render.page("login.html", {**shared, "next": "/", "error": "That is not the token."}),
-        "error": render.page("error.html", failure),
-    }
+    return {name: render.page(replace(FRAME, static=static), content) for name, content in contents.items()}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

@@ -1,4 +1,4 @@
-"""The list of sessions, however many there are."""
+"""The list of sessions when there are more than one page shows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.store import sessions
-from breakglass.web.console import SHOWN
+from breakglass.web.page.queries import MAX_ROWS
 from tests.help.servers import Server, serving
 
 MORE = 5
@@ -17,7 +17,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data: Path = tmp_path_factory.mktemp("list") / "var"
     with serving(data) as started:
         sessions.create(data, "shell", title="the oldest of them all")
-        for number in range(SHOWN + MORE - 1):
+        for number in range(MAX_ROWS + MORE - 1):
             sessions.create(data, "shell", title=f"number {number}")
         yield started
 
@@ -33,29 +33,29 @@ def test_a_page_lists_the_latest_and_says_how_many_there_are(server: Server) -> 
     latest = sessions.create(server.data, "shell", title="the latest")
     for path in ("/", f"/sessions/{latest.id}"):
         count, page = listed(server, path)
-        assert count == SHOWN
+        assert count == MAX_ROWS
         assert "the latest" in page
         assert "the oldest" not in page
         assert '<a href="/?all=1">All 206 sessions</a>' in page
 
 
-def test_whoever_asks_for_all_gets_all_and_a_search_looks_through_all(server: Server) -> None:
+def test_all_sessions_are_listed_on_request_and_a_search_covers_all(server: Server) -> None:
     count, page = listed(server, "/?all=1")
-    assert count > SHOWN
+    assert count > MAX_ROWS
     assert "the oldest" in page
-    assert "sessions</a>" not in page
+    assert "All " not in page
     count, page = listed(server, "/?q=OLDEST+them")
     assert count == 1
     assert "the oldest of them all" in page
     count, page = listed(server, "/?q=nothing+like+it")
     assert count == 0
-    assert 'Nothing found. <a href="/?archived=1&amp;q=nothing%20like%20it">' in page
+    assert 'No session found. <a href="/?archived=1&amp;q=nothing%20like%20it">' in page
     count, page = listed(server, "/?q=nothing+like+it&archived=1")
     assert count == 0
-    assert "Nothing found.</li>" in page.replace("\n", "")
+    assert "No session found.</li>" in page.replace("\n", "")
 
 
-def test_what_is_left_out_of_a_search_keeps_its_words(server: Server) -> None:
+def test_the_link_to_all_results_of_a_search_keeps_the_query(server: Server) -> None:
     count, page = listed(server, "/?q=number")
-    assert count == SHOWN
+    assert count == MAX_ROWS
     assert '<a href="/?all=1&amp;q=number">All 204 sessions</a>' in page

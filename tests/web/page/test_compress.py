@@ -1,4 +1,4 @@
-"""What goes out is packed for who takes it so, and the same bytes otherwise."""
+"""Pages and static files are compressed for clients that accept gzip, and have the same content without."""
 
 import gzip
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.help.servers import serving
 
 
 @pytest.mark.parametrize(
-    ("header", "takes"),
+    ("header", "accepted"),
     [
         ("gzip", True),
         ("gzip, deflate, br, zstd", True),
@@ -23,32 +23,32 @@ from tests.help.servers import serving
         ("x-gzip-like", False),
     ],
 )
-def test_gzip_is_sent_to_who_takes_it(header: str, takes: bool) -> None:
-    assert compress.accepts(header) == takes
+def test_gzip_is_sent_to_clients_that_accept_it(header: str, accepted: bool) -> None:
+    assert compress.accepts(header) == accepted
 
 
-def test_packing_loses_nothing_and_is_the_same_every_time() -> None:
+def test_compression_loses_nothing_and_always_gives_the_same_bytes() -> None:
     data = b"<li>line</li>" * 1000
-    assert gzip.decompress(compress.pack(data)) == data
-    assert compress.pack(data) == compress.pack(data)
+    assert gzip.decompress(compress.compress(data)) == data
+    assert compress.compress(data) == compress.compress(data)
 
 
-def test_every_static_file_and_page_comes_plain_and_packed_alike(tmp_path: Path) -> None:
+def test_every_static_file_and_page_is_served_plain_and_compressed(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         paths = [f"{render.static_root()}/{path.name}" for path in render.STATIC.iterdir()]
         for path in [*paths, "/", "/login", "/sw.js", "/manifest.webmanifest", "/favicon.ico"]:
-            status, plain, own = server.ask("GET", path)
-            _, packed, headers = server.ask("GET", path, headers={"Accept-Encoding": "gzip"})
+            status, plain, plain_headers = server.ask("GET", path)
+            _, body, headers = server.ask("GET", path, headers={"Accept-Encoding": "gzip"})
             assert status == 200
-            assert "content-encoding" not in own
-            assert headers["content-type"] == own["content-type"]
-            assert int(headers["content-length"]) == len(packed)
+            assert "content-encoding" not in plain_headers
+            assert headers["content-type"] == plain_headers["content-type"]
+            assert int(headers["content-length"]) == len(body)
             if not path.endswith(".png"):
                 assert headers["content-encoding"] == "gzip"
                 assert headers["vary"] == "Accept-Encoding"
-                packed = gzip.decompress(packed)
-            if path not in ("/", "/login"):  # a page says when it was made
-                assert packed == plain
+                body = gzip.decompress(body)
+            if path not in ("/", "/login"):  # these pages contain the current time
+                assert body == plain
         status, _, _ = server.ask("GET", f"{render.static_root()}/../pages.py")
         assert status == 400
         status, _, _ = server.ask("GET", f"{render.static_root()}/pages.py")

@@ -1,18 +1,19 @@
-// The keyboard, on a desk. No key does anything while somebody writes, but Esc.
+// Keyboard shortcuts. While the user types in a field, only Esc does anything.
 
-import { $, $$, make, root } from "./dom.js";
+import { copyLink } from "./clipboard.js";
+import { $, $$, make, root } from "./elements.js";
 
-const KEYS = [
-  ["j / k", "next, previous turn"], ["o", "open or close its lines"], ["c", "copy a link to it"],
-  ["g / G", "first line here, the end"], ["/", "search in titles"], ["n", "new session"],
-  ["y / n", "allow, refuse: when the question has the focus"], ["a", "focus the question"],
-  ["Ctrl Enter", "send"], ["Esc", "out"], ["?", "these keys"],
+const HELP = [
+  ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
+  ["g / G", "first line on the page, end"], ["/", "search in titles"], ["n", "new session"],
+  ["y / n", "allow or refuse, when the question has the focus"], ["a", "focus the question"],
+  ["Ctrl Enter", "send"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
 ];
 
-export function listens({ say }) {
-  const dialog = make("dialog", { ariaLabel: "Keys" }, make("b", { textContent: "Keys" }),
-    make("dl", {}, ...KEYS.flatMap(([key, does]) =>
-      [make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: does })])),
+export function listenForKeys(say) {
+  const dialog = make("dialog", { ariaLabel: "Keyboard shortcuts" }, make("b", { textContent: "Keyboard shortcuts" }),
+    make("dl", {}, ...HELP.flatMap(([key, action]) =>
+      [make("dt", {}, make("kbd", { textContent: key })), make("dd", { textContent: action })])),
     make("form", { method: "dialog" }, make("button", { textContent: "Close" })));
   document.body.append(dialog);
   for (const button of $$("[data-do=keys]")) {
@@ -22,26 +23,26 @@ export function listens({ say }) {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
     const target = event.target;
-    if (event.key === "Escape") return out(target);
+    if (event.key === "Escape") return leave(target);
     if (target.closest?.("input, textarea, select")) return;
     const card = target.closest?.(".permission.open");
-    const action = (card && CARD[event.key]) || PAGE[event.key];
+    const action = (card && QUESTION_KEYS[event.key]) || PAGE_KEYS[event.key];
     if (!action) return;
     event.preventDefault();
     action({ card, dialog, say });
   });
 }
 
-const CARD = {
+const QUESTION_KEYS = {
   y: ({ card }) => $(".allow", card).click(),
   n: ({ card }) => $(".refuse", card).click(),
 };
 
-const PAGE = {
-  j: () => step(1),
-  k: () => step(-1),
-  o: () => toggle(),
-  c: ({ say }) => copyLink(current(), say),
+const PAGE_KEYS = {
+  j: () => goToTurn(1),
+  k: () => goToTurn(-1),
+  o: () => toggleTurn(),
+  c: ({ say }) => copyLink(currentTurn(), say),
   g: () => scrollTo(0, 0),
   G: () => scrollTo(0, document.scrollingElement.scrollHeight),
   "/": () => $("input[type=search]")?.focus(),
@@ -50,45 +51,31 @@ const PAGE = {
   "?": ({ dialog }) => dialog.showModal(),
 };
 
-const current = () => $(".line.here") ?? $$(".user").at(-1);
+const currentTurn = () => $(".line.current") ?? $$(".user").at(-1);
 
-function step(by) {
+function goToTurn(step) {
   const turns = $$("#log > .user");
   if (!turns.length) return;
-  const index = turns.indexOf($(".line.here"));
-  const seen = turns.findLastIndex((turn) => turn.getBoundingClientRect().top < 80);
-  const next = turns[Math.min(turns.length - 1, Math.max(0, (index < 0 ? seen + (by < 0 ? 1 : 0) : index) + by))];
-  $(".line.here")?.classList.remove("here");
-  next.classList.add("here");
+  const index = turns.indexOf($(".line.current"));
+  const passed = turns.findLastIndex((turn) => turn.getBoundingClientRect().top < 80);
+  const from = index < 0 ? passed + (step < 0 ? 1 : 0) : index;
+  const next = turns[Math.min(turns.length - 1, Math.max(0, from + step))];
+  $(".line.current")?.classList.remove("current");
+  next.classList.add("current");
   next.scrollIntoView({ block: "start" });
-  $(".n", next).focus({ preventScroll: true });
+  $(".number", next).focus({ preventScroll: true });
 }
 
-/** Opens what is folded in the turn, or closes it if all is open. */
-function toggle() {
-  const turn = current()?.dataset.turn;
-  const folds = $$("#log > .line > .b > details").filter((one) => one.closest(".line").dataset.turn === turn);
-  const open = folds.some((one) => !one.open);
-  for (const one of folds) one.open = open;
+/** Opens what is folded in the current turn, or closes it all if nothing is folded. */
+function toggleTurn() {
+  const turn = currentTurn()?.dataset.turn;
+  const folds = $$("#log > .line > .body > details").filter((fold) => fold.closest(".line").dataset.turn === turn);
+  const open = folds.some((fold) => !fold.open);
+  for (const fold of folds) fold.open = open;
 }
 
-function out(target) {
+function leave(target) {
   for (const menu of $$(".menu[open]")) menu.open = false;
   target.blur?.();
-  $(".line.here")?.classList.remove("here");
-}
-
-export async function copyLink(line, say) {
-  if (!line) return;
-  history.replaceState(null, "", `#${line.id}`);
-  await copy(location.href, `The link to line ${line.id.slice(1)} is copied.`, say);
-}
-
-export async function copy(text, words, say) {
-  try {
-    await navigator.clipboard.writeText(text);
-    say(words);
-  } catch {
-    say("Not copied: this browser allows it only over HTTPS or on localhost.");
-  }
+  $(".line.current")?.classList.remove("current");
 }

@@ -1,9 +1,9 @@
-// The login address carries the token behind `#`, where no server and no log sees it. In a window that shows the
-// login already it changes nothing but that, and loads nothing.
+// The login address carries the token after `#`, which browsers send to no server, so no log records it. If the window
+// shows the login page already, only the part after `#` changes and no page is loaded: hence the listener.
 
 const form = document.getElementById("login");
 
-function enter() {
+function logInWithHash() {
   const token = decoded(location.hash.slice(1));
   history.replaceState(null, "", location.pathname + location.search);
   if (!token) return;
@@ -11,10 +11,10 @@ function enter() {
   form.requestSubmit();
 }
 
-/** A lone `%` is no code: such a token was not written by us, and stands for itself. */
+/** A `%` without two hex digits makes decodeURIComponent throw. The text is then the token as it is. */
 function decoded(text) {
   try { return decodeURIComponent(text); } catch { return text; }
 }
 
-addEventListener("hashchange", enter);
-enter();
+addEventListener("hashchange", logInWithHash);
+logInWithHash();

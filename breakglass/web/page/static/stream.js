@@ -1,82 +1,84 @@
-// The stream, and the badge that is computed from it alone.
+// The stream of events, and the badge, which depends on the stream alone.
 //
-// EventSource's own retry cannot be hurried, and it cannot tell silence from peace: so every stream is ours to end
-// and to open again, at the line after the last one that came. Keepalives are comments, which EventSource
-// hides, so the page's stream beats: two beats missed is a dead stream.
+// How this works: EventSource's own retry cannot be made faster, and EventSource does not notice a dead connection. So
+// this module closes and opens each connection itself, and continues after the last line that arrived. Keepalives in SSE
+// comments are hidden from scripts, so the page's stream sends `beat` events instead: two missing beats mean that the
+// connection is dead.
 
-import { hhmm, hhmmss } from "./dom.js";
+import { hhmm, hhmmss } from "./text.js";
 
-const OPENING = 10_000; // ms that a connection may take to say its first word
-const RETRY = 800; // ms at most between two tries while somebody looks, give or take a quarter
+const OPENING = 10_000; // ms until the first event of a connection
+const RETRY = 800; // ms at most between two attempts while the page is visible, give or take a quarter
 const RETRY_HIDDEN = 15_000;
 const TS = / data-ts="([^"]*)"/;
 
 export class Stream {
   /**
-   * `on` has `line(html)`, `missed(count)` as a connection begins, `caughtUp()`, `reset()`, `clock(now)` with the
-   * server's time, and `refused()`: the server answered, but with no stream.
+   * `last`: the last line on the page; `end`: the last line of the log; `beat`: seconds between two beats; `heard`: the
+   * time of the server's last answer. `on` has `line(html)`, `missed(count)` at the start of a connection, `caughtUp()`,
+   * `reset()`, `clock(now)` with the server's time, and `refused()`: the server answered, but not with a stream.
    */
   constructor({ url, last, end, beat, heard, badge, on }) {
     Object.assign(this, { url, last, end, badge, on });
     this.beat = beat * 1000;
-    this.ts = ""; // of the line that came last: after a power loss its number may be another's, and that is a reset
-    this.heard = heard; // Date of the last word of the server
-    this.state = "behind"; // live, behind, lost, over
-    this.tries = 0;
+    this.ts = ""; // time of the last line: after a power loss another line may have its number, which means a reset
+    this.heard = heard; // Date of the server's last answer
+    this.state = "behind"; // live, behind, lost, stopped
+    this.attempts = 0;
     addEventListener("online", () => this.open());
-    addEventListener("offline", () => this.open()); // loopback may still work: ask
+    addEventListener("offline", () => this.open()); // loopback may still work: try
     addEventListener("pageshow", (event) => event.persisted && this.open());
     addEventListener("pagehide", () => this.close());
-    let carrier = navigator.connection?.type; // the event comes for every new guess of the speed, too
+    let network = navigator.connection?.type; // the event also comes for every new estimate of the speed
     navigator.connection?.addEventListener?.("change", () => {
-      if (carrier !== navigator.connection.type) this.open();
-      carrier = navigator.connection.type;
+      if (network !== navigator.connection.type) this.open();
+      network = navigator.connection.type;
     });
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.source ? this.look(1.2) : this.open();
+      if (!document.hidden) this.source ? this.check(1.2) : this.open();
     });
     document.addEventListener("resume", () => this.open());
-    setInterval(() => this.look(), 1000);
+    setInterval(() => this.check(), 1000);
   }
 
-  /** Goes on after that line when it is opened next. */
-  place(last, end = this.end) {
+  /** Sets the line after which the next connection continues. */
+  continueAfter(last, end = this.end) {
     Object.assign(this, { last, end, ts: "" });
   }
 
   open() {
-    if (this.source) this.state = "lost"; // true from here on, until the new one speaks
+    if (this.source) this.state = "lost"; // until the new connection has its first event
     this.close();
     this.opened = Date.now();
-    this.said = false; // whether this connection has said anything yet
+    this.isOpen = false; // whether this connection has had an event
     const ts = this.ts && `&ts=${encodeURIComponent(this.ts)}`;
     const source = this.source = new EventSource(`${this.url}?after=${this.last}${ts}`);
-    const hear = (name, then) => source.addEventListener(name, (event) => {
+    const listen = (name, handle) => source.addEventListener(name, (event) => {
       if (source !== this.source) return;
       this.heard = new Date();
-      this.said = true;
-      this.tries = 0;
+      this.isOpen = true;
+      this.attempts = 0;
       if (this.state === "lost") this.state = "behind";
-      then(event);
+      handle(event);
       this.show();
     });
-    hear("hello", (event) => {
+    listen("hello", (event) => {
       const { last, beat, now } = JSON.parse(event.data);
       Object.assign(this, { end: last, beat: beat * 1000, state: "behind" });
       this.on.clock(now);
       this.on.missed(last - this.last);
     });
-    hear("message", (event) => {
+    listen("message", (event) => {
       const id = Number(event.lastEventId);
-      if (id <= this.last) return; // never twice
+      if (id <= this.last) return; // never the same line twice
       this.last = id;
       this.ts = TS.exec(event.data)?.[1] ?? "";
       this.end = Math.max(this.end, id);
       this.on.line(event.data);
     });
-    hear("caught-up", () => { this.state = "live"; this.on.caughtUp(); });
-    hear("reset", () => { this.state = "behind"; this.close(); this.on.reset(); });
-    hear("beat", () => {});
+    listen("caught-up", () => { this.state = "live"; this.on.caughtUp(); });
+    listen("reset", () => { this.state = "behind"; this.close(); this.on.reset(); });
+    listen("beat", () => {});
     source.onerror = () => source === this.source && this.fail(source.readyState === EventSource.CLOSED);
     this.show();
   }
@@ -91,44 +93,45 @@ export class Stream {
     this.close();
     this.state = "lost";
     this.show();
-    const pause = document.hidden ? RETRY_HIDDEN : Math.min(RETRY, 125 * 2 ** this.tries++);
-    this.again(pause * (0.75 + Math.random() / 2));
+    const pause = document.hidden ? RETRY_HIDDEN : Math.min(RETRY, 125 * 2 ** this.attempts++);
+    this.retryAfter(pause * (0.75 + Math.random() / 2));
     if (refused) this.on.refused();
   }
 
-  /** No stream is to be had until something happens: nothing is tried, and the badge says why. */
-  leave(why) {
+  /** Makes no more attempts, because all would fail. The badge shows the reason. */
+  stop(reason) {
     this.close();
-    Object.assign(this, { state: "over", why });
+    Object.assign(this, { state: "stopped", reason });
     this.show();
   }
 
-  again(pause) {
+  retryAfter(pause) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.open(), pause);
   }
 
-  /** Once a second, and with less patience when somebody looks again: is the stream alive? */
-  look(beats = 2) {
-    const silent = Date.now() - (this.said ? this.heard : this.opened);
-    const limit = this.said ? beats * this.beat : OPENING;
+  /** Opens a new connection if this one has been silent for too long. Called every second, and when the page is shown. */
+  check(beats = 2) {
+    const silent = Date.now() - (this.isOpen ? this.heard : this.opened);
+    const limit = this.isOpen ? beats * this.beat : OPENING;
     if (this.source && silent > limit) this.open();
     this.show();
   }
 
   show() {
-    const [state, text] = this.says();
+    const [state, text] = this.status();
     if (this.badge.textContent !== text) this.badge.textContent = text;
     this.badge.dataset.state = state;
   }
 
-  says() {
+  /** Returns what the badge shows: its state, for the style, and its text. */
+  status() {
     if (this.state === "live") return ["live", "Live"];
     if (this.state === "behind") {
       const missing = this.end - this.last;
       return ["behind", missing > 0 ? `Catching up · ${missing}` : "Catching up"];
     }
-    if (this.state === "over") return ["offline", this.why];
+    if (this.state === "stopped") return ["offline", this.reason];
     if (!navigator.onLine) return ["offline", `Offline · as of ${hhmm(this.heard)}`];
     return ["lost", `Reconnecting · since ${hhmmss(this.heard)}`];
   }

@@ -1,64 +1,68 @@
-// The service worker: holds the scripts and styles, and the last transcripts for reading without a network.
+// The service worker: caches the scripts and styles, and the last transcripts for reading without a network.
 //
-// The static files' address changes with their content, so what is kept of them is never stale. Pages are always
-// asked for first; only where no answer comes the kept one is shown, and its badge says so.
+// The address of the static files changes with their content, so a cached one is never stale. Pages are always requested
+// from the server first. A cached page is shown only if no answer comes, and its badge says so.
 
 const root = new URL(location.href).searchParams.get("static");
-const base = root.replace(/\/static\/.*/, ""); // the path below which a proxy shows us
-const SHELL = `shell${root}`;
-const FILES = ["app.css", "app.js", "dom.js", "keys.js", "lines.js", "list.js", "notice.js", "send.js", "stream.js", "transcript.js",
-  "icon.svg", "manifest.webmanifest"];
-const MOST = 20; // pages kept
-const PATIENCE = 8000; // ms to wait for the network where there is something kept
+const base = root.replace(/\/static\/.*/, ""); // the path under which a proxy publishes this server
+const STATIC_CACHE = `static${root}`;
+const FILES = [
+  "actions.js", "app.css", "app.js", "clipboard.js", "controls.js", "elements.js", "folded_text.js", "icon.svg",
+  "keys.js", "line_kinds.js", "list_page.js", "manifest.webmanifest", "notifications.js", "outbox.js", "paging.js",
+  "scrolling.js", "server.js", "session_list.js", "session_page.js", "storage.js", "stream.js", "text.js",
+  "tool_calls.js", "transcript.js",
+];
+const MAX_PAGES = 20; // pages in the cache
+const TIMEOUT = 8000; // ms to wait for the network where the cache has the page
 
 addEventListener("install", (event) => {
   skipWaiting();
-  event.waitUntil(caches.open(SHELL).then((cache) => cache.addAll(FILES.map((name) => `${root}/${name}`))));
+  event.waitUntil(caches.open(STATIC_CACHE).then((cache) => cache.addAll(FILES.map((name) => `${root}/${name}`))));
 });
 
 addEventListener("activate", (event) => {
   event.waitUntil(Promise.all([clients.claim(), caches.keys().then((names) => Promise.all(
-    names.filter((name) => name !== SHELL && name !== "pages").map((name) => caches.delete(name))))]));
+    names.filter((name) => name !== STATIC_CACHE && name !== "pages").map((name) => caches.delete(name))))]));
 });
 
 addEventListener("fetch", (event) => {
   const { request } = event, url = new URL(request.url);
   if (url.origin !== location.origin || request.method !== "GET") return;
-  if (url.pathname.startsWith(`${root}/`)) event.respondWith(shell(request));
+  if (url.pathname.startsWith(`${root}/`)) event.respondWith(staticFile(request));
   else if (request.mode === "navigate") event.respondWith(page(request, url));
 });
 
-async function shell(request) {
+async function staticFile(request) {
   return (await caches.match(request)) ?? fetch(request);
 }
 
 async function page(request, url) {
   const cache = await caches.open("pages");
-  const old = await cache.match(url.pathname);
+  const cached = await cache.match(url.pathname);
   try {
-    const answer = await fetch(request, old && { signal: AbortSignal.timeout(PATIENCE) });
-    if (answer.redirected && new URL(answer.url).pathname === `${base}/login`) await caches.delete("pages"); // logged out
-    else if (answer.ok && !answer.redirected && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname.slice(base.length))) {
-      await keep(cache, url.pathname, answer.clone());
+    const response = await fetch(request, cached && { signal: AbortSignal.timeout(TIMEOUT) });
+    if (response.redirected && new URL(response.url).pathname === `${base}/login`) await caches.delete("pages"); // logged out
+    else if (response.ok && !response.redirected && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname.slice(base.length))) {
+      await store(cache, url.pathname, response.clone());
     }
-    return answer;
+    return response;
   } catch {
-    return old ?? new Response("<!doctype html><meta name=viewport content='width=device-width'><title>Offline</title>"
-      + `<h1>Offline</h1><p>This page is not kept on this device. What runs on the server goes on.</p><p><a href='${base}/'>All sessions</a></p>`,
+    return cached ?? new Response("<!doctype html><meta name=viewport content='width=device-width'><title>Offline</title>"
+      + `<h1>Offline</h1><p>This page is not stored on this device. Work on the server continues.</p><p><a href='${base}/'>All sessions</a></p>`,
       { status: 503, headers: { "content-type": "text/html; charset=utf-8" } });
   }
 }
 
-async function keep(cache, path, answer) {
-  await cache.put(path, answer);
-  const kept = await cache.keys();
-  for (const request of kept.slice(0, Math.max(0, kept.length - MOST))) await cache.delete(request);
+async function store(cache, path, response) {
+  await cache.put(path, response);
+  const requests = await cache.keys();
+  for (const request of requests.slice(0, Math.max(0, requests.length - MAX_PAGES))) await cache.delete(request);
 }
 
 addEventListener("notificationclick", (event) => {
   event.notification.close();
   event.waitUntil(clients.matchAll({ type: "window" }).then((open) => {
-    const there = open.find((client) => new URL(client.url).pathname === event.notification.data);
-    return there ? there.focus() : clients.openWindow(event.notification.data);
+    const shown = open.find((client) => new URL(client.url).pathname === event.notification.data);
+    return shown ? shown.focus() : clients.openWindow(event.notification.data);
   }));
 });

@@ -1,0 +1,108 @@
+"""Events as HTML fragments: the same bytes for the page and for the stream. Pure but for reading the templates.
+
+How this works
+--------------
+Each event kind has a template in templates/events/. A fragment is one `<li id="e12" data-kind=… data-turn=…>`. Rules:
+
+* The same event always gives the same bytes, so a fragment can be cached by its line number.
+* A fragment has no CR and no LF (`&#10;` stands for a newline), so it fits on one `data:` line of the stream.
+* A fragment has no session id and no CSRF token. Its links and buttons belong to the page around it: `?line=12` is a
+  query of the session's page, and the buttons of a question belong to that page's `<form id="answer">`.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from jinja2 import Template, TemplateError
+from markupsafe import Markup
+
+from breakglass.events import Event
+from breakglass.web.page.render import event_templates
+
+Fragment = tuple[int, Markup]
+"""The id of the last event that a fragment shows, and its HTML."""
+
+
+def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Markup:
+    """Return the HTML of one event. Never raises: an event that does not fit its template is shown as raw JSON.
+
+    `whole`: nothing is folded. `settled`: the question or the queued prompt is no longer open, so it has no buttons.
+    """
+    template = _templates().get(str(event.get("kind")), _unknown())
+    try:
+        html = template.render(e=event, whole=whole, settled=settled)
+    except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a missing or malformed key
+        html = _unknown().render(e=event, whole=whole, settled=settled)
+    return Markup(html)  # nosec B704 - templates escape
+
+
+def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragment]:
+    """Yield the fragments of consecutive events: each prose once, and buttons only on what is still open."""
+    compacted = compact(events)
+    settled = _settled(compacted)
+    for event in compacted:
+        yield event["id"], fragment(event, whole=whole, settled=event["id"] in settled)
+
+
+def compact(events: Iterable[Event]) -> list[Event]:
+    """Return the events without the deltas whose finished `text` follows; other adjacent deltas are joined.
+
+    A joined delta has the id of its last piece. The order of the events and of their ids is kept.
+    """
+    kept: list[Event | None] = []
+    pieces: dict[tuple[Any, Any], list[int]] = {}
+    for event in events:
+        speaker = (event.get("turn"), event.get("parent"))
+        if event.get("kind") == "text":
+            for index in pieces.pop(speaker, ()):
+                kept[index] = None
+        elif event.get("kind") == "delta":
+            pieces.setdefault(speaker, []).append(len(kept))
+        kept.append(event)
+    return _joined([event for event in kept if event is not None])
+
+
+def _joined(events: list[Event]) -> list[Event]:
+    joined: list[Event] = []
+    texts: list[str] = []
+    for event, after in pairwise([*events, {}]):
+        if event.get("kind") != "delta":
+            joined.append(event)
+            continue
+        texts.append(str(event.get("text", "")))
+        if any(event.get(key) != after.get(key) for key in ("kind", "turn", "parent")):
+            joined.append({**event, "text": "".join(texts)})
+            texts = []
+    return joined
+
+
+def _settled(events: list[Event]) -> set[int]:
+    """Return the ids of questions and queued prompts that are no longer open.
+
+    A question is settled by its answer or the end of its turn, a queued prompt by its turn or its withdrawal.
+    """
+    asked: dict[int, tuple[object, object]] = {}
+    settled: set[int] = set()
+    for event in events:
+        turn, request = event.get("turn"), event.get("request")
+        match event.get("kind"):
+            case "permission":
+                asked[event["id"]] = (turn, request)
+            case "answer":
+                settled |= {number for number, question in asked.items() if question == (turn, request)}
+            case "turn_end":
+                settled |= {number for number, question in asked.items() if question[0] == turn}
+            case "user" | "withdrawn" if isinstance(event.get("queued"), int):
+                settled.add(event["queued"])
+    return settled
+
+
+@cache
+def _templates() -> dict[str, Template]:
+    return event_templates()
+
+
+def _unknown() -> Template:
+    return _templates()["unknown"]

@@ -1,0 +1,100 @@
+"""What the templates of whole pages are given: one type a page, named after its template. Pure.
+
+A template may use the fields of `Frame` and of its own type. Any other name is an error (StrictUndefined).
+"""
+
+from typing import ClassVar
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from breakglass.config import Preset
+from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
+
+
+class Frame(Struct, frozen=True):
+    """What every page is given."""
+
+    host: str
+    """The name of the machine. A page before login says `Breakglass` instead."""
+    csrf: str
+    """The CSRF token of the forms; "" before login."""
+    root: str
+    """The path under which a proxy publishes this server; "" without one."""
+    static: str
+    """The path of the static files, below `root`."""
+    now: str
+    """RFC 3339, UTC."""
+    may_act: bool
+    """Whether the user may do more than read."""
+
+
+class Page(Struct, frozen=True):
+    """What one page is given beside the frame."""
+
+    template: ClassVar[str]
+
+
+class PromptBox(Struct, frozen=True):
+    """The form that sends a prompt."""
+
+    presets: tuple[Preset, ...]
+    key: str
+    """The idempotency key of the form without JavaScript, fresh for each page."""
+    is_shell: bool
+    """Whether the agent takes shell commands instead of sentences."""
+
+
+class LoginPage(Page, frozen=True):
+    """The form that asks for the access token."""
+
+    template: ClassVar[str] = "login.html"
+
+    next: str
+    """The path to open after the login."""
+    error: str | None = None
+
+
+class ErrorPage(Page, frozen=True):
+    """What went wrong with a request."""
+
+    template: ClassVar[str] = "error.html"
+
+    status: int
+    title: str
+    detail: str
+    """What happened, what was kept and what to do."""
+
+
+class ListPage(Page, frozen=True):
+    """All sessions, and the form for a new one."""
+
+    template: ClassVar[str] = "sessions.html"
+
+    sessions: SessionList
+    query: str
+    """The words searched for; "" for none."""
+    archived: bool
+    """Whether archived sessions are listed too."""
+    agents: list[AgentChoice]
+    box: PromptBox
+
+
+class SessionPage(Page, frozen=True):
+    """One session: a part of its transcript, with the list beside it."""
+
+    template: ClassVar[str] = "session.html"
+
+    session: SessionRow
+    sessions: SessionList
+    events: list[Markup]
+    """The HTML of the events shown, in order."""
+    first_id: int
+    last_id: int
+    """The first and the last line shown."""
+    earlier: bool
+    later: bool
+    """Whether the log has lines before and after those shown."""
+    beat: float
+    """Seconds between two `beat` events of the stream."""
+    box: PromptBox

@@ -1,0 +1,75 @@
+"""What the pages read from the store. Every function blocks, so a route calls it in a thread.
+
+A turn whose runner died is ended on the way, so no page shows it as running. `warn` is told why where that fails.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from breakglass.errors import NotFound
+from breakglass.state import SessionState
+from breakglass.store import log, sessions, window
+from breakglass.store.sessions import Session
+from breakglass.store.window import Window
+from breakglass.turns.end import current_state
+from breakglass.web import stream
+from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
+
+MAX_ROWS = 200
+"""Sessions that a page lists unless all are requested: 10,000 rows are 5 MB of HTML."""
+PAGE_BYTES = 96 << 10
+"""Bytes of log that a page shows at once: about 220 KiB of HTML."""
+
+Warn = Callable[[str], object]
+
+
+def list_sessions(
+    root: Path, warn: Warn, *, archived: bool = False, query: str = "", limit: int | None = MAX_ROWS
+) -> SessionList:
+    """Return the sessions that match `query`, at most `limit` of them; archived ones only if asked for."""
+    found = [
+        SessionRow(session.id, current_state(session, state, warn))
+        for session, state in sessions.listed(root)
+        if (archived or state.is_shown) and matches(state, query)
+    ]
+    # The last line is read only for the rows that are shown: it costs one read of a log.
+    shown = by_urgency(found)[:limit]
+    return SessionList([_with_last_line(Session(root, row.id), row.state) for row in shown], len(found))
+
+
+def session_row(session: Session, warn: Warn) -> SessionRow:
+    """Return one session as its own page shows it. Raises NotFound."""
+    return _with_last_line(session, current_state(session, warn=warn))
+
+
+def _with_last_line(session: Session, state: SessionState) -> SessionRow:
+    fd = log.open_reader(session.directory)
+    try:
+        return SessionRow(session.id, state, window.last_prose(fd))
+    finally:
+        os.close(fd)
+
+
+def read_window(session: Session, *, before: int | None, after: int | None) -> Window:
+    """Return the part of a log that a page shows. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        return window.read(fd, PAGE_BYTES, before=before, after=after)
+    finally:
+        os.close(fd)
+
+
+def checked_position(session: Session, number: int, ts: str) -> int:
+    """Return `number` if that line has the time `ts`, else a number beyond any log. Raises NotFound.
+
+    A power loss can take lines that a page has already shown. Other lines then get their numbers, and the page must
+    start over.
+    """
+    fd = log.open_reader(session.directory)
+    try:
+        return number if log.read_one(fd, number).get("ts") == ts else stream.BEYOND
+    except NotFound:
+        return stream.BEYOND
+    finally:
+        os.close(fd)

@@ -1,0 +1,72 @@
+"""What the page lists: sessions in the order of urgency, and the agents that a new session can choose from."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from breakglass.config import Config
+from breakglass.state import SessionState
+from breakglass.text import STATUS_SIGNS, one_line
+
+
+class SessionRow(NamedTuple):
+    """A session as the page shows it: one row of the list, or the head of the session's own page."""
+
+    id: str
+    state: SessionState
+    last_line: str = ""
+    """The last finished prose of the agent, as Markdown; "" where the end of the log holds none."""
+
+    @property
+    def heading(self) -> str:
+        """The session's title, else the first words of its first prompt."""
+        return one_line(self.state.title or self.state.first_prompt, 80) or "New session"
+
+    @property
+    def status(self) -> str:
+        """The status to show, a key of `STATUS_SIGNS`."""
+        if self.state.asking:
+            return "asking"
+        if self.state.turn is not None:
+            return "running"
+        return self.state.status if self.state.status in STATUS_SIGNS else "new"
+
+
+class SessionList(NamedTuple):
+    """The sessions that one page lists."""
+
+    rows: list[SessionRow]
+    total: int
+    """How many sessions there are to list; more than `rows` where the list is limited."""
+
+
+class AgentChoice(NamedTuple):
+    """An agent in the form for a new session."""
+
+    name: str
+    is_default: bool
+    missing: str = ""
+    """The program that the agent needs and that was not found; "" where the agent can start."""
+
+
+def by_urgency(rows: Iterable[SessionRow]) -> list[SessionRow]:
+    """Return rows with open questions first, then those with a running turn, then the latest first."""
+    latest = sorted(rows, key=lambda row: row.state.updated, reverse=True)
+    return sorted(latest, key=lambda row: (not row.state.asking, row.state.turn is None))
+
+
+def matches(state: SessionState, query: str) -> bool:
+    """Return whether the session's title, or without one its first prompt, has every word of `query`."""
+    searched = (state.title or state.first_prompt).lower()
+    return all(word in searched for word in query.lower().split())
+
+
+def agent_choices(config: Config) -> list[AgentChoice]:
+    """Return the configured agents. Looks for their programs in `PATH`."""
+    return [
+        AgentChoice(
+            agent.name,
+            agent.name == config.agent,
+            missing="" if agent.program(config.environ) is not None else agent.command[0],
+        )
+        for agent in config.agents.values()
+    ]

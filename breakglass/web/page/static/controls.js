@@ -1,0 +1,70 @@
+// What the page shows of the session's state: the heading, the window's title, the outline, and the Send and Stop buttons.
+
+import { $, $$, make } from "./elements.js";
+import { Notifier } from "./notifications.js";
+import { shorten } from "./text.js";
+
+export class Controls {
+  /** `list`: the transcript's lines; `field`: the prompt field. */
+  constructor({ list, field }) {
+    Object.assign(this, { list, field, page: document.body.dataset, heading: $("main h1") });
+    this.isTurnRunning = this.page.active === "yes";
+    this.endedAs = ""; // how a turn ended while the page was hidden
+    this.notifier = new Notifier(this.windowTitle);
+    this.announcement = document.body.appendChild(make("p", { id: "announcement", className: "hidden-text", role: "status" }));
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.endedAs = "";
+      this.update();
+    });
+    this.update();
+    this.showOutline();
+  }
+
+  turnBegan(line) {
+    this.isTurnRunning = true;
+    this.endedAs = "";
+    if (!this.page.named) this.showTitle($(".prompt-text", line).textContent);
+    this.showOutline();
+  }
+
+  turnEnded(line) {
+    this.isTurnRunning = false;
+    if (document.hidden) this.endedAs = line.dataset.status;
+  }
+
+  update() {
+    const send = $("#send"), isAsking = $(".permission.open", this.list);
+    $(".stop").hidden = !this.isTurnRunning;
+    send.hidden = this.isTurnRunning && !this.field.value.trim();
+    send.textContent = this.isTurnRunning ? "Queue" : "Send";
+    this.notifier.showStatus(isAsking ? "asking" : this.isTurnRunning ? "running" : this.endedAs);
+  }
+
+  get windowTitle() { return `${this.heading.textContent} · ${this.page.host}`; }
+
+  showTitle(text) {
+    const title = shorten(text, 80);
+    this.page.named = "yes";
+    Object.assign(this.heading, { title, textContent: title });
+    this.notifier.title = this.windowTitle;
+  }
+
+  /** Lists the turns on this page. */
+  showOutline() {
+    const turns = $$(".user", this.list);
+    const entry = (turn) => make("li", {}, make("a", { href: `#${turn.id}` },
+      make("span", { textContent: turn.id.slice(1) }),
+      make("b", { textContent: $(".prompt-text", turn).textContent.slice(0, 80) })));
+    for (const nav of $$(".outline")) {
+      nav.hidden = turns.length < 2;
+      $("ol", nav).replaceChildren(...turns.map(entry));
+    }
+  }
+
+  /** Tells screen readers, and the user of a hidden page, what happened. */
+  announce(text) {
+    this.announcement.textContent = text;
+    this.notifier.notify(text);
+  }
+}

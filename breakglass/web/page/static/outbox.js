@@ -1,0 +1,141 @@
+// Prompts on their way to the server. A prompt is either in the log or visibly not sent: from the tap until its 202
+// answer it is stored in this browser with its idempotency key, and sent again with the same key until the server has
+// accepted or refused it.
+
+import { make, root } from "./elements.js";
+import { callAPI, unreachable } from "./server.js";
+import { stored } from "./storage.js";
+
+const RETRY = 5_000; // ms until a failed prompt is tried again, unless something happens before
+const LONGEST = 35_000; // ms that a window takes at most to send one prompt: two requests of 15 s each
+
+/** The unsent prompts of one page, in order. Each is sent when the one before it has arrived. */
+export class Outbox {
+  /** `send(entry)` resolves to {status, body, arrived}. `arrived`: the entry need not be shown any longer. */
+  constructor({ name, list, send }) {
+    Object.assign(this, { list, send, name: `outbox:${name}` });
+    addEventListener("online", () => this.sendAll());
+    document.addEventListener("visibilitychange", () => document.hidden || this.sendAll());
+    addEventListener("storage", (event) => event.key === this.name && this.show());
+    this.statuses = new Map(); // key → what is shown beside the prompt
+    this.show();
+    this.sendAll();
+  }
+
+  get entries() { return stored.get(this.name) ?? []; }
+  set entries(entries) { stored.set(this.name, entries.length ? entries : null); this.show(); }
+
+  add(entry) {
+    this.entries = [...this.entries, { key: newKey(), ...entry }];
+    this.sendAll();
+  }
+
+  remove(key) {
+    this.statuses.delete(key);
+    this.entries = this.entries.filter((entry) => entry.key !== key);
+  }
+
+  /** The first entry that the server has not accepted. */
+  get next() { return this.entries.find((entry) => !entry.line); }
+
+  /** Sends what waits. Called whenever sending might work again. */
+  async sendAll() {
+    if (this.busy || !this.next) return;
+    this.busy = true;
+    clearTimeout(this.timer);
+    const wasSent = await withLock(this.name, () => this.sendNext());
+    this.busy = false;
+    if (wasSent) this.sendAll();
+  }
+
+  /** Resolves to whether a prompt was accepted. */
+  async sendNext() {
+    const entry = this.next;
+    if (!entry) return false; // another window has sent it
+    this.setStatus(entry.key, "Sending…");
+    const { status, body, arrived } = await this.send(entry);
+    if (status !== 202) this.failed(entry.key, status, body);
+    else if (arrived) this.remove(entry.key);
+    else this.accepted(entry.key, body.turn ?? body.queued);
+    return status === 202;
+  }
+
+  /** The server recorded the prompt as this line. The entry stays until the page shows the line. */
+  accepted(key, line) {
+    this.statuses.set(key, "Sent");
+    this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, line } : entry));
+  }
+
+  /** The page shows every line up to `last`. */
+  caughtUp(last) {
+    this.entries = this.entries.filter((entry) => !(entry.line <= last));
+    this.sendAll();
+  }
+
+  failed(key, status, answer) {
+    const reason = answer.detail ?? answer.title ?? `the server answered ${status}`;
+    const [cause, whatIs] = unreachable();
+    if (status === 0) this.setStatus(key, `Not sent: ${cause}. It will be sent when ${whatIs} back.`, true);
+    else if (status === 409) this.setStatus(key, `Not sent yet: ${reason}`, true);
+    else if (status === 401) this.setStatus(key, "Not sent: you are logged out. It is kept and will be sent after you log in.", true);
+    else this.setStatus(key, `Not sent: ${reason}`, true);
+    if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.sendAll(), RETRY);
+  }
+
+  /** The log has a prompt with this key: it has arrived, even if the answer to sending it was lost. */
+  arrived(key) {
+    if (this.entries.some((entry) => entry.key === key)) this.remove(key);
+  }
+
+  setStatus(key, text, hasButtons) {
+    this.statuses.set(key, text);
+    this.withButtons = hasButtons ? key : null;
+    this.show();
+  }
+
+  show() {
+    this.list.replaceChildren(...this.entries.map((entry) => {
+      const status = this.statuses.get(entry.key) ?? (entry.line ? "Sent" : "Waiting");
+      const item = make("li", {}, make("p", { textContent: entry.prompt }), make("span", { role: "status", textContent: status }));
+      if (this.withButtons === entry.key) {
+        item.append(make("button", { type: "button", textContent: "Try now", onclick: () => this.sendAll() }),
+          make("button", { type: "button", textContent: "Discard", onclick: () => this.remove(entry.key) }));
+      }
+      return item;
+    }));
+  }
+}
+
+/** crypto.randomUUID exists only in secure contexts. */
+function newKey() {
+  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
+
+/**
+ * Runs `work` while no other window runs any under that name. Without a lock it runs all the same: over plain http there
+ * are no locks, and a suspended window may hold one. The idempotency key prevents a second turn.
+ */
+async function withLock(name, work) {
+  try {
+    return await navigator.locks.request(name, { signal: AbortSignal.timeout(LONGEST) }, work);
+  } catch {
+    return work();
+  }
+}
+
+/** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
+export const toSession = (session) => async ({ key, prompt }) => {
+  const body = { prompt, queue: true };
+  const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
+  return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
+};
+
+/** Makes a session, sends the prompt to it and opens it. */
+export async function toNewSession({ key, prompt, agent, model }) {
+  const made = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
+  if (made.status !== 201) return made;
+  const sent = await toSession(made.body.id)({ key, prompt });
+  if (sent.status === 202) location.assign(`${root}/sessions/${made.body.id}#end`);
+  return { ...sent, arrived: true };
+}

@@ -1,0 +1,96 @@
+// Earlier and later parts of the log: loaded when the user scrolls near them, and removed when the page grows too long.
+
+import { $, $$, make } from "./elements.js";
+import { lineNumber, speaker } from "./line_kinds.js";
+import { fetchPage, unreachable } from "./server.js";
+
+const MOST = 3000; // lines on the page; beyond that, lines are removed until KEPT are left
+const KEPT = 2000;
+const AHEAD = 400; // px before the end of a part at which the next one is loaded
+const RETRY = 2000; // ms
+
+export const firstLine = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
+
+export class Paging {
+  /** `earlier`, `later`: the elements with the links to the parts before and after. `attached()`: the end was loaded. */
+  constructor(transcript, { earlier, later, attached }) {
+    Object.assign(this, { transcript, list: transcript.list, earlier, later, attached });
+    // The log's first line on this page. It may have been merged into another line and have no element of its own.
+    this.from = firstLine(earlier);
+    for (const nav of [earlier, later]) {
+      $("a", nav).addEventListener("click", (event) => { event.preventDefault(); this.load(nav); });
+    }
+  }
+
+  /** Loads the parts near the screen. An IntersectionObserver misses a part that arrives and leaves within one frame. */
+  loadNear() {
+    for (const nav of [this.earlier, this.later]) if (this.isNear(nav)) this.load(nav);
+  }
+
+  isNear(nav) {
+    const box = nav.getBoundingClientRect();
+    return !nav.hidden && box.bottom > -AHEAD && box.top < innerHeight + AHEAD;
+  }
+
+  /** Loads the part that a link leads to, and adds it without moving what the user reads. */
+  async load(nav) {
+    const link = $("a", nav);
+    if (nav.hidden || nav.dataset.busy) return;
+    nav.dataset.busy = "yes";
+    const { transcript } = this, before = nav === this.earlier;
+    const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${transcript.last}`);
+    delete nav.dataset.busy;
+    link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : ` (not loaded yet: ${unreachable()[0]})`}`;
+    if (!doc) return void setTimeout(() => this.loadNear(), RETRY);
+    const lines = $$("#log > li.line", doc).filter((line) =>
+      before ? lineNumber(line) < this.from : lineNumber(line) > transcript.last);
+    const next = $(`#${nav.id}`, doc);
+    transcript.scroll.keep(() => {
+      const second = $("li.line", this.list);
+      if (before) this.prepend(lines, firstLine(next));
+      else lines.forEach((line) => transcript.place(line, this.list));
+      nav.hidden = !next || next.hidden || !(lines.length || before);
+      transcript.finishLines(before && second ? [...lines, second] : lines);
+      if (before) this.trimEnd();
+      else this.trimStart();
+    });
+    if (!before && transcript.attached) this.attached();
+    this.loadNear(); // the part may be short
+  }
+
+  prepend(lines, from) {
+    this.from = from;
+    const { transcript } = this, part = make("ol"), growing = transcript.prose;
+    transcript.prose = new Map(); // the prose that grows further down is not of this part
+    transcript.toolCalls.addEarlierPart(() => {
+      for (const line of lines) transcript.place(line, part);
+      for (const [who, line] of transcript.prose) { // the part below may have its finished text
+        if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
+      }
+      this.list.prepend(...part.childNodes);
+    });
+    transcript.prose = growing;
+  }
+
+  /** Removes the first lines of a page that is too long. The link to earlier lines appears. */
+  trimStart() {
+    const lines = this.list.children;
+    if (lines.length <= MOST) return;
+    for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
+    const { prose, toolCalls } = this.transcript;
+    for (const map of [toolCalls.calls, toolCalls.orphans, prose])
+      for (const [key, line] of map) if (!line.isConnected) map.delete(key);
+    this.earlier.hidden = false;
+    this.from = lineNumber($("li.line", this.list));
+  }
+
+  /** Removes the last lines of a page that is too long. The page then no longer shows the end of the log. */
+  trimEnd() {
+    const lines = [...this.list.children];
+    if (lines.length <= MOST) return;
+    for (const line of lines.slice(KEPT)) line.remove();
+    this.transcript.last = lineNumber(this.list.lastElementChild);
+    this.transcript.scroll.following = false;
+    this.later.hidden = false;
+  }
+}

@@ -1,0 +1,173 @@
+// The page of one session: connects the transcript, the stream, the outbox and the controls.
+
+import { connectAnswers, connectPromptField, connectStop, connectWithdraw } from "./actions.js";
+import { addCopyButton, copyLink } from "./clipboard.js";
+import { Controls } from "./controls.js";
+import { $, $$, make, root } from "./elements.js";
+import { Outbox, toSession } from "./outbox.js";
+import { callAPI } from "./server.js";
+import { SessionList } from "./session_list.js";
+import { Stream } from "./stream.js";
+import { Transcript } from "./transcript.js";
+
+const TOO_MANY = 2000; // missed lines: with more, the page is loaded again instead of receiving each of them
+const RELOAD_RETRY = 2000; // ms
+
+export class SessionPage {
+  /** `say(text)` shows a short message. */
+  constructor(id, say) {
+    Object.assign(this, { id, say, page: document.body.dataset, isLive: false });
+    this.transcript = new Transcript($("#log"), {
+      earlier: $("#earlier"), later: $("#later"), news: $("#news"),
+      on: {
+        line: (line) => this.lineArrived(line),
+        lines: () => this.controls.update(),
+        attached: () => { this.stream.continueAfter(this.transcript.last); this.stream.open(); },
+      },
+    });
+    this.outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
+    this.connectForms();
+    this.stream = this.newStream();
+    for (const line of $$("[data-key]", this.transcript.list)) this.outbox.arrived(line.dataset.key);
+    this.connectLinks();
+    this.showLineOfAddress();
+    this.transcript.paging.loadNear();
+    new SessionList($("#sessions"), { current: id });
+    if (this.page.asking && !this.transcript.attached) this.showLinkToQuestion();
+    this.stream.open();
+    document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
+    // Another window was loaded with a login, so this page may be logged in again.
+    addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
+  }
+
+  connectForms() {
+    const { id, say, transcript } = this, form = $("#box");
+    const field = connectPromptField(form, id, (prompt) => { this.outbox.add({ prompt }); transcript.scroll.toEnd(); });
+    this.controls = new Controls({ list: transcript.list, field });
+    form.addEventListener("changed", () => this.controls.update());
+    connectAnswers($("#answer"), id, say);
+    connectStop($("#stop"), id, say);
+    connectWithdraw($("#withdraw"), id, field, say);
+  }
+
+  connectLinks() {
+    const { list, scroll } = this.transcript;
+    history.scrollRestoration = "manual";
+    addEventListener("hashchange", () => this.showLineOfAddress());
+    addCopyButton(list, this.say);
+    list.addEventListener("click", (event) => {
+      const number = event.target.closest(".number");
+      if (!number) return;
+      event.preventDefault(); // a click on a number must not add to the history
+      copyLink(number.closest(".line"), this.say);
+    });
+    document.addEventListener("click", (event) => {
+      if (!event.target.closest("a.to-end")) return;
+      event.preventDefault();
+      history.replaceState(null, "", location.pathname);
+      scroll.following = true;
+      this.say("");
+      this.reload();
+    });
+  }
+
+  showLineOfAddress() {
+    const number = location.hash.match(/^#e(\d+)$/)?.[1];
+    if (!number) return this.transcript.scroll.toEnd();
+    if (!this.transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
+  }
+
+  /** An open question is at the end of the log, and this page shows another part of it. */
+  showLinkToQuestion() {
+    $("#notice").replaceChildren("Waiting for permission, at the end of the log. ",
+      make("a", { className: "to-end", href: `${location.pathname}#end`, textContent: "Go to the question" }));
+  }
+
+  // --- lines of the stream -----------------------------------------------------------------------
+
+  /** Updates the rest of the page for a new line. The state before the stream comes from the server, with the page. */
+  lineArrived(line) {
+    const { controls, outbox, isLive } = this, { kind, key, name, title } = line.dataset;
+    if (key) outbox.arrived(key);
+    if (kind === "user") controls.turnBegan(line);
+    if (kind === "renamed") controls.showTitle(title);
+    if (kind === "permission") {
+      if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
+      if (!this.transcript.attached) this.showLinkToQuestion();
+    }
+    if (kind === "turn_end") {
+      controls.turnEnded(line);
+      if (isLive) controls.announce(`The turn has ended: ${$(".body", line).textContent}`);
+      this.say("");
+      outbox.sendAll();
+      this.keepForOffline();
+    }
+  }
+
+  // --- the connection ----------------------------------------------------------------------------
+
+  newStream() {
+    const { page, transcript } = this;
+    return new Stream({
+      url: `${root}/sessions/${this.id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
+      beat: Number(page.beat), heard: new Date(page.now), badge: $("#badge"),
+      on: {
+        line: (html) => transcript.add(html),
+        caughtUp: () => this.caughtUp(),
+        clock: (now) => { transcript.clockOffset = Date.now() - new Date(now); },
+        missed: (count) => count > TOO_MANY && this.reload(),
+        reset: () => this.reload(),
+        refused: () => this.refused(),
+      },
+    });
+  }
+
+  caughtUp() {
+    this.transcript.flush();
+    if (!this.isLive && $("#notice a[href^='/login']")) this.say("");
+    this.isLive = true;
+    this.outbox.caughtUp(this.stream.last);
+  }
+
+  async reload() {
+    const { stream, controls } = this;
+    stream.close();
+    const fresh = await this.transcript.reload();
+    if (!fresh) {
+      stream.fail();
+      return stream.retryAfter(RELOAD_RETRY); // not at once: a stream that starts with a reset leads here again
+    }
+    stream.continueAfter(Number(fresh.last), Number(fresh.end));
+    controls.isTurnRunning = fresh.active === "yes";
+    controls.update();
+    controls.showOutline();
+    stream.open();
+  }
+
+  async refused() {
+    const { status } = await callAPI("GET", `/api/sessions/${this.id}`);
+    if (this.stream.state !== "lost") return; // another attempt has succeeded, or has shown the reason
+    if (status === 404) {
+      this.stream.stop("Deleted");
+      this.say("Not on the server any more: this session was deleted. The text stays here until you leave the page.");
+    }
+    if (status !== 401) return; // for example a proxy whose server restarts
+    this.stream.stop("Logged out");
+    this.isLive = false;
+    $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
+      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+  }
+
+  /** Stores the page as it is now, for reading without a network. The service worker serves it. */
+  async keepForOffline() {
+    const { page, stream, transcript } = this;
+    if (!globalThis.caches || stream.state !== "live" || !transcript.attached) return;
+    page.now = stream.heard.toISOString();
+    Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
+    const copy = document.documentElement.cloneNode(true);
+    for (const made of $$("dialog, .copy, #announcement", copy)) made.remove(); // the scripts make these again
+    const html = `<!doctype html>${copy.outerHTML}`;
+    const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
+    await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
+  }
+}
