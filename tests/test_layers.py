@@ -15,7 +15,7 @@ ROWS = (
     "                       web                        ",
     "                      turns                       ",
     "        store    agents    access    verify       ",
-    "                  state   masking                 ",
+    "           state   masking   load_config          ",
     "             events    config    text             ",
     "                     settings                     ",
     "                      errors                      ",
