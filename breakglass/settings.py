@@ -1,134 +1,226 @@
-"""One value each: what may stand in a setting, wherever it comes from. Pure.
+"""How a setting is declared, and the parsers of single values. Pure.
 
-A check takes the name under which the value came, so that what it says names that, and returns the value.
+A parser takes a name and a value. The name says where the value came from: `BREAKGLASS_PORT`, `--port` or `port`.
+The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. A text from
+the environment or the command line and a value from a TOML file go through the same parser.
 """
 
 import ipaddress
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from breakglass.errors import BadConfig
+
+T = TypeVar("T")
+Parse = Callable[[str, object], T]
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# --- declaring a setting --------------------------------------------------------------------------
 
 
-def expected(key: str, value: object, what: str) -> BadConfig:
-    """Return the error that says what was expected of a value."""
-    return BadConfig(f"{key}: expected {what}, got {value!r}")
+class Setting(NamedTuple):
+    """Everything about a setting besides its name, type and default value."""
+
+    parse: Parse[Any]
+    meaning: str
+    """What it is, as a phrase for the help and the documentation."""
+    default: str = ""
+    """The default in words; "" where a value is required."""
+    option: str = ""
+    """The command line option as a usage line shows it, such as `--port P`; "" for none."""
+    in_file: bool = True
+    """Whether a TOML file may hold it."""
 
 
-def text(key: str, value: object) -> str:
-    """Return a text that is not empty. Raises BadConfig."""
+def setting(
+    default: T,
+    parse: Parse[T],
+    meaning: str,
+    *,
+    default_words: str = "",
+    option: str = "",
+    in_file: bool = True,
+) -> T:
+    """Return a dataclass field that declares a setting.
+
+    `default_words` describes a default that the value alone does not explain. As with `dataclasses.field`, the
+    declared return type is the type of the value, so a type checker compares field, default and parser.
+    """
+    row = Setting(parse, meaning, default_words or _in_words(default), option, in_file)
+    made: Any = field(default=default, metadata={"setting": row})
+    return made  # type: ignore[no-any-return]
+
+
+def described(parse: Parse[Any], meaning: str, default: str = "") -> Mapping[str, Setting]:
+    """Return the `metadata` that makes a dataclass field a setting: for a required one, or a `default_factory`."""
+    return {"setting": Setting(parse, meaning, default)}
+
+
+def declared_by(cls: type) -> dict[str, Setting]:
+    """Return the settings that a dataclass declares, by name, in the order of its fields."""
+    return {each.name: each.metadata["setting"] for each in fields(cls) if "setting" in each.metadata}
+
+
+def _in_words(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if default or default == 0 else "none"
+
+
+# --- parsers --------------------------------------------------------------------------------------
+
+
+def expected(name: str, value: object, what: str) -> BadConfig:
+    """Return the error that says what was expected in place of a value. None stands for a missing value."""
+    return BadConfig(f"{name}: expected {what}, got {'nothing' if value is None else repr(value)}")
+
+
+def parse_text(name: str, value: object) -> str:
+    """Return a text that is not empty."""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise expected(key, value, "a text that is not empty")
+        raise expected(name, value, "a text that is not empty")
     return value
 
 
-def _port(key: str, value: object) -> int:
+def parse_port(name: str, value: object) -> int:
+    """Return a port; 0 means any free one."""
     number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value) else value
     if type(number) is not int or not 0 <= number <= 65535:
-        raise expected(key, value, "a whole number from 0 to 65535")
+        raise expected(name, value, "a whole number from 0 to 65535")
     return number
 
 
-def _seconds(key: str, value: object) -> float:
-    number = (
-        float(value)
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value)
-        else value
-    )
+def parse_seconds(name: str, value: object) -> float:
+    """Return a length of time in seconds."""
+    is_decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value)
+    number = float(str(value)) if is_decimal else value
     if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < 1e9:
-        raise expected(key, value, "a number of seconds greater than 0")
+        raise expected(name, value, "a number of seconds greater than 0")
     return float(number)
 
 
-def _model(key: str, value: object) -> str | None:
+def parse_model(name: str, value: object) -> str | None:
+    """Return a model's name, or None for an empty text: the agent chooses."""
     if value in ("", None):
         return None
-    return check_model(key, value)
+    return check_model(name, value)
 
 
-def check_model(key: str, value: object) -> str:
-    """Return `value` if it can be a model's name. Raises BadConfig: it must not pass for an option or hold blanks."""
+def check_model(name: str, value: object) -> str:
+    """Return `value` if it can be a model's name. Raises BadConfig.
+
+    An agent gets the name as an argument, so the name must not look like an option and must not hold blanks.
+    """
     if not isinstance(value, str) or not _MODEL.fullmatch(value):
-        raise expected(key, value, "a model's name: letters, digits and . _ : / @ [ ] -, at most 128")
+        raise expected(name, value, "a model's name: letters, digits and . _ : / @ [ ] -, at most 128")
     return value
 
 
-def _texts(key: str, value: object) -> tuple[str, ...]:
-    """Return a list of texts; the environment has them with commas between."""
+def parse_texts(name: str, value: object) -> tuple[str, ...]:
+    """Return a list of texts. In a single text, as in the environment, they are separated by commas."""
     texts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(texts, list) or not is_texts(texts) or not all(texts):
-        raise expected(key, value, "a list of texts")
+        raise expected(name, value, "a list of texts")
     return tuple(texts)
 
 
-def _peers(key: str, value: object) -> frozenset[str]:
+def parse_peers(name: str, value: object) -> frozenset[str]:
+    """Return IP addresses in their standard form; `unix` stands for the Unix socket."""
     try:
         return frozenset(
-            each if each == "unix" else str(ipaddress.ip_address(each)) for each in _texts(key, value)
+            each if each == "unix" else str(ipaddress.ip_address(each)) for each in parse_texts(name, value)
         )
     except ValueError:
-        raise expected(key, value, "IP addresses, or unix for the Unix socket") from None
+        raise expected(name, value, "IP addresses, or unix for the Unix socket") from None
 
 
-def _header(key: str, value: object) -> str:
+def parse_header(name: str, value: object) -> str:
+    """Return the name of an HTTP header field."""
     if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        raise expected(key, value, "the name of a header field")
+        raise expected(name, value, "the name of a header field")
     return value
 
 
-def _prefix(key: str, value: object) -> str:
+def parse_prefix(name: str, value: object) -> str:
+    """Return a URL path without a final `/`; "" for the root."""
     if value in ("", "/"):
         return ""
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
-        raise expected(key, value, "a path such as /breakglass: it begins with / and does not end with one")
+        raise expected(name, value, "a path such as /breakglass, with / at the start and none at the end")
     return value
 
 
-def _flag(key: str, value: object) -> bool:
+def parse_flag(name: str, value: object) -> bool:
+    """Return true or false; as text also 1 or 0."""
     known = {"1": True, "true": True, "0": False, "false": False}
     flag = known.get(value.lower()) if isinstance(value, str) else value
     if not isinstance(flag, bool):
-        raise expected(key, value, "true or false")
+        raise expected(name, value, "true or false")
     return flag
 
 
-def _path(key: str, value: object) -> Path:
-    return Path(text(key, os.fspath(value) if isinstance(value, Path) else value))
+def parse_path(name: str, value: object) -> Path:
+    """Return a path, relative to the current folder."""
+    return Path(parse_text(name, os.fspath(value) if isinstance(value, Path) else value))
 
 
 def is_texts(value: object) -> bool:
-    """Return whether it is a list of texts."""
+    """Return whether `value` is a list of texts without NUL."""
     return isinstance(value, list) and all(isinstance(item, str) and "\0" not in item for item in value)
 
 
-SETTINGS: dict[str, Callable[[str, Any], Any]] = {
-    "data": _path,
-    "host": text,
-    "port": _port,
-    "agent": text,
-    "model": _model,
-    "turn_timeout_seconds": _seconds,
-    "permission_timeout_seconds": _seconds,
-    "sse_keepalive_seconds": _seconds,
-    "token": text,
-    "origins": _texts,
-    "prefix": _prefix,
-    "proxies": _peers,
-    "proxy_user_header": _header,
-    "proxy_address_header": _header,
-    "tls_cert": _path,
-    "tls_key": _path,
-    "socket": _path,
-    "allow_plain": _flag,
-    "access_log": text,
-}
-"""Every setting of one value, and its check (docs/contract.md, section 6)."""
-ENVIRONMENT_ONLY = frozenset({"token"})
-"""What a file, which others may read, must not hold."""
+# --- parsers for agents: their values come only from a file ---------------------------------------
+
+
+def parse_command(name: str, value: object) -> tuple[str, ...]:
+    """Return a program and its arguments."""
+    if not isinstance(value, list) or not is_texts(value) or not value or not value[0]:
+        raise expected(name, value, "a list of texts, the program first")
+    return tuple(value)
+
+
+def parse_permissions(name: str, value: object) -> Literal["bypass", "ask"]:
+    """Return whether the agent acts without asking or asks for permission."""
+    if value == "bypass":
+        return "bypass"
+    if value == "ask":
+        return "ask"
+    raise expected(name, value, '"bypass" or "ask"')
+
+
+def parse_boolean(name: str, value: object) -> bool:
+    """Return a TOML boolean."""
+    if not isinstance(value, bool):
+        raise expected(name, value, "true or false")
+    return value
+
+
+def parse_tools(name: str, value: object) -> tuple[str, ...]:
+    """Return the names of tools."""
+    if not isinstance(value, list) or not is_texts(value) or not all(value):
+        raise expected(name, value, "a list of names of tools")
+    return tuple(value)
+
+
+def parse_names(name: str, value: object) -> tuple[str, ...]:
+    """Return the names of environment variables."""
+    if not isinstance(value, list) or not is_texts(value):
+        raise expected(name, value, "a list of names")
+    return tuple(value)
+
+
+def parse_variables(name: str, value: object) -> Mapping[str, str]:
+    """Return environment variables."""
+    if isinstance(value, dict) and is_texts(list(value.values())) and all(map(_VARIABLE.fullmatch, value)):
+        return value
+    raise expected(name, value, "a table of texts, named as environment variables are")

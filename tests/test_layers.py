@@ -15,9 +15,9 @@ ROWS = (
     "                       web                        ",
     "                      turns                       ",
     "        store    agents    access    verify       ",
-    "                  state   masking                 ",
+    "           state   masking   load_config          ",
     "             events    config    text             ",
-    "                settings    limits                ",
+    "                settings    turn_limits              ",
     "                      errors                      ",
 )
 """The layers of the package, the highest first. A module imports only modules of lower rows."""
@@ -41,7 +41,7 @@ OWNERS = {
 }
 """Each package that is not ours, and the one place that knows it."""
 
-PURE = ("errors", "limits", "events", "state", "text", "masking", "agents", "verify", "web.sse")
+PURE = ("errors", "turn_limits", "events", "state", "text", "masking", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
 
 OUTSIDE = set(

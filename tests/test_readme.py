@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import config, events, settings
+from breakglass import config, events
 from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
+from breakglass.load_config import load_config
 from breakglass.web.openapi import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
 
@@ -66,7 +67,7 @@ def test_the_settings_shown_are_accepted(tmp_path: Path) -> None:
     for number, text in enumerate(blocks("toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
-        loaded = config.load({}, PROTOCOLS, str(path))
+        loaded = load_config({}, PROTOCOLS, str(path))
         assert set(tomllib.loads(text).get("agents", {})) <= set(loaded.agents)
 
 
@@ -85,7 +86,7 @@ def test_every_kind_stands_in_the_readme(kind: str) -> None:
     assert f"`{kind}`" in README
 
 
-@pytest.mark.parametrize("setting", [*settings.SETTINGS])
+@pytest.mark.parametrize("setting", [*config.SETTINGS])
 def test_every_setting_stands_in_the_readme(setting: str) -> None:
     assert f"`BREAKGLASS_{setting.upper()}`" in README
 

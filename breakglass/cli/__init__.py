@@ -57,11 +57,12 @@ def _run(words: list[str]) -> int:
         args = arguments.parse(name, rest)
     except SystemExit:  # argparse has printed the help that was asked for
         return 0
-    from breakglass import agents, config
+    from breakglass.agents import PROTOCOLS
     from breakglass.cli import commands
+    from breakglass.load_config import load_config
 
     overrides = {key: getattr(args, key, None) for key in arguments.OVERRIDES}
-    settings = config.load(os.environ, agents.PROTOCOLS, args.config, overrides)
+    settings = load_config(os.environ, PROTOCOLS, args.config, overrides)
     return commands.RUN[name](settings, args)
 
 

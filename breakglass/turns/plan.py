@@ -8,9 +8,9 @@ import json
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
 
-from breakglass.limits import TurnLimits
 from breakglass.masking import Fingerprint
 from breakglass.store.seek import Position
+from breakglass.turn_limits import TurnLimits
 
 
 class Plan(NamedTuple):

@@ -51,7 +51,7 @@ def test_a_list_shows_how_each_session_stands_and_what_it_is_called(data: Data) 
     first, second = data.ok("ls").splitlines()
     assert re.fullmatch(rf"{untitled[:8]} +✓ ok +now +shell +echo hello; echo more", first)
     assert second.split()[:3] == [titled[:8], "○", "new"]
-    assert second.endswith("shell     disk full")
+    assert second.endswith("shell     disk ␛[31mfull")
 
 
 def test_a_session_whose_agent_waits_for_leave_says_so(data: Data) -> None:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from breakglass import verify
 from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
-from breakglass.limits import TurnLimits
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
+from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 

@@ -14,10 +14,10 @@ import pytest
 from breakglass.config import Config
 from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
-from breakglass.limits import TurnLimits
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
+from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, has_runner

@@ -1,0 +1,168 @@
+"""Loads the settings from a TOML file, the environment and the command line. The only reader of the environment.
+
+A bad value stops the program with the name, the value and what was expected. So does an unknown key, which is most
+likely a typing mistake. docs/settings.md lists all settings.
+"""
+
+import contextlib
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from breakglass.config import (
+    AGENT_SETTINGS,
+    BUILT_IN,
+    PRESET_SETTINGS,
+    PRESETS,
+    SETTINGS,
+    AgentConfig,
+    Config,
+    Preset,
+    variable,
+)
+from breakglass.errors import BadConfig
+from breakglass.settings import Setting, expected
+
+DEFAULT_FILE = "breakglass.toml"
+"""The settings file that is read if it exists and no other file is named."""
+
+_AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+
+
+def load_config(
+    environ: Mapping[str, str],
+    protocols: Collection[str],
+    path: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Return the settings: `overrides` (the command line) go over the environment, and that over the file.
+
+    `path` None means BREAKGLASS_CONFIG, or else ./breakglass.toml if it exists. Raises BadConfig.
+    """
+    place = path or environ.get("BREAKGLASS_CONFIG") or None
+    with _naming(place or DEFAULT_FILE):
+        values, agents, presets = _from_file(_read_file(place), protocols)
+    for name, row in SETTINGS.items():
+        if variable(name) in environ:
+            values[name] = row.parse(variable(name), environ[variable(name)])
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            values[name] = SETTINGS[name].parse(f"--{name.replace('_', '-')}", value)
+    values.setdefault("agent", "claude" if agents["claude"].program(environ) else "shell")
+    config = Config(agents=agents, presets=presets, environ=dict(environ), **values)
+    config.agent_named(config.agent)
+    _check_combinations(config)
+    return config
+
+
+def _check_combinations(config: Config) -> None:
+    """Raise BadConfig for a setting that means nothing without another one, or that excludes another one."""
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise BadConfig("tls_cert and tls_key: expected both or neither")
+    if config.socket and config.tls_cert:
+        raise BadConfig("socket: cannot be combined with tls_cert; the proxy in front serves the TLS")
+    for name in ("proxy_user_header", "proxy_address_header"):
+        if getattr(config, name) and not config.proxies:
+            raise BadConfig(f"{name}: expected proxies as well; the header counts only from a listed proxy")
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Put the file's path before the text of a BadConfig."""
+    try:
+        yield
+    except BadConfig as error:
+        raise BadConfig(f"{path}: {error}") from error
+
+
+def _read_file(path: str | None) -> dict[str, Any]:
+    place = Path(path or DEFAULT_FILE)
+    if path is None and not place.exists():
+        return {}
+    try:
+        return tomllib.loads(place.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadConfig(f"could not be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(f"expected TOML: {error}") from error
+
+
+def _from_file(
+    table: dict[str, Any], protocols: Collection[str]
+) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
+    """Return the values, all agents with the built-in ones, and the presets."""
+    agents = _agents(table.pop("agents", {}), protocols)
+    presets = _presets(table.pop("presets", None))
+    in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
+    return _values("", table, in_file, "agents", "presets"), agents, presets
+
+
+def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *tables: str) -> dict[str, Any]:
+    """Return the checked values of a table; `tables` are keys that may stand there and are read elsewhere."""
+    for key in table:
+        if key not in known:
+            raise BadConfig(f"{prefix}{key}: no such setting; {_suggestion(key, [*known, *tables])}")
+    return {key: known[key].parse(prefix + key, value) for key, value in table.items()}
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    import difflib  # imported only for a mistake, because it delays the start of each command
+
+    close = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}"
+
+
+def _agents(tables: object, protocols: Collection[str]) -> dict[str, AgentConfig]:
+    if not isinstance(tables, dict):
+        raise expected("agents", tables, "a table for each agent: [agents.NAME]")
+    built_in = {agent.name: agent for agent in BUILT_IN}
+    return built_in | {
+        name: _agent(name, table, built_in.get(name), protocols) for name, table in tables.items()
+    }
+
+
+def _agent(name: str, table: object, base: AgentConfig | None, protocols: Collection[str]) -> AgentConfig:
+    """Return the agent of a table; `base` is the built-in agent of the same name."""
+    key = f"agents.{name}"
+    if not _AGENT_NAME.fullmatch(name):
+        raise expected(key, name, "a name of small letters, digits, _ and -, at most 32")
+    if not isinstance(table, dict):
+        raise expected(key, table, "a table")
+    if base:
+        table = {"protocol": base.protocol, "command": list(base.command)} | table
+    if table.get("protocol") not in [*protocols]:
+        raise expected(f"{key}.protocol", table.get("protocol"), f"one of {', '.join(sorted(protocols))}")
+    agent = AgentConfig(name, **_complete(f"{key}.", table, AGENT_SETTINGS))
+    for which in ("allow", "deny"):
+        if getattr(agent, which) and agent.permissions != "ask":
+            raise BadConfig(
+                f'{key}.{which}: has an effect only with permissions = "ask", got {agent.permissions!r}'
+            )
+    if both := sorted({*agent.allow} & {*agent.deny}):
+        raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
+    return agent
+
+
+def _presets(tables: object) -> tuple[Preset, ...]:
+    if tables is None:
+        return PRESETS
+    if not isinstance(tables, list):
+        raise expected("presets", tables, "tables: [[presets]]")
+    return tuple(_preset(f"presets[{index}]", table) for index, table in enumerate(tables))
+
+
+def _preset(key: str, table: object) -> Preset:
+    if not isinstance(table, dict):
+        raise expected(key, table, "a table")
+    return Preset(**_complete(f"{key}.", table, PRESET_SETTINGS))
+
+
+def _complete(prefix: str, table: dict[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return the checked values of a table. Raises BadConfig if a required key is missing."""
+    values = _values(prefix, table, known)
+    for key, row in known.items():
+        if not row.default and key not in values:
+            row.parse(prefix + key, None)  # a parser of a required value refuses None
+    return values
