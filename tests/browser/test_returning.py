@@ -15,7 +15,8 @@ from playwright.sync_api import Page, Route, expect
 from breakglass.store.sessions import Session
 from tests.browser.conftest import Visit
 from tests.browser.visits import LOGGED_OUT, NETWORK, House, complete, house
-from tests.help.servers import TOKEN, Attached, assert_is_the_log, wait_until
+from tests.help.servers import TOKEN, Attached, assert_is_the_log
+from tests.help.waiting import wait_until
 
 WATCH = """() => {
   const badge = document.querySelector('#badge');

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.visits import NETWORK, PHONE, House
-from tests.help.servers import wait_until
+from tests.help.waiting import wait_until
 
 NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"

@@ -9,22 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.help.waiting import DEADLINE, wait_until
+
 TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
-PATIENCE = 30.0
-
-
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Return the first true value of `holds`, or fail saying what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
@@ -85,21 +77,21 @@ class Server:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
-        self._reader.join(PATIENCE)
+        self._reader.join(DEADLINE)
         assert self.process.stdout
         self.process.stdout.close()
 
     def stop(self) -> int:
         """Ask it to end, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(DEADLINE)
 
     @property
     def address(self) -> str:
         """Where a browser finds it."""
         return f"http://127.0.0.1:{self.port}"
 
-    def connection(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
+    def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         """Return a connection of one's own."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
@@ -142,7 +134,7 @@ class Server:
         assert status == 200, state
         return dict(state)
 
-    def ended(self, session: str, seconds: float = PATIENCE) -> str:
+    def ended(self, session: str, seconds: float = DEADLINE) -> str:
         """Wait for the running turn to end and return its status."""
         wait_until(lambda: not self.state(session)["turn_active"], "the turn to end", seconds)
         return str(self.state(session)["status"])
@@ -183,7 +175,7 @@ class Attached:
     def leave(self) -> None:
         """Detach."""
         self._left.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(DEADLINE)
 
     def has(self, number: int) -> bool:
         """Return whether the event of that id has come."""

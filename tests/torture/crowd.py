@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.help.servers import PATIENCE, TOKEN, Server, wait_until
+from tests.help.servers import TOKEN, Server
+from tests.help.waiting import DEADLINE, wait_until
 
 PER_ADDRESS = 500
 """Clients a source address: the server limits each."""
@@ -55,7 +56,7 @@ class Member:
         sock = socket.socket()
         if self.takes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(PATIENCE)
+        sock.settimeout(DEADLINE)
         sock.bind((self._address, 0))
         sock.connect(("127.0.0.1", port))
         last = f"Last-Event-ID: {self.last}\r\n" if self.last else ""
@@ -130,7 +131,7 @@ class Crowd:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(DEADLINE)
         for member in self.members:
             if member.sock:
                 member.sock.close()

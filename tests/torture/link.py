@@ -6,7 +6,8 @@ import os
 import socket
 from typing import Any
 
-from tests.help.servers import PATIENCE, Server
+from tests.help.servers import Server
+from tests.help.waiting import DEADLINE
 from tests.torture.faults import do
 
 HERE, THERE = "10.213.7.1", "10.213.7.2"
@@ -69,7 +70,7 @@ class Far(Server):
     def __init__(self, server: Server, link: Link) -> None:  # not Server's: it runs already
         self.port, self._link = server.port, link
 
-    def connection(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
+    def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         """Return a connection through the link."""
         made = http.client.HTTPConnection(HERE, self.port, timeout=timeout)
         setattr(made, "_create_connection", self._connect)  # noqa: B010 - where http.client asks for a socket

@@ -24,8 +24,9 @@ from breakglass.store import sessions
 from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
 from tests.help import validator
-from tests.help.servers import Attached, Server, wait_until
+from tests.help.servers import Attached, Server
 from tests.help.validator import Ack, Count
+from tests.help.waiting import wait_until
 
 AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 TARGETS = {"server": 1, "worker": 1, "runner": 5, "agent": 4}

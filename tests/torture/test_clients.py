@@ -13,8 +13,9 @@ import pytest
 
 from breakglass.store import log as logs
 from breakglass.store.sessions import Session
-from tests.help.servers import PATIENCE, Attached, Server, environment, serving, wait_until
+from tests.help.servers import Attached, Server, environment, serving
 from tests.help.validator import validate
+from tests.help.waiting import DEADLINE, wait_until
 from tests.torture.crowd import Crowd, members
 from tests.torture.machine import MEGABYTE, asking, descriptors, resident, write_log
 
@@ -78,7 +79,7 @@ def test_an_attached_terminal_that_was_stopped_goes_on_where_it_was(server: Serv
     client.send_signal(signal.SIGCONT)
     wait_until(lambda: out.read_bytes() == server.log(session).read_bytes(), "all of the log")
     client.send_signal(signal.SIGINT)
-    assert client.wait(PATIENCE) == 0
+    assert client.wait(DEADLINE) == 0
 
 
 def test_clients_that_reset_within_a_replay_leave_nothing_behind(server: Server) -> None:
@@ -90,7 +91,7 @@ def test_clients_that_reset_within_a_replay_leave_nothing_behind(server: Server)
         for _ in range(10):
             crowd = [member.connect(server.port) for member in members([session], 20)]
             for sock in crowd:
-                sock.settimeout(PATIENCE)
+                sock.settimeout(DEADLINE)
                 for _ in range(chance.randrange(1, 20)):
                     sock.recv(1 << 14)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

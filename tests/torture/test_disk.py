@@ -13,8 +13,9 @@ import pytest
 from breakglass import verify
 from breakglass.store import log as logs
 from breakglass.turns import processes
-from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving
 from tests.help.validator import Ack, validate
+from tests.help.waiting import wait_until
 from tests.torture.faults import Disk, clear, confined, do, limited, send, small_disk, traced
 
 pytestmark = pytest.mark.torture

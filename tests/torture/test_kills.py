@@ -13,8 +13,9 @@ import pytest
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
-from tests.help.servers import Attached, Server, environment, serving, wait_until
+from tests.help.servers import Attached, Server, environment, serving
 from tests.help.validator import Ack, validate
+from tests.help.waiting import wait_until
 
 pytestmark = pytest.mark.torture
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import TOKEN, Attached, environment, serving, wait_until
+from tests.help.servers import TOKEN, Attached, environment, serving
 from tests.help.validator import Ack, validate
+from tests.help.waiting import wait_until
 from tests.torture.faults import confined, limited
 from tests.torture.machine import descriptors
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving
 from tests.help.validator import Ack, validate
+from tests.help.waiting import wait_until
 from tests.torture.link import Far, Link
 from tests.torture.machine import MEGABYTE, asking, descriptors, resident, write_log
 

@@ -18,7 +18,8 @@ from breakglass.store.log import open_log
 from breakglass.store.sessions import Session
 from breakglass.turns import processes
 from tests.bench import logs as bench
-from tests.help.servers import TOKEN, Server, environment, serving, wait_until
+from tests.help.servers import TOKEN, Server, environment, serving
+from tests.help.waiting import wait_until
 from tests.torture.crowd import Crowd, load_seconds, members
 from tests.torture.machine import MEGABYTE, Latency, asking, descriptors, resident, write_log
 

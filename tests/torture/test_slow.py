@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import PATIENCE, Server, serving, wait_until
+from tests.help.servers import Server, serving
+from tests.help.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.torture
 CONNECTIONS = 1500
@@ -72,4 +73,4 @@ def test_slow_clients_are_cut_and_cost_little_while_others_are_served(kind: str,
     assert most - held > 100, "it was attacked"
     assert memory - before < 150
     assert slowest < 3
-    wait_until(lambda: descriptors(server) <= held + 5, "all of them to be gone", CUT[kind] + PATIENCE)
+    wait_until(lambda: descriptors(server) <= held + 5, "all of them to be gone", CUT[kind] + DEADLINE)
