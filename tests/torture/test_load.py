@@ -112,7 +112,7 @@ def test_ten_thousand_sessions_are_listed_by_the_server_and_by_ls(tmp_path: Path
     data = tmp_path / "var"
     data.mkdir(0o700)
     for index in range(10_000):
-        bench_logs.write_resting(data, index)
+        bench_logs.write_idle(data, index)
     began = time.monotonic()
     with serving(data) as server:
         started = time.monotonic() - began
