@@ -1,6 +1,6 @@
-"""Writes the pages of a sample night as files, to be looked at: `python -m tests.help.preview DIR`.
+"""Writes the pages of a sample session into files, for a look in a browser: `python -m tests.help.preview DIR`.
 
-No server and no script behind them: what a browser without JavaScript shows.
+They need no server. They look as in a browser without JavaScript.
 """
 
 import shutil
@@ -15,7 +15,7 @@ NOW = "2026-11-23T03:15:00.000Z"
 
 
 def session(title: str, status: str, **keys: Any) -> dict[str, Any]:
-    """Return a session as the list and the page need it."""
+    """Return a session object as the list and the page need it."""
     found: dict[str, Any] = dict.fromkeys(("model", "first_prompt", "last_line"), "")
     found |= {
         "id": "00000001-0000-4000-8000-000000000000",
@@ -29,10 +29,10 @@ def session(title: str, status: str, **keys: Any) -> dict[str, Any]:
 
 
 def pages(static: str = "static") -> dict[str, str]:
-    """Return every page there is, by its name."""
+    """Return the HTML of every page by its name."""
     events = history()
     last = events[-1]["id"]
-    asks = session(
+    asking = session(
         "disk full on db1", "running", turn_active=True, asking=True, last_event_id=last, cost=0.0841
     )
     sessions = render.by_urgency(
@@ -41,7 +41,7 @@ def pages(static: str = "static") -> dict[str, str]:
             session("", "lost", first_prompt="certificates that end this month"),
             session("nginx answers 502", "running", turn_active=True, last_line="I look at its log."),
             session("dns", "error", last_line="The resolver does not answer."),
-            asks,
+            asking,
         ]
     )
     presets = [{"label": label, "text": "What is wrong?", "agent": None} for label in ("Triage", "Disk")]
@@ -63,7 +63,7 @@ def pages(static: str = "static") -> dict[str, str]:
     listing = {**shared, "agents": agents, "query": "", "archived": False}
     transcript = {
         **shared,
-        "session": asks,
+        "session": asking,
         "listed": (sessions, len(sessions)),
         "events": [html for _, html in render.fragments(events)],
         "first_id": 1,
