@@ -39,6 +39,7 @@ format: $(VENV)/stamp-dev ## format, and mend what can be mended safely
 torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it needs root
 	@.ci/tools test torture
 	$(BIN)/python -m pytest -vs -m torture $(ARGS)
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile torture -n 2
 
 bench: $(VENV)/stamp-dev ## measure against other designs
 	@.ci/tools test bench

@@ -1,21 +1,23 @@
-"""What tests share: how hypothesis runs; for those of turns, a data root that they leave no process in."""
+"""What all tests share: the hypothesis profiles, and a data root whose turns are killed after the test."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings as examples
+from hypothesis import settings as hypothesis_settings
 
 from breakglass.config import Config
 from tests.help import turns as living
 
-examples.register_profile("breakglass", deadline=None)  # how long an example takes is the machine's affair
-examples.load_profile("breakglass")
+# No deadline: how long an example takes depends on the machine.
+hypothesis_settings.register_profile("ci", max_examples=50, stateful_step_count=20, deadline=None)
+hypothesis_settings.register_profile("torture", max_examples=1_000, stateful_step_count=50, deadline=None)
+hypothesis_settings.load_profile("ci")  # `--hypothesis-profile` takes precedence: it is read after this file
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A data root, not made yet. What a test left running of its turns is killed."""
+    """A data root that does not exist yet. The processes of its turns are killed after the test."""
     yield tmp_path / "var"
     living.clear(tmp_path / "var")
 

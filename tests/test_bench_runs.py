@@ -1,4 +1,4 @@
-"""The bench runs, whatever its times: every work with small sizes, the results kept, the page written."""
+"""The bench runs: each workload with small sizes writes its results and its page. Times are not checked."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as command_line
-from tests.bench import client, plot, report, works
+from tests.bench import client, plot, report, workloads
 from tests.bench.bench import QUICK
 from tests.bench.client import Request, ServerFailed
 from tests.bench.environment import COMPARATORS
@@ -25,9 +25,9 @@ MEASURED = {
     "listing": {"list"},
     "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
     "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
-    "idle": {"nobody attached", "one attached", f"{max(QUICK.readers)} followers"},
+    "idle": {"no client", "one client", f"{max(QUICK.readers)} followers"},
 }
-"""The cases that the quick form has to bring for this server, by work."""
+"""The cases of each workload that a quick run must measure for our server."""
 
 
 @pytest.fixture
@@ -38,31 +38,31 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("work", works.ALL)
-def test_each_work_measures_this_server_beside_another(work: str, tmp_path: Path, page: Path) -> None:
-    """`bare` needs nothing but Python, so the comparison runs wherever the tests do."""
+@pytest.mark.parametrize("workload", workloads.ALL)
+def test_each_workload_measures_our_server_and_another(workload: str, tmp_path: Path, page: Path) -> None:
+    """The other server is `bare`, because it needs nothing but Python."""
     results = tmp_path / "results.json"
-    arguments = ["--quick", "--only", work, "--servers", "ours,bare", "--rounds", "1"]
+    arguments = ["--quick", "--only", workload, "--servers", "ours,bare", "--rounds", "1"]
     assert command_line.main([*arguments, "--results", str(results), "--page", str(page)]) == 0
-    samples = json.loads(results.read_text())[work]["samples"]
+    samples = json.loads(results.read_text())[workload]["samples"]
     ours = [sample for sample in samples if sample["server"] == "breakglass"]
-    assert {sample["case"] for sample in ours} >= MEASURED[work]
-    assert all(sample["value"] >= 0 for sample in samples if work != "memory")
+    assert {sample["case"] for sample in ours} >= MEASURED[workload]
+    assert all(sample["value"] >= 0 for sample in samples if workload != "memory")
     text = page.read_text()
-    assert works.ALL[work].title in text
+    assert workloads.ALL[workload].title in text
     assert "| breakglass |" in text
     assert text.endswith("By hand.\n")
     assert "superseded" not in text
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "package-lock.json"])
-def test_what_is_compared_with_is_pinned_by_hash_and_from_no_host(lock: str) -> None:
+def test_the_lock_files_of_the_other_designs_have_hashes_and_name_no_host(lock: str) -> None:
     text = (COMPARATORS / lock).read_text()
     assert "sha512-" in text or "--hash=sha256:" in text
-    assert "://" not in re.sub('"url": "[^"]*"', "", text)  # where a package asks for money
+    assert "://" not in re.sub('"url": "[^"]*"', "", text)  # a package's address for donations
 
 
-def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
+def test_a_page_without_markers_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("nothing of the sort")
     with pytest.raises(ValueError, match="expected the markers"):
@@ -70,11 +70,11 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "nothing of the sort"
 
 
-def test_a_later_run_replaces_only_what_it_ran(tmp_path: Path) -> None:
+def test_a_later_run_replaces_only_the_workloads_that_it_ran(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     Results(path).put("replay", [], QUICK)
     Results(path).put("live", [], QUICK)
-    assert set(Results(path).works) == {"replay", "live"}
+    assert set(Results(path).workloads) == {"replay", "live"}
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -83,7 +83,7 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 
 def test_a_stream_of_too_few_events_is_a_failure(tmp_path: Path) -> None:
-    """A server that answered quickly with less would win."""
+    """Otherwise a server that sends less would look faster."""
     with serving(tmp_path / "data") as server:
         request = Request(server.port, "/health", {})
         with pytest.raises(ServerFailed, match="expected 5 lines, got 0"):

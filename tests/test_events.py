@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import events
@@ -148,7 +148,6 @@ def test_prose_full_of_brackets_is_not_taken_for_nesting() -> None:
 
 
 @given(st.lists(st.tuples(NASTY, JSON), min_size=1, max_size=30))
-@settings(max_examples=60)
 def test_any_text_and_any_json_is_one_line_that_jq_and_python_read(pairs: list[tuple[str, Any]]) -> None:
     lines = [
         encode(number, TS, "tool", {"turn": 2, "tool_id": text, "name": text, "input": value, "parent": text})

@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from breakglass import events, verify
 from breakglass.errors import TurnRunning
@@ -260,30 +268,20 @@ class Sessions(RuleBasedStateMachine):
             assert [*verify.history(lines, follower.received)] == []
 
 
-def run(examples: int, steps: int) -> None:
-    """Try so many stories of so many steps at most."""
-    from hypothesis.stateful import run_state_machine_as_test
+ONE_IN = 10
+"""One history is tried here for so many examples of the profile: a history takes seconds."""
 
+
+@pytest.mark.hypothesis
+def test_whatever_is_done_the_log_is_as_the_model_says() -> None:
+    """The hypothesis profile sets how many histories are tried and how many steps each has."""
     run_state_machine_as_test(
         Sessions,
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
+            max_examples=settings().max_examples // ONE_IN,
             suppress_health_check=[*HealthCheck],
             database=None,
-            phases=[
-                Phase.generate
-            ],  # a step takes real time: a story that fails is told as it is, not shortened
+            phases=[Phase.generate],  # no shrinking: a step takes real time
             print_blob=True,
         ),
     )
-
-
-def test_whatever_is_done_the_log_is_as_the_model_says() -> None:
-    run(examples=5, steps=20)
-
-
-@pytest.mark.torture
-def test_whatever_is_done_in_a_hundred_long_stories_the_log_is_as_the_model_says() -> None:
-    run(examples=100, steps=50)

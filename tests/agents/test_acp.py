@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass.agents import Exit, Task, dialogue
@@ -75,7 +75,6 @@ ODD = st.recursive(
 )
 
 
-@settings(max_examples=200)
 @given(st.sampled_from(NAMES), st.data())
 def test_whatever_an_agent_prints_nothing_is_raised_and_every_event_is_sound(name: str, data: Any) -> None:
     run = RUNS[name]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass.agents import Exit, Task, dialogue
@@ -659,13 +659,11 @@ def survives(task: Task, data: list[bytes], end: Exit) -> None:
         check(draft)
 
 
-@settings(max_examples=200)
 @given(tasks, st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"{", b'{"type":"result"}'])), ends)
 def test_no_bytes_raise_or_make_what_is_no_event(task: Task, data: list[bytes], end: Exit) -> None:
     survives(task, data, end)
 
 
-@settings(max_examples=400)
 @given(tasks, st.lists(mutated(), min_size=1, max_size=6), ends, st.binary(max_size=3))
 def test_no_line_raises_or_makes_what_is_no_event(
     task: Task, lines: list[bytes], end: Exit, junk: bytes

@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import agents
@@ -140,7 +140,6 @@ def test_a_flood_is_held_in_little_memory() -> None:
     assert len(talk._tail) == PIECE
 
 
-@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=300)), st.builds(Exit, st.integers(-80, 255), cancelled=st.booleans()))
 def test_no_bytes_raise_or_are_lost(chunks: list[bytes], end: Exit) -> None:
     [(_, fields), (kind, _)] = ended(chunks, end)

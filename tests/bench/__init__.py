@@ -1,8 +1,8 @@
-"""The bench: this server beside the obvious other designs, in one run, on the machine at hand.
+"""The bench: measures this server and other common designs in the same run, on the same machine.
 
     python -m tests.bench [--quick] [--only replay,live] [--servers ours,nginx]
 
-`works/` has one module a kind of work; each yields samples, rounds interleaved over the servers under test
-(`adapters.py`). `report.py` writes them into docs/performance.md, `plot.py` draws them. All of it talks to
-loopback only, and every loop is bounded in count and time.
+`workloads/` has one module for each kind of workload. A workload yields samples, its rounds interleaved over the
+servers under test (`adapters/`). `report.py` writes the samples into docs/performance.md, and `plot.py` draws them.
+All connections are on the loopback interface. Every loop is bounded in count or time.
 """

@@ -1,4 +1,4 @@
-"""The bench's command line. Exits 1 where ours failed; what fails of the others is told and left out."""
+"""The bench's command line. Exits with 1 if our server failed. A failure of another server is only printed."""
 
 import argparse
 import signal
@@ -7,53 +7,59 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from tests.bench import adapters, machine, report, works
-from tests.bench.bench import QUICK, Bench, Sizes, ours_failed, say, scratch
+from tests.bench import adapters, machine, report, workloads
+from tests.bench.bench import QUICK, Bench, Sizes, ours_failed, report_progress, scratch
 from tests.bench.environment import CACHE, ROOT
 from tests.bench.results import Results
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the work that is asked for; write results and, unless quick, the page. Return the exit status."""
-    asked = _parser().parse_args(arguments)
+    """Run the chosen workloads, and write the results and, unless quick, the page. Return the exit status."""
+    options = _parser().parse_args(arguments)
     machine.raise_limits()
-    sizes = QUICK if asked.quick else Sizes()
-    sizes = sizes._replace(rounds=asked.rounds or sizes.rounds)
-    results = Results(Path(asked.results or CACHE / ("quick.json" if asked.quick else "results.json")))
-    for word in asked.only:
+    sizes = QUICK if options.quick else Sizes()
+    sizes = sizes._replace(rounds=options.rounds or sizes.rounds)
+    results = Results(Path(options.results or CACHE / ("quick.json" if options.quick else "results.json")))
+    for name in options.only:
         began = time.monotonic()
         with scratch() as folder:
-            samples = list(works.ALL[word].run(Bench(sizes, asked.servers, folder)))
-        results.put(word, samples, sizes)
-        say(f"{word}: {len(samples)} samples in {time.monotonic() - began:.0f} s")
-    page = asked.page or (None if asked.quick else ROOT / "docs" / "performance.md")
+            samples = list(workloads.ALL[name].run(Bench(sizes, options.servers, folder)))
+        results.put(name, samples, sizes)
+        report_progress(f"{name}: {len(samples)} samples in {time.monotonic() - began:.0f} s")
+    page = options.page or (None if options.quick else ROOT / "docs" / "performance.md")
     if page:
         report.write(results, Path(page))
     return 1 if ours_failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="measure side by side")
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, not how fast")
-    parser.add_argument("--only", type=_words(works.ALL), default=list(works.ALL), help=", ".join(works.ALL))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="measure several servers side by side"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, which show that everything runs, not how fast"
+    )
+    parser.add_argument(
+        "--only", type=_names(workloads.ALL), default=list(workloads.ALL), help=", ".join(workloads.ALL)
+    )
     servers = list(adapters.ALL)
-    parser.add_argument("--servers", type=_words(adapters.ALL), default=servers, help=", ".join(servers))
-    parser.add_argument("--rounds", type=int, help="instead of the usual number")
+    parser.add_argument("--servers", type=_names(adapters.ALL), default=servers, help=", ".join(servers))
+    parser.add_argument("--rounds", type=int, help="instead of the default number")
     parser.add_argument("--results", help="the JSON file to write")
-    parser.add_argument("--page", help="the Markdown file, with the markers in it, to write the tables into")
+    parser.add_argument("--page", help="the Markdown file, with the two markers, to write the tables into")
     return parser
 
 
-def _words(known: Collection[str]) -> Callable[[str], list[str]]:
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
-        words = text.split(",")
-        if unknown := [word for word in words if word not in known]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
             raise argparse.ArgumentTypeError(f"{unknown[0]!r}: expected some of {', '.join(known)}")
-        return words
+        return names
 
     return parse
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the servers would outlive us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else the servers would outlive this process
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""One run of the bench: its sizes, its scratch folder, its servers, and the samples it takes."""
+"""One run of the bench: its sizes, its scratch folder, its servers and its samples."""
 
 import sys
 import tempfile
@@ -14,28 +14,29 @@ from tests.bench.client import ServerFailed
 
 
 class Sizes(NamedTuple):
-    """How much of everything."""
+    """How much of everything a run does."""
 
     rounds: int = 7
     events: int = 100_000
     readers: tuple[int, ...] = (1, 50)
     logs: tuple[int, ...] = (1_000, 100_000, 1_000_000, 5_000_000)
-    """Events in the logs that are reconnected to."""
+    """Events in the logs that clients reconnect to."""
     followers: tuple[int, ...] = (1, 100, 1_000)
     appends: int = 100
-    """Events appended while followers watch, and how many a second."""
+    """Events appended while clients follow."""
     rate: int = 20
+    """Appends a second."""
     idle: tuple[int, ...] = (1_000, 5_000)
     stalled: int = 100
     writers: tuple[int, ...] = (1, 2, 4, 8)
     writes: int = 5_000
     sessions: int = 10_000
     lists: tuple[int, ...] = (10, 100, 1_000, 10_000)
-    """Sessions that are listed, to see how that grows."""
-    seconds: float = 10.0
-    """How long idleness is watched."""
-    patience: float = 60.0
-    """Seconds of one server at one thing after which it gets no further round."""
+    """Sessions that are listed, to measure how the cost grows."""
+    idle_seconds: float = 10.0
+    """How long an idle server is measured."""
+    server_seconds: float = 60.0
+    """After so many seconds in one workload a server gets no further round."""
 
 
 QUICK = Sizes(
@@ -51,69 +52,74 @@ QUICK = Sizes(
     writes=100,
     sessions=50,
     lists=(5, 20),
-    seconds=0.5,
-    patience=5.0,
+    idle_seconds=0.5,
+    server_seconds=5.0,
 )
-"""Shows that everything runs, in under a minute. Its times say nothing."""
+"""Small sizes, which show that everything runs. The times mean nothing."""
 
 
 class Sample(NamedTuple):
-    """One number that was measured."""
+    """One measured number."""
 
-    work: str
+    workload: str
     case: str
-    """What of this work: `50 readers`."""
+    """The case of the workload, such as `50 readers`."""
     metric: str
-    """What was measured: `time`. With the unit."""
+    """What was measured, with its unit, such as `time, ms`."""
     server: str
     round: int
     value: float
 
 
 class Bench:
-    """What a work is given."""
+    """What a workload needs to run."""
 
     def __init__(self, sizes: Sizes, servers: list[str], scratch: Path) -> None:
         self.sizes = sizes
         self.scratch = scratch
-        self._words = servers
-        self._made = 0
+        self._names = servers
+        self._folders = 0
 
-    def servers(self, *words: str) -> list[type[Server]]:
-        """Return the classes of those of `words`, or of all, that are wanted and can be run here."""
-        wanted = [word for word in self._words if word in words or (not words and adapters.ALL[word].usual)]
+    def servers(self, *names: str) -> list[type[Server]]:
+        """Return the classes of the chosen servers among `names` that can run here.
+
+        Without names: all chosen servers that take part by default.
+        """
+        chosen = [
+            name for name in self._names if name in names or (not names and adapters.ALL[name].is_default)
+        ]
         found = []
-        for word in wanted:
-            if adapters.ALL[word].available():
-                found.append(adapters.ALL[word])
+        for name in chosen:
+            if adapters.ALL[name].is_available():
+                found.append(adapters.ALL[name])
             else:
-                say(f"{word}: cannot be had here, left out")
+                report_progress(f"{name}: not available here, left out")
         return found
 
     def folder(self) -> Path:
         """Return a new empty folder."""
-        self._made += 1
-        folder = self.scratch / str(self._made)
+        self._folders += 1
+        folder = self.scratch / str(self._folders)
         folder.mkdir()
         return folder
 
     @contextmanager
     def running(self, kind: type[Server], count: int) -> Iterator[Server]:
-        """Make, fill, start and in the end stop a server."""
+        """Run a new server with `count` events while in the context. Yields it."""
         with adapters.running(kind(self.folder()), count) as server:
             yield server
 
     def rounds(self, servers: list[Server]) -> Iterator[tuple[int, Server]]:
-        """Yield servers in turn, all of them before any again; slow ones get fewer rounds, one at least.
+        """Yield the number of each round and each server in it. A slow server gets fewer rounds, at least one.
 
-        Interleaved, so that what else the machine does meanwhile meets all alike. The order turns by one each
-        round: none always comes after the same other.
+        Rounds are interleaved, so that other load on the machine affects all servers alike. The order rotates by
+        one each round, so that no server always runs after the same other one.
         """
         spent = dict.fromkeys(servers, 0.0)
         for number in range(self.sizes.rounds):
-            turn = number % len(servers) if servers else 0
-            for server in servers[turn:] + servers[:turn]:
-                if spent[server] < self.sizes.patience:
+            first = number % len(servers) if servers else 0
+            for server in servers[first:] + servers[:first]:
+                if spent[server] < self.sizes.server_seconds:
                     began = time.monotonic()
                     yield number, server
                     spent[server] += time.monotonic() - began
@@ -121,26 +127,26 @@ class Bench:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Yield a folder that is gone afterwards."""
+    """Yield a new folder, which is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="breakglass-bench-") as folder:
         yield Path(folder)
 
 
-def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
+def report_progress(text: str) -> None:
+    """Print a line on standard error."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 ours_failed: list[str] = []
-"""What went wrong with this server: the run ends with exit status 1."""
+"""The failures of our server. If there are any, the run exits with status 1."""
 
 
 @contextmanager
-def tolerating(server: str) -> Iterator[None]:
-    """Let a server's failure be told and passed over: the rest of a long run is still worth having."""
+def reporting_failure(server: str) -> Iterator[None]:
+    """Print the failure of a server instead of raising it: the rest of a long run is still useful."""
     try:
         yield
     except (ServerFailed, OSError) as error:
         if server.startswith(adapters.Ours.name):
             ours_failed.append(str(error))
-        say(f"{server} failed: {error}")
+        report_progress(f"{server} failed: {error}")

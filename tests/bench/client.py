@@ -1,8 +1,8 @@
-"""The load: many readers in one process, cheap enough not to be what is measured.
+"""The load: many readers in one process, cheap enough that the server is what is measured.
 
-One epoll over plain sockets, one buffer for all of them, and nothing kept of what was read but the last few
-bytes. What a reader looks for is the mark in a log's last line, and stamps in live ones. Against nginx with a
-static file it takes 2.5 GB/s on the machine of 2026-11-23: the kernel's two copies, and little besides.
+How this works: all readers share one epoll and one buffer. Of what they read only the last few bytes are kept.
+A reader looks for the mark in the last line of a log, and for time stamps in live lines. The cost of a read is
+then little more than the kernel's copies.
 """
 
 import http.client
@@ -17,25 +17,25 @@ from typing import NamedTuple
 from tests.bench import logs
 
 BUFFER = 512 << 10
-"""Between 128 KiB and 2 MiB made no difference on 2026-11-23; 64 KiB was slower by a third."""
+"""A smaller buffer is slower, a larger one no faster."""
 TAIL = 512
-"""Bytes kept of a stream: the mark may lie across two reads."""
-PATIENCE = 300.0
-"""Seconds after which a reader gives up: a server that takes longer has failed."""
+"""Bytes kept of a stream, because the mark may lie across two reads."""
+READER_SECONDS = 300.0
+"""A server that takes longer than this has failed."""
 PER_ADDRESS = 1000
-"""Readers a source address. Servers may limit an address, and ports run out."""
+"""Readers with the same source address: servers may limit an address, and its ports run out."""
 KIND = b'"kind":"'
 
 
 class Request(NamedTuple):
-    """What a reader asks, and where."""
+    """A request for a stream, and the port to send it to."""
 
     port: int
     path: str
     headers: dict[str, str]
 
     def encode(self) -> bytes:
-        """Return the request as it goes over the wire."""
+        """Return the bytes to send."""
         lines = [
             f"GET {self.path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -44,67 +44,67 @@ class Request(NamedTuple):
         return "\r\n".join([*lines, "", ""]).encode()
 
     def connect(self, index: int = 0) -> socket.socket:
-        """Return a socket on which it was asked; reader `index` comes from an address of its thousand."""
+        """Return a socket on which the request was sent. The reader's `index` decides its source address."""
         source = (f"127.0.1.{1 + index // PER_ADDRESS}", 0)
-        sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE, source)
+        sock = socket.create_connection(("127.0.0.1", self.port), READER_SECONDS, source)
         sock.sendall(self.encode())
         return sock
 
 
-class Taken(NamedTuple):
-    """What a replay took."""
+class ReplayCost(NamedTuple):
+    """The cost of a replay."""
 
     seconds: float
-    """From before the first connection to the mark at the last reader."""
+    """From before the first connection until the last reader has the mark."""
     first: float
-    """To the first byte at any reader."""
+    """Until any reader has the first byte."""
     size: int
-    """Bytes read by all."""
+    """Bytes read by all readers."""
 
 
 class ServerFailed(Exception):
-    """A server under test closed a stream early, or took longer than `PATIENCE`."""
+    """A server under test answered wrongly, closed a stream early or was too slow."""
 
 
-def replay(request: Request, readers: int = 1) -> Taken:
-    """Let `readers` read at once until each has seen the mark. Raises ServerFailed."""
+def replay(request: Request, readers: int = 1) -> ReplayCost:
+    """Let `readers` clients read at the same time until each has the mark. Raises ServerFailed."""
     began = time.perf_counter()
     sockets = [request.connect(index) for index in range(readers)]
     try:
-        size, first = _until_marked(sockets)
-        return Taken(time.perf_counter() - began, first - began, size)
+        size, first = _read_until_mark(sockets)
+        return ReplayCost(time.perf_counter() - began, first - began, size)
     finally:
         close(sockets)
 
 
 def attach(request: Request, readers: int) -> list[socket.socket]:
-    """Return `readers` sockets, each of which has seen the mark and stays open. Raises ServerFailed."""
+    """Return `readers` open sockets, each of which has received the mark. Raises ServerFailed."""
     sockets: list[socket.socket] = []
-    while len(sockets) < readers:  # a hundred at a time: no listen queue overflows, and no SYN is sent twice
+    while len(sockets) < readers:  # a hundred at a time, so that no listen queue overflows
         more = [request.connect(index) for index in range(len(sockets), min(readers, len(sockets) + 100))]
-        _until_marked(more)
+        _read_until_mark(more)
         sockets += more
     return sockets
 
 
 def close(sockets: list[socket.socket]) -> None:
-    """Close them all."""
+    """Close all sockets."""
     for sock in sockets:
         sock.close()
 
 
-def _until_marked(sockets: list[socket.socket]) -> tuple[int, float]:
-    """Return the bytes read by all until each had the mark, and when the first byte came."""
+def _read_until_mark(sockets: list[socket.socket]) -> tuple[int, float]:
+    """Read until each socket has the mark. Return the bytes read by all, and when the first byte came."""
     view = memoryview(bytearray(BUFFER))
     waiting = {sock.fileno(): sock for sock in sockets}
     tails = dict.fromkeys(waiting, b"")
-    size, first, deadline = 0, 0.0, time.perf_counter() + PATIENCE
+    size, first, deadline = 0, 0.0, time.perf_counter() + READER_SECONDS
     with select.epoll() as poll:
         for number, sock in waiting.items():
             sock.setblocking(False)
             poll.register(number, select.EPOLLIN)
         while waiting:
-            ready = poll.poll(PATIENCE)
+            ready = poll.poll(READER_SECONDS)
             first = first or time.perf_counter()
             if not ready or time.perf_counter() > deadline:
                 raise ServerFailed(f"{len(waiting)} of {len(sockets)} readers saw no end")
@@ -121,8 +121,8 @@ def _until_marked(sockets: list[socket.socket]) -> tuple[int, float]:
 
 
 def verify(request: Request, count: int) -> None:
-    """Read a replay of `count` lines once, slowly, and raise ServerFailed unless just so many came."""
-    connection = http.client.HTTPConnection("127.0.0.1", request.port, timeout=PATIENCE)
+    """Read a replay once and count its lines. Raises ServerFailed unless there are exactly `count`."""
+    connection = http.client.HTTPConnection("127.0.0.1", request.port, timeout=READER_SECONDS)
     try:
         connection.request("GET", request.path, headers=request.headers)
         response = connection.getresponse()
@@ -136,17 +136,18 @@ def verify(request: Request, count: int) -> None:
         raise ServerFailed(f"{request.path}: expected {count} lines, got {found} (status {response.status})")
 
 
-# --- live: in a process of its own, told what to do through a pipe ------------------------------
+# --- followers of live events, in a process of their own, which a pipe controls ------------------
 
 
 @dataclass
 class _Followers:
-    """Readers at the end of a log, and how late each stamped line reached them."""
+    """Readers at the end of a log, and the delay of each stamped line they received."""
 
     sockets: list[socket.socket]
     delays: list[int] = field(default_factory=list)
     """Nanoseconds from stamp to arrival."""
     reached: set[int] = field(default_factory=set)
+    """The sockets that received a stamped line."""
 
     def __post_init__(self) -> None:
         self._by_number = {sock.fileno(): sock for sock in self.sockets}
@@ -157,7 +158,7 @@ class _Followers:
             self._poll.register(number, select.EPOLLIN)
 
     def take(self, seconds: float) -> None:
-        """Read what is there, waiting for it so long at most."""
+        """Read what has arrived; wait for it at most that long. Raises ServerFailed if a stream ends."""
         for number, _ in self._poll.poll(seconds, 4096):
             count = self._by_number[number].recv_into(self._buffer)
             now = time.monotonic_ns()
@@ -177,25 +178,25 @@ def _stamps(buffer: bytearray, count: int) -> Iterator[int]:
 
 
 def follow(pipe: Connection, request: Request, readers: int) -> None:
-    """Attach `readers` and say so; then, until told to end, count what comes.
+    """Attach `readers` clients and measure the delays of stamped lines, until told to end. Runs in its own process.
 
-    Says `attached`, then `ready` when a stamped line has reached everybody. On `clear` forgets all delays and
-    says `cleared`. On `report` returns (delays sorted, own CPU seconds), where the number that is expected
-    comes with the word and is waited for. On `end`, or when the pipe breaks, it ends.
+    Sends `attached`, then `ready` when every client has received a stamped line. Receives pairs of a command and
+    a number. `clear` forgets all delays and sends `cleared`. `report` waits for that number of delays and sends
+    (sorted delays, own CPU seconds). `end` ends the process.
     """
     followers = _Followers(attach(request, readers))
     pipe.send("attached")
-    said_ready = False
+    sent_ready = False
     while True:
         followers.take(0.02)
-        if not said_ready and len(followers.reached) == readers:
-            said_ready = True
+        if not sent_ready and len(followers.reached) == readers:
+            sent_ready = True
             pipe.send("ready")
         if pipe.poll():
-            word, number = pipe.recv()
-            if word == "end":
+            command, number = pipe.recv()
+            if command == "end":
                 break
-            if word == "clear":
+            if command == "clear":
                 followers.delays.clear()
                 pipe.send("cleared")
             else:

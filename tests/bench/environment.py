@@ -1,7 +1,7 @@
-"""What the other designs are installed into: a Python environment and npm packages, both under .cache/.
+"""Installs the other designs into .cache/bench: a Python environment and npm packages.
 
-Pinned by comparators/requirements.lock and comparators/package-lock.json. What cannot be had here is not
-compared with, and the results say so.
+comparators/requirements.lock and comparators/package-lock.json pin the versions. A design that cannot be installed
+here is left out of the comparison.
 """
 
 import importlib.util
@@ -20,41 +20,41 @@ NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 @cache
 def python() -> str | None:
-    """Return the interpreter that has FastAPI, uvicorn and sse-starlette; it is made where it can be."""
+    """Return an interpreter with FastAPI, uvicorn and sse-starlette. Installs them if needed; None if that fails."""
     if all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "sse_starlette"))):
         return sys.executable
     lock, venv = COMPARATORS / "requirements.lock", CACHE / "venv"
     made = str(venv / "bin" / "python")
     install = [made, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--require-hashes", "-r"]
     commands = [[sys.executable, "-m", "venv", "--clear", str(venv)], [*install, str(lock)]]
-    return made if _make(venv, lock, commands) else None
+    return made if _install(venv, lock, commands) else None
 
 
 @cache
 def node_modules() -> Path | None:
-    """Return the folder in which the durable-streams server is installed; it is made where it can be."""
+    """Return the folder with the durable-streams server. Installs it if needed; None if that fails."""
     folder, lock = CACHE / "node", COMPARATORS / "package-lock.json"
     if not shutil.which("npm"):
         return None
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", "durable.mjs"):
         shutil.copy(COMPARATORS / name, folder)
-    # Its prebuilt binaries come within packages: no install script needs to run.
+    # The packages hold prebuilt binaries, so no install script needs to run.
     flags = ["--silent", "--no-save", "--no-fund", "--no-audit", "--ignore-scripts"]
     command = ["npm", "install", *flags, "--prefix", str(folder)]
-    return folder if _make(folder, lock, [command]) else None
+    return folder if _install(folder, lock, [command]) else None
 
 
 @cache
 def nginx(module: Path | None = None) -> str | None:
-    """Return the nginx program, None where it or the module is missing."""
+    """Return the nginx program; None if it or the module is missing."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     return found if found and (module is None or module.exists()) else None
 
 
-def _make(folder: Path, lock: Path, commands: list[list[str]]) -> bool:
-    """Run the commands unless that was done for this lock already; return whether all is there."""
-    stamp = folder / "made-from"
+def _install(folder: Path, lock: Path, commands: list[list[str]]) -> bool:
+    """Run the commands, unless that was done for this lock already. Return whether they succeeded."""
+    stamp = folder / "installed-from"
     wanted = lock.read_text()
     if stamp.exists() and stamp.read_text() == wanted:
         return True

@@ -1,4 +1,4 @@
-"""What the kernel says of a process and of the machine: CPU time, memory, bytes read. Linux only."""
+"""Reads from /proc: CPU time, memory and bytes read of processes, and a description of the machine."""
 
 import os
 import platform
@@ -7,11 +7,11 @@ import resource
 from pathlib import Path
 
 FILES = 20_000
-"""Descriptors that a bench with 5,000 clients needs, with room."""
+"""More descriptors than a bench with 5,000 clients needs."""
 
 
 def tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return the pids of a process and all its descendants."""
     found, index = [pid], 0
     while index < len(found):
         for children in Path(f"/proc/{found[index]}/task").glob("*/children"):
@@ -21,25 +21,25 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process tree's living threads have used: `schedstat` counts nanoseconds."""
+    """Return the CPU time used by the live threads of a process tree. `schedstat` counts in nanoseconds."""
     tasks = [task for each in tree(pid) for task in Path(f"/proc/{each}/task").glob("*/schedstat")]
     return sum(int((_read(str(task)) or "0").split()[0]) for task in tasks) / 1e9
 
 
 def memory_kib(pid: int) -> int:
-    """Return the memory of a process tree in KiB, pages that are shared counted in proportion (Pss)."""
+    """Return the memory of a process tree in KiB. Shared pages count in proportion (Pss, proc(5))."""
     texts = [_read(f"/proc/{each}/smaps_rollup") for each in tree(pid)]
     return sum(int(found[1]) for text in texts if (found := re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)))
 
 
 def bytes_read(pid: int) -> int:
-    """Return the bytes that a process tree's read calls have returned, from files and sockets alike."""
+    """Return the bytes that the read calls of a process tree returned, from files and from sockets."""
     texts = [_read(f"/proc/{each}/io") for each in tree(pid)]
     return sum(int(found[1]) for text in texts if (found := re.search(r"^rchar: (\d+)", text, re.MULTILINE)))
 
 
 def raise_limits() -> int:
-    """Allow this process and its children as many descriptors as may be had; return how many those are."""
+    """Raise the limit of descriptors for this process and its children. Return the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
@@ -47,7 +47,7 @@ def raise_limits() -> int:
 
 
 def describe() -> dict[str, str]:
-    """Return what the numbers were taken on. Names no host and no user."""
+    """Return a description of the machine without the names of host and user."""
     processor = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+)", _read("/proc/meminfo"), re.MULTILINE)
     return {
@@ -64,5 +64,5 @@ def _read(path: str) -> str:
     try:
         with open(path) as file:
             return file.read()
-    except OSError:  # it ended between the listing and the reading
+    except OSError:  # the process ended after it was listed
         return ""

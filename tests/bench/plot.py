@@ -1,4 +1,4 @@
-"""Plots as SVG by hand: medians on logarithmic axes, their spread as a bar. No library, no style sheet."""
+"""Plots as SVG without a library: medians on logarithmic axes, with bars from the lowest to the highest value."""
 
 import math
 import re
@@ -25,10 +25,8 @@ DRAWN = {
         "page, ms",
     ),
 }
-"""Which metrics of which work are drawn, over the number in their cases."""
-
-
-SHOULD = {
+"""The metrics of each workload that are drawn, over the number in their cases."""
+EXPECTED_POWERS = {
     "reconnect again, ms": 0,
     "reconnect fresh, ms": 0,
     "live p50, ms": 1,
@@ -40,13 +38,13 @@ SHOULD = {
     "growth list, ms": 1,
     "growth page, ms": 1,
 }
-"""How something should grow: 0 stays, 1 is in proportion. Drawn as a dashed line through our last point."""
+"""How a cost should grow: 0 is constant, 1 in proportion. A dashed line through our last point shows that."""
 AXES = {"idle": "idle clients"}
-"""What stands at an axis, where it is not the plural of the word in the case."""
+"""The titles of axes that are not the plural of the word in the case."""
 
 
 class Point(NamedTuple):
-    """A median over a number."""
+    """A measured value `y` for a number `x` of clients, events or sessions."""
 
     x: float
     y: Spread
@@ -55,15 +53,20 @@ class Point(NamedTuple):
 Series = dict[str, list[Point]]
 
 
-def draw(work: str, title: str, values: dict[Cell, dict[int, float]]) -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each plot of a work."""
-    for metric in DRAWN.get(work, ()):
+def draw(workload: str, title: str, values: dict[Cell, dict[int, float]]) -> Iterator[tuple[str, str]]:
+    """Yield the file name and the SVG of each plot of a workload."""
+    for metric in DRAWN.get(workload, ()):
         series = _series(values, metric)
         if any(series.values()):
-            name = re.sub("[^a-z0-9]+", "-", f"{work} {metric}".lower()).strip("-") + ".svg"
+            name = re.sub("[^a-z0-9]+", "-", f"{workload} {metric}".lower()).strip("-") + ".svg"
             yield (
                 name,
-                render(f"{title}: {metric}", _axis(values, metric), series, SHOULD.get(f"{work} {metric}")),
+                render(
+                    f"{title}: {metric}",
+                    _axis(values, metric),
+                    series,
+                    EXPECTED_POWERS.get(f"{workload} {metric}"),
+                ),
             )
 
 
@@ -76,7 +79,7 @@ def _series(values: dict[Cell, dict[int, float]], metric: str) -> Series:
 
 
 def _number(case: str) -> float | None:
-    """The number that a case is: `1,000 followers`. One with more to it, `1 reader, cold`, has none."""
+    """Return the number of a case such as `1,000 followers`; None for others, such as `1 reader, cold`."""
     found = re.fullmatch(r"([0-9,]+) (?:readers?|events|followers?|idle|writers?|sessions)", case)
     return float(found[1].replace(",", "")) if found else None
 
@@ -87,7 +90,7 @@ def _axis(values: dict[Cell, dict[int, float]], metric: str) -> str:
 
 
 def render(title: str, x_title: str, series: Series, power: int | None = None) -> str:
-    """Return an SVG of these series, both axes logarithmic, and of how the first of them should grow."""
+    """Return an SVG of these series. With `power` it shows how the first of them should grow."""
     points = [point for each in series.values() for point in each]
     across = _Scale([point.x for point in points], LEFT, WIDTH - RIGHT)
     up = _Scale([y for point in points for y in (point.y.low, point.y.high)], HEIGHT - BOTTOM, TOP)
@@ -99,7 +102,7 @@ def render(title: str, x_title: str, series: Series, power: int | None = None) -
         parts.append(_line(LEFT, up(tick), WIDTH - RIGHT, up(tick), "#ddd"))
         parts.append(_text(LEFT - 8, up(tick) + 4, f"{tick:g}", "text-anchor='end'"))
     if power is not None:
-        parts += _ideal(next(iter(series.values())), power, across, up)
+        parts += _expected_growth(next(iter(series.values())), power, across, up)
         y = TOP + 20 * len(series)
         parts.append(_dashed(WIDTH - RIGHT + 16, y, WIDTH - RIGHT + 36, y))
         parts.append(_text(WIDTH - RIGHT + 42, y + 4, "in proportion" if power else "constant"))
@@ -117,7 +120,7 @@ def render(title: str, x_title: str, series: Series, power: int | None = None) -
 
 
 class _Scale:
-    """Values to places, logarithmically."""
+    """Maps values to coordinates, logarithmically."""
 
     def __init__(self, values: list[float], begin: float, end: float) -> None:
         self._low = math.log10(max(min(values), 1e-3)) - 0.05
@@ -130,11 +133,11 @@ class _Scale:
 
     @property
     def least(self) -> float:
-        """The value at the beginning."""
+        """The value at the start of the axis."""
         return float(10**self._low)
 
     def decades(self) -> list[float]:
-        """Return the powers of ten in the range, and where there are few of them their double and quintuple too."""
+        """Return the powers of ten in the range. If there are few, also two and five times each."""
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         steps = (1, 2, 5) if self._high - self._low < 2.5 else (1,)
         ticks = [step * 10.0**power for power in powers for step in steps]
@@ -150,10 +153,10 @@ def _curve(points: list[Point], across: _Scale, up: _Scale, colour: str) -> Iter
         yield f"<circle cx='{x}' cy='{up(point.y.middle)}' r='3.5' fill='{colour}'/>"
 
 
-def _ideal(points: list[Point], power: int, across: _Scale, up: _Scale) -> Iterator[str]:
+def _expected_growth(points: list[Point], power: int, across: _Scale, up: _Scale) -> Iterator[str]:
     x, y = points[-1].x, points[-1].y.middle
     first = points[0].x
-    if power:  # from where it enters the picture
+    if power:  # start where the line enters the plot
         first = max(first, x * (up.least / y) ** (1 / power))
     begin = y * (first / x) ** power
     yield _dashed(across(first), up(begin), across(x), up(y))

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.user import DEADLINE_MS, FLAGS, executable
-from tests.help.servers import TOKEN, Server, serving, wait_until
+from tests.help.servers import TOKEN, Server, serving
+from tests.help.waiting import wait_until
 
 ATTACK = """
 async ({ at, session }) => {

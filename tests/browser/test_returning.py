@@ -16,7 +16,8 @@ from breakglass.store.sessions import Session
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer, scripted_server
 from tests.browser.user import LOGGED_OUT, NETWORK, assert_complete
-from tests.help.servers import TOKEN, Attached, assert_is_the_log, wait_until
+from tests.help.servers import TOKEN, Attached, assert_is_the_log
+from tests.help.waiting import wait_until
 
 WATCH = """() => {
   const badge = document.querySelector('#badge');

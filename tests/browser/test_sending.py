@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
 from tests.browser.user import NETWORK, PHONE
-from tests.help.servers import wait_until
+from tests.help.waiting import wait_until
 
 NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"

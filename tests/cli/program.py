@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.help.servers import PATIENCE, environment, wait_until
+from tests.help.servers import environment
+from tests.help.waiting import DEADLINE, wait_until
 
 COMMAND = (sys.executable, "-m", "breakglass")
 MANY = Path(__file__).parents[1] / "help" / "many_events.py"
@@ -33,7 +34,7 @@ class Data:
             [*COMMAND, *words],
             input=stdin,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=DEADLINE,
             check=False,
             env={**self.env, **env},
             cwd=self.folder,
@@ -52,7 +53,7 @@ class Data:
             ["bash", "-c", function + script],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=DEADLINE,
             check=False,
             env={**self.env, **env},
             cwd=self.folder,
@@ -128,9 +129,9 @@ class Running:
 
     def end(self) -> int:
         """Wait for its end and return its exit status, with all it printed read."""
-        status = self.process.wait(PATIENCE)
+        status = self.process.wait(DEADLINE)
         for reader in self._readers:
-            reader.join(PATIENCE)
+            reader.join(DEADLINE)
         return status
 
     def close(self) -> None:
@@ -178,8 +179,8 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for its end and return its exit status, with all it showed read."""
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        status = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
         return status
 
     def close(self) -> None:

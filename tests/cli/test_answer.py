@@ -10,7 +10,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.help.servers import wait_until
+from tests.help.waiting import wait_until
 
 
 @pytest.fixture

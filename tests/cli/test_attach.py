@@ -9,7 +9,7 @@ import sys
 from tests.cli.conftest import Gate
 from tests.cli.program import MANY, Data
 from tests.cli.test_send import runner_of
-from tests.help.servers import wait_until
+from tests.help.waiting import wait_until
 
 
 def test_attach_json_is_the_file_while_a_turn_of_many_events_runs(data: Data) -> None:

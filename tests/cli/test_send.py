@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.help.servers import wait_until
+from tests.help.waiting import wait_until
 
 ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 

@@ -1,7 +1,7 @@
 """A fake of the Anthropic Messages API on the loopback interface, for the real agents in live tests.
 
-It owns the HTTP side: streams of server-sent events and whole messages, token counts, probes, failures that
-befall the first N tries, and a record of what was asked. What it says is decided in fake_script.py.
+This is the HTTP side: streams of server-sent events and complete messages, token counts, probes, failures of the
+first N attempts, and a record of all requests. fake_script.py decides the replies.
 Sources: docs.anthropic.com, "Messages", "Streaming Messages", "Errors" (2023-06-01).
 """
 
@@ -28,38 +28,39 @@ from tests.help.fake_script import (
     tool_results,
     user_texts,
 )
+from tests.help.waiting import DEADLINE
 
 KNOWN_MODELS = "claude-"
-"""What a model's name begins with; any other is answered 404, as the real API does."""
+"""The start of every model name. Other models get 404, as from the real API."""
 
 PING_SECONDS = 0.05
-"""Between two pings while a reply is held: so long after the client leaves, `Request.aborted` is set."""
+"""Between two pings of a reply on hold. A client that disconnects is noticed within this time."""
 
 
 class Request(NamedTuple):
-    """One call of the API, as it was received."""
+    """One request, as it was received."""
 
     method: str
     path: str
     headers: dict[str, str]
-    """With lower-case names."""
+    """The names are in lower case."""
     body: Json
 
     @property
     def texts(self) -> list[str]:
-        """What people said in it, oldest first."""
+        """The prompts in it, oldest first."""
         return user_texts(self.body)
 
     @property
     def results(self) -> list[Json]:
-        """The tool results it brings."""
+        """The tool results in its newest message."""
         return tool_results(self.body)
 
     @property
     def is_turn(self) -> bool:
-        """Whether it is the agent at work: it offers tools, as titles, quotas and counts do not.
+        """Whether it belongs to a turn: it offers tools. Requests for titles, quotas and token counts do not.
 
-        Claude Code's guess at the next prompt offers them too, after the turn.
+        After a turn Claude Code asks for a suggestion of the next prompt. That request offers tools too.
         """
         if self.path != "/v1/messages" or not self.body.get("tools"):
             return False
@@ -67,13 +68,13 @@ class Request(NamedTuple):
 
 
 class FakeModel:
-    """A server on a free port of 127.0.0.1, as a context manager. All of it may be used from any thread."""
+    """A server on a free port of 127.0.0.1, as a context manager. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._requests: list[Request] = []
         self._aborted = 0
-        self._tries: Counter[str] = Counter()
+        self._attempts: Counter[str] = Counter()
         self._released = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.model = self
@@ -93,56 +94,56 @@ class FakeModel:
 
     @property
     def requests(self) -> list[Request]:
-        """Every call so far, in the order of arrival."""
+        """All requests so far, in the order of arrival."""
         with self._changed:
             return list(self._requests)
 
     @property
     def turns(self) -> list[Request]:
-        """The calls that are an agent at work."""
+        """The requests that belong to turns."""
         return [request for request in self.requests if request.is_turn]
 
     @property
     def aborted(self) -> int:
-        """How many replies their clients did not wait for."""
+        """The number of replies whose client disconnected before the end."""
         with self._changed:
             return self._aborted
 
-    def wait_for(self, condition: Callable[["FakeModel"], bool], seconds: float = 20) -> None:
-        """Return as soon as `condition` holds. Raises AssertionError after `seconds`, with what was asked."""
-        with self._changed:  # reentrant: `condition` may read the properties
+    def wait_for(self, condition: Callable[["FakeModel"], bool], seconds: float = DEADLINE) -> None:
+        """Return as soon as `condition` is true. Raises AssertionError after `seconds`, which lists the requests."""
+        with self._changed:  # the lock is reentrant: `condition` may read the properties
             if not self._changed.wait_for(lambda: condition(self), seconds):
                 asked = [(request.method, request.path, request.texts) for request in self._requests]
-                raise AssertionError(f"the condition did not hold within {seconds} s; calls: {asked}")
+                raise AssertionError(f"waited {seconds:g} s for the condition; requests: {asked}")
 
     def release(self) -> None:
-        """Let every `[[hold]]` go on, those to come included."""
+        """Let every reply on hold continue, and every later `[[hold]]` too."""
         self._released.set()
 
-    # --- the handlers' side ---
+    # --- for the request handlers ---
 
     def record(self, request: Request) -> int:
-        """Keep a call and return its number, from 1."""
+        """Add a request to the record and return its number, from 1."""
         with self._changed:
             self._requests.append(request)
             self._changed.notify_all()
             return len(self._requests)
 
     def record_abort(self) -> None:
-        """Count a reply that its client did not wait for."""
+        """Count a reply whose client disconnected before the end."""
         with self._changed:
             self._aborted += 1
             self._changed.notify_all()
 
-    def befalls(self, part: Part, request: Request) -> bool:
-        """Return whether a failure of the script befalls this try of the request, and count the try."""
+    def takes_effect(self, part: Part, request: Request) -> bool:
+        """Return whether a failure in the script happens at this attempt of the request, and count the attempt."""
         with self._changed:
             key = json.dumps([part.kind, request.texts])
-            self._tries[key] += 1
-            return part.times < 0 or self._tries[key] <= part.times
+            self._attempts[key] += 1
+            return part.attempts < 0 or self._attempts[key] <= part.attempts
 
     def wait_released(self, seconds: float) -> bool:
-        """Wait at most `seconds` and return whether held replies may go on."""
+        """Wait at most `seconds`. Return whether replies on hold may continue."""
         return self._released.wait(seconds)
 
 
@@ -152,7 +153,7 @@ class _Server(ThreadingHTTPServer):
     model: FakeModel
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a client that was killed between two calls; anything else is a fault of the fake."""
+        """Ignore a client that was killed between two requests. Anything else is a mistake in the fake."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -184,15 +185,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, request: Request, number: int) -> None:
         parts = reply(request.body) if request.is_turn else [Part("text", "a side request")]
-        befallen = [p for p in parts if p.kind in ("err", "cut") and self.server.model.befalls(p, request)]
-        parts = [part for part in parts if part.kind not in ("err", "cut") or part in befallen]
-        if befallen and befallen[0].kind == "err":
-            self._send_json(befallen[0].status, error(befallen[0].text, f"fake {befallen[0].text}"))
+        failures = [
+            p for p in parts if p.kind in ("err", "cut") and self.server.model.takes_effect(p, request)
+        ]
+        parts = [part for part in parts if part.kind not in ("err", "cut") or part in failures]
+        if failures and failures[0].kind == "err":
+            self._send_json(failures[0].status, error(failures[0].text, f"fake {failures[0].text}"))
             return
         parts = parts or [Part("text", "recovered")]
-        ident = (
-            f"{self.server.model.name}{number}"  # a resumed session may meet a second fake: never an id twice
-        )
+        ident = f"{self.server.model.name}{number}"  # unique: a resumed session may talk to a second fake
         try:
             if request.body.get("stream"):
                 self._send_stream(parts, request.body["model"], ident)
@@ -218,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for event in stream(parts, model, ident):
             if event is CUT:
-                self.close_connection = True  # without the last chunk: the client sees a broken body
+                self.close_connection = True  # without the last chunk, so the client sees a broken body
                 return
             if event is HOLD:
                 self._hold()
@@ -252,4 +253,4 @@ class _Handler(BaseHTTPRequestHandler):
         return request, self.server.model.record(request)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing: the record tells what was asked."""
+        """Print nothing. The requests are in the record."""

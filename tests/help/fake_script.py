@@ -1,19 +1,19 @@
-"""What the fake model says: markers in a prompt, read as a script and turned into the Messages API's events. Pure.
+"""The replies of the fake model: markers in a prompt are a script, which becomes events of the Messages API. Pure.
 
-A marker is `[[name argument]]`; brackets inside an argument must balance, so a prompt for a subagent may
-carry markers of its own. The markers of a prompt make one reply, in their order:
+A marker is `[[name argument]]`. Brackets inside an argument must balance, so the prompt for a subagent may hold
+markers too. The markers of a prompt make one reply, in their order:
 
-    [[text WORDS]]            prose, in small deltas          [[max]]           stop: the token limit
+    [[text WORDS]]            a text, in small deltas         [[max]]           stop: the token limit
     [[think WORDS]]           a thinking block                [[refuse]]        stop: a refusal
-    [[bash COMMAND]]          a call of the Bash tool         [[sseerr TYPE]]   an error in mid-stream
-    [[tool NAME JSON]]        a call of any tool              [[cut N]]         the connection drops, N tries
-    [[slow N SECONDS]]        N deltas that far apart         [[err STATUS TYPE N]]   no reply, N tries
-    [[hold]]                  silence until it is released    [[then]]          after this, the next reply
-    [[uni]]                   characters that break readers
+    [[bash COMMAND]]          a call of the Bash tool         [[sseerr TYPE]]   an error within the stream
+    [[tool NAME JSON]]        a call of any tool              [[cut N]]         the connection breaks, N attempts
+    [[slow N SECONDS]]        N deltas with that pause        [[err STATUS TYPE N]]   an error status, N attempts
+    [[hold]]                  no output until the release     [[then]]          what follows is the next reply
+    [[uni]]                   characters that break parsers
 
-N of -1, or left out, is always. After tool calls comes the reply behind `[[then]]`, or one that says what the
-tools answered. A prompt without a script is answered with the user texts that the request carried: so a
-test sees whether a resumed session has its past.
+Without N, or with -1, every attempt fails. After tool calls the reply is what follows `[[then]]`, or a summary of
+the tool results. The reply to a prompt without markers lists the user texts of the request, which shows a test
+whether a resumed session has its history.
 """
 
 import json
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 Json = dict[str, Any]
 
 ODD = "a\u2028b\u2029c\x85d\x7fe\u202ef\u200bg\U0001f512h\ufeffi"
-"""Line separators, C1 controls, bidi override, zero width, astral, BOM: each has broken a reader of lines."""
+"""Line separators, C1 controls, bidi override, zero width, astral, BOM: each has broken a parser of lines."""
 
 ALWAYS = -1
 _NAME = re.compile(r"\[\[([a-z]+)(?:\s|(?=\]\]))")
@@ -32,34 +32,34 @@ _BRACKETS = re.compile(r"\[\[|\]\]")
 
 
 class Part(NamedTuple):
-    """One piece of a reply: a content block of the API, or something that happens to the stream."""
+    """One part of a reply: a content block of the API, or an incident in the stream."""
 
     kind: str
-    """`text`, `thinking`, `tool_use`, `hold`, `sseerr`, `stop`; `cut` and `err` are the whole reply's."""
+    """`text`, `thinking`, `tool_use`, `hold`, `sseerr`, `stop`; `cut` and `err` concern the whole reply."""
     text: str = ""
     data: Json | None = None
     pause: float = 0.0
     """Seconds between two deltas."""
     status: int = 0
-    times: int = ALWAYS
-    """How many tries of the same request this befalls."""
+    attempts: int = ALWAYS
+    """How many attempts of the same request fail."""
 
 
 class Pause(NamedTuple):
-    """In a stream of events: wait that many seconds before the next."""
+    """In a stream of events: a pause before the next one."""
 
     seconds: float
 
 
 HOLD, CUT = object(), object()
-"""In a stream of events: wait to be released; drop the connection."""
+"""In a stream of events: wait for the release; break the connection."""
 
 
 # --- the script in a request ----------------------------------------------------------------------
 
 
 def user_texts(body: Json) -> list[str]:
-    """Return what people said in a request, oldest first: not the reminders that programs add to it."""
+    """Return the prompts in a request, oldest first, without the reminders that agents add."""
     said = (_texts(message) for message in body.get("messages", ()) if message.get("role") == "user")
     return [text for texts in said for text in texts]
 
@@ -80,23 +80,23 @@ def tool_results(body: Json) -> list[Json]:
 
 
 def reply(body: Json) -> list[Part]:
-    """Return the reply that the newest prompt's script holds for this point of the conversation."""
+    """Return the reply to a request, as the newest prompt's script says. Raises KeyError for an unknown marker."""
     messages = body.get("messages", [])
     spoken = [at for at, message in enumerate(messages) if message.get("role") == "user" and _texts(message)]
     if not spoken:
         return [Part("text", "echo: 0 user texts: []")]
-    # The last text: a prompt that was never answered stands before it in the same message (Claude Code 2.1.330).
+    # The last text. Claude Code 2.1.330 puts a prompt without an answer before it in the same message.
     script = _rounds(_texts(messages[spoken[-1]])[-1])
     answered = sum(message.get("role") == "assistant" for message in messages[spoken[-1] :])
     if answered < len(script):
         return script[answered]
     if results := tool_results(body):
-        return [Part("text", _sum_up(results))]
+        return [Part("text", _summary(results))]
     texts = user_texts(body)
     return [Part("text", f"echo: {len(texts)} user texts: {[text[:40] for text in texts]}")]
 
 
-def _sum_up(results: list[Json]) -> str:
+def _summary(results: list[Json]) -> str:
     content = results[-1].get("content", "")
     text = content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
     failed = any(result.get("is_error") for result in results)
@@ -114,7 +114,7 @@ def _rounds(prompt: str) -> list[list[Part]]:
 
 
 def markers(prompt: str) -> Iterator[tuple[str, str]]:
-    """Yield name and argument of each outermost marker. Raises KeyError in `reply` for an unknown name."""
+    """Yield the name and the argument of each outermost marker."""
     at = 0
     while found := _NAME.search(prompt, at):
         depth = 1
@@ -143,8 +143,8 @@ def _slow(argument: str) -> Part:
 
 
 def _err(argument: str) -> Part:
-    status, kind, times = (argument + f" {ALWAYS}").split()[:3]
-    return Part("err", kind, status=int(status), times=int(times))
+    status, kind, attempts = (argument + f" {ALWAYS}").split()[:3]
+    return Part("err", kind, status=int(status), attempts=int(attempts))
 
 
 _PARTS: dict[str, Callable[[str], Part]] = {
@@ -158,12 +158,12 @@ _PARTS: dict[str, Callable[[str], Part]] = {
     "max": lambda _: Part("stop", "max_tokens"),
     "refuse": lambda _: Part("stop", "refusal"),
     "sseerr": lambda argument: Part("sseerr", argument or "overloaded_error"),
-    "cut": lambda argument: Part("cut", times=int(argument or ALWAYS)),
+    "cut": lambda argument: Part("cut", attempts=int(argument or ALWAYS)),
     "err": _err,
 }
 
 
-# --- the reply as the API says it -----------------------------------------------------------------
+# --- the reply in the form of the API -------------------------------------------------------------
 
 
 def error(kind: str, text: str) -> Json:
@@ -172,7 +172,7 @@ def error(kind: str, text: str) -> Json:
 
 
 def message(parts: list[Part], model: str, ident: str) -> Json:
-    """Return the reply as one Message object, its ids made from `ident`."""
+    """Return the reply as one Message object. Its ids contain `ident`."""
     blocks = [_block(part, f"{ident}_{at}") for at, part in enumerate(parts) if part.kind in _DELTAS]
     stops = [part.text for part in parts if part.kind == "stop"]
     calls = any(block["type"] == "tool_use" for block in blocks)
@@ -202,7 +202,7 @@ def _block(part: Part, ident: str) -> Json:
 
 
 def stream(parts: list[Part], model: str, ident: str) -> Iterator[Any]:
-    """Yield the reply as the events of a stream, with a Pause, HOLD or CUT where the script has one."""
+    """Yield the reply as the events of a stream. Between them: a Pause, HOLD or CUT of the script."""
     whole = message(parts, model, ident)
     yield {"type": "message_start", "message": whole | {"content": [], "stop_reason": None}}
     blocks = enumerate(whole["content"])

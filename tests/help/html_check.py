@@ -1,4 +1,4 @@
-"""The judge of what may stand in a page: elements, attributes and addresses by literal lists."""
+"""Checks HTML against literal lists of the elements, attributes and addresses that a page may hold."""
 
 import re
 from html.parser import HTMLParser
@@ -21,7 +21,7 @@ ADDRESS = re.compile(
 
 
 class Judge(HTMLParser):
-    """Reads HTML as a browser would and gathers what has no business there."""
+    """Parses HTML and collects in `found` what is not allowed, and in `text` and `tags` what it holds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class Judge(HTMLParser):
 
 
 def judge(html: str) -> Judge:
-    """Return the judge after it has read `html`: `found` is empty if all of it is inert."""
+    """Return the parser after it has read `html`. Its `found` is empty if the page is harmless."""
     reader = Judge()
-    reader.feed(str(html))  # a Markup would escape what is added to it
+    reader.feed(str(html))  # a Markup object would escape what is added to it
     reader.close()
     return reader

@@ -1,4 +1,4 @@
-"""An agent for tests that speaks as Claude Code does and says as many things as its prompt asks for: `N [seconds]`."""
+"""An agent for tests with the output format of Claude Code. Its prompt `N [SECONDS]` asks for N texts in that time."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ result = {
     "type": "result",
     "subtype": "success",
     "is_error": False,
-    "result": "all said",
+    "result": "done",
     "total_cost_usd": 0.25,
 }
 print(json.dumps({**result, "duration_ms": 1, "usage": {"input_tokens": 1, "output_tokens": 2}, **session}))

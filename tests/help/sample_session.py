@@ -1,4 +1,4 @@
-"""One night's session, with an event of every kind, for tests and for the preview."""
+"""A sample session with an event of every kind, for tests and for the preview."""
 
 from typing import Any
 
@@ -53,20 +53,20 @@ STEPS = [
 
 
 class Log:
-    """Events in order, numbered and timed as a log would."""
+    """A list of events with the ids and times that a log would give them."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def add(self, kind: str, **keys: Any) -> int:
-        """Append an event three seconds after the last and return its number."""
+        """Append an event, three seconds after the last one, and return its id."""
         number = len(self.events) + 1
         ts = f"2026-11-23T03:{12 + number // 20:02d}:{number * 3 % 60:02d}.123Z"
         self.events.append({"id": number, "ts": ts, "kind": kind, **keys})
         return number
 
     def call(self, turn: int, tool_id: str, name: str, value: Any, output: str | None, **keys: Any) -> None:
-        """Append a tool call and, unless it still runs, its result."""
+        """Append a tool call and its result. Without `output` the tool still runs."""
         failed = bool(keys.pop("failed", False))
         parent = {"parent": keys["parent"]} if "parent" in keys else {}
         self.add("tool", turn=turn, tool_id=tool_id, name=name, input=value, **parent)
@@ -74,22 +74,22 @@ class Log:
             self.add("tool_result", turn=turn, tool_id=tool_id, output=output, is_error=failed, **keys)
 
     def ask(self, text: str, **keys: Any) -> int:
-        """Append a prompt and return its turn."""
+        """Append a prompt and return the id of its turn."""
         return self.add("user", turn=len(self.events) + 1, text=text, by="ada", **keys)
 
 
 def history() -> list[Event]:
-    """Return a session that looked for what fills a disk; its last turn runs and asks."""
+    """Return the events of a session about a full disk. Its last turn runs and waits for a permission."""
     log = Log()
     log.add("created", schema=1, agent="claude", model="opus", title="disk full on db1", by="ada", host="db1")
-    _look(log)
-    _stopped(log)
-    _could_not_start(log)
-    _asking(log)
+    _finished_turn(log)
+    _cancelled_turn(log)
+    _turn_that_could_not_start(log)
+    _running_turn(log)
     return log.events
 
 
-def _look(log: Log) -> None:
+def _finished_turn(log: Log) -> None:
     turn = log.ask("What fills /var? The database refuses writes since 02:50.")
     log.add("session", turn=turn, session_id="8f2c1a34-5c1e-4f7e-9d41-d2f6a3b0c9e1", model="opus")
     log.add("delta", turn=turn, text="I'll look at ")
@@ -119,7 +119,7 @@ def _look(log: Log) -> None:
     log.add("turn_end", turn=turn, status="ok", duration_ms=49_020)
 
 
-def _stopped(log: Log) -> None:
+def _cancelled_turn(log: Log) -> None:
     turn = log.ask("And free it. Keep the last two days.")
     log.call(turn, "u1", "Bash", {"command": "journalctl --disk-usage"}, "bash: not found", failed=True)
     value = {"command": "journalctl --vacuum-time=2d"}
@@ -139,7 +139,7 @@ def _stopped(log: Log) -> None:
     log.add("archived", archived=True, by="ada")
 
 
-def _could_not_start(log: Log) -> None:
+def _turn_that_could_not_start(log: Log) -> None:
     waited = next(event["id"] for event in log.events if event.get("text") == "And the logs.")
     turn = log.ask("And the logs.", queued=waited, key="k-1")
     said = "The agent could not start: claude was not found. Install it or choose another agent."
@@ -147,7 +147,7 @@ def _could_not_start(log: Log) -> None:
     log.add("turn_end", turn=turn, status="error", duration_ms=120)
 
 
-def _asking(log: Log) -> None:
+def _running_turn(log: Log) -> None:
     turn = log.ask("Once more.")
     log.call(turn, "v1", "Bash", {"command": "du -x /var"}, None)
     log.add("delta", turn=turn, text="While that runs:\n\nthe journal of **this** boot ")

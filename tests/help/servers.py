@@ -1,4 +1,4 @@
-"""A real server for tests, on a port of loopback, and clients that reconnect as EventSource does."""
+"""A real server on a port of the loopback interface, and clients that reconnect as EventSource does."""
 
 import http.client
 import json
@@ -9,26 +9,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.help.waiting import DEADLINE, wait_until
+
 TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
-PATIENCE = 90.0
-
-
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Return the first true value of `holds`, or fail saying what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a program under test: nothing of ours but where things are."""
+    """Return the environment of a program under test: a few general variables of this process, and settings.
+
+    It holds nothing else of the environment in which the tests run.
+    """
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
     return {
         **kept,
@@ -42,8 +37,8 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 class Server:
     """`breakglass serve` as a user starts it."""
 
-    before: tuple[str, ...] = ()
-    """The words of a program that starts it."""
+    prefix: tuple[str, ...] = ()
+    """A program and its arguments, which starts the server's command line."""
 
     def __init__(self, data: Path, *arguments: str, **env: str) -> None:
         self.data = data
@@ -56,7 +51,7 @@ class Server:
         """Start the program and return when it has printed its address."""
         serve = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*self.before, *serve, *self._arguments],
+            [*self.prefix, *serve, *self._arguments],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -82,31 +77,34 @@ class Server:
             self.printed += line
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process, so that it can clean up nothing, and wait for its end."""
         self.process.kill()
         self.process.wait()
-        self._reader.join(PATIENCE)
+        self._reader.join(DEADLINE)
         assert self.process.stdout
         self.process.stdout.close()
 
     def stop(self) -> int:
-        """Ask it to end, and return its exit status."""
+        """Send SIGTERM, wait for the end, and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(DEADLINE)
 
     @property
     def address(self) -> str:
-        """Where a browser finds it."""
+        """The address for a browser."""
         return f"http://127.0.0.1:{self.port}"
 
-    def connection(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
-        """Return a connection of one's own."""
+    def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
+        """Return a new connection."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """Return the status, the body (decoded where it is JSON) and the headers of an answer."""
+        """Send a request with the token. Return the status, the body (decoded if it is JSON) and the headers.
+
+        A `body` that is not bytes is sent as JSON. The names of the headers are in lower case.
+        """
         connection = self.connection()
         try:
             sent = {"Authorization": f"Bearer {TOKEN}", **(headers or {})}
@@ -125,13 +123,13 @@ class Server:
             connection.close()
 
     def new_session(self, **fields: str) -> str:
-        """Make a session and return its id."""
+        """Create a session and return its id."""
         status, session, _ = self.ask("POST", "/api/sessions", fields)
         assert status == 201, session
         return str(session["id"])
 
     def prompt(self, session: str, text: str, **headers: str) -> int:
-        """Begin a turn and return its id."""
+        """Start a turn and return its id. `headers` are of the request."""
         status, answer, _ = self.ask("POST", f"/api/sessions/{session}/turns", {"prompt": text}, headers)
         assert status == 202, answer
         return int(answer["turn"])
@@ -142,8 +140,8 @@ class Server:
         assert status == 200, state
         return dict(state)
 
-    def ended(self, session: str, seconds: float = PATIENCE) -> str:
-        """Wait for the running turn to end and return its status."""
+    def ended(self, session: str, seconds: float = DEADLINE) -> str:
+        """Wait until no turn runs in the session, and return the session's status."""
         wait_until(lambda: not self.state(session)["turn_active"], "the turn to end", seconds)
         return str(self.state(session)["status"])
 
@@ -154,7 +152,7 @@ class Server:
 
 @contextmanager
 def serving(data: Path, *arguments: str, **env: str) -> Iterator[Server]:
-    """Serve while in the context."""
+    """Run a server while in the context. Yields it; kills it at the end."""
     server = Server(data, *arguments, **env)
     try:
         yield server
@@ -163,17 +161,21 @@ def serving(data: Path, *arguments: str, **env: str) -> Iterator[Server]:
 
 
 class Attached:
-    """A client that attaches and, whenever it is cut off, attaches again from where it was, as EventSource does.
+    """A client that follows a session in a thread, as EventSource does.
 
-    Told to start afresh it forgets what it has received. One that is refused tries again.
+    When the connection breaks or is refused, the client connects again and asks for the events after the last
+    one that it received. A `reset` event makes it forget all that it received.
     """
 
     def __init__(self, server: Server, session: str) -> None:
         self.received: list[tuple[int, bytes]] = []
+        """The id and the data of each event, in the order of arrival."""
         self.marks: list[str] = []
+        """The names of the events that have one (`caught-up`, `reset`)."""
         self.refused: list[int] = []
-        """The statuses of the attempts that were answered with anything but a stream."""
+        """The statuses of the answers that were not a stream."""
         self.attachments = 0
+        """How many connections were answered with a stream."""
         self._server = server
         self._path = f"/api/sessions/{session}/events"
         self._left = threading.Event()
@@ -181,12 +183,12 @@ class Attached:
         self._thread.start()
 
     def leave(self) -> None:
-        """Detach."""
+        """Disconnect for good."""
         self._left.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(DEADLINE)
 
     def has(self, number: int) -> bool:
-        """Return whether the event of that id has come."""
+        """Return whether the event of that id was received."""
         return bool(self.received) and self.received[-1][0] >= number
 
     def _run(self) -> None:
@@ -211,7 +213,7 @@ class Attached:
             frame: dict[bytes, bytes] = {}
             while not self._left.is_set() and (line := response.readline()):
                 if not line.endswith(b"\n"):
-                    return  # cut off within a line: EventSource drops what is not whole
+                    return  # the connection broke within a line: EventSource drops an incomplete event
                 if line == b"\n":
                     self._take(frame)
                     frame = {}
@@ -231,7 +233,7 @@ class Attached:
 
 
 def assert_is_the_log(received: list[tuple[int, bytes]], log: Path) -> None:
-    """Fail unless what a client received is each line of the file, once, in order, under its number."""
+    """Fail unless a client received each line of the file once, in order, and with its number as the id."""
     lines = log.read_bytes().split(b"\n")[:-1]
     assert [number for number, _ in received] == list(range(1, len(lines) + 1))
     for (number, data), line in zip(received, lines, strict=True):

@@ -1,7 +1,6 @@
-"""An event stream as the HTML Living Standard, section 9.2.6, has a browser read it, and nothing more lenient.
+"""A parser of event streams as a browser has one (HTML Living Standard, section 9.2.6).
 
-Strict where a browser would hide a mistake of ours: bytes that are no UTF-8 and fields the standard does not
-know are errors.
+It is strict where a browser would hide a mistake of ours: invalid UTF-8 and unknown fields are errors.
 """
 
 import re
@@ -21,7 +20,7 @@ class Message(NamedTuple):
 
 
 class Parser:
-    """Fed chunks cut anywhere; keeps what a browser keeps."""
+    """Parses chunks that may end anywhere, and keeps the state that a browser keeps."""
 
     def __init__(self) -> None:
         self.comments: list[str] = []
@@ -34,9 +33,9 @@ class Parser:
         self._id = ""
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
-        """Yield the messages that `chunk` completes. Raises ValueError for what no stream of ours may hold."""
+        """Yield the messages that `chunk` completes. Raises ValueError for a mistake in the stream."""
         self._rest += chunk
-        # A CR at the very end may be half of a CRLF; the standard lets a reader wait for what follows.
+        # A CR at the end may be half of a CRLF. The standard lets a parser wait for the next byte.
         cut = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r", 0, -1)) + 1
         whole, self._rest = self._rest[:cut].decode("utf-8", "strict"), self._rest[cut:]
         if whole and not self._begun:
@@ -64,7 +63,7 @@ class Parser:
             if re.fullmatch("[0-9]+", value):
                 self.retry = int(value)
         else:
-            raise ValueError(f"a field that a browser would pass over: {line[:80]!r}")
+            raise ValueError(f"a field that a browser would ignore: {line[:80]!r}")
         return None
 
     def _dispatch(self) -> Message | None:
@@ -75,7 +74,7 @@ class Parser:
 
 
 def parse(stream: bytes) -> list[Message]:
-    """Return the messages of a whole stream, which must end where a message ends. Raises ValueError."""
+    """Return the messages of a complete stream. Raises ValueError for a mistake or if it ends within a message."""
     parser = Parser()
     messages = list(parser.feed(stream))
     if parser._rest or parser._data or parser._type:

@@ -1,4 +1,4 @@
-"""The fake model: its scripts as pure tables, and its API over a real socket."""
+"""The fake model: its scripts, and its API over a real socket."""
 
 import http.client
 import json
@@ -11,17 +11,18 @@ import pytest
 
 from tests.help.fake_model import FakeModel
 from tests.help.fake_script import ODD, markers, message, reply, stream
+from tests.help.waiting import DEADLINE
 
 BASH = {"name": "Bash", "description": "", "input_schema": {"type": "object"}}
 
 
 def turn(*messages: tuple[str, Any], **more: Any) -> dict[str, Any]:
-    """Return the body of an agent's request that carries these messages."""
+    """Return the body of an agent's request with these messages."""
     said = [{"role": role, "content": content} for role, content in messages]
     return {"model": "claude-opus-5-5", "tools": [BASH], "messages": said, "max_tokens": 100, **more}
 
 
-def words(body: dict[str, Any]) -> str:
+def text_of_reply(body: dict[str, Any]) -> str:
     return "".join(part.text for part in reply(body))
 
 
@@ -44,12 +45,12 @@ def test_a_marker_ends_where_its_brackets_balance(prompt: str, found: list[tuple
     assert list(markers(prompt)) == found
 
 
-def test_an_unknown_marker_is_a_mistake_of_the_test() -> None:
+def test_an_unknown_marker_raises() -> None:
     with pytest.raises(KeyError, match="txet"):
         reply(turn(("user", "[[txet hi]]")))
 
 
-def test_the_newest_prompt_of_a_person_holds_the_script() -> None:
+def test_the_script_is_in_the_newest_prompt_of_the_user() -> None:
     body = turn(
         ("user", "[[text old]]"),
         ("assistant", "old"),
@@ -63,25 +64,28 @@ def test_the_newest_prompt_of_a_person_holds_the_script() -> None:
         ),
         ("system", "[[text a system message can come last]]"),
     )
-    assert words(body) == "new"
+    assert text_of_reply(body) == "new"
 
 
-def test_after_tools_comes_the_next_round_and_then_what_they_answered() -> None:
+def test_after_tool_calls_the_next_reply_is_given_and_after_the_last_one_a_summary_of_the_results() -> None:
     prompt = ("user", "[[bash ls]][[then]][[text second]]")
     called = ("assistant", [{"type": "tool_use", "id": "t", "name": "Bash", "input": {}}])
     answered = ("user", [{"type": "tool_result", "tool_use_id": "t", "content": "one two", "is_error": True}])
     assert [part.kind for part in reply(turn(prompt))] == ["tool_use"]
-    assert words(turn(prompt, called, answered)) == "second"
-    summed = words(turn(prompt, called, answered, called, answered))
+    assert text_of_reply(turn(prompt, called, answered)) == "second"
+    summed = text_of_reply(turn(prompt, called, answered, called, answered))
     assert summed == "done: 1 result(s), is_error=True, 7 chars, starts 'one two'"
 
 
-def test_without_a_script_it_tells_how_many_user_texts_came() -> None:
-    assert words(turn(("user", "a"), ("assistant", "b"), ("user", "c"))) == "echo: 2 user texts: ['a', 'c']"
-    assert words(turn()) == "echo: 0 user texts: []"
+def test_the_reply_to_a_prompt_without_a_script_lists_the_user_texts() -> None:
+    assert (
+        text_of_reply(turn(("user", "a"), ("assistant", "b"), ("user", "c")))
+        == "echo: 2 user texts: ['a', 'c']"
+    )
+    assert text_of_reply(turn()) == "echo: 0 user texts: []"
 
 
-def test_a_stream_adds_up_to_the_message() -> None:
+def test_the_events_of_a_stream_add_up_to_the_message() -> None:
     prompt = '[[think why not]][[text a long text in pieces]][[uni]][[tool Read {"file_path": "/x"}]]'
     parts = reply(turn(("user", prompt)))
     whole = message(parts, "claude-x", "1")
@@ -115,7 +119,7 @@ def _add_up(events: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("prompt", "reason"), [("[[text a]][[max]]", "max_tokens"), ("[[refuse]]", "refusal"), ("hi", "end_turn")]
 )
-def test_the_script_says_why_the_reply_stops(prompt: str, reason: str) -> None:
+def test_the_script_sets_the_stop_reason(prompt: str, reason: str) -> None:
     assert message(reply(turn(("user", prompt))), "m", "1")["stop_reason"] == reason
 
 
@@ -129,8 +133,8 @@ def model() -> Iterator[FakeModel]:
 
 
 def post(model: FakeModel, body: dict[str, Any], path: str = "/v1/messages?beta=true") -> tuple[int, str]:
-    """Return status and body of a call; "(cut)" behind what came of a body that broke off."""
-    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=20)
+    """Return the status and the body of a request. A body that breaks off ends with "(cut)"."""
+    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=DEADLINE)
     connection.request("POST", path, json.dumps(body), {"X-Api-Key": "dummy"})
     with closing(connection), connection.getresponse() as response:
         try:
@@ -139,7 +143,7 @@ def post(model: FakeModel, body: dict[str, Any], path: str = "/v1/messages?beta=
             return response.status, broken.partial.decode() + "(cut)"
 
 
-def test_it_streams_and_it_answers_whole(model: FakeModel) -> None:
+def test_a_reply_is_a_stream_or_a_complete_message(model: FakeModel) -> None:
     status, streamed = post(model, turn(("user", "[[text hello]]"), stream=True))
     assert status == 200
     assert streamed.startswith("event: message_start\ndata: {")
@@ -148,7 +152,7 @@ def test_it_streams_and_it_answers_whole(model: FakeModel) -> None:
     assert (status, json.loads(whole)["content"]) == (200, [{"type": "text", "text": "hello"}])
 
 
-def test_every_call_is_recorded_and_a_turn_is_told_from_the_rest(model: FakeModel) -> None:
+def test_every_request_is_recorded_and_those_of_turns_are_recognized(model: FakeModel) -> None:
     post(model, turn(("user", "hi")))
     post(model, turn(("user", "a title, please"), tools=[]))
     post(model, turn(("user", "hi"), ("assistant", "ho"), ("user", "[SUGGESTION MODE: what comes next?]")))
@@ -160,7 +164,7 @@ def test_every_call_is_recorded_and_a_turn_is_told_from_the_rest(model: FakeMode
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_probe_is_answered(model: FakeModel, method: str) -> None:
-    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=DEADLINE)
     connection.request(method, "/v1/models")
     response = connection.getresponse()
     assert (response.status, bool(response.read())) == (200, method == "GET")
@@ -177,7 +181,7 @@ def test_an_unknown_model_and_an_unknown_path_are_not_found(model: FakeModel) ->
     assert post(model, {}, "/v1/nothing")[0] == 404
 
 
-def test_an_error_befalls_as_many_tries_as_the_script_says(model: FakeModel) -> None:
+def test_as_many_attempts_fail_as_the_script_says(model: FakeModel) -> None:
     body = turn(("user", "[[err 529 overloaded_error 2]][[text at last]]"))
     assert [post(model, body)[0] for _ in range(3)] == [529, 529, 200]
     again = turn(("user", "[[err 500 api_error]]"))
@@ -185,7 +189,7 @@ def test_an_error_befalls_as_many_tries_as_the_script_says(model: FakeModel) -> 
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_cut_breaks_the_body_off(model: FakeModel, stream: bool) -> None:
+def test_a_cut_breaks_off_the_body(model: FakeModel, stream: bool) -> None:
     body = turn(("user", "[[text some words]][[cut 1]]"), stream=stream)
     if stream:
         status, text = post(model, body)
@@ -198,13 +202,13 @@ def test_a_cut_breaks_the_body_off(model: FakeModel, stream: bool) -> None:
     assert "some words" in post(model, body)[1]
 
 
-def test_an_error_in_mid_stream_is_its_last_event(model: FakeModel) -> None:
+def test_an_error_within_a_stream_is_its_last_event(model: FakeModel) -> None:
     text = post(model, turn(("user", "[[text half]][[sseerr overloaded_error]]"), stream=True))[1]
     last = json.loads(text.rstrip().rpartition("data: ")[2])
     assert (last["type"], last["error"]["type"]) == ("error", "overloaded_error")
 
 
-def test_a_held_reply_waits_for_its_release(model: FakeModel) -> None:
+def test_a_reply_on_hold_waits_for_its_release(model: FakeModel) -> None:
     answers: list[tuple[int, str]] = []
     body = turn(("user", "[[text before]][[hold]][[text after]]"), stream=True)
     client = threading.Thread(target=lambda: answers.append(post(model, body)))
@@ -212,14 +216,14 @@ def test_a_held_reply_waits_for_its_release(model: FakeModel) -> None:
     model.wait_for(lambda fake: bool(fake.turns))
     assert not answers
     model.release()
-    client.join(20)
+    client.join(DEADLINE)
     assert "before" in answers[0][1]
     assert "after" in answers[0][1]
     assert not model.aborted
 
 
-def test_a_client_that_leaves_is_noticed(model: FakeModel) -> None:
-    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=20)
+def test_a_client_that_disconnects_is_noticed(model: FakeModel) -> None:
+    connection = http.client.HTTPConnection(model.url.removeprefix("http://"), timeout=DEADLINE)
     connection.request("POST", "/v1/messages", json.dumps(turn(("user", "[[hold]]"), stream=True)))
     response = connection.getresponse()
     assert response.readline() == b"event: message_start\n"
@@ -228,7 +232,7 @@ def test_a_client_that_leaves_is_noticed(model: FakeModel) -> None:
     model.wait_for(lambda fake: fake.aborted == 1)
 
 
-def test_a_condition_that_never_holds_says_what_was_asked(model: FakeModel) -> None:
+def test_a_failed_wait_lists_the_requests(model: FakeModel) -> None:
     post(model, turn(("user", "the question")))
     with pytest.raises(AssertionError, match="the question"):
         model.wait_for(lambda fake: fake.aborted > 0, seconds=0.01)

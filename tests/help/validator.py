@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from breakglass import events, verify
 from breakglass.events import Event
-from tests.help.servers import Attached, wait_until
+from tests.help.servers import Attached
+from tests.help.waiting import wait_until
 
 
 class Ack(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass.events import Draft, Event
@@ -47,7 +47,6 @@ def keys_of(story: Sequence[Event]) -> dict[str, int]:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=80)
 def test_a_state_by_search_is_the_fold_of_all_lines_from_anywhere(rng: random.Random) -> None:
     data = random_story(rng)
     story = decoded(data)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass.store import seek
@@ -70,7 +70,6 @@ def random_log(rng: random.Random) -> bytes:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=80)
 def test_every_position_is_the_one_that_counting_gives(rng: random.Random) -> None:
     data = random_log(rng)
     truth = counted(data)
@@ -84,7 +83,6 @@ def test_every_position_is_the_one_that_counting_gives(rng: random.Random) -> No
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 40_000))
-@settings(max_examples=40)
 def test_lines_come_whole_and_in_order_whatever_the_reach(rng: random.Random, reach: int) -> None:
     data = random_log(rng)
     truth = counted(data)

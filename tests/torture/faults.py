@@ -1,120 +1,127 @@
-"""Faults made for real, as root and on scratch directories only; each is undone when its context ends."""
+"""Real faults, made as root and only in scratch directories: small disks, power cuts, failing system calls.
+
+Each fault is undone when its context ends.
+"""
 
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from breakglass.turns import processes
 from tests.help.servers import Server, environment
+from tests.help.waiting import DEADLINE, wait_until
 
-SECONDS = 60.0
 
-
-def do(*command: str | Path) -> None:
-    """Run a command that must succeed."""
-    subprocess.run(command, check=True, timeout=SECONDS)
+def run_command(*command: str | Path) -> None:
+    """Run a command. Raises CalledProcessError unless it succeeds."""
+    subprocess.run(command, check=True, timeout=DEADLINE)
 
 
 @contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of that size."""
-    place.mkdir()
-    do("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", place)
+def small_disk(path: Path, size: str) -> Iterator[Path]:
+    """Mount a file system of that size at `path` while in the context."""
+    path.mkdir()
+    run_command("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", path)
     try:
-        yield place
+        yield path
     finally:
-        do("umount", "-l", place)
+        run_command("umount", "-l", path)
 
 
 class Disk:
-    """An ext4 file system in a file, whose power can be cut."""
+    """An ext4 file system in a file, mounted at `path`, whose power can be cut."""
 
     def __init__(self, folder: Path) -> None:
-        self.place = folder / "disk"
+        self.path = folder / "disk"
         self._image = folder / "image"
-        self.place.mkdir()
+        self.path.mkdir()
         with self._image.open("wb") as image:
             image.truncate(64 << 20)
-        do("mkfs.ext4", "-q", self._image)
-        self.restore()
+        run_command("mkfs.ext4", "-q", self._image)
+        self.mount()
 
-    def cut(self) -> None:
-        """Lose what is not on disk: from here on the file system does nothing but fail."""
-        do("xfs_io", "-x", "-c", "shutdown", self.place)
+    def cut_power(self) -> None:
+        """Lose what is not on disk yet. Every later access to the file system fails."""
+        run_command("xfs_io", "-x", "-c", "shutdown", self.path)
 
-    def restore(self) -> None:
-        """Mount what was on disk when the power was cut."""
-        do("mount", "-o", "loop", self._image, self.place)
+    def mount(self) -> None:
+        """Mount what the disk holds."""
+        run_command("mount", "-o", "loop", self._image, self.path)
 
     def unmount(self) -> None:
-        """Let go of it. Whoever is left with a file open there keeps the dead file system, not the next one."""
-        deadline = time.monotonic() + SECONDS
-        while subprocess.run(["umount", self.place], check=False, capture_output=True).returncode:
-            assert time.monotonic() < deadline, "somebody keeps the disk busy"
-            time.sleep(0.05)
+        """Unmount the file system, once no process has a file open in it.
+
+        A lazy unmount would not do: such a process would keep the old file system instead of the next one.
+        """
+        wait_until(self._is_unmounted, "every process to close its files on the disk")
+
+    def _is_unmounted(self) -> bool:
+        return subprocess.run(["umount", self.path], check=False, capture_output=True).returncode == 0
 
 
-def traced(log: Path, *faults: str, also: Path | None = None) -> list[str]:
-    """Return what to put before a command for these system calls on the log to fail, in it and its children.
+def strace_prefix(log: Path, *faults: str, also: Path | None = None) -> list[str]:
+    """Return a command prefix under which system calls on the log fail, in the command and in its children.
 
-    `faults` are strace's (`write:error=EIO:when=3+`); each process counts for itself.
+    The faults are in strace's notation (`write:error=EIO:when=3+`). Each process has its own count. With `also`
+    the calls on that file fail too.
     """
     paths = ["-P", str(log), *(["-P", str(also)] if also else [])]
     return ["strace", "-f", "-o", "/dev/null", *paths, *(f"--inject={fault}" for fault in faults)]
 
 
-SEND = """
+def ulimit_prefix(limits: str) -> tuple[str, ...]:
+    """Return a command prefix that sets these limits, in the notation of bash's `ulimit`."""
+    return ("bash", "-c", f'ulimit {limits}; exec "$@"', "limited")
+
+
+MAIN = """
 import sys
 sys.executable = sys.argv.pop(1) or sys.executable
 from breakglass.cli import main
 sys.exit(main())
 """
+"""The command line, which starts runners with the interpreter in its first argument."""
 
 
-def send(
-    data: Path, session: str, prompt: str, *before: str, runner: Sequence[str] = (), **env: str
+def send_prompt(
+    data: Path, session: str, prompt: str, *prefix: str, runner_prefix: Sequence[str] = (), **env: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Send a prompt from the command line, with `before` before it and `runner` before the turn's own process.
+    """Run `breakglass send` under `prefix`; the turn's runner starts under `runner_prefix`.
 
-    With strace before it this waits for the turn's end.
+    Under strace this returns only after the end of the turn.
     """
     python = data.parent / "python"
-    if runner:
-        python.write_text(f'#!/bin/sh\nexec {shlex.join([*runner, sys.executable])} "$@"\n')
+    if runner_prefix:
+        python.write_text(f'#!/bin/sh\nexec {shlex.join([*runner_prefix, sys.executable])} "$@"\n')
         python.chmod(0o755)
-    command = [*before, sys.executable, "-c", SEND, str(python) if runner else "", "send", session, prompt]
+    interpreter = str(python) if runner_prefix else ""
+    command = [*prefix, sys.executable, "-c", MAIN, interpreter, "send", session, prompt]
     return subprocess.run(
-        command, env=environment(data, **env), capture_output=True, text=True, check=False, timeout=SECONDS
+        command, env=environment(data, **env), capture_output=True, text=True, check=False, timeout=DEADLINE
     )
 
 
-class Confined(Server):
-    """A server started by another program: `sh -c 'ulimit …; exec "$@"'`, faketime, unshare."""
+class PrefixedServer(Server):
+    """A server started by another program, such as `ulimit_prefix` or `unshare`."""
 
-    def __init__(self, data: Path, before: list[str], *arguments: str, **env: str) -> None:
-        self.before = tuple(before)
-        super().__init__(data, *arguments, **env)
+    def __init__(self, data: Path, prefix: Sequence[str], **env: str) -> None:
+        self.prefix = tuple(prefix)
+        super().__init__(data, **env)
 
 
 @contextmanager
-def confined(data: Path, *before: str, **env: str) -> Iterator[Server]:
-    """Serve, started by another program, while in the context."""
-    server = Confined(data, [*before], **env)
+def serving_under(data: Path, *prefix: str, **env: str) -> Iterator[Server]:
+    """Run a server, started by another program, while in the context."""
+    server = PrefixedServer(data, prefix, **env)
     try:
         yield server
     finally:
         server.kill()
 
 
-def limited(limits: str) -> tuple[str, ...]:
-    """Return what to put before a command for it to have these limits (`ulimit`)."""
-    return ("bash", "-c", f'ulimit {limits}; exec "$@"', "limited")
-
-
-def clear(session: str) -> None:
-    """Kill every process of a session's turns."""
-    assert processes.kill_all(lambda: processes.marked(session), SECONDS)
+def kill_turn_processes(session: str) -> None:
+    """Kill every process of a session's turns, and wait for their end."""
+    assert processes.kill_all(lambda: processes.marked(session), DEADLINE)

@@ -1,4 +1,4 @@
-"""Another host, in a network namespace of its own, behind a link that is slow and can be cut. Needs root."""
+"""A remote host for tests: a network namespace behind a link that is slow and can be cut. Needs root."""
 
 import ctypes
 import http.client
@@ -6,73 +6,82 @@ import os
 import socket
 from typing import Any
 
-from tests.help.servers import PATIENCE, Server
-from tests.torture.faults import do
+from tests.help.servers import Server
+from tests.help.waiting import DEADLINE
+from tests.torture.faults import run_command
 
-HERE, THERE = "10.213.7.1", "10.213.7.2"
-_NEW_NET = 0x40000000
-"""CLONE_NEWNET, setns(2)."""
+LOCAL_ADDRESS, REMOTE_ADDRESS = "10.213.7.1", "10.213.7.2"
+_CLONE_NEWNET = 0x40000000
+"""setns(2)."""
 
 
 class Link:
-    """The link, up while in the context. `rate` as tc has it, both ways; what the queue cannot hold is dropped."""
+    """The link, which exists while in the context. `rate` is in tc's notation and holds both ways.
+
+    Packets that do not fit into the queue are dropped.
+    """
 
     def __init__(self, rate: str) -> None:
         self._rate = rate
-        self._name = f"breakglass-{os.getpid()}"
-        self._here, self._there = f"bg{os.getpid()}a", f"bg{os.getpid()}b"
+        self._namespace = f"breakglass-{os.getpid()}"
+        self._local, self._remote = f"bg{os.getpid()}a", f"bg{os.getpid()}b"
 
     def __enter__(self) -> "Link":
-        do("ip", "netns", "add", self._name)
+        run_command("ip", "netns", "add", self._namespace)
         try:
-            do("ip", "link", "add", self._here, "type", "veth", "peer", "name", self._there)
-            do("ip", "link", "set", self._there, "netns", self._name)
-            for prefix, name, address in (([], self._here, HERE), (self._in(), self._there, THERE)):
-                do(*prefix, "ip", "address", "add", f"{address}/24", "dev", name)
-                do(*prefix, "ip", "link", "set", name, "up")
-                slow = ("rate", self._rate, "burst", "4kb", "latency", "200ms")
-                do(*prefix, "tc", "qdisc", "add", "dev", name, "root", "tbf", *slow)
+            run_command("ip", "link", "add", self._local, "type", "veth", "peer", "name", self._remote)
+            run_command("ip", "link", "set", self._remote, "netns", self._namespace)
+            ends: list[tuple[list[str], str, str]] = [
+                ([], self._local, LOCAL_ADDRESS),
+                (self._in_namespace(), self._remote, REMOTE_ADDRESS),
+            ]
+            for prefix, device, address in ends:
+                run_command(*prefix, "ip", "address", "add", f"{address}/24", "dev", device)
+                run_command(*prefix, "ip", "link", "set", device, "up")
+                limit = ("rate", self._rate, "burst", "4kb", "latency", "200ms")
+                run_command(*prefix, "tc", "qdisc", "add", "dev", device, "root", "tbf", *limit)
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        do("ip", "netns", "delete", self._name)  # its end of the pair goes with it, and so does ours
+        run_command("ip", "netns", "delete", self._namespace)  # removes both ends of the veth pair
 
-    def _in(self) -> list[str]:
-        return ["ip", "netns", "exec", self._name]
+    def _in_namespace(self) -> list[str]:
+        return ["ip", "netns", "exec", self._namespace]
 
     def cut(self) -> None:
-        """Let nothing through: what is sent is lost, and nobody is told."""
-        do(*self._in(), "ip", "link", "set", self._there, "down")
+        """Lose every packet from now on. Neither side is told."""
+        run_command(*self._in_namespace(), "ip", "link", "set", self._remote, "down")
 
-    def mend(self) -> None:
-        """Let everything through again."""
-        do(*self._in(), "ip", "link", "set", self._there, "up")
+    def restore(self) -> None:
+        """Transport packets again."""
+        run_command(*self._in_namespace(), "ip", "link", "set", self._remote, "up")
 
     def socket(self) -> socket.socket:
-        """Return a socket of the host on the other side."""
+        """Return a socket of the remote host. It stays there although this thread returns."""
         libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/thread-self/ns/net", "rb") as ours, open(f"/run/netns/{self._name}", "rb") as theirs:
-            if libc.setns(theirs.fileno(), _NEW_NET):  # of this thread alone
+        namespace = f"/run/netns/{self._namespace}"
+        with open("/proc/thread-self/ns/net", "rb") as local, open(namespace, "rb") as remote:
+            if libc.setns(remote.fileno(), _CLONE_NEWNET):  # moves this thread only
                 raise OSError(ctypes.get_errno(), "setns")
             try:
                 return socket.socket()
             finally:
-                libc.setns(ours.fileno(), _NEW_NET)
+                libc.setns(local.fileno(), _CLONE_NEWNET)
 
 
-class Far(Server):
-    """A running server as the host behind the link reaches it."""
+class RemoteHost(Server):
+    """A running server as seen from the remote host: its connections go through the link."""
 
-    def __init__(self, server: Server, link: Link) -> None:  # not Server's: it runs already
+    def __init__(self, server: Server, link: Link) -> None:  # Server.__init__ would start another server
         self.port, self._link = server.port, link
 
-    def connection(self, timeout: float = PATIENCE) -> http.client.HTTPConnection:
+    def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         """Return a connection through the link."""
-        made = http.client.HTTPConnection(HERE, self.port, timeout=timeout)
-        setattr(made, "_create_connection", self._connect)  # noqa: B010 - where http.client asks for a socket
+        made = http.client.HTTPConnection(LOCAL_ADDRESS, self.port, timeout=timeout)
+        setattr(made, "_create_connection", self._connect)  # noqa: B010 - http.client calls it for a socket
         return made
 
     def _connect(self, address: tuple[str, int], timeout: float, *_: Any) -> socket.socket:

@@ -1,4 +1,4 @@
-"""A disk that is full, fails or loses power: what was acknowledged stays, and what cannot be recorded is not done."""
+"""A disk that is full, fails or loses power: acknowledged events stay, and work that cannot be logged is not done."""
 
 import random
 import re
@@ -12,54 +12,66 @@ import pytest
 
 from breakglass import verify
 from breakglass.store import log as logs
-from breakglass.turns import processes
-from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving
 from tests.help.validator import Ack, validate
-from tests.torture.faults import Disk, clear, confined, do, limited, send, small_disk, traced
+from tests.help.waiting import DEADLINE, wait_until
+from tests.torture.faults import (
+    Disk,
+    kill_turn_processes,
+    run_command,
+    send_prompt,
+    serving_under,
+    small_disk,
+    strace_prefix,
+    ulimit_prefix,
+)
 
 pytestmark = pytest.mark.torture
 
 FLOOD = "echo $$; exec 2>/dev/null; while true; do head -c 9000 /dev/zero | tr '\\0' x; sleep 0.01; done"
 FSTAT = "?fstat,?newfstatat"
-"""The same call; which of them there is depends on the processor."""
-SAYS = "for i in 1 2 3 4; do echo $i; sleep 0.12; done"
+"""One call under two names: which of them exists depends on the processor."""
+APPEND_TO_LOG = Path(__file__).with_name("append_to_log.py")
+TALK = "for i in 1 2 3 4; do echo $i; sleep 0.12; done"
 
 
-def refused(server: Server, session: str, prompt: str) -> int:
-    """Return the status of a prompt that is to be refused."""
+def status_of_prompt(server: Server, session: str, prompt: str) -> int:
+    """Send a prompt and return the HTTP status of the answer."""
     status, _, _ = server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": prompt})
     return status
 
 
-def fills(server: Server, session: str) -> None:
-    """Fill a session's room from the inside, and see all the promises kept and everything readable."""
+def fill_the_disk(server: Server, session: str) -> None:
+    """Fill the disk with a turn's output and with prompts. Fail if a promise is broken or something is unreadable."""
     client = Attached(server, session)
     turn = server.prompt(session, FLOOD)
-    wait_until(lambda: not server.state(session)["turn_active"], "the turn to be ended")
+    wait_until(lambda: not server.state(session)["turn_active"], "the turn to end")
     assert server.state(session)["status"] == "error"
     events = validate(server.log(session), [Ack(turn, "user", FLOOD)])
     assert [event["kind"] for event in events[-2:]] == ["error", "turn_end"]
-    assert "notice" not in [event["kind"] for event in events], "it left nothing running: it was stopped"
-    while refused(server, session, "true " + "x" * 8_000) == 202:
+    assert "notice" not in [event["kind"] for event in events], (
+        "a notice says that processes were left running"
+    )
+    while status_of_prompt(server, session, "true " + "x" * 8_000) == 202:
         server.ended(session)
-    assert refused(server, session, "true " + "x" * 8_000) == 507
+    assert status_of_prompt(server, session, "true " + "x" * 8_000) == 507
     assert server.ask("GET", "/api/sessions")[0] == 200
     validate(server.log(session), [Ack(turn, "user", FLOOD)], [client])
 
 
-def test_a_full_disk_ends_the_turn_refuses_prompts_and_lets_everybody_read(tmp_path: Path) -> None:
+def test_on_a_full_disk_the_turn_ends_prompts_are_refused_and_reading_works(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "512k") as disk, serving(disk / "var") as server:
         session = server.new_session()
-        fills(server, session)
-        do("mount", "-o", "remount,size=4m", disk)
-        server.prompt(session, "echo room again")
+        fill_the_disk(server, session)
+        run_command("mount", "-o", "remount,size=4m", disk)
+        server.prompt(session, "echo space again")
         assert server.ended(session) == "ok"
         validate(server.log(session))
 
 
-def test_a_limit_on_the_size_of_files_is_as_a_full_disk(tmp_path: Path) -> None:
-    with confined(tmp_path / "var", *limited("-f 128")) as server:
-        fills(server, server.new_session())
+def test_a_limit_on_file_sizes_has_the_same_effect_as_a_full_disk(tmp_path: Path) -> None:
+    with serving_under(tmp_path / "var", *ulimit_prefix("-f 128")) as server:
+        fill_the_disk(server, server.new_session())
 
 
 INJECTED = {
@@ -73,7 +85,7 @@ INJECTED = {
     "flock:error=ENOLCK:when=3": ("error", False),
     "pread64:error=EIO:when=3": ("error", False),
 }
-"""A system call of the runner's that fails, to how its turn ends and whether the session is degraded then."""
+"""For each failing system call of the runner: the status of its turn, and whether the session is then degraded."""
 
 
 @pytest.fixture
@@ -83,35 +95,38 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("fault", INJECTED)
-def test_a_system_call_of_a_running_turn_that_fails(fault: str, server: Server) -> None:
+def test_a_failing_system_call_ends_the_turn_with_its_status_and_breaks_no_promise(
+    fault: str, server: Server
+) -> None:
     status, degraded = INJECTED[fault]
     session = server.new_session()
     client = Attached(server, session)
-    done = send(server.data, session, SAYS, runner=traced(server.log(session), fault))
+    runner_prefix = strace_prefix(server.log(session), fault)
+    done = send_prompt(server.data, session, TALK, runner_prefix=runner_prefix)
     assert done.returncode == 0, done.stderr
     server.ended(session)
     events = validate(server.log(session), acks_of(done.stdout), [client])
     assert events[-1]["status"] == status
     assert logs.is_degraded(str(server.log(session).parent)) == degraded
     assert server.state(session)["status"] == ("degraded" if degraded else status)
-    assert refused(server, session, "true") == (507 if degraded else 202)
+    assert status_of_prompt(server, session, "true") == (507 if degraded else 202)
 
 
 def acks_of(printed: str) -> list[Ack]:
-    """Return the prompt that `send` says it began, if it came to say so."""
-    return [Ack(int(turn), "user", SAYS) for turn in re.findall(r"^\S+ ([0-9]+)$", printed, re.MULTILINE)]
+    """Return the prompt that `breakglass send` acknowledged, if it did."""
+    return [Ack(int(turn), "user", TALK) for turn in re.findall(r"^\S+ ([0-9]+)$", printed, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync", "flock", FSTAT, "pread64"])
-def test_whoever_dies_at_a_system_call_of_a_turn_leaves_every_promise_kept(call: str, server: Server) -> None:
-    """The n-th such call on the log kills: first whoever prompts, then the runner, at each of its appends."""
+def test_a_sender_or_runner_killed_at_a_system_call_breaks_no_promise(call: str, server: Server) -> None:
+    """The n-th such call on the log kills the process: first the sender of the prompt, then the runner."""
     session = server.new_session()
     client = Attached(server, session)
     acks = [Ack(1, "created")]
     for number in range(1, 13):
-        strace = traced(server.log(session), f"{call}:signal=SIGKILL:when={number}")
-        for before, runner in ((strace, []), ([], strace)):
-            done = send(server.data, session, SAYS, *before, runner=runner)
+        strace = strace_prefix(server.log(session), f"{call}:signal=SIGKILL:when={number}")
+        for prefix, runner_prefix in ((strace, []), ([], strace)):
+            done = send_prompt(server.data, session, TALK, *prefix, runner_prefix=runner_prefix)
             acks += acks_of(done.stdout)
             server.ended(session)
             validate(server.log(session), acks)
@@ -119,19 +134,7 @@ def test_whoever_dies_at_a_system_call_of_a_turn_leaves_every_promise_kept(call:
     assert "lost" in [event.get("status") for event in events]
 
 
-# --- one writer, killed at each call of an append, a repair among them -----------------------------
-
-WRITER = """
-import sys
-from breakglass.store import log
-with log.open_log(sys.argv[1]) as mine:
-    mine.keep_room()
-    for text in "abcd":
-        print(mine.append("renamed", title=text, by="ann"), text, flush=True)
-        print(mine.append("archived", archived=True, by="ann"), flush=True)
-    mine.sync()
-print("done")
-"""
+# --- one writer, killed at each system call of its appends; the first append also repairs a torn line
 
 
 @pytest.mark.parametrize(
@@ -149,9 +152,9 @@ def test_a_writer_killed_at_each_system_call_of_an_append_loses_nothing(call: st
         aside = directory / f"{logs.NAME}.torn-{path.stat().st_size}"
         with path.open("ab") as file:
             file.write(b'{"id":2,"ki')
-        command = traced(path, f"{call}:signal=SIGKILL:when={number}", also=aside)
+        command = strace_prefix(path, f"{call}:signal=SIGKILL:when={number}", also=aside)
         printed = subprocess.run(
-            [*command, sys.executable, "-c", WRITER, str(directory)],
+            [*command, sys.executable, APPEND_TO_LOG, str(directory)],
             capture_output=True,
             text=True,
             check=False,
@@ -167,78 +170,79 @@ def test_a_writer_killed_at_each_system_call_of_an_append_loses_nothing(call: st
 # --- power ----------------------------------------------------------------------------------------
 
 
-def test_power_loss_keeps_what_was_acknowledged_and_clients_that_knew_more_start_afresh(
+def test_a_power_loss_keeps_acknowledged_events_and_resets_clients_that_received_more(
     tmp_path: Path,
 ) -> None:
-    chance, disk = random.Random(5), Disk(tmp_path)
-    resets = sum(lose_power(disk, chance.random() * 0.4) for _ in range(5))
+    rng, disk = random.Random(5), Disk(tmp_path)
+    resets = sum(lose_power(disk, rng.random() * 0.4) for _ in range(5))
     disk.unmount()
     assert resets
 
 
 def lose_power(disk: Disk, seconds: float) -> bool:
-    """Lose it so long into a turn's output, come back, and return whether the client was told to start afresh."""
-    server = Server(disk.place / "var")
+    """Cut the power that long after a turn's first output, start again, and return whether the client was reset."""
+    server = Server(disk.path / "var")
     session = server.new_session()
     client = Attached(server, session)
     prompt = "for i in $(seq 1000); do echo $i; sleep 0.005; done"
     acks = [Ack(1, "created"), Ack(server.prompt(session, prompt), "user", prompt)]
     wait_until(lambda: client.has(5), "some output")
     time.sleep(seconds)
-    disk.cut()
+    disk.cut_power()
     server.kill()
-    clear(session)
-    known, attachments = client.received[-1][0], client.attachments
+    kill_turn_processes(session)
+    received, attachments = client.received[-1][0], client.attachments
     disk.unmount()
-    disk.restore()
-    held = server.log(session).read_bytes().count(b"\n")
+    disk.mount()
+    on_disk = server.log(session).read_bytes().count(b"\n")
     server.start()
     assert server.ended(session) == "lost"
-    wait_until(lambda: client.attachments > attachments, "the client to be back")
-    # Who knew no more lines than the lost turn's end adds has others under their numbers, and a number tells nobody.
-    fooled = held < known <= server.state(session)["last_event_id"] and "reset" not in client.marks
+    wait_until(lambda: client.attachments > attachments, "the client to attach again")
+    # The lost turn's end adds lines to those on disk. A client that received no more than that sum sends a number
+    # that is valid again, for another line: the server cannot see that, and sends no reset.
+    misled = on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.marks
     acks.append(Ack(server.prompt(session, "echo back"), "user", "echo back"))
     assert server.ended(session) == "ok"
-    validate(server.log(session), acks, [] if fooled else [client])
+    validate(server.log(session), acks, [] if misled else [client])
     client.leave()
     server.kill()
-    told = client.marks.count("reset")
-    print(f"power loss: the client knew {known} lines, {held} were on disk, {told} resets")
-    assert fooled or known <= held or told
-    return bool(told)
+    resets = client.marks.count("reset")
+    print(f"power loss: the client had {received} lines, {on_disk} were on disk, {resets} resets")
+    assert misled or received <= on_disk or resets
+    return bool(resets)
 
 
-def test_a_data_root_that_becomes_read_only_with_a_lost_turn_in_it_is_still_read(tmp_path: Path) -> None:
+def test_a_lost_turn_can_be_read_while_the_data_root_is_read_only_and_ends_later(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
-        place, session = tmp_path / "var", server.new_session()
-        do("mount", "--bind", place, place)
+        data, session = tmp_path / "var", server.new_session()
+        run_command("mount", "--bind", data, data)
         try:
             server.prompt(session, "echo up; sleep 1000")
-            wait_until(lambda: b"up\\n" in server.log(session).read_bytes(), "the turn to be under way")
-            assert processes.kill_all(lambda: processes.marked(session), 20)
-            do("mount", "-o", "remount,ro,bind", place)
+            wait_until(lambda: b"up\\n" in server.log(session).read_bytes(), "the first output")
+            kill_turn_processes(session)
+            run_command("mount", "-o", "remount,ro,bind", data)
             assert server.state(session)["turn_active"] is True
             for path in ("/api/sessions", f"/sessions/{session}", "/"):
                 assert server.ask("GET", path)[0] == 200
-            do("mount", "-o", "remount,rw,bind", place)
+            run_command("mount", "-o", "remount,rw,bind", data)
             assert server.state(session)["status"] == "lost"
         finally:
-            do("umount", place)
+            run_command("umount", data)
 
 
-def test_a_read_only_data_root_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_serve_refuses_a_read_only_data_root_with_one_line(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
-    place = tmp_path / "var"
-    do("mount", "--bind", place, place)
+    data = tmp_path / "var"
+    run_command("mount", "--bind", data, data)
     try:
-        do("mount", "-o", "remount,ro,bind", place)
-        command = [sys.executable, "-m", "breakglass", "serve", "--port", "0", "--data", str(place)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        run_command("mount", "-o", "remount,ro,bind", data)
+        command = [sys.executable, "-m", "breakglass", "serve", "--port", "0", "--data", str(data)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
         assert done.returncode == 2
         assert re.fullmatch(r"breakglass: data: [^\n]+\n", done.stderr)
-        assert send(place, session, "true").returncode == 1
-        with (place / "sessions" / session / logs.NAME).open("rb") as file:
+        assert send_prompt(data, session, "true").returncode == 1
+        with (data / "sessions" / session / logs.NAME).open("rb") as file:
             assert [*verify.findings(file)] == []
     finally:
-        do("umount", place)
+        run_command("umount", data)

@@ -1,4 +1,4 @@
-"""Whoever is killed, stopped or restarted, at whatever moment: turns end once, and nothing acknowledged is lost."""
+"""Processes that are killed, stopped or restarted at any moment: each turn ends once, and no event is lost."""
 
 import os
 import random
@@ -13,12 +13,16 @@ import pytest
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import signed_by
 from breakglass.turns import processes
-from tests.help.servers import Attached, Server, environment, serving, wait_until
+from tests.help.servers import Attached, Server, environment, serving
 from tests.help.validator import Ack, validate
+from tests.help.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.torture
 
-LONG = "for i in 1 2 3 4 5; do head -c 200000 /dev/zero | tr '\\0' x; echo; sleep 0.02; done; sleep 1000"
+LONG_LINES = (
+    "for i in 1 2 3 4 5; do head -c 200000 /dev/zero | tr '\\0' x; echo; sleep 0.02; done; sleep 1000"
+)
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -28,38 +32,38 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_200_kills_of_a_runner_that_writes_lines_of_200_kb(server: Server) -> None:
-    chance = random.Random(200)
-    written = torn = 0
+    rng = random.Random(200)
+    written = repaired = 0
     for _ in range(10):
         session = server.new_session()
         client = Attached(server, session)
-        acks = [kill_while_it_writes(server, session, chance) for _ in range(20)]
+        acks = [kill_runner_while_it_writes(server, session, rng) for _ in range(20)]
         events = validate(server.log(session), acks, [client])
         written += len(events)
-        torn += sum(event["kind"] == "repaired" for event in events)
-    print(f"200 kills within lines of 200 KB: {written} events, {torn} torn lines mended")
+        repaired += sum(event["kind"] == "repaired" for event in events)
+    print(f"200 kills within lines of 200 KB: {written} events, {repaired} torn lines repaired")
 
 
-def kill_while_it_writes(server: Server, session: str, chance: random.Random) -> Ack:
-    """Begin a turn, kill its runner at some byte of the log, see the turn ended as lost and return its prompt."""
-    log, place = server.log(session), Session(server.data, session)
-    goal = log.stat().st_size + chance.randrange(900_000)  # the turn writes somewhat more, then sleeps
-    turn = server.prompt(session, LONG)
-    runner = wait_until(lambda: alive(place), "the runner")
-    while log.stat().st_size < goal and alive(place):  # no pause: it is to die within a write
+def kill_runner_while_it_writes(server: Server, session: str, rng: random.Random) -> Ack:
+    """Start a turn, kill its runner at a random size of the log, wait for the end, and return the prompt."""
+    log, turn_session = server.log(session), Session(server.data, session)
+    goal = log.stat().st_size + rng.randrange(900_000)  # less than the turn writes before it sleeps
+    turn = server.prompt(session, LONG_LINES)
+    runner = wait_until(lambda: live_runner(turn_session), "the runner")
+    while log.stat().st_size < goal and live_runner(turn_session):  # no pause, to kill it within a write
         pass
     os.kill(runner, signal.SIGKILL)
     assert server.ended(session) == "lost"
-    return Ack(turn, "user", LONG)
+    return Ack(turn, "user", LONG_LINES)
 
 
-def alive(place: Session) -> int:
-    """Return the pid of the session's runner, 0 where it is dead or has not signed yet."""
-    signed = signed_by(place)
+def live_runner(session: Session) -> int:
+    """Return the pid of the session's runner; 0 if it is dead or has not signed yet."""
+    signed = signed_by(session)
     return signed[0] if signed and processes.is_alive(*signed) else 0
 
 
-def test_50_restarts_of_the_server_touch_no_turn_and_no_client(server: Server) -> None:
+def test_50_restarts_of_the_server_disturb_no_turn_and_no_client(server: Server) -> None:
     session = server.new_session()
     clients = [Attached(server, session) for _ in range(3)]
     go = server.data / "workspaces" / session / "go"
@@ -67,9 +71,9 @@ def test_50_restarts_of_the_server_touch_no_turn_and_no_client(server: Server) -
     turn = server.prompt(session, script)
     for number in range(50):
         seen = max(client.received[-1][0] if client.received else 0 for client in clients)
-        wait_until(lambda seen=seen: all(each.has(seen + 2) for each in clients), "the turn to go on")  # type: ignore[misc]
+        wait_until(lambda seen=seen: all(each.has(seen + 2) for each in clients), "more output")  # type: ignore[misc]
         server.process.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
-        assert server.process.wait(5) == (0 if number % 2 else -signal.SIGKILL)
+        assert server.process.wait(DEADLINE) == (0 if number % 2 else -signal.SIGKILL)
         server.kill()
         server.start()
     go.touch()
@@ -78,59 +82,33 @@ def test_50_restarts_of_the_server_touch_no_turn_and_no_client(server: Server) -
     assert all(client.attachments > 50 for client in clients)
 
 
-REUSED = """
-import os, signal, subprocess, sys
-from pathlib import Path
-from breakglass import processes, turns
-from breakglass.config import Config
-from breakglass.store import sessions
-from tests.servers import wait_until
-
-settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
-session = sessions.create(settings.data, "shell")
-turns.take(settings, session, "sleep 1000", by="ann")
-runner, born = wait_until(lambda: sessions.signed_by(session), "the runner's name")
-os.kill(runner, signal.SIGKILL)
-wait_until(lambda: not processes.stat(runner), "its pid to be free")
-Path("/proc/sys/kernel/ns_last_pid").write_text(str(runner - 1))
-stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-assert stranger.pid == runner, (stranger.pid, runner)
-assert processes.started(runner) != born
-turns.nudge(session)
-assert turns.cancel(session, by="ann") is False
-assert turns.see_off(session).status == "lost"
-assert stranger.poll() is None
-print("the stranger lives")
-stranger.kill()
-"""
-
-
-def test_a_stranger_that_got_the_dead_runners_pid_is_never_signalled(tmp_path: Path) -> None:
-    env = {**environment(tmp_path / "var"), "PYTHONPATH": str(Path(__file__).parents[2])}
+def test_another_process_that_got_the_pid_of_a_dead_runner_is_never_signalled(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "tests.torture.reuse_pid", str(tmp_path / "var")]
     done = subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", REUSED, tmp_path / "var"],
-        env=env,
+        ["unshare", "--pid", "--fork", "--mount-proc", *program],
+        env=environment(tmp_path / "var"),
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=DEADLINE,
     )
-    assert (done.stdout, done.stderr) == ("the stranger lives\n", "")
+    assert (done.stdout, done.stderr) == ("the other process is alive\n", "")
 
 
-@pytest.mark.parametrize("spoil", ["delete", "replace", "truncate"])
-def test_whoever_spoils_the_lock_file_of_a_running_turn_gets_no_second_one(
-    spoil: str, server: Server
+@pytest.mark.parametrize("damage", ["delete", "replace", "truncate"])
+def test_no_second_turn_starts_when_the_lock_file_of_a_running_turn_is_damaged(
+    damage: str, server: Server
 ) -> None:
     session = server.new_session()
     turn = server.prompt(session, "until [ -e go ]; do sleep 0.02; done")
     lock = server.log(session).with_name("turn.lock")
-    wait_until(lambda: lock.stat().st_size, "the runner's name")
-    if spoil == "truncate":
+    wait_until(lambda: lock.stat().st_size, "the runner's signature")
+    if damage == "truncate":
         os.truncate(lock, 0)
     else:
         lock.unlink()
-        if spoil == "replace":
+        if damage == "replace":
             lock.write_bytes(b"")
     for _ in range(5):
         assert server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "true"})[0] == 409
@@ -140,17 +118,16 @@ def test_whoever_spoils_the_lock_file_of_a_running_turn_gets_no_second_one(
     validate(server.log(session), [Ack(turn, "user")])
 
 
-@pytest.mark.parametrize("who", ["runner", "agent"])
-def test_a_stopped_process_of_a_turn_cannot_keep_it_from_being_stopped(who: str, server: Server) -> None:
+@pytest.mark.parametrize("kind", ["runner", "agent"])
+def test_a_turn_can_be_cancelled_although_a_process_of_it_is_stopped(kind: str, server: Server) -> None:
     session = server.new_session()
     client = Attached(server, session)
     server.prompt(session, "echo up; sleep 1000")
-    wait_until(lambda: b'"up' in server.log(session).read_bytes(), "the first words")
-    runner = alive(Session(server.data, session))
-    victims = [runner] if who == "runner" else [*processes.descendants(runner)]
-    for pid in victims:
+    wait_until(lambda: b'"up' in server.log(session).read_bytes(), "the first output")
+    runner = live_runner(Session(server.data, session))
+    for pid in [runner] if kind == "runner" else [*processes.descendants(runner)]:
         os.kill(pid, signal.SIGSTOP)
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": True}
-    assert server.ended(session, 60) == "cancelled"
-    wait_until(lambda: not processes.marked(session), "nothing of it to live")
+    assert server.ended(session) == "cancelled"
+    wait_until(lambda: not processes.marked(session), "all processes of the turn to end")
     validate(server.log(session), clients=[client])

@@ -1,4 +1,4 @@
-"""A machine that has no more of something: watches, descriptors, time that runs forwards."""
+"""A machine that runs out of file watches or descriptors, and one whose clock jumps back."""
 
 import os
 import socket
@@ -10,22 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import TOKEN, Attached, environment, serving, wait_until
+from tests.help.servers import TOKEN, Attached, environment, serving
 from tests.help.validator import Ack, validate
-from tests.torture.faults import confined, limited
-from tests.torture.machine import descriptors
+from tests.help.waiting import DEADLINE, wait_until
+from tests.torture.faults import serving_under, ulimit_prefix
+from tests.torture.measure import open_descriptors
 
 pytestmark = pytest.mark.torture
 
 NO_WATCHES = ("unshare", "-Ur", "sh", "-c", 'echo 0 > /proc/sys/user/max_inotify_$0; exec "$@"')
-"""Starts a program where the kernel grants no inotify instances, or no watches, and nobody else notices."""
+"""Starts a program in a user namespace in which the kernel grants no inotify instances, or no watches."""
 
 
-@pytest.mark.parametrize("what", ["instances", "watches"])
-def test_where_the_kernel_watches_nothing_streams_go_on_and_the_log_says_so(
-    what: str, tmp_path: Path
+@pytest.mark.parametrize("resource", ["instances", "watches"])
+def test_without_inotify_streams_still_deliver_events_and_the_server_prints_a_warning(
+    resource: str, tmp_path: Path
 ) -> None:
-    with confined(tmp_path / "var", *NO_WATCHES, what) as server:
+    with serving_under(tmp_path / "var", *NO_WATCHES, resource) as server:
         session = server.new_session()
         clients = [Attached(server, session) for _ in range(3)]
         for client in clients:
@@ -38,8 +39,8 @@ def test_where_the_kernel_watches_nothing_streams_go_on_and_the_log_says_so(
 
 
 def attach(port: int, session: str) -> tuple[socket.socket, bytes]:
-    """Return a stream and the first bytes of its answer, b"" where there is none."""
-    sock = socket.create_connection(("127.0.0.1", port), 10)
+    """Return a stream and the first bytes of the answer; b"" if the connection was reset."""
+    sock = socket.create_connection(("127.0.0.1", port), DEADLINE)
     sock.sendall(
         f"GET /api/sessions/{session}/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Accept: text/event-stream\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
@@ -50,37 +51,38 @@ def attach(port: int, session: str) -> tuple[socket.socket, bytes]:
         return sock, b""
 
 
-def test_a_server_of_64_descriptors_refuses_new_clients_and_keeps_the_old(tmp_path: Path) -> None:
-    with confined(tmp_path / "var", *limited("-n 64")) as server, ExitStack() as stack:
+def test_a_server_with_64_descriptors_refuses_new_clients_and_keeps_the_old(tmp_path: Path) -> None:
+    with serving_under(tmp_path / "var", *ulimit_prefix("-n 64")) as server, ExitStack() as stack:
+        pid = server.process.pid
         session = server.new_session()
         old = Attached(server, session)
         wait_until(lambda: old.has(1), "the replay")
-        crowd = [attach(server.port, session) for _ in range(100)]
-        for sock, _ in crowd:
+        streams = [attach(server.port, session) for _ in range(100)]
+        for sock, _ in streams:
             stack.enter_context(sock)
-        answers = [answer for _, answer in crowd]
+        answers = [answer for _, answer in streams]
         served = answers.count(b"HTTP/1.1 200")
         assert 16 <= served < 64
-        assert answers.count(b"HTTP/1.1 503") == len(crowd) - served
-        full = descriptors(server.process.pid)
-        for sock, _ in crowd[served // 2 :]:
+        assert answers.count(b"HTTP/1.1 503") == len(streams) - served
+        full = open_descriptors(pid)
+        for sock, _ in streams[served // 2 :]:
             sock.close()
-        wait_until(lambda: descriptors(server.process.pid) < full - served // 4, "room for others")
-        wait_until(lambda: server.ask("GET", "/health")[0] == 200, "connections to be taken again")
+        wait_until(lambda: open_descriptors(pid) < full - served // 4, "free descriptors")
+        wait_until(lambda: server.ask("GET", "/health")[0] == 200, "connections to be accepted again")
         turn = server.prompt(session, "echo still here")
         assert server.ended(session) == "ok"
-        kept = [sock for sock, _ in crowd[: served // 2]]
+        kept = [sock for sock, _ in streams[: served // 2]]
         for sock in kept:
-            wait_until(lambda sock=sock: b"turn_end" in sock.recv(1 << 16), "news for an old client")  # type: ignore[misc]
+            wait_until(lambda sock=sock: b"turn_end" in sock.recv(1 << 16), "live events at an old client")  # type: ignore[misc]
             sock.close()
-        print(f"64 descriptors: {served} streams served, {len(crowd) - served} refused with 503")
+        print(f"64 descriptors: {served} streams served, {len(streams) - served} refused with 503")
         validate(server.log(session), [Ack(turn, "user", "echo still here")], [old])
-        wait_until(lambda: descriptors(server.process.pid) < 32, "their descriptors to be closed")
+        wait_until(lambda: open_descriptors(pid) < 32, "the connections to be closed")
         assert "Traceback" not in server.printed
 
 
-def faketime() -> str:
-    """Return the path of the library that lies about the time, wherever it was installed."""
+def faketime_library() -> str:
+    """Return the path of faketime's library, which changes the time that a program sees."""
     script = "faketime now printenv LD_PRELOAD"
     printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     name = printed.strip().split(":")[-1]
@@ -88,23 +90,23 @@ def faketime() -> str:
 
 
 def test_a_clock_that_jumps_back_a_year_changes_no_id_no_order_and_no_timeout(tmp_path: Path) -> None:
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    lies = {
-        "LD_PRELOAD": faketime(),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    faketime = {
+        "LD_PRELOAD": faketime_library(),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     config = tmp_path / "breakglass.toml"
-    config.write_text(f"[agents.shell]\npass_env = {[*lies]}\n".replace("'", '"'))
-    with serving(tmp_path / "var", BREAKGLASS_CONFIG=str(config), **lies) as server:
+    config.write_text(f"[agents.shell]\npass_env = {[*faketime]}\n".replace("'", '"'))
+    with serving(tmp_path / "var", BREAKGLASS_CONFIG=str(config), **faketime) as server:
         session = server.new_session()
         client = Attached(server, session)
         turn = server.prompt(session, "date +%Y; until [ -e go ]; do sleep 0.05; done; date +%Y; echo over")
-        wait_until(lambda: client.has(turn + 2), "the first words")
-        clock.write_text("-366d")
-        time.sleep(1.5)  # more than the runner's look at its log, and than any wait in milliseconds
+        wait_until(lambda: client.has(turn + 2), "the first output")
+        offset.write_text("-366d")
+        time.sleep(1.5)  # longer than a runner waits until it looks at its log again
         assert server.state(session)["turn_active"]
         (server.data / "workspaces" / session / "go").touch()
         assert server.ended(session) == "ok"
@@ -112,10 +114,9 @@ def test_a_clock_that_jumps_back_a_year_changes_no_id_no_order_and_no_timeout(tm
         assert server.ended(session) == "ok"
         events = validate(server.log(session), [Ack(turn, "user"), Ack(again, "user")], [client])
         assert events[-1]["ts"] < events[1]["ts"]
-        assert [event["duration_ms"] < 60_000 for event in events if event["kind"] == "turn_end"] == [
-            True,
-            True,
-        ]
+        ends = [event for event in events if event["kind"] == "turn_end"]
+        assert len(ends) == 2
+        assert all(event["duration_ms"] < DEADLINE * 1000 for event in ends)
         listed = subprocess.run(
             [sys.executable, "-m", "breakglass", "ls"],
             env=environment(server.data),

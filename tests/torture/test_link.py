@@ -1,4 +1,4 @@
-"""A phone far away: its link is slow and drops what it cannot hold, or is gone for a while."""
+"""A client on a remote host: its link is slow and drops packets, or is cut for a while."""
 
 import time
 from collections.abc import Iterator
@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving
 from tests.help.validator import Ack, validate
-from tests.torture.link import Far, Link
-from tests.torture.machine import MEGABYTE, asking, descriptors, resident, write_log
+from tests.help.waiting import wait_until
+from tests.torture.link import Link, RemoteHost
+from tests.torture.measure import (
+    MEGABYTE,
+    measure_latency,
+    open_descriptors,
+    resident_bytes,
+    write_long_turn,
+)
 
 pytestmark = pytest.mark.torture
 LINES = 2_000
@@ -22,49 +29,53 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def test_behind_a_slow_link_every_event_comes_and_nobody_else_waits(server: Server) -> None:
+def test_a_client_behind_a_slow_link_receives_every_event_and_delays_no_other(server: Server) -> None:
     session = server.new_session()
-    write_log(server, session, LINES)
-    before = resident(server.process.pid)
-    with Link("256kbit") as link, asking(server) as latency:
+    write_long_turn(server, session, LINES)
+    before = resident_bytes(server.process.pid)
+    with Link("256kbit") as link, measure_latency(server) as latency:
         began = time.monotonic()
-        far, near = Attached(Far(server, link), session), Attached(server, session)
-        wait_until(lambda: near.has(LINES), "the replay nearby")
-        assert not far.has(LINES), "the link is slow"
+        remote, local = Attached(RemoteHost(server, link), session), Attached(server, session)
+        wait_until(lambda: local.has(LINES), "the replay at the local client")
+        assert not remote.has(LINES), "the link is not slow"
         turn = server.prompt(session, TALK)
         assert server.ended(session) == "ok"
         last = server.state(session)["last_event_id"]
-        wait_until(lambda: near.has(last), "live events nearby")
-        wait_until(lambda: far.has(last), "all of it far away", 120)
+        wait_until(lambda: local.has(last), "live events at the local client")
+        wait_until(lambda: remote.has(last), "all events at the remote client")
         seconds = time.monotonic() - began
-        cost = resident(server.process.pid) - before
-        for client in (far, near):
+        cost = resident_bytes(server.process.pid) - before
+        for client in (remote, local):
             client.leave()
     size = server.log(session).stat().st_size
     print(f"256 kbit/s: {size / 1000:.0f} KB in {seconds:.0f} s, {cost / MEGABYTE:.1f} MiB more, {latency}")
-    assert far.attachments == 1
-    assert latency.most < 100
-    validate(server.log(session), [Ack(turn, "user", TALK)], [far, near])
+    assert remote.attachments == 1
+    assert latency.p95 < 100
+    validate(server.log(session), [Ack(turn, "user", TALK)], [remote, local])
 
 
-def test_a_link_that_is_cut_again_and_again_costs_nothing_but_the_wait(server: Server) -> None:
+def test_a_link_that_is_cut_again_and_again_delays_events_and_loses_none(server: Server) -> None:
     session = server.new_session()
-    held = descriptors(server.process.pid)
+    before = open_descriptors(server.process.pid)
     with Link("1mbit") as link:
-        far = Attached(Far(server, link), session)
-        wait_until(lambda: "caught-up" in far.marks, "the replay")
+        remote = Attached(RemoteHost(server, link), session)
+        wait_until(lambda: "caught-up" in remote.marks, "the replay")
         turn = server.prompt(session, TALK)
         while server.state(session)["turn_active"]:
-            seen = len(far.received)
-            wait_until(lambda seen=seen: len(far.received) > seen, "the turn to be seen")  # type: ignore[misc]
+            seen = len(remote.received)
+            wait_until(lambda seen=seen: len(remote.received) > seen, "another event")  # type: ignore[misc]
             link.cut()
-            time.sleep(1.5)  # longer than the client waits before it connects anew
-            link.mend()
+            time.sleep(1.5)  # longer than the client waits before it connects again
+            link.restore()
         last = server.state(session)["last_event_id"]
-        wait_until(lambda: far.has(last), "the last event", 60)
-        far.leave()
-        assert far.attachments > 2
-        validate(server.log(session), [Ack(turn, "user", TALK)], [far])
-        # Nobody told the server that those connections are dead: TCP_USER_TIMEOUT does, 30 s after it has sent.
-        wait_until(lambda: descriptors(server.process.pid) <= held + 1, "dead connections to be dropped", 90)
-    print(f"{far.attachments} attachments through a link that was cut {far.attachments - 1} times or more")
+        wait_until(lambda: remote.has(last), "the last event")
+        remote.leave()
+        assert remote.attachments > 2
+        validate(server.log(session), [Ack(turn, "user", TALK)], [remote])
+        # No packet tells the server that those connections are dead. TCP_USER_TIMEOUT does, 30 s after it has sent.
+        wait_until(
+            lambda: open_descriptors(server.process.pid) <= before + 1, "dead connections to be closed"
+        )
+    print(
+        f"{remote.attachments} attachments through a link that was cut {remote.attachments - 1} times or more"
+    )

@@ -44,7 +44,7 @@ def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
 class WithoutPowers(Server):
     """A server, and so an agent, that is an ordinary user to the kernel, root or not: it has no capabilities."""
 
-    before = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
+    prefix = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -22,8 +22,8 @@ from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, has_runner
 from breakglass.turns.plan import Plan
-from tests.help.servers import wait_until
 from tests.help.turns import broken
+from tests.help.waiting import wait_until
 
 
 class Story:

@@ -13,7 +13,8 @@ from breakglass import __version__
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.web.app import create_app
-from tests.help.servers import TOKEN, Server, serving, wait_until
+from tests.help.servers import TOKEN, Server, serving
+from tests.help.waiting import wait_until
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 

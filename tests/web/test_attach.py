@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.help.logs import line
-from tests.help.servers import TOKEN, Attached, Server, assert_is_the_log, serving, wait_until
+from tests.help.servers import TOKEN, Attached, Server, assert_is_the_log, serving
+from tests.help.waiting import wait_until
 
 AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import TOKEN, Attached, Server, serving, wait_until
+from tests.help.servers import TOKEN, Attached, Server, serving
+from tests.help.waiting import wait_until
 
 MANY = 12
 """More than the threads in which logs are read."""

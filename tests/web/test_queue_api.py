@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.help.questions import answers, open_turn
-from tests.help.servers import Server, serving, wait_until
+from tests.help.servers import Server, serving
+from tests.help.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.help.servers import PATIENCE, serving
+from tests.help.servers import serving
+from tests.help.waiting import DEADLINE
 
 STUBBORN = """
 import signal, sys
@@ -25,7 +26,7 @@ def test_workers_told_to_stop_while_they_start_end(tmp_path: Path, ms: int) -> N
     with serving(tmp_path / "var", "--workers", "3") as server:
         time.sleep(ms / 1000)  # what is tested is this very moment
         server.process.terminate()
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(DEADLINE) == 0
 
 
 def test_a_worker_that_dies_at_its_start_is_started_again_after_a_pause() -> None:
@@ -39,4 +40,4 @@ def test_a_worker_that_dies_at_its_start_is_started_again_after_a_pause() -> Non
         said.readline()
         assert time.monotonic() - began > 0.5
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(DEADLINE) == 0

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.help.logs import line
-from tests.help.servers import Attached, Server, serving, wait_until
+from tests.help.servers import Attached, Server, serving
 from tests.help.validator import validate
+from tests.help.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

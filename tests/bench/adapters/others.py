@@ -1,4 +1,4 @@
-"""What a user would pick instead, and what sets the pace: each as it is started, filled and asked."""
+"""The other servers: designs that a user could choose instead, and two as reference points."""
 
 import http.client
 import os
@@ -13,10 +13,10 @@ EVENT_STREAM = {"Accept": "text/event-stream"}
 
 
 class Posted(Server):
-    """A server that events are posted to: kept in its memory, so it is filled after the start."""
+    """A server that receives events by POST and keeps them in memory, so it is filled after the start."""
 
     batch = 500
-    """Lines a request when it is filled."""
+    """Lines in a request while it is filled."""
 
     def fill(self) -> None:
         batch: list[bytes] = []
@@ -32,14 +32,14 @@ class Posted(Server):
         self.post([line])
 
     def body(self, lines: list[bytes]) -> bytes:
-        """Return these lines as the server takes them."""
+        """Return these lines in the form that the server expects."""
         return b"".join(lines)
 
     path = "/publish"
     media_type = "application/x-ndjson"
 
     def post(self, lines: list[bytes], method: str = "POST") -> None:
-        """Send lines over the one connection that is kept. Raises ServerFailed."""
+        """Send lines over one connection, which stays open. Raises ServerFailed."""
         connection = self._connection = getattr(self, "_connection", None) or self._connect()
         connection.request(method, self.path, self.body(lines), {"Content-Type": self.media_type})
         response = connection.getresponse()
@@ -61,7 +61,7 @@ class Posted(Server):
 
 
 class Bare(Posted):
-    """asyncio protocols and nothing else: what the language and the sockets cost."""
+    """asyncio protocols without a framework: the cost of Python and the sockets."""
 
     name = "bare asyncio"
 
@@ -76,13 +76,13 @@ class Bare(Posted):
 
 
 class InMemory(Bare):
-    """FastAPI on uvicorn, a list of events, a queue per subscriber."""
+    """FastAPI on uvicorn, with a list of events and a queue for each subscriber."""
 
     name = "in memory"
     stream = "/memory"
 
     @classmethod
-    def available(cls) -> bool:
+    def is_available(cls) -> bool:
         return environment.python() is not None
 
     def command(self) -> list[str]:
@@ -93,20 +93,20 @@ class InMemory(Bare):
 
 
 class SseStarlette(InMemory):
-    """The same with sse-starlette's EventSourceResponse and a condition that all wait for."""
+    """The same with sse-starlette's EventSourceResponse and one condition for all subscribers."""
 
     name = "sse-starlette"
     stream = "/starlette"
 
 
 class NginxFile(Server):
-    """nginx sending the framed events as a static file: what cannot be beaten by much."""
+    """nginx, which sends the framed events as a static file: about the fastest possible replay."""
 
     name = "nginx, static file"
-    live = False
+    is_live = False
 
     @classmethod
-    def available(cls) -> bool:
+    def is_available(cls) -> bool:
         return environment.nginx() is not None
 
     def prepare(self, count: int) -> None:
@@ -120,7 +120,7 @@ class NginxFile(Server):
 
     def command(self) -> list[str]:
         configuration = self.scratch / "nginx.conf"
-        user = "user root;" if os.geteuid() == 0 else ""  # else the worker may not read the scratch folder
+        user = "user root;" if os.geteuid() == 0 else ""  # else the worker cannot read the scratch folder
         configuration.write_text(
             f"{self.modules()} {user} daemon off; worker_processes 1; pid {self.scratch}/pid; error_log stderr;"
             "events { worker_connections 16384; } http { access_log off; sendfile on; tcp_nopush on;"
@@ -129,15 +129,15 @@ class NginxFile(Server):
         return [str(environment.nginx()), "-c", str(configuration), "-e", "stderr"]
 
     def modules(self) -> str:
-        """Return what is loaded."""
+        """Return the directives that load modules."""
         return ""
 
     def settings(self) -> str:
-        """Return what stands outside of any server."""
+        """Return directives outside of the server block."""
         return ""
 
     def locations(self) -> str:
-        """Return what is served."""
+        """Return directives inside of the server block."""
         return f"root {self.scratch}/www;"
 
     def request(self, after: int | None = None) -> Request:
@@ -145,16 +145,16 @@ class NginxFile(Server):
 
 
 class Nchan(NginxFile, Posted):
-    """nginx with nchan: a message a POST, kept in shared memory."""
+    """nginx with nchan: one message for each POST, kept in shared memory."""
 
     name = "nginx, nchan"
-    live = True
+    is_live = True
     batch = 1
     path = "/publish"
     prepare = Posted.prepare
 
     @classmethod
-    def available(cls) -> bool:
+    def is_available(cls) -> bool:
         return environment.nginx(environment.NCHAN) is not None
 
     def modules(self) -> str:
@@ -175,14 +175,14 @@ class Nchan(NginxFile, Posted):
 
 
 class DurableStreams(Posted):
-    """The durable-streams server on node, its streams in memory."""
+    """The durable-streams server on node, with its streams in memory."""
 
     name = "durable-streams"
     path = "/all"
     media_type = "application/json"
 
     @classmethod
-    def available(cls) -> bool:
+    def is_available(cls) -> bool:
         return environment.node_modules() is not None
 
     def command(self) -> list[str]:

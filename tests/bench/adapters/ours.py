@@ -1,4 +1,4 @@
-"""`breakglass serve`, as it is started and asked."""
+"""`breakglass serve` as a server under test."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.bench import logs
 from tests.bench.adapters.server import Server
-from tests.bench.box import Box
 from tests.bench.client import Request
+from tests.bench.control_group import ControlGroup
 
 TOKEN = "a-token-for-the-bench-that-is-long-enough-0123456789"
 
@@ -19,12 +19,12 @@ class Ours(Server):
     workers = 1
 
     def command(self) -> list[str]:
-        program = [*self.before(), sys.executable, "-m", "breakglass", "serve"]
-        where = ["--port", str(self.port), "--data", str(self.data)]
-        return program + where + (["--workers", str(self.workers)] if self.workers > 1 else [])
+        program = [*self.prefix(), sys.executable, "-m", "breakglass", "serve"]
+        options = ["--port", str(self.port), "--data", str(self.data)]
+        return program + options + (["--workers", str(self.workers)] if self.workers > 1 else [])
 
-    def before(self) -> list[str]:
-        """Return the words of a program that starts it."""
+    def prefix(self) -> list[str]:
+        """Return a command prefix under which it starts."""
         return []
 
     def environ(self) -> dict[str, str]:
@@ -43,7 +43,7 @@ class Ours(Server):
         return self.attach(self.session, after)
 
     def attach(self, session: str, after: int | None = None) -> Request:
-        """Return how a reader asks for the stream of a session."""
+        """Return the request for the stream of a session, after the event with that number."""
         headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {TOKEN}"}
         if after is not None:
             headers["Last-Event-ID"] = str(after)
@@ -61,31 +61,31 @@ class Ours(Server):
             os.close(fd)
 
 
-class OursTwice(Ours):
-    """The same with two workers on the port."""
+class OursWithTwoWorkers(Ours):
+    """The same with two worker processes."""
 
     name = "breakglass, 2 workers"
     workers = 2
 
 
 class OursSmall(Ours):
-    """The same on a small device: one core, and little memory."""
+    """The same on a small device, which has one core and little memory."""
 
     name = "breakglass, small"
-    usual = False
+    is_default = False
     megabytes = 256
 
     def __init__(self, scratch: Path) -> None:
         super().__init__(scratch)
-        self.box = Box(self.megabytes << 20)
+        self.group = ControlGroup(self.megabytes << 20)
 
     @classmethod
-    def available(cls) -> bool:
-        return Box.available()
+    def is_available(cls) -> bool:
+        return ControlGroup.is_available()
 
-    def before(self) -> list[str]:
-        return self.box.before()
+    def prefix(self) -> list[str]:
+        return self.group.prefix()
 
     def stop(self) -> None:
         super().stop()
-        self.box.remove()
+        self.group.remove()

@@ -1,4 +1,4 @@
-"""A server under test: how any of them is started, asked and stopped."""
+"""A server under test: how to start, fill, request and stop it."""
 
 import contextlib
 import os
@@ -13,18 +13,18 @@ from typing import ClassVar
 from tests.bench import environment
 from tests.bench.client import Request, ServerFailed
 
-START = 30.0
-"""Seconds that a server gets to start."""
+START_SECONDS = 30.0
+"""A server that takes longer to start has failed."""
 
 
 class Server:
-    """A server under test. One stream of events; `prepare` before `start`."""
+    """A server under test, with one stream of events. Call `prepare` before `start`, and `fill` after it."""
 
     name: ClassVar[str]
-    live: ClassVar[bool] = True
-    """Whether what is appended reaches who is attached."""
-    usual: ClassVar[bool] = True
-    """Whether it takes part wherever it is not said who does."""
+    is_live: ClassVar[bool] = True
+    """Whether attached clients receive new events."""
+    is_default: ClassVar[bool] = True
+    """Whether it takes part in workloads that name no servers."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -33,8 +33,8 @@ class Server:
         self._count = 0
 
     @classmethod
-    def available(cls) -> bool:
-        """Return whether it can be run here."""
+    def is_available(cls) -> bool:
+        """Return whether it can run here."""
         return True
 
     def command(self) -> list[str]:
@@ -42,22 +42,22 @@ class Server:
         raise NotImplementedError
 
     def environ(self) -> dict[str, str]:
-        """Return what its environment has besides this one's."""
+        """Return variables to add to its environment."""
         return {}
 
     def prepare(self, count: int) -> None:
-        """Let the stream have `count` events, the last of them marked, once it is started."""
+        """Prepare a stream of `count` events, the last one marked."""
         self._count = count
 
     def fill(self) -> None:
-        """Put the prepared events in, after the start. Nothing to do where they lie in a file."""
+        """Send the prepared events to the running server. A server that reads them from a file needs nothing."""
 
     def request(self, after: int | None = None) -> Request:
-        """Return how a reader asks for the stream, from the beginning or after the event of that number."""
+        """Return the request for the stream, from the beginning or after the event with that number."""
         raise NotImplementedError
 
     def probe(self) -> Request:
-        """Return the cheapest request there is."""
+        """Return the cheapest request that the server answers."""
         return self.request()
 
     def publish(self, line: bytes) -> None:
@@ -65,8 +65,8 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> float:
-        """Start it; return the seconds from the command to the first byte of an answer. Raises ServerFailed."""
-        log = open(self.scratch / "output.txt", "ab")  # noqa: SIM115 — the child has it from here
+        """Start it. Return the seconds until the first byte of an answer. Raises ServerFailed."""
+        log = open(self.scratch / "output.txt", "ab")  # noqa: SIM115 — the child keeps it
         began = time.perf_counter()
         self.process = subprocess.Popen(
             self.command(),
@@ -78,31 +78,31 @@ class Server:
             start_new_session=True,
         )
         log.close()
-        self._answers(began + START)
+        self._wait_for_answer(began + START_SECONDS)
         return time.perf_counter() - began
 
-    def _answers(self, deadline: float) -> None:
+    def _wait_for_answer(self, deadline: float) -> None:
         while time.perf_counter() < deadline and self.pid:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as sock:
                 sock.sendall(self.probe().encode())
                 if sock.recv(1):
                     return
             time.sleep(0.001)
-        raise ServerFailed(f"{self.name} did not start; it said: {self._last_words()}")
+        raise ServerFailed(f"{self.name} did not start; its output ends: {self._end_of_output()}")
 
     @property
     def pid(self) -> int:
-        """The process, of which others may descend. Raises ServerFailed where it has ended."""
+        """The pid of the process, which may have descendants. Raises ServerFailed if it has ended."""
         if self.process is None or self.process.poll() is not None:
-            raise ServerFailed(f"{self.name} has ended; it said: {self._last_words()}")
+            raise ServerFailed(f"{self.name} has ended; its output ends: {self._end_of_output()}")
         return self.process.pid
 
-    def _last_words(self) -> str:
+    def _end_of_output(self) -> str:
         path = self.scratch / "output.txt"
         return path.read_text(errors="replace").strip()[-300:] if path.exists() else ""
 
     def stop(self) -> None:
-        """End it and all that descends from it."""
+        """End it and its process group."""
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGTERM)
@@ -116,7 +116,7 @@ class Server:
 
 @contextlib.contextmanager
 def running(server: Server, count: int) -> Iterator[Server]:
-    """Prepare, start, fill and, in the end, stop a server."""
+    """Run a server with `count` events while in the context. Yields it."""
     server.prepare(count)
     try:
         server.start()

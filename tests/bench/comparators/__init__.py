@@ -1,1 +1,1 @@
-"""The designs a user would pick instead, each as small as it honestly can be, and what they are installed from."""
+"""The designs that a user could choose instead, each in its smallest fair form, and their pinned dependencies."""

@@ -1,4 +1,4 @@
-"""asyncio protocols without a framework: one loop over the transports for each event. The floor for Python.
+"""asyncio protocols without a framework: the least that a Python server does. Each event is sent in one loop.
 
 python -m tests.bench.comparators.bare PORT
 """
@@ -13,7 +13,7 @@ attached: set[asyncio.Transport] = set()
 
 
 class Peer(asyncio.Protocol):
-    """One connection: a reader, or who posts."""
+    """One connection, of a reader or of a publisher."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -42,7 +42,7 @@ class Peer(asyncio.Protocol):
 
 
 def publish(body: bytes) -> None:
-    """Keep the lines and send them to everybody."""
+    """Keep the lines and send them to all readers."""
     first = len(frames) + 1
     more = [b"id: %d\ndata: %b\n\n" % each for each in enumerate(body[:-1].split(b"\n"), first)]
     frames.extend(more)
@@ -61,7 +61,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 async def main(port: int) -> None:
-    """Serve until ended."""
+    """Serve until the process is killed."""
     server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 

@@ -1,8 +1,8 @@
-"""FastAPI on uvicorn, twice: a queue per subscriber, and sse-starlette.
+"""Two servers with FastAPI on uvicorn: one with a queue for each subscriber, one with sse-starlette.
 
     python fast.py PORT
 
-Events are kept in a list; `/memory` is what the obvious design does, `/starlette` what that library is for.
+Both keep the events in a list. `/memory` is the simplest design, `/starlette` uses the library's own response.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ appended = asyncio.Condition()
 
 
 async def publish(request: Request) -> Response:
-    """Take lines, one event each."""
+    """Append each line as an event."""
     for line in (await request.body()).decode().splitlines():
         lines.append(line)
         for queue in queues:
@@ -31,7 +31,7 @@ async def publish(request: Request) -> Response:
 
 
 async def memory() -> StreamingResponse:
-    """Replay and go on, from a queue of one's own."""
+    """Send the events so far, then new ones from a queue of this subscriber."""
 
     async def events() -> AsyncIterator[str]:
         queue: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
@@ -49,7 +49,7 @@ async def memory() -> StreamingResponse:
 
 
 async def starlette() -> Response:
-    """Replay and go on, from the list, woken by a condition."""
+    """Send events from the list; wait for new ones with a condition."""
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         number = 0

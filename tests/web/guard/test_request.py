@@ -19,7 +19,8 @@ import pytest
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.web.app import create_app
-from tests.help.servers import PATIENCE, TOKEN, Server, environment, serving, wait_until
+from tests.help.servers import TOKEN, Server, environment, serving
+from tests.help.waiting import DEADLINE, wait_until
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 
@@ -32,7 +33,7 @@ def cli(data: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=DEADLINE,
     )
 
 
@@ -43,7 +44,7 @@ def curl(*words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=DEADLINE,
     )
     assert done.returncode in (0, 28), done.stderr
     return done.stdout
@@ -326,7 +327,7 @@ def nginx(folder: Path, port: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=DEADLINE)
 
 
 def _answers(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Pages and lists: all sessions of a full house, and the page of a long one."""
+"""Lists and pages: the list of many sessions, and the page of a long session."""
 
 import contextlib
 import http.client
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 
 from tests.bench import client, logs, machine
 from tests.bench.adapters import TOKEN, Ours
-from tests.bench.bench import Bench, Sample, say
+from tests.bench.bench import Bench, Sample, report_progress
 
-WORK = "listing"
+NAME = "listing"
 TITLE = "Lists and pages"
 REFERENCE: str | None = None
 NOTE = (
     "`list`: `GET /api/sessions` with {sessions:,} sessions. `page`: the page of a session of {events:,} "
-    "events. `first` is by a fresh process, `again` by the same one."
+    "events. `first`: the first request to a new process. `again`: the next one."
 )
 
 
 def run(bench: Bench) -> Iterator[Sample]:
-    """Yield what the list of sessions and a session's page take, twice in a fresh process each round."""
+    """Yield the costs of the list of sessions and of a session's page, each twice in a new process in each round."""
     if not bench.servers("ours"):
         return
     server = Ours(bench.folder())
     server.prepare(bench.sizes.events)
-    say(f"{WORK}: making {bench.sizes.sessions:,} sessions")
+    report_progress(f"{NAME}: writing {bench.sizes.sessions:,} sessions")
     for index in range(1, bench.sizes.sessions):
-        logs.write_resting(server.data, index)
+        logs.write_idle(server.data, index)
     for number in range(bench.sizes.rounds):
-        say(f"{WORK}: round {number + 1}")
+        report_progress(f"{NAME}: round {number + 1}")
         for case, path in (("list", "/api/sessions"), ("page", f"/sessions/{server.session}")):
             server.start()
             try:
@@ -43,15 +43,15 @@ def _measure(server: Ours, case: str, path: str, number: int) -> Iterator[Sample
         status = _get(server, path)
         seconds = time.perf_counter() - began
         if status != 200:
-            say(f"{WORK}: {path} answers {status}, left out")
+            report_progress(f"{NAME}: {path} answers {status}, left out")
             return
         used = machine.cpu_seconds(server.pid) - before
-        yield Sample(WORK, case, metric, server.name, number, seconds * 1e3)
-        yield Sample(WORK, case, f"cpu {metric}", server.name, number, used * 1e3)
+        yield Sample(NAME, case, metric, server.name, number, seconds * 1e3)
+        yield Sample(NAME, case, f"cpu {metric}", server.name, number, used * 1e3)
 
 
 def _get(server: Ours, path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=client.PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=client.READER_SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
         response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Append: what an event costs its writer, synced and not, alone and with others at the same log."""
+"""Append: the cost of an event for its writer, synced or not, with one or several writers of one log."""
 
 import multiprocessing
 import os
@@ -9,38 +9,38 @@ from pathlib import Path
 
 from breakglass.store import log
 from tests.bench import logs
-from tests.bench.bench import Bench, Sample, say
+from tests.bench.bench import Bench, Sample, report_progress
 
-WORK = "append"
+NAME = "append"
 TITLE = "Append"
 REFERENCE = "bare"
 NOTE = (
-    "Time an append, in µs, for all writers together (so with 4 of them the log takes an event every so "
-    "many µs). `bare` writes the same bytes without a lock or a number; `synced` is a `tool` event, which "
-    "is on disk when it returns. Ratios are to `bare`."
+    "Time for one append, in µs: the time of the run divided by the appends of all writers. `bare` writes lines of "
+    "the same size without a lock or a number. `synced` is a `tool` event, which is on disk when the append returns. "
+    "Ratios are to `bare`."
 )
 TOOL = {"turn": 1, "tool_id": "toolu_0123456789", "name": "Bash", "input": {"command": "x" * 150}}
 PROSE = {"turn": 1, "text": "x" * 200}
 Write = Callable[[str, int, bool, Barrier], None]
 SYNCED_SHARE = 10
-"""A synced append is so much slower that a tenth of them is enough."""
+"""Synced appends are much slower, so a tenth as many is enough."""
 
 
 def run(bench: Bench) -> Iterator[Sample]:
-    """Yield the time of an append for each number of writers, by our log and by bare writes."""
+    """Yield the time of an append for each number of writers, with our log and with bare writes."""
     for number in range(bench.sizes.rounds):
         for writers in bench.sizes.writers:
-            say(f"{WORK}: {writers} writers, round {number + 1}")
+            report_progress(f"{NAME}: {writers} writers, round {number + 1}")
             case = "1 writer" if writers == 1 else f"{writers} writers"
             for metric, synced in (("unsynced, µs", False), ("synced, µs", True)):
                 count = max(10, bench.sizes.writes // (SYNCED_SHARE if synced else 1) // writers)
                 for name, write in (("breakglass", _ours), ("bare", _bare)):
-                    seconds = _together(bench.folder(), writers, count, write, synced)
-                    yield Sample(WORK, case, metric, name, number, seconds / (count * writers) * 1e6)
+                    seconds = _run_writers(bench.folder(), writers, count, write, synced)
+                    yield Sample(NAME, case, metric, name, number, seconds / (count * writers) * 1e6)
 
 
-def _together(folder: Path, writers: int, count: int, write: Write, synced: bool) -> float:
-    """Return the seconds from the writers' common beginning to the end of the last."""
+def _run_writers(folder: Path, writers: int, count: int, write: Write, synced: bool) -> float:
+    """Return the seconds from the common start of the writers until the last one ends."""
     logs.write(folder, 2)
     directory = str(folder / "sessions" / logs.SESSION.format(0))
     context = multiprocessing.get_context("spawn")
