@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types bandit torture bench tools lock clean
+.PHONY: help run test check lint format types bandit docs torture bench tools lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -32,9 +32,12 @@ types: $(VENV)/stamp-dev
 bandit: $(VENV)/stamp-dev
 	$(BIN)/bandit -q -c pyproject.toml -r breakglass
 
-format: $(VENV)/stamp-dev ## format, and mend what can be mended safely
+format: $(VENV)/stamp-dev ## format the code, and apply the linter's safe repairs
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+
+docs: $(VENV)/stamp-dev ## write the generated parts of the documentation
+	@$(BIN)/python -m tests.docs
 
 torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it needs root
 	@.ci/tools test torture
