@@ -25,7 +25,7 @@ MEASURED = {
     "listing": {"list"},
     "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
     "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
-    "idle": {"nobody attached", "one attached", f"{max(QUICK.readers)} followers"},
+    "idle": {"no client attached", "one attached", f"{max(QUICK.readers)} followers"},
 }
 """The cases that the quick form has to bring for this server, by work."""
 

@@ -11,7 +11,7 @@ WORK = "idle"
 TITLE = "Idle"
 REFERENCE: str | None = None
 NOTE = (
-    "CPU of the server, in percent of a core, over {seconds:g} s with nobody attached and with one "
+    "CPU of the server, in percent of a core, over {seconds:g} s with no client attached and with one "
     "follower of a resting session. `read`: bytes that the server's read calls returned for each follower "
     "of a replay, as a multiple of the log, by the first {many} at once of a fresh process."
 )
@@ -27,7 +27,7 @@ def run(bench: Bench) -> Iterator[Sample]:
             if isinstance(server, Ours):
                 server.publish(logs.ended(LOG + 1))
             time.sleep(min(1.0, bench.sizes.seconds))  # what is left over of the start
-            yield Sample(WORK, "nobody attached", "% of a core", kind.name, 0, _share(bench, server))
+            yield Sample(WORK, "no client attached", "% of a core", kind.name, 0, _share(bench, server))
             sockets = client.attach(server.request(), 1)
             time.sleep(min(1.0, bench.sizes.seconds))
             yield Sample(WORK, "one attached", "% of a core", kind.name, 0, _share(bench, server))
