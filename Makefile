@@ -1,19 +1,19 @@
-# Everything there is to do here; `make` alone lists it. ARGS goes to the program: make test ARGS='-k layers -x'
+# The tasks of this project; `make` lists them. ARGS is passed to the program: make test ARGS='-k layers -x'
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# -qq: what an index of the machine's own pip configuration lacks is no news; errors are still printed.
+# -qq hides warnings about missing packages in an index of the machine's pip configuration. Errors are printed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types bandit torture bench tools lock clean
+.PHONY: help run test check lint format types bandit docs torture bench tools lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-help: ## list what can be made
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-run: $(VENV)/stamp-run ## serve here; the login address is printed
+run: $(VENV)/stamp-run ## start the server; it prints the login address
 	@exec $(BIN)/breakglass serve $(ARGS)
 
 test: $(VENV)/stamp-dev tools ## run the tests
@@ -22,7 +22,7 @@ test: $(VENV)/stamp-dev tools ## run the tests
 
 check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
 
-lint: $(VENV)/stamp-dev ## look for mistakes and for what `make format` would change
+lint: $(VENV)/stamp-dev ## report mistakes, and what `make format` would change
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
@@ -32,16 +32,19 @@ types: $(VENV)/stamp-dev
 bandit: $(VENV)/stamp-dev
 	$(BIN)/bandit -q -c pyproject.toml -r breakglass
 
-format: $(VENV)/stamp-dev ## format, and mend what can be mended safely
+format: $(VENV)/stamp-dev ## format the code, and apply the linter's safe repairs
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-torture: $(VENV)/stamp-dev ## inject every fault for real; long, and some of it needs root
+docs: $(VENV)/stamp-dev ## write the generated parts of the documentation
+	@$(BIN)/python -m tests.docs
+
+torture: $(VENV)/stamp-dev ## inject real faults; takes long, and some tests need root
 	@.ci/tools test torture
 	$(BIN)/python -m pytest -vs -m torture $(ARGS)
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile torture -n 2
 
-bench: $(VENV)/stamp-dev ## measure against other designs
+bench: $(VENV)/stamp-dev ## measure, and compare with other designs
 	@.ci/tools test bench
 	$(BIN)/python -m pytest -vs -m bench
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -49,11 +52,11 @@ bench: $(VENV)/stamp-dev ## measure against other designs
 tools:
 	@.ci/tools test
 
-clean: ## remove the environment and all caches; sessions under var/ stay
+clean: ## remove the environment and all caches; keep the sessions below var/
 	rm -rf $(VENV) .cache .*_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --- the environment: made once, refreshed when a lock or pyproject.toml is newer than its stamp --------
+# --- the environment: made once, updated when a lock or pyproject.toml is newer than its stamp --------
 
 $(VENV)/stamp-made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -69,21 +72,21 @@ $(VENV)/stamp-run: requirements.lock pyproject.toml | $(VENV)/stamp-made
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The development lock holds all of the other and agrees with it (tests/test_project.py), so this serves `run` too.
+# The development lock contains the other lock with the same versions (tests/test_project.py), so `run` can use it too.
 $(VENV)/stamp-dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/stamp-made
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/stamp-run $@
 
-# --- the locks: every version with the hashes of its files, for any machine; no host is named ----------
+# --- the locks: every version with the hashes of its files, for any machine, without the name of a host ----------
 
 COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make lock' --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 
-# What the bench compares with; it is installed by the bench, into an environment of its own.
+# The servers that the bench compares with. The bench installs them into an environment of its own.
 COMPARED := tests/bench/comparators/requirements
 
-lock: $(VENV)/stamp-made ## resolve the dependencies again, keeping what fits; all anew: ARGS=--upgrade
+lock: $(VENV)/stamp-made ## resolve the dependencies, keeping versions that fit; ARGS=--upgrade renews all
 	@$(PIP) uv
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
 	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)

@@ -1,4 +1,4 @@
-"""The house as docs/design.md draws it: imports go down only, and rooms of one row do not know each other."""
+"""The layers of CONTRIBUTING.md: imports go down only, and packages of one row do not import each other."""
 
 import ast
 import subprocess
@@ -39,7 +39,7 @@ OWNERS = {
     "watchfiles": "store.watch",
     "werkzeug": "web",
 }
-"""Each package that is not ours, and the one place that knows it."""
+"""Each third-party package, and the modules that may import it."""
 
 PURE = ("errors", "turn_limits", "events", "state", "text", "masking", "agents", "verify", "web.sse")
 """Take values and return values: their tests need no folder, no clock and no loop."""
@@ -48,19 +48,19 @@ OUTSIDE = set(
     "asyncio fcntl multiprocessing os pathlib random select selectors shutil socket ssl subprocess"
     " tempfile threading time uuid".split()
 )
-"""Where the world begins: what the pure ones may not import."""
+"""Files, clocks, processes, sockets and event loops: what the pure modules may not import."""
 
 SLOW = set(
     "asyncio concurrent dataclasses email http inspect logging multiprocessing pydantic ssl unittest".split()
 )
-"""Each takes 12 ms or more (3.11, 2026-11-23); from an accepted prompt to the agent's start there are 60."""
+"""Modules that are slow to import: a runner has 60 ms from an accepted prompt to the agent's start."""
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "breakglass"
 
 
 class Import(NamedTuple):
-    """One imported module: its dotted name, its line, and whether it waits for a function to be called."""
+    """One imported module: its dotted name, its line, and whether the import is inside a function."""
 
     name: str
     line: int
@@ -68,21 +68,22 @@ class Import(NamedTuple):
 
 
 def name_of(path: Path) -> str:
-    """Return a module's name below `breakglass`; that of the package itself is empty."""
+    """Return a module's name below `breakglass`; the package itself has an empty name."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms.split()}
+LEVEL = {package: -row for row, packages in enumerate(ROWS) for package in packages.split()}
+"""The height of each package: a larger number is higher."""
 
 
-def is_within(module: str, place: str) -> bool:
-    return module == place or module.startswith(place + ".")
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
 
 
 def imports(tree: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
-    """Yield every import below `tree`, those under `if TYPE_CHECKING` too: to know a type is to know its room."""
+    """Yield every import below `tree`. Imports under `if TYPE_CHECKING` count too: a type is a dependency."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno, lazy) for alias in node.names)
@@ -96,10 +97,10 @@ def imports(tree: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
 
 
 def complaints(module: str, source: str) -> list[str]:
-    """Return what is wrong with the imports of `source`, one line each, were it the module of that name."""
-    room = module.partition(".")[0]
-    if room not in HEIGHT:
-        return [f"{module} is in no row of the picture"] if module else []
+    """Return what is wrong with the imports of `source` as the module of that name, one line each."""
+    package = module.partition(".")[0]
+    if package not in LEVEL:
+        return [f"{module} is in no row of ROWS"] if module else []
     found = []
     for name, line, lazy in imports(ast.parse(source)):
         top, _, rest = name.partition(".")
@@ -107,21 +108,23 @@ def complaints(module: str, source: str) -> list[str]:
         if name in ("breakglass", "breakglass.__version__"):
             continue
         if top == "breakglass":
-            if target != room and HEIGHT.get(target, 99) >= HEIGHT[room]:
-                found.append(f"{module}:{line} imports {name}, which does not lie below it")
-            if room == "cli" and target == "web" and not lazy:
-                found.append(f"{module}:{line} imports {name} for commands that need no server")
+            if target != package and LEVEL.get(target, 99) >= LEVEL[package]:
+                found.append(f"{module}:{line} imports {name}, which is not in a lower row")
+            if package == "cli" and target == "web" and not lazy:
+                found.append(f"{module}:{line} imports {name}, which commands without a server must not load")
         elif top not in sys.stdlib_module_names and not any(
             is_within(module, owner) for owner in OWNERS.get(top, "none").split()
         ):
-            found.append(f"{module}:{line} imports {name}, which belongs to {OWNERS.get(top, 'nobody')}")
+            found.append(
+                f"{module}:{line} imports {name}, which only {OWNERS.get(top, 'no module')} may import"
+            )
         elif top in OUTSIDE and any(is_within(module, pure) for pure in PURE):
             found.append(f"{module}:{line} imports {name}, but is pure")
     return found
 
 
-def words(source: str) -> Iterator[str]:
-    """Yield the attributes that `source` names, and the last part of each string that could be a path."""
+def names_in(source: str) -> Iterator[str]:
+    """Yield the attributes that `source` uses, and the last path component of each string."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -130,13 +133,13 @@ def words(source: str) -> Iterator[str]:
 
 
 def loaded_by(module: str) -> set[str]:
-    """Return the modules that a fresh interpreter holds after importing `breakglass.module` and nothing else."""
+    """Return the modules that a fresh interpreter has loaded after it imports only `breakglass.module`."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import breakglass.{module}; print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-I", "-c", code], text=True).split())
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down_and_packages_stay_with_their_owners(module: str) -> None:
+def test_imports_go_down_and_third_party_packages_stay_with_their_owners(module: str) -> None:
     assert complaints(module, MODULES[module].read_text()) == []
 
 
@@ -145,14 +148,14 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "rooms"),
+    ("word", "owners"),
     [
         ("events.jsonl", {"store.log"}),
         ("O_APPEND", {"store.log", "store.repair", "access.logins", "web.http.accesslog"}),
     ],
 )
-def test_only_the_log_opens_a_log(word: str, rooms: set[str]) -> None:
-    assert {name for name, path in MODULES.items() if word in words(path.read_text())} <= rooms
+def test_only_the_log_opens_a_log(word: str, owners: set[str]) -> None:
+    assert {name for name, path in MODULES.items() if word in names_in(path.read_text())} <= owners
 
 
 STARTUP = {
@@ -160,13 +163,13 @@ STARTUP = {
     "agents": SLOW | set(OWNERS),
     "cli": {package for package, owner in OWNERS.items() if owner.startswith("web")},
 }
-"""What must not have been imported when these have been: a runner starts once a turn, `breakglass ls` has no server."""
+"""What these must not load when they are imported. A runner starts for every turn; `breakglass ls` has no server."""
 
 
 @pytest.mark.parametrize(
     "module", [name for name in MODULES if any(is_within(name, part) for part in STARTUP)]
 )
-def test_what_is_started_often_imports_nothing_slow(module: str) -> None:
+def test_programs_that_start_often_import_nothing_slow(module: str) -> None:
     assert {
         name for part, banned in STARTUP.items() if is_within(module, part) for name in banned
     } & loaded_by(module) == set()

@@ -33,7 +33,7 @@ def test_a_lock_names_no_host(lock: str) -> None:
     assert re.findall(r"\w+://|^-", (ROOT / lock).read_text(), re.MULTILINE) == []
 
 
-def test_all_that_is_asked_for_is_locked() -> None:
+def test_every_requirement_is_locked() -> None:
     asked, groups = project()["project"], project()["dependency-groups"]
     assert names(asked["dependencies"] + groups["build"]) <= pins("requirements.lock").keys()
     assert names(groups["dev"]) <= pins("requirements-dev.lock").keys()
@@ -61,9 +61,9 @@ def test_every_dependency_has_a_lower_and_an_upper_bound(dependency: str) -> Non
     assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", dependency)
 
 
-def test_the_build_needs_what_the_lock_holds() -> None:
+def test_the_build_requirements_are_the_locked_ones() -> None:
     assert project()["build-system"]["requires"] == project()["dependency-groups"]["build"]
 
 
-def test_the_tests_run_with_the_versions_that_users_get() -> None:
+def test_both_locks_have_the_same_versions() -> None:
     assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()

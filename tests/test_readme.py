@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands run, and everything there is to know stands in it."""
+"""README.md and docs/*.md are true: commands run, settings load, and everything users need is documented."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,21 +15,48 @@ from breakglass import config, events
 from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
 from breakglass.load_config import load_config
-from breakglass.web.openapi import OPERATIONS
+from breakglass.web.operations import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-ENDLESS = re.compile(r"^(tail -f|breakglass attach)", re.MULTILINE)
-"""Commands that go on until they are stopped: here, after a moment."""
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+EVERYTHING = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+ENDLESS = re.compile(r"(tail -q?f|breakglass attach)\b")
+"""Commands that run until they are stopped. The tests stop them after two seconds."""
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    page: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text.strip().splitlines()[0][:40]}"
+
+
+def blocks(language: str) -> list[Block]:
+    """Return the blocks of all pages in that language."""
+    return [
+        Block(page.name, text)
+        for page in PAGES
+        for text in re.findall(
+            rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
+    ]
+
+
+def bounded(line: str) -> str:
+    """Return a line of a script, stopped after two seconds if it would run for ever."""
+    if not ENDLESS.match(line):
+        return line
+    return f"timeout 2 {line.partition('#')[0].rstrip()} || [ $? = 124 ]"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
-    """A folder with a server's data in it, and a session that has something of everything."""
+    """A folder with a server's data root in it. Its one session has a prompt, a tool call and an error."""
     folder = tmp_path_factory.mktemp("readme")
     with serving(folder / "var") as server:
         (folder / "var" / "token").write_text(TOKEN + "\n")
@@ -39,15 +67,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serv
         yield folder, server
 
 
-@pytest.mark.parametrize("script", blocks("sh"), ids=lambda script: str(script).split("\n")[0][:40])
-def test_every_command_of_the_readme_runs(place: tuple[Path, Server], script: str) -> None:
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_every_command_on_every_page_runs(place: tuple[Path, Server], block: Block) -> None:
     folder, server = place
-    script = script.replace("127.0.0.1:8420", f"127.0.0.1:{server.port}")
-    script = ENDLESS.sub(lambda found: f"timeout 2 {found[0]}", script)
-    script = re.sub(
-        r"^(timeout 2 .*)$", r"\1 || [ $? = 124 ]", script.replace("# replay", "#"), flags=re.MULTILINE
-    )
-    script = re.sub(r"^(timeout 2 [^#|]*)#[^|]*\|\|", r"\1 ||", script, flags=re.MULTILINE)
+    script = block.text.replace("127.0.0.1:8420", f"127.0.0.1:{server.port}")
+    script = "\n".join(bounded(line) for line in script.split("\n"))
     env = {**environment(folder / "var"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -63,44 +87,54 @@ def test_every_command_of_the_readme_runs(place: tuple[Path, Server], script: st
     assert done.stdout
 
 
-def test_the_settings_shown_are_accepted(tmp_path: Path) -> None:
-    for number, text in enumerate(blocks("toml")):
-        path = tmp_path / f"{number}.toml"
-        path.write_text(text)
-        loaded = load_config({}, PROTOCOLS, str(path))
-        assert set(tomllib.loads(text).get("agents", {})) <= set(loaded.agents)
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_every_toml_block_is_a_valid_configuration(tmp_path: Path, block: Block) -> None:
+    path = tmp_path / "breakglass.toml"
+    path.write_text(block.text)
+    loaded = load_config({}, PROTOCOLS, str(path))
+    assert set(tomllib.loads(block.text).get("agents", {})) <= set(loaded.agents)
 
 
-def test_the_unit_leaves_turns_alone() -> None:
+def test_a_restart_of_the_systemd_unit_does_not_stop_turns() -> None:
     (unit,) = blocks("ini")
-    assert "KillMode=process" in unit.split("\n")
+    assert "KillMode=process" in unit.text.split("\n")
 
 
 @pytest.mark.parametrize("name", [*COMMANDS])
-def test_every_command_stands_in_the_readme(name: str) -> None:
-    assert f"breakglass {name}" in README
+def test_every_command_is_documented(name: str) -> None:
+    assert f"breakglass {name}" in EVERYTHING
 
 
 @pytest.mark.parametrize("kind", [*events.KINDS])
-def test_every_kind_stands_in_the_readme(kind: str) -> None:
-    assert f"`{kind}`" in README
+def test_every_event_kind_is_documented(kind: str) -> None:
+    assert f"`{kind}`" in EVERYTHING
 
 
 @pytest.mark.parametrize("setting", [*config.SETTINGS])
-def test_every_setting_stands_in_the_readme(setting: str) -> None:
-    assert f"`BREAKGLASS_{setting.upper()}`" in README
+def test_every_setting_is_documented(setting: str) -> None:
+    assert f"`BREAKGLASS_{setting.upper()}`" in EVERYTHING
 
 
-@pytest.mark.parametrize("route", [f"{each.method.upper()} {each.path}" for each in OPERATIONS])
-def test_every_route_stands_in_the_readme(route: str) -> None:
-    assert f"`{route}`" in README
+@pytest.mark.parametrize("route", [f"{each.method} {each.path}" for each in OPERATIONS.values()])
+def test_every_route_is_documented(route: str) -> None:
+    assert f"`{route}`" in EVERYTHING
 
 
-def test_the_two_commands_stand_in_the_readme() -> None:
-    assert re.search(r"^    make run\b.*\n    make test\b", README, re.MULTILINE)
+def test_the_readme_shows_the_two_commands() -> None:
+    assert re.search(r"^    make run\b.*\n    make test\b", README.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-SECURITY = (Path(__file__).parent.parent / "docs" / "security.md").read_text(encoding="utf-8")
+def test_the_readme_fits_on_three_screens() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 
 
 def test_every_attack_of_security_md_has_tests_that_are_there() -> None:

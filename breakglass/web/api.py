@@ -1,157 +1,172 @@
-"""The JSON API of docs/contract.md, section 3: requests into calls of `turns` and `store`, values into JSON.
+"""The JSON API: a function for each row of the table of operations (`operations.py`).
 
-Decides nothing and knows no credential but its name. What blocks runs in a thread.
+A function gets values that are already checked, calls `turns` or `store`, and returns a value for JSON. It must not
+decide what is allowed: the guard and `turns` do that. Calls that block run in threads.
 """
 
 import asyncio
 import json
 import re
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
 
 from quart import Blueprint, Response, request
 
+from breakglass import __version__
 from breakglass.errors import NotFound
 from breakglass.state import describe
 from breakglass.store import sessions
 from breakglass.store.follow import read_raw
 from breakglass.store.sessions import Session
-from breakglass.turns.answer import answer_question
+from breakglass.turns import answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
 from breakglass.web.context import by, console, session_named
 from breakglass.web.http import attached
+from breakglass.web.openapi import document
+from breakglass.web.operations import OPERATIONS
 
-T = TypeVar("T")
+Json: TypeAlias = dict[str, Any]
+Result: TypeAlias = Json | tuple[Json, dict[str, str]] | Response
+"""What a function returns: JSON, JSON with headers, or a whole response."""
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Result]])
 
-api = Blueprint("api", __name__, url_prefix="/api")
+api = Blueprint("api", __name__)
 _LINE = re.compile(r"[1-9][0-9]{0,17}")
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
 
 
-@api.post("/sessions")
-async def create_session() -> Response:
-    """Make a session, or find the one that came of the same key."""
+def operation(handler: Handler) -> Handler:
+    """Route the operation of the function's name to it.
+
+    The function gets `session` if the path has `{id}`, `body` if the operation has one, and other path parameters.
+    """
+    row = OPERATIONS[handler.__name__]
+
+    async def respond(**arguments: Any) -> Response:
+        if "id" in arguments:
+            arguments["session"] = session_named(arguments.pop("id"))
+        if row.body:
+            arguments["body"] = bodies.read(await _request_body(), row.body)
+        return _response(await handler(**arguments), row.success)
+
+    rule = row.path.replace("{", "<").replace("}", ">")
+    api.add_url_rule(rule, handler.__name__, respond, methods=[row.method])
+    return handler
+
+
+async def _request_body() -> bytes:
+    data = await request.get_data()
+    return data if isinstance(data, bytes) else data.encode()
+
+
+def _response(result: Result, status: int) -> Response:
+    if isinstance(result, Response):
+        return result
+    value, headers = result if isinstance(result, tuple) else (result, {})
+    text = json.dumps(value, ensure_ascii=False)
+    return Response(text, status, headers, content_type="application/json")
+
+
+@operation
+async def health() -> Result:
+    return {"status": "ok", "service": "breakglass", "version": __version__}
+
+
+@operation
+async def create_session(body: bodies.NewSession) -> Result:
     key = request.headers.get("Idempotency-Key")
-    new = await _body(bodies.NewSession)
-    session = await console().write(console().create, new.agent, new.model, by=by(), title=new.title, key=key)
-    response = _json(await _described(session), 201)
-    response.headers["Location"] = f"{request.root_path}/api/sessions/{session.id}"
-    return response
+    session = await console().write(
+        console().create, body.agent, body.model, by=by(), title=body.title, key=key
+    )
+    return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
 
 
-@api.get("/sessions")
-async def list_sessions() -> Response:
-    """List the sessions, latest first."""
+@operation
+async def list_sessions() -> Result:
     archived = request.args.get("archived", "") not in ("", "0")
-    return _json({"sessions": await asyncio.to_thread(console().overview, archived=archived)})
+    return {"sessions": await asyncio.to_thread(console().overview, archived=archived)}
 
 
-@api.get("/sessions/<session_id>")
-async def read_session(session_id: str) -> Response:
-    """Return one session."""
-    return _json(await _described(session_named(session_id)))
+@operation
+async def read_session(session: Session) -> Result:
+    return await _describe(session)
 
 
-@api.patch("/sessions/<session_id>")
-async def change_session(session_id: str) -> Response:
-    """Rename or archive a session."""
-    session = session_named(session_id)
-    change = await _body(bodies.Change)
-    await console().write(sessions.change, session, title=change.title, archived=change.archived, by=by())
-    return _json(await _described(session))
+@operation
+async def change_session(session: Session, body: bodies.Change) -> Result:
+    await console().write(sessions.change, session, title=body.title, archived=body.archived, by=by())
+    return await _describe(session)
 
 
-@api.get("/sessions/<session_id>/events")
-async def read_events(session_id: str) -> Response:
-    """Attach to a session, or return its log as it is."""
-    session = session_named(session_id)
+async def _describe(session: Session) -> Json:
+    return await asyncio.to_thread(lambda: describe(session.id, console().state(session)))
+
+
+@operation
+async def read_events(session: Session) -> Result:
     after = stream.position(request.args.getlist("after"), "after")
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
-        return await _raw(session, after or 0)
+        return await _log(session, after or 0)
     last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
-    place = last if last is not None else after or 0
-    return await attached.streaming_response(console().attach(session, place))
+    return await attached.streaming_response(
+        console().attach(session, last if last is not None else after or 0)
+    )
 
 
-async def _raw(session: Session, after: int) -> Response:
+async def _log(session: Session, after: int) -> Response:
     length, pieces = await read_raw(session.directory, after)
     if request.method == "HEAD":
-        await anext(pieces, b"")  # once it has begun, letting it go closes the log
+        await anext(pieces, b"")  # a generator closes the log only if it has started
     response = Response(b"" if request.method == "HEAD" else pieces, content_type="application/x-ndjson")
     response.timeout = None
     response.headers["Content-Length"] = str(length)
     return response
 
 
-@api.post("/sessions/<session_id>/turns")
-async def start_turn(session_id: str) -> Response:
-    """Begin a turn, or put its prompt in the queue."""
-    session = session_named(session_id)
+@operation
+async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
     key = request.headers.get("Idempotency-Key")
-    new = await _body(bodies.NewTurn)
-    taken = await console().write(
+    accepted = await console().write(
         submit_prompt,
         console().config,
         session,
-        new.prompt,
+        body.prompt,
         by=by(),
-        model=new.model,
+        model=body.model,
         key=key,
-        queue=new.queue,
+        queue=body.queue,
     )
-    return _json({taken.what: taken.id}, 202)
+    return {accepted.what: accepted.id}
 
 
-@api.delete("/sessions/<session_id>/queue/<queued>")
-async def withdraw(session_id: str, queued: str) -> Response:
-    """Take a prompt out of the queue."""
-    session = session_named(session_id)
+@operation
+async def withdraw(session: Session, queued: str) -> Result:
     if not _LINE.fullmatch(queued):
         raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
     await console().write(withdraw_prompt, session, int(queued), by=by())
-    return _json({"withdrawn": int(queued)})
+    return {"withdrawn": int(queued)}
 
 
-@api.post("/sessions/<session_id>/cancel")
-async def cancel_turn(session_id: str) -> Response:
-    """Stop the running turn."""
-    session = session_named(session_id)
-    return _json({"cancelled": await console().write(console().stop, session, by())})
+@operation
+async def cancel_turn(session: Session) -> Result:
+    return {"cancelled": await console().write(console().stop, session, by())}
 
 
-@api.post("/sessions/<session_id>/answers")
-async def answer(session_id: str) -> Response:
-    """Answer an agent's question."""
-    session = session_named(session_id)
-    given = await _body(bodies.Answer)
+@operation
+async def answer_question(session: Session, body: bodies.Answer) -> Result:
     await console().write(
-        answer_question,
+        answer.answer_question,
         session,
-        given.request,
-        allow=given.allow,
-        message=given.message,
-        for_session=given.for_session,
+        body.request,
+        allow=body.allow,
+        message=body.message,
+        for_session=body.for_session,
         by=by(),
     )
-    return _json({}, 202)
+    return {}
 
 
-@api.get("/openapi.json")
-async def openapi() -> Response:
-    """Describe this API (OpenAPI 3.1)."""
-    from breakglass.web.openapi import document
-
-    return _json(document())
-
-
-async def _body(shape: type[T]) -> T:
-    data = await request.get_data()
-    return bodies.read(data if isinstance(data, bytes) else data.encode(), shape)
-
-
-async def _described(session: Session) -> dict[str, Any]:
-    return await asyncio.to_thread(lambda: describe(session.id, console().state(session)))
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False), status, content_type="application/json")
+@operation
+async def describe_api() -> Result:
+    return document()

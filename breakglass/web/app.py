@@ -1,13 +1,11 @@
 """The Quart application: all routes together, and the only mapping of errors to HTTP responses."""
 
-import json
 import logging
 from http import HTTPStatus
 
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 
-from breakglass import __version__
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.errors import (
@@ -60,11 +58,6 @@ def create_app(config: Config, access: Access) -> Quart:
     @app.after_serving
     async def close_console() -> None:
         await app.extensions["breakglass"].close()
-
-    @app.get("/health")
-    async def health() -> Response:
-        value = {"status": "ok", "service": "breakglass", "version": __version__}
-        return Response(json.dumps(value), content_type="application/json")
 
     app.register_error_handler(BreakglassError, _answer_own_error)
     app.register_error_handler(HTTPException, _answer_routing_error)

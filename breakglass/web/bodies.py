@@ -1,74 +1,82 @@
-"""JSON bodies: read strictly into values, or refused with a text that names the field. Pure."""
+"""JSON request bodies: their types, and the strict reader that turns bytes into one of them. Pure."""
 
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from breakglass.errors import BadInput, Malformed
+from breakglass.turns.begin import MAX_PROMPT
 
 
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /api/sessions. What is left out is the settings' default."""
+    """A session to create. For a field that is absent the default of the settings applies."""
 
-    agent: str | None = None
-    model: str | None = None
-    title: str = ""
+    agent: Annotated[str | None, Meta(description="One of the configured agents")] = None
+    model: Annotated[str | None, Meta(description="The model for every turn of the session")] = None
+    title: Annotated[str, Meta(description="At most 200 characters")] = ""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PATCH /api/sessions/{id}. What is left out stays."""
+    """A change of a session. A field that is absent or null changes nothing."""
 
-    title: str | None = None
-    archived: bool | None = None
+    title: Annotated[str | None, Meta(description="The new title, at most 200 characters")] = None
+    archived: Annotated[bool | None, Meta(description="Whether lists omit the session")] = None
 
 
 class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /api/sessions/{id}/turns."""
+    """A prompt."""
 
-    prompt: str
-    model: str | None = None
-    queue: bool = False
-    """Whether it may wait for the end of a turn that runs."""
+    prompt: Annotated[
+        str,
+        Meta(
+            description="The text for the agent, not blank, at most 256 KiB of UTF-8",
+            extra_json_schema={"minLength": 1, "maxLength": MAX_PROMPT},
+        ),
+    ]
+    model: Annotated[str | None, Meta(description="The model for this turn only")] = None
+    queue: Annotated[bool, Meta(description="If a turn is running, let the prompt wait for its end")] = False
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /api/sessions/{id}/answers."""
+    """An answer to an agent's question."""
 
-    request: str
-    allow: bool
-    message: str | None = None
-    for_session: bool = False
-    """Whether the tool is allowed for the whole session."""
+    request: Annotated[str, Meta(description="The `request` of the `permission` event")]
+    allow: Annotated[bool, Meta(description="Whether the agent may use the tool")]
+    message: Annotated[str | None, Meta(description="Text for the agent")] = None
+    for_session: Annotated[
+        bool, Meta(description="With `allow`: allow this tool in the whole session from now on")
+    ] = False
 
 
 T = TypeVar("T")
 
 
-def read(body: bytes, shape: type[T]) -> T:
-    """Return `body` as a value of that shape; an empty body is an empty object.
+def read(body: bytes, body_type: type[T]) -> T:
+    """Return `body` as a value of `body_type`. An empty body counts as an empty object.
 
-    Raises Malformed for what is not strict JSON (RFC 8259; NaN, a key given twice and deep nesting are
-    not) and BadInput, naming the field, for JSON of another shape.
+    Raises Malformed if the body is not strict JSON (RFC 8259): NaN, a repeated key and very deep nesting are refused.
+    Raises BadInput, with the name of the field, if the JSON does not fit the type.
     """
     try:
-        value = json.loads(body or b"{}", object_pairs_hook=_once, parse_constant=_no_constant)
+        value = json.loads(body or b"{}", object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"the body is not JSON: {error}") from None
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, body_type)
     except msgspec.ValidationError as error:
         raise BadInput(str(error)) from None
     except UnicodeEncodeError:
         raise Malformed("the body is not JSON: a key has half of a surrogate pair") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key is given twice")
     return found
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not valid JSON")

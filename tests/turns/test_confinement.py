@@ -1,4 +1,4 @@
-"""The agent's cage: what an agent may learn of the server, and the README's boxes, which end with their turn."""
+"""What an agent may learn of the server, and the boxes of docs/deploy.md, which end with their turn."""
 
 import functools
 import getpass
@@ -18,10 +18,10 @@ from tests.help.servers import TOKEN, Server, serving
 from tests.help.turns import began, ended, events, printed, status, until
 from tests.turns.test_turns import kill_runner
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
 BOXES = next(
     tomllib.loads(text)["agents"]
-    for text in re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    for text in re.findall(r"^```toml\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     if "setpriv" in text
 )
 SECRET = "sk-test-0123456789abcdef"
@@ -79,7 +79,7 @@ def test_an_agent_that_calls_our_api_is_a_stranger(tmp_path: Path) -> None:
 
 
 def boxed(name: str, root: Path) -> AgentConfig:
-    """Return an agent of the README, its program a shell, its user one that is there, its data root this."""
+    """Return an agent of docs/deploy.md, its program a shell, its user one that is there, its data root this."""
     if name == "runuser":
         return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
     words = [word.replace("/var/lib/breakglass", str(root)) for word in BOXES[name]["command"]]

@@ -1,5 +1,6 @@
-"""The HTTP API of the contract, section 3, against a real server."""
+"""The HTTP API of docs/api.md, against a real server."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import pytest
 from breakglass import __version__
 from breakglass.access.credentials import Access
 from breakglass.config import Config
-from breakglass.web.app import create_app
+from breakglass.web import api
+from breakglass.web.app import STATUS, create_app
+from breakglass.web.operations import OPERATIONS, Operation
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.waiting import wait_until
 
-NOWHERE = "00000000-0000-4000-8000-000000000000"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +53,19 @@ def ids(body: bytes) -> list[int]:
 
 
 def with_turn(server: Server) -> tuple[str, list[bytes]]:
-    """Return a session with one turn that has ended, and the lines of its log."""
+    """Return a session whose one turn has ended, and the lines of its log."""
     session = server.new_session()
     server.prompt(session, "echo hello")
     assert server.ended(session) == "ok"
     return session, server.log(session).read_bytes().splitlines(keepends=True)
 
 
-def test_health_tells_what_it_is_and_needs_no_credential(server: Server) -> None:
+def test_health_names_the_service_and_needs_no_credential(server: Server) -> None:
     status, body, _ = server.ask("GET", "/health", headers={"Authorization": ""})
     assert (status, body) == (200, {"status": "ok", "service": "breakglass", "version": __version__})
 
 
-def test_a_session_is_made_found_listed_renamed_and_archived(server: Server) -> None:
+def test_a_session_is_created_read_listed_renamed_and_archived(server: Server) -> None:
     status, made, headers = server.ask("POST", "/api/sessions", {"title": "disk full"})
     assert status == 201
     assert headers["location"] == f"/api/sessions/{made['id']}"
@@ -94,19 +97,19 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/sessions", b'{"title":NaN}', 400, "JSON"),
     ("POST", "/api/sessions", b'{"title":"a","title":"b"}', 400, "twice"),
     ("POST", "/api/sessions", b"[" * 100_000, 400, "JSON"),
-    ("GET", f"/api/sessions/{NOWHERE}", None, 404, "no session"),
+    ("GET", f"/api/sessions/{UNKNOWN}", None, 404, "no session"),
     ("GET", "/api/sessions/none", None, 404, "no session"),
-    ("PATCH", f"/api/sessions/{NOWHERE}", {"title": "x"}, 404, "no session"),
-    ("GET", f"/api/sessions/{NOWHERE}/events", None, 404, "no session"),
-    ("POST", f"/api/sessions/{NOWHERE}/turns", {"prompt": "x"}, 404, "no session"),
-    ("POST", f"/api/sessions/{NOWHERE}/cancel", None, 404, "no session"),
-    ("POST", f"/api/sessions/{NOWHERE}/answers", {"request": "r", "allow": True}, 404, "no session"),
+    ("PATCH", f"/api/sessions/{UNKNOWN}", {"title": "x"}, 404, "no session"),
+    ("GET", f"/api/sessions/{UNKNOWN}/events", None, 404, "no session"),
+    ("POST", f"/api/sessions/{UNKNOWN}/turns", {"prompt": "x"}, 404, "no session"),
+    ("POST", f"/api/sessions/{UNKNOWN}/cancel", None, 404, "no session"),
+    ("POST", f"/api/sessions/{UNKNOWN}/answers", {"request": "r", "allow": True}, 404, "no session"),
     ("GET", "/api/nothing", None, 404, ""),
 ]
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "words"), REFUSED)
-def test_what_cannot_be_done_is_a_problem_that_says_why(
+def test_a_refused_request_gets_a_problem_with_the_reason(
     server: Server, method: str, path: str, body: Any, status: int, words: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
@@ -135,7 +138,7 @@ def test_a_bad_prompt_is_refused_and_changes_nothing(server: Server, body: Any, 
     assert server.state(session)["last_event_id"] == 1
 
 
-def test_one_turn_at_a_time(server: Server) -> None:
+def test_a_second_prompt_during_a_turn_is_a_conflict(server: Server) -> None:
     session = server.new_session()
     server.prompt(session, "sleep 60")
     status, problem, _ = server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "echo"})
@@ -145,7 +148,7 @@ def test_one_turn_at_a_time(server: Server) -> None:
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": False}
 
 
-def test_of_many_prompts_at_once_one_begins_a_turn(server: Server) -> None:
+def test_only_one_of_many_simultaneous_prompts_starts_a_turn(server: Server) -> None:
     session = server.new_session()
     path = f"/api/sessions/{session}/turns"
     with ThreadPoolExecutor(8) as pool:
@@ -153,17 +156,17 @@ def test_of_many_prompts_at_once_one_begins_a_turn(server: Server) -> None:
     assert sorted(answers) == [202] + [409] * 7
 
 
-def test_an_idempotency_key_begins_one_turn_however_often_it_is_sent(server: Server) -> None:
+def test_a_repeated_idempotency_key_starts_one_turn(server: Server) -> None:
     session = server.new_session()
     first = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})
-    again = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})  # perhaps while it runs
+    again = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})  # the turn may still run
     server.ended(session)
     later = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})
     assert first == again == later
     assert server.log(session).read_bytes().count(b'"kind":"user"') == 1
 
 
-def test_an_idempotency_key_makes_one_session_also_in_another_server(server: Server) -> None:
+def test_a_repeated_idempotency_key_creates_one_session_even_in_another_server(server: Server) -> None:
     key = {"Idempotency-Key": "session-1"}
     status, first, headers = server.ask("POST", "/api/sessions", {"title": "one"}, key)
     server.ask("PATCH", f"/api/sessions/{first['id']}", {"title": "two"})
@@ -175,14 +178,14 @@ def test_an_idempotency_key_makes_one_session_also_in_another_server(server: Ser
     assert server.ask("POST", "/api/sessions", {}, {"Idempotency-Key": "two words"})[0] == 422
 
 
-def test_a_new_prompt_may_follow_the_end_of_a_turn_at_once(server: Server) -> None:
+def test_a_prompt_is_accepted_directly_after_the_end_of_a_turn(server: Server) -> None:
     session = server.new_session()
     for _ in range(5):
         server.prompt(session, "true")
-        wait_until(lambda: not server.state(session)["turn_active"], "the end")
+        wait_until(lambda: not server.state(session)["turn_active"], "the end of the turn")
 
 
-def test_the_log_comes_as_it_is(server: Server) -> None:
+def test_the_log_is_returned_byte_for_byte(server: Server) -> None:
     session, lines = with_turn(server)
     status, body, headers = server.ask("GET", f"/api/sessions/{session}/events")
     assert (status, headers["content-type"]) == (200, "application/x-ndjson")
@@ -193,14 +196,14 @@ def test_the_log_comes_as_it_is(server: Server) -> None:
         )
 
 
-def test_attach_replays_each_line_under_its_number_and_then_says_that_it_caught_up(server: Server) -> None:
+def test_attach_replays_each_line_with_its_number_and_then_sends_caught_up(server: Server) -> None:
     session, lines = with_turn(server)
     expected = b"".join(b"id: %d\ndata: %b\n" % (number, line) for number, line in enumerate(lines, 1))
     caught_up = b'event: caught-up\ndata: {"id":%d}\n\n' % len(lines)
     assert stream(server, session) == (200, expected + caught_up)
 
 
-def test_a_reconnect_gets_what_it_missed_whatever_it_had(server: Server) -> None:
+def test_a_reconnect_gets_exactly_the_missed_events(server: Server) -> None:
     session, lines = with_turn(server)
     for had in range(len(lines) + 1):
         wanted = list(range(had + 1, len(lines) + 1))
@@ -210,7 +213,7 @@ def test_a_reconnect_gets_what_it_missed_whatever_it_had(server: Server) -> None
 
 
 @pytest.mark.parametrize("beyond", ["100", str(2**63), "9" * 5000])
-def test_a_client_that_knows_more_than_the_log_starts_afresh(server: Server, beyond: str) -> None:
+def test_a_last_event_id_beyond_the_log_gets_reset_and_a_full_replay(server: Server, beyond: str) -> None:
     session, lines = with_turn(server)
     _, body = stream(server, session, headers={"Last-Event-ID": beyond})
     assert body.startswith(b"event: reset\ndata: {}\n\nid: 1\n")
@@ -218,14 +221,14 @@ def test_a_client_that_knows_more_than_the_log_starts_afresh(server: Server, bey
 
 
 @pytest.mark.parametrize("bad", ["-1", "1_000", "1.0", "\u0661", "0x1", "one"])
-def test_a_last_event_id_that_is_no_whole_number_is_refused(server: Server, bad: str) -> None:
+def test_a_last_event_id_that_is_not_a_whole_number_is_refused(server: Server, bad: str) -> None:
     session = server.new_session()
     status, body = stream(server, session, headers={"Last-Event-ID": bad.encode().decode("latin-1")})
     assert status == 400
     assert json.loads(body)["status"] == 400
 
 
-def test_silence_is_filled_with_comments(server: Server) -> None:
+def test_a_silent_stream_gets_keepalive_comments(server: Server) -> None:
     session = server.new_session()
     connection = server.connection(timeout=5)
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
@@ -237,19 +240,34 @@ def test_silence_is_filled_with_comments(server: Server) -> None:
     connection.close()
 
 
-def test_an_unanswerable_question_is_not_found(server: Server) -> None:
+def test_an_answer_to_an_unknown_question_is_not_found(server: Server) -> None:
     session, _ = with_turn(server)
     answer = {"request": "none", "allow": True}
     assert server.ask("POST", f"/api/sessions/{session}/answers", answer)[0] == 404
 
 
-def test_the_openapi_document_names_every_route_of_the_api(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_function_takes_what_its_operation_has(name: str) -> None:
+    operation = OPERATIONS[name]
+    parameters = inspect.signature(getattr(api, name)).parameters
+    in_path = {"session" if each == "id" else each for each in re.findall(r"{(\w+)}", operation.path)}
+    assert set(parameters) == in_path | ({"body"} if operation.body else set())
+    if operation.body:
+        assert parameters["body"].annotation is operation.body
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: f"{each.method} {each.path}")
+def test_an_operations_own_errors_are_statuses_of_exceptions(operation: Operation) -> None:
+    assert set(operation.errors) <= set(STATUS.values())
+
+
+def test_the_openapi_document_lists_exactly_the_routes_of_the_api(server: Server, tmp_path: Path) -> None:
     config = Config(data=tmp_path)
     _, document, _ = server.ask("GET", "/api/openapi.json")
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     rules = create_app(config, Access(tmp_path, token=TOKEN)).url_map.iter_rules()
     routed = {
-        (method.lower(), re.sub("<([^>]+)>", r"{\1}", rule.rule).replace("{session_id}", "{id}"))
+        (method.lower(), re.sub("<([^>]+)>", r"{\1}", rule.rule))
         for rule in rules
         if rule.rule.startswith("/api") or rule.rule == "/health"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

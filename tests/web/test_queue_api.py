@@ -1,4 +1,4 @@
-"""The queue and the answers over HTTP."""
+"""The prompt queue and answers to questions, over HTTP."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def test_a_prompt_waits_is_counted_and_is_taken_up(server: Server) -> None:
+def test_a_queued_prompt_is_counted_and_runs_after_the_current_turn(server: Server) -> None:
     session = server.new_session()
     gate = server.data / "gate"
     server.prompt(session, f"until [ -e {gate} ]; do sleep 0.02; done")
@@ -27,17 +27,17 @@ def test_a_prompt_waits_is_counted_and_is_taken_up(server: Server) -> None:
     assert server.ask("POST", path, {"prompt": "echo no"})[0] == 409
     assert server.state(session)["queued"] == 1
     gate.touch()
-    wait_until(lambda: not server.state(session)["turn_active"], "both turns to end")
+    wait_until(lambda: not server.state(session)["turn_active"], "the end of both turns")
     assert server.state(session)["queued"] == 0
     assert server.log(session).read_bytes().count(b'"kind":"turn_end"') == 2
 
 
-def test_an_idle_session_begins_the_turn(server: Server) -> None:
+def test_a_queued_prompt_starts_at_once_in_an_idle_session(server: Server) -> None:
     path = f"/api/sessions/{server.new_session()}/turns"
     assert server.ask("POST", path, {"prompt": "true", "queue": True})[1] == {"turn": 2}
 
 
-def test_a_prompt_is_withdrawn_once(server: Server) -> None:
+def test_a_queued_prompt_can_be_withdrawn_once(server: Server) -> None:
     session = server.new_session()
     with open_turn(server.data, session):
         path = f"/api/sessions/{session}"
@@ -49,7 +49,7 @@ def test_a_prompt_is_withdrawn_once(server: Server) -> None:
             assert server.ask("DELETE", f"{path}/queue/{nothing}")[0] == 404
 
 
-def test_leave_for_the_session_is_in_the_answer(server: Server) -> None:
+def test_permission_for_the_session_is_recorded_in_the_answer(server: Server) -> None:
     session = server.new_session()
     with open_turn(server.data, session, {}):
         assert server.state(session)["asking"] is True

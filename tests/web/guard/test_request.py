@@ -22,7 +22,7 @@ from breakglass.web.app import create_app
 from tests.help.servers import TOKEN, Server, environment, serving
 from tests.help.waiting import DEADLINE, wait_until
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+DEPLOY = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def cli(data: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -291,13 +291,13 @@ def free_port() -> int:
 
 
 def block(language: str, word: str) -> str:
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     return next(each for each in found if word in each)
 
 
 @contextmanager
 def nginx(folder: Path, port: int) -> Iterator[None]:
-    """Run nginx with the README's configuration, its places put into `folder`."""
+    """Run nginx with the configuration of docs/deploy.md, its places put into `folder`."""
     cert, key = certificate(folder)
     (folder / "htpasswd").write_text("ann:{PLAIN}secret\n")
     text = block("nginx", "proxy_pass")

@@ -1,0 +1,222 @@
+"""The operations of the HTTP API, in one table. Pure.
+
+The routes and the reading of bodies (`api.py`), the OpenAPI document (`openapi.py`) and docs/api.md all follow from it.
+A new operation is one row here, and in `api.py` one function with the row's name.
+"""
+
+from typing import Any
+
+import msgspec
+
+from breakglass.web import bodies
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path."""
+
+    method: str
+    path: str
+    """`{id}` is a session's id. `{queued}` is the id of a `queued` event."""
+    summary: str
+    details: str = ""
+    """More sentences, in Markdown."""
+    body: type[msgspec.Struct] | None = None
+    """The type of the JSON body; None if the operation reads none."""
+    parameters: tuple[str, ...] = ()
+    """Keys of `PARAMETERS`."""
+    success: int = 200
+    answer: dict[str, Any] | None = None
+    """The JSON Schema of a successful answer; None if the answer is the session's log."""
+    errors: dict[int, str] = {}
+    """The error statuses of this operation, with their meanings. `error_meanings` adds those that many share."""
+    is_open: bool = False
+    """Whether the operation needs no credential."""
+
+
+COMMON_ERRORS = {400: "The request cannot be parsed"}
+"""Errors of every operation."""
+CREDENTIAL_ERRORS = {401: "No credential, or a wrong one", 403: "A foreign origin, or a read-only credential"}
+"""Errors of every operation that needs a credential."""
+BODY_ERRORS = {413: "The body is too large", 415: "The body is not `application/json`"}
+"""Errors of every operation that reads a body."""
+
+
+def error_meanings(operation: Operation) -> dict[int, str]:
+    """Return every error status of the operation, ascending, with its meaning."""
+    found = {
+        **COMMON_ERRORS,
+        **({} if operation.is_open else CREDENTIAL_ERRORS),
+        **(BODY_ERRORS if operation.body else {}),
+        **operation.errors,
+    }
+    return dict(sorted(found.items()))
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _described(kind: str, description: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "description": description, **more}
+
+
+SESSION = _object(
+    id={"type": "string", "format": "uuid"},
+    title={"type": "string"},
+    agent={"type": "string"},
+    model={
+        "type": ["string", "null"],
+        "description": "`null`: the settings' model, or the agent's own choice",
+    },
+    created={"type": "string", "format": "date-time"},
+    updated=_described("string", "When the last event was written", format="date-time"),
+    last_event_id={"type": "integer", "minimum": 1},
+    turn_active=_described("boolean", "Whether a turn is running"),
+    status={
+        "enum": ["new", "running", "ok", "error", "cancelled", "timeout", "lost", "degraded"],
+        "description": "`new`, `running`, or how the last turn ended. `degraded`: the disk failed; no turn begins",
+    },
+    asking=_described("boolean", "Whether a question of the agent is open"),
+    queued=_described("integer", "How many prompts wait", minimum=0),
+)
+"""The session object: the answer of most operations, and a line of `breakglass ls --json`."""
+
+SESSION_REF = {"$ref": "#/components/schemas/Session"}
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "archived": {
+        "in": "query",
+        "description": "`1`: include archived sessions",
+        "schema": {"enum": ["0", "1"]},
+    },
+    "after": {
+        "in": "query",
+        "description": "Omit lines 1 to N",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Last-Event-ID": {
+        "in": "header",
+        "description": "The last id that the client received. It takes precedence over `after`",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Idempotency-Key": {
+        "in": "header",
+        "description": "A random text of the client's. A repeated key returns the first result and starts nothing",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    },
+}
+
+_NO_SESSION = {404: "No such session"}
+_DISK = {507: "The disk refused the write; nothing was changed"}
+
+OPERATIONS: dict[str, Operation] = {
+    "health": Operation(
+        method="GET",
+        path="/health",
+        summary="Report that the server answers",
+        answer=_object(status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}),
+        is_open=True,
+    ),
+    "create_session": Operation(
+        method="POST",
+        path="/api/sessions",
+        summary="Create a session",
+        details="The `Location` header names the session. A repeated `Idempotency-Key` returns the session that the "
+        "key created, in its present state. A key belongs to that session for ever.",
+        body=bodies.NewSession,
+        parameters=("Idempotency-Key",),
+        success=201,
+        answer=SESSION_REF,
+        errors={422: "An unknown agent, or a bad model, title or key", **_DISK},
+    ),
+    "list_sessions": Operation(
+        method="GET",
+        path="/api/sessions",
+        summary="List the sessions, latest first",
+        details="An archived session in which a turn runs is always listed.",
+        parameters=("archived",),
+        answer=_object(sessions={"type": "array", "items": SESSION_REF}),
+    ),
+    "read_session": Operation(
+        method="GET",
+        path="/api/sessions/{id}",
+        summary="Read one session",
+        answer=SESSION_REF,
+        errors=_NO_SESSION,
+    ),
+    "change_session": Operation(
+        method="PATCH",
+        path="/api/sessions/{id}",
+        summary="Rename or archive a session",
+        body=bodies.Change,
+        answer=SESSION_REF,
+        errors={**_NO_SESSION, 422: "A bad title", **_DISK},
+    ),
+    "read_events": Operation(
+        method="GET",
+        path="/api/sessions/{id}/events",
+        summary="Attach to a session, or read its log",
+        details="With `Accept: text/event-stream` the answer is an endless event stream (ATTACH). Otherwise it is the "
+        "log, byte for byte, as `application/x-ndjson`.",
+        parameters=("after", "Last-Event-ID"),
+        errors=_NO_SESSION,
+    ),
+    "start_turn": Operation(
+        method="POST",
+        path="/api/sessions/{id}/turns",
+        summary="Start a turn, or queue its prompt",
+        details="The answer has `turn`, or, with `queue` while another turn runs, `queued`: the id of the event. "
+        "A repeated `Idempotency-Key` returns the same answer again and starts no second turn.",
+        body=bodies.NewTurn,
+        parameters=("Idempotency-Key",),
+        success=202,
+        answer={"oneOf": [_object(turn={"type": "integer"}), _object(queued={"type": "integer"})]},
+        errors={
+            **_NO_SESSION,
+            409: "A turn is running",
+            413: "The prompt or the body is too large",
+            422: "A blank prompt, or a bad model or key",
+            **_DISK,
+        },
+    ),
+    "withdraw": Operation(
+        method="DELETE",
+        path="/api/sessions/{id}/queue/{queued}",
+        summary="Withdraw a prompt from the queue",
+        answer=_object(withdrawn={"type": "integer"}),
+        errors={
+            404: "No such session, or the prompt was never in its queue",
+            409: "The prompt is no longer in the queue",
+            **_DISK,
+        },
+    ),
+    "cancel_turn": Operation(
+        method="POST",
+        path="/api/sessions/{id}/cancel",
+        summary="Stop the running turn, and withdraw every prompt in its queue",
+        details="`cancelled` is false if no turn was running.",
+        answer=_object(cancelled={"type": "boolean"}),
+        errors={**_NO_SESSION, **_DISK},
+    ),
+    "answer_question": Operation(
+        method="POST",
+        path="/api/sessions/{id}/answers",
+        summary="Answer an agent's question",
+        body=bodies.Answer,
+        success=202,
+        answer={"type": "object"},
+        errors={
+            404: "No such session, or no such question",
+            409: "The question was already answered, or has expired",
+            422: "A bad field, or `for_session` without `allow`",
+            **_DISK,
+        },
+    ),
+    "describe_api": Operation(
+        method="GET",
+        path="/api/openapi.json",
+        summary="Describe this API (OpenAPI 3.1)",
+        answer={"type": "object"},
+    ),
+}
+"""Every operation, by the name of the function in `api.py` that answers it."""

@@ -1,0 +1,133 @@
+"""The reference of the HTTP API, from `web/operations.py`: a section for each operation, and a short table. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from breakglass.web.operations import (
+    BODY_ERRORS,
+    COMMON_ERRORS,
+    CREDENTIAL_ERRORS,
+    OPERATIONS,
+    PARAMETERS,
+    SESSION,
+    SESSION_REF,
+    Operation,
+)
+
+
+def render() -> str:
+    """Return a section for each operation, one for the session object and one for common errors."""
+    return "\n\n".join([*(_operation(each) for each in OPERATIONS.values()), _session(), _common_errors()])
+
+
+def render_table() -> str:
+    """Return a table of all operations: the route, the body, the answer."""
+    lines = ["| operation | body | answer | |", "|---|---|---|---|"]
+    for each in OPERATIONS.values():
+        body = f"`{_body_shape(each.body)}`" if each.body else ""
+        lines.append(
+            f"| `{each.method} {each.path}` | {body} | {each.success} {_answer(each)} | {each.summary} |"
+        )
+    return "\n".join(lines)
+
+
+def _operation(operation: Operation) -> str:
+    parts = [f"### `{operation.method} {operation.path}`", f"{operation.summary}."]
+    if operation.is_open:
+        parts.append("Needs no credential.")
+    if operation.details:
+        parts.append(operation.details)
+    if operation.parameters:
+        parts.append(
+            _table(("parameter", "in", "meaning"), [_parameter(name) for name in operation.parameters])
+        )
+    if operation.body:
+        parts.append(_table(("body field", "type", "default", "meaning"), _fields(operation.body)))
+    parts.append(f"Answer: {operation.success} {_answer(operation)}.")
+    if operation.errors:
+        parts.append(_table(("error", "meaning"), _errors(operation.errors)))
+    return "\n\n".join(parts)
+
+
+def _common_errors() -> str:
+    rows = [
+        *((*row, "every operation") for row in _errors(COMMON_ERRORS)),
+        *((*row, "every operation that needs a credential") for row in _errors(CREDENTIAL_ERRORS)),
+        *((*row, "every operation with a body") for row in _errors(BODY_ERRORS)),
+    ]
+    return "### Errors that many operations share\n\n" + _table(("error", "meaning", "of"), rows)
+
+
+def _errors(meanings: dict[int, str]) -> list[tuple[str, str]]:
+    return [(str(status), meaning) for status, meaning in sorted(meanings.items())]
+
+
+def _session() -> str:
+    rows = [
+        (f"`{name}`", _type(schema), schema.get("description", ""))
+        for name, schema in SESSION["properties"].items()
+    ]
+    return "### The session object\n\n" + _table(("field", "type", "meaning"), rows)
+
+
+def _parameter(name: str) -> tuple[str, str, str]:
+    parameter = PARAMETERS[name]
+    return f"`{name}`", parameter["in"], parameter["description"]
+
+
+def _fields(body: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
+    (schema,), components = msgspec.json.schema_components([body])
+    described = components[schema["$ref"].rpartition("/")[2]]
+    return [
+        (
+            f"`{name}`",
+            _type(field),
+            "required"
+            if name in described.get("required", ())
+            else f"`{msgspec.json.encode(field['default']).decode()}`",
+            field.get("description", ""),
+        )
+        for name, field in described["properties"].items()
+    ]
+
+
+def _body_shape(body: type[msgspec.Struct]) -> str:
+    fields = msgspec.structs.fields(body)
+    return "{" + ", ".join(field.name + ("" if field.required else "?") for field in fields) + "}"
+
+
+def _answer(operation: Operation) -> str:
+    """Return the shape of the answer in one line."""
+    schema = operation.answer
+    if schema is None:
+        return "an event stream, or the log"
+    shapes = [_shape(each) for each in schema.get("oneOf", [schema])]
+    return " or ".join(shapes)
+
+
+def _shape(schema: dict[str, Any]) -> str:
+    if schema == SESSION_REF:
+        return "the session object"
+    pairs = [f'"{name}": {_value(field)}' for name, field in schema.get("properties", {}).items()]
+    return "`{" + ", ".join(pairs) + "}`" if pairs else "a JSON object"
+
+
+def _value(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return msgspec.json.encode(schema["const"]).decode()
+    return "[session, …]" if schema["type"] == "array" else _type(schema)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema["type"]
+    return " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+
+
+def _table(heads: tuple[str, ...], rows: list[Any]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
