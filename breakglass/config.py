@@ -8,11 +8,12 @@ import contextlib
 import re
 import shutil
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from breakglass.agents import PROTOCOLS, About, about
 from breakglass.errors import BadConfig
 from breakglass.settings import ENVIRONMENT_ONLY, SETTINGS, expected, is_texts, text
 
@@ -41,6 +42,11 @@ class AgentConfig:
     def program(self, environ: Mapping[str, str]) -> str | None:
         """Return where the agent's program is for who has that environment, None where it is not there."""
         return shutil.which(self.command[0], path=environ.get("PATH"))
+
+    @property
+    def about(self) -> About:
+        """What is known about its protocol."""
+        return about(self.protocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,11 @@ SHELL_PRESETS = (
 DEFAULT_FILE = "breakglass.toml"
 """The file of settings that is read, where it exists, unless another is named."""
 
-BUILT_IN = (
-    AgentConfig("claude", "claude", ("claude",)),
-    AgentConfig("shell", "shell", ("bash",)),
-)
+
+def built_in() -> dict[str, AgentConfig]:
+    """Return the agents that exist without any settings, by name."""
+    commands = {name: about(name).built_in for name in PROTOCOLS}
+    return {name: AgentConfig(name, name, command) for name, command in commands.items() if command}
 
 
 class Limits(NamedTuple):
@@ -127,9 +134,7 @@ class Config:
     """Whether to serve other machines without TLS and without a proxy."""
     access_log: str | None = None
     """A file, `-` for standard error."""
-    agents: Mapping[str, AgentConfig] = field(
-        default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
-    )
+    agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment the program was started with: what an agent's is made from."""
@@ -141,20 +146,19 @@ class Config:
             raise BadConfig(f"agent: expected one of {known}, got {name!r}")
         return self.agents[name]
 
-    def is_shell(self, agent: str) -> bool:
-        """Return whether that agent takes commands and no sentences."""
-        return agent in self.agents and self.agents[agent].protocol == "shell"
+    def is_command_line(self, agent: str) -> bool:
+        """Return whether a prompt for that agent is a command, not a sentence. False for an unknown agent."""
+        return agent in self.agents and self.agents[agent].about.is_command_line
 
     def presets_for(self, agent: str | None) -> tuple[Preset, ...]:
         """Return the ready prompts for a session of that agent; for None, those that may begin a new session."""
         if self.presets is PRESETS:
-            return SHELL_PRESETS if self.is_shell(agent or self.agent) else PRESETS
+            return SHELL_PRESETS if self.is_command_line(agent or self.agent) else PRESETS
         return tuple(each for each in self.presets if each.agent is None or agent in (None, each.agent))
 
 
 def load(
     environ: Mapping[str, str],
-    protocols: Collection[str],
     path: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
@@ -164,7 +168,7 @@ def load(
     """
     place = path or environ.get("BREAKGLASS_CONFIG") or None
     with _from(place or DEFAULT_FILE):
-        settings, configured, presets = _from_file(_read_file(place), protocols)
+        settings, configured, presets = _from_file(_read_file(place))
     for key, check in SETTINGS.items():
         name = f"BREAKGLASS_{key.upper()}"
         if name in environ:
@@ -172,8 +176,9 @@ def load(
     for key, value in (overrides or {}).items():
         if value is not None:
             settings[key] = SETTINGS[key](f"--{key.replace('_', '-')}", value)
-    agents = {agent.name: agent for agent in BUILT_IN} | configured
-    settings.setdefault("agent", "claude" if agents["claude"].program(environ) else "shell")
+    agents = built_in() | configured
+    *preferred, last = built_in()
+    settings.setdefault("agent", next((name for name in preferred if agents[name].program(environ)), last))
     config = Config(agents=agents, presets=presets, environ=dict(environ), **settings)
     config.agent_named(config.agent)
     _agree(config)
@@ -201,7 +206,7 @@ def _from(place: str) -> Iterator[None]:
 
 
 def _from_file(
-    found: dict[str, Any], protocols: Collection[str]
+    found: dict[str, Any],
 ) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
     tables, presets = found.pop("agents", {}), _presets(found.pop("presets", None))
     settings = {}
@@ -214,7 +219,7 @@ def _from_file(
             meant = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
             raise BadConfig(f"{key}: no such setting; {meant}")
         settings[key] = SETTINGS[key](key, value)
-    return settings, _agents(tables, protocols), presets
+    return settings, _agents(tables), presets
 
 
 def _read_file(path: str | None) -> dict[str, Any]:
@@ -232,25 +237,25 @@ def _read_file(path: str | None) -> dict[str, Any]:
 # --- [agents.NAME] ------------------------------------------------------------------------------
 
 
-def _agents(tables: object, protocols: Collection[str]) -> dict[str, AgentConfig]:
+def _agents(tables: object) -> dict[str, AgentConfig]:
     if not isinstance(tables, dict):
         raise expected("agents", tables, "a table for each agent: [agents.NAME]")
-    return {name: _agent(name, table, protocols) for name, table in tables.items()}
+    return {name: _agent(name, table) for name, table in tables.items()}
 
 
-def _agent(name: str, table: object, protocols: Collection[str]) -> AgentConfig:
+def _agent(name: str, table: object) -> AgentConfig:
     key = f"agents.{name}"
     if not _NAME.fullmatch(name):
         raise expected(key, name, "a name of small letters, digits, _ and -, at most 32")
     if not isinstance(table, dict):
         raise expected(key, table, "a table")
-    base = next((agent for agent in BUILT_IN if agent.name == name), None)
+    base = built_in().get(name)
     known = {"protocol", "command", "permissions", "allow", "deny", "thinking", "env", "pass_env"}
     if stray := sorted(table.keys() - known):
         raise BadConfig(f"{key}.{stray[0]}: no such setting; expected one of {', '.join(sorted(known))}")
     protocol = table.get("protocol", base.protocol if base else None)
-    if not isinstance(protocol, str) or protocol not in protocols:
-        raise expected(f"{key}.protocol", protocol, f"one of {', '.join(sorted(protocols))}")
+    if not isinstance(protocol, str) or protocol not in PROTOCOLS:
+        raise expected(f"{key}.protocol", protocol, f"one of {', '.join(sorted(PROTOCOLS))}")
     permissions, allow, deny = _leave(key, table)
     thinking = table.get("thinking", False)
     if not isinstance(thinking, bool):

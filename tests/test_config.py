@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from breakglass import agents, config, settings
+from breakglass import config, settings
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadConfig
 
@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(environ: dict[str, str] | None = None, path: str | None = None, **overrides: Any) -> Config:
-    return config.load(environ or {}, agents.PROTOCOLS, path, overrides)
+    return config.load(environ or {}, path, overrides)
 
 
 # --- where a setting comes from ---------------------------------------------------------------------

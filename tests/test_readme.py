@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from breakglass import config, events, settings
-from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
 from breakglass.web.openapi import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
@@ -66,7 +65,7 @@ def test_the_settings_shown_are_accepted(tmp_path: Path) -> None:
     for number, text in enumerate(blocks("toml")):
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
-        loaded = config.load({}, PROTOCOLS, str(path))
+        loaded = config.load({}, str(path))
         assert set(tomllib.loads(text).get("agents", {})) <= set(loaded.agents)
 
 

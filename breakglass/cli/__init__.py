@@ -57,11 +57,11 @@ def _run(words: list[str]) -> int:
         args = arguments.parse(name, rest)
     except SystemExit:  # argparse has printed the help that was asked for
         return 0
-    from breakglass import agents, config
+    from breakglass import config
     from breakglass.cli import commands
 
     overrides = {key: getattr(args, key, None) for key in arguments.OVERRIDES}
-    settings = config.load(os.environ, agents.PROTOCOLS, args.config, overrides)
+    settings = config.load(os.environ, args.config, overrides)
     return commands.RUN[name](settings, args)
 
 

@@ -16,7 +16,7 @@ import time
 from typing import Any, NamedTuple
 
 from breakglass import agents
-from breakglass.agents import Dialogue, Exit, Task
+from breakglass.agents import Dialogue, Exit, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker, Print
@@ -33,8 +33,6 @@ LOOK = 1.0
 """Seconds between two looks at what others appended, should their signal be lost."""
 LADDER = ((signal.SIGINT, "interrupt"), (signal.SIGTERM, "terminate"), (signal.SIGKILL, "kill"))
 """How an agent is stopped: each signal, and the name of the seconds it is given to end by it."""
-CHOICES = frozenset({"AskUserQuestion"})
-"""Tools that put a question to a person: leave alone does not answer it, so no rule gives any."""
 REMEDY = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT = (
     "Ended what this command had left running: {}. A turn leaves nothing behind; what is to stay needs a keeper of "
@@ -146,7 +144,7 @@ class Turn:
             self._read_others(None)  # it may have been stopped already
             task = self._task()
             if self._converse(task):
-                self._converse(task._replace(session=None, spent=0.0))
+                self._converse(task._replace(session=None, session_cost=0.0))
         except CannotRecord as error:
             failure = f"The turn was stopped, for {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of ours must not look like a lost turn
@@ -206,34 +204,33 @@ class Turn:
         """
         left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
         is_clear = processes.kill_children(self.plan.limits["kill"])
-        if left and not failed and self.verdict == "ok" and self.plan.protocol == "shell":
+        if left and not failed and self.verdict == "ok" and agents.about(self.plan.protocol).is_command_line:
             text = LEFT.format(", ".join(left)[:200])
             with contextlib.suppress(CannotRecord):
                 self.log.append("notice", turn=self.plan.turn, text=text)
         return is_clear
 
-    def _task(self) -> Task:
+    def _task(self) -> TurnInput:
         plan = self.plan
         user = log.read_one(self.log.fd, plan.turn)
-        return Task(
+        return TurnInput(
             prompt=user["text"],
             command=tuple(plan.command),
             model=user.get("model") or plan.model,
             session=plan.agent_session,
-            spent=plan.agent_cost,
+            session_cost=plan.agent_cost,
             ask=plan.ask,
             deny=tuple(plan.deny),
             thinking=plan.thinking,
             cwd=plan.workspace,
-            is_root=os.geteuid() == 0,
             turn=plan.turn,
         )
 
-    def _converse(self, task: Task) -> bool:
+    def _converse(self, task: TurnInput) -> bool:
         """Run one agent process to its end. Return whether the task is to be begun anew."""
         if self._stopping:  # before it began
             return False
-        dialogue = agents.dialogue(self.plan.protocol, task)
+        dialogue = agents.new_dialogue(self.plan.protocol, task)
         self._record(dialogue.begin(), dialogue)
         try:
             mark = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
@@ -347,7 +344,7 @@ class Turn:
         """Return the answer to a question about that tool that no person need give, None if one must."""
         if name in self.plan.deny:
             return {"allow": False, "by": "settings", "message": f"The settings refuse {name}."}
-        if name in CHOICES:
+        if name in agents.about(self.plan.protocol).choice_tools:
             return None
         if name in self.state.allowed:
             return {"allow": True, "by": "session"}

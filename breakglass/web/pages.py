@@ -122,7 +122,7 @@ def page_of(name: str, **names: Any) -> Response:
 
 
 def _box(agent: str | None = None) -> dict[str, Any]:
-    is_shell = desk().config.is_shell(agent or desk().config.agent)
+    is_shell = desk().config.is_command_line(agent or desk().config.agent)
     return {"presets": desk().presets(agent), "is_shell": is_shell, "key": secrets.token_hex(16)}
 
 

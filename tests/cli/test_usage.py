@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import agents, config
+from breakglass import config
 from breakglass.cli import arguments, commands, main
 from tests.cli.program import Data
 
@@ -168,5 +168,5 @@ def test_the_command_line_overrides_the_environment_and_that_the_file(data: Data
     data.ok("new", "--config", str(file))
     assert (data.folder / "of-the-option").is_dir()
     assert data.root.is_dir()
-    loaded = config.load({}, agents.PROTOCOLS, str(file))
+    loaded = config.load({}, str(file))
     assert loaded.data == Path("of-the-file")
