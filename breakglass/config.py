@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from breakglass.agents import PROTOCOLS, About, about
 from breakglass.errors import BadConfig
 from breakglass.settings import (
     declared_by,
@@ -76,6 +77,11 @@ class AgentConfig:
         (), parse_names, "names of further variables of the server's environment that the agent gets"
     )
 
+    @property
+    def about(self) -> About:
+        """What is known about its protocol."""
+        return about(self.protocol)
+
     def program(self, environ: Mapping[str, str]) -> str | None:
         """Return the path of the agent's program, looked up in the PATH of `environ`; None if there is none."""
         return shutil.which(self.command[0], path=environ.get("PATH"))
@@ -110,10 +116,11 @@ SHELL_PRESETS = (
 )
 """The presets for a shell, unless the settings have their own."""
 
-BUILT_IN = (
-    AgentConfig("claude", "claude", ("claude",)),
-    AgentConfig("shell", "shell", ("bash",)),
-)
+
+def built_in() -> dict[str, AgentConfig]:
+    """Return the agents that exist without any settings, by name."""
+    commands = {name: about(name).built_in for name in PROTOCOLS}
+    return {name: AgentConfig(name, name, command) for name, command in commands.items() if command}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +192,7 @@ class Config:
     access_log: str | None = setting(
         None, parse_text, "the file for the access log, one JSON object a request; - for standard error"
     )
-    agents: Mapping[str, AgentConfig] = field(
-        default_factory=lambda: {agent.name: agent for agent in BUILT_IN}
-    )
+    agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that the program was started with. An agent's environment is made from it."""
@@ -199,14 +204,14 @@ class Config:
             raise BadConfig(f"agent: expected one of {known}, got {name!r}")
         return self.agents[name]
 
-    def is_shell(self, agent: str) -> bool:
-        """Return whether that agent runs its prompts as commands."""
-        return agent in self.agents and self.agents[agent].protocol == "shell"
+    def is_command_line(self, agent: str) -> bool:
+        """Return whether a prompt for that agent is a command, not a sentence. False for an unknown agent."""
+        return agent in self.agents and self.agents[agent].about.is_command_line
 
     def presets_for(self, agent: str | None) -> tuple[Preset, ...]:
         """Return the presets for sessions of that agent, or for None those that can begin a new session."""
         if self.presets is PRESETS:
-            return SHELL_PRESETS if self.is_shell(agent or self.agent) else PRESETS
+            return SHELL_PRESETS if self.is_command_line(agent or self.agent) else PRESETS
         return tuple(each for each in self.presets if each.agent is None or agent in (None, each.agent))
 
 

@@ -7,19 +7,20 @@ likely a typing mistake. docs/settings.md lists all settings.
 import contextlib
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from breakglass.agents import PROTOCOLS
 from breakglass.config import (
     AGENT_SETTINGS,
-    BUILT_IN,
     PRESET_SETTINGS,
     PRESETS,
     SETTINGS,
     AgentConfig,
     Config,
     Preset,
+    built_in,
     variable,
 )
 from breakglass.errors import BadConfig
@@ -33,7 +34,6 @@ _AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 def load_config(
     environ: Mapping[str, str],
-    protocols: Collection[str],
     path: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
@@ -43,14 +43,15 @@ def load_config(
     """
     place = path or environ.get("BREAKGLASS_CONFIG") or None
     with _naming(place or DEFAULT_FILE):
-        values, agents, presets = _from_file(_read_file(place), protocols)
+        values, agents, presets = _from_file(_read_file(place))
     for name, row in SETTINGS.items():
         if variable(name) in environ:
             values[name] = row.parse(variable(name), environ[variable(name)])
     for name, value in (overrides or {}).items():
         if value is not None:
             values[name] = SETTINGS[name].parse(f"--{name.replace('_', '-')}", value)
-    values.setdefault("agent", "claude" if agents["claude"].program(environ) else "shell")
+    *preferred, last = built_in()
+    values.setdefault("agent", next((name for name in preferred if agents[name].program(environ)), last))
     config = Config(agents=agents, presets=presets, environ=dict(environ), **values)
     config.agent_named(config.agent)
     _check_combinations(config)
@@ -89,11 +90,9 @@ def _read_file(path: str | None) -> dict[str, Any]:
         raise BadConfig(f"expected TOML: {error}") from error
 
 
-def _from_file(
-    table: dict[str, Any], protocols: Collection[str]
-) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
+def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
     """Return the values, all agents with the built-in ones, and the presets."""
-    agents = _agents(table.pop("agents", {}), protocols)
+    agents = _agents(table.pop("agents", {}))
     presets = _presets(table.pop("presets", None))
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
     return _values("", table, in_file, "agents", "presets"), agents, presets
@@ -114,16 +113,14 @@ def _suggestion(key: str, known: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}"
 
 
-def _agents(tables: object, protocols: Collection[str]) -> dict[str, AgentConfig]:
+def _agents(tables: object) -> dict[str, AgentConfig]:
     if not isinstance(tables, dict):
         raise expected("agents", tables, "a table for each agent: [agents.NAME]")
-    built_in = {agent.name: agent for agent in BUILT_IN}
-    return built_in | {
-        name: _agent(name, table, built_in.get(name), protocols) for name, table in tables.items()
-    }
+    known = built_in()
+    return known | {name: _agent(name, table, known.get(name)) for name, table in tables.items()}
 
 
-def _agent(name: str, table: object, base: AgentConfig | None, protocols: Collection[str]) -> AgentConfig:
+def _agent(name: str, table: object, base: AgentConfig | None) -> AgentConfig:
     """Return the agent of a table; `base` is the built-in agent of the same name."""
     key = f"agents.{name}"
     if not _AGENT_NAME.fullmatch(name):
@@ -132,8 +129,8 @@ def _agent(name: str, table: object, base: AgentConfig | None, protocols: Collec
         raise expected(key, table, "a table")
     if base:
         table = {"protocol": base.protocol, "command": list(base.command)} | table
-    if table.get("protocol") not in [*protocols]:
-        raise expected(f"{key}.protocol", table.get("protocol"), f"one of {', '.join(sorted(protocols))}")
+    if table.get("protocol") not in [*PROTOCOLS]:
+        raise expected(f"{key}.protocol", table.get("protocol"), f"one of {', '.join(sorted(PROTOCOLS))}")
     agent = AgentConfig(name, **_complete(f"{key}.", table, AGENT_SETTINGS))
     for which in ("allow", "deny"):
         if getattr(agent, which) and agent.permissions != "ask":

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from breakglass import config
-from breakglass.agents import PROTOCOLS
 from breakglass.config import AGENT_SETTINGS, PRESET_SETTINGS, SETTINGS, AgentConfig, Config, Preset
 from breakglass.errors import BadConfig
 from breakglass.load_config import load_config
@@ -37,7 +36,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(environ: dict[str, str] | None = None, path: str | None = None, **overrides: Any) -> Config:
-    return load_config(environ or {}, PROTOCOLS, path, overrides)
+    return load_config(environ or {}, path, overrides)
 
 
 # --- where a setting comes from -------------------------------------------------------------------

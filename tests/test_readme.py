@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 from breakglass import config, events
-from breakglass.agents import PROTOCOLS
 from breakglass.cli.arguments import COMMANDS
 from breakglass.load_config import load_config
 from breakglass.web.operations import OPERATIONS
@@ -91,7 +90,7 @@ def test_every_command_on_every_page_runs(place: tuple[Path, Server], block: Blo
 def test_every_toml_block_is_a_valid_configuration(tmp_path: Path, block: Block) -> None:
     path = tmp_path / "breakglass.toml"
     path.write_text(block.text)
-    loaded = load_config({}, PROTOCOLS, str(path))
+    loaded = load_config({}, str(path))
     assert set(tomllib.loads(block.text).get("agents", {})) <= set(loaded.agents)
 
 

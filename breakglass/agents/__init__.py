@@ -1,57 +1,105 @@
-"""The agents: how each is started, and its words turned into events. Pure, every one of them.
+"""The agents: what the program must know about each, and how each is spoken to. Pure.
 
-An agent is one module of this package and one row of `PROTOCOLS`. The module has one class, `Dialogue`,
-a protocol core without I/O in the manner of h11: the runner feeds it what the agent printed and writes to
-the agent what it returns. It opens no file, starts no process and reads no clock, so its tests are tables
-of bytes. Modules here may import `breakglass.events` and the standard library, and what is slow to import
-only within the function that needs it: a runner starts once a turn.
+How to add an agent:
+
+1. Make a folder here with the name of its protocol.
+2. Its `__init__.py` exports `ABOUT`, an `About`: values and pure functions, cheap to import.
+3. Its `dialogue.py` exports `Dialogue`, a class that does what the `Dialogue` below says.
+4. An agent that prints one JSON object a line builds on `line_dialogue.LineDialogue`.
+5. Add one row to `PROTOCOLS`.
+6. Record the real program and add tests of tables of bytes, as tests/agents does; add a column to docs/agents.md.
+
+A dialogue is a protocol core without I/O, in the manner of h11. The runner feeds it what the agent printed, and
+writes to the agent what it returns. It opens no file, starts no process and reads no clock. Modules here may import
+`breakglass.events` and the standard library. A slow import stands inside the function that needs it, because a runner
+starts for every turn.
 """
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from breakglass.events import Draft
 
+# --- about an agent -----------------------------------------------------------------------------
 
-class Task(NamedTuple):
-    """One turn as an agent sees it."""
+
+class LoginProbe(NamedTuple):
+    """How a program is asked whether it is logged in. No prompt is sent and no backend is called."""
+
+    arguments: tuple[str, ...]
+    """What follows the configured command."""
+    since: tuple[int, int, int]
+    """The first version known to have this command. An older program might take the arguments for a prompt."""
+    read: Callable[[bytes], bool | None]
+    """Returns what the program's standard output says, None if it does not say. Never raises."""
+    hint: str
+    """What to do about it; `{name}` stands for the agent's name in the settings."""
+
+
+def _accepts_root(name: str, environ: Mapping[str, str]) -> str:
+    return ""
+
+
+class About(NamedTuple):
+    """What the rest of the program knows about the agents of one protocol."""
+
+    built_in: tuple[str, ...] = ()
+    """The command of the agent that exists without any settings, under the protocol's name. Empty: there is none."""
+    is_command_line: bool = False
+    """Whether a prompt is a command to run, not a sentence to understand."""
+    environment: tuple[str, ...] = ()
+    """Patterns (fnmatch) of the variables that its programs are known to need, besides `environ.ALLOWED`."""
+    choice_tools: frozenset[str] = frozenset()
+    """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    version_arguments: tuple[str, ...] = ("--version",)
+    """What makes the program print its version and exit."""
+    login: LoginProbe | None = None
+    """None if a program cannot tell without a prompt whether it is logged in."""
+    root_refusal: Callable[[str, Mapping[str, str]], str] = _accepts_root
+    """Takes an agent's name and environment. Returns why it does not act without asking as root, "" if it does."""
+
+
+# --- one turn -----------------------------------------------------------------------------------
+
+
+class TurnInput(NamedTuple):
+    """What an agent is given for one turn."""
 
     prompt: str
     command: tuple[str, ...]
-    """The configured command; the agent appends its own arguments."""
+    """The configured command; the agent's dialogue appends its own arguments."""
     model: str | None = None
     session: str | None = None
     """The agent's own session to resume, None to open a new one."""
-    spent: float = 0.0
+    session_cost: float = 0.0
     """US dollars that `session` has cost before this turn."""
     ask: bool = False
-    """Whether the agent must ask leave to use a tool."""
+    """Whether the agent must ask for permission to use a tool."""
     deny: tuple[str, ...] = ()
-    """Tools for which it must ask whatever its own settings say: they will be refused."""
+    """Tools that will be refused. The agent must ask about them even if its own settings allow them."""
     thinking: bool = False
-    """Whether its thinking is wanted in the log."""
+    """Whether the agent's thinking goes into the log."""
     cwd: str = "."
-    is_root: bool = False
-    """Whether the agent will run as root."""
     turn: int = 0
-    """The turn's number, for an agent that has no ids of its own."""
+    """The turn's number, for an agent that has no unique ids of its own."""
 
 
 class Exit(NamedTuple):
     """How the agent's process ended."""
 
     code: int
-    """Exit status; negative, the number of the signal that ended it."""
+    """Exit status. A negative one is the number of the signal that ended the process."""
     stderr: str = ""
     """The last 4 KiB of what it wrote to standard error."""
     cancelled: bool = False
-    """Whether we stopped it: then a failure is no news."""
+    """Whether we stopped it. A failure is expected then, and not reported."""
     duration_ms: int = 0
     """From its start to its end."""
 
     @property
-    def how(self) -> str:
-        """In words: `exit status 3`, `ended by signal KILL`. A shell's 128 + N names the signal as well."""
+    def description(self) -> str:
+        """In words: `exit status 3`, `ended by signal KILL`. A shell's 128 + N names the signal too."""
         number = -self.code if self.code < 0 else self.code - 128
         name = _signal_name(number) if number > 0 else ""
         if self.code < 0:
@@ -60,7 +108,7 @@ class Exit(NamedTuple):
 
 
 def _signal_name(number: int) -> str:
-    from signal import Signals  # only for an end that needs a word
+    from signal import Signals  # needed only for an abnormal end
 
     try:
         return Signals(number).name.removeprefix("SIG")
@@ -69,21 +117,21 @@ def _signal_name(number: int) -> str:
 
 
 class Dialogue(Protocol):
-    """One agent process through one turn. Made with the `Task`."""
+    """One agent process through one turn. Constructed with a `TurnInput`."""
 
     argv: list[str]
-    """The command line. The prompt is never in it: `ps` shows it, and a prompt may begin with `-`."""
+    """The command line. It never holds the prompt: `ps` shows it, and a prompt may begin with `-`."""
     environ: dict[str, str]
-    """Variables this protocol sets on top of the agent's environment."""
+    """Variables that this protocol sets on top of the agent's environment."""
     merge_stderr: bool
-    """Whether standard error belongs into standard output, in order."""
+    """Whether standard error is merged into standard output, in order."""
     failed: bool
-    """After `close`: whether the turn failed by the agent's own account or by its exit."""
+    """After `close`: whether the turn failed, by the agent's own account or by its exit."""
     start_over: bool
-    """After `close`: whether the task should be run once more with `session=None`."""
+    """After `close`: whether the turn should run once more with `session=None`."""
 
     def begin(self) -> list[Draft]:
-        """Return the events that are known before the agent says anything. Asked once, when it runs."""
+        """Return the events that are known before the agent prints anything. Called once, before it starts."""
         ...
 
     def open(self) -> bytes:
@@ -93,48 +141,56 @@ class Dialogue(Protocol):
     def translate(self, data: bytes) -> list[Draft]:
         """Return the events in the next bytes of the agent's output. Takes any bytes, cut anywhere; never raises.
 
-        The bytes of one call give as few events as they can: prose and output that come in many small
-        pieces are gathered by whoever calls, for up to 50 ms.
+        One call returns as few events as possible. The caller collects small pieces of prose and output for up to
+        50 ms before it calls.
         """
         ...
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
-        """Answer a `permission` event; `reply` then has the bytes. Returns False if it is no open question.
+        """Answer a `permission` event; `reply` then has the bytes. Returns False if no such question is open.
 
-        `message` goes to the agent: why it was refused, or what was chosen where it asked for a choice.
+        `message` goes to the agent: the reason for a refusal, or the choice if the agent asked for one.
         """
         ...
 
     def reply(self) -> bytes:
-        """Return what is now to be written to the agent's standard input, b"" for nothing.
+        """Return what to write to the agent's standard input now, b"" for nothing.
 
-        To be asked after each `open`, `translate` and `answer`.
+        Call it after each `translate` and `answer`.
         """
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether everything has been said to the agent: its standard input may be closed, and then stays so."""
+        """Whether nothing more will be written to the agent. Its standard input may be closed; this never reverts."""
         ...
 
     def interrupt(self) -> bytes:
-        """Return the bytes that ask the agent to stop what it does, b"" where only a signal will."""
+        """Return the bytes that ask the agent to stop its work, b"" if only a signal does that."""
         ...
 
     def close(self, end: Exit) -> list[Draft]:
-        """Return the last events, once the agent has exited and all its output was translated."""
+        """Return the last events. Called after the agent has exited and all its output was translated."""
         ...
 
 
+# --- the table ----------------------------------------------------------------------------------
+
 PROTOCOLS: dict[str, str] = {
-    "acp": "breakglass.agents.acp.dialogue",
-    "claude": "breakglass.agents.claude.dialogue",
+    "claude": "breakglass.agents.claude",
+    "acp": "breakglass.agents.acp",
     "shell": "breakglass.agents.shell",
 }
-"""Protocol to its module."""
+"""Protocol to its package. The default agent is the first built-in one whose program is installed, else the last."""
 
 
-def dialogue(protocol: str, task: Task) -> Dialogue:
-    """Return a new dialogue in `protocol`. Raises KeyError for a protocol that is not in the table."""
-    made: Dialogue = import_module(PROTOCOLS[protocol]).Dialogue(task)
+def about(protocol: str) -> About:
+    """Return what is known about a protocol. Raises KeyError for a protocol that is not in the table."""
+    found: About = import_module(PROTOCOLS[protocol]).ABOUT
+    return found
+
+
+def new_dialogue(protocol: str, turn_input: TurnInput) -> Dialogue:
+    """Return a dialogue for one agent process. Raises KeyError for a protocol that is not in the table."""
+    made: Dialogue = import_module(f"{PROTOCOLS[protocol]}.dialogue").Dialogue(turn_input)
     return made

@@ -1,7 +1,9 @@
-"""The agent's environment: an allow-list of ours, so that no secret of the server's reaches it. Pure."""
+"""The agent's environment: an allow-list of the server's variables, so that no secret of the server leaks. Pure."""
 
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
+
+from breakglass.agents import PROTOCOLS, about
 
 ALLOWED = (
     *(
@@ -29,24 +31,20 @@ ALLOWED = (
         "no_proxy",
     ),
 )
-"""What every agent gets where the server has it."""
-
-NEEDED: dict[str, tuple[str, ...]] = {
-    "claude": ("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"),
-    "acp": ("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*", "OPENAI_*", "GEMINI_*"),
-}
-"""What a protocol's agents are known to need besides."""
+"""Variables that every agent gets if the server has them."""
 
 
 def environment(
-    ours: Mapping[str, str], protocol: str, pass_env: Collection[str], env: Mapping[str, str]
+    server: Mapping[str, str], protocol: str, pass_env: Collection[str], env: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the environment of an agent: what of `ours` is allowed or named in `pass_env`, then `env`.
+    """Return an agent's environment: the variables of `server` that are allowed or named in `pass_env`, then `env`.
 
-    Nothing that begins with BREAKGLASS_ passes, whoever names it.
+    A variable that begins with BREAKGLASS_ never passes, even if the settings name it.
     """
-    patterns = (*ALLOWED, *NEEDED.get(protocol, ()), *pass_env)
+    # The settings refuse an unknown protocol. A runner that gets one anyway reports it in the log.
+    needed = about(protocol).environment if protocol in PROTOCOLS else ()
+    patterns = (*ALLOWED, *needed, *pass_env)
     passed = {
-        key: value for key, value in ours.items() if any(fnmatchcase(key, pattern) for pattern in patterns)
+        key: value for key, value in server.items() if any(fnmatchcase(key, pattern) for pattern in patterns)
     }
     return {key: value for key, value in {**passed, **env}.items() if not key.startswith("BREAKGLASS_")}

@@ -57,12 +57,11 @@ def _run(words: list[str]) -> int:
         args = arguments.parse(name, rest)
     except SystemExit:  # argparse has printed the help that was asked for
         return 0
-    from breakglass.agents import PROTOCOLS
     from breakglass.cli import commands
     from breakglass.load_config import load_config
 
     overrides = {key: getattr(args, key, None) for key in arguments.OVERRIDES}
-    settings = load_config(os.environ, PROTOCOLS, args.config, overrides)
+    settings = load_config(os.environ, args.config, overrides)
     return commands.RUN[name](settings, args)
 
 

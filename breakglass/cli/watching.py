@@ -87,12 +87,11 @@ def _transcript(config: Config, session: Session) -> Transcript:
     """Return a transcript for our standard output. An agent's tools report to the agent; a shell reports to us."""
     if not screen.is_terminal():
         return Transcript()
-    agent = config.agents.get(session.state().agent)
-    is_shell = agent is not None and agent.protocol == "shell"
+    is_command_line = config.is_command_line(session.state().agent)
     return Transcript(
         colours=screen.has_colours(config.environ),
         columns=screen.columns(),
-        output_lines=ALL if is_shell else OUTPUT_LINES,
+        output_lines=ALL if is_command_line else OUTPUT_LINES,
     )
 
 

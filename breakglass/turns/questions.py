@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 from breakglass.state import OpenQuestion
 
-CHOICE_TOOLS = frozenset({"AskUserQuestion"})
-"""Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
-
 
 class Answer(NamedTuple):
     """An answer to a question, as an `answer` event contains it."""
@@ -33,6 +30,7 @@ class Questions:
         self,
         allow: Collection[str],
         deny: Collection[str],
+        choice_tools: Collection[str],
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -40,6 +38,8 @@ class Questions:
         """Seconds that a question may be open."""
         self._allow = allow
         self._deny = deny
+        self._choice_tools = choice_tools
+        """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
         self._clock = clock
         self._deadlines: dict[str, float] = {}
 
@@ -61,7 +61,7 @@ class Questions:
         """
         if tool in self._deny:
             return Answer(request, allow=False, by="settings", message=f"The settings refuse {tool}.")
-        if tool in CHOICE_TOOLS:
+        if tool in self._choice_tools:
             return None
         if tool in allowed:
             return Answer(request, allow=True, by="session")

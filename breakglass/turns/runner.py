@@ -29,7 +29,7 @@ import sys
 import time
 
 from breakglass import agents
-from breakglass.agents import Dialogue, Exit, Task
+from breakglass.agents import Dialogue, Exit, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.store import log
@@ -104,7 +104,7 @@ class Turn:
             self.record.read_others()  # a person may have stopped the turn already
             task = self._task()
             if self._run_agent(task):
-                self._run_agent(task._replace(session=None, spent=0.0))
+                self._run_agent(task._replace(session=None, session_cost=0.0))
         except CannotRecord as error:
             failure = f"The turn was stopped: {error}."
         except Exception as error:  # noqa: BLE001 — a mistake of the runner must not look like a lost turn
@@ -113,30 +113,29 @@ class Turn:
             failure = failure or "Some processes that this turn started could not be killed."
         return self._end(failure)
 
-    def _task(self) -> Task:
+    def _task(self) -> TurnInput:
         """Return the turn as the agent's dialogue needs it: the plan, and the prompt from the log."""
         plan = self.plan
         user = log.read_one(self.record.log.fd, plan.turn)
-        return Task(
+        return TurnInput(
             prompt=user["text"],
             command=plan.command,
             model=user.get("model") or plan.model,
             session=plan.agent_session,
-            spent=plan.agent_cost,
+            session_cost=plan.agent_cost,
             ask=plan.ask,
             deny=plan.deny,
             thinking=plan.thinking,
             cwd=plan.workspace,
-            is_root=os.geteuid() == 0,
             turn=plan.turn,
         )
 
-    def _run_agent(self, task: Task) -> bool:
+    def _run_agent(self, task: TurnInput) -> bool:
         """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
         record = self.record
         if record.is_stopping:  # a person stopped the turn before the agent started
             return False
-        dialogue = agents.dialogue(self.plan.protocol, task)
+        dialogue = agents.new_dialogue(self.plan.protocol, task)
         record.add(dialogue.begin())
         try:
             child = self._start(dialogue)
@@ -175,7 +174,12 @@ class Turn:
         """
         left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.plan.limits.kill)
-        if left and report and self.record.status == "ok" and self.plan.protocol == "shell":
+        if (
+            left
+            and report
+            and self.record.status == "ok"
+            and agents.about(self.plan.protocol).is_command_line
+        ):
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead

@@ -132,7 +132,7 @@ def _prompt_box(agent: str | None) -> PromptBox:
     return PromptBox(
         presets=config.presets_for(agent),
         key=secrets.token_hex(16),
-        is_shell=config.is_shell(agent or config.agent),
+        is_shell=config.is_command_line(agent or config.agent),
     )
 
 

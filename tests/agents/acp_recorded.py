@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from breakglass.agents import Exit, Task
+from breakglass.agents import Exit, TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import KINDS, Draft, decode, dumps, encode
 
@@ -22,7 +22,7 @@ class Run(NamedTuple):
     """One recorded run."""
 
     name: str
-    task: Task
+    task: TurnInput
     end: Exit
     answer: dict[str, Any] | None
     """What a person answered to each question."""
@@ -53,7 +53,7 @@ def _laboratory() -> dict[str, Run]:
     ends = [
         at + 1 for at, line in enumerate(said) if re.match(rb'\{"jsonrpc":"2.0","id":[3-8],"(re|er)', line)
     ]
-    task = Task("", ("agent",), ask=True, cwd="/srv/proj", turn=7)
+    task = TurnInput("", ("agent",), ask=True, cwd="/srv/proj", turn=7)
     runs = {}
     for number, start, end in zip(range(4, 9), ends, ends[1:], strict=False):
         last = said[end - 1].replace(b'"id":%d' % number, b'"id":4', 1)
@@ -73,12 +73,12 @@ _LABORATORY: dict[int, tuple[dict[str, Any] | None, str]] = {
 
 
 def _run(name: str, run: dict[str, Any]) -> Run:
-    task = Task(
+    task = TurnInput(
         run["prompt"],
         ("agent",),
         model=run.get("model"),
         session=run.get("session"),
-        spent=run.get("spent", 0.0),
+        session_cost=run.get("spent", 0.0),
         ask=run.get("ask", False),
         cwd="/srv/proj",
         turn=7,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakglass import agents
-from breakglass.agents import Exit, Task
+from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import KINDS, Draft, decode, dumps, encode
 
@@ -28,7 +28,7 @@ class Run(NamedTuple):
     """One recorded run."""
 
     name: str
-    task: Task
+    task: TurnInput
     end: Exit
     stdout: bytes
     stdin: bytes | None
@@ -103,11 +103,11 @@ def check(draft: Draft) -> bytes:
 def _run(name: str, run: dict[str, Any]) -> Run:
     argv = run["argv"]
     resumed = [argv[at + 1] for at, word in enumerate(argv) if word == "--resume"]
-    task = Task(
+    task = TurnInput(
         prompt=argv[-1],
         command=("claude",),
         session=resumed[0] if resumed else None,
-        spent=run.get("spent", 0.0),
+        session_cost=run.get("spent", 0.0),
         ask="--input-format" in argv,
     )
     end = Exit(run["code"], run.get("stderr", ""), cancelled=run.get("cancelled", False))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.agents import Exit, Task, dialogue
+from breakglass.agents import Exit, TurnInput, new_dialogue
 from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.agents.acp_recorded import GOLDEN, check, joined, lines, load, play, told
@@ -115,7 +115,7 @@ def _exchanged(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 def begun(session: dict[str, Any] | None = None, **task: Any) -> Dialogue:
     """Return a dialogue whose prompt has been sent, to an agent that offers `session` besides its id."""
-    talk = Dialogue(Task("hi", ("agent",), turn=7, **task))
+    talk = Dialogue(TurnInput("hi", ("agent",), turn=7, **task))
     talk.open()
     say(talk, id=1, result={"protocolVersion": 1, "agentCapabilities": {}})
     say(talk, id=2, result={"sessionId": "s", **(session or {})})
@@ -160,7 +160,7 @@ MODEL_OPTION = {"configOptions": [{"id": "llm", "category": "model", "type": "se
 
 
 def test_the_protocol_is_in_the_table() -> None:
-    assert isinstance(dialogue("acp", Task("hi", ("agent",))), Dialogue)
+    assert isinstance(new_dialogue("acp", TurnInput("hi", ("agent",))), Dialogue)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_without_a_choice_of_models_a_model_cannot_be_asked_for() -> None:
 
 
 def test_another_version_of_the_protocol_is_not_spoken() -> None:
-    talk = Dialogue(Task("hi", ("agent",)))
+    talk = Dialogue(TurnInput("hi", ("agent",)))
     talk.open()
     ((kind, fields),) = say(talk, id=1, result={"protocolVersion": 2})
     assert kind == "error"
@@ -231,7 +231,7 @@ def test_another_version_of_the_protocol_is_not_spoken() -> None:
 def test_an_earlier_session_is_opened_with_as_little_told_again_as_can_be(
     offered: dict[str, Any], method: str
 ) -> None:
-    talk = Dialogue(Task("hi", ("agent",), session="old"))
+    talk = Dialogue(TurnInput("hi", ("agent",), session="old"))
     talk.open()
     drafts = say(talk, id=1, result={"protocolVersion": 1, "agentCapabilities": offered})
     (message,) = written(talk)
@@ -249,7 +249,7 @@ def test_a_session_that_cannot_be_named_again_gets_no_prompt(name: str | None) -
 
 
 def test_what_was_spent_in_a_forgotten_session_is_not_taken_off_the_new_ones_cost() -> None:
-    talk = Dialogue(Task("hi", ("agent",), session="old", spent=5.0))
+    talk = Dialogue(TurnInput("hi", ("agent",), session="old", session_cost=5.0))
     talk.open()
     say(talk, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
     say(talk, id=2, error={"code": -32002, "message": "gone"})
@@ -260,7 +260,7 @@ def test_what_was_spent_in_a_forgotten_session_is_not_taken_off_the_new_ones_cos
 
 
 def test_what_is_said_before_the_prompt_or_in_another_session_is_no_news() -> None:
-    talk = Dialogue(Task("hi", ("agent",), session="s"))
+    talk = Dialogue(TurnInput("hi", ("agent",), session="s"))
     talk.open()
     say(talk, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
     assert update(talk, "agent_message_chunk", content=words("the past")) == []
@@ -360,7 +360,7 @@ def test_a_cancellation_answers_the_open_questions_once_and_says_so_at_the_end()
 
 
 def test_before_the_prompt_and_after_its_answer_only_a_signal_stops_the_agent() -> None:
-    talk = Dialogue(Task("hi", ("agent",)))
+    talk = Dialogue(TurnInput("hi", ("agent",)))
     talk.open()
     assert talk.interrupt() == b""
     talk = begun()
@@ -479,7 +479,7 @@ def test_an_exit_status_after_the_answer_is_no_failure() -> None:
 
 
 def test_an_agent_that_wants_a_login_says_how() -> None:
-    talk = Dialogue(Task("hi", ("agent",)))
+    talk = Dialogue(TurnInput("hi", ("agent",)))
     talk.open()
     ways = [{"id": "l", "name": "Login", "description": "Run `agent login`"}]
     say(talk, id=1, result={"protocolVersion": 1, "authMethods": ways})
@@ -490,7 +490,7 @@ def test_an_agent_that_wants_a_login_says_how() -> None:
 
 
 def test_what_an_agent_prints_instead_of_the_protocol_is_told_when_it_fails() -> None:
-    talk = Dialogue(Task("hi", ("agent",)))
+    talk = Dialogue(TurnInput("hi", ("agent",)))
     talk.open()
     talk.translate(b"agent: unknown option --acp\n")
     ((kind, fields),) = talk.close(Exit(2))

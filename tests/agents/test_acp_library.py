@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from acp import schema
 
-from breakglass.agents import Task
+from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from tests.agents.acp_agent import EARLIER
 from tests.agents.acp_recorded import lines, load
@@ -50,7 +50,9 @@ def talk(prompt: str, folder: Path, react: React = passive, **task: Any) -> Talk
     """Run one turn of the agent that is made with the library."""
     command = (sys.executable, "-m", "tests.agents.acp_agent")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return converse(Dialogue(Task(prompt, command, cwd=str(folder), turn=3, **task)), environ, folder, react)
+    return converse(
+        Dialogue(TurnInput(prompt, command, cwd=str(folder), turn=3, **task)), environ, folder, react
+    )
 
 
 @pytest.mark.parametrize("prompt", ["read", "terminal"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.agents import Exit, Task, dialogue
+from breakglass.agents import Exit, TurnInput, new_dialogue
 from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import MAX_OUTPUT, Draft, dumps
 from tests.agents.recorded import ANSWERS, GOLDEN, Run, check, joined, load, play, told
@@ -30,7 +30,7 @@ def line(**fields: Any) -> bytes:
 
 def begun(**task: Any) -> Dialogue:
     """Return a dialogue with a task of which only `task` matters."""
-    return Dialogue(Task(**{"prompt": "hi", "command": ("claude",), **task}))
+    return Dialogue(TurnInput(**{"prompt": "hi", "command": ("claude",), **task}))
 
 
 def golden(name: str) -> str:
@@ -296,7 +296,7 @@ def test_an_interrupted_agent_is_not_waited_for() -> None:
 def test_each_result_says_what_it_cost_alone(
     spent: float, results: list[tuple[Any, float | None]], costs: list[float]
 ) -> None:
-    talk = begun(session=SESSION, spent=spent)
+    talk = begun(session=SESSION, session_cost=spent)
     talk.translate(INIT)
     told = []
     for total, newly in results:
@@ -311,14 +311,14 @@ def test_the_costs_in_the_log_add_up_to_the_agents_total() -> None:
     log: list[dict[str, Any]] = []
     for total in (0.1, 0.3, 0.35, 0.7):
         state = fold_all(log)
-        talk = begun(session=state.agent_session, spent=state.agent_cost)
+        talk = begun(session=state.agent_session, session_cost=state.agent_cost)
         for kind, fields in talk.translate(INIT + result(total_cost_usd=total)):
             log.append({"id": len(log) + 1, "kind": kind, "turn": 1, **fields})
     assert fold_all(log).agent_cost == pytest.approx(0.7)
 
 
 def test_a_session_that_is_not_the_resumed_one_starts_from_nothing() -> None:
-    talk = begun(session="another", spent=0.5)
+    talk = begun(session="another", session_cost=0.5)
     drafts = talk.translate(INIT + result(total_cost_usd=0.75))
     assert drafts[1][1]["cost_usd"] == 0.75
 
@@ -407,7 +407,7 @@ MISSING = line(type="result", is_error=True, errors=[NOT_FOUND], session_id=SESS
 
 @pytest.mark.parametrize(("data", "stderr"), [(MISSING, NOT_FOUND), (MISSING, ""), (b"", NOT_FOUND)])
 def test_a_session_that_is_gone_is_begun_anew_and_the_log_says_so(data: bytes, stderr: str) -> None:
-    drafts, talk = ended(data, Exit(1, stderr), session=SESSION, spent=0.5)
+    drafts, talk = ended(data, Exit(1, stderr), session=SESSION, session_cost=0.5)
     assert talk.start_over
     [(kind, fields)] = drafts
     assert kind == "error"
@@ -585,8 +585,8 @@ def test_a_line_that_is_too_long_to_hold_is_left_out_and_the_log_says_so() -> No
 
 def test_nothing_slow_is_imported() -> None:
     code = (
-        "from breakglass.agents import Task, dialogue;"
-        "[dialogue(name, Task('x', ('x',))) for name in ('claude', 'shell')];"
+        "from breakglass.agents import TurnInput, new_dialogue;"
+        "[new_dialogue(name, TurnInput('x', ('x',))) for name in ('claude', 'shell')];"
         "print([name for name in ('asyncio', 'dataclasses', 'inspect', 'subprocess') if name in sys.modules])"
     )
     program = f"import sys; sys.path[:0] = {sys.path!r}; {code}"
@@ -634,17 +634,17 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 ends = st.builds(Exit, st.integers(-80, 255), st.text(max_size=50), cancelled=st.booleans())
 tasks = st.builds(
-    Task,
+    TurnInput,
     prompt=st.just("hi"),
     command=st.just(("claude",)),
     session=st.sampled_from([None, SESSION]),
-    spent=st.floats(0, 10),
+    session_cost=st.floats(0, 10),
     ask=st.booleans(),
 )
 
 
-def survives(task: Task, data: list[bytes], end: Exit) -> None:
-    talk = dialogue("claude", task)
+def survives(task: TurnInput, data: list[bytes], end: Exit) -> None:
+    talk = new_dialogue("claude", task)
     drafts = talk.begin()
     talk.open()
     for chunk in data:
@@ -660,13 +660,13 @@ def survives(task: Task, data: list[bytes], end: Exit) -> None:
 
 
 @given(tasks, st.lists(st.binary(max_size=200) | st.sampled_from([b"\n", b"{", b'{"type":"result"}'])), ends)
-def test_no_bytes_raise_or_make_what_is_no_event(task: Task, data: list[bytes], end: Exit) -> None:
+def test_no_bytes_raise_or_make_what_is_no_event(task: TurnInput, data: list[bytes], end: Exit) -> None:
     survives(task, data, end)
 
 
 @given(tasks, st.lists(mutated(), min_size=1, max_size=6), ends, st.binary(max_size=3))
 def test_no_line_raises_or_makes_what_is_no_event(
-    task: Task, lines: list[bytes], end: Exit, junk: bytes
+    task: TurnInput, lines: list[bytes], end: Exit, junk: bytes
 ) -> None:
     survives(
         task, [each + junk + b"\n" if number == 1 else each + b"\n" for number, each in enumerate(lines)], end
@@ -675,7 +675,7 @@ def test_no_line_raises_or_makes_what_is_no_event(
 
 @pytest.mark.parametrize("opening", [b"[", b'{"type":"assistant","message":', b'{"a":'])
 def test_nesting_without_end_is_passed_over(opening: bytes) -> None:
-    survives(Task("hi", ("claude",)), [opening * 100_000 + b"\n"], Exit(0))
+    survives(TurnInput("hi", ("claude",)), [opening * 100_000 + b"\n"], Exit(0))
 
 
 @pytest.mark.parametrize("depth", [50, 150, 500, 900])
@@ -686,5 +686,5 @@ def test_deep_inputs_are_kept_as_far_as_readers_can_follow(depth: int) -> None:
     big = {"deep": value, "long": "x" * (2 << 20)}
     for given_input in (value, big):
         block = {"type": "tool_use", "id": "t", "name": "N", "input": given_input}
-        survives(Task("hi", ("claude",), ask=True), [assistant(block), line(
+        survives(TurnInput("hi", ("claude",), ask=True), [assistant(block), line(
             type="control_request", request_id="r", request={**ASKED, "input": given_input})], Exit(0))  # fmt: skip

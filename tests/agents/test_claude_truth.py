@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.agents import Task
+from breakglass.agents import TurnInput
 from breakglass.agents.claude.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.agents.recorded import check, load, play
@@ -37,7 +37,7 @@ def answered(name: str, told: Any, *, is_error: bool = False, parent: str | None
 
 
 def told(*lines: Line, **task: Any) -> list[Draft]:
-    dialogue = Dialogue(Task("p", ("claude",), **task))
+    dialogue = Dialogue(TurnInput("p", ("claude",), **task))
     drafts = dialogue.translate(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     for draft in drafts:
         check(draft)
@@ -110,7 +110,7 @@ def test_a_compacted_context_is_told() -> None:
     line = {"type": "system", "subtype": "compact_boundary", "compact_metadata": metadata}
     ((kind, fields),) = told(line)
     assert kind == "notice"
-    assert fields["text"].endswith("it now (155,000 → 2,550 tokens).")
+    assert fields["text"].endswith("everything before (155,000 → 2,550 tokens).")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_compacted_context_is_told() -> None:
         ({}, None),
         (
             {"status": "allowed_warning", "rateLimitType": "five_hour", "resetsAt": 1795500000},
-            f"{LIMIT}, five hour, is nearly reached; it is lifted on 2026-11-24 at 06:00 UTC.",
+            f"{LIMIT} (five hour) is nearly reached; it resets on 2026-11-24 at 06:00 UTC.",
         ),
         ({"status": "rejected"}, f"{LIMIT} is reached."),
         ({"status": "rejected", "resetsAt": 1 << 52}, f"{LIMIT} is reached."),
@@ -141,6 +141,6 @@ def test_the_model_that_answered_is_told_with_the_result() -> None:
 
 def test_a_tool_that_is_to_be_refused_must_be_asked_about() -> None:
     """Reading a file is no question to the CLI: without this the refusal would never be sought."""
-    argv = Dialogue(Task("p", ("claude",), ask=True, deny=("Read",))).argv
+    argv = Dialogue(TurnInput("p", ("claude",), ask=True, deny=("Read",))).argv
     assert '--settings={"permissions":{"ask":["Read"]}}' in argv
-    assert not [word for word in Dialogue(Task("p", ("claude",), ask=True)).argv if "--settings" in word]
+    assert not [word for word in Dialogue(TurnInput("p", ("claude",), ask=True)).argv if "--settings" in word]

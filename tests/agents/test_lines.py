@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from breakglass.agents.lines import (
     MAX_ENCODED,
-    Lines,
-    fit,
-    fit_table,
-    parse,
-    session_id,
-    short,
-    string,
-    table,
-    tables,
-    whole,
+    LineSplitter,
+    as_count,
+    as_object,
+    as_objects,
+    as_session_id,
+    as_short_text,
+    as_text,
+    cut_object,
+    cut_text,
+    parse_object,
 )
 from breakglass.events import MAX_OUTPUT, dumps
 
@@ -27,20 +27,20 @@ from breakglass.events import MAX_OUTPUT, dumps
 def test_lines_do_not_depend_on_where_the_bytes_are_cut(pieces: list[bytes], cuts: list[int]) -> None:
     data = b"".join(pieces)
     at = sorted({0, len(data), *(cut for cut in cuts if cut <= len(data))})
-    lines = Lines()
+    lines = LineSplitter()
     found = [line for a, b in pairwise(at) for line in lines.feed(data[a:b])]
     assert [*found, lines.rest()] == data.split(b"\n")
 
 
 def test_only_a_newline_ends_a_line() -> None:
     data = "a\u2028b\u2029c\x85d\x0be\x1cf\rg".encode()
-    assert Lines().feed(data + b"\n") == [data]
+    assert LineSplitter().feed(data + b"\n") == [data]
 
 
 @pytest.mark.parametrize("step", [1, 3, 100])
 def test_a_line_over_the_limit_is_none_and_the_next_is_whole(step: int) -> None:
     data = b"123456789\n1234567890\n12345678901\nab\n" + b"x" * 11
-    lines = Lines(limit=10)
+    lines = LineSplitter(limit=10)
     found = [line for at in range(0, len(data), step) for line in lines.feed(data[at : at + step])]
     assert found == [b"123456789", b"1234567890", None, b"ab"]
     assert lines.rest() is None
@@ -62,38 +62,38 @@ def test_a_line_over_the_limit_is_none_and_the_next_is_whole(step: int) -> None:
     ],
 )
 def test_a_line_is_an_object_or_none(line: bytes, value: Any) -> None:
-    assert parse(line) == value
+    assert parse_object(line) == value
 
 
 @pytest.mark.parametrize("value", [None, True, 1, -1, 1.5, 1 << 53, "x", ["x"], [{}, 1], {"a": 1}])
 def test_what_has_another_shape_reads_as_nothing(value: Any) -> None:
-    assert string(value) == (value if isinstance(value, str) else "")
-    assert table(value) == (value if isinstance(value, dict) else {})
-    assert tables(value) == ([{}] if value == [{}, 1] else [])
-    assert whole(value) == (1 if value is not True and value == 1 else None)
+    assert as_text(value) == (value if isinstance(value, str) else "")
+    assert as_object(value) == (value if isinstance(value, dict) else {})
+    assert as_objects(value) == ([{}] if value == [{}, 1] else [])
+    assert as_count(value) == (1 if value is not True and value == 1 else None)
 
 
 def test_a_name_is_short() -> None:
-    assert short("é" * 1000) == "é" * 512
+    assert as_short_text("é" * 1000) == "é" * 512
 
 
 @pytest.mark.parametrize("name", ["75520ec5-fc8d-4c8a", "ses_1", "--x", "!~", "x" * 1024])
 def test_a_session_may_have_any_name_of_visible_ascii(name: str) -> None:
-    assert session_id(name) == name
+    assert as_session_id(name) == name
 
 
 @pytest.mark.parametrize(
     "name", ["", "a b", "a\0b", "a\n", "\x7f", "é", "\ud83d", "x" * 1025, None, 1, ["x"]]
 )
 def test_a_session_has_no_name_that_a_command_line_could_not_carry(name: Any) -> None:
-    assert session_id(name) == ""
+    assert as_session_id(name) == ""
 
 
 @pytest.mark.parametrize("unit", ["a", "é", "😀", "\n", "\x00", "\ud83d", "ab\x1b\n"])
 @pytest.mark.parametrize("size", [0, 1000, MAX_OUTPUT // 6, MAX_OUTPUT, 3 * MAX_OUTPUT])
 def test_text_fits_and_what_is_left_out_is_counted(unit: str, size: int) -> None:
     text = unit * (size // len(unit.encode(errors="replace")))
-    kept, left = fit(text)
+    kept, left = cut_text(text)
     assert len(dumps(kept).encode()) <= MAX_ENCODED + 2
     assert len(kept.encode(errors="replace")) + left == len(text.encode(errors="replace"))
     assert left or kept == text
@@ -101,11 +101,11 @@ def test_text_fits_and_what_is_left_out_is_counted(unit: str, size: int) -> None
 
 def test_a_table_that_fits_is_not_touched() -> None:
     value = {"a": ["x" * 1000, {"b": None}]}
-    assert fit_table(value) is value
+    assert cut_object(value) is value
 
 
 def test_a_table_keeps_its_short_strings() -> None:
-    kept = fit_table({"path": "/srv/a", "content": "x" * (2 << 20), "more": ["y" * (2 << 20)]})
+    kept = cut_object({"path": "/srv/a", "content": "x" * (2 << 20), "more": ["y" * (2 << 20)]})
     assert kept["path"] == "/srv/a"
     assert kept["content"].endswith("bytes left out)")
     assert kept["more"][0].endswith("bytes left out)")

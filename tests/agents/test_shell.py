@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import agents
-from breakglass.agents import Exit, Task, dialogue
-from breakglass.agents.shell import HEAD, PIECE, Dialogue
+from breakglass.agents import Exit, TurnInput, new_dialogue
+from breakglass.agents.shell.dialogue import HEAD, PIECE, Dialogue
 from breakglass.events import MAX_OUTPUT, Draft
 from tests.agents.recorded import check, joined
 
@@ -19,7 +19,7 @@ SHELLS = [name for name in ("sh", "bash", "dash", "busybox") if shutil.which(nam
 
 
 def begun(prompt: str = "ls", **task: Any) -> Dialogue:
-    return Dialogue(Task(prompt, ("bash",), turn=7, **task))
+    return Dialogue(TurnInput(prompt, ("bash",), turn=7, **task))
 
 
 def ended(chunks: list[bytes], end: Exit) -> list[Draft]:
@@ -154,7 +154,7 @@ def run(shell: str, prompt: str, *options: str, **environ: str) -> tuple[str, in
     """Return what the script `prompt` printed through `shell`, and its exit status."""
     program = shutil.which(shell) or shell
     command = (program, "sh") if shell == "busybox" else (program,)
-    talk = dialogue("shell", Task(prompt, (*command, *options)))
+    talk = new_dialogue("shell", TurnInput(prompt, (*command, *options)))
     done = subprocess.run(
         talk.argv,
         check=False,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import agents
 from breakglass.cli import arguments, commands, main
 from breakglass.load_config import load_config
 from tests.cli.program import Data
@@ -169,5 +168,5 @@ def test_the_command_line_overrides_the_environment_and_that_the_file(data: Data
     data.ok("new", "--config", str(file))
     assert (data.folder / "of-the-option").is_dir()
     assert data.root.is_dir()
-    loaded = load_config({}, agents.PROTOCOLS, str(file))
+    loaded = load_config({}, str(file))
     assert loaded.data == Path("of-the-file")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from breakglass.agents import Dialogue as AnyDialogue
-from breakglass.agents import Task
+from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.help import programs
@@ -120,12 +120,12 @@ def _record(
         if "{" in script.prompt
         else script.prompt
     )
-    task = Task(
+    task = TurnInput(
         prompt,
         agent.command,
         model=script.model,
         session=before.get("opened", script.session),
-        spent=before.get("total", 0.0),
+        session_cost=before.get("total", 0.0),
         ask=script.ask,
         cwd=str(home / "work"),
         turn=7,
@@ -143,19 +143,19 @@ def _record(
     return _described(script, task, talk, tidy)
 
 
-def _described(script: Script, task: Task, talk: Talk, tidy: Callable[[bytes], bytes]) -> dict[str, Any]:
+def _described(script: Script, task: TurnInput, talk: Talk, tidy: Callable[[bytes], bytes]) -> dict[str, Any]:
     opened = [fields["session_id"] for _, fields in talk.of("session")]
     known = {
         "prompt": tidy(task.prompt.encode()).decode(),
         "model": task.model,
         "session": task.session,
-        "spent": task.spent,
+        "spent": task.session_cost,
         "ask": task.ask,
         "answer": script.answer,
         "interrupt_at": script.interrupt_at,
         "code": talk.end.code,
         "opened": opened[0] if opened else None,
-        "total": task.spent + sum(fields.get("cost_usd", 0.0) for _, fields in talk.of("result")),
+        "total": task.session_cost + sum(fields.get("cost_usd", 0.0) for _, fields in talk.of("result")),
     }
     return {key: value for key, value in known.items() if value not in (None, "", False, 0.0)} | {
         "code": talk.end.code

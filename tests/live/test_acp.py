@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from breakglass.agents import Task
+from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from tests.help.fake_model import FakeModel
 from tests.help.fake_script import ODD
@@ -34,7 +34,7 @@ def run(agent: Agent, environ: dict[str, str], home: Path) -> Run:
 
     def turn(prompt: str, react: React = passive, **task: Any) -> Talk:
         needed = agent.environ | (agent.asking if task.get("ask") else {})
-        talk = Dialogue(Task(prompt, agent.command, cwd=str(home / "work"), turn=1, **task))
+        talk = Dialogue(TurnInput(prompt, agent.command, cwd=str(home / "work"), turn=1, **task))
         return converse(talk, environ | needed, home / "work", react)
 
     return turn
@@ -48,7 +48,7 @@ def test_a_turn_and_a_resumed_one_that_carries_its_context(run: Run, model: Fake
     first = run("[[text Hello]]")
     assert first.only("text", "text") == "Hello"
     spent = first.only("result", "cost_usd")
-    second = run("and before?", session=first.only("session", "session_id"), spent=spent)
+    second = run("and before?", session=first.only("session", "session_id"), session_cost=spent)
     assert second.only("session", "session_id") == first.only("session", "session_id")
     assert second.only("text", "text") == "echo: 2 user texts: ['[[text Hello]]', 'and before?']"
     assert ["[[text Hello]]", "and before?"] in [turn.texts for turn in model.turns]

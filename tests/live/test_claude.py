@@ -197,7 +197,7 @@ def test_an_agents_session_that_is_gone_is_begun_anew_and_the_log_says_so(real: 
     shutil.rmtree(home / ".claude")
     second = real.run("and before?")
     assert second.status == "ok"
-    assert "was not found: a new one is begun" in second.only("error", "error")
+    assert "was not found. A new one begins" in second.only("error", "error")
     assert second.only("session", "session_id") != first.only("session", "session_id")
     assert second.only("text", "text") == "echo: 1 user texts: ['and before?']"
 

@@ -1,0 +1,8 @@
+"""Any agent that speaks the Agent Client Protocol (agentclientprotocol.com)."""
+
+from breakglass.agents import About
+
+ABOUT = About(
+    environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*", "OPENAI_*", "GEMINI_*"),
+    choice_tools=frozenset({"AskUserQuestion"}),  # claude-agent-acp keeps the names of Claude Code's tools
+)

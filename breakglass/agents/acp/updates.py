@@ -1,89 +1,89 @@
-"""What an ACP agent tells of its turn, gathered from its `session/update`s: prose by speaker, tools by call.
+"""The `session/update` notifications of an ACP agent, read into events: prose by speaker, tools by call.
 
-Holds what is not whole yet. Agents send prose in chunks, and announce a tool before its input is whole.
+Holds what is incomplete: agents send prose in chunks, and announce a tool call before its input is complete.
+A speaker is "" for the main agent, else the tool call that began a subagent (the `parent` of its events).
 """
 
 from collections.abc import Callable
-from io import StringIO
 
-from breakglass.agents.acp import messages as read
+from breakglass.agents.acp import messages
 from breakglass.agents.acp.messages import Message
-from breakglass.agents.lines import fit, short, string, table, tables
-from breakglass.events import MAX_OUTPUT, Draft
+from breakglass.agents.lines import TextBuffer, as_object, as_objects, as_short_text, as_text, cut_text
+from breakglass.events import Draft
 
 
-class Story:
+class UpdateReader:
     """The updates of one turn."""
 
     def __init__(self, *, thinking: bool = False) -> None:
-        self._thinking = thinking
-        self._thoughts: dict[str, StringIO] = {}  # of speakers that think
         self.last_text = ""
         """The main agent's last prose."""
         self.dollars: float | None = None
-        """What the session has cost so far, where the agent says that."""
-        self._streams: dict[str, Stream] = {}
-        self._calls: dict[str, Call] = {}
-        self._done: set[str] = set()
+        """What the session has cost so far, None if the agent does not say."""
+        self._wants_thinking = thinking
+        self._thoughts: dict[str, TextBuffer] = {}  # by speaker
+        self._prose: dict[str, ProsePart] = {}  # by speaker
+        self._calls: dict[str, ToolCall] = {}  # by id
+        self._done: set[str] = set()  # ids of calls that have their result
 
-    def tell(self, update: Message) -> list[Draft]:
-        """Return the events in one update. Kinds that are not known are passed over."""
-        told = _UPDATES.get(string(update.get("sessionUpdate")))
-        return told(self, update) if told else []
+    def read(self, update: Message) -> list[Draft]:
+        """Return the events in one update. Unknown kinds are ignored."""
+        reader = _UPDATES.get(as_text(update.get("sessionUpdate")))
+        return reader(self, update) if reader else []
 
-    def ask(self, asked: Message) -> tuple["Call", list[Draft]]:
-        """Return the call that leave is asked for, and the events that come before the question."""
+    def read_question(self, asked: Message) -> tuple["ToolCall", list[Draft]]:
+        """Return the tool call that the agent asks permission for, and the events that come before the question."""
         call = self._call(asked)
         raw = asked.get("rawInput")
-        # opencode asks with half of the input, or none, and tells the whole when it runs.
-        is_whole = raw is None or (bool(raw) and call.input == raw)
-        return call, [*self._end_prose(call.speaker), *(call.tell() if is_whole else [])]
+        # opencode asks with half of the input, or none, and gives all of it when the tool runs.
+        is_complete = raw is None or (bool(raw) and call.input == raw)
+        return call, [*self._end_prose(call.speaker), *(call.announce() if is_complete else [])]
 
     def flush(self) -> list[Draft]:
-        """Return everything that was held back for more to come."""
-        speakers = {**self._thoughts, **self._streams}
+        """Return everything that was held back because more might come."""
+        speakers = {**self._thoughts, **self._prose}
         prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
-        return prose + [draft for call in self._calls.values() for draft in call.tell()]
+        return prose + [draft for call in self._calls.values() for draft in call.announce()]
 
     # --- prose --------------------------------------------------------------------------------
 
-    def _chunk(self, update: Message) -> list[Draft]:
-        marks, text = read.parent_of(update), read.prose(update.get("content"))
-        message = short(update.get("messageId"))
+    def _message_chunk(self, update: Message) -> list[Draft]:
+        marks, text = messages.parent_of(update), messages.prose(update.get("content"))
+        message_id = as_short_text(update.get("messageId"))
         speaker = marks.get("parent", "")
         drafts = self._end_thought(speaker) + self._end_calls(speaker)
-        if speaker in self._streams and self._streams[speaker].message != message:
+        if speaker in self._prose and self._prose[speaker].message_id != message_id:
             drafts += self._end_prose(speaker)
         if not text:
             return drafts
-        self._streams.setdefault(speaker, Stream(message)).add(text)
+        self._prose.setdefault(speaker, ProsePart(message_id)).add(text)
         return [*drafts, ("delta", {"text": text, **marks})]
 
-    def _thought(self, update: Message) -> list[Draft]:
-        speaker = read.parent_of(update).get("parent", "")
-        thoughts = self._thoughts.pop(speaker, None) or StringIO()
+    def _thought_chunk(self, update: Message) -> list[Draft]:
+        speaker = messages.parent_of(update).get("parent", "")
+        thoughts = self._thoughts.pop(speaker, None) or TextBuffer()
         drafts = self._end_calls(speaker) + self._end_prose(speaker)
-        if self._thinking and thoughts.tell() < MAX_OUTPUT:
-            thoughts.write(read.prose(update.get("content")))
+        if self._wants_thinking:
+            thoughts.add(messages.prose(update.get("content")))
             self._thoughts[speaker] = thoughts
         return drafts
 
     def _plan(self, update: Message) -> list[Draft]:
-        return [("plan", {"items": read.plan(update), **read.parent_of(update)})]
+        return [("plan", {"items": messages.plan(update), **messages.parent_of(update)})]
 
     def _end_thought(self, speaker: str) -> list[Draft]:
         thoughts = self._thoughts.pop(speaker, None)
-        text = fit(thoughts.getvalue())[0] if thoughts else ""
+        text = thoughts.text if thoughts else ""
         return [("thinking", {"text": text, **_marks(speaker)})] if text.strip() else []
 
     def _end_prose(self, speaker: str) -> list[Draft]:
-        """Return what a speaker has thought or said up to here."""
+        """Return what a speaker has thought or said up to here, as a whole."""
         if thought := self._end_thought(speaker):
             return thought
-        stream = self._streams.pop(speaker, None)
-        if not stream:
+        part = self._prose.pop(speaker, None)
+        if not part:
             return []
-        text = fit(stream.held.getvalue())[0]
+        text = part.text
         if not speaker:
             self.last_text = text
         return [("text", {"text": text, **_marks(speaker)})]
@@ -91,7 +91,7 @@ class Story:
     # --- tools --------------------------------------------------------------------------------
 
     def _tool_call(self, update: Message) -> list[Draft]:
-        if short(update.get("toolCallId")) in self._done:
+        if as_short_text(update.get("toolCallId")) in self._done:
             return []
         call = self._call(update)
         drafts = self._end_prose(call.speaker)
@@ -103,92 +103,94 @@ class Story:
             del self._calls[call.id]
         return drafts
 
-    def _call(self, update: Message) -> "Call":
-        return self._calls.setdefault(short(update.get("toolCallId")), Call(update))
+    def _call(self, update: Message) -> "ToolCall":
+        return self._calls.setdefault(as_short_text(update.get("toolCallId")), ToolCall(update))
 
     def _end_calls(self, speaker: str) -> list[Draft]:
-        """Return the calls of a speaker whose input must be whole, since it went on to something else."""
-        mine = (call for call in self._calls.values() if call.speaker == speaker and call.has_grown)
-        return [draft for call in mine for draft in call.tell()]
+        """Return the calls of a speaker that went on to something else: their input must be complete."""
+        own = (call for call in self._calls.values() if call.speaker == speaker and call.is_updated)
+        return [draft for call in own for draft in call.announce()]
 
     def _usage(self, update: Message) -> list[Draft]:
-        total = read.dollars(update)
+        total = messages.dollars(update)
         self.dollars = self.dollars if total is None else total
         return []
 
 
-class Stream:
-    """Prose of one speaker that has no `text` yet."""
+class ProsePart(TextBuffer):
+    """Prose of one message of one speaker that has no `text` event yet."""
 
-    def __init__(self, message: str) -> None:
-        self.message = message
-        self.held = StringIO()
-
-    def add(self, text: str) -> None:
-        """Hold more of it, as far as an event holds."""
-        if self.held.tell() < MAX_OUTPUT:
-            self.held.write(text)
+    def __init__(self, message_id: str) -> None:
+        super().__init__()
+        self.message_id = message_id
 
 
-class Call:
+class ToolCall:
     """One tool call, as far as it is known.
 
-    The protocol does not say when its input is whole. It is told once it runs, or is shown with content
-    (claude-agent-acp makes none of half an input), or its speaker has gone on, or it is done.
+    The protocol does not say when the input of a call is complete. We take it as complete when the tool runs, when
+    the call shows content (claude-agent-acp shows none for half an input), when the speaker goes on to something
+    else, or when the call is done.
     """
 
     def __init__(self, first: Message) -> None:
-        self.id = short(first.get("toolCallId"))
-        self.name = next(filter(None, (short(first.get(key)) for key in ("name", "title", "kind"))), "tool")
-        self.speaker = read.parent_of(first).get("parent", "")
+        names = (as_short_text(first.get(key)) for key in ("name", "title", "kind"))
+        self.id = as_short_text(first.get("toolCallId"))
+        self.name = next(filter(None, names), "tool")
+        self.speaker = messages.parent_of(first).get("parent", "")
         self.state: Message = dict(first)
-        self.has_grown = False
-        """Whether anything came after its announcement."""
-        self._is_told = False
+        """All keys of the updates so far, the newest value of each."""
+        self.is_updated = False
+        """Whether anything came after the announcement of the agent."""
+        self._is_announced = False
 
     @property
     def input(self) -> Message:
         """What is known of its raw input."""
-        return table(self.state.get("rawInput"))
+        return as_object(self.state.get("rawInput"))
 
     @property
     def is_done(self) -> bool:
-        """Whether it has answered."""
+        """Whether it has a result."""
         return self.state.get("status") in ("completed", "failed")
 
     def merge(self, update: Message) -> list[Draft]:
-        """Take over what an update says, and return what there is to tell now. What it leaves out stays."""
-        self.has_grown = update.get("sessionUpdate") == "tool_call_update"
+        """Take over the keys of an update, and return the events that are due now. Missing keys keep their value."""
+        self.is_updated = update.get("sessionUpdate") == "tool_call_update"
         self.state |= {key: value for key, value in update.items() if value is not None}
-        is_shown = bool(self.input and tables(self.state.get("content")))
+        has_content = bool(self.input and as_objects(self.state.get("content")))
         if self.is_done:
-            return [*self.tell(), self._result()]
-        return self.tell() if is_shown or self.state.get("status") == "in_progress" else []
+            return [*self.announce(), self._result()]
+        return self.announce() if has_content or self.state.get("status") == "in_progress" else []
 
-    def tell(self) -> list[Draft]:
+    def announce(self) -> list[Draft]:
         """Return the `tool` event, once."""
-        if self._is_told:
+        if self._is_announced:
             return []
-        self._is_told = True
-        call = {"tool_id": self.id, "name": self.name, "input": read.tool_input(self.state)}
+        self._is_announced = True
+        call = {"tool_id": self.id, "name": self.name, "input": messages.tool_input(self.state)}
         return [("tool", {**call, **_marks(self.speaker)})]
 
     def _result(self) -> Draft:
-        output, left = fit(read.tool_output(self.state))
+        output, left_out = cut_text(messages.tool_output(self.state))
         result = {"tool_id": self.id, "output": output, "is_error": self.state["status"] == "failed"}
-        return "tool_result", {**result, **({"truncated": left} if left else {}), **_marks(self.speaker)}
+        return "tool_result", {
+            **result,
+            **({"truncated": left_out} if left_out else {}),
+            **_marks(self.speaker),
+        }
 
 
 def _marks(speaker: str) -> dict[str, str]:
     return {"parent": speaker} if speaker else {}
 
 
-_UPDATES: dict[str, Callable[[Story, Message], list[Draft]]] = {
-    "agent_message_chunk": Story._chunk,
-    "agent_thought_chunk": Story._thought,
-    "tool_call": Story._tool_call,
-    "tool_call_update": Story._tool_call,
-    "plan": Story._plan,
-    "usage_update": Story._usage,
+_UPDATES: dict[str, Callable[[UpdateReader, Message], list[Draft]]] = {
+    "agent_message_chunk": UpdateReader._message_chunk,
+    "agent_thought_chunk": UpdateReader._thought_chunk,
+    "tool_call": UpdateReader._tool_call,
+    "tool_call_update": UpdateReader._tool_call,
+    "plan": UpdateReader._plan,
+    "usage_update": UpdateReader._usage,
 }
-"""A kind of update, to what is made of it."""
+"""A kind of update, to the method that reads it."""

@@ -1,24 +1,24 @@
-"""A shell: the prompt is a script, its output is one tool's result. The agent of last resort.
+"""A shell: the prompt is a script, and its output is the result of one tool.
 
-The output comes in pieces as it is produced, `tool_result` events of one `tool_id`; only the last
-piece says how the script ended. What is kept of an output is bounded: its beginning, and its last 64 KiB.
+The output comes in pieces as it is produced: `tool_result` events of one `tool_id`. Only the last piece says how the
+script ended. What is kept of an output is bounded: its beginning, and its last 64 KiB.
 """
 
 from codecs import getincrementaldecoder
 
-from breakglass.agents import Exit, Task
+from breakglass.agents import Exit, TurnInput
 from breakglass.events import MAX_OUTPUT, Draft
 
 PIECE = 64 << 10
 """Bytes of output in one event."""
 
 HEAD = MAX_OUTPUT - PIECE
-"""Bytes shown as they come. Of what follows the last `PIECE` bytes are kept for the end."""
+"""Bytes that are shown as they come. Of everything after that, the last `PIECE` bytes are kept for the end."""
 
-# The script is read whole before any of it runs, and sees an empty standard input. A shell that can reads it
-# itself (dash cannot): on a machine that has no PATH or no process left, what is built in still runs. All on one
-# line, or bash miscounts the script's. The space keeps a script that begins with `-` from being taken for an
-# option of eval; dash has no `eval --`.
+# The shell reads the whole script before it runs any of it, and the script gets an empty standard input. bash reads
+# with a builtin, so that it works without PATH and when no process can start; dash cannot, and uses cat. All of this
+# stands on one line, or bash miscounts the script's lines. The space before the script keeps one that begins with `-`
+# from being an option of eval: dash has no `eval --`.
 _READ = 'script=; IFS= read -r -d "" script 2>/dev/null || [ "$script" ] || script=$(cat) || exit 126'
 _READ_AND_RUN = _READ + '; exec </dev/null; eval " ${script:?could not be read}"'
 
@@ -32,27 +32,27 @@ class Dialogue:
     start_over = False
     finished = True
 
-    def __init__(self, task: Task) -> None:
-        self.argv = [*task.command, "-c", _READ_AND_RUN]
+    def __init__(self, turn_input: TurnInput) -> None:
+        self.argv = [*turn_input.command, "-c", _READ_AND_RUN]
         self.environ: dict[str, str] = {}
         self.failed = False
-        self._prompt = task.prompt
-        self._id = f"shell-{task.turn}"
+        self._prompt = turn_input.prompt
+        self._id = f"shell-{turn_input.turn}"
         self._decoder = getincrementaldecoder("utf-8")("replace")
-        self._shown = 0
+        self._shown = 0  # bytes
         self._tail = bytearray()
-        self._left_out = 0
+        self._left_out = 0  # bytes
 
     def begin(self) -> list[Draft]:
         """Return the call of the one tool."""
         return [("tool", {"tool_id": self._id, "name": "shell", "input": {"command": self._prompt}})]
 
     def open(self) -> bytes:
-        r"""Return the script. A form on a page ends its lines with `\r\n`; no shell takes that, nor a NUL."""
+        r"""Return the script. A form on a page ends its lines with `\r\n`; no shell accepts that, nor a NUL."""
         return self._prompt.replace("\r\n", "\n").replace("\0", "").encode(errors="replace")
 
     def translate(self, data: bytes) -> list[Draft]:
-        """Return pieces of output, while they are within `HEAD`."""
+        """Return pieces of output, as long as they are within `HEAD`."""
         head, rest = data[: HEAD - self._shown], data[HEAD - self._shown :]
         self._shown += len(head)
         pieces = [self._decoder.decode(head[at : at + PIECE]) for at in range(0, len(head), PIECE)]
@@ -63,7 +63,7 @@ class Dialogue:
         return [self._piece(text) for text in pieces if text]
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
-        """Return False: a script asks for no leave."""
+        """Return False: a script never asks for permission."""
         return False
 
     def reply(self) -> bytes:
@@ -78,10 +78,10 @@ class Dialogue:
         """Return the last piece, which says whether the script failed, and the result."""
         is_error = end.code != 0
         self.failed = is_error and not end.cancelled
-        kind, last = self._piece(self._last_words(), is_error=is_error)
+        kind, last = self._piece(self._decode_tail(), is_error=is_error)
         if self._left_out:
             last["truncated"] = self._left_out
-        result = {"is_error": is_error, "result": end.how, "duration_ms": end.duration_ms}
+        result = {"is_error": is_error, "result": end.description, "duration_ms": end.duration_ms}
         return [(kind, last), ("result", result)]
 
     def _piece(self, output: str, *, is_error: bool = False) -> Draft:
@@ -93,9 +93,9 @@ class Dialogue:
             del self._tail[:excess]
             self._left_out += excess
 
-    def _last_words(self) -> str:
+    def _decode_tail(self) -> str:
         if self._left_out:
-            self._decoder.reset()  # it holds the start of a character whose end is gone
+            self._decoder.reset()  # it holds the first bytes of a character whose other bytes were left out
             torn = next((at for at in range(3) if self._tail[at] & 0xC0 != 0x80), 3)
             del self._tail[:torn]
             self._left_out += torn

@@ -1,0 +1,93 @@
+"""What is written to the Claude Code CLI: the prompt, and the answers of its control protocol."""
+
+from breakglass.agents.claude import CHOICE_TOOL
+from breakglass.agents.claude.messages import Line
+from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, cut_object, withdrawal
+from breakglass.events import Draft, dumps
+
+
+class Questions:
+    """The open questions of one process: `can_use_tool` requests that wait for an answer."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Line] = {}
+        self._subagent_calls: dict[str, str] = {}  # subagent to the tool call that began it
+
+    def note_subagent(self, line: Line) -> None:
+        """Remember which tool call began the subagent of a `task_started` line."""
+        self._subagent_calls[as_text(line.get("task_id"))] = as_short_text(line.get("tool_use_id"))
+
+    def ask(self, line: Line) -> Draft:
+        """Open the question of a `control_request` line, and return its `permission` event."""
+        request, asked = as_short_text(line.get("request_id")), as_object(line.get("request"))
+        self._open[request] = line
+        parent = self._subagent_calls.get(as_text(asked.get("agent_id")))
+        fields = {
+            "request": request,
+            "name": as_short_text(asked.get("tool_name")),
+            "input": cut_object(as_object(asked.get("input"))),
+        }
+        return "permission", {**fields, **({"parent": parent} if parent else {})}
+
+    def answer(self, request: str, *, allow: bool, message: str) -> bytes:
+        """Close a question, and return the line that answers it, b"" if no such question is open.
+
+        The model reads the `message` of a refusal as the tool's result.
+        """
+        question = self._open.pop(request, None)
+        if question is None:
+            return b""
+        if allow:
+            verdict = {
+                "behavior": "allow",
+                "updatedInput": _with_choices(as_object(question.get("request")), message),
+            }
+        else:
+            verdict = {"behavior": "deny", "message": message or "The operator refused."}
+        return _response(question, "success", response=verdict)
+
+    def withdraw(self, line: Line) -> list[Draft]:
+        """Close the question that a `control_cancel_request` line withdraws, and return its `answer` event."""
+        request = as_short_text(line.get("request_id"))
+        return [withdrawal(request)] if self._open.pop(request, None) else []
+
+    def withdraw_all(self) -> list[Draft]:
+        """Close all questions, and return their `answer` events."""
+        drafts = [withdrawal(request) for request in self._open]
+        self._open.clear()
+        return drafts
+
+
+def user_message(prompt: str) -> bytes:
+    """Return the line that begins a turn."""
+    message = {"role": "user", "content": prompt}
+    return _line({"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"})
+
+
+def interrupt() -> bytes:
+    """Return the line that stops the turn."""
+    return _line({"type": "control_request", "request_id": "stop", "request": {"subtype": "interrupt"}})
+
+
+def unsupported(question: Line) -> bytes:
+    """Return the line that answers an unknown `control_request`. Without an answer the CLI would wait forever."""
+    return _response(question, "error", error="not supported")
+
+
+def _response(question: Line, subtype: str, **answer: object) -> bytes:
+    response = {"subtype": subtype, "request_id": question.get("request_id"), **answer}
+    return _line({"type": "control_response", "response": response})
+
+
+def _line(value: Line) -> bytes:
+    return dumps(value).encode() + b"\n"
+
+
+def _with_choices(asked: Line, message: str) -> Line:
+    """Return the tool's input. For `CHOICE_TOOL`, `message` has one line for each of its questions."""
+    given = as_object(asked.get("input"))
+    if asked.get("tool_name") != CHOICE_TOOL or not message:
+        return given
+    questions = [as_text(item.get("question")) for item in as_objects(given.get("questions"))]
+    choices = message.split("\n", max(0, len(questions) - 1))
+    return {**given, "answers": dict(zip(questions, choices, strict=False))}

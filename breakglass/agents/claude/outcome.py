@@ -1,0 +1,169 @@
+"""What the Claude Code CLI prints about the course of a turn: retries, limits, results, costs, failures.
+
+Format: as printed by 2.1.330 (tests/agents/captures). No specification of it exists.
+"""
+
+import re
+from typing import Any
+
+from breakglass.agents.claude import LOG_IN, NOT_AS_ROOT
+from breakglass.agents.claude.messages import Line, parent_of
+from breakglass.agents.lines import as_count, as_object, as_short_text, as_text, cut_text
+from breakglass.events import Draft
+
+TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+_NO_SESSION = re.compile("No conversation found|does not match any session")
+_DIAGNOSTIC = "[ede_diagnostic]"  # a note of the CLI to its makers, of no use to others
+_ROUNDING = 1e-6  # US dollars: sums of rounded floats differ by less
+
+_ADVICE = {
+    "authentication_failed": f"Log the agent in: {LOG_IN.format(name='claude')}.",
+    "billing_error": "The account of the agent's key has no credit left.",
+    "model_not_found": "Choose another model for the next turn.",
+}
+"""The CLI's class of an API error, to what the user can do."""
+
+_CAUSES = {
+    "cannot be used with root": f"{NOT_AS_ROOT.format(name='claude')}.",
+    "unknown option": "This Claude Code is too old for Breakglass: update it (2.1.330 is known to work).",
+}
+"""What standard error says when the CLI does not start, to what the user can do."""
+
+
+# --- notices --------------------------------------------------------------------------------------
+
+
+def retry(line: Line) -> Draft:
+    """Return the event for an `api_retry` line."""
+    attempt = as_count(line.get("attempt")) or 0
+    status = as_count(line.get("error_status"))
+    text = as_short_text(line.get("error")) or "unknown"
+    text += f" (HTTP {status})" if status else " (no HTTP answer)"
+    if (most := as_count(line.get("max_retries"))) is not None:
+        text += f", retry {attempt} of {most}"
+    if (delay := as_count(line.get("retry_delay_ms"))) is not None:
+        text += f" in {delay / 1000:.1f} s"
+    return "retry", {"attempt": attempt, "error": with_advice(text, line.get("error")), **parent_of(line)}
+
+
+def compaction(line: Line) -> Draft:
+    """Return the event for a `compact_boundary` line."""
+    metadata = as_object(line.get("compact_metadata"))
+    sizes = [
+        f"{size:,}"
+        for key in ("pre_tokens", "post_tokens")
+        if (size := as_count(metadata.get(key))) is not None
+    ]
+    text = "The agent's context was compacted: it now has a summary of everything before"
+    text += f" ({' → '.join(sizes)} tokens)." if sizes else "."
+    return "notice", {"text": text, **parent_of(line)}
+
+
+def rate_limit(line: Line) -> list[Draft]:
+    """Return the event for a `rate_limit_event` line, none while the limit is far away."""
+    info = as_object(line.get("rate_limit_info"))
+    wording = {"allowed_warning": "is nearly reached", "rejected": "is reached"}.get(
+        as_text(info.get("status"))
+    )
+    if not wording:
+        return []
+    which = f" ({name.replace('_', ' ')})" if (name := as_short_text(info.get("rateLimitType"))) else ""
+    text = f"The rate limit of the agent's account{which} {wording}"
+    resets = as_count(info.get("resetsAt"))
+    if resets is not None and resets < 1 << 33:
+        from datetime import UTC, datetime  # slow to import, for a line that rarely comes
+
+        at = datetime.fromtimestamp(resets, UTC)
+        text += f"; it resets on {at:%Y-%m-%d} at {at:%H:%M} UTC"
+    return [("notice", {"text": f"{text}."})]
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def result(line: Line) -> dict[str, Any]:
+    """Return the fields of a `result` event, without its cost."""
+    fields: dict[str, Any] = {
+        "is_error": bool(line.get("is_error")),  # never by subtype: an API failure has the subtype `success`
+        "result": cut_text(_conclusion(line))[0],
+        "duration_ms": as_count(line.get("duration_ms")) or 0,
+    }
+    usage = as_object(line.get("usage"))
+    tokens = {key: usage[key] for key in TOKENS if as_count(usage.get(key)) is not None}
+    return fields | {"usage": tokens} if tokens else fields
+
+
+def failure(line: Line) -> str:
+    """Return why the turn of a `result` line failed, "" if it did not."""
+    if not line.get("is_error"):
+        return ""
+    return (
+        _conclusion(line)
+        or f"The agent gave up: {as_short_text(line.get('subtype')) or 'it did not say why'}."
+    )
+
+
+def _conclusion(line: Line) -> str:
+    errors = line.get("errors")
+    texts = [as_text(text) for text in errors] if isinstance(errors, list) else []
+    reported = "\n".join(text for text in texts if text and not text.startswith(_DIAGNOSTIC))
+    is_aborted = as_text(line.get("terminal_reason")).startswith("aborted")
+    return as_text(line.get("result")) or reported or ("Interrupted." if is_aborted else "")
+
+
+class SessionCost:
+    """What an agent's session has cost in US dollars, so that each `result` can report its own share.
+
+    The CLI's total includes all resumed turns, and what a killed turn spent and never reported. But a CLI that was
+    killed, or whose home was deleted, may have forgotten its total. It also says what it spent since its last result
+    in this process. No share is less than that.
+    """
+
+    def __init__(self, logged: float) -> None:
+        self._logged = logged
+
+    def reset(self) -> None:
+        """Forget the cost so far: the session is a new one."""
+        self._logged = 0.0
+
+    def add(self, line: Line) -> float:
+        """Return the cost of a `result` line alone, and count it."""
+        total, newly = _dollars(line.get("total_cost_usd")), _spent_since_last_result(line)
+        gained = total - self._logged
+        if gained < -_ROUNDING:
+            gained = total if newly is None else newly
+        self._logged = total
+        return round(max(gained, newly or 0.0, 0.0), 9)
+
+
+def _dollars(value: Any) -> float:
+    """Return `value` if it is a plausible amount of US dollars, else 0."""
+    return float(value) if type(value) in (int, float) and 0 <= value < 1e9 else 0.0
+
+
+def _spent_since_last_result(line: Line) -> float | None:
+    """Return the US dollars that this process spent since its last `result`, None if the line does not say."""
+    used = line.get("model_usage_since_last_result")
+    if not isinstance(used, dict):
+        return None
+    return sum(_dollars(as_object(model).get("costUSD")) for model in used.values())
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def names_no_session(text: str) -> bool:
+    """Return whether `text` is the CLI's complaint that the session to resume does not exist."""
+    return bool(_NO_SESSION.search(text))
+
+
+def with_advice(text: str, error: Any) -> str:
+    """Return `text` with what the user can do about an API error of the class `error`."""
+    advice = _ADVICE.get(as_text(error))
+    return f"{text}\n{advice}" if advice else text
+
+
+def cause(stderr: str) -> str:
+    """Return what the user can do about a CLI that did not start, else `stderr` itself."""
+    return next((advice for mark, advice in _CAUSES.items() if mark in stderr), stderr)

@@ -1,0 +1,72 @@
+"""The part of a dialogue that is the same for every agent that prints one JSON object a line.
+
+Knows no agent's vocabulary: a subclass gives `_read` the meaning of an object.
+"""
+
+from typing import Any
+
+from breakglass.agents import TurnInput
+from breakglass.agents.lines import MAX_LINE, LineSplitter, join_deltas, parse_object
+from breakglass.events import Draft, clip
+
+MAX_ERROR = 5 << 10
+"""Bytes of an error's text: up to 4 KiB of standard error, and our own words."""
+
+_MAX_COMPLAINT = 20  # lines
+
+
+class LineDialogue:
+    """Both directions of a dialogue in JSON lines. See `breakglass.agents.Dialogue` for the public methods."""
+
+    merge_stderr = False
+
+    def __init__(self, turn_input: TurnInput, argv: list[str]) -> None:
+        self.argv = argv
+        self.environ: dict[str, str] = {}
+        self.failed = False
+        self.start_over = False
+        self._input = turn_input
+        self._splitter = LineSplitter()
+        self._unwritten = b""
+        self._complaint: list[bytes] = []  # the last lines that were no JSON: perhaps why the agent fails
+
+    def begin(self) -> list[Draft]:
+        """Return nothing: these agents say themselves that a session has begun."""
+        return []
+
+    def reply(self) -> bytes:
+        """Return what is to be written now, once."""
+        data, self._unwritten = self._unwritten, b""
+        return data
+
+    def translate(self, data: bytes) -> list[Draft]:
+        """Return the events in `data` and in the incomplete line of earlier calls."""
+        return join_deltas([draft for line in self._splitter.feed(data) for draft in self._read_line(line)])
+
+    def _read(self, message: dict[str, Any]) -> list[Draft]:
+        """Return the events in one object. Must not raise, whatever its shape."""
+        raise NotImplementedError
+
+    def _read_line(self, line: bytes | None) -> list[Draft]:
+        if line is None:
+            return [error(f"The agent printed a line of over {MAX_LINE >> 20} MiB; it is left out here.")]
+        message = parse_object(line)
+        if message is not None:
+            return self._read(message)
+        if not line.startswith(b"{"):  # an object cut off by the agent's death is no complaint
+            self._complaint = [*self._complaint[1 - _MAX_COMPLAINT :], line[:MAX_ERROR]]
+        return []
+
+    def _read_rest(self) -> list[Draft]:
+        """Return the events in a last line that has no newline."""
+        last = self._splitter.rest()
+        return self._read_line(last) if last else []
+
+    def _printed_complaint(self) -> str:
+        """Return the end of what the agent printed that is no JSON."""
+        return b"\n".join(self._complaint)[-MAX_ERROR:].decode(errors="replace").strip()
+
+
+def error(text: str, marks: dict[str, str] | None = None) -> Draft:
+    """Return an `error` event. `marks` are its further keys, such as `parent`."""
+    return "error", {"error": clip(text, MAX_ERROR)[0], **(marks or {})}
