@@ -204,6 +204,7 @@ def _plan(
         ask=agent.permissions == "ask",
         allow=agent.allow,
         deny=agent.deny,
+        choice_tools=tuple(agent.about.choice_tools),
         thinking=agent.thinking,
         model=state.model or config.model,
         agent_session=state.agent_session,

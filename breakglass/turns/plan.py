@@ -39,6 +39,8 @@ class Plan(NamedTuple):
     """The tools that the settings allow without a question to the user."""
     deny: tuple[str, ...]
     """The tools that the settings refuse without a question to the user."""
+    choice_tools: tuple[str, ...]
+    """The tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
     thinking: bool
     """Whether the agent's thinking is kept in the log."""
     model: str | None

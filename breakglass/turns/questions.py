@@ -39,7 +39,6 @@ class Questions:
         self._allow = allow
         self._deny = deny
         self._choice_tools = choice_tools
-        """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
         self._clock = clock
         self._deadlines: dict[str, float] = {}
 

@@ -7,7 +7,6 @@ to be read before a decision. `exclusive` keeps other writers out between the re
 import time
 from collections.abc import Iterable
 
-from breakglass.agents import about
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
 from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
@@ -38,9 +37,7 @@ class TurnRecord:
         """How the turn will end, as far as is known."""
         self.is_stopping = False
         """Whether the agent must end: a person stopped the turn, or the turn reached a limit."""
-        self.questions = Questions(
-            plan.allow, plan.deny, about(plan.protocol).choice_tools, plan.permission_timeout
-        )
+        self.questions = Questions(plan.allow, plan.deny, plan.choice_tools, plan.permission_timeout)
         self._masker = Masker(plan.secrets)
         self._untold: list[Answer] = []
         self.began = self._synced_at = time.monotonic()

@@ -275,6 +275,7 @@ def test_a_disk_that_fails_as_a_queued_turn_begins_ends_that_turn(
             ask=False,
             allow=(),
             deny=(),
+            choice_tools=(),
             thinking=False,
             model=None,
             agent_session=None,

@@ -214,9 +214,9 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
 
 
 def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> None:
-    session, turn = began(living.config(root, agent("bash", protocol="none")), "ls", "odd")
+    session, turn = began(living.config(root, agent(protocol="acp")), "ls", "odd")
     error, end = ended(session, turn)[-2:]
-    assert "process failed: KeyError" in error["error"]
+    assert "process failed: IndexError" in error["error"]
     assert end["status"] == "error"
 
 
