@@ -133,6 +133,13 @@ def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_test_file_that_a_page_names_exists() -> None:
+    present = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")]
+    named = set(re.findall(r"`((?:\w+/)*test_\w+\.py)[`:]", EVERYTHING))
+    assert named
+    assert [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in present)] == []
+
+
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 
 
