@@ -132,7 +132,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
     known = session.log_state(log.fd).state
     if known.turn is not None:
         end_lost_turn(session, log, known)
-    log.keep_room()
+    log.reserve_space()
     # What others append is known here, or stands behind the prompt, where the runner looks.
     with log.exclusive():
         if earlier := _earlier(session, log, asked.key):
@@ -143,7 +143,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, asked: Pr
     try:
         _spawn(config, agent, session, turn, end, known, lock)
     except OSError as error:
-        log.last_words(
+        log.append_end(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )

@@ -81,10 +81,10 @@ def end_lost_turn(session: Session, log: Log, known: SessionState) -> None:
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
     end = {"turn": turn, "duration_ms": age_ms(log.fd, known)}
     if known.cancelled:
-        log.last_words(("turn_end", {**end, "status": "cancelled"}))
+        log.append_end(("turn_end", {**end, "status": "cancelled"}))
         return
     error = "The turn was lost: its process died. What it did so far is kept above."
-    log.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
+    log.append_end(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
 
 
 def cancel_turn(session: Session, *, by: str) -> bool:
@@ -111,7 +111,7 @@ def cancel_turn(session: Session, *, by: str) -> bool:
 
 def notify_runner(session: Session) -> None:
     """Tell the runner to look at its log. It would anyway, within a second."""
-    signed = turnlock.signed_by(session)
+    signed = turnlock.read_signer(session)
     if signed:
         pid, born = signed
         processes.send_all(lambda: [pid] if processes.is_alive(pid, born) else [], signal.SIGUSR1)

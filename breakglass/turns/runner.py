@@ -24,6 +24,7 @@ from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.seek import Position
+from breakglass.store.turnlock import Signer, sign
 from breakglass.turns import processes
 from breakglass.turns.child import Child
 
@@ -85,17 +86,10 @@ def main() -> None:
     with log.open_log(plan.directory, lambda _: Position(*plan.end)) as opened:
         nudges = Nudges()
         with contextlib.suppress(OSError):  # on a full disk nobody can nudge us, and we look without
-            _sign(plan.lock[1])
+            sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, nudges).run()
-
-
-def _sign(lock: int) -> None:
-    """Write down whom to signal: the pid, and when it started, for a pid alone may be a stranger's by then."""
-    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
 
 
 class Nudges:
@@ -142,7 +136,7 @@ class Turn:
         """
         failure = ""
         try:
-            self.log.keep_room()
+            self.log.reserve_space()
             self._read_others(None)  # it may have been stopped already
             task = self._task()
             if self._converse(task):
@@ -174,7 +168,7 @@ class Turn:
                         turn = self.log.end.number
                         words = [("error", {"turn": turn, "error": f"The turn was stopped, for {error}."})]
                         end = {"turn": turn, "status": "error", "duration_ms": 0}
-            self.log.last_words(*words, ("turn_end", end))
+            self.log.append_end(*words, ("turn_end", end))
             return None
 
     def _go_on(self, end: dict[str, object]) -> Plan:
@@ -384,7 +378,7 @@ class Turn:
                 self._answer(late, dialogue)
 
     def _read_others(self, dialogue: Dialogue | None) -> None:
-        for event in self.log.others():
+        for event in self.log.read_others():
             self._see(event, dialogue)
 
     def _see(self, event: Event, dialogue: Dialogue | None) -> None:

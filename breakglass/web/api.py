@@ -13,7 +13,7 @@ from quart import Blueprint, Response, request
 from breakglass.errors import NotFound
 from breakglass.state import describe
 from breakglass.store import sessions
-from breakglass.store.follow import read_raw
+from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt

@@ -18,8 +18,9 @@ from breakglass.config import Config
 from breakglass.errors import BreakglassError, NotFound
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
-from breakglass.store import follow, log, sessions, window
-from breakglass.store.follow import Frame, Hub
+from breakglass.store import log, pieces, sessions, window
+from breakglass.store.follow import Followers
+from breakglass.store.pieces import Frame
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.store.window import Window
@@ -47,7 +48,7 @@ class Desk:
     def __init__(self, config: Config, access: Access) -> None:
         self.config = config
         self.access = access
-        self.hub = Hub(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
+        self.hub = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
         self._writers = ThreadPoolExecutor(WRITERS, "writer")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._undertaker: asyncio.Task[None] | None = None
@@ -87,7 +88,7 @@ class Desk:
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return all sessions, latest first; archived ones only if asked for."""
-        found = sessions.listed(self.config.data)
+        found = sessions.list_sessions(self.config.data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [describe(session.id, current_state(session, state, self._warn)) for session, state in shown]
 
@@ -101,7 +102,7 @@ class Desk:
         words = query.lower().split()
         found = {
             session.id: (session, current_state(session, state, self._warn))
-            for session, state in sessions.listed(self.config.data)
+            for session, state in sessions.list_sessions(self.config.data)
             if (archived or state.is_shown)
             and all(word in (state.title or state.first_prompt).lower() for word in words)
         }
@@ -173,7 +174,7 @@ class Desk:
             session = Session(self.config.data, session_id)
             try:
                 # Reading gigabytes of logs would hold up the first clients.
-                if follow.ends_busy(session.directory) and not has_runner(session):
+                if pieces.is_busy(session.directory) and not has_runner(session):
                     end_if_lost(session)
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
@@ -182,7 +183,7 @@ class Desk:
         """End lost turns of followed sessions while anybody follows one; end with the last follower."""
         await asyncio.sleep(LOST_SECONDS)
         while self.hub.is_followed():
-            for directory in self.hub.busy():
+            for directory in self.hub.busy_directories():
                 session = Session(self.config.data, directory.rpartition("/")[2])
                 try:
                     await asyncio.to_thread(self._end_lost, session)
@@ -218,7 +219,7 @@ def _for_page(session: Session, state: SessionState) -> dict[str, Any]:
     """Return what the page knows of a session beyond the contract's object."""
     fd = log.open_reader(session.directory)
     try:
-        last_line = window.last_prose(fd)
+        last_line = window.read_last_text(fd)
     finally:
         os.close(fd)
     more = {"first_prompt": state.first_prompt, "asking": bool(state.asking), "last_line": last_line}

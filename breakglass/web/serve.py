@@ -42,7 +42,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
     for warning in (*root.prepare(config.data), *addresses.doubts(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     processes.hide()
-    watch.warm(str(config.data))
+    watch.preload(str(config.data))
     access = Access(config.data, token=config.token)
     hypercorn = server.configure(config.tls_cert, config.tls_key)
     sockets = addresses.open_sockets(config)

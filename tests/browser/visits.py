@@ -100,7 +100,7 @@ class House(Server):
         """Return the log."""
         fd = log.open_reader(sessions.get(self.data, session).directory)
         try:
-            return [*log.read(fd, seek.START, seek.last(fd, log.size(fd)))]
+            return [*log.read(fd, seek.START, seek.find_end(fd, log.size(fd)))]
         finally:
             os.close(fd)
 

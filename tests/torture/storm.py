@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from breakglass.store import sessions
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from tests.help import validator
 from tests.help.servers import Attached, Server, wait_until
@@ -141,7 +141,7 @@ class Storm:
             workers = sorted(processes.descendants(server))
             return {server} if who == "server" else set(workers[:1])
         story = self.chance.choice(self.stories)
-        signed = signed_by(sessions.Session(self.server.data, story.session))
+        signed = read_signer(sessions.Session(self.server.data, story.session))
         if signed is None or not processes.is_alive(*signed):
             return set()
         return {signed[0]} if who == "runner" else processes.descendants(signed[0])

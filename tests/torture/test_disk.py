@@ -125,7 +125,7 @@ WRITER = """
 import sys
 from breakglass.store import log
 with log.open_log(sys.argv[1]) as mine:
-    mine.keep_room()
+    mine.reserve_space()
     for text in "abcd":
         print(mine.append("renamed", title=text, by="ann"), text, flush=True)
         print(mine.append("archived", archived=True, by="ann"), flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from tests.help.servers import Attached, Server, environment, serving, wait_until
 from tests.help.validator import Ack, validate
@@ -55,7 +55,7 @@ def kill_while_it_writes(server: Server, session: str, chance: random.Random) ->
 
 def alive(place: Session) -> int:
     """Return the pid of the session's runner, 0 where it is dead or has not signed yet."""
-    signed = signed_by(place)
+    signed = read_signer(place)
     return signed[0] if signed and processes.is_alive(*signed) else 0
 
 
@@ -81,24 +81,27 @@ def test_50_restarts_of_the_server_touch_no_turn_and_no_client(server: Server) -
 REUSED = """
 import os, signal, subprocess, sys
 from pathlib import Path
-from breakglass import processes, turns
 from breakglass.config import Config
 from breakglass.store import sessions
-from tests.servers import wait_until
+from breakglass.store.turnlock import read_signer
+from breakglass.turns import processes
+from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, notify_runner, wait_for_stop
+from tests.help.servers import wait_until
 
 settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
 session = sessions.create(settings.data, "shell")
-turns.take(settings, session, "sleep 1000", by="ann")
-runner, born = wait_until(lambda: sessions.signed_by(session), "the runner's name")
+submit_prompt(settings, session, "sleep 1000", by="ann")
+runner, born = wait_until(lambda: read_signer(session), "the runner's name")
 os.kill(runner, signal.SIGKILL)
 wait_until(lambda: not processes.stat(runner), "its pid to be free")
 Path("/proc/sys/kernel/ns_last_pid").write_text(str(runner - 1))
 stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
 assert stranger.pid == runner, (stranger.pid, runner)
 assert processes.started(runner) != born
-turns.nudge(session)
-assert turns.cancel(session, by="ann") is False
-assert turns.see_off(session).status == "lost"
+notify_runner(session)
+assert cancel_turn(session, by="ann") is False
+assert wait_for_stop(session).status == "lost"
 assert stranger.poll() is None
 print("the stranger lives")
 stranger.kill()
