@@ -123,7 +123,8 @@ class Followers:
 
     def _retire_idle_readers(self) -> None:
         idle = [key for key, reader in self._readers.items() if not reader.users]
-        for key in idle[: max(0, len(idle) - IDLE_READERS)]:
+        kept = 0 if self._closing.is_set() else IDLE_READERS
+        for key in idle[: max(0, len(idle) - kept)]:
             self._readers.pop(key).retire()
 
     def is_followed(self) -> bool:

@@ -46,7 +46,7 @@ NAME = "events.jsonl"
 DEGRADED = "degraded"
 """The file beside a log that says that the disk failed. The administrator deletes it after repairing the disk."""
 GROUP_BYTES = 1 << 20
-"""Unsynced bytes after which an append syncs, whatever the kind of its event."""
+"""Unsynced bytes after which an append syncs, for every kind of event."""
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """Errors of an open that mean that there is no session."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -108,7 +108,7 @@ class Log:
         return number
 
     def append_together(self, *drafts: Draft) -> list[int]:
-        """Append several events in one synced write, all or none, and return their ids. Raises as `append` does."""
+        """Append several events in one synced write and return their ids. Readers see all or none. Raises as append."""
         self._check()
         with self._lock:
             file = self._catch_up()
@@ -281,7 +281,7 @@ def _open(directory: str, flags: int) -> int:
 
 
 def size(fd: int) -> int:
-    """Return the size in bytes of the log behind `fd`."""
+    """Return the size in bytes of the log that is open as `fd`."""
     return os.fstat(fd).st_size
 
 

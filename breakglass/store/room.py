@@ -24,18 +24,20 @@ class ReservedSpace:
 
     def __init__(self, fd: int) -> None:
         self._use: Literal["shares", "reserves", "ending"] = "shares"
-        """What this writer does: it shares the space that another one may have reserved, reserves space for the end of
-        its own turn, or is ending a turn and may use everything.
+        """What this writer does with the space.
+
+        shares: it leaves what another writer may have reserved. reserves: it keeps space free for the end of its own
+        turn. ending: it ends a turn and may use all space.
         """
         self._fd = fd
         self._reserved_to = 0
-        """The offset up to which blocks are allocated."""
-        self._size_limit = 0
+        """The offset up to which blocks are allocated and a file may grow."""
 
     def reserve(self, end: int) -> None:
         """From now on keep `RESERVED` bytes free after the end of the log. Raises OSError where there is no space."""
-        self._use, self._size_limit = "reserves", disk.file_size_limit()
-        self._extend(end, 0)
+        self._use = "reserves"
+        if end + RESERVED > self._reserved_to:
+            self._extend(end, 0)
 
     def allow_end(self) -> None:
         """Let the following appends, which end a turn, use the reserved space."""
@@ -47,19 +49,17 @@ class ReservedSpace:
         `file` is the status of the log before the append. Raises OSError where there is not enough space.
         """
         if self._use == "reserves":
-            if end + length + RESERVED > min(self._reserved_to, self._size_limit):
+            if end + length + RESERVED > self._reserved_to:
                 self._extend(end, length)
         elif self._use == "shares" and file.st_blocks * 512 > file.st_size + _FILE_SYSTEM_BLOCK:
             disk.ensure_space(self._fd, end, length + LEFT_BY_OTHERS)
 
     def _extend(self, end: int, length: int) -> None:
-        wanted = end + length + RESERVED
-        if wanted > self._size_limit:
+        wanted, size_limit = end + length + RESERVED, disk.file_size_limit()
+        if wanted > size_limit:
             raise OSError(errno.EFBIG, "the limit on a file's size is reached")
-        if wanted <= self._reserved_to:
-            return
         # Reserve some more at once: each call costs time and an entry in the file system's journal.
         ahead = max(RESERVED, min(end >> 4, 1 << 20))
         if not disk.preallocate(self._fd, end, length + RESERVED + ahead):
             self._use = "shares"  # this file system cannot reserve
-        self._reserved_to = wanted + ahead
+        self._reserved_to = min(wanted + ahead, size_limit)

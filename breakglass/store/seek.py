@@ -2,8 +2,9 @@
 
 How this works
 --------------
-A line of ours begins with its own number, so a log of millions of lines is searched by bisection like a sorted array:
-a few `pread`s, and no index to keep in step. Works on a descriptor, never moves its offset, and writes nothing.
+A line of ours begins with its own number, so a log can be searched by bisection like a sorted array. In a log of
+millions of lines that takes a few `pread`s, and there is no index to keep in step. This module works on a descriptor,
+never moves its offset, and writes nothing.
 
 * A `Position` is a place between two lines: how many lines stand before it, and its offset.
 * A claim is the number that a line states. Claims may be wrong: anyone may append a foreign line with any number, and

@@ -30,7 +30,7 @@ KEY = re.compile(r"[!-~]{1,200}")
 MAX_TITLE = 200
 """Characters of a title."""
 LOCK_TIMEOUT = 10.0
-"""Seconds that a request waits for a log's lock. A writer holds it for microseconds; another program may hold it on."""
+"""Seconds that a request waits for a log's lock. A writer holds it for microseconds, but any program may hold it."""
 
 
 class Session(NamedTuple):
@@ -117,6 +117,7 @@ def _create_or_open_log(session: Session) -> Log:
 
 
 def _delete_files(session: Session) -> None:
+    """Delete what was created of a session, as far as the disk allows it. Directories with other files stay."""
     for path, remove in (
         (f"{session.directory}/{log.NAME}", os.unlink),
         (session.directory, os.rmdir),

@@ -2,10 +2,11 @@
 
 One `awatch` runs at a time, over the directories of the followed sessions. None runs while nothing is followed. Not one
 `awatch` for each client: each holds one of anyio's 40 threads, so the 41st client would stall. Not one over all
-sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed.
+sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed. Never over the
+workspaces: an agent's checkout can be large.
 
-A wake is a hint to read the log. It carries no news itself: a wake may be lost, and may come without a reason. So every
-follower is also woken once a `tick`.
+A wake is a hint to read the log. It carries no news itself. A wake may be lost, for example when the watchfiles queue
+overflows, and may come without a reason. So every follower is also woken once a `tick`.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,15 @@ def spare_descriptors(number: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def open_logs() -> int:
+    """Return how many descriptors of logs this process has."""
+    found = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # it was closed after it was listed
+            found += os.readlink(f"/proc/self/fd/{fd}").endswith(log.NAME)
+    return found
 
 
 # --- full and failing disks ---------------------------------------------------------------------

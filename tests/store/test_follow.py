@@ -1,4 +1,4 @@
-"""A follower gets every line once and in order, from any line on, whatever happens to the file."""
+"""A follower gets every line once and in order, from any line on, until the file goes away."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ from breakglass.store.follow import Followers, FollowEvent
 from breakglass.store.log import Log
 from breakglass.store.watch import Watch
 from tests.help.followers import SECONDS, Client, append_texts, content, unframed, until
+from tests.help.log_files import open_logs
 from tests.help.logs import SAMPLES, line
 
 # --- replay and tail ----------------------------------------------------------------------------
@@ -174,7 +175,8 @@ async def test_replays_of_a_large_log_do_not_block_the_event_loop(
     assert longest < 0.05
 
 
-async def test_close_ends_every_stream_at_once(followed: str, writer: Log) -> None:
+async def test_close_ends_every_stream_at_once_and_closes_the_logs(followed: str, writer: Log) -> None:
+    before = open_logs()
     append_texts(writer, *("x" * 1_000 for _ in range(3_000)))
     followers = Followers(Watch(tick=60))
     waiting = [Client(followers, followed) for _ in range(5)]
@@ -188,3 +190,4 @@ async def test_close_ends_every_stream_at_once(followed: str, writer: Log) -> No
     late = Client(followers, followed)
     await until(late.task.done)
     assert late.events == []
+    await until(lambda: open_logs() == before)

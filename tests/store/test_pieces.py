@@ -1,7 +1,7 @@
 """Pieces of a log are read once for all followers, cached within a bound, and dropped when the log changes."""
 
+import asyncio
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,8 @@ from breakglass.events import encode
 from breakglass.store import follow, log, pieces, seek
 from breakglass.store.follow import Followers, FollowEvent
 from breakglass.store.log import Log
-from tests.help.followers import Client, CountingFrame, append_texts, content, unframed, until
+from tests.help.followers import SECONDS, Client, CountingFrame, append_texts, content, unframed, until
+from tests.help.log_files import open_logs
 from tests.help.logs import SAMPLES
 
 # --- shared -------------------------------------------------------------------------------------
@@ -108,15 +109,6 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
 # --- open files ---------------------------------------------------------------------------------
 
 
-def open_logs() -> int:
-    """Return how many descriptors of logs this process has."""
-    found = 0
-    for fd in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # it was closed after it was listed
-            found += os.readlink(f"/proc/self/fd/{fd}").endswith(log.NAME)
-    return found
-
-
 async def test_only_a_few_logs_without_followers_stay_open(followers: Followers, tmp_path: Path) -> None:
     for number in range(follow.IDLE_READERS + 10):
         place = tmp_path / str(number)
@@ -124,8 +116,9 @@ async def test_only_a_few_logs_without_followers_stay_open(followers: Followers,
         with log.create(str(place)) as created:
             created.append("created", **SAMPLES["created"])
         await (await Client(followers, str(place)).caught_up()).leave()
-    # A log that a thread was still reading is closed when the next client leaves.
-    while open_logs() > follow.IDLE_READERS:
-        await (await Client(followers, str(tmp_path / "0")).caught_up()).leave()
+    async with asyncio.timeout(SECONDS):
+        # A log that a thread was still reading is closed when the next client leaves.
+        while open_logs() > follow.IDLE_READERS:
+            await (await Client(followers, str(tmp_path / "0")).caught_up()).leave()
     await followers.close()
     assert open_logs() == 0

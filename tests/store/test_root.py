@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BadConfig
-from breakglass.store import disk
 from breakglass.store import root as data_root
 
 
@@ -65,21 +64,3 @@ def test_a_root_that_cannot_be_written_is_refused(created_before: bool, root: Pa
             data_root.prepare(root)
     finally:
         subprocess.run(["umount", root], check=True)
-
-
-# --- the file system below it -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "untrusted"),
-    [("nfs4", True), ("cifs", True), ("9p", True), ("fuse.sshfs", True), ("ext4", False), ("", False)],
-)
-def test_network_and_user_space_file_systems_are_untrusted(kind: str, untrusted: bool) -> None:
-    assert disk.is_untrusted(kind) == untrusted
-
-
-def test_the_type_of_a_file_system_is_found() -> None:
-    assert (disk.file_system_type(Path("/proc")), disk.file_system_type(Path("/dev/shm"))) == (
-        "proc",
-        "tmpfs",
-    )

@@ -1,4 +1,4 @@
-"""Bisection finds the positions that counting finds, whatever foreign lines claim, and reads little of a large log."""
+"""Bisection finds the positions that counting finds, with any foreign lines, and reads little of a large log."""
 
 import os
 import random
@@ -92,16 +92,16 @@ def test_lines_copied_to_the_end_do_not_mislead_the_search_for_the_end(copied: i
 
 
 @pytest.mark.parametrize("before", [100, 300_000, 400_000, 1_200_000, 20_000_000])
-@pytest.mark.parametrize("behind", [0, 300_000, 2_000_000])
-@pytest.mark.parametrize("lies", [1, 2, 50])
-def test_wrong_claims_close_together_do_not_confirm_each_other(lies: int, before: int, behind: int) -> None:
+@pytest.mark.parametrize("padding", [0, 300_000, 2_000_000])
+@pytest.mark.parametrize("wrong", [1, 2, 50])
+def test_wrong_claims_close_together_do_not_confirm_each_other(wrong: int, before: int, padding: int) -> None:
     """The lines before and after these claims may have any length."""
     lines = [line(number, "text", text="y" * 99) for number in range(1, 10_000)]
     lines.append(line(10_000, "text", text="y" * before))
-    lines += [line(77_000 + number, "text") for number in range(lies)]
-    data = b"".join(lines) + b"z" * behind + b"\n"
+    lines += [line(77_000 + number, "text") for number in range(wrong)]
+    data = b"".join(lines) + b"z" * padding + b"\n"
     with open_bytes(data) as fd:
-        assert seek.find_end(fd, len(data)) == Position(10_000 + lies + 1, len(data))
+        assert seek.find_end(fd, len(data)) == Position(10_000 + wrong + 1, len(data))
 
 
 @pytest.mark.parametrize("before", [100, 400_000])
