@@ -27,9 +27,10 @@ from breakglass import events, verify
 from breakglass.errors import TurnRunning
 from breakglass.events import Event
 from breakglass.store import log, sessions
-from breakglass.store.follow import Hub, Mark, Piece
+from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.pieces import Piece
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.store.watch import Watch
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
@@ -57,7 +58,7 @@ class Follower:
         self.received: list[tuple[int, bytes]] = []
         self.task: Any = None
 
-    async def follow(self, hub: Hub, session: Session) -> None:
+    async def follow(self, hub: Followers, session: Session) -> None:
         """Take what follows the last line that came."""
         after = self.received[-1][0] if self.received else 0
         async with aclosing(hub.follow(session.directory, after, _as_client)) as steps:
@@ -66,7 +67,7 @@ class Follower:
                     lines = step.body.split(b"\n")[:-1]
                     self.received += enumerate(lines, step.begin.number + 1)
                 else:
-                    assert step in (Mark.CAUGHT_UP, Mark.QUIET)
+                    assert step in (FollowEvent.CAUGHT_UP, FollowEvent.QUIET)
 
 
 def _as_client(lines: bytes, first: int) -> bytes:
@@ -116,10 +117,10 @@ class Sessions(RuleBasedStateMachine):
         self._serve()
 
     def _serve(self) -> None:
-        async def hub() -> Hub:
-            return Hub(Watch(tick=0.5))
+        async def hub() -> Followers:
+            return Followers(Watch(tick=0.5))
 
-        self.hub: Hub = self.loop.run(hub())
+        self.hub: Followers = self.loop.run(hub())
 
     # --- what people do
 
@@ -147,14 +148,14 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def kill_the_runner(self) -> None:
-        signed = signed_by(self.session)
+        signed = read_signer(self.session)
         if signed and processes.is_alive(*signed):
             os.kill(signed[0], signal.SIGKILL)
             until(lambda: not processes.is_alive(*signed), "its death")
 
     @rule()
     def kill_the_agent(self) -> None:
-        signed = signed_by(self.session)
+        signed = read_signer(self.session)
         for pid in processes.descendants(signed[0]) if signed and processes.is_alive(*signed) else ():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

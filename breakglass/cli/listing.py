@@ -19,7 +19,9 @@ from breakglass.turns.end import current_state
 
 def ls(config: Config, args: Namespace) -> int:
     """List the sessions, latest first. A turn that was lost is ended on the way."""
-    found = [(session, current_state(session, state)) for session, state in sessions.listed(config.data)]
+    found = [
+        (session, current_state(session, state)) for session, state in sessions.list_sessions(config.data)
+    ]
     if not args.archived:
         found = [(session, state) for session, state in found if state.is_shown]
     if args.json:

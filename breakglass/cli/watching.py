@@ -12,7 +12,8 @@ from breakglass.cli.transcript import Transcript
 from breakglass.config import Config
 from breakglass.errors import NotFound
 from breakglass.events import Event
-from breakglass.store.follow import Frame, Hub, Mark, Piece
+from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.turns.begin import Accepted
@@ -134,7 +135,7 @@ def _follow(
 async def _steps(
     session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None]
 ) -> int:
-    hub = Hub(Watch())
+    hub = Followers(Watch())
     try:
         async with aclosing(hub.follow(session.directory, after, frame)) as steps:
             async for step in steps:
@@ -142,12 +143,12 @@ async def _steps(
                     status = show(step)
                     if status is not None:
                         return status
-                elif step is Mark.CAUGHT_UP:
+                elif step is FollowEvent.CAUGHT_UP:
                     caught_up()
-                elif step is Mark.QUIET:
+                elif step is FollowEvent.QUIET:
                     screen.check_reader()
                     await asyncio.to_thread(current_state, session)
-                elif step is Mark.RESET:
+                elif step is FollowEvent.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
     finally:

@@ -1,4 +1,4 @@
-"""What a file system does for a log, or does not: keeps room for the last words, and can be trusted with locks."""
+"""The file system under the data root: space for a file, names on disk, and whether its locks can be trusted."""
 
 import ctypes
 import errno
@@ -6,17 +6,18 @@ import os
 import resource
 
 _KEEP_SIZE = 1
+"""FALLOC_FL_KEEP_SIZE: blocks are allocated and the size of the file stays (fallocate(2))."""
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 UNTRUSTED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "afs", "ceph")
-"""File systems on which a lock or an append by one machine may be unknown to another."""
+"""File systems on which one machine may not see the locks and appends of another."""
 
 
-def keep(fd: int, offset: int, length: int) -> bool:
-    """Have blocks ready for these bytes of a file, whose size stays (fallocate(2)). Raises OSError.
+def preallocate(fd: int, offset: int, length: int) -> bool:
+    """Allocate the blocks for these bytes of a file. The size of the file stays. Raises OSError.
 
-    Returns False where the file system does not do that.
+    Returns False where the file system cannot do that.
     """
     if not _fallocate(fd, _KEEP_SIZE, offset, length):
         return True
@@ -26,15 +27,15 @@ def keep(fd: int, offset: int, length: int) -> bool:
     raise OSError(error, os.strerror(error))
 
 
-def have(fd: int, offset: int, length: int) -> None:
-    """Have room to write these bytes of a file, or raise OSError; what is there stays as it is."""
-    if offset + length > size_limit():
+def ensure_space(fd: int, offset: int, length: int) -> None:
+    """Make sure that these bytes of a file can be written. Their content stays. Raises OSError where they cannot."""
+    if offset + length > file_size_limit():
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    keep(fd, offset, length)
+    preallocate(fd, offset, length)
 
 
-def sync_names(directory: str | os.PathLike[str]) -> None:
-    """Have the names in a directory on disk. Raises OSError."""
+def sync_directory(directory: str | os.PathLike[str]) -> None:
+    """Put the names in a directory on disk: to sync a file does not sync its name (fsync(2)). Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -42,24 +43,24 @@ def sync_names(directory: str | os.PathLike[str]) -> None:
         os.close(fd)
 
 
-def size_limit() -> int:
-    """Return the bytes that a file of this process may have (RLIMIT_FSIZE)."""
+def file_size_limit() -> int:
+    """Return the largest size in bytes that this process may give a file (RLIMIT_FSIZE)."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return limit if limit >= 0 else 1 << 62
 
 
-def kind(path: str | os.PathLike[str]) -> str:
-    """Return the type of the file system that holds `path`, "" where it cannot be told (proc_pid_mountinfo(5))."""
+def file_system_type(path: str | os.PathLike[str]) -> str:
+    """Return the type of the file system that holds `path`, "" where it is unknown (proc_pid_mountinfo(5))."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            found = [line.split() for line in file]
+            mounts = [line.split() for line in file]
     except OSError:
         return ""
-    return next((words[words.index("-") + 1] for words in found if words[2] == wanted), "")
+    return next((words[words.index("-") + 1] for words in mounts if words[2] == wanted), "")
 
 
-def is_untrusted(kind_of: str) -> bool:
-    """Return whether locks and appends on that type of file system are not to be trusted."""
-    return kind_of.partition(".")[0] in UNTRUSTED
+def is_untrusted(file_system: str) -> bool:
+    """Return whether locks and appends on this type of file system cannot be trusted. "fuse.sshfs" counts as "fuse"."""
+    return file_system.partition(".")[0] in UNTRUSTED

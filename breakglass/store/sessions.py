@@ -1,10 +1,10 @@
-"""Sessions as directories: made, opened safely by id, listed; and the lock that says a turn is running.
+"""Sessions as directories: create one, open one safely by its id, find one, list all.
 
-    <root>/sessions/<id>/events.jsonl     the log
-    <root>/sessions/<id>/turn.lock        flock()ed by the running turn
+    <root>/sessions/<id>/events.jsonl     the log (log.py)
+    <root>/sessions/<id>/turn.lock        the lock of the running turn (turnlock.py)
     <root>/workspaces/<id>/               the agent's working directory
 
-Nothing here reads a setting or a clock.
+This module reads no setting and no clock.
 """
 
 import contextlib
@@ -19,22 +19,22 @@ from typing import NamedTuple
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
 from breakglass.events import SCHEMA
 from breakglass.state import SessionState
-from breakglass.store import disk, log
-from breakglass.store import root as store_root
-from breakglass.store import state_cache as state
+from breakglass.store import disk, log, state_cache
+from breakglass.store import root as data_root
 from breakglass.store.log import Log
 from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KEY = re.compile(r"[!-~]{1,200}")
-"""An Idempotency-Key."""
+"""An Idempotency-Key: visible ASCII characters."""
 MAX_TITLE = 200
-PATIENCE = 10.0
-"""Seconds that a person waits for a log that another process has locked: a lock is held for microseconds."""
+"""Characters of a title."""
+LOCK_TIMEOUT = 10.0
+"""Seconds that a request waits for a log's lock. A writer holds it for microseconds, but any program may hold it."""
 
 
 class Session(NamedTuple):
-    """Where a session's files are. That it exists is checked when one of them is opened."""
+    """Where a session's files are. Whether it exists shows when one of them is opened."""
 
     root: Path
     id: str
@@ -50,19 +50,19 @@ class Session(NamedTuple):
         return f"{self.root}/workspaces/{self.id}"
 
     def open_log(self) -> Log:
-        """Return the log open for appending, for a person, who does not wait for its lock for ever. Raises NotFound."""
-        return log.open_log(self.directory, lambda fd: self.log_state(fd).end, PATIENCE)
+        """Return the log open for appending. Raises NotFound. Appends wait at most `LOCK_TIMEOUT` for its lock."""
+        return log.open_log(self.directory, lambda fd: self.log_state(fd).end, LOCK_TIMEOUT)
 
     def log_state(self, fd: int) -> LogState:
-        """Return what is known of the log, which is open as `fd`."""
-        return state.cached(self.directory, fd)
+        """Return the state after the last line of the log, which is open as `fd`."""
+        return state_cache.cached(self.directory, fd)
 
     def state(self) -> SessionState:
-        """Return what the log adds up to, the status `degraded` where the disk failed under it. Raises NotFound."""
+        """Return the session's state, with the status `degraded` if the disk failed under its log. Raises NotFound."""
         try:
             fd = log.open_reader(self.directory)
         except NotFound:
-            state.forget(self.directory)
+            state_cache.forget(self.directory)
             raise
         try:
             found = self.log_state(fd).state
@@ -74,23 +74,23 @@ class Session(NamedTuple):
 def create(
     root: Path, agent: str, model: str | None = None, title: str = "", by: str = "", key: str | None = None
 ) -> Session:
-    """Make a session whose first event is on disk, directories included, and return it.
+    """Create a session and return it. Its directories and its first event are on disk then.
 
-    A `key` always gives the same session: one that is there already is returned as it is, one whose making was cut off
-    is made to its end. Raises BadInput for a bad key or a title that is too long, CannotRecord where the disk refuses.
+    The same `key` always gives the same session: an existing one is returned unchanged, and one whose creation was
+    interrupted is completed. Raises BadInput for a bad key or a long title, CannotRecord if the disk refuses.
     """
     if len(title) > MAX_TITLE:
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     if key is not None and not KEY.fullmatch(key):
         raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
-    session = Session(root, _new_id() if key is None else _id_of(key))
+    session = Session(root, _new_id() if key is None else _id_from_key(key))
     try:
-        store_root.make(root)
+        data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
-        with _log_to_begin(session) as begun, begun.exclusive():
-            if not session.log_state(begun.fd).state.last_id:
-                begun.append(
+        with _create_or_open_log(session) as opened, opened.exclusive():
+            if not session.log_state(opened.fd).state.last_id:
+                opened.append(
                     "created",
                     schema=SCHEMA,
                     agent=agent,
@@ -99,24 +99,25 @@ def create(
                     by=by,
                     host=socket.gethostname(),
                 )
-        disk.sync_names(session.directory)
-        disk.sync_names(root / "sessions")
+        disk.sync_directory(session.directory)
+        disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
-        if key is None:  # else it may be another's, who has been told of it
-            _unmake(session)
+        if key is None:  # with a key, another request may have got this session as its answer
+            _delete_files(session)
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CannotRecord(f"the session could not be made: {reason}") from error
+        raise CannotRecord(f"the session could not be created: {reason}") from error
     return session
 
 
-def _log_to_begin(session: Session) -> Log:
+def _create_or_open_log(session: Session) -> Log:
     try:
         return log.create(session.directory)
     except FileExistsError:
         return session.open_log()
 
 
-def _unmake(session: Session) -> None:
+def _delete_files(session: Session) -> None:
+    """Delete what was created of a session, as far as the disk allows it. Directories with other files stay."""
     for path, remove in (
         (f"{session.directory}/{log.NAME}", os.unlink),
         (session.directory, os.rmdir),
@@ -127,27 +128,27 @@ def _unmake(session: Session) -> None:
 
 
 def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
-    """Record a new title, or that the session is put away or taken out again. What is so already is passed over.
+    """Record a new title, or that the session is archived or no longer archived. An unchanged value is not recorded.
 
-    Raises NotFound and BadInput.
+    Raises NotFound, BadInput and CannotRecord.
     """
     if title is not None and len(title) > MAX_TITLE:
         raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
     with session.open_log() as opened, opened.exclusive():
-        known = session.log_state(opened.fd).state
-        if title is not None and title != known.title:
+        state = session.log_state(opened.fd).state
+        if title is not None and title != state.title:
             opened.append("renamed", title=title, by=by)
-        if archived is not None and archived != known.archived:
+        if archived is not None and archived != state.archived:
             opened.append("archived", archived=archived, by=by)
 
 
 def _new_id() -> str:
-    """Return a random UUID (RFC 9562, version 4). The uuid module costs 5 ms to import."""
+    """Return a random UUID (RFC 9562, version 4). The uuid module is slow to import."""
     return _as_uuid(os.urandom(16), 4)
 
 
-def _id_of(key: str) -> str:
-    """Return the UUID (RFC 9562, version 8) of the session that a key stands for, here and in every process."""
+def _id_from_key(key: str) -> str:
+    """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same."""
     return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
 
 
@@ -160,7 +161,7 @@ def _as_uuid(octets: bytes, version: int) -> str:
 
 
 def get(root: Path, session_id: str) -> Session:
-    """Return the session of that whole id. Raises NotFound for anything that is no id of a session here."""
+    """Return the session with this whole id. Raises NotFound for anything that is not the id of a session here."""
     session = Session(root, session_id)
     if not ID.fullmatch(session_id):
         raise NotFound(f"there is no session {session_id[:64]!r}")
@@ -169,17 +170,17 @@ def get(root: Path, session_id: str) -> Session:
 
 
 def find(root: Path, prefix: str | None = None) -> Session:
-    """Return the one session whose id begins with `prefix`; for None, the one last written to of those that lists show.
+    """Return the one session whose id begins with `prefix`. For None, return the shown session with the latest change.
 
-    Raises NotFound where there is none and BadInput where there are several, or `prefix` is empty: it was most
-    likely a variable that is not set.
+    Raises NotFound if there is none. Raises BadInput if there are several, or if `prefix` is empty, as from a shell
+    variable that is not set.
     """
     if prefix == "":
         raise BadInput("expected a session's id or the beginning of one, got an empty word")
     if prefix is None:
-        for latest in sorted(ids(root), key=lambda id_: _written(root, id_), reverse=True):
-            known = _readable(session := Session(root, latest))
-            if known and known.is_shown:
+        for latest in sorted(ids(root), key=lambda id_: _modified_at(root, id_), reverse=True):
+            state = _read_state(session := Session(root, latest))
+            if state and state.is_shown:
                 return session
         raise NotFound(f"there are no sessions in {root.absolute()}; make one with: breakglass new")
     found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
@@ -191,7 +192,7 @@ def find(root: Path, prefix: str | None = None) -> Session:
 
 
 def ids(root: Path) -> Iterator[str]:
-    """Yield the ids of all sessions, in no order. What is no session is passed over, links too."""
+    """Yield the ids of all sessions, in no order. Skips everything that is not a session, symbolic links too."""
     try:
         with os.scandir(root / "sessions") as entries:
             yield from (e.name for e in entries if ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
@@ -199,29 +200,29 @@ def ids(root: Path) -> Iterator[str]:
         return
 
 
-def _written(root: Path, session_id: str) -> int:
+def _modified_at(root: Path, session_id: str) -> int:
     try:
         return os.stat(f"{root}/sessions/{session_id}/{log.NAME}", follow_symlinks=False).st_mtime_ns
     except OSError:
         return 0
 
 
-def listed(root: Path) -> list[tuple[Session, SessionState]]:
-    """Return every session with its state, latest first. One whose making was cut off is none.
+def list_sessions(root: Path) -> list[tuple[Session, SessionState]]:
+    """Return every session with its state, the latest change first. Skips one whose creation was interrupted.
 
-    Raises BreakglassError where they cannot be read: a list that is empty for want of descriptors would be a lie.
+    Raises BreakglassError if they cannot be read: without free descriptors, an empty list would be wrong.
     """
     try:
         every = [Session(root, session_id) for session_id in ids(root)]
-        found = [(session, known) for session in every if (known := _readable(session))]
+        found = [(session, state) for session in every if (state := _read_state(session))]
     except OSError as error:
         raise BreakglassError(f"the sessions could not be listed: {error.strerror}") from error
-    whole = [pair for pair in found if pair[1].last_id]
-    return sorted(whole, key=lambda pair: pair[1].updated, reverse=True)
+    complete = [pair for pair in found if pair[1].last_id]
+    return sorted(complete, key=lambda pair: pair[1].updated, reverse=True)
 
 
-def _readable(session: Session) -> SessionState | None:
-    """Return a session's state, None where it is gone since or not ours to read."""
+def _read_state(session: Session) -> SessionState | None:
+    """Return a session's state, None if it was deleted in the meantime or this process may not read it."""
     try:
         return session.state()
     except NotFound:

@@ -1,8 +1,8 @@
-"""A session's state, read from its log without decoding all of it.
+"""The state of each log that this process has read, so that a second look reads only what was appended.
 
-Only the kinds in `events.FOLDED` change a state, and a bytes search finds them at the speed of the disk:
-290 MB in 0.2 s where decoding takes 4 s (2026-11-23). Because a log is only appended to, what is once
-known of it stays true for its part of the file: a process keeps that, and reads on from there.
+Only the kinds in `state.FOLDED` change a state. A search for bytes finds their lines at the speed of the disk, where
+decoding every line takes many times longer. A log is only appended to, so the state after a line stays true: this
+process keeps it and reads on from there.
 """
 
 import os
@@ -17,84 +17,87 @@ from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log, seek
 from breakglass.store.seek import Position
 
-_FOLDED = re.compile(
+_FOLDED_LINE = re.compile(
     rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(FOLDED)).encode()
 )
 
 
 class LogState(NamedTuple):
-    """What is known of a log: what all lines before `end` add up to."""
+    """What the lines of a log before `end` add up to."""
 
     state: SessionState = SessionState()
     end: Position = seek.START
     keys: Mapping[str, int] = MappingProxyType({})
-    """The prompts that came with an Idempotency-Key: the first `user` or `queued` event of each."""
-    mark: bytes = b""
-    """`seek.mark` at `end`."""
+    """The first `user` or `queued` event that came with each Idempotency-Key."""
+    tail: bytes = b""
+    """The bytes before `end` (`seek.tail_sample`), by which the log is recognised."""
 
 
-NOTHING = LogState()
+EMPTY = LogState()
 
 
-class _Seen:
+class _CacheEntry:
     """What this process knows of one log."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        """Of many who want to know at once, one reads: the first look at a gigabyte takes a second."""
-        self.stamp = 0, 0, 0
-        """Inode, size and time of change of the file when last looked at."""
-        self.known = NOTHING
+        """Of several threads that want the state, one reads: the first read of a large log takes seconds."""
+        self.file = 0, 0, 0
+        """Inode, size and modification time of the file at the last look."""
+        self.known = EMPTY
 
 
-_seen: dict[str, _Seen] = {}
+_cache: dict[str, _CacheEntry] = {}
 
 
 def cached(directory: str, fd: int) -> LogState:
-    """Return what is known after the last whole line of the log `fd`, which lies in `directory`.
+    """Return the state after the last whole line of the log `fd` in `directory`.
 
-    Costs what was appended since this process last looked there; a log that was replaced or written over is read anew.
+    Reads what was appended since the last call, and everything if the log was replaced or written over.
     """
-    seen = _seen.setdefault(directory, _Seen())
-    with seen.lock:
+    entry = _cache.setdefault(directory, _CacheEntry())
+    with entry.lock:
         status = os.fstat(fd)
-        stamp = status.st_ino, status.st_size, status.st_mtime_ns
-        if stamp != seen.stamp:
-            if stamp[0] != seen.stamp[0] or seek.mark(fd, seen.known.end) != seen.known.mark:
-                seen.known = NOTHING
-            seen.stamp, seen.known = stamp, read_state(fd, seen.known)
-        return seen.known
+        file = status.st_ino, status.st_size, status.st_mtime_ns
+        if file != entry.file:
+            if file[0] != entry.file[0] or seek.tail_sample(fd, entry.known.end) != entry.known.tail:
+                entry.known = EMPTY
+            entry.file, entry.known = file, read_state(fd, entry.known)
+        return entry.known
 
 
 def forget(directory: str) -> None:
-    """Keep nothing of a log that is gone."""
-    _seen.pop(directory, None)
+    """Drop what is cached of a log that was deleted."""
+    _cache.pop(directory, None)
 
 
-def read_state(fd: int, known: LogState = NOTHING) -> LogState:
-    """Return what is known after the last whole line of the log, going on from `known`."""
-    state, position, keys, mark = known
+def read_state(fd: int, known: LogState = EMPTY) -> LogState:
+    """Return the state after the last whole line of the log, reading on from `known`."""
+    state, position, keys, tail = known
     new: dict[str, int] = {}
     size = log.size(fd)
-    while (found := seek.lines(fd, position, size))[0]:
+    while (found := seek.read_lines(fd, position, size))[0]:
         block, following = found
-        for number, line in _folded(block, position.number):
+        for number, line in _folded_lines(block, position.number):
             event = events.decode(line, number)
             state = fold(state, event)
             if event["kind"] in ("user", "queued") and isinstance(key := event.get("key"), str):
                 new.setdefault(key, number)
-        is_whole = len(block) == following.offset - position.offset  # no line was too long
-        mark = (mark + block[-seek.MARK :])[-seek.MARK :] if is_whole else seek.mark(fd, following)
+        is_whole = len(block) == following.offset - position.offset  # no line was cut for its length
+        if is_whole:
+            tail = (tail + block[-seek.TAIL_SAMPLE :])[-seek.TAIL_SAMPLE :]
+        else:
+            tail = seek.tail_sample(fd, following)
         updated = _last_time(block, following.number) or state.updated
         state, position = state._replace(last_id=following.number, updated=updated), following
-    return LogState(state, position, {**new, **keys} if new else keys, mark)
+    return LogState(state, position, {**new, **keys} if new else keys, tail)
 
 
-def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield those lines of `block` that a state depends on, each with its number; line `number` precedes it."""
-    block = b"\n" + block  # a literal at the pattern's front is searched for 10 times faster than ^
+def _folded_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of `block` that change a state, each with its number. `number` is that of the line before."""
+    block = b"\n" + block  # a pattern that begins with a literal byte is searched much faster than one with ^
     counted = 1
-    for match in _FOLDED.finditer(block):
+    for match in _FOLDED_LINE.finditer(block):
         begin = match.start() + 1
         number += block.count(b"\n", counted, begin)
         counted = begin
@@ -103,7 +106,7 @@ def _folded(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _last_time(block: bytes, number: int) -> str:
-    """Return the time of the last event in `block`, whose last line is line `number`; "" where none is ours."""
+    """Return the time of the last event of ours in `block`, "" if there is none. Its last line has that `number`."""
     stop = len(block)
     while stop:
         begin = block.rfind(b"\n", 0, stop - 1) + 1

@@ -1,31 +1,44 @@
-"""The turn lock: a session's turn runs exactly as long as its runner holds it.
+"""The turn lock: a turn is running exactly as long as its runner holds it. Take it, sign it, read who signed.
 
-The runner writes its pid and start time into `turn.lock`, so that other processes can signal it (`sign`, `signed_by`).
+The runner writes its pid and start time into `turn.lock`, so that other processes can signal it.
 """
 
 import errno
 import fcntl
 import json
 import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass.errors import CannotRecord, NotFound, TurnRunning
 from breakglass.store import log
-from breakglass.store.sessions import Session
+
+if TYPE_CHECKING:  # a runner signs the lock, and needs nothing else of sessions
+    from breakglass.store.sessions import Session
+
+NAME = "turn.lock"
+
+
+class Signer(NamedTuple):
+    """The process that signed a turn lock. It may be dead, and its pid may belong to another process by now."""
+
+    pid: int
+    started: int
+    """When it started, in clock ticks since boot (`starttime` in proc_pid_stat(5)). With the pid, it is unique."""
 
 
 class TurnLock:
-    """The lock of the running turn. Whoever inherits `fds` holds it; the kernel lets go when the last is closed.
+    """The lock of the running turn. Every process that has `fds` open holds it; the kernel frees it with the last.
 
-    Two descriptors: `turn.lock`, which anybody may look at, and the session's directory, which cannot be
-    deleted and made anew under a running turn as a file can.
+    Two things are locked: the file `turn.lock` and the session's directory. If someone deletes the file and creates
+    it again while a turn runs, the lock on the directory still prevents a second turn.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session = session
         self.fds: tuple[int, ...] = ()
 
     def take(self) -> None:
-        """Take the lock without waiting. Raises TurnRunning where it is held, NotFound and CannotRecord."""
+        """Take the lock without waiting. Raises TurnRunning if it is held, NotFound and CannotRecord."""
         try:
             directory = os.open(
                 self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +49,7 @@ class TurnLock:
             raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
         self.fds = (directory,)
         try:
-            self.fds += (_open_lock(directory),)
+            self.fds += (_open_lock_file(directory),)
             for fd in self.fds:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,35 +60,39 @@ class TurnLock:
             raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
 
     def release(self) -> None:
-        """Close our copies. The lock stays with whoever else has them."""
+        """Close this process's descriptors. The lock stays with the processes that inherited them."""
         for fd in self.fds:
             os.close(fd)
         self.fds = ()
 
 
-def _open_lock(directory: int) -> int:
+def _open_lock_file(directory: int) -> int:
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open("turn.lock", flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
+        return os.open(NAME, flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(
-            "turn.lock", flags | os.O_RDONLY, dir_fd=directory
-        )  # whether it is held can still be seen
+        return os.open(NAME, flags | os.O_RDONLY, dir_fd=directory)  # enough to find out whether it is held
 
 
-def signed_by(session: Session) -> tuple[int, int] | None:
-    """Return the pid and start time in the lock file, which may be of a process long dead; None without any."""
+def sign(fd: int, signer: Signer) -> None:
+    """Write the signer into the lock file `fd`, replacing an earlier one. Raises OSError."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, json.dumps(signer._asdict()).encode() + b"\n", 0)
+
+
+def read_signer(session: "Session") -> Signer | None:
+    """Return the process that last signed the session's lock file, None if there is none. Raises OSError."""
     try:
-        fd = os.open(f"{session.directory}/turn.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(f"{session.directory}/{NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
             return None
         raise
     try:
         signed = json.loads(os.read(fd, 4096))
-        return int(signed["pid"]), int(signed["started"])
+        return Signer(int(signed["pid"]), int(signed["started"]))
     except (ValueError, KeyError, TypeError):
         return None
     finally:

@@ -1,11 +1,12 @@
-"""The process's one watcher: tells followers that a session's files have changed.
+"""The process's one file watcher: it wakes followers when the files of their session change.
 
-One `awatch` at a time, over the directories of the sessions that somebody follows and none while nobody
-does. (One awatch a client would stall at the 41st: each holds one of anyio's 40 threads. Watching all of
-10,000 sessions takes 0.3 s to arm; 200 followed ones 3 ms. 2026-11-23.)
+One `awatch` runs at a time, over the directories of the followed sessions. None runs while nothing is followed. Not one
+`awatch` for each client: each holds one of anyio's 40 threads, so the 41st client would stall. Not one over all
+sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed. Never over the
+workspaces: an agent's checkout can be large.
 
-A wake is a hint to read the log, never news in itself: one may be lost or come for nothing. So every
-follower is also woken each `tick`, and reads.
+A wake is a hint to read the log. It carries no news itself. A wake may be lost, for example when the watchfiles queue
+overflows, and may come without a reason. So every follower is also woken once a `tick`.
 """
 
 import asyncio
@@ -17,25 +18,25 @@ from contextlib import contextmanager, suppress
 from watchfiles import awatch
 
 QUICK_MS = 1
-"""Pace while a followed session is busy: 2.3 ms from append to wake, 3 % of a core."""
+"""Milliseconds between two checks of the watcher while a followed session is busy. This costs some CPU time."""
 SLOW_MS = 50
-"""Pace while none is: 53 ms and 0.2 %."""
+"""Milliseconds between two checks while no followed session is busy."""
 SETTLE_SECONDS = 0.005
-"""How long a change of what is watched waits: a new follower has a replay to read, and others may come with it."""
+"""How long a change of the followed directories waits: others may follow at once, and each must replay first anyway."""
 LINGER_SECONDS = 1.0
-"""How long what nobody follows any more is still watched: whoever reconnects finds the watcher armed."""
+"""How long a directory stays watched after its last follower: a client that reconnects finds the watcher armed."""
 POLL_SECONDS = 0.25
-"""How often to look where the kernel will not watch for us."""
+"""How often followers are woken while the kernel refuses to watch."""
 
 _log = logging.getLogger(__name__)
 
 
-def warm(directory: str) -> None:
-    """Watch a directory for a moment, before any loop runs: the first `awatch` loads 20 ms of modules (2026-11-23)."""
-    asyncio.run(_glance(directory))
+def preload(directory: str) -> None:
+    """Watch a directory for a moment, before any event loop runs: the first `awatch` imports slow modules."""
+    asyncio.run(_watch_once(directory))
 
 
-async def _glance(directory: str) -> None:
+async def _watch_once(directory: str) -> None:
     stop = asyncio.Event()
     stop.set()
     with suppress(OSError, RuntimeError):
@@ -44,91 +45,91 @@ async def _glance(directory: str) -> None:
 
 
 class Topic:
-    """One session's files, as its followers in this process wait for them."""
+    """The changes of one session's files, as its followers in this process wait for them."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
-        """Set at the next change, once. Take it before reading, await it after: then no change slips between."""
+        """Set at the next change, then replaced. Take it before a read and wait for it after, to miss no change."""
         self.followers = 0
-        self.busy = False
-        self.leaving: asyncio.TimerHandle | None = None
-        """What will end the watch, where nobody follows any more."""
+        self.is_busy = False
+        """Whether the log expects more lines soon."""
+        self.expiry: asyncio.TimerHandle | None = None
+        """The timer that ends the watch after the last follower has left."""
 
     def wake(self) -> None:
-        """Wake everybody who waits for the current `changed`."""
+        """Wake all that wait for the current `changed`."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
 
 class Watch:
-    """Watches whatever directories are followed. Lives on one event loop."""
+    """Watches the directories that are followed. Lives on one event loop."""
 
     def __init__(self, tick: float = 2.0) -> None:
         self._topics: dict[str, Topic] = {}
         self._tick = tick
         self._stop = asyncio.Event()
+        """Ends the watcher that is armed."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._armed: tuple[frozenset[str], int] = (frozenset(), SLOW_MS)
-        self._arming: asyncio.TimerHandle | None = None
+        """What the watcher that is armed watches, and its pace."""
+        self._rearming: asyncio.TimerHandle | None = None
 
     @contextmanager
     def topic(self, directory: str) -> Iterator[Topic]:
-        """Follow the changes of a session's directory while in the context."""
-        directory = os.path.abspath(directory)  # so are the paths that watchfiles reports
+        """Follow the changes in a session's directory while in the context."""
+        directory = os.path.abspath(directory)  # watchfiles reports absolute paths
         topic = self._topics.setdefault(directory, Topic())
         topic.followers += 1
-        if topic.leaving:
-            topic.leaving.cancel()
-        self._rearm()
+        if topic.expiry:
+            topic.expiry.cancel()
+        self._rearm_soon()
         try:
             yield topic
         finally:
             topic.followers -= 1
             if not topic.followers:
                 loop = asyncio.get_running_loop()
-                topic.leaving = loop.call_later(LINGER_SECONDS, self._forget, directory)
+                topic.expiry = loop.call_later(LINGER_SECONDS, self._forget, directory)
 
     def _forget(self, directory: str) -> None:
         if self._topics.pop(directory, None):
-            self._rearm()
+            self._rearm_soon()
 
     def followed(self) -> dict[str, Topic]:
-        """Return the directories that somebody follows, with their topics."""
+        """Return the directories that have followers, with their topics."""
         return {directory: topic for directory, topic in self._topics.items() if topic.followers}
 
-    def set_busy(self, topic: Topic, busy: bool) -> None:
-        """Say whether a session is busy, and so is to be watched at the quick pace."""
-        if topic.busy != busy:
-            topic.busy = busy
-            self._rearm()
+    def set_busy(self, topic: Topic, *, is_busy: bool) -> None:
+        """Record whether a session is busy, and so needs the quick pace."""
+        if topic.is_busy != is_busy:
+            topic.is_busy = is_busy
+            self._rearm_soon()
 
     @property
     def pace(self) -> int:
-        """Milliseconds between two looks of the watcher that is armed."""
+        """Milliseconds between two checks of the watcher that is armed."""
         return self._armed[1]
 
+    def _rearm_soon(self) -> None:
+        """Replace the watcher after `SETTLE_SECONDS`. No change before that is missed: arming wakes all followers."""
+        if self._rearming is None:
+            self._rearming = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._rearm)
+
     def _rearm(self) -> None:
-        """Watch, in a moment, what is then followed, at the pace that it then needs.
-
-        What changes before that is not missed: whoever is armed is woken.
-        """
-        if self._arming is None:
-            self._arming = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._arm)
-
-    def _arm(self) -> None:
-        self._arming = None
-        step = QUICK_MS if any(topic.busy for topic in self._topics.values()) else SLOW_MS
+        self._rearming = None
+        step = QUICK_MS if any(topic.is_busy for topic in self._topics.values()) else SLOW_MS
         wanted = frozenset(self._topics), step
         if wanted == self._armed:
             return
         self._armed = wanted
         retired, self._stop = self._stop, asyncio.Event()
         if self._topics:
-            for run in (self._watch(*wanted, self._stop), self._ticks(self._stop)):
+            for run in (self._watch(*wanted, self._stop), self._wake_every(self._tick, self._stop)):
                 task = asyncio.ensure_future(run)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        # By the time this runs, the new watcher has been armed: awatch arms before it first waits.
+        # The new watcher is armed by the time this callback runs: awatch arms before it first waits.
         asyncio.get_running_loop().call_soon(self._retire, retired)
 
     def _retire(self, stop: asyncio.Event) -> None:
@@ -140,32 +141,32 @@ class Watch:
             topic.wake()
 
     async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
-        there = [path for path in directories if os.path.isdir(path)]
+        existing = [path for path in directories if os.path.isdir(path)]
         try:
             async for changes in awatch(
-                *there, watch_filter=None, step=step, stop_event=stop, recursive=False
+                *existing, watch_filter=None, step=step, stop_event=stop, recursive=False
             ):
                 for directory in {os.path.dirname(path) for _, path in changes}:
                     if topic := self._topics.get(directory):
                         topic.wake()
         except (OSError, RuntimeError) as error:
-            if not all(map(os.path.isdir, there)):  # one was deleted between the look and the arming
+            if not all(map(os.path.isdir, existing)):  # one was deleted between the check and the arming
                 return await self._watch(directories, step, stop)
-            # Out of watches, instances or descriptors.
+            # The kernel has no more inotify watches, inotify instances or descriptors for us.
             _log.warning(
                 "files cannot be watched (%s); looking at them every %s s instead", error, POLL_SECONDS
             )
-            await self._ticks(stop, POLL_SECONDS)
+            await self._wake_every(POLL_SECONDS, stop)
 
-    async def _ticks(self, stop: asyncio.Event, seconds: float | None = None) -> None:
+    async def _wake_every(self, seconds: float, stop: asyncio.Event) -> None:
         while not stop.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds or self._tick):
+                async with asyncio.timeout(seconds):
                     await stop.wait()
             self._wake_all()
 
     async def close(self) -> None:
-        """Stop watching and wake everybody one last time."""
+        """Stop watching and wake all followers one last time."""
         self._wake_all()
         self._topics.clear()
         self._stop.set()

@@ -67,9 +67,9 @@ def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus 
     for asked in state.asking:
         if asked.request == request:
             return QuestionStatus(turn, _expired(asked.expires))
-    end = seek.last(fd, log.size(fd))
+    end = seek.find_end(fd, log.size(fd))
     found: QuestionStatus | None = None
-    for event in log.read(fd, seek.after(fd, turn - 1, end), end):
+    for event in log.read(fd, seek.find_after(fd, turn - 1, end), end):
         kind = event["kind"]
         if kind == "permission" and event.get("request") == request:
             found = QuestionStatus(turn, _expired(str(event.get("expires", "~"))))

@@ -154,7 +154,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, prompt: P
     state = session.log_state(log.fd).state
     if state.turn is not None:
         end_lost_turn(session, log, state)
-    log.keep_room()
+    log.reserve_space()
     # The state contains every event up to the prompt. The runner reads what others append after it.
     with log.exclusive():
         if earlier := _earlier_result(session, log, prompt.key):
@@ -165,7 +165,7 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, prompt: P
     try:
         _start_runner(_plan(config, agent, session, turn, end, state, lock))
     except OSError as error:
-        log.last_words(
+        log.append_end(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )

@@ -76,10 +76,10 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
     end = {"turn": turn, "duration_ms": age_ms(opened.fd, state)}
     if state.cancelled:
-        opened.last_words(("turn_end", {**end, "status": "cancelled"}))
+        opened.append_end(("turn_end", {**end, "status": "cancelled"}))
         return
     error = "The turn was lost: its process died. What it did so far is kept above."
-    opened.last_words(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
+    opened.append_end(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
 
 
 def _kill_processes(session: Session) -> bool:
@@ -135,7 +135,7 @@ def cancel_turn(session: Session, *, by: str) -> bool:
 
 def notify_runner(session: Session) -> None:
     """Send the runner a signal to read its log. Without the signal it reads the log within a second."""
-    signed = turnlock.signed_by(session)
+    signed = turnlock.read_signer(session)
     if signed:
         pid, started = signed
         processes.send_all(lambda: [pid] if processes.is_alive(pid, started) else [], signal.SIGUSR1)

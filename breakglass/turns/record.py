@@ -80,7 +80,7 @@ class TurnRecord:
 
     def read_others(self) -> None:
         """Read the events that other processes appended, and act on a stop or an answer among them."""
-        for event in self.log.others():
+        for event in self.log.read_others():
             self.state = fold(self.state, event)
             if event.get("turn") == self.turn:
                 self._act_on(event)

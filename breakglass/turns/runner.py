@@ -22,7 +22,6 @@ For editors:
 """
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -60,17 +59,10 @@ def main() -> None:
         with contextlib.suppress(
             OSError
         ):  # on a full disk: no process can signal us, but we check each second
-            _sign(plan.lock[1])
+            sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, signals).run()
-
-
-def _sign(lock: int) -> None:
-    """Write down whom to signal: the pid, and when it started, for a pid alone may be a stranger's by then."""
-    signed = {"pid": os.getpid(), "started": processes.started(os.getpid())}
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, json.dumps(signed).encode() + b"\n", 0)
 
 
 class Signals:
@@ -100,7 +92,7 @@ class Turn:
         """
         failure = ""
         try:
-            self.record.log.keep_room()
+            self.record.log.reserve_space()
             self.record.read_others()  # a person may have stopped the turn already
             task = self._task()
             if self._run_agent(task):
@@ -204,7 +196,7 @@ class Turn:
                         turn = record.log.end.number
                         last = [("error", {"turn": turn, "error": f"The turn was stopped: {error}."})]
                         end = {"turn": turn, "status": "error", "duration_ms": 0}
-            record.log.last_words(*last, ("turn_end", end))
+            record.log.append_end(*last, ("turn_end", end))
             return None
 
     def _begin_next(self, end: dict[str, object]) -> Plan:

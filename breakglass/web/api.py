@@ -16,7 +16,7 @@ from breakglass import __version__
 from breakglass.errors import NotFound
 from breakglass.state import describe
 from breakglass.store import sessions
-from breakglass.store.follow import read_raw
+from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt

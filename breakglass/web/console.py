@@ -18,7 +18,8 @@ from breakglass.errors import BreakglassError
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
 from breakglass.store import sessions
-from breakglass.store.follow import Frame, Hub
+from breakglass.store.follow import Followers
+from breakglass.store.pieces import Frame
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.turns.end import cancel_turn, current_state, wait_for_stop
@@ -40,7 +41,7 @@ class Console:
     def __init__(self, config: Config, access: Access) -> None:
         self.config = config
         self.access = access
-        self.hub = Hub(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
+        self.hub = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
         self.lost_turns = LostTurnWatch(config.data, self.hub, self.warn_once)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
@@ -80,7 +81,7 @@ class Console:
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return the contract's objects of all sessions, latest first; archived ones only if asked for."""
-        found = sessions.listed(self.config.data)
+        found = sessions.list_sessions(self.config.data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [
             describe(session.id, current_state(session, state, self.warn_once)) for session, state in shown

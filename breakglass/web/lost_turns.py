@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.errors import BreakglassError
-from breakglass.store import follow, sessions
-from breakglass.store.follow import Hub
+from breakglass.store import pieces, sessions
+from breakglass.store.follow import Followers
 from breakglass.store.sessions import Session
 from breakglass.turns.end import current_state, end_if_lost, has_runner
 
@@ -23,7 +23,7 @@ INTERVAL_SECONDS = 2.0
 class LostTurnWatch:
     """The background tasks of one process. Lives on its event loop."""
 
-    def __init__(self, root: Path, hub: Hub, warn: Callable[[str], object]) -> None:
+    def __init__(self, root: Path, hub: Followers, warn: Callable[[str], object]) -> None:
         self._root = root
         self._hub = hub
         self._warn = warn
@@ -55,7 +55,7 @@ class LostTurnWatch:
             session = Session(self._root, session_id)
             try:
                 # Only the end of each log is read: whole logs may be gigabytes and would delay the first clients.
-                if follow.ends_busy(session.directory) and not has_runner(session):
+                if pieces.is_busy(session.directory) and not has_runner(session):
                     end_if_lost(session)
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
@@ -63,7 +63,7 @@ class LostTurnWatch:
     async def _end_followed(self) -> None:
         await asyncio.sleep(INTERVAL_SECONDS)
         while self._hub.is_followed():
-            for directory in self._hub.busy():
+            for directory in self._hub.busy_directories():
                 session = Session(self._root, directory.rpartition("/")[2])
                 try:
                     await asyncio.to_thread(self._end_one, session)

@@ -65,8 +65,8 @@ async def session_page(session_id: str) -> Response:
         events=await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
         first_id=shown.begin.number + 1,
         last_id=shown.end.number,
-        earlier=shown.earlier,
-        later=shown.later,
+        earlier=shown.has_earlier,
+        later=shown.has_later,
         beat=config.sse_keepalive_seconds,
         box=_prompt_box(row.state.agent),
     )

@@ -30,7 +30,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
     for warning in (*root.prepare(config.data), *addresses.proxy_warnings(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     processes.hide()
-    watch.warm(str(config.data))
+    watch.preload(str(config.data))
     instance = Server(config)
     token = tokens.open_token(config.data) if config.token is None else None
     port = instance.port

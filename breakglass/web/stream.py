@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from breakglass.errors import Malformed
-from breakglass.store.follow import Frame, Hub, Mark, Piece
+from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.web import sse
 
@@ -41,7 +42,7 @@ def tick(keepalive: float) -> float:
 
 
 async def attach(
-    hub: Hub,
+    hub: Followers,
     session: Session,
     after: int,
     *,
@@ -59,9 +60,9 @@ async def attach(
         async for step in steps:
             if isinstance(step, Piece):
                 number, chunk = step.end.number, step.body
-            elif step is Mark.CAUGHT_UP:
+            elif step is FollowEvent.CAUGHT_UP:
                 chunk = sse.caught_up(number)
-            elif step is Mark.QUIET:
+            elif step is FollowEvent.QUIET:
                 if time.monotonic() - last_sent < silence:
                     continue
                 chunk = beat

@@ -65,7 +65,7 @@ class ScriptedServer(Server):
         """Return the events of a log."""
         fd = log.open_reader(sessions.get(self.data, session).directory)
         try:
-            return [*log.read(fd, seek.START, seek.last(fd, log.size(fd)))]
+            return [*log.read(fd, seek.START, seek.find_end(fd, log.size(fd)))]
         finally:
             os.close(fd)
 

@@ -12,7 +12,7 @@ from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
@@ -58,7 +58,7 @@ def events(session: Session) -> list[Event]:
     """Return all events of a session so far."""
     fd = log.open_reader(session.directory)
     try:
-        return [*log.read(fd, seek.START, seek.last(fd, log.size(fd)))]
+        return [*log.read(fd, seek.START, seek.find_end(fd, log.size(fd)))]
     finally:
         os.close(fd)
 
@@ -77,7 +77,7 @@ def printed(session: Session, turn: int, word: str) -> str:
 def ended(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn, see that no rule is broken and nothing of it lives, and return its events."""
     until(lambda: session.state().turn is None, "the turn's end")
-    signed = signed_by(session)
+    signed = read_signer(session)
     assert processes.marked(session.id) <= ({signed[0]} if signed else set())
     assert broken(session) == []
     return [event for event in events(session) if event.get("turn") == turn]
@@ -96,6 +96,6 @@ def broken(session: Session) -> list[verify.Finding]:
 
 def runner(session: Session) -> int:
     """Wait until the runner has written down its pid, and return it."""
-    signed = until(lambda: signed_by(session), "the runner's pid")
+    signed = until(lambda: read_signer(session), "the runner's pid")
     assert signed
     return signed[0]

@@ -1,4 +1,4 @@
-"""How much memory there is, by the kernel's files."""
+"""The memory limit of this process comes from the machine or from its control groups, whichever is smaller."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ from breakglass.store import memory
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files as the kernel's, without any control group."""
+    """A directory instead of the kernel's files, without any control group."""
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "OWN", tmp_path / "own")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
     return tmp_path
 
 
-FIRST = "3:cpuset:/box\n2:cpu,memory:/box\n1:name=systemd:/\n"
+VERSION_1 = "3:cpuset:/box\n2:cpu,memory:/box\n1:name=systemd:/\n"
 
 
 @pytest.mark.parametrize(
     ("own", "file", "text", "limit"),
     [
-        (FIRST, "memory/box/memory.limit_in_bytes", "268435456\n", 268435456),
+        (VERSION_1, "memory/box/memory.limit_in_bytes", "268435456\n", 268435456),
         (
             "0::/system.slice/breakglass.service\n",
             "system.slice/breakglass.service/memory.max",
@@ -30,7 +30,7 @@ FIRST = "3:cpuset:/box\n2:cpu,memory:/box\n1:name=systemd:/\n"
         ),
     ],
 )
-def test_a_control_group_of_either_version_is_a_limit(
+def test_a_control_group_of_either_version_limits_memory(
     own: str, file: str, text: str, limit: int, kernel: Path
 ) -> None:
     (kernel / "own").write_text(own)
@@ -40,7 +40,7 @@ def test_a_control_group_of_either_version_is_a_limit(
 
 
 @pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n", "", "nonsense"])
-def test_what_limits_nothing_leaves_the_machines_memory(text: str, kernel: Path) -> None:
+def test_a_control_group_without_a_limit_leaves_the_machines_memory(text: str, kernel: Path) -> None:
     machine = memory.limit()
     assert machine > 1 << 20
     (kernel / "own").write_text("0::/\n")

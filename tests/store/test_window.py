@@ -1,4 +1,4 @@
-"""A part of a log is some lines within a budget, one line at least, whatever stands around it."""
+"""A window is some whole lines of a log within a budget of bytes, and at least one line."""
 
 import os
 import tracemalloc
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from breakglass.store import log, window
+from tests.help.log_files import open_bytes
 from tests.help.logs import line
-from tests.store.test_seek import opened
 
 GIANT = 300 << 20
 
 
 @pytest.fixture(scope="module")
 def giant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A log of three lines whose second is one of a stranger's without any end to speak of."""
+    """A log of three lines. The second is a foreign line of hundreds of megabytes."""
     path = tmp_path_factory.mktemp("giant") / log.NAME
     path.write_bytes(line(1, "created"))
     os.truncate(path, GIANT)
@@ -40,7 +40,7 @@ def giant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         ({"after": 3}, []),
     ],
 )
-def test_a_giant_line_is_shown_by_its_beginning_and_never_held_whole(
+def test_a_giant_line_is_cut_to_its_beginning_and_never_read_whole_into_memory(
     asked: dict[str, int], numbers: list[int], giant: int
 ) -> None:
     tracemalloc.start()
@@ -53,28 +53,28 @@ def test_a_giant_line_is_shown_by_its_beginning_and_never_held_whole(
 
 
 @pytest.mark.parametrize("budget", [1, 100, 1_000, 10_000_000])
-def test_pages_back_and_pages_on_are_the_whole_log(budget: int) -> None:
+def test_pages_backward_and_pages_forward_each_give_the_whole_log(budget: int) -> None:
     lengths = [10, 2_000, 10, 10, 1_500_000, 10, 300, 300, 300]
     data = b"".join(line(number, "text", text="y" * length) for number, length in enumerate(lengths, 1))
-    with opened(data) as fd:
-        back: list[int] = []
+    with open_bytes(data) as fd:
+        backward: list[int] = []
         before = len(lengths) + 1
         while before > 1:
             page = window.read(fd, budget, before=before)
-            back[:0] = [event["id"] for event in page.events]
-            assert page.earlier == (back[0] > 1)
-            before = back[0]
-        on: list[int] = []
+            backward[:0] = [event["id"] for event in page.events]
+            assert page.has_earlier == (backward[0] > 1)
+            before = backward[0]
+        forward: list[int] = []
         after = 0
         while after < len(lengths):
             page = window.read(fd, budget, after=after)
-            on += [event["id"] for event in page.events]
-            assert page.later == (on[-1] < len(lengths))
-            after = on[-1]
-        assert back == on == [*range(1, len(lengths) + 1)]
+            forward += [event["id"] for event in page.events]
+            assert page.has_later == (forward[-1] < len(lengths))
+            after = forward[-1]
+        assert backward == forward == [*range(1, len(lengths) + 1)]
 
 
-def test_a_log_without_a_line_is_an_empty_window(tmp_path: Path) -> None:
-    with opened(b"torn") as fd:
+def test_the_window_of_a_log_without_a_whole_line_is_empty(tmp_path: Path) -> None:
+    with open_bytes(b"torn") as fd:
         assert window.read(fd, 100).events == []
         assert window.read(fd, 100, after=0).events == []

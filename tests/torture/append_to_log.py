@@ -8,7 +8,7 @@ import sys
 from breakglass.store import log
 
 with log.open_log(sys.argv[1]) as opened:
-    opened.keep_room()
+    opened.reserve_space()
     for title in "abcd":
         print(opened.append("renamed", title=title, by="ann"), title, flush=True)
         print(opened.append("archived", archived=True, by="ann"), flush=True)

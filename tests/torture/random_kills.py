@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from breakglass.store import sessions
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from tests.help import validator
 from tests.help.servers import Attached, Server
@@ -148,7 +148,7 @@ class KillTest:
             workers = sorted(processes.descendants(server))
             return {server} if kind == "server" else set(workers[:1])
         driver = self.rng.choice(self.drivers)
-        signed = signed_by(sessions.Session(self.server.data, driver.session))
+        signed = read_signer(sessions.Session(self.server.data, driver.session))
         if signed is None or not processes.is_alive(*signed):
             return set()
         return {signed[0]} if kind == "runner" else processes.descendants(signed[0])

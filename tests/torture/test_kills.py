@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from tests.help.servers import Attached, Server, environment, serving
 from tests.help.validator import Ack, validate
@@ -59,7 +59,7 @@ def kill_runner_while_it_writes(server: Server, session: str, rng: random.Random
 
 def live_runner(session: Session) -> int:
     """Return the pid of the session's runner; 0 if it is dead or has not signed yet."""
-    signed = signed_by(session)
+    signed = read_signer(session)
     return signed[0] if signed and processes.is_alive(*signed) else 0
 
 

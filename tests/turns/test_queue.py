@@ -16,7 +16,7 @@ from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import log, seek, sessions
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
@@ -52,7 +52,7 @@ class Story:
     def events(self) -> list[Event]:
         fd = log.open_reader(self.session.directory)
         try:
-            return [*log.read(fd, seek.START, seek.last(fd, log.size(fd)))]
+            return [*log.read(fd, seek.START, seek.find_end(fd, log.size(fd)))]
         finally:
             os.close(fd)
 
@@ -68,7 +68,7 @@ class Story:
         return self.of("turn_end")
 
     def runner(self) -> int:
-        signed = signed_by(self.session)
+        signed = read_signer(self.session)
         assert signed
         return signed[0]
 

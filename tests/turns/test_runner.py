@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store import sessions
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn
@@ -120,7 +120,7 @@ def test_a_runner_that_cannot_sign_runs_all_the_same(
     session, turn = began(settings, "echo ran")
     until(lambda: session.state().turn is None and not processes.marked(session.id), "the runner's end")
     assert status(session, turn) == "ok"
-    assert (living.output(session, turn), signed_by(session)) == ("ran\n", None)
+    assert (living.output(session, turn), read_signer(session)) == ("ran\n", None)
 
 
 ASKS_AND_TAKES_BACK = """

@@ -16,7 +16,7 @@ from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degra
 from breakglass.store import log, sessions
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import signed_by
+from breakglass.store.turnlock import read_signer
 from breakglass.turns import begin as turns
 from breakglass.turns import processes
 from breakglass.turns.answer import answer_question
@@ -210,7 +210,7 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     Path(session.workspace).write_bytes(b"")
     turn = submit_prompt(settings, session, "ls", by="ann").id
     assert [event["kind"] for event in ended(session, turn)] == ["user", "error", "turn_end"]
-    assert signed_by(session) is None
+    assert read_signer(session) is None
 
 
 def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> None:

@@ -30,7 +30,7 @@ def list_sessions(
     """Return the sessions that match `query`, at most `limit` of them; archived ones only if asked for."""
     found = [
         SessionRow(session.id, current_state(session, state, warn))
-        for session, state in sessions.listed(root)
+        for session, state in sessions.list_sessions(root)
         if (archived or state.is_shown) and matches(state, query)
     ]
     # The last line is read only for the rows that are shown: it costs one read of a log.
@@ -46,7 +46,7 @@ def session_row(session: Session, warn: Warn) -> SessionRow:
 def _with_last_line(session: Session, state: SessionState) -> SessionRow:
     fd = log.open_reader(session.directory)
     try:
-        return SessionRow(session.id, state, window.last_prose(fd))
+        return SessionRow(session.id, state, window.read_last_text(fd))
     finally:
         os.close(fd)
 

@@ -1,0 +1,66 @@
+"""The data root is created if only it is missing, and refused if it cannot be used or others have access to it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from breakglass.errors import BadConfig
+from breakglass.store import root as data_root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "var"
+
+
+def test_a_root_is_created_only_if_its_parent_exists(root: Path) -> None:
+    assert data_root.prepare(root) == []
+    assert data_root.prepare(root) == []
+    with pytest.raises(BadConfig, match="No such file"):
+        data_root.prepare(root / "not" / "there")
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+def test_a_root_that_others_have_rights_on_is_refused_with_the_command_that_helps(
+    mode: int, root: Path
+) -> None:
+    root.mkdir()
+    root.chmod(mode)
+    with pytest.raises(BadConfig, match=f"do: chmod 700 {root}"):
+        data_root.prepare(root)
+
+
+def test_a_root_that_is_a_file_is_refused(root: Path) -> None:
+    root.write_bytes(b"")
+    with pytest.raises(BadConfig, match="cannot be used: Not a directory"):
+        data_root.prepare(root)
+
+
+def require_superuser() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount and to change owners")
+
+
+def test_a_root_that_belongs_to_another_user_is_refused(root: Path) -> None:
+    require_superuser()
+    data_root.prepare(root)
+    os.chown(root, 12345, -1)
+    with pytest.raises(BadConfig, match="belongs to user 12345"):
+        data_root.prepare(root)
+
+
+@pytest.mark.parametrize("created_before", [True, False])
+def test_a_root_that_cannot_be_written_is_refused(created_before: bool, root: Path) -> None:
+    require_superuser()
+    root.mkdir(0o700)
+    if created_before:
+        data_root.prepare(root)
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", root], check=True)
+        with pytest.raises(BadConfig, match=r"cannot be (used|written)"):
+            data_root.prepare(root)
+    finally:
+        subprocess.run(["umount", root], check=True)

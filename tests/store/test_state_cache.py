@@ -1,0 +1,125 @@
+"""A state read by search equals the fold of all events, read from any line on, and is read again if the log changed."""
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breakglass.events import Draft, Event
+from breakglass.store import log, seek, state_cache
+from breakglass.store.seek import Position
+from breakglass.store.state_cache import LogState, read_state
+from tests.help.log_files import open_bytes
+from tests.help.logs import SAMPLES, decoded, fold_all, line, log_of
+
+
+def random_log(rng: random.Random) -> bytes:
+    """Return a log of any kinds in any order, with foreign lines, copies, different times, and a torn tail."""
+    lines: list[bytes] = []
+    for number in range(1, rng.choice([2, 10, 80])):
+        kind = rng.choice(sorted(SAMPLES))
+        made = line(number, kind)
+        if "turn" in SAMPLES[kind]:
+            made = line(number, kind, turn=rng.choice([2, number, 5]))
+        if kind == "text" and rng.random() < 0.3:
+            made = line(number, kind, text="y" * rng.choice([70_000, 1_200_000]))
+        if rng.random() < 0.15:
+            made = rng.choice(
+                [b"hello\n", b"\n", b"\xff\r\n", line(3, "renamed"), line(number, "renamed")[:-1] + b"\r\n"]
+            )
+        lines.append(made.replace(b"01:02:03", b"01:02:%02d" % (number % 60)))
+    return b"".join(lines) + rng.choice([b"", b"torn", line(len(lines) + 1, "renamed")[:-1]])
+
+
+def keys_of(history: Sequence[Event]) -> dict[str, int]:
+    """Return the id of the first prompt that came with each key."""
+    prompts = [event for event in history if event["kind"] in ("user", "queued") and event.get("key")]
+    return {event["key"]: event["id"] for event in reversed(prompts)}
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_state_read_by_search_is_the_fold_of_all_events(rng: random.Random) -> None:
+    data = random_log(rng)
+    history = decoded(data)
+    with open_bytes(data) as fd:
+        known = read_state(fd)
+        assert known.state == fold_all(history)
+        assert known.keys == keys_of(history)
+        assert known.end == seek.find_end(fd, len(data))
+        cut = rng.randrange(len(history) + 1)
+        place = seek.find_after(fd, cut, known.end)
+        part = LogState(fold_all(history[:cut]), place, keys_of(history[:cut]), seek.tail_sample(fd, place))
+        assert read_state(fd, part) == known
+        assert read_state(fd, known) == known
+
+
+def test_a_giant_foreign_line_is_counted_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(line(1, "created"))
+    os.truncate(path, 30 << 20)
+    with path.open("ab") as file:
+        file.write(b"\n" + line(3, "renamed"))
+    with path.open("rb") as file:
+        known = read_state(file.fileno())
+    assert (known.state.last_id, known.state.title) == (3, "Another")
+    assert known.end == Position(3, path.stat().st_size)
+
+
+# --- the Idempotency-Key ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "turn"),
+    [("k-1", 2), ("k-2", 4), ("k", None), ("", None), ('"', None), ("in-a-tool", None), ("in-prose", None)],
+)
+def test_a_key_is_found_only_in_the_prompt_that_came_with_it(key: str, turn: int | None) -> None:
+    data = log_of(
+        [
+            ("created", {}),
+            ("user", {"key": "k-1"}),
+            ("tool", {"input": {"a": 1, "key": "in-a-tool"}}),
+            ("user", {"turn": 4, "key": "k-2", "text": ',"key":"in-prose"'}),
+            line(9, "user", key="k")[:-1],  # a foreign line: its id is not its number
+            ("user", {"turn": 6, "key": "k-1"}),
+        ]
+    )
+    with open_bytes(data) as fd:
+        assert read_state(fd).keys.get(key) == turn
+
+
+# --- the cache ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_a_log_that_was_written_over_in_place_is_read_again(more: int, tmp_path: Path) -> None:
+    path = tmp_path / log.NAME
+    path.write_bytes(line(1, "created") + line(2, "renamed", title="before"))
+    fd = log.open_reader(str(tmp_path))
+    assert state_cache.cached(str(tmp_path), fd).state.title == "before"
+    rest = [line(3 + number, "text") for number in range(more)]
+    path.write_bytes(b"".join([line(1, "created"), line(2, "renamed", title="after"), *rest]))
+    os.utime(path, (1, 1))  # the clock of the file system may not have moved yet
+    known = state_cache.cached(str(tmp_path), fd)
+    os.close(fd)
+    assert (known.state.title, known.end.number) == ("after", 2 + more)
+
+
+def test_reading_on_does_not_change_the_earlier_state() -> None:
+    """The keys, of which a long log has many, are only copied if there is one to add."""
+    drafts: list[Draft] = [
+        ("created", {}),
+        ("queued", {"key": "a"}),
+        ("queued", {"key": "a"}),
+        ("queued", {"key": "b"}),
+    ]
+    with open_bytes(log_of(drafts)) as fd:
+        before = read_state(fd)
+    with open_bytes(log_of([*drafts, ("delta", {})])) as fd:
+        assert read_state(fd, before).keys is before.keys
+    with open_bytes(log_of([*drafts, ("queued", {"key": "b"}), ("queued", {"key": "c"})])) as fd:
+        assert read_state(fd, before).keys == {"a": 2, "b": 4, "c": 6}
+    assert before.keys == {"a": 2, "b": 4}

@@ -1,0 +1,146 @@
+"""One process at a time holds a session's turn lock, its death frees the lock, and others can read who signed it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from breakglass.errors import CannotRecord, NotFound, TurnRunning
+from breakglass.store import log, sessions, turnlock
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import Signer, TurnLock, read_signer
+from tests.help.log_files import spare_descriptors
+
+HOLDER = """
+import sys
+from pathlib import Path
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
+TurnLock(Session(Path(sys.argv[1]), sys.argv[2])).take()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return sessions.create(tmp_path / "var", "shell")
+
+
+class Holder:
+    """Another process that holds a session's turn lock until it is killed."""
+
+    def __init__(self, session: Session) -> None:
+        command = [sys.executable, "-c", HOLDER, str(session.root), session.id]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"held\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def is_free(session: Session) -> bool:
+    lock = TurnLock(session)
+    try:
+        lock.take()
+    except TurnRunning:
+        assert lock.fds == ()
+        return False
+    lock.release()
+    return True
+
+
+# --- taken --------------------------------------------------------------------------------------
+
+
+def test_one_process_holds_the_lock_and_its_death_frees_it(session: Session) -> None:
+    assert is_free(session)
+    holder = Holder(session)
+    assert not is_free(session)
+    holder.kill()
+    assert is_free(session)
+
+
+@pytest.mark.parametrize("spoil", ["deleted", "replaced", "created again", "a directory", "a link"])
+def test_a_change_of_the_lock_file_does_not_allow_a_second_turn(spoil: str, session: Session) -> None:
+    holder = Holder(session)
+    path = Path(session.directory, turnlock.NAME)
+    path.unlink()
+    if spoil == "replaced":
+        Path(session.directory, "other").write_bytes(b"{}")
+        os.rename(Path(session.directory, "other"), path)
+    elif spoil == "created again":
+        path.write_bytes(b"")
+    elif spoil == "a directory":
+        path.mkdir()
+    elif spoil == "a link":
+        path.symlink_to(Path(session.directory, log.NAME))
+    with pytest.raises((TurnRunning, CannotRecord)):
+        TurnLock(session).take()
+    holder.kill()
+
+
+def test_a_process_that_inherits_the_lock_keeps_it_after_the_first_holder_releases_it(
+    session: Session,
+) -> None:
+    lock = TurnLock(session)
+    lock.take()
+    heir = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=lock.fds)
+    lock.release()
+    assert not is_free(session)
+    heir.communicate()
+    assert is_free(session)
+
+
+def test_a_session_that_does_not_exist_has_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        TurnLock(Session(tmp_path, "10000000-0000-4000-8000-000000000000")).take()
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_without_free_descriptors_the_lock_is_an_error_and_the_session_is_not_reported_missing(
+    spare: int, session: Session
+) -> None:
+    lock = TurnLock(session)
+    with spare_descriptors(spare), pytest.raises(CannotRecord, match="Too many open files"):
+        lock.take()
+    assert lock.fds == ()
+
+
+# --- signed -------------------------------------------------------------------------------------
+
+
+def test_the_last_signer_of_a_lock_can_be_read_as_json_too(session: Session) -> None:
+    lock = TurnLock(session)
+    lock.take()
+    for signer in (Signer(123_456, 789), Signer(12, 34)):
+        turnlock.sign(lock.fds[1], signer)
+        assert read_signer(session) == signer
+    lock.release()
+    assert json.loads(Path(session.directory, turnlock.NAME).read_bytes()) == {"pid": 12, "started": 34}
+    assert read_signer(session) == Signer(12, 34)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"pid": 12, "started": 34}\n', Signer(12, 34)),
+        (b"", None),
+        (b"{}", None),
+        (b"12", None),
+        (b"\xff", None),
+        (b'{"pid": "x", "started": 1}', None),
+        (b'{"pid": 1}', None),
+    ],
+)
+def test_a_lock_file_without_a_valid_signer_has_none(
+    content: bytes, expected: Signer | None, session: Session
+) -> None:
+    assert read_signer(session) is None
+    Path(session.directory, turnlock.NAME).write_bytes(content)
+    assert read_signer(session) == expected
