@@ -10,14 +10,14 @@ from tests.torture import storm
 QUIET = "lost 0, doubled 0, gaps 0"
 
 
-def test_twenty_kills_of_server_runners_and_agents_lose_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_of_server_runners_and_agents_lose_no_event(tmp_path: Path) -> None:
     done = storm.run(tmp_path, 20, seed=20)
     print(done)
     assert done.endswith(QUIET)
 
 
 @pytest.mark.torture
-def test_a_thousand_kills_of_server_runners_and_agents_lose_nothing(tmp_path: Path) -> None:
+def test_a_thousand_kills_of_server_runners_and_agents_lose_no_event(tmp_path: Path) -> None:
     began = time.monotonic()
     done = storm.run(tmp_path, 1000, seed=1000)
     print(f"storm: {done} ({time.monotonic() - began:.0f} s)")
@@ -25,7 +25,7 @@ def test_a_thousand_kills_of_server_runners_and_agents_lose_nothing(tmp_path: Pa
 
 
 @pytest.mark.torture
-def test_two_hundred_kills_where_two_workers_share_the_port_lose_nothing(tmp_path: Path) -> None:
+def test_two_hundred_kills_with_two_workers_on_one_port_lose_no_event(tmp_path: Path) -> None:
     done = storm.run(tmp_path, 200, seed=200, workers=2)
     print(f"storm over two workers: {done}")
     assert done.endswith(QUIET)
