@@ -50,7 +50,7 @@ def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_line_holds_id_ts_kind_and_the_kinds_own_keys_in_the_contracts_order(kind: str) -> None:
+def test_a_line_contains_id_ts_kind_and_the_own_keys_of_the_kind_in_order(kind: str) -> None:
     shuffled = dict(reversed(SAMPLES[kind].items()))
     raw = encode(7, TS, kind, shuffled)
     assert keys_of(raw) == ["id", "ts", "kind", *SAMPLES[kind]]
@@ -70,7 +70,7 @@ def test_an_optional_key_that_is_none_is_left_out(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_key_that_is_missing_or_unknown_is_a_mistake(kind: str) -> None:
+def test_a_missing_or_unknown_key_is_an_error(kind: str) -> None:
     for key in KINDS[kind].required:
         with pytest.raises(KeyError, match=key):
             encode(7, TS, kind, {name: value for name, value in SAMPLES[kind].items() if name != key})
@@ -78,12 +78,12 @@ def test_a_key_that_is_missing_or_unknown_is_a_mistake(kind: str) -> None:
         encode(7, TS, kind, {**SAMPLES[kind], "colour": None})
 
 
-def test_an_unknown_kind_is_a_mistake() -> None:
+def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(KeyError):
         encode(1, TS, "party", {})
 
 
-def test_the_line_is_compact_and_its_text_readable_as_it_is() -> None:
+def test_a_line_is_compact_json_without_unnecessary_escapes() -> None:
     raw = encode(3, TS, "text", {"turn": 2, "text": "né 😀"})
     assert raw.decode() == '{"id":3,"ts":"' + TS + '","kind":"text","turn":2,"text":"né 😀"}\n'
 
@@ -103,7 +103,7 @@ def test_the_line_is_compact_and_its_text_readable_as_it_is() -> None:
         ("\ufffe\uffff", "\ufffe\uffff".encode()),
     ],
 )
-def test_what_a_terminal_or_a_reader_could_act_on_is_never_raw(text: str, written: bytes) -> None:
+def test_control_characters_and_line_separators_are_escaped(text: str, written: bytes) -> None:
     raw = encode(3, TS, "text", {"turn": 2, "text": text})
     assert b'"text":"' + written + b'"}' in raw
     in_a_key = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": {text: 1}})
@@ -123,14 +123,14 @@ def test_what_a_terminal_or_a_reader_could_act_on_is_never_raw(text: str, writte
         ({"a": {}}, b'{"a":{}}'),
     ],
 )
-def test_whatever_json_an_agent_can_hold_is_kept(value: object, written: bytes) -> None:
+def test_any_json_value_of_an_agent_is_kept(value: object, written: bytes) -> None:
     raw = encode(3, TS, "tool", {"turn": 2, "tool_id": "", "name": "", "input": value})
     assert b'"input":' + written + b"}\n" in raw
     assert jq(raw) == ["3"]
 
 
 @pytest.mark.parametrize("depth", [99, 100, 255, 256, 5_000])
-def test_deep_nesting_is_cut_to_what_jq_takes(depth: int) -> None:
+def test_deep_nesting_is_cut_so_that_jq_can_read_it(depth: int) -> None:
     value: Any = "core"
     for level in range(depth):
         value = [value] if level % 2 else {"in": value}
@@ -139,7 +139,7 @@ def test_deep_nesting_is_cut_to_what_jq_takes(depth: int) -> None:
     assert (b"core" in raw) == (depth < 101)
 
 
-def test_prose_full_of_brackets_is_not_taken_for_nesting() -> None:
+def test_text_full_of_brackets_is_not_cut_as_nesting() -> None:
     text = "{[" * 1_000
     assert json.loads(encode(3, TS, "text", {"turn": 2, "text": text}))["text"] == text
     wide = [{"a": [text]}] * 60
@@ -165,7 +165,7 @@ def test_any_text_and_any_json_is_one_line_that_jq_and_python_read(pairs: list[t
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_text_that_can_be_encoded_comes_back_as_it_was(text: str) -> None:
+def test_text_without_surrogates_is_decoded_unchanged(text: str) -> None:
     assert decode(line(4, "text", text=text), 4)["text"] == text
 
 
@@ -198,7 +198,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_event_of_its_number_is_foreign_and_keeps_the_number(name: str) -> None:
+def test_a_line_that_is_no_event_of_its_number_is_foreign_and_keeps_the_number(name: str) -> None:
     event = decode(FOREIGN[name] + b"\n", 4)
     assert (event["id"], event["kind"]) == (4, "foreign")
     assert event["text"][:40] == FOREIGN[name].decode(errors="replace").rstrip("\r")[:40]
@@ -206,24 +206,24 @@ def test_what_is_no_event_of_its_number_is_foreign_and_keeps_the_number(name: st
 
 
 @pytest.mark.parametrize("inside", [b"", b'2026","kind":"text', b'","kind":"text","turn":[,}'])
-def test_what_has_only_the_outside_of_an_event_may_be_sent_but_is_decoded_as_foreign(inside: bytes) -> None:
+def test_a_line_that_only_begins_and_ends_like_an_event_is_sent_but_decoded_as_foreign(inside: bytes) -> None:
     raw = b'{"id":4,"ts":"' + inside + b"}\n"
     assert events.is_ours(raw, 4)
     assert decode(raw, 4)["kind"] == "foreign"
 
 
-def test_a_padded_repair_is_ours() -> None:
+def test_a_repaired_event_may_be_padded_with_spaces() -> None:
     raw = line(4, "repaired")[:-1] + b"      \n"
     assert events.is_ours(raw, 4)
     assert decode(raw, 4)["kind"] == "repaired"
 
 
-def test_a_strangers_escaped_surrogate_becomes_one_that_can_be_sent() -> None:
+def test_an_escaped_surrogate_of_a_foreign_writer_is_replaced() -> None:
     raw = line(4, "text", text="?").replace(b"?", rb"a\ud800b \ud83d\ude00 \\ud800")
     assert decode(raw, 4)["text"] == "a\ufffdb 😀 \\ud800"
 
 
-def test_a_foreign_line_is_shown_to_64_kib() -> None:
+def test_a_foreign_line_is_cut_at_64_kib() -> None:
     event = decode(b"x" * 100_000 + b"\n", 1)
     assert event["text"] == "x" * events.MAX_FOREIGN
 
@@ -249,12 +249,12 @@ def test_any_bytes_decode_to_an_event_of_their_number(raw: bytes, number: int) -
         ("😀😀", 7, "😀", 4),
     ],
 )
-def test_clip_cuts_bytes_but_no_character(text: str, limit: int, kept: str, left: int) -> None:
+def test_clip_cuts_bytes_and_splits_no_character(text: str, limit: int, kept: str, left: int) -> None:
     assert clip(text, limit) == (kept, left)
 
 
 @given(NASTY, st.integers(0, 40))
-def test_clip_never_exceeds_and_accounts_for_every_byte(text: str, limit: int) -> None:
+def test_clip_never_exceeds_the_limit_and_counts_every_byte_left_out(text: str, limit: int) -> None:
     kept, left = clip(text, limit)
     size = len(kept.encode(errors="replace"))
     assert size + left == len(text.encode(errors="replace"))
@@ -373,14 +373,14 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", HISTORIES)
-def test_a_history_adds_up(name: str) -> None:
+def test_a_history_gives_the_expected_state(name: str) -> None:
     drafts, expected = HISTORIES[name]
     state = fold_all(decoded(log_of(drafts)))
     assert {key: getattr(state, key) for key in expected} == expected
 
 
 @pytest.mark.parametrize("name", HISTORIES)
-def test_a_history_adds_up_from_anywhere(name: str) -> None:
+def test_folding_a_history_in_two_parts_gives_the_same_state(name: str) -> None:
     story = decoded(log_of(HISTORIES[name][0]))
     whole = fold_all(story)
     assert all(fold_all(story[cut:], fold_all(story[:cut])) == whole for cut in range(len(story) + 1))
@@ -399,7 +399,7 @@ RUNS = [("created", {}), ("user", {"queued": None}), ("queued", {"key": None}), 
 
 
 @pytest.mark.parametrize("kind", sorted(FOLDED))
-def test_a_value_of_another_type_never_gets_into_a_state(kind: str) -> None:
+def test_a_value_of_a_wrong_type_never_gets_into_a_state(kind: str) -> None:
     before = fold_all(decoded(log_of(RUNS)))
     for key in SAMPLES[kind]:
         for value in MISSHAPEN:
@@ -407,7 +407,7 @@ def test_a_value_of_another_type_never_gets_into_a_state(kind: str) -> None:
             assert is_well_typed(fold(before, event)), (key, value)
 
 
-def test_a_prompt_that_says_not_whose_it_is_does_not_wait() -> None:
+def test_a_queued_event_without_by_is_ignored() -> None:
     nobodys = line(3, "queued")[:-1].replace(b'"by":"ann",', b"")
     assert fold_all(decoded(log_of([NEW, ("user", {}), nobodys]))).queued == ()
 
@@ -415,7 +415,7 @@ def test_a_prompt_that_says_not_whose_it_is_does_not_wait() -> None:
 @given(
     st.lists(JSON.filter(lambda value: isinstance(value, dict)), max_size=5), st.sampled_from(sorted(KINDS))
 )
-def test_no_shape_of_an_event_breaks_the_fold(fields: list[dict[str, Any]], kind: str) -> None:
+def test_fold_accepts_events_of_any_shape(fields: list[dict[str, Any]], kind: str) -> None:
     story = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
     assert fold_all(story).last_id == len(story)
     assert is_well_typed(fold_all(story))

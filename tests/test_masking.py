@@ -42,17 +42,17 @@ def test_the_name_of_a_variable_says_whether_it_is_secret(name: str, is_secret: 
     assert bool(fingerprints([], {name: "long enough to be one"})) is is_secret
 
 
-def test_what_is_too_short_to_be_told_from_words_is_left() -> None:
+def test_a_value_that_is_too_short_is_not_masked() -> None:
     assert fingerprints([], {"MAX_TOKENS": "32000"}) == ()
 
 
-def test_a_print_does_not_hold_the_secret() -> None:
+def test_a_fingerprint_does_not_contain_the_secret() -> None:
     (found,) = fingerprints([TOKEN])
     assert isinstance(found, Fingerprint)
     assert TOKEN[4:] not in repr(found)
 
 
-def test_a_secret_is_masked_wherever_it_stands_in_a_draft() -> None:
+def test_a_secret_is_masked_at_any_place_in_a_draft() -> None:
     fields = {"input": {"command": f"echo {KEY}", "more": [{"a": TOKEN, KEY: 1}], "n": 1}, "tool_id": "t1"}
     assert masker().take([("tool", fields)]) == [
         (
@@ -63,7 +63,7 @@ def test_a_secret_is_masked_wherever_it_stands_in_a_draft() -> None:
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 2, MAX_DEPTH - 1, MAX_DEPTH, 600, 100_000])
-def test_however_deeply_a_secret_is_nested_no_event_holds_it(depth: int) -> None:
+def test_no_event_contains_a_secret_at_any_depth_of_nesting(depth: int) -> None:
     value: Any = KEY
     for _ in range(depth):
         value = [value]
@@ -74,29 +74,31 @@ def test_however_deeply_a_secret_is_nested_no_event_holds_it(depth: int) -> None
 
 
 @pytest.mark.parametrize("around", ["{}", "{0}{0}", "sk-{}", "HslHsl{} Hs", "é{}\n{0}"])
-def test_a_text_keeps_all_but_its_secrets(around: str) -> None:
+def test_only_the_secrets_in_a_text_are_changed(around: str) -> None:
     for secret in (TOKEN, KEY, PEM):
         text = around.replace("{}", "{0}").format(secret)
         assert masker().text(text) == text.replace(secret, MASK)
 
 
-def test_a_secret_that_holds_another_is_masked_whole() -> None:
+def test_a_secret_that_contains_another_is_masked_completely() -> None:
     both = Masker(fingerprints([KEY, f"{KEY}-and-more"]))
     assert both.text(f"{KEY}-and-more {KEY}") == f"{MASK} {MASK}"
 
 
-def test_a_character_cut_in_half_before_a_secret_hides_nothing_and_fails_nothing() -> None:
+def test_half_a_surrogate_pair_before_a_secret_does_not_prevent_masking() -> None:
     assert masker().text(f"HslpQ possib\ud83d {'x' * 40} {TOKEN}") == f"HslpQ possib\ud83d {'x' * 40} {MASK}"
 
 
 @pytest.mark.parametrize("odd", ["\udcff", "\x00", "é", "😀"])
-def test_a_secret_of_any_characters_is_found(odd: str) -> None:
+def test_a_secret_of_odd_characters_is_masked(odd: str) -> None:
     secret = f"{odd}4711{odd}0815"  # the environment has a byte that is no UTF-8 as U+DCxx
     assert Masker(fingerprints([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
 
 
 @given(st.lists(st.integers(0, 400), max_size=6), st.sampled_from([TOKEN, KEY, PEM]))
-def test_a_secret_cut_into_pieces_is_masked_and_nothing_else_is_changed(cuts: list[int], secret: str) -> None:
+def test_a_secret_split_between_drafts_is_masked_and_no_other_text_is_changed(
+    cuts: list[int], secret: str
+) -> None:
     text = f"before sk- Hs -- {secret} sk-ant and ---{secret}----, H after Hsl"
     ends = sorted({0, len(text), *(cut % len(text) for cut in cuts)})
     made = masker()
@@ -111,16 +113,16 @@ def cost(secret: str, text: str) -> float:
     return time.process_time() - began
 
 
-def test_a_long_secret_is_searched_for_as_fast_as_a_short_one() -> None:
+def test_the_search_for_a_long_secret_is_as_fast_as_for_a_short_one() -> None:
     dashes = "-" * (1 << 17)
     assert cost("---" + TOKEN * 1000, dashes) < 3 * cost("---" + TOKEN, dashes)
 
 
-def test_a_secret_that_comes_again_and_again_costs_the_same_each_time() -> None:
+def test_the_cost_of_masking_grows_in_proportion_to_the_number_of_secrets() -> None:
     assert cost(KEY, f"{KEY}\n" * (1 << 16)) < 40 * cost(KEY, f"{KEY}\n" * (1 << 12))
 
 
-def test_what_is_held_back_comes_before_what_follows() -> None:
+def test_a_draft_that_is_held_back_comes_before_the_next_one() -> None:
     made = masker()
     assert made.take([delta("it is sk-ant")]) == []
     assert made.take([("tool", {"tool_id": "t"})]) == [delta("it is sk-ant"), ("tool", {"tool_id": "t"})]
@@ -129,13 +131,13 @@ def test_what_is_held_back_comes_before_what_follows() -> None:
     assert made.flush() == []
 
 
-def test_a_whole_result_is_held_back_whole_and_keeps_its_fields() -> None:
+def test_a_tool_result_that_is_held_back_keeps_its_fields() -> None:
     made = masker()
     result = ("tool_result", {"tool_id": "t", "output": "ends in Hs", "is_error": True, "truncated": 5})
     assert made.take([result]) == []
     assert made.flush() == [result]
 
 
-def test_where_there_is_no_secret_nothing_is_held_back() -> None:
+def test_no_draft_is_held_back_if_no_secret_is_known() -> None:
     drafts = [delta("sk-")]
     assert Masker([]).take(drafts) == drafts

@@ -1,4 +1,4 @@
-"""What breaks a rule is found, on the line that breaks it; what breaks none is at most a note."""
+"""`verify` reports each broken rule on the line that breaks it. Everything else is a note or nothing."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from tests.help.logs import SAMPLES, line, log_of
 NEW: Draft = ("created", {})
 USER: Draft = ("user", {"queued": None})
 ALONE = ("created", "user", "queued", "withdrawn", "turn_end", "answer", "repaired")
-"""Kinds that may not stand anywhere in a turn."""
-SOUND: list[Draft | bytes] = [
+"""Kinds that cannot stand at any place in a turn."""
+CORRECT: list[Draft | bytes] = [
     NEW,
     USER,
     ("queued", {}),
@@ -23,26 +23,30 @@ SOUND: list[Draft | bytes] = [
     ("queued", {}),
     ("turn_end", {}),
 ]
-SOUND.append(("user", {"turn": len(SOUND) + 1, "queued": len(SOUND) - 1}))
-SOUND.append(("turn_end", {"turn": len(SOUND)}))
+CORRECT.append(("user", {"turn": len(CORRECT) + 1, "queued": len(CORRECT) - 1}))
+CORRECT.append(("turn_end", {"turn": len(CORRECT)}))
 
 
 def lines_of(drafts: list[Draft | bytes]) -> list[bytes]:
     return log_of(drafts).splitlines(keepends=True)
 
 
-def test_a_sound_log_has_no_findings() -> None:
-    assert [*verify.findings(lines_of(SOUND))] == []
+def test_a_correct_log_has_no_findings() -> None:
+    assert [*verify.findings(lines_of(CORRECT))] == []
 
 
 BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
-    "begins without created": ([("user", {"turn": 1, "queued": None})], 1, "begins with `created`"),
+    "the first line is not `created`": ([("user", {"turn": 1, "queued": None})], 1, "begins with `created`"),
     "created twice": ([NEW, NEW], 2, "only there"),
-    "another's id": ([NEW, line(7, "renamed")[:-1]], 2, "claims to be line 7"),
-    "half an event": ([NEW, line(2, "renamed")[:-4]], 2, "begins as an event and is none"),
+    "the id of another line": ([NEW, line(7, "renamed")[:-1]], 2, "claims to be line 7"),
+    "half an event": ([NEW, line(2, "renamed")[:-4]], 2, "begins like an event but is not one"),
     "a turn within a turn": ([NEW, USER, ("user", {"turn": 3, "queued": None})], 3, "within turn 2"),
-    "another's turn": ([NEW, ("user", {"turn": 9, "queued": None})], 2, "begins turn 9, expected 2"),
-    "said after the end": (
+    "the number of another turn": (
+        [NEW, ("user", {"turn": 9, "queued": None})],
+        2,
+        "begins turn 9, expected 2",
+    ),
+    "text after the end": (
         [NEW, USER, ("turn_end", {}), ("text", {})],
         4,
         "text of turn 2, while none",
@@ -52,38 +56,40 @@ BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
         4,
         "turn_end of turn 2, while none",
     ),
-    "said without a turn": ([NEW, ("delta", {})], 2, "delta of turn 2, while none"),
-    "ended badly": ([NEW, USER, ("turn_end", {"status": "meh"})], 3, "cannot end 'meh'"),
-    "answered what nobody asked": ([NEW, USER, ("answer", {})], 3, "no open question"),
-    "answered twice": ([NEW, USER, ("permission", {}), ("answer", {}), ("answer", {})], 5, "no open"),
+    "text without a turn": ([NEW, ("delta", {})], 2, "delta of turn 2, while none"),
+    "an unknown status": ([NEW, USER, ("turn_end", {"status": "meh"})], 3, "cannot end with status 'meh'"),
+    "an answer without a question": ([NEW, USER, ("answer", {})], 3, "not an open question"),
+    "answered twice": ([NEW, USER, ("permission", {}), ("answer", {}), ("answer", {})], 5, "not an open"),
     "a key missing": ([NEW, line(2, "renamed")[:-1].replace(b',"by":"ann"', b"")], 2, "renamed without 'by'"),
     "keys out of order": (
         [NEW, line(2, "renamed")[:-1].replace(b'"title":"Another","by":"ann"', b'"by":"","title":""')],
         2,
         "not in order",
     ),
-    "no time": ([NEW, line(2, "renamed")[:-1].replace(b"T01:02", b" 01:02")], 2, "has no time"),
-    "took up what did not wait": ([NEW, ("user", {"queued": 1})], 2, "line 1 out of the queue"),
-    "withdrew no number": ([NEW, ("withdrawn", {"queued": [2]})], 2, "line [2] out of the queue"),
+    "a time without T": (
+        [NEW, line(2, "renamed")[:-1].replace(b"T01:02", b" 01:02")],
+        2,
+        "has no valid time",
+    ),
+    "a turn of a prompt that did not wait": ([NEW, ("user", {"queued": 1})], 2, "line 1 from the queue"),
+    "a withdrawal of no number": ([NEW, ("withdrawn", {"queued": [2]})], 2, "line [2] from the queue"),
     "withdrawn twice": (
         [NEW, ("queued", {}), ("withdrawn", {"queued": 2}), ("withdrawn", {"queued": 2})],
         4,
         "queue",
     ),
-    "repaired elsewhere": ([NEW, ("repaired", {"offset": 3})], 2, "but stands at byte"),
+    "a repair of another byte": ([NEW, ("repaired", {"offset": 3})], 2, "but is at byte"),
 }
 
 
-def test_a_line_that_is_missing_or_stands_twice_is_told_once_and_not_with_each_line_after_it() -> None:
-    many: list[Draft | bytes] = [NEW, USER, *(("text", {}) for _ in range(20)), ("turn_end", {})]
-    lines = lines_of(many)
-    gone = [str(each) for each in found_in(lines[:9] + lines[10:])]
-    assert gone == [
+def test_missing_or_repeated_lines_give_two_findings_and_not_one_for_each_line_after_them() -> None:
+    drafts: list[Draft | bytes] = [NEW, USER, *(("text", {}) for _ in range(20)), ("turn_end", {})]
+    lines = lines_of(drafts)
+    assert found_in(lines[:9] + lines[10:]) == [
         "10: claims to be line 11",
         "11: so does every line from here on: 1 line missing before line 10",
     ]
-    twice = [str(each) for each in found_in(lines[:10] + lines[7:])]
-    assert twice == [
+    assert found_in(lines[:10] + lines[7:]) == [
         "11: claims to be line 8",
         "12: so does every line from here on: 3 lines too many before line 11",
     ]
@@ -94,7 +100,7 @@ def found_in(lines: list[bytes]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_rule_is_found_where_it_is_broken(name: str) -> None:
+def test_a_broken_rule_is_reported_on_its_line(name: str) -> None:
     drafts, number, what = BROKEN[name]
     found = [each for each in verify.findings(lines_of(drafts)) if not each.is_note]
     assert [each.line for each in found] == [number]
@@ -102,41 +108,41 @@ def test_a_broken_rule_is_found_where_it_is_broken(name: str) -> None:
 
 
 NOTED: dict[str, tuple[list[Draft | bytes], int, str]] = {
-    "a stranger's line": ([NEW, b"hello"], 2, "a stranger's line: 'hello"),
-    "an empty line": ([NEW, b""], 2, "a stranger's line"),
+    "a foreign line": ([NEW, b"hello"], 2, "a foreign line: 'hello"),
+    "an empty line": ([NEW, b""], 2, "a foreign line"),
     "a turn that runs": ([NEW, USER], 2, "turn 2 has not ended"),
-    "a kind of tomorrow": (
+    "a kind of a later version": (
         [NEW, line(2, "renamed")[:-1].replace(b'"renamed"', b'"party"')],
         2,
         "not know: party",
     ),
-    "a key of tomorrow": ([NEW, line(2, "renamed")[:-2] + b',"colour":1}'], 2, "not know: 'colour'"),
+    "a key of a later version": ([NEW, line(2, "renamed")[:-2] + b',"colour":1}'], 2, "not know: 'colour'"),
 }
 
 
 @pytest.mark.parametrize("name", NOTED)
-def test_what_breaks_no_rule_is_a_note(name: str) -> None:
+def test_a_line_that_breaks_no_rule_gives_at_most_a_note(name: str) -> None:
     drafts, number, what = NOTED[name]
     (found,) = verify.findings(lines_of(drafts))
     assert (found.line, found.is_note) == (number, True)
     assert what in found.what
 
 
-def test_a_repair_in_its_place_and_a_torn_tail_break_no_rule() -> None:
+def test_a_repair_and_a_torn_last_line_break_no_rule() -> None:
     first = line(1, "created")
     repaired = line(2, "repaired", offset=len(first))[:-1] + b"    \n"
     (torn,) = verify.findings([first, repaired, b'{"id":3'])
-    assert torn == Finding(3, "the last 7 bytes are torn; the next append mends that", is_note=True)
+    assert torn == Finding(3, "the last 7 bytes are torn; the next append repairs that", is_note=True)
 
 
-def test_an_empty_log_is_no_session() -> None:
+def test_an_empty_log_breaks_a_rule() -> None:
     assert [each.is_note for each in verify.findings([])] == [False]
 
 
-# --- what a client received -------------------------------------------------------------------------
+# --- the events that a client received -------------------------------------------------------------------------
 
 LOG = [line(1, "created"), b"hello\r\n", line(3, "renamed")]
-TRUE = [
+RECEIVED = [
     (1, line(1, "created")[:-1]),
     (2, b'{"id":2,"kind":"foreign","text":"hello"}'),
     (3, line(3, "renamed")[:-1]),
@@ -144,27 +150,25 @@ TRUE = [
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
-def test_a_true_history_from_anywhere_has_no_findings(after: int) -> None:
+def test_received_events_that_equal_the_log_have_no_findings_from_any_line_on(after: int) -> None:
     for end in range(after, 4):
-        assert [*verify.history(LOG, TRUE[after:end], after)] == []
+        assert [*verify.differences(LOG, RECEIVED[after:end], after)] == []
 
 
 @pytest.mark.parametrize(
     ("received", "number"),
     [
-        ([TRUE[0], TRUE[0]], 1),
-        ([TRUE[0], TRUE[2]], 3),
-        ([TRUE[1]], 2),
-        ([TRUE[0], TRUE[2], TRUE[1]], 3),
+        ([RECEIVED[0], RECEIVED[0]], 1),
+        ([RECEIVED[0], RECEIVED[2]], 3),
+        ([RECEIVED[1]], 2),
+        ([RECEIVED[0], RECEIVED[2], RECEIVED[1]], 3),
         ([(1, b"{}")], 1),
-        ([*TRUE, (4, b"")], 4),
+        ([*RECEIVED, (4, b"")], 4),
     ],
 )
-def test_an_id_twice_left_out_out_of_order_or_changed_is_found(received: list[Any], number: int) -> None:
-    assert [each.line for each in verify.history(LOG, received)] == [number]
+def test_a_repeated_missing_disordered_or_changed_event_is_found(received: list[Any], number: int) -> None:
+    assert [each.line for each in verify.differences(LOG, received)] == [number]
 
 
-def test_every_sample_is_sound_by_itself() -> None:
-    assert {kind for kind, _ in (draft for draft in SOUND if isinstance(draft, tuple))} | {"repaired"} == {
-        *SAMPLES
-    }
+def test_the_correct_log_contains_every_kind_but_repaired() -> None:
+    assert {draft[0] for draft in CORRECT if isinstance(draft, tuple)} == SAMPLES.keys() - {"repaired"}

@@ -33,6 +33,7 @@ from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.log import Log
+from breakglass.store.turnlock import Signer, sign
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.child import Child
@@ -58,7 +59,7 @@ def main() -> None:
         signals = Signals()
         with contextlib.suppress(
             OSError
-        ):  # on a full disk: no process can signal us, but we check each second
+        ):  # a full disk: others cannot signal this process, but it reads each second
             sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
         while following:

@@ -41,8 +41,8 @@ class Console:
     def __init__(self, config: Config, access: Access) -> None:
         self.config = config
         self.access = access
-        self.hub = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
-        self.lost_turns = LostTurnWatch(config.data, self.hub, self.warn_once)
+        self.followers = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
+        self.lost_turns = LostTurnWatch(config.data, self.followers, self.warn_once)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
 
@@ -105,10 +105,10 @@ class Console:
         """Return the stream of a session for one client."""
         self.lost_turns.check_followed()
         keepalive = self.config.sse_keepalive_seconds
-        return stream.attach(self.hub, session, after, frame=frame, keepalive=keepalive, beat=beat)
+        return stream.attach(self.followers, session, after, frame=frame, keepalive=keepalive, beat=beat)
 
     async def close(self) -> None:
         """End every stream and all background work."""
-        await self.hub.close()
+        await self.followers.close()
         self.lost_turns.close()
         self._writers.shutdown(wait=False, cancel_futures=True)

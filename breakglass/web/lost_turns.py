@@ -23,9 +23,9 @@ INTERVAL_SECONDS = 2.0
 class LostTurnWatch:
     """The background tasks of one process. Lives on its event loop."""
 
-    def __init__(self, root: Path, hub: Followers, warn: Callable[[str], object]) -> None:
+    def __init__(self, root: Path, followers: Followers, warn: Callable[[str], object]) -> None:
         self._root = root
-        self._hub = hub
+        self._followers = followers
         self._warn = warn
         self._follow_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,8 +62,8 @@ class LostTurnWatch:
 
     async def _end_followed(self) -> None:
         await asyncio.sleep(INTERVAL_SECONDS)
-        while self._hub.is_followed():
-            for directory in self._hub.busy_directories():
+        while self._followers.is_followed():
+            for directory in self._followers.busy_directories():
                 session = Session(self._root, directory.rpartition("/")[2])
                 try:
                     await asyncio.to_thread(self._end_one, session)

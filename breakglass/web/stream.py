@@ -42,7 +42,7 @@ def tick(keepalive: float) -> float:
 
 
 async def attach(
-    hub: Followers,
+    followers: Followers,
     session: Session,
     after: int,
     *,
@@ -56,7 +56,7 @@ async def attach(
     """
     number, last_sent = after, time.monotonic()
     silence = keepalive - tick(keepalive) / 2  # a check may come slightly early, and the next one is too late
-    async with aclosing(hub.follow(session.directory, after, frame)) as steps:
+    async with aclosing(followers.follow(session.directory, after, frame)) as steps:
         async for step in steps:
             if isinstance(step, Piece):
                 number, chunk = step.end.number, step.body

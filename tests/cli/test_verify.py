@@ -42,7 +42,7 @@ def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
     (path.parent / "degraded").touch()
     before = path.read_bytes()
     printed = data.ok("verify")
-    assert printed.count(": note: a stranger's line: ") == 20
+    assert printed.count(": note: a foreign line: ") == 20
     assert f"{path}: 11 more notes\n" in printed
     assert f"{path}: note: the disk failed" in printed
     assert printed.endswith(f"{path}: ok, {before.count(bytes([10]))} lines\n")

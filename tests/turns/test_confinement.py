@@ -70,7 +70,7 @@ def said_by_shell(server: Server, script: str) -> str:
     return "".join(event.get("output", "") for event in events(Session(server.data, session)))
 
 
-def test_an_agent_that_calls_our_api_is_a_stranger(tmp_path: Path) -> None:
+def test_an_agent_that_calls_our_api_without_a_token_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         assert "401" in said_by_shell(server, f"curl -si {server.address}/api/sessions; true")
 
@@ -100,7 +100,7 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_stopping_a_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> None:
+def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
     session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
     printed(session, turn, "up")
     until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell, and two that sleep")
@@ -111,7 +111,7 @@ def test_stopping_a_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_a_lost_turn_leaves_nothing_alive_in_its_box(name: str, root: Path) -> None:
+def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
     session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
     printed(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
@@ -132,7 +132,7 @@ def is_shell(pid: int) -> bool:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_from_its_box_an_agent_reads_neither_token_nor_logs(name: str, root: Path) -> None:
+def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
     settings: Config = living.config(root, boxed(name, root))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")

@@ -31,7 +31,9 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
     shell.communicate()
 
 
-def test_descendants_and_marked_ones_are_found_in_whatever_session(family: subprocess.Popen[bytes]) -> None:
+def test_descendants_and_marked_processes_are_found_in_any_process_session(
+    family: subprocess.Popen[bytes],
+) -> None:
     below = processes.descendants(family.pid)
     assert len(below) == 4
     assert processes.marked("a-session") == below | {family.pid}
@@ -39,14 +41,14 @@ def test_descendants_and_marked_ones_are_found_in_whatever_session(family: subpr
     assert processes.marked("a-sessio") == set()
 
 
-def test_killing_goes_on_until_nobody_is_left(family: subprocess.Popen[bytes]) -> None:
+def test_all_found_processes_are_killed(family: subprocess.Popen[bytes]) -> None:
     below = processes.descendants(family.pid)
     assert processes.kill_all(lambda: processes.descendants(family.pid), 5.0)
     assert not any(processes.is_alive(pid, processes.started(pid)) for pid in below)
     assert family.wait() == 0  # the shell itself was no descendant of its own
 
 
-def test_one_who_forks_faster_than_a_look_does_not_escape() -> None:
+def test_a_process_that_forks_faster_than_proc_is_read_is_killed() -> None:
     code = "while true; do (setsid bash -c 'sleep 1000' &) ; done"
     shell = subprocess.Popen(["bash", "-c", code], env={**os.environ, processes.MARK: "b-session/1"})
     until(lambda: len(processes.marked("b-session")) > 5)
@@ -55,7 +57,7 @@ def test_one_who_forks_faster_than_a_look_does_not_escape() -> None:
     shell.wait()
 
 
-def test_one_who_is_in_the_middle_of_an_execve_is_not_overlooked(tmp_path: Path) -> None:
+def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     script = tmp_path / "again.sh"
     script.write_text(f"exec /bin/sh {script}\n")
     again = subprocess.Popen(["/bin/sh", str(script)], env={processes.MARK: "a-session/7"})
@@ -65,7 +67,7 @@ def test_one_who_is_in_the_middle_of_an_execve_is_not_overlooked(tmp_path: Path)
     assert overlooked == 0
 
 
-def test_who_has_an_empty_environment_is_not_waited_for() -> None:
+def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare = subprocess.Popen(["sleep", "1000"], env={})
     until(lambda: processes.name(bare.pid) == "sleep")
     began = time.monotonic()
@@ -75,7 +77,7 @@ def test_who_has_an_empty_environment_is_not_waited_for() -> None:
     bare.wait()
 
 
-def test_who_is_not_dead_in_time_is_told() -> None:
+def test_a_process_that_cannot_be_killed_in_time_is_reported() -> None:
     """The first process takes no KILL, whoever sends it (pid_namespaces(7), kill(2))."""
     quiet = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", STUBBORN]
     if os.geteuid() != 0:
@@ -93,7 +95,7 @@ os.wait()
 """
 
 
-def test_a_process_is_told_from_another_of_its_pid() -> None:
+def test_a_process_is_distinguished_from_another_one_with_the_same_pid() -> None:
     child = subprocess.Popen(["sleep", "1000"])
     born = processes.started(child.pid)
     assert born > 0
@@ -105,7 +107,7 @@ def test_a_process_is_told_from_another_of_its_pid() -> None:
     assert processes.started(child.pid) == 0
 
 
-def test_who_is_found_only_once_is_not_signalled() -> None:
+def test_a_process_that_is_found_only_once_is_not_signalled() -> None:
     """Between the two looks the pid may have gone to a stranger."""
     child = subprocess.Popen(["sleep", "1000"])
     looks = iter([[child.pid], []])
@@ -115,7 +117,7 @@ def test_who_is_found_only_once_is_not_signalled() -> None:
     assert child.wait() == -signal.SIGKILL
 
 
-def test_a_name_with_blanks_and_brackets_does_not_confuse() -> None:
+def test_a_process_name_may_contain_spaces_and_brackets() -> None:
     code = "import ctypes; ctypes.CDLL(None).prctl(15, b') R 1 (x'); print('up', flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout
@@ -140,7 +142,7 @@ print(sum(processes.stat(pid)[1:2] == [me] for pid in processes.pids()))
 """
 
 
-def test_orphans_are_collected_and_the_agents_own_end_is_kept() -> None:
+def test_orphans_are_reaped_and_the_exit_status_of_the_agent_is_kept() -> None:
     assert subprocess.check_output([sys.executable, "-c", REAPER]) == b"3\n0\n"
 
 

@@ -78,7 +78,7 @@ def story(tmp_path: Path) -> Story:
     return Story(tmp_path)
 
 
-def test_a_queued_prompt_starts_in_the_moment_in_which_the_turn_ends(story: Story) -> None:
+def test_the_turn_of_a_queued_prompt_begins_right_behind_the_end_of_the_turn_before(story: Story) -> None:
     story.busy()
     runner = story.runner()
     queued = story.queue("echo second")
@@ -99,7 +99,7 @@ def test_a_queued_prompt_starts_in_the_moment_in_which_the_turn_ends(story: Stor
     assert "second\n" in "".join(event["output"] for event in story.of("tool_result"))
 
 
-def test_many_are_taken_up_in_their_order_and_each_ends_once(story: Story) -> None:
+def test_queued_prompts_run_in_their_order_and_each_turn_ends_once(story: Story) -> None:
     story.busy()
     for number in range(3):
         story.queue(f"echo n{number}")
@@ -108,13 +108,13 @@ def test_many_are_taken_up_in_their_order_and_each_ends_once(story: Story) -> No
     assert [event["text"] for event in story.of("user")][1:] == ["echo n0", "echo n1", "echo n2"]
 
 
-def test_without_a_running_turn_a_prompt_simply_starts(story: Story) -> None:
+def test_a_prompt_with_queue_begins_at_once_if_no_turn_is_running(story: Story) -> None:
     taken = story.queue("echo now")
     assert taken.what == "turn"
     assert [end["turn"] for end in story.idle()] == [taken.id]
 
 
-def test_without_queue_a_running_turn_is_in_the_way_as_ever(story: Story) -> None:
+def test_a_prompt_without_queue_is_refused_while_a_turn_is_running(story: Story) -> None:
     story.busy()
     with pytest.raises(TurnRunning):
         story.start("echo no")
@@ -122,7 +122,7 @@ def test_without_queue_a_running_turn_is_in_the_way_as_ever(story: Story) -> Non
     assert len(story.idle()) == 1
 
 
-def test_a_key_gives_the_same_place_again_and_queues_nothing_twice(story: Story) -> None:
+def test_a_repeated_key_returns_the_same_queued_prompt_and_queues_no_second_one(story: Story) -> None:
     story.busy()
     first = story.queue("echo once", key="k")
     assert story.queue("echo once", key="k") == first
@@ -133,7 +133,7 @@ def test_a_key_gives_the_same_place_again_and_queues_nothing_twice(story: Story)
     assert len(story.of("user")) == 2
 
 
-def test_a_withdrawn_prompt_never_starts(story: Story) -> None:
+def test_a_withdrawn_prompt_begins_no_turn(story: Story) -> None:
     story.busy()
     one, two = story.queue("echo one"), story.queue("echo two")
     withdraw_prompt(story.session, one.id, by="ann")
@@ -147,14 +147,14 @@ def test_a_withdrawn_prompt_never_starts(story: Story) -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 2, 999])
-def test_what_was_never_queued_cannot_be_withdrawn(story: Story, number: int) -> None:
+def test_a_line_that_is_no_queued_prompt_cannot_be_withdrawn(story: Story, number: int) -> None:
     story.start("true")
     story.idle()
     with pytest.raises(NotFound):
         withdraw_prompt(story.session, number, by="ann")
 
 
-def test_stop_stops_everything(story: Story) -> None:
+def test_a_stop_withdraws_all_queued_prompts(story: Story) -> None:
     story.busy()
     queued = [story.queue("echo one").id, story.queue("echo two").id]
     assert cancel_turn(story.session, by="ann")
@@ -165,7 +165,7 @@ def test_stop_stops_everything(story: Story) -> None:
     assert story.session.state().queued == ()
 
 
-def test_what_is_queued_after_a_stop_is_meant(story: Story) -> None:
+def test_a_prompt_that_is_queued_after_a_stop_runs(story: Story) -> None:
     """The turn that was stopped takes a moment to end: who sends a prompt then wants it done."""
     story.start("trap '' INT; echo begun; sleep 60 & wait; sleep 60")
     wait_until(lambda: story.of("tool_result"), "the turn to be under way")
@@ -175,7 +175,7 @@ def test_what_is_queued_after_a_stop_is_meant(story: Story) -> None:
     assert taken.id in [event.get("queued", event["id"]) for event in story.of("user")]
 
 
-def test_a_lost_turn_leaves_the_queue_and_the_next_takes_it_up(story: Story) -> None:
+def test_the_queue_survives_a_lost_turn_and_runs_after_the_next_turn(story: Story) -> None:
     story.busy()
     queued = story.queue("echo kept")
     os.kill(story.runner(), signal.SIGKILL)
@@ -208,7 +208,7 @@ def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Cal
 While = Callable[[Callable[[], object]], None]
 
 
-def test_what_is_withdrawn_while_a_lost_turn_is_buried_never_starts(
+def test_a_prompt_withdrawn_while_a_lost_turn_is_ended_begins_no_turn(
     story: Story, while_buried: While
 ) -> None:
     story.busy()
@@ -219,7 +219,7 @@ def test_what_is_withdrawn_while_a_lost_turn_is_buried_never_starts(
     assert [event["text"] for event in story.of("user")][1:] == ["echo next"]
 
 
-def test_what_is_queued_while_a_lost_turn_is_buried_is_taken_up(story: Story, while_buried: While) -> None:
+def test_a_prompt_queued_while_a_lost_turn_is_ended_runs(story: Story, while_buried: While) -> None:
     story.busy()
     while_buried(lambda: story.queue("echo late"))
     story.start("echo next")
@@ -227,9 +227,7 @@ def test_what_is_queued_while_a_lost_turn_is_buried_is_taken_up(story: Story, wh
     assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo late"]
 
 
-def test_a_key_used_while_a_lost_turn_is_buried_begins_nothing_twice(
-    story: Story, while_buried: While
-) -> None:
+def test_a_key_used_while_a_lost_turn_is_ended_begins_one_turn(story: Story, while_buried: While) -> None:
     story.busy()
     first: list[Accepted] = []
     while_buried(lambda: first.append(story.queue("echo once", key="k-1")))
@@ -240,9 +238,7 @@ def test_a_key_used_while_a_lost_turn_is_buried_begins_nothing_twice(
     assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo once"]
 
 
-def test_a_stop_that_cannot_be_recorded_whole_is_not_recorded_at_all(
-    story: Story, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_is_recorded_completely_or_not_at_all(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     story.busy()
     story.queue("echo waits")
     before, write = story.kinds(), os.write
@@ -256,7 +252,7 @@ def test_a_stop_that_cannot_be_recorded_whole_is_not_recorded_at_all(
     assert [end["status"] for end in story.idle()] == ["cancelled"]
 
 
-def test_a_disk_that_fails_as_a_queued_turn_begins_ends_that_turn(
+def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with story.session.open_log() as opened:
@@ -299,7 +295,7 @@ def fail(_: int) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_runner_killed_in_a_queued_turn_leaves_nothing_alive(story: Story) -> None:
+def test_no_process_survives_a_runner_that_is_killed_in_a_queued_turn(story: Story) -> None:
     """Its own environment carries the mark of the turn it was started for."""
     story.busy()
     marker = story.config.data / "pid"
@@ -312,7 +308,7 @@ def test_a_runner_killed_in_a_queued_turn_leaves_nothing_alive(story: Story) -> 
     assert processes.marked(story.session.id) == set()
 
 
-def test_a_runner_that_is_told_to_end_takes_up_nothing(story: Story) -> None:
+def test_a_runner_that_receives_sigterm_begins_no_queued_turn(story: Story) -> None:
     story.busy()
     story.queue("echo later")
     os.kill(story.runner(), signal.SIGTERM)
@@ -320,7 +316,7 @@ def test_a_runner_that_is_told_to_end_takes_up_nothing(story: Story) -> None:
     assert len(story.session.state().queued) == 1
 
 
-def test_a_turn_that_failed_is_no_reason_not_to_go_on(story: Story) -> None:
+def test_a_queued_prompt_runs_although_the_turn_before_failed(story: Story) -> None:
     """Whoever queued a prompt saw the turn before it run, and may withdraw it: nothing waits for ever unseen."""
     story.start(f"until [ -e {story.gate} ]; do read -t 0.02 <> <(:); done; exit 3")
     story.queue("echo all the same", model="m-2")
@@ -329,7 +325,7 @@ def test_a_turn_that_failed_is_no_reason_not_to_go_on(story: Story) -> None:
     assert story.of("user")[1]["model"] == "m-2"
 
 
-def test_a_stop_of_a_queued_turn_stops_that_turn(story: Story) -> None:
+def test_a_stop_in_a_queued_turn_stops_that_turn(story: Story) -> None:
     story.busy()
     story.queue("echo begun; sleep 300")
     story.release()
@@ -338,14 +334,14 @@ def test_a_stop_of_a_queued_turn_stops_that_turn(story: Story) -> None:
     assert [end["status"] for end in story.idle()] == ["ok", "cancelled"]
 
 
-def test_a_stop_before_the_runner_reads_is_heard(story: Story) -> None:
+def test_a_stop_before_the_runner_opens_the_log_stops_the_turn(story: Story) -> None:
     """Between the prompt and the opening of the runner's log there are 30 ms in which a person can say stop."""
     turn = story.start("sleep 300")
     cancel_turn(story.session, by="ann")
     assert [(end["turn"], end["status"]) for end in story.idle()] == [(turn, "cancelled")]
 
 
-def test_prompts_from_many_at_once_all_run_one_after_the_other(story: Story) -> None:
+def test_simultaneous_prompts_all_run_one_after_the_other(story: Story) -> None:
     taken: list[Accepted] = []
 
     def ask(number: int) -> None:

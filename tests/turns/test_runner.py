@@ -30,26 +30,28 @@ from tests.turns.test_turns import is_alive, pids
         ("no-such-command-here", "error", "exit status 127"),
     ],
 )
-def test_a_turn_ends_as_its_agent_does(script: str, verdict: str, result: str, settings: Config) -> None:
+def test_the_exit_of_the_agent_decides_the_status_of_the_turn(
+    script: str, verdict: str, result: str, settings: Config
+) -> None:
     session, turn = began(settings, script)
     *_, said, end = ended(session, turn)
     assert (said["result"], end["status"]) == (result, verdict)
 
 
-def test_a_script_that_could_not_be_read_has_not_gone_well(root: Path) -> None:
+def test_a_shell_that_cannot_read_its_script_ends_the_turn_with_an_error(root: Path) -> None:
     dash = AgentConfig("shell", "shell", ("/bin/dash",), env={"PATH": "/nonexistent"})
     session, turn = began(living.config(root, dash), "echo up")
     assert status(session, turn) == "error"
 
 
-def test_a_turn_that_takes_too_long_is_ended(root: Path) -> None:
+def test_a_turn_that_exceeds_its_timeout_is_stopped(root: Path) -> None:
     session, turn = began(living.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
     own = ended(session, turn)
     assert "ran longer than 0.3 seconds" in next(event["error"] for event in own if event["kind"] == "error")
     assert own[-1]["status"] == "timeout"
 
 
-def test_a_runner_that_is_told_to_end_ends_its_turn(settings: Config) -> None:
+def test_a_runner_that_receives_sigterm_stops_its_turn(settings: Config) -> None:
     session, turn = began(settings, "echo up $$; sleep 1000")
     (shell,) = pids(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGTERM)
@@ -58,7 +60,7 @@ def test_a_runner_that_is_told_to_end_ends_its_turn(settings: Config) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
-def test_a_runner_lets_other_signals_pass(number: int, settings: Config) -> None:
+def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
     session, turn = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done")
     printed(session, turn, "up")
     os.kill(runner(session), number)
@@ -80,7 +82,7 @@ def test_a_runner_lets_other_signals_pass(number: int, settings: Config) -> None
         "trap '' TERM INT HUP; (trap '' TERM INT HUP; while :; do sleep 1; done) & echo $!",
     ],
 )
-def test_nothing_an_agent_started_outlives_its_turn(script: str, settings: Config) -> None:
+def test_no_process_that_an_agent_started_survives_the_turn(script: str, settings: Config) -> None:
     session, turn = began(settings, script)
     assert status(session, turn) == "ok"
     family = pids(living.output(session, turn))
@@ -98,7 +100,7 @@ while True:
 """
 
 
-def test_one_who_forks_and_exits_all_the_time_does_not_outlive_its_turn(settings: Config) -> None:
+def test_a_process_that_forks_and_exits_all_the_time_does_not_survive_the_turn(settings: Config) -> None:
     session, turn = began(settings, f"{sys.executable} -S -c '{HOPPER}' & sleep 1000")
     printed(session, turn, "up")
     assert cancel_turn(session, by="ann")
@@ -107,7 +109,7 @@ def test_one_who_forks_and_exits_all_the_time_does_not_outlive_its_turn(settings
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever holds it is alive, under whatever pid
 
 
-def test_a_runner_that_cannot_sign_runs_all_the_same(
+def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = tmp_path / "python"
@@ -137,7 +139,7 @@ for line in (
 """
 
 
-def test_a_question_that_is_taken_back_at_once_has_one_answer(root: Path) -> None:
+def test_a_question_that_the_agent_withdraws_at_once_has_one_answer(root: Path) -> None:
     command = (sys.executable, "-c", ASKS_AND_TAKES_BACK)
     agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
     session, turn = began(living.config(root, agent), "go", "claude")
@@ -145,7 +147,7 @@ def test_a_question_that_is_taken_back_at_once_has_one_answer(root: Path) -> Non
     assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
 
 
-def test_orphans_that_have_ended_do_not_pile_up(settings: Config) -> None:
+def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
     script = (
         "for i in 1 2 3 4 5 6 7 8 9; do (setsid true &) ; done; echo up; until [ -e go ]; do sleep 0.01; done"
     )
@@ -161,13 +163,13 @@ def test_orphans_that_have_ended_do_not_pile_up(settings: Config) -> None:
     assert status(session, turn) == "ok"
 
 
-def test_a_grandchild_that_keeps_the_output_keeps_no_turn_open(settings: Config) -> None:
+def test_a_grandchild_that_holds_the_output_open_does_not_keep_the_turn_open(settings: Config) -> None:
     session, turn = began(settings, "setsid sleep 1000 & echo $!; exit 0")
     assert status(session, turn) == "ok"
     assert ended(session, turn)[-1]["duration_ms"] < 20_000
 
 
-def test_an_agent_that_closed_its_output_and_lives_on_is_ended(root: Path) -> None:
+def test_an_agent_that_closes_its_output_and_keeps_running_is_stopped(root: Path) -> None:
     settings = living.config(root, limits={"silent": 0.3})
     session, turn = began(settings, "exec >&- 2>&-; sleep 1000")
     own = ended(session, turn)
@@ -175,7 +177,7 @@ def test_an_agent_that_closed_its_output_and_lives_on_is_ended(root: Path) -> No
     assert own[-1]["status"] == "error"
 
 
-def test_an_agent_that_closed_its_output_and_ends_in_time_ends_well(root: Path) -> None:
+def test_an_agent_that_closes_its_output_and_exits_in_time_ends_the_turn_normally(root: Path) -> None:
     session, turn = began(living.config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
     assert status(session, turn) == "ok"
 
@@ -183,7 +185,7 @@ def test_an_agent_that_closed_its_output_and_ends_in_time_ends_well(root: Path) 
 # --- output ---------------------------------------------------------------------------------------
 
 
-def test_a_flood_ends_the_turn_and_fills_neither_memory_nor_log(root: Path) -> None:
+def test_endless_output_stops_the_turn_and_the_log_stays_small(root: Path) -> None:
     settings = living.config(root, limits={"output": 4 << 20})
     session, turn = began(settings, "yes flood")
     own = ended(session, turn)
@@ -193,7 +195,7 @@ def test_a_flood_ends_the_turn_and_fills_neither_memory_nor_log(root: Path) -> N
 
 
 @pytest.mark.torture
-def test_a_gigabyte_of_output_leaves_the_runner_small(root: Path) -> None:
+def test_a_gigabyte_of_output_does_not_fill_the_memory_of_the_runner(root: Path) -> None:
     session, turn = began(living.config(root), "yes flood | head -c 1G; sleep 1")
     largest = 0
     while session.state().turn is not None:
@@ -211,7 +213,7 @@ def resident(pid: int) -> int:
         return 0
 
 
-def test_a_line_of_ten_megabytes_is_kept_from_its_beginning_and_its_end(settings: Config) -> None:
+def test_of_a_line_of_ten_megabytes_the_beginning_and_the_end_are_kept(settings: Config) -> None:
     session, turn = began(settings, "printf begin; head -c 10M /dev/zero | tr '\\0' x; printf end")
     own = ended(session, turn)
     kept = [event for event in own if event["kind"] == "tool_result"]
@@ -222,7 +224,7 @@ def test_a_line_of_ten_megabytes_is_kept_from_its_beginning_and_its_end(settings
     assert kept[-1]["truncated"] + len(text.replace("\n[breakglass", "", 1)) >= 10 << 20
 
 
-def test_any_bytes_of_an_agent_leave_the_log_sound(settings: Config) -> None:
+def test_arbitrary_bytes_of_an_agent_do_not_corrupt_the_log(settings: Config) -> None:
     script = r"printf '\0\r\n\xff\xed\xa0\x80\xe2\x80\xa8\x1b[31m\x9b'; head -c 200000 /dev/urandom; printf '\xf0\x9f'"
     session, turn = began(settings, script)
     assert status(session, turn) == "ok"
@@ -237,9 +239,7 @@ def test_any_bytes_of_an_agent_leave_the_log_sound(settings: Config) -> None:
     ],
     ids=["half a character", "nested deeply"],
 )
-def test_any_json_of_an_agent_is_searched_for_secrets_and_leaves_the_log_sound(
-    root: Path, block: str
-) -> None:
+def test_odd_json_of_an_agent_is_masked_and_does_not_corrupt_the_log(root: Path, block: str) -> None:
     said = '{"type":"assistant","message":{"content":[' + block + "]}}"
     last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
     fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
@@ -247,7 +247,7 @@ def test_any_json_of_an_agent_is_searched_for_secrets_and_leaves_the_log_sound(
     assert status(session, turn) == "ok"
 
 
-def test_an_agent_that_names_its_session_oddly_can_go_on_in_the_next_turn(root: Path) -> None:
+def test_an_odd_session_id_of_an_agent_does_not_prevent_the_next_turn(root: Path) -> None:
     said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
     last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
     fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
@@ -257,7 +257,7 @@ def test_an_agent_that_names_its_session_oddly_can_go_on_in_the_next_turn(root: 
     assert status(session, submit_prompt(settings, session, "again", by="ann").id) == "ok"
 
 
-def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) -> None:
+def test_output_is_in_the_log_while_the_agent_still_runs(settings: Config) -> None:
     session, turn = began(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
     assert printed(session, turn, "one") == "one\n"
     Path(session.workspace, "go").touch()
@@ -265,7 +265,7 @@ def test_what_is_printed_is_in_the_log_while_the_agent_runs(settings: Config) ->
     assert living.output(session, turn) == "one\ntwo\n"
 
 
-def test_standard_error_is_drained_and_its_end_is_in_the_error(root: Path) -> None:
+def test_standard_error_is_read_completely_and_its_end_is_in_the_error(root: Path) -> None:
     script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the last words >&2; exit 3"
     fake = AgentConfig("claude", "claude", ("bash", "-c", script, "claude"))
     session, turn = began(living.config(root, fake), "hello", "claude")
@@ -276,7 +276,7 @@ def test_standard_error_is_drained_and_its_end_is_in_the_error(root: Path) -> No
     assert own[-1]["status"] == "error"
 
 
-def test_an_agent_that_reads_nothing_stops_nothing(root: Path) -> None:
+def test_an_agent_that_does_not_read_its_input_does_not_block_the_turn(root: Path) -> None:
     fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo deaf; sleep 0.2; exit 0"))
     session, turn = began(living.config(root, fake), "x" * 200_000, "odd")
     assert status(session, turn) == "ok"
@@ -315,14 +315,14 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
     assert status(session, turn) == "ok"
 
 
-def test_nothing_in_the_workspace_changes_the_runner(settings: Config) -> None:
+def test_modules_in_the_workspace_are_not_imported_by_the_runner(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for name in ("json", "breakglass", "sitecustomize"):
         Path(session.workspace, f"{name}.py").write_text("raise SystemExit(7)")
     assert status(session, submit_prompt(settings, session, "true", by="ann").id) == "ok"
 
 
-def test_turns_of_two_sessions_do_not_touch_each_other(settings: Config) -> None:
+def test_a_stop_in_one_session_does_not_affect_a_turn_in_another(settings: Config) -> None:
     one, first = began(settings, "echo up $$; sleep 1000")
     two, second = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done; echo done")
     printed(one, first, "up")

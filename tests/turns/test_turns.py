@@ -55,7 +55,7 @@ def kill_runner(session: Session) -> None:
 # --- begun --------------------------------------------------------------------------------------
 
 
-def test_a_turn_is_recorded_from_its_prompt_to_its_end(settings: Config) -> None:
+def test_the_log_contains_a_turn_from_its_prompt_to_its_end(settings: Config) -> None:
     session, turn = began(settings, "echo hello")
     assert turn == 2
     assert [event["kind"] for event in ended(session, turn)] == [
@@ -66,7 +66,7 @@ def test_a_turn_is_recorded_from_its_prompt_to_its_end(settings: Config) -> None
     assert living.output(session, turn) == "hello\n"
 
 
-def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> None:
+def test_processes_that_a_command_leaves_running_are_killed_and_named(settings: Config) -> None:
     is_up = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
     session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
     story = ended(session, turn)
@@ -75,14 +75,14 @@ def test_what_a_command_leaves_running_is_ended_and_named(settings: Config) -> N
     assert status(session, turn) == "ok"
 
 
-def test_a_prompt_is_kept_as_it_came_and_is_not_in_the_arguments_of_a_process(settings: Config) -> None:
+def test_a_prompt_is_kept_unchanged_and_is_not_in_the_arguments_of_a_process(settings: Config) -> None:
     prompt = "-n : 'né\u2028\t' ; grep -az a-wo[r]d /proc/[0-9]*/cmdline; echo done # a-word"
     session, turn = began(settings, prompt)
     assert "a-word" not in printed(session, turn, "done")
     assert ended(session, turn)[0]["text"] == prompt
 
 
-def test_a_prompt_of_any_length_that_is_taken_arrives(settings: Config) -> None:
+def test_a_prompt_of_the_maximum_length_reaches_the_agent(settings: Config) -> None:
     script = "echo ${#x}"
     session, turn = began(settings, f"x={'y' * (turns.MAX_PROMPT - len(script) - 3)}\n{script}")
     assert printed(session, turn, "\n").strip() == str(turns.MAX_PROMPT - len(script) - 3)
@@ -103,7 +103,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
+def test_a_wrong_request_begins_no_turn(name: str, settings: Config) -> None:
     prompt, more, error = WRONG[name]
     session = sessions.create(settings.data, "shell")
     with pytest.raises(error):
@@ -111,14 +111,14 @@ def test_what_is_wrong_begins_nothing(name: str, settings: Config) -> None:
     assert kinds(session) == ["created"]
 
 
-def test_an_agent_that_is_configured_no_more_begins_nothing(settings: Config) -> None:
+def test_no_turn_begins_if_the_agent_is_no_longer_configured(settings: Config) -> None:
     session = sessions.create(settings.data, "gone")
     with pytest.raises(BadConfig, match=rf"session {session.id[:8]} .* got 'gone'"):
         submit_prompt(settings, session, "ls", by="ann")
     assert kinds(session) == ["created"]
 
 
-def test_while_a_turn_runs_no_other_begins(settings: Config) -> None:
+def test_no_second_turn_begins_while_one_is_running(settings: Config) -> None:
     session, turn = began(settings, "read line < <(sleep 99); echo never")
     with pytest.raises(TurnRunning):
         submit_prompt(settings, session, "ls", by="ann")
@@ -129,7 +129,7 @@ def test_while_a_turn_runs_no_other_begins(settings: Config) -> None:
     assert status(session, again) == "ok"
 
 
-def test_of_many_at_once_one_begins(settings: Config) -> None:
+def test_only_one_of_many_simultaneous_prompts_begins_a_turn(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
 
     def start(_: int) -> int | None:
@@ -145,7 +145,7 @@ def test_of_many_at_once_one_begins(settings: Config) -> None:
     assert kinds(session).count("user") == 1
 
 
-def test_a_key_begins_one_turn_however_often_and_at_once_it_comes(settings: Config) -> None:
+def test_a_key_begins_one_turn_although_it_is_sent_often_and_simultaneously(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
 
     def start(_: int) -> int:
@@ -174,7 +174,7 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_whoever_began_a_turn_may_die_at_once(settings: Config) -> None:
+def test_a_turn_continues_after_the_death_of_the_process_that_began_it(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     command = [sys.executable, "-c", STARTER, str(settings.data), session.id]
     assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
@@ -194,7 +194,7 @@ def agent(*command: str, protocol: str = "shell") -> AgentConfig:
     ("command", "reason"),
     [("/nowhere/bash", "No such file"), ("/etc/passwd", "Permission denied"), ("/", "Permission denied")],
 )
-def test_an_agent_that_cannot_start_is_an_event_that_says_what_to_do(
+def test_an_agent_that_cannot_start_gives_an_error_that_says_what_to_do(
     command: str, reason: str, root: Path
 ) -> None:
     session, turn = began(living.config(root, agent(command)), "ls", "odd")
@@ -213,7 +213,7 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     assert read_signer(session) is None
 
 
-def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> None:
+def test_an_exception_in_the_runner_is_recorded_and_ends_the_turn(root: Path) -> None:
     session, turn = began(living.config(root, agent(protocol="acp")), "ls", "odd")
     error, end = ended(session, turn)[-2:]
     assert "process failed: IndexError" in error["error"]
@@ -225,7 +225,7 @@ def test_a_mistake_of_the_runners_own_is_told_and_ends_the_turn(root: Path) -> N
 FAMILY = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
 
 
-def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_turn(settings: Config) -> None:
+def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     shell, *family = pids(printed(session, turn, "up"))
     assert all(map(is_alive, [shell, *family]))
@@ -240,7 +240,7 @@ def test_when_the_runner_is_killed_its_agent_dies_and_whoever_looks_ends_the_tur
     assert len(events(session)) == before + 2
 
 
-def test_whether_a_runner_lives_is_known_without_reading_the_log(settings: Config) -> None:
+def test_has_runner_does_not_read_the_log(settings: Config) -> None:
     session, turn = began(settings, "echo up; sleep 1000")
     printed(session, turn, "up")
     os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
@@ -250,7 +250,7 @@ def test_whether_a_runner_lives_is_known_without_reading_the_log(settings: Confi
     os.rename(f"{session.directory}/aside", f"{session.directory}/{log.NAME}")
 
 
-def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings: Config) -> None:
+def test_a_stopped_turn_whose_runner_dies_ends_as_cancelled(settings: Config) -> None:
     session, turn = began(settings, "trap '' INT; echo up; sleep 1000")
     printed(session, turn, "up")
     os.kill(runner(session), signal.SIGSTOP)
@@ -260,7 +260,7 @@ def test_a_turn_that_was_stopped_and_then_lost_its_runner_is_cancelled(settings:
     assert status(session, turn) == "cancelled"
 
 
-def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended(settings: Config) -> None:
+def test_a_session_whose_disk_failed_stays_degraded_after_its_lost_turn_is_ended(settings: Config) -> None:
     session, turn = began(settings, "sleep 1000")
     kill_runner(session)
     Path(session.directory, log.DEGRADED).touch()
@@ -268,7 +268,7 @@ def test_a_session_whose_disk_failed_is_degraded_also_where_a_lost_turn_is_ended
     assert status(session, turn) == "lost"
 
 
-def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
+def test_a_question_of_a_lost_turn_cannot_be_answered(settings: Config) -> None:
     session, _ = began(settings, "sleep 1000")
     with session.open_log() as opened:
         opened.append(
@@ -280,7 +280,7 @@ def test_a_lost_turns_question_is_no_longer_answered(settings: Config) -> None:
     assert "answer" not in kinds(session)
 
 
-def test_a_lost_turn_that_cannot_be_ended_hides_no_session(
+def test_a_session_can_be_read_although_its_lost_turn_cannot_be_ended(
     settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, turn = began(settings, "sleep 1000")
@@ -297,7 +297,7 @@ def refuse(_: Session) -> Log:
     raise CannotRecord("Read-only file system")
 
 
-def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
+def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     kill_runner(session)
@@ -307,7 +307,7 @@ def test_the_next_turn_first_ends_the_lost_one(settings: Config) -> None:
     assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
 
 
-def test_many_who_look_end_a_lost_turn_once(settings: Config) -> None:
+def test_many_simultaneous_readers_end_a_lost_turn_once(settings: Config) -> None:
     session, turn = began(settings, "sleep 1000")
     kill_runner(session)
     with ThreadPoolExecutor(8) as pool:
@@ -315,7 +315,7 @@ def test_many_who_look_end_a_lost_turn_once(settings: Config) -> None:
     assert status(session, turn) == "lost"
 
 
-def test_a_torn_last_line_of_a_lost_turn_is_mended_before_its_end(settings: Config) -> None:
+def test_a_torn_last_line_of_a_lost_turn_is_repaired_before_its_end(settings: Config) -> None:
     session, turn = began(settings, "echo up; sleep 1000")
     printed(session, turn, "up")
     kill_runner(session)
@@ -338,7 +338,7 @@ print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
 """
 
 
-def test_a_turn_is_stopped_from_any_process_once(settings: Config) -> None:
+def test_a_turn_is_stopped_once_although_three_processes_stop_it(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     command = [sys.executable, "-c", STOPPER, str(settings.data), session.id]
@@ -351,7 +351,7 @@ def test_a_turn_is_stopped_from_any_process_once(settings: Config) -> None:
     assert "error" not in kinds(session)
 
 
-def test_a_second_stop_records_nothing_and_finds_the_turn_still_running(settings: Config) -> None:
+def test_a_second_stop_records_no_event_while_the_turn_is_still_running(settings: Config) -> None:
     session, turn = began(settings, "echo up; sleep 1000")
     printed(session, turn, "up")
     os.kill(runner(session), signal.SIGSTOP)
@@ -362,7 +362,7 @@ def test_a_second_stop_records_nothing_and_finds_the_turn_still_running(settings
     assert kinds(session).count("cancelled") == 1
 
 
-def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:
+def test_a_stop_without_a_running_turn_records_no_event(settings: Config) -> None:
     session, turn = began(settings, "true")
     ended(session, turn)
     before = kinds(session)
@@ -371,7 +371,7 @@ def test_where_no_turn_runs_there_is_nothing_to_stop(settings: Config) -> None:
 
 
 @pytest.mark.parametrize("traps", ["", "trap '' INT", "trap '' INT TERM", "trap 'echo no' INT TERM"])
-def test_an_agent_that_does_not_want_to_end_is_made_to(traps: str, settings: Config) -> None:
+def test_an_agent_that_ignores_signals_is_killed(traps: str, settings: Config) -> None:
     session, turn = began(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
     (shell,) = pids(printed(session, turn, "up"))
     assert cancel_turn(session, by="ann")
@@ -379,7 +379,7 @@ def test_an_agent_that_does_not_want_to_end_is_made_to(traps: str, settings: Con
     assert not is_alive(shell)
 
 
-def test_a_stopped_agent_ends_all_the_same(settings: Config) -> None:
+def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
     session, turn = began(settings, "echo up $$; kill -STOP $$")
     (shell,) = pids(printed(session, turn, "up"))
     assert cancel_turn(session, by="ann")
@@ -387,7 +387,7 @@ def test_a_stopped_agent_ends_all_the_same(settings: Config) -> None:
     assert not is_alive(shell)
 
 
-def test_a_stopped_runner_is_seen_off(settings: Config) -> None:
+def test_a_suspended_runner_is_killed(settings: Config) -> None:
     session, turn = began(settings, FAMILY)
     family = pids(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGSTOP)
@@ -409,20 +409,20 @@ def race(settings: Config, session: Session, delay: int) -> None:
     assert [event["kind"] for event in own].count("turn_end") == 1
 
 
-def test_a_stop_that_races_the_end_is_in_time_or_refused(settings: Config) -> None:
+def test_a_stop_at_the_end_of_a_turn_is_either_in_time_or_refused(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for number in range(20):
         race(settings, session, number * 2_000)
 
 
 @pytest.mark.torture
-def test_five_hundred_stops_that_race_the_end_are_in_time_or_refused(settings: Config) -> None:
+def test_five_hundred_stops_at_the_end_of_a_turn_are_either_in_time_or_refused(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for number in range(500):
         race(settings, session, number % 100 * 500)
 
 
-def test_a_signal_meant_for_a_dead_runner_hits_no_stranger(settings: Config) -> None:
+def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(settings: Config) -> None:
     """The lock file names a process that has its pid but not its birth: nothing is sent."""
     session = sessions.create(settings.data, "shell")
     stranger = subprocess.Popen(["sleep", "100"])
@@ -460,7 +460,7 @@ def fill(settings: Config, session: Session) -> None:
         ended(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
 
 
-def test_a_disk_that_fills_ends_the_agent_and_the_turn_and_takes_no_prompt(small_disk: Path) -> None:
+def test_a_full_disk_ends_the_agent_and_the_turn_and_refuses_prompts(small_disk: Path) -> None:
     settings = living.config(small_disk)
     session, turn = began(
         settings,
@@ -478,7 +478,7 @@ def test_a_disk_that_fills_ends_the_agent_and_the_turn_and_takes_no_prompt(small
 
 
 @pytest.mark.parametrize("spoil", ["deleted", "cut short"])
-def test_a_log_that_is_taken_away_ends_the_agent(spoil: str, settings: Config) -> None:
+def test_a_deleted_or_truncated_log_ends_the_agent(spoil: str, settings: Config) -> None:
     session, turn = began(settings, "echo up $$; while true; do sleep 0.1; done")
     (shell,) = pids(printed(session, turn, "up"))
     path = Path(session.directory, log.NAME)
@@ -487,7 +487,7 @@ def test_a_log_that_is_taken_away_ends_the_agent(spoil: str, settings: Config) -
     until(lambda: not is_alive(runner(session)), "the runner's death")
 
 
-def test_a_session_whose_disk_failed_takes_no_turn(settings: Config) -> None:
+def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     mark = Path(session.directory, log.DEGRADED)
     mark.touch()
