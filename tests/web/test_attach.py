@@ -49,14 +49,14 @@ def storm(tmp_path: Path, events: int, seconds: float, kills: int) -> None:
         server.kill()
 
 
-def test_clients_end_with_exactly_the_file_though_the_server_is_killed_while_they_follow(
+def test_clients_receive_exactly_the_file_though_the_server_is_killed(
     tmp_path: Path,
 ) -> None:
     storm(tmp_path, events=2000, seconds=2, kills=3)
 
 
 @pytest.mark.torture
-def test_clients_end_with_exactly_the_file_through_20_kills_and_20000_events(tmp_path: Path) -> None:
+def test_clients_receive_exactly_the_file_through_20_kills_and_20000_events(tmp_path: Path) -> None:
     storm(tmp_path, events=20_000, seconds=20, kills=20)
 
 
@@ -86,7 +86,7 @@ def test_sigterm_ends_the_server_within_5_s_with_clients_attached(tmp_path: Path
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
+def test_a_stream_is_chunked_in_http_1_1_and_ends_by_closing_in_http_1_0(
     tmp_path: Path, version: str
 ) -> None:
     with serving(tmp_path / "var") as server:
@@ -114,7 +114,7 @@ def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
     assert body.endswith(b'event: caught-up\ndata: {"id":1}\n\n')
 
 
-def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_path: Path) -> None:
+def test_a_head_request_for_a_stream_ends_without_a_body(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         path = f"/api/sessions/{server.new_session()}/events"
         for accept in ("text/event-stream", "*/*"):
@@ -123,7 +123,7 @@ def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_pat
             assert headers["content-type"].startswith(accept.replace("*/*", "application/x-ndjson"))
 
 
-def test_whoever_asks_only_for_the_head_of_a_log_has_none_of_it_read(tmp_path: Path) -> None:
+def test_a_head_request_for_a_log_does_not_read_it(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         with server.log(session).open("ab") as log:
@@ -144,7 +144,7 @@ def is_open(process: Path, file: Path) -> bool:
     return False
 
 
-def test_whoever_leaves_a_download_leaves_no_error_behind(tmp_path: Path) -> None:
+def test_an_aborted_download_logs_no_error(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         with server.log(session).open("ab") as log:
@@ -190,7 +190,7 @@ def test_every_worker_serves_the_same_sessions(tmp_path: Path, workers: str) -> 
         assert server.stop() == 0
 
 
-def test_a_turn_whose_runner_died_is_ended_when_a_server_starts_and_while_somebody_follows(
+def test_a_lost_turn_is_ended_when_a_server_starts_and_while_a_client_is_attached(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path / "var") as server:

@@ -47,7 +47,7 @@ def fuzz(server: Server, folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_whatever_is_sent_is_answered_as_described(server: Server, tmp_path: Path) -> None:
+def test_any_request_is_answered_as_documented(server: Server, tmp_path: Path) -> None:
     said = fuzz(server, tmp_path, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
     assert re.search(r"generated, [1-9][0-9]{2,} passed$", said, re.MULTILINE)
     assert server.ask("GET", "/health")[0] == 200

@@ -41,7 +41,7 @@ def writers(server: Server, log: Path) -> int:
     return found
 
 
-def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(server: Server) -> None:
+def test_waiting_for_one_log_delays_no_other_session_and_no_reader(server: Server) -> None:
     busy, other = server.new_session(), server.new_session()
     server.prompt(busy, "sleep 600")
     path = f"/api/sessions/{busy}/turns"
@@ -60,7 +60,7 @@ def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(serve
 
 
 @pytest.mark.parametrize("place", ["/api/sessions", "/sessions"])
-def test_a_stop_is_seen_through_though_whoever_asked_for_it_has_left(server: Server, place: str) -> None:
+def test_a_stop_is_completed_after_its_client_has_disconnected(server: Server, place: str) -> None:
     session = server.new_session()
     server.prompt(session, "sleep 600")
     log = server.log(session)

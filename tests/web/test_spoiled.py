@@ -27,7 +27,7 @@ def watched(server: Server) -> tuple[str, Attached]:
     return session, client
 
 
-def test_a_log_that_is_deleted_is_gone_for_readers_too_and_nobody_makes_one(server: Server) -> None:
+def test_a_deleted_log_ends_its_streams_and_is_not_created_again(server: Server) -> None:
     session, client = watched(server)
     server.log(session).unlink()
     wait_until(lambda: 404 in client.refused, "the client to be told")
@@ -41,7 +41,7 @@ def test_a_log_that_is_deleted_is_gone_for_readers_too_and_nobody_makes_one(serv
 
 
 @pytest.mark.parametrize("how", ["replaced", "cut short"])
-def test_readers_of_a_log_that_is_another_one_start_afresh(how: str, server: Server) -> None:
+def test_clients_of_a_replaced_or_truncated_log_get_a_reset(how: str, server: Server) -> None:
     session, client = watched(server)
     log = server.log(session)
     if how == "cut short":
@@ -65,7 +65,7 @@ STRANGERS = {
 }
 
 
-def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Server) -> None:
+def test_foreign_lines_are_marked_and_keep_the_numbering(server: Server) -> None:
     session, client = watched(server)
     first = server.state(session)["last_event_id"] + 1
     with server.log(session).open("ab") as file:
@@ -79,7 +79,7 @@ def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Serv
 
 
 @pytest.mark.parametrize("what", ["the log", "the directory"])
-def test_a_link_is_followed_for_nobody(what: str, server: Server, tmp_path: Path) -> None:
+def test_links_in_the_data_root_are_not_followed(what: str, server: Server, tmp_path: Path) -> None:
     session, client = watched(server)
     client.leave()
     real = server.log(session) if what == "the log" else server.log(session).parent

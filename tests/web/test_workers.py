@@ -21,7 +21,7 @@ sys.exit(keep_workers(die, 1, signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SI
 
 
 @pytest.mark.parametrize("ms", [0, 5, 10, 20, 40, 80])
-def test_workers_told_to_stop_while_they_start_end(tmp_path: Path, ms: int) -> None:
+def test_workers_that_are_stopped_while_they_start_end(tmp_path: Path, ms: int) -> None:
     with serving(tmp_path / "var", "--workers", "3") as server:
         time.sleep(ms / 1000)  # what is tested is this very moment
         server.process.terminate()

@@ -1,0 +1,12 @@
+"""Counting what each client address has open."""
+
+from breakglass.web.http.clients import AddressCounter
+
+
+def test_a_counter_enforces_both_limits() -> None:
+    counter = AddressCounter(3, 2)
+    taken = [counter.add(address) for address in ("a", "a", "a", "b", "b")]
+    assert taken == [True, True, False, True, False]
+    counter.remove("a")
+    assert counter.add("b")
+    assert [AddressCounter(9, 1).add("unix") for _ in range(3)] == [True] * 3
