@@ -87,7 +87,7 @@ def test_users_can_log_in_and_out_while_the_disk_takes_no_writes(tmp_path: Path)
     log_in(access, open_token(tmp_path))
     later = Access(tmp_path)
     assert [bool(later.identify(None, [cookie])) for cookie in cookies] == [True, False], (
-        "written once it could be"
+        "it was not written once the disk took writes again"
     )
 
 

@@ -1,4 +1,4 @@
-"""The files that hold the tokens."""
+"""The tokens and their files."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ def test_a_token_is_made_once_with_256_bits_in_a_private_file(tmp_path: Path) ->
     assert len(token) == 43
     assert open_token(tmp_path) == token
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["token"], "nothing unfinished is left"
+    assert os.listdir(tmp_path) == ["token"], "a temporary file is left"
 
 
 def test_concurrent_first_starts_agree_on_one_token(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frames: line N of the file is the data of id N, whatever the line, and a browser reads no more and no less."""
+"""Frames: line N of a log is sent as id N, whatever the line contains, and a browser reads exactly that."""
 
 import json
 from itertools import pairwise
@@ -13,22 +13,22 @@ from tests.help.logs import line, log_of
 from tests.help.sse_parser import Message, Parser, parse
 from tests.test_events import FOREIGN
 
-WELL = [
+VALID = [
     line(number, "text", text=text)
     for number, text in enumerate(["a", "né", "\u2028\0\r\n", "", "😀" * 99], 5)
 ]
 
 
-def slowly(lines: bytes, first: int) -> bytes:
-    """Frame line by line: what the quick way must equal."""
+def frame_one_by_one(lines: bytes, first: int) -> bytes:
+    """Return the frames of lines that are framed one by one: framing them together must give the same."""
     return b"".join(
         sse.frame(each + b"\n", number) for number, each in enumerate(lines.split(b"\n")[:-1], first)
     )
 
 
 def test_our_lines_are_sent_unchanged() -> None:
-    assert parse(sse.frame(b"".join(WELL), 5)) == [
-        Message("message", raw[:-1].decode(), str(number)) for number, raw in enumerate(WELL, 5)
+    assert parse(sse.frame(b"".join(VALID), 5)) == [
+        Message("message", raw[:-1].decode(), str(number)) for number, raw in enumerate(VALID, 5)
     ]
 
 
@@ -69,20 +69,20 @@ def test_a_foreign_line_does_not_change_the_lines_around_it() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([*WELL, line(7, "repaired")[:-1] + b"  \n"]) | st.binary(max_size=40), max_size=8
+        st.sampled_from([*VALID, line(7, "repaired")[:-1] + b"  \n"]) | st.binary(max_size=40), max_size=8
     ),
     st.integers(1, 10**12),
 )
 def test_framing_all_lines_at_once_equals_framing_one_by_one(drawn: list[bytes], first: int) -> None:
     lines = b"".join(raw.replace(b"\n", b"") + b"\n" for raw in drawn) or b"\n"
     framed = sse.frame(lines, first)
-    assert framed == slowly(lines, first)
+    assert framed == frame_one_by_one(lines, first)
     assert [message.last_event_id for message in parse(framed)] == [
         str(first + index) for index in range(lines.count(b"\n"))
     ]
 
 
-@given(st.lists(st.sampled_from(WELL), min_size=1, max_size=6), st.integers(1, 10**12))
+@given(st.lists(st.sampled_from(VALID), min_size=1, max_size=6), st.integers(1, 10**12))
 def test_framing_all_lines_at_once_checks_their_numbers(lines: list[bytes], first: int) -> None:
     for number, message in enumerate(parse(sse.frame(b"".join(lines), first)), first):
         assert json.loads(message.data)["id"] == number

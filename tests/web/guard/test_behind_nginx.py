@@ -33,26 +33,26 @@ def block(language: str, word: str) -> str:
 
 @contextmanager
 def nginx(folder: Path, port: int) -> Iterator[None]:
-    """Run nginx with the README's configuration, its places put into `folder`."""
+    """Run nginx with the README's configuration, its paths replaced by paths in `folder`."""
     cert, key = make_certificate(folder)
     (folder / "htpasswd").write_text("ann:{PLAIN}secret\n")
     text = block("nginx", "proxy_pass")
-    for said, here in (
+    for in_readme, here in (
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/nginx/ops.pem", str(cert)),
         ("/etc/nginx/ops.key", str(key)),
         ("/etc/nginx/ops.htpasswd", str(folder / "htpasswd")),
         ("/run/breakglass/socket", str(folder / "socket")),
     ):
-        assert said in text
-        text = text.replace(said, here)
-    places = "".join(
+        assert in_readme in text
+        text = text.replace(in_readme, here)
+    temporary_paths = "".join(
         f"{name}_temp_path {folder / name};\n" for name in "client_body proxy fastcgi uwsgi scgi".split()
     )
     user = "user root;\n" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(
         f"{user}daemon off;\nmaster_process on;\nworker_processes 1;\npid {folder / 'nginx.pid'};\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{places}{text}}}\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{temporary_paths}{text}}}\n"
     )
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx"
     words = [program, "-p", str(folder), "-e", str(folder / "errors"), "-c", str(folder / "nginx.conf")]
@@ -72,7 +72,7 @@ def _answers(port: int) -> bool:
 
 
 class Proxied:
-    """The server behind nginx, and curl as somebody far away."""
+    """The server behind nginx, and curl as its client."""
 
     def __init__(self, folder: Path, port: int, server: Server) -> None:
         self.server = server
@@ -85,8 +85,8 @@ class Proxied:
     def ask(self, path: str, *words: str, user: str = "ann:secret") -> str:
         return curl(*self._always, *(("-u", user) if user else ()), *words, f"{self.at}{path}")
 
-    def act(self, path: str, body: str) -> dict[str, Any]:
-        """Send JSON as our own page would and return the JSON of the answer."""
+    def send_json(self, path: str, body: str) -> dict[str, Any]:
+        """Send JSON as our own page does, and return the JSON of the response."""
         answer = self.ask(path, "-H", "Sec-Fetch-Site: same-origin", "--json", body)
         found: dict[str, Any] = json.loads(answer.rpartition("\n\n")[2])
         return found
@@ -103,10 +103,10 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
 
 
 def test_behind_nginx_events_name_its_user(proxied: Proxied) -> None:
-    session = proxied.act("/api/sessions", '{"title":"far away"}')["id"]
-    proxied.act(f"/api/sessions/{session}/turns", '{"prompt":"echo hello"}')
+    session = proxied.send_json("/api/sessions", '{"title":"far away"}')["id"]
+    proxied.send_json(f"/api/sessions/{session}/turns", '{"prompt":"echo hello"}')
     log = proxied.server.log(session)
-    wait_until(lambda: b'"turn_end"' in log.read_bytes(), "the turn's end")
+    wait_until(lambda: b'"turn_end"' in log.read_bytes(), "the end of the turn")
     events = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert [event["by"] for event in events if event["kind"] in ("created", "user")] == ["ann", "ann"]
 
@@ -120,26 +120,28 @@ def test_behind_nginx_a_user_header_from_the_client_is_ignored(proxied: Proxied)
 
 
 def test_behind_nginx_events_arrive_as_they_are_appended(proxied: Proxied) -> None:
-    session = proxied.act("/api/sessions", "{}")["id"]
-    proxied.act(f"/api/sessions/{session}/turns", '{"prompt":"echo one; sleep 4; echo two"}')
+    session = proxied.send_json("/api/sessions", "{}")["id"]
+    proxied.send_json(f"/api/sessions/{session}/turns", '{"prompt":"echo one; sleep 4; echo two"}')
     seen = proxied.ask(
         f"/api/sessions/{session}/events", "-H", "Accept: text/event-stream", "--max-time", "2"
     )
-    assert '"output":"one\\n"' in seen, "it came while the turn was running"
+    assert '"output":"one\\n"' in seen, "the output did not arrive while the turn was running"
     assert "two" not in seen.replace("echo two", "")
-    assert "x-accel-buffering" not in seen.lower(), "that word was for nginx"
+    assert "x-accel-buffering" not in seen.lower(), "nginx removes the field that is meant for it"
 
 
 def test_behind_nginx_another_site_is_refused(proxied: Proxied) -> None:
     foreign = ("-H", "Origin: https://evil.example", "-H", "Sec-Fetch-Site: cross-site", "--json", "{}")
     assert " 403 " in proxied.ask("/api/sessions", *foreign).splitlines()[0]
     silent = proxied.ask("/api/sessions", "--json", "{}")
-    assert " 403 " in silent.splitlines()[0], "a proxy's user shows no intent"
+    assert " 403 " in silent.splitlines()[0], (
+        "a proxy user alone does not prove that our page sent the request"
+    )
     assert " 421 " in proxied.ask("/", "-H", "Host: evil.example").splitlines()[0]
 
 
 def test_behind_nginx_every_link_of_a_page_is_below_the_prefix(proxied: Proxied) -> None:
-    session = proxied.act("/api/sessions", "{}")["id"]
+    session = proxied.send_json("/api/sessions", "{}")["id"]
     for path in ("/", f"/sessions/{session}", "/login"):
         page = proxied.ask(path)
         assert page.startswith("HTTP/1.1 200")

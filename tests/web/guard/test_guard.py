@@ -95,7 +95,7 @@ def test_an_incomplete_body_times_out(guarded: Guarded) -> None:
 
 
 def test_the_right_token_is_never_locked_out(guarded: Guarded) -> None:
-    async def hammer() -> list[int]:
+    async def guess() -> list[int]:
         client = guarded.client()
         wrong = [scope_of("GET", "/api/x", (b"authorization", b"Bearer " + b"\xff" * n)) for n in range(40)]
         return [
@@ -103,7 +103,7 @@ def test_the_right_token_is_never_locked_out(guarded: Guarded) -> None:
             for scope in [*wrong, scope_of("GET", "/api/x", guarded.bearer)]
         ]
 
-    assert run(hammer()) == [401] * 10 + [429] * 30 + [200]
+    assert run(guess()) == [401] * 10 + [429] * 30 + [200]
 
 
 def test_a_wrong_token_counts_on_every_path(guarded: Guarded) -> None:
@@ -116,17 +116,17 @@ def test_a_wrong_token_counts_on_every_path(guarded: Guarded) -> None:
 
 
 def test_health_is_open_to_a_monitor_with_an_old_token(guarded: Guarded) -> None:
-    async def watch() -> set[int]:
+    async def monitor() -> set[int]:
         wrong = (b"authorization", b"Bearer wrong")
         return {(await guarded.client().request(scope_of("GET", "/health", wrong))).status for _ in range(30)}
 
-    assert run(watch()) == {200}
+    assert run(monitor()) == {200}
 
 
 def test_a_cookie_does_not_replace_a_wrong_bearer_token(guarded: Guarded) -> None:
     wrong = (b"authorization", b"bearer nonsense")
     assert run(guarded.client().request(scope_of("GET", "/api/x", wrong, guarded.cookie()))).status == 401
-    basic = (b"authorization", b"Basic Zm9vOmJhcg==")  # a proxy's own password, passed on
+    basic = (b"authorization", b"Basic Zm9vOmJhcg==")  # a proxy's own password, which it passes on
     assert run(guarded.client().request(scope_of("GET", "/api/x", basic, guarded.cookie()))).status == 200
 
 
@@ -137,7 +137,7 @@ def test_a_websocket_is_refused(guarded: Guarded) -> None:
         sent.append(message)
 
     scope = scope_of("GET", "/api/x", guarded.bearer, type="websocket", extensions={})
-    run(guarded.client().guard(scope, lambda: pytest.fail("was asked"), send))
+    run(guarded.client().guard(scope, lambda: pytest.fail("the guard read from the socket"), send))
     assert [message["type"] for message in sent] == ["websocket.close"]
     assert guarded.entries[-1].status == 403
 
@@ -150,18 +150,16 @@ PROXIED: dict[str, Any] = {
 
 
 USER = (b"x-user", b"ann")
-
-
 NAMED = [
     ("from the proxy", "192.0.2.1", (USER,), 200, "ann"),
     ("through its socket", "unix", (USER,), 200, "ann"),
-    ("from the proxy, in IPv6's clothes", "::ffff:192.0.2.1", (USER,), 200, "ann"),
+    ("from the proxy, as an IPv4-mapped IPv6 address", "::ffff:192.0.2.1", (USER,), 200, "ann"),
     ("beside a wrong token", "192.0.2.1", (USER, (b"authorization", b"Bearer x")), 401, None),
     ("forged", "192.0.2.66", (USER,), 401, None),
     ("forged, twice", "192.0.2.66", (USER, USER), 401, None),
     ("twice", "192.0.2.1", (USER, (b"x-user", b"root")), 400, None),
     ("twice the same", "192.0.2.1", (USER, USER), 400, None),
-    ("with a newline's cousin", "192.0.2.1", ((b"x-user", b"ann\x0b"),), 400, None),
+    ("with a vertical tab", "192.0.2.1", ((b"x-user", b"ann\x0b"),), 400, None),
     ("empty", "192.0.2.1", ((b"x-user", b""),), 401, None),
     ("missing", "192.0.2.1", (), 401, None),
 ]

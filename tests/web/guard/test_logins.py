@@ -121,7 +121,7 @@ def test_the_access_log_names_caller_and_request_but_no_secret(tmp_path: Path) -
         server.ask("GET", f"/api/sessions/{session}/events?after=1&token={TOKEN}")
         server.ask("GET", "/api/sessions", headers={"Authorization": "Bearer wrong"})
         server.ask("GET", "/%0a%22by%22", headers={"Authorization": "Bearer wrong"})
-        wait_until(lambda: path.read_bytes().count(b"\n") == 4, "a line an answer")
+        wait_until(lambda: path.read_bytes().count(b"\n") == 4, "a line for each response")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["by"], row["from"], row["method"], row["status"]) for row in rows] == [
         ("owner", "127.0.0.1", "POST", 201),

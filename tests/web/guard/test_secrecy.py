@@ -22,7 +22,7 @@ OPEN = {
     ("GET", "/manifest.webmanifest"),
     ("GET", "/favicon.ico"),
 }
-"""All that a stranger gets an answer from."""
+"""All routes that answer an anonymous caller."""
 
 
 def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
     root.mkdir(mode=0o700)
     rules = [*create_app(Config(data=root), Access(root, token=TOKEN)).url_map.iter_rules()]
     assert len(rules) > 20
-    stranger = {"Authorization": "", "Sec-Fetch-Site": "same-origin"}
+    anonymous = {"Authorization": "", "Sec-Fetch-Site": "same-origin"}
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         log = server.log(session).read_bytes()
@@ -39,13 +39,13 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
             path = re.sub(r"<[a-z_]+>", "1", path)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 body: dict[str, Any] | None = None if method in ("GET", "DELETE") else {}
-                status = server.ask(method, path, body, stranger)[0]
+                status = server.ask(method, path, body, anonymous)[0]
                 if (method, rule.rule) in OPEN:
                     assert status in (200, 401, 404), (method, path)
                 else:
                     assert status == (401 if path.startswith("/api") else 303), (method, path)
         for method in ("OPTIONS", "TRACE", "PUT", "CONNECT", "BREW"):
-            assert server.ask(method, "/api/sessions", None, stranger)[0] in (400, 405)
+            assert server.ask(method, "/api/sessions", None, anonymous)[0] in (400, 405)
         assert server.log(session).read_bytes() == log
 
 
@@ -59,11 +59,11 @@ def test_the_token_is_only_in_its_file(tmp_path: Path) -> None:
         answer = curl(*jar, "-d", f"token={token}", "-H", f"Origin: {at}", f"{at}/login")
         page = curl(*jar, f"{at}/sessions/{session}")
         server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "env; ps axww -o args"}, bearer)
-        wait_until(lambda: b'"turn_end"' in server.log(session).read_bytes(), "the turn's end")
+        wait_until(lambda: b'"turn_end"' in server.log(session).read_bytes(), "the end of the turn")
         command = Path(f"/proc/{server.process.pid}/cmdline").read_text()
-        said = [answer, page, command, record.read_text(), (data / "logins.jsonl").read_text()]
-        said.append(server.log(session).read_text())
-    assert [text for text in said if token in text] == []
+        texts = [answer, page, command, record.read_text(), (data / "logins.jsonl").read_text()]
+        texts.append(server.log(session).read_text())
+    assert [text for text in texts if token in text] == []
     assert page.startswith("HTTP/1.1 200")
     assert "referrer-policy: no-referrer" in page
 
@@ -119,11 +119,11 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
             bearer = {"Authorization": f"Bearer {token}"}
             session = server.ask("POST", "/api/sessions", {}, bearer)[1]["id"]
             server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "echo mine > file"}, bearer)
-            wait_until(lambda: b'"turn_end"' in server.log(session).read_bytes(), "the turn's end")
+            wait_until(lambda: b'"turn_end"' in server.log(session).read_bytes(), "the end of the turn")
             curl("-d", f"token={token}", "-H", f"Origin: {server.address}", f"{server.address}/login")
     finally:
         os.umask(before)
-    assert (tmp_path / "var").stat().st_mode & 0o077 == 0, "nobody else gets in at all"
+    assert (tmp_path / "var").stat().st_mode & 0o077 == 0, "the data root is open to other users"
     for path in (tmp_path / "var").rglob("*"):
         if "workspaces" not in path.parts:
             assert path.lstat().st_mode & 0o077 == 0, path

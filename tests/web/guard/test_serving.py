@@ -1,4 +1,4 @@
-"""A real server with each setting of its address: TLS, a Unix socket, all addresses, and settings that are wrong."""
+"""A real server at each kind of address: loopback, all addresses, TLS, a Unix socket. And wrong settings."""
 
 import json
 import re

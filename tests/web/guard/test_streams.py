@@ -13,7 +13,7 @@ from tests.help.guarded import Client, Guarded, Pair, Response, receive_of, run,
 
 
 def streaming(closed: list[str]) -> App:
-    """A Quart application, because its tasks are the ones that must not outlive a stream."""
+    """Return a Quart application: no task of Quart may outlive a stream."""
     app = quart.Quart("streaming")
 
     @app.get("/api/events")
@@ -32,7 +32,7 @@ def streaming(closed: list[str]) -> App:
 
 
 class Streams:
-    """Several clients that hold a stream each."""
+    """Several clients, each with an open stream."""
 
     def __init__(self, client: Client):
         self._client = client
@@ -72,7 +72,7 @@ def test_a_stream_ends_soon_after_its_credential(
         await end(guarded)
         await streams.wait()
         assert (closed, answer.is_complete) == (["closed"], True)
-        assert len(asyncio.all_tasks()) < before, "a task of the application was left behind"
+        assert len(asyncio.all_tasks()) < before, "a task of the application is still running"
 
     run(scenario())
 
@@ -139,7 +139,7 @@ def test_streams_are_limited_per_address_and_in_total(guarded: Guarded) -> None:
         assert [answer.status for answer in answers] == [200, 200, 503, 200, 503]
         assert answers[2][b"retry-after"] == b"5"
         other = await streams._client.request(scope_of("GET", "/health", query_string=b""))
-        assert other.status == 404, "no stream, so no limit; this application has no such route"
+        assert other.status == 404, "no stream, so no limit. This application has no such route"
         streams._client.guard.end_streams()
         await streams.wait()
         again = await streams.open(guarded.bearer, peer="192.0.2.3")

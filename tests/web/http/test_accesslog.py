@@ -1,4 +1,4 @@
-"""The access log: one line for each response, whatever a request contains."""
+"""The access log: one line of ASCII for each response, whatever a request contains."""
 
 import json
 import stat

@@ -9,4 +9,8 @@ def test_a_counter_enforces_both_limits() -> None:
     assert taken == [True, True, False, True, False]
     counter.remove("a")
     assert counter.add("b")
-    assert [AddressCounter(9, 1).add("unix") for _ in range(3)] == [True] * 3
+
+
+def test_the_unix_socket_has_no_limit_of_its_own() -> None:
+    counter = AddressCounter(3, 1)
+    assert [counter.add("unix") for _ in range(4)] == [True, True, True, False]

@@ -1,4 +1,4 @@
-"""HTTP/2 over TLS, against a real server on loopback."""
+"""HTTP/2 over TLS: requests of an HTTP/2 client to a real server on loopback."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from tests.help.raw_server import TIMEOUT, H2Client, RawServer, raw_server, read
 
 
 def h2_response(
-    server: RawServer, path: bytes, *pairs: tuple[bytes, bytes], method: bytes = b"GET", stay: bool = False
+    server: RawServer, path: bytes, *pairs: tuple[bytes, bytes], method: bytes = b"GET", stalls: bool = False
 ) -> dict[bytes, bytes]:
-    """Return the headers of an HTTP/2 answer, empty where the server hung up; `stay` reads no more of it."""
+    """Return the headers of a response, {} if the server closes. A client that `stalls` then reads nothing more."""
     with H2Client(server) as client:
         answer = client.wait_for(h2.events.ResponseReceived, client.request(path, *pairs, method=method))
-        if stay:
+        if stalls:
             server.app.stream_ended.wait(TIMEOUT)
         return dict(answer.headers) if answer else {}
 
@@ -82,9 +82,9 @@ def test_an_http2_client_that_shuts_its_window_is_disconnected(
 ) -> None:
     with raw_server(tmp_path, ConnectionLimits(stall_seconds=0.3), tls=certificate) as server:
         bearer = (b"authorization", b"Bearer " + server.token.encode())
-        assert h2_response(server, b"/api/events?much", bearer, stay=True)[b":status"] == b"200"
+        assert h2_response(server, b"/api/events?much", bearer, stalls=True)[b":status"] == b"200"
         assert server.app.stream_ended.is_set()
-        assert server.app.bytes_sent < 1 << 20, "what the client did not take was kept for it"
+        assert server.app.bytes_sent < 1 << 20, "the server buffered what the client did not take"
 
 
 @pytest.mark.parametrize("extra", [[], [(b":protocol", b"websocket"), (b"sec-websocket-version", b"13")]])

@@ -1,4 +1,4 @@
-"""The limits of the machine: descriptors, memory, and a certificate that cannot be used."""
+"""Limits by descriptors and memory, and a certificate that cannot be used."""
 
 import subprocess
 import sys

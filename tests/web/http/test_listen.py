@@ -21,7 +21,7 @@ def test_connections_inherit_the_options_of_their_listening_socket() -> None:
             assert timeout == STALL_SECONDS * 1000
             assert (
                 accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER
-            )  # as Linux counts
+            )  # Linux doubles the value
 
 
 def test_localhost_means_ipv4_and_ipv6_on_one_port() -> None:
@@ -34,7 +34,7 @@ def test_localhost_means_ipv4_and_ipv6_on_one_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "words", "expected"),
+    ("host", "given", "expected"),
     [
         ("127.0.0.1", {}, True),
         ("127.8.9.10", {}, True),
@@ -49,14 +49,14 @@ def test_localhost_means_ipv4_and_ipv6_on_one_port() -> None:
     ],
 )
 def test_listening_beyond_loopback_needs_tls_a_proxy_or_permission(
-    host: str, words: dict[str, bool], expected: bool
+    host: str, given: dict[str, bool], expected: bool
 ) -> None:
-    said = {"tls": False, "proxied": False, "allow_plain": False} | words
+    settings = {"tls": False, "proxied": False, "allow_plain": False} | given
     if expected:
-        refuse_exposed(host, **said)
+        refuse_exposed(host, **settings)
         return
     with pytest.raises(BadConfig, match=r"--tls-cert.*proxies.*--allow-plain"):
-        refuse_exposed(host, **said)
+        refuse_exposed(host, **settings)
 
 
 def test_an_unusable_address_is_named_with_what_to_do() -> None:
@@ -80,7 +80,7 @@ def test_a_unix_socket_is_private_from_its_creation(tmp_path: Path) -> None:
         (tmp_path / "shared").chmod(0o2750)
         with open_unix(tmp_path / "shared" / "socket"):
             assert stat.S_IMODE((tmp_path / "shared" / "socket").stat().st_mode) == 0o660
-        assert os.umask(0) == 0, "the umask is put back"
+        assert os.umask(0) == 0, "the umask was not restored"
     finally:
         os.umask(before)
 
@@ -88,8 +88,8 @@ def test_a_unix_socket_is_private_from_its_creation(tmp_path: Path) -> None:
 def test_only_the_socket_of_a_dead_server_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     open_unix(path).close()
-    with open_unix(path) as living:
-        living.listen()
+    with open_unix(path) as live:
+        live.listen()
         with pytest.raises(BadConfig, match="it is in use already"):
             open_unix(path)
     path.unlink()

@@ -1,4 +1,4 @@
-"""Connections: how many there may be, and how the server ends them when it stops."""
+"""The limit on connections, and their end when a client resets or the server stops."""
 
 import socket
 import struct
@@ -11,20 +11,20 @@ from breakglass.web.http.limits import ConnectionLimits
 from tests.help.raw_server import TIMEOUT, RawServer, raw_server, read_all, request_head
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /api/events HTTP/1.1\r\nHOST\r\nAUTH\r\n\r\n"])
-def test_connections_are_limited_per_address(tmp_path: Path, said: bytes) -> None:
+@pytest.mark.parametrize("request_bytes", [b"", b"GET /api/events HTTP/1.1\r\nHOST\r\nAUTH\r\n\r\n"])
+def test_connections_are_limited_per_address(tmp_path: Path, request_bytes: bytes) -> None:
     health = request_head(b"GET", b"Connection: close", target=b"/health")
     with raw_server(tmp_path, ConnectionLimits(connections_per_address=2, head_seconds=1000)) as server:
         with server.connect() as one, server.connect() as two:
             for sock in (one, two):
-                sock.sendall(server.fill(said))
-                assert not said or sock.recv(15) == b"HTTP/1.1 200 \r\n"
+                sock.sendall(server.fill(request_bytes))
+                assert not request_bytes or sock.recv(15) == b"HTTP/1.1 200 \r\n"
             refused = server.send(b"")
             assert refused.startswith(b"HTTP/1.1 503 ")
             assert b"retry-after: 5" in refused
-        patience = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + TIMEOUT
         while not server.send(health).startswith(b"HTTP/1.1 200 "):
-            assert time.monotonic() < patience, "the places were not given back"
+            assert time.monotonic() < deadline, "closed connections are still counted"
 
 
 def test_a_reset_connection_ends_its_stream(server: RawServer) -> None:

@@ -1,4 +1,4 @@
-"""Clients that send or take nothing: they are cut at their deadline. Slow clients are kept."""
+"""Clients that send or take nothing are disconnected at their deadline. Slow clients are kept."""
 
 import asyncio
 import socket
@@ -36,9 +36,9 @@ def test_sending_a_head_byte_by_byte_gains_no_time(server: RawServer) -> None:
     assert cut
 
 
-@pytest.mark.parametrize("place", ["tcp", "unix"])
-def test_a_client_that_stops_reading_is_disconnected(tmp_path: Path, place: str) -> None:
-    unix = tmp_path / "socket" if place == "unix" else None
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_a_client_that_stops_reading_is_disconnected(tmp_path: Path, family: str) -> None:
+    unix = tmp_path / "socket" if family == "unix" else None
     with raw_server(tmp_path, ConnectionLimits(stall_seconds=0.3), unix=unix) as server:
         if unix:
             sock = socket.socket(socket.AF_UNIX)
@@ -48,7 +48,7 @@ def test_a_client_that_stops_reading_is_disconnected(tmp_path: Path, place: str)
         with sock:
             host = b"Host: localhost" if unix else b"HOST"
             sock.sendall(server.fill(b"GET /api/events?much HTTP/1.1\r\n" + host + b"\r\nAUTH\r\n\r\n"))
-            assert server.app.stream_ended.wait(TIMEOUT), "the stream goes on for nobody"
+            assert server.app.stream_ended.wait(TIMEOUT), "the stream goes on though its client takes nothing"
             assert len(read_all(sock)) < 1 << 20
 
 
@@ -63,27 +63,27 @@ def test_a_client_that_waits_for_events_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken", "dropped"), [([], True), ([90, 80, 70, 60, 50, 40, 30], False), ([90, 90, 90, 90], True)]
+    ("remaining", "is_stalled"), [([], True), ([90, 80, 70, 60, 50, 40, 30], False), ([90, 90, 90, 90], True)]
 )
-def test_a_slow_client_is_not_a_stalled_one(taken: list[int], dropped: bool) -> None:
-    """What is left becomes less with every look, or it does not; a look comes every third of the deadline."""
-    left = iter([100, *taken])
+def test_a_slow_client_is_not_a_stalled_one(remaining: list[int], is_stalled: bool) -> None:
+    """The remaining bytes are checked every third of the deadline. Three checks without progress are a stall."""
+    checks = iter([100, *remaining])
     last = 100
 
     async def wait() -> None:
-        if not dropped and last == 30:
+        if not is_stalled and last == 30:
             return
         await asyncio.get_running_loop().create_future()
 
-    def look() -> int:
+    def check() -> int:
         nonlocal last
-        last = next(left, last)
+        last = next(checks, last)
         return last
 
-    work = wait_while_progressing(wait, look, 0.003)
-    if dropped:
+    work = wait_while_progressing(wait, check, 0.003)
+    if is_stalled:
         with pytest.raises(TimeoutError):
             asyncio.run(work)
     else:
         asyncio.run(work)
-    assert next(left, None) is None
+    assert next(checks, None) is None
