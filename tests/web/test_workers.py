@@ -33,10 +33,10 @@ def test_a_worker_that_dies_at_its_start_is_started_again_after_a_pause() -> Non
         [sys.executable, "-c", DYING_WORKERS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout
-    with process, process.stdout as said:
-        said.readline()
+    with process, process.stdout as output:
+        output.readline()
         began = time.monotonic()
-        said.readline()
+        output.readline()
         assert time.monotonic() - began > 0.5
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0

@@ -106,10 +106,10 @@ def test_the_login_address_can_be_shown_as_a_qr_code(tmp_path: Path) -> None:
     env = {
         "BREAKGLASS_TOKEN": "",
         "BREAKGLASS_ORIGINS": "https://ops.example.com",
-        "BREAKGLASS_PREFIX": "/door",
+        "BREAKGLASS_PREFIX": "/ops",
     }
     token, login, *code = breakglass(tmp_path / "var", "token", "show", "--qr", **env).stdout.splitlines()
-    assert login == f"https://ops.example.com/door/login#{token}"
+    assert login == f"https://ops.example.com/ops/login#{token}"
     assert len(code) > 10
     assert set("".join(code)) <= set(" ▀▄█")
 

@@ -67,7 +67,7 @@ def test_a_unix_socket_is_served_and_is_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "message"),
     [
         ({"BREAKGLASS_TLS_CERT": "cert.pem"}, "expected both or neither"),
         ({"BREAKGLASS_TLS_CERT": "no.pem", "BREAKGLASS_TLS_KEY": "no.pem"}, "no certificate with its key"),
@@ -82,8 +82,8 @@ def test_a_unix_socket_is_served_and_is_private(tmp_path: Path) -> None:
         ({"BREAKGLASS_TOKEN": "a short one"}, "is no token"),
     ],
 )
-def test_a_wrong_setting_prevents_the_start(tmp_path: Path, env: dict[str, str], said: str) -> None:
+def test_a_wrong_setting_prevents_the_start(tmp_path: Path, env: dict[str, str], message: str) -> None:
     done = breakglass(tmp_path / "var", "serve", "--port", "0", **env)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert said in done.stderr
+    assert message in done.stderr
     assert "a short one" not in done.stderr

@@ -34,8 +34,8 @@ def test_an_access_log_that_was_moved_away_is_created_again(tmp_path: Path) -> N
     log(Entry("c", "-", "GET", b"/3", 200, 1))
     log.close()
     files = (tmp_path / "access.log.1", path)
-    said = [[json.loads(row)["by"] for row in file.read_text().splitlines()] for file in files]
-    assert said == [["a"], ["b", "c"]]
+    names = [[json.loads(row)["by"] for row in file.read_text().splitlines()] for file in files]
+    assert names == [["a"], ["b", "c"]]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -70,10 +70,10 @@ def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     assert answer.startswith(b"HTTP/1.1 %d " % expected), answer[:200]
     assert answer.count(b"HTTP/1.1 ") == 1
     assert server.app.seen == []
-    said = answer.partition(b"\r\n\r\n")[0].lower()
-    assert b"\r\nserver:" not in said
-    assert b"connection: close" in said
-    assert b"x-content-type-options: nosniff" in said
+    response_head = answer.partition(b"\r\n\r\n")[0].lower()
+    assert b"\r\nserver:" not in response_head
+    assert b"connection: close" in response_head
+    assert b"x-content-type-options: nosniff" in response_head
 
 
 def test_valid_requests_are_served_on_one_connection(server: RawServer) -> None:
