@@ -87,8 +87,8 @@ class Proxied:
 
     def send_json(self, path: str, body: str) -> dict[str, Any]:
         """Send JSON as our own page does, and return the JSON of the response."""
-        answer = self.ask(path, "-H", "Sec-Fetch-Site: same-origin", "--json", body)
-        found: dict[str, Any] = json.loads(answer.rpartition("\n\n")[2])
+        response = self.ask(path, "-H", "Sec-Fetch-Site: same-origin", "--json", body)
+        found: dict[str, Any] = json.loads(response.rpartition("\n\n")[2])
         return found
 
 
@@ -103,7 +103,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
 
 
 def test_behind_nginx_events_name_its_user(proxied: Proxied) -> None:
-    session = proxied.send_json("/api/sessions", '{"title":"far away"}')["id"]
+    session = proxied.send_json("/api/sessions", '{"title":"behind nginx"}')["id"]
     proxied.send_json(f"/api/sessions/{session}/turns", '{"prompt":"echo hello"}')
     log = proxied.server.log(session)
     wait_until(lambda: b'"turn_end"' in log.read_bytes(), "the end of the turn")
@@ -114,8 +114,8 @@ def test_behind_nginx_events_name_its_user(proxied: Proxied) -> None:
 def test_behind_nginx_a_user_header_from_the_client_is_ignored(proxied: Proxied) -> None:
     forged = ("-H", "X-Forwarded-User: root")
     assert " 401 " in proxied.ask("/api/sessions", *forged, user="").splitlines()[0]
-    answer = proxied.ask("/api/sessions", *forged, "-H", "Sec-Fetch-Site: same-origin", "--json", "{}")
-    session = json.loads(answer.rpartition("\n\n")[2])["id"]
+    response = proxied.ask("/api/sessions", *forged, "-H", "Sec-Fetch-Site: same-origin", "--json", "{}")
+    session = json.loads(response.rpartition("\n\n")[2])["id"]
     assert json.loads(proxied.server.log(session).read_bytes().split(b"\n")[0])["by"] == "ann"
 
 

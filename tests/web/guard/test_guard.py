@@ -12,8 +12,10 @@ from tests.help.guarded import JSON, OWN_ORIGIN, Guarded, Pair, Response, receiv
 
 
 def test_the_application_gets_the_caller_and_the_whole_body(guarded: Guarded) -> None:
-    answer = run(guarded.client().request(scope_of("POST", "/api/x", JSON, guarded.bearer), b'{"a"', b":1}"))
-    assert (answer.status, answer.body, answer.is_complete) == (200, b'{"a":1}', True)
+    response = run(
+        guarded.client().request(scope_of("POST", "/api/x", JSON, guarded.bearer), b'{"a"', b":1}")
+    )
+    assert (response.status, response.body, response.is_complete) == (200, b'{"a":1}', True)
     caller = guarded.seen[0]["breakglass"]
     assert isinstance(caller, Caller)
     assert (caller.origin, caller.address) == (OWN_ORIGIN.decode(), "127.0.0.1")
@@ -22,24 +24,28 @@ def test_the_application_gets_the_caller_and_the_whole_body(guarded: Guarded) ->
 
 
 def test_a_refused_request_never_reaches_the_application(guarded: Guarded) -> None:
-    answer = run(guarded.client().request(scope_of("POST", "/api/x", JSON), b"{}"))
-    assert (answer.status, answer[b"www-authenticate"], answer[b"connection"]) == (401, b"Bearer", b"close")
-    assert answer[b"content-type"] == b"application/problem+json"
-    problem = json.loads(answer.body)
-    assert (problem["title"], problem["status"], answer.is_complete) == ("Unauthorized", 401, True)
+    response = run(guarded.client().request(scope_of("POST", "/api/x", JSON), b"{}"))
+    assert (response.status, response[b"www-authenticate"], response[b"connection"]) == (
+        401,
+        b"Bearer",
+        b"close",
+    )
+    assert response[b"content-type"] == b"application/problem+json"
+    problem = json.loads(response.body)
+    assert (problem["title"], problem["status"], response.is_complete) == ("Unauthorized", 401, True)
     assert guarded.seen == []
 
 
 def test_a_page_redirects_an_anonymous_caller_to_the_login(guarded: Guarded) -> None:
-    answer = run(guarded.client().request(scope_of("GET", "/sessions/x")))
-    assert (answer.status, answer[b"location"]) == (303, b"/login")
+    response = run(guarded.client().request(scope_of("GET", "/sessions/x")))
+    assert (response.status, response[b"location"]) == (303, b"/login")
     behind = run(guarded.client(prefix="/bg").request(scope_of("GET", "/bg/sessions/x")))
     assert behind[b"location"] == b"/bg/login"
 
 
 def test_over_http2_a_refusal_has_no_connection_field(guarded: Guarded) -> None:
-    answer = run(guarded.client().request(scope_of("GET", "/api/x", http_version="2", scheme="https")))
-    assert (answer.status, answer[b"connection"]) == (401, None)
+    response = run(guarded.client().request(scope_of("GET", "/api/x", http_version="2", scheme="https")))
+    assert (response.status, response[b"connection"]) == (401, None)
 
 
 async def broken(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,23 +55,27 @@ async def broken(scope: Scope, receive: Receive, send: Send) -> None:
 def test_every_response_carries_the_security_headers(guarded: Guarded) -> None:
     guarded.app_headers += [(b"Cache-Control", b"public"), (b"x-frame-options", b"ALLOW")]
     guarded.app_headers += [(b"access-control-allow-origin", b"*")]
-    asked = [("GET", "/health"), ("GET", "/api/x"), ("GET", "/x"), ("OPTIONS", "/"), ("GET", "/static/../x")]
-    for method, path in asked:
-        answer = run(guarded.client().request(scope_of(method, path)))
-        assert {pair for pair in SECURITY_HEADERS if answer[pair[0]] == pair[1]} == set(SECURITY_HEADERS)
-        assert answer[b"cache-control"] == b"no-store"
-        assert answer[b"access-control-allow-origin"] is None
+    requests = [
+        ("GET", "/health"),
+        ("GET", "/api/x"),
+        ("GET", "/x"),
+        ("OPTIONS", "/"),
+        ("GET", "/static/../x"),
+    ]
+    for method, path in requests:
+        response = run(guarded.client().request(scope_of(method, path)))
+        assert {pair for pair in SECURITY_HEADERS if response[pair[0]] == pair[1]} == set(SECURITY_HEADERS)
+        assert response[b"cache-control"] == b"no-store"
+        assert response[b"access-control-allow-origin"] is None
 
 
-def test_an_error_of_the_application_becomes_a_500_without_details(
-    guarded: Guarded,
-) -> None:
-    answer = Response()
+def test_an_error_of_the_application_becomes_a_500_without_details(guarded: Guarded) -> None:
+    response = Response()
     client = guarded.client(broken)
     with pytest.raises(ZeroDivisionError):
-        run(client.guard(scope_of("GET", "/health"), receive_of(()), answer))
-    assert (answer.status, answer[b"x-frame-options"]) == (500, b"DENY")
-    assert b"secret" not in answer.body
+        run(client.guard(scope_of("GET", "/health"), receive_of(()), response))
+    assert (response.status, response[b"x-frame-options"]) == (500, b"DENY")
+    assert b"secret" not in response.body
     assert guarded.entries[-1].status == 500
 
 
@@ -82,16 +92,16 @@ def test_only_static_files_may_be_cached_and_only_privately(guarded: Guarded) ->
 def test_a_body_is_limited_by_its_received_size(guarded: Guarded) -> None:
     chunked = (b"transfer-encoding", b"chunked")
     pieces = [b"x" * 65536] * 4
-    ask = scope_of("POST", "/api/x", JSON, guarded.bearer, chunked)
-    assert run(guarded.client().request(dict(ask), *pieces)).status == 200
-    assert run(guarded.client().request(dict(ask), *pieces, b"x")).status == 413
+    scope = scope_of("POST", "/api/x", JSON, guarded.bearer, chunked)
+    assert run(guarded.client().request(dict(scope), *pieces)).status == 200
+    assert run(guarded.client().request(dict(scope), *pieces, b"x")).status == 413
     assert len(guarded.seen) == 1
 
 
 def test_an_incomplete_body_times_out(guarded: Guarded) -> None:
-    ask = scope_of("POST", "/api/x", JSON, guarded.bearer, (b"content-length", b"9"))
-    answer = run(guarded.client(body_seconds=0.02).request(ask, b"{", is_incomplete=True))
-    assert (answer.status, answer[b"connection"], guarded.seen) == (408, b"close", [])
+    scope = scope_of("POST", "/api/x", JSON, guarded.bearer, (b"content-length", b"9"))
+    response = run(guarded.client(body_seconds=0.02).request(scope, b"{", is_incomplete=True))
+    assert (response.status, response[b"connection"], guarded.seen) == (408, b"close", [])
 
 
 def test_the_right_token_is_never_locked_out(guarded: Guarded) -> None:
@@ -147,10 +157,8 @@ PROXIED: dict[str, Any] = {
     "user_header": b"x-user",
     "address_header": b"x-forwarded-for",
 }
-
-
 USER = (b"x-user", b"ann")
-NAMED = [
+USERS = [
     ("from the proxy", "192.0.2.1", (USER,), 200, "ann"),
     ("through its socket", "unix", (USER,), 200, "ann"),
     ("from the proxy, as an IPv4-mapped IPv6 address", "::ffff:192.0.2.1", (USER,), 200, "ann"),
@@ -166,21 +174,19 @@ NAMED = [
 
 
 @pytest.mark.parametrize(
-    ("peer", "pairs", "expected", "by"), [row[1:] for row in NAMED], ids=[row[0] for row in NAMED]
+    ("peer", "pairs", "expected", "by"), [row[1:] for row in USERS], ids=[row[0] for row in USERS]
 )
 def test_a_proxy_user_counts_only_from_a_listed_peer(
     guarded: Guarded, peer: str, pairs: tuple[Pair, ...], expected: int, by: str | None
 ) -> None:
-    answer = run(guarded.client(**PROXIED).request(scope_of("GET", "/api/x", *pairs, peer=peer)))
-    assert (answer.status, guarded.entries[-1].by) == (expected, by)
+    response = run(guarded.client(**PROXIED).request(scope_of("GET", "/api/x", *pairs, peer=peer)))
+    assert (response.status, guarded.entries[-1].by) == (expected, by)
 
 
 def test_without_the_setting_the_user_header_is_ignored(guarded: Guarded) -> None:
     unnamed = PROXIED | {"user_header": None}
-    assert (
-        run(guarded.client(**unnamed).request(scope_of("GET", "/api/x", USER, peer="192.0.2.1"))).status
-        == 401
-    )
+    scope = scope_of("GET", "/api/x", USER, peer="192.0.2.1")
+    assert run(guarded.client(**unnamed).request(scope)).status == 401
 
 
 def test_the_last_forwarded_address_of_a_listed_peer_counts(guarded: Guarded) -> None:

@@ -56,12 +56,12 @@ def test_the_token_is_only_in_its_file(tmp_path: Path) -> None:
         bearer = {"Authorization": f"Bearer {token}"}
         session = server.ask("POST", "/api/sessions", {}, bearer)[1]["id"]
         jar, at = ("-c", str(tmp_path / "jar"), "-b", str(tmp_path / "jar")), server.address
-        answer = curl(*jar, "-d", f"token={token}", "-H", f"Origin: {at}", f"{at}/login")
+        response = curl(*jar, "-d", f"token={token}", "-H", f"Origin: {at}", f"{at}/login")
         page = curl(*jar, f"{at}/sessions/{session}")
         server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "env; ps axww -o args"}, bearer)
         wait_until(lambda: b'"turn_end"' in server.log(session).read_bytes(), "the end of the turn")
         command = Path(f"/proc/{server.process.pid}/cmdline").read_text()
-        texts = [answer, page, command, record.read_text(), (data / "logins.jsonl").read_text()]
+        texts = [response, page, command, record.read_text(), (data / "logins.jsonl").read_text()]
         texts.append(server.log(session).read_text())
     assert [text for text in texts if token in text] == []
     assert page.startswith("HTTP/1.1 200")

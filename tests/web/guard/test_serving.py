@@ -34,8 +34,8 @@ def test_with_tls_the_server_speaks_http2_and_sets_a_secure_cookie(tmp_path: Pat
         wait_until(lambda: "Log in at" in server.printed, "the login address")
         assert f"Log in at {at}/login#{token}" in server.printed
         assert curl("--http2", *trust, f"{at}/health").startswith("HTTP/2 200")
-        answer = curl("--http2", *trust, "-d", f"token={token}", "-H", f"Origin: {at}", f"{at}/login")
-        cookie = re.search(r"^set-cookie: (.*)$", answer, re.MULTILINE)
+        response = curl("--http2", *trust, "-d", f"token={token}", "-H", f"Origin: {at}", f"{at}/login")
+        cookie = re.search(r"^set-cookie: (.*)$", response, re.MULTILINE)
         assert cookie
         assert cookie[1].startswith(f"__Host-breakglass-{server.port}=")
         assert cookie[1].endswith("; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure")

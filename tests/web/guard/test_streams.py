@@ -35,23 +35,22 @@ class Streams:
     """Several clients, each with an open stream."""
 
     def __init__(self, client: Client):
-        self._client = client
+        self.client = client
         self.tasks: list[asyncio.Task[Response]] = []
 
     async def open(self, *pairs: Pair, peer: str = "127.0.0.1", path: str = "/api/events") -> Response:
-        answer = Response()
+        response = Response()
         scope = scope_of("GET", path, *pairs, peer=peer, query_string=b"")
-        work = self._client.guard(scope, receive_of(()), answer)
+        work = self.client.guard(scope, receive_of(()), response)
         self.tasks.append(asyncio.ensure_future(work))  # type: ignore[arg-type]
-        await until(lambda: bool(answer.body))
-        return answer
+        await until(lambda: bool(response.body))
+        return response
 
     async def wait(self) -> None:
         await asyncio.gather(*self.tasks)
 
 
 async def rotate(guarded: Guarded) -> None:
-
     rotate_token(guarded.root)
 
 
@@ -67,33 +66,33 @@ def test_a_stream_ends_soon_after_its_credential(
     async def scenario() -> None:
         closed: list[str] = []
         streams = Streams(guarded.client(streaming(closed), recheck_seconds=0.01))
-        answer = await streams.open(guarded.bearer if kind == "bearer" else guarded.cookie())
+        response = await streams.open(guarded.bearer if kind == "bearer" else guarded.cookie())
         before = len(asyncio.all_tasks())
         await end(guarded)
         await streams.wait()
-        assert (closed, answer.is_complete) == (["closed"], True)
+        assert (closed, response.is_complete) == (["closed"], True)
         assert len(asyncio.all_tasks()) < before, "a task of the application is still running"
 
     run(scenario())
 
 
 def test_ending_a_stream_looks_to_the_application_like_a_disconnect(guarded: Guarded) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b".", "more_body": True})
-        heard.append((await receive())["type"])
-        heard.append((await receive())["type"])
+        received.append((await receive())["type"])
+        received.append((await receive())["type"])
 
     async def scenario() -> None:
         streams = Streams(guarded.client(waiting))
-        answer = await streams.open(guarded.bearer)
-        streams._client.guard.end_streams()
+        response = await streams.open(guarded.bearer)
+        streams.client.guard.end_streams()
         await streams.wait()
-        assert (heard, answer.is_complete) == (["http.disconnect"] * 2, True)
+        assert (received, response.is_complete) == (["http.disconnect"] * 2, True)
 
     run(scenario())
 
@@ -103,11 +102,11 @@ def test_a_stream_goes_on_while_its_credential_is_valid(guarded: Guarded) -> Non
         closed: list[str] = []
         streams = Streams(guarded.client(streaming(closed), recheck_seconds=0.001))
         kept = await streams.open(guarded.bearer)
-        is_complete = await streams.open(guarded.cookie())
+        ended = await streams.open(guarded.cookie())
         await revoke(guarded)
-        await until(lambda: is_complete.is_complete)
+        await until(lambda: ended.is_complete)
         assert not kept.is_complete
-        streams._client.guard.end_streams()
+        streams.client.guard.end_streams()
         await streams.wait()
         assert kept.is_complete
 
@@ -120,12 +119,12 @@ def test_the_response_decides_whether_it_is_a_stream(guarded: Guarded, path: str
     async def scenario() -> None:
         closed: list[str] = []
         streams = Streams(guarded.client(streaming(closed), recheck_seconds=0.01, max_streams_per_address=1))
-        answer = await streams.open(guarded.bearer, (b"accept", accept), path=path)
+        response = await streams.open(guarded.bearer, (b"accept", accept), path=path)
         refused = await streams.open(guarded.bearer, (b"accept", accept), path=path)
-        assert (answer.status, refused.status) == (200, 503)
+        assert (response.status, refused.status) == (200, 503)
         await rotate(guarded)
         await streams.wait()
-        assert answer.is_complete
+        assert response.is_complete
         assert "closed" in closed
 
     run(scenario())
@@ -135,16 +134,16 @@ def test_streams_are_limited_per_address_and_in_total(guarded: Guarded) -> None:
     async def scenario() -> None:
         streams = Streams(guarded.client(streaming([]), max_streams=3, max_streams_per_address=2))
         tries = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
-        answers = [await streams.open(guarded.bearer, peer=peer) for peer in tries]
-        assert [answer.status for answer in answers] == [200, 200, 503, 200, 503]
-        assert answers[2][b"retry-after"] == b"5"
-        other = await streams._client.request(scope_of("GET", "/health", query_string=b""))
+        responses = [await streams.open(guarded.bearer, peer=peer) for peer in tries]
+        assert [response.status for response in responses] == [200, 200, 503, 200, 503]
+        assert responses[2][b"retry-after"] == b"5"
+        other = await streams.client.request(scope_of("GET", "/health", query_string=b""))
         assert other.status == 404, "no stream, so no limit. This application has no such route"
-        streams._client.guard.end_streams()
+        streams.client.guard.end_streams()
         await streams.wait()
         again = await streams.open(guarded.bearer, peer="192.0.2.3")
         assert again.status == 200
-        streams._client.guard.end_streams()
+        streams.client.guard.end_streams()
         await streams.wait()
 
     run(scenario())

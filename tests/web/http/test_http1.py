@@ -66,11 +66,11 @@ RAW = [
 def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     server: RawServer, raw: bytes, expected: int
 ) -> None:
-    answer = server.send(raw + request_head(b"GET") if raw.endswith(b"\r\n\r\n") else raw)
-    assert answer.startswith(b"HTTP/1.1 %d " % expected), answer[:200]
-    assert answer.count(b"HTTP/1.1 ") == 1
+    response = server.send(raw + request_head(b"GET") if raw.endswith(b"\r\n\r\n") else raw)
+    assert response.startswith(b"HTTP/1.1 %d " % expected), response[:200]
+    assert response.count(b"HTTP/1.1 ") == 1
     assert server.app.seen == []
-    response_head = answer.partition(b"\r\n\r\n")[0].lower()
+    response_head = response.partition(b"\r\n\r\n")[0].lower()
     assert b"\r\nserver:" not in response_head
     assert b"connection: close" in response_head
     assert b"x-content-type-options: nosniff" in response_head
@@ -80,18 +80,18 @@ def test_valid_requests_are_served_on_one_connection(server: RawServer) -> None:
     one = request_head(b"POST", JSON, b"Content-Length: 2") + b"{}"
     two = request_head(b"POST", JSON, CHUNKED, target=b"/api/y") + b"2\r\n[]\r\n0\r\nX: y\r\n\r\n"
     three = request_head(b"GET", b"Connection: close", target=b"/health")
-    answer = server.send(one + two + three)
-    assert answer.count(b"HTTP/1.1 200 ") == 3
+    response = server.send(one + two + three)
+    assert response.count(b"HTTP/1.1 200 ") == 3
     assert server.app.seen == ["POST /api/x", "POST /api/y", "GET /health"]
 
 
 @pytest.mark.parametrize("after", [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 100_000])
 def test_nothing_is_read_after_the_last_request_of_a_connection(server: RawServer, after: bytes) -> None:
-    answer = server.send(
+    response = server.send(
         request_head(b"POST", JSON, b"Connection: close", b"Content-Length: 2") + b"{}" + after
     )
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.count(b"HTTP/1.1 ") == 1
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.count(b"HTTP/1.1 ") == 1
     assert server.app.seen == ["POST /api/x"]
 
 

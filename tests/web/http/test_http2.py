@@ -14,10 +14,10 @@ def h2_response(
 ) -> dict[bytes, bytes]:
     """Return the headers of a response, {} if the server closes. A client that `stalls` then reads nothing more."""
     with H2Client(server) as client:
-        answer = client.wait_for(h2.events.ResponseReceived, client.request(path, *pairs, method=method))
+        response = client.wait_for(h2.events.ResponseReceived, client.request(path, *pairs, method=method))
         if stalls:
             server.app.stream_ended.wait(TIMEOUT)
-        return dict(answer.headers) if answer else {}
+        return dict(response.headers) if response else {}
 
 
 def test_http2_over_tls_passes_the_same_guard(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
@@ -50,8 +50,8 @@ def test_a_get_over_http2_has_no_body(tmp_path: Path, certificate: tuple[Path, P
     with raw_server(tmp_path, ConnectionLimits(), tls=certificate) as server, H2Client(server) as client:
         stream = client.request(b"/health", ends=False)
         client.send_body(stream, b"x")
-        answer = client.wait_for(h2.events.ResponseReceived, stream)
-        assert dict(answer.headers)[b":status"] == b"400"
+        response = client.wait_for(h2.events.ResponseReceived, stream)
+        assert dict(response.headers)[b":status"] == b"400"
         assert server.app.seen == []
 
 
@@ -63,8 +63,8 @@ def test_a_body_after_its_response_does_not_harm_other_streams(
         assert client.wait_for(h2.events.StreamEnded, stream)
         for _ in range(6):
             client.send_body(stream, b"x" * 10_000, ends=False)
-        answer = client.wait_for(h2.events.ResponseReceived, client.request(b"/health"))
-        assert dict(answer.headers)[b":status"] == b"200"
+        response = client.wait_for(h2.events.ResponseReceived, client.request(b"/health"))
+        assert dict(response.headers)[b":status"] == b"200"
 
 
 def test_a_connection_without_a_tls_handshake_is_closed(
