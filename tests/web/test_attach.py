@@ -1,4 +1,4 @@
-"""Attach over HTTP, against a real server and real turns."""
+"""Attaching over HTTP, with a real server and real turns."""
 
 import json
 import os
@@ -19,16 +19,17 @@ from tests.help.waiting import wait_until
 AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 
 
-def many(tmp_path: Path) -> dict[str, str]:
-    """Return settings with an agent that says many things."""
+def settings_with_many_events(tmp_path: Path) -> dict[str, str]:
+    """Return settings with an agent that writes many events."""
     config = tmp_path / "breakglass.toml"
     config.write_text(f'[agents.many]\nprotocol = "claude"\ncommand = ["{sys.executable}", "{AGENT}"]\n')
     return {"BREAKGLASS_CONFIG": str(config), "BREAKGLASS_AGENT": "many"}
 
 
-def storm(tmp_path: Path, events: int, seconds: float, kills: int) -> None:
+def check_clients_through_kills(tmp_path: Path, events: int, seconds: float, kills: int) -> None:
+    """Kill the server at random moments of a turn. Fail unless every client received exactly the file."""
     chance = random.Random(kills)
-    server = Server(tmp_path / "var", **many(tmp_path))
+    server = Server(tmp_path / "var", **settings_with_many_events(tmp_path))
     try:
         session = server.new_session()
         clients = [Attached(server, session) for _ in range(3)]
@@ -50,22 +51,22 @@ def storm(tmp_path: Path, events: int, seconds: float, kills: int) -> None:
         server.kill()
 
 
-def test_clients_end_with_exactly_the_file_though_the_server_is_killed_while_they_follow(
+def test_clients_receive_exactly_the_file_though_the_server_is_killed(
     tmp_path: Path,
 ) -> None:
-    storm(tmp_path, events=2000, seconds=2, kills=3)
+    check_clients_through_kills(tmp_path, events=2000, seconds=2, kills=3)
 
 
 @pytest.mark.torture
-def test_clients_end_with_exactly_the_file_through_20_kills_and_20000_events(tmp_path: Path) -> None:
-    storm(tmp_path, events=20_000, seconds=20, kills=20)
+def test_clients_receive_exactly_the_file_through_20_kills_and_20000_events(tmp_path: Path) -> None:
+    check_clients_through_kills(tmp_path, events=20_000, seconds=20, kills=20)
 
 
 def test_a_turn_goes_on_when_the_server_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         server.prompt(session, "echo before; read -t 1 < <(sleep 5); echo after")
-        wait_until(lambda: b"before\\n" in server.log(session).read_bytes(), "the first words")
+        wait_until(lambda: b"before\\n" in server.log(session).read_bytes(), "the first output")
         server.kill()
         wait_until(
             lambda: b"turn_end" in server.log(session).read_bytes(), "the turn to end without a server"
@@ -87,7 +88,7 @@ def test_sigterm_ends_the_server_within_5_s_with_clients_attached(tmp_path: Path
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
+def test_a_stream_is_chunked_in_http_1_1_and_ends_by_closing_in_http_1_0(
     tmp_path: Path, version: str
 ) -> None:
     with serving(tmp_path / "var") as server:
@@ -115,7 +116,7 @@ def test_a_stream_is_chunked_for_whom_it_can_be_and_ends_for_whom_it_cannot(
     assert body.endswith(b'event: caught-up\ndata: {"id":1}\n\n')
 
 
-def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_path: Path) -> None:
+def test_a_head_request_for_a_stream_ends_without_a_body(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         path = f"/api/sessions/{server.new_session()}/events"
         for accept in ("text/event-stream", "*/*"):
@@ -124,7 +125,7 @@ def test_whoever_asks_only_for_the_head_of_a_stream_gets_that_and_an_end(tmp_pat
             assert headers["content-type"].startswith(accept.replace("*/*", "application/x-ndjson"))
 
 
-def test_whoever_asks_only_for_the_head_of_a_log_has_none_of_it_read(tmp_path: Path) -> None:
+def test_a_head_request_for_a_log_does_not_read_it(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         with server.log(session).open("ab") as log:
@@ -139,13 +140,13 @@ def test_whoever_asks_only_for_the_head_of_a_log_has_none_of_it_read(tmp_path: P
 
 def is_open(process: Path, file: Path) -> bool:
     for each in (process / "fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since
+        with suppress(FileNotFoundError):  # it was closed in the meantime
             if os.readlink(each) == str(file):
                 return True
     return False
 
 
-def test_whoever_leaves_a_download_leaves_no_error_behind(tmp_path: Path) -> None:
+def test_an_aborted_download_logs_no_error(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         with server.log(session).open("ab") as log:
@@ -164,7 +165,7 @@ def test_whoever_leaves_a_download_leaves_no_error_behind(tmp_path: Path) -> Non
 
 
 def unchunked(body: bytes) -> bytes:
-    """Return what a chunked body says (RFC 9112, 7.1)."""
+    """Return the content of a chunked body (RFC 9112, section 7.1)."""
     found = b""
     while True:
         size, _, rest = body.partition(b"\r\n")
@@ -191,23 +192,27 @@ def test_every_worker_serves_the_same_sessions(tmp_path: Path, workers: str) -> 
         assert server.stop() == 0
 
 
-def test_a_turn_whose_runner_died_is_ended_when_a_server_starts_and_while_somebody_follows(
+def test_a_lost_turn_is_ended_when_a_server_starts_and_while_a_client_is_attached(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path / "var") as server:
         sessions = [server.new_session() for _ in range(2)]
         for session in sessions:
             server.prompt(session, "echo begun; sleep 600")
-            wait_until(partial(has_output, server, session), "the first words")
+            wait_until(partial(has_output, server, session), "the first output")
         server.kill()
         kill_runner(server, sessions[0])
         server.start()
         lost = b'"status":"lost"'
-        wait_until(lambda: lost in server.log(sessions[0]).read_bytes(), "the loss to be noticed", 5)
+        wait_until(lambda: lost in server.log(sessions[0]).read_bytes(), "the lost turn to be ended", 5)
         client = Attached(server, sessions[1])
         wait_until(partial(client.marks.count, "caught-up"), "the replay")
         kill_runner(server, sessions[1])
-        wait_until(lambda: any(lost in data for _, data in client.received), "the loss to be told", 10)
+        wait_until(
+            lambda: any(lost in data for _, data in client.received),
+            "the client to receive the end of the lost turn",
+            10,
+        )
         client.leave()
 
 
@@ -216,8 +221,8 @@ def has_output(server: Server, session: str) -> bool:
 
 
 def kill_runner(server: Server, session: str) -> None:
-    signed = json.loads(server.log(session).with_name("turn.lock").read_text())
-    os.kill(signed["pid"], signal.SIGKILL)
+    signature = json.loads(server.log(session).with_name("turn.lock").read_text())
+    os.kill(signature["pid"], signal.SIGKILL)
 
 
 def test_workers_end_with_the_process_that_keeps_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A fuzzer over the API's own description: whatever is sent, the server answers, as described, and never with 5xx."""
+"""A fuzzer that follows the OpenAPI document: every response is as documented, and never 5xx."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.help.servers import TOKEN, Server, serving
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 NO_EXECUTION = '[agents.shell]\ncommand = ["true"]\n'
-"""What a fuzzer writes into a prompt must not run."""
+"""The agent for the fuzzer: what it writes into a prompt must not run."""
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def fuzz(server: Server, folder: Path, *words: str) -> str:
-    """Run schemathesis over the server's document, its requests going to a session that is there."""
+    """Run schemathesis with the server's document and an existing session, and return its output."""
     document = server.ask("GET", "/api/openapi.json")[1]
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "schemathesis.toml").write_text(f'[parameters]\n"path.id" = "{server.new_session()}"\n')
@@ -47,9 +47,9 @@ def fuzz(server: Server, folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_whatever_is_sent_is_answered_as_described(server: Server, tmp_path: Path) -> None:
-    said = fuzz(server, tmp_path, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
-    assert re.search(r"generated, [1-9][0-9]{2,} passed$", said, re.MULTILINE)
+def test_any_request_is_answered_as_documented(server: Server, tmp_path: Path) -> None:
+    output = fuzz(server, tmp_path, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
+    assert re.search(r"generated, [1-9][0-9]{2,} passed$", output, re.MULTILINE)
     assert server.ask("GET", "/health")[0] == 200
     assert server.process.poll() is None
 

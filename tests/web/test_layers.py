@@ -15,8 +15,9 @@ WEB_ROWS = (
     "         pages    openapi        ",
     "        context   operations     ",
     "        console   bodies         ",
-    "       stream    lost_turns      ",
-    "      page    guard    sse       ",
+    "        page    lost_turns       ",
+    "        guard     stream         ",
+    "              sse                ",
     "              http               ",
 )
 """The layers of breakglass/web, the highest first: modules and folders. A module imports only lower rows."""

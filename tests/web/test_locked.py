@@ -1,4 +1,4 @@
-"""A log that somebody keeps locked: only what would be written to it waits, even where nobody waits for the answer."""
+"""A log that another program keeps locked: only writes to that log wait, and each is done in the end."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from tests.help.servers import TOKEN, Attached, Server, serving
 from tests.help.waiting import wait_until
 
 MANY = 12
-"""More than the threads in which logs are read."""
+"""More than the threads that read logs."""
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +33,22 @@ def locked(log: Path) -> Iterator[None]:
 
 
 def writers(server: Server, log: Path) -> int:
-    """Return how often a server has a log open to write to it; while it is locked, so many wait."""
+    """Return how often the server has a log open for writing. While the log is locked, so many writes wait."""
     process, found = Path(f"/proc/{server.process.pid}"), 0
     for each in (process / "fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since
+        with suppress(FileNotFoundError):  # it was closed in the meantime
             flags = (process / "fdinfo" / each.name).read_text().split()[3]
             found += os.readlink(each) == str(log) and int(flags, 8) & os.O_RDWR == os.O_RDWR
     return found
 
 
-def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(server: Server) -> None:
+def test_waiting_for_one_log_delays_no_other_session_and_no_reader(server: Server) -> None:
     busy, other = server.new_session(), server.new_session()
     server.prompt(busy, "sleep 600")
     path = f"/api/sessions/{busy}/turns"
     with ThreadPoolExecutor(MANY) as pool, locked(server.log(busy)):
         asked = [pool.submit(server.ask, "POST", path, {"prompt": "x", "queue": True}) for _ in range(MANY)]
-        wait_until(lambda: writers(server, server.log(busy)) == MANY, "all to wait for the lock")
+        wait_until(lambda: writers(server, server.log(busy)) == MANY, "all writes to wait for the lock")
         client = Attached(server, busy)
         wait_until(partial(client.has, 2), "the replay", 5)
         client.leave()
@@ -61,12 +61,12 @@ def test_whoever_waits_for_one_log_holds_up_no_other_session_and_no_reader(serve
 
 
 @pytest.mark.parametrize("place", ["/api/sessions", "/sessions"])
-def test_a_stop_is_seen_through_though_whoever_asked_for_it_has_left(server: Server, place: str) -> None:
+def test_a_stop_is_completed_after_its_client_has_disconnected(server: Server, place: str) -> None:
     session = server.new_session()
     server.prompt(session, "sleep 600")
     log = server.log(session)
-    wait_until(lambda: b'"kind":"tool"' in log.read_bytes(), "the turn to be under way")
-    signed = json.loads(log.with_name("turn.lock").read_text())
+    wait_until(lambda: b'"kind":"tool"' in log.read_bytes(), "the turn to be running")
+    signature = json.loads(log.with_name("turn.lock").read_text())
     connection = server.connection()
     with locked(log):
         kind = "application/json" if place.startswith("/api") else "application/x-www-form-urlencoded"
@@ -74,6 +74,6 @@ def test_a_stop_is_seen_through_though_whoever_asked_for_it_has_left(server: Ser
         connection.request("POST", f"{place}/{session}/cancel", headers=headers)
         wait_until(lambda: writers(server, log), "the stop to wait for the lock")
         connection.close()
-        os.kill(signed["pid"], signal.SIGKILL)  # nobody but the server can end this turn now
-        server.ask("GET", "/health")  # it has heard of the client that left
+        os.kill(signature["pid"], signal.SIGKILL)  # now only the server can end this turn
+        server.ask("GET", "/health")  # when it answers, it knows that the client has left
     wait_until(lambda: b'"status":"cancelled"' in log.read_bytes(), "the end of the turn", 10)

@@ -1,4 +1,4 @@
-"""A log that somebody spoils under its readers: they start afresh or are told that it is gone, and never mix two."""
+"""A log that another program damages while clients follow it: they get a reset or 404, and never mix two logs."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
-def watched(server: Server) -> tuple[str, Attached]:
+def attached(server: Server) -> tuple[str, Attached]:
     """Return a session with one turn, and a client that has all of it."""
     session = server.new_session()
     server.prompt(session, "echo hello")
@@ -28,10 +28,10 @@ def watched(server: Server) -> tuple[str, Attached]:
     return session, client
 
 
-def test_a_log_that_is_deleted_is_gone_for_readers_too_and_nobody_makes_one(server: Server) -> None:
-    session, client = watched(server)
+def test_a_deleted_log_ends_its_streams_and_is_not_created_again(server: Server) -> None:
+    session, client = attached(server)
     server.log(session).unlink()
-    wait_until(lambda: 404 in client.refused, "the client to be told")
+    wait_until(lambda: 404 in client.refused, "the client to get a reset or 404")
     client.leave()
     assert client.marks[-1] == "reset"
     assert client.received == []
@@ -42,20 +42,20 @@ def test_a_log_that_is_deleted_is_gone_for_readers_too_and_nobody_makes_one(serv
 
 
 @pytest.mark.parametrize("how", ["replaced", "cut short"])
-def test_readers_of_a_log_that_is_another_one_start_afresh(how: str, server: Server) -> None:
-    session, client = watched(server)
+def test_clients_of_a_replaced_or_truncated_log_get_a_reset(how: str, server: Server) -> None:
+    session, client = attached(server)
     log = server.log(session)
     if how == "cut short":
         os.truncate(log, log.read_bytes().index(b"\n") + 1)
     else:
         log.with_name("new").write_bytes(b"".join([line(1, "created", title="new"), line(2, "renamed")]))
         os.replace(log.with_name("new"), log)
-    wait_until(lambda: "reset" in client.marks, "the client to be told")
+    wait_until(lambda: "reset" in client.marks, "the client to get a reset or 404")
     server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
     assert validate(log, clients=[client])[-1]["title"] == "after"
 
 
-STRANGERS = {
+FOREIGN_LINES = {
     "text": b"hello",
     "nothing": b"",
     "bad UTF-8": b"\xff\xfe\xed\xa0\x80",
@@ -66,11 +66,11 @@ STRANGERS = {
 }
 
 
-def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Server) -> None:
-    session, client = watched(server)
+def test_foreign_lines_are_marked_and_keep_the_numbering(server: Server) -> None:
+    session, client = attached(server)
     first = server.state(session)["last_event_id"] + 1
     with server.log(session).open("ab") as file:
-        file.writelines(each + b"\n" for each in STRANGERS.values())
+        file.writelines(each + b"\n" for each in FOREIGN_LINES.values())
     server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
     events = validate(server.log(session), clients=[client], strangers=True)
     assert {event["kind"] for event in events[first - 1 : -1]} == {"foreign"}
@@ -80,8 +80,8 @@ def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Serv
 
 
 @pytest.mark.parametrize("what", ["the log", "the directory"])
-def test_a_link_is_followed_for_nobody(what: str, server: Server, tmp_path: Path) -> None:
-    session, client = watched(server)
+def test_links_in_the_data_root_are_not_followed(what: str, server: Server, tmp_path: Path) -> None:
+    session, client = attached(server)
     client.leave()
     real = server.log(session) if what == "the log" else server.log(session).parent
     moved = tmp_path / "moved"

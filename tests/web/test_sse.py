@@ -1,4 +1,4 @@
-"""Frames: line N of the file is the data of id N, whatever the line, and a browser reads no more and no less."""
+"""Frames: line N of a log is sent as id N, whatever the line contains, and a browser reads exactly that."""
 
 import json
 from itertools import pairwise
@@ -13,22 +13,22 @@ from tests.help.logs import line, log_of
 from tests.help.sse_parser import Message, Parser, parse
 from tests.test_events import FOREIGN
 
-WELL = [
+VALID = [
     line(number, "text", text=text)
     for number, text in enumerate(["a", "né", "\u2028\0\r\n", "", "😀" * 99], 5)
 ]
 
 
-def slowly(lines: bytes, first: int) -> bytes:
-    """Frame line by line: what the quick way must equal."""
+def frame_one_by_one(lines: bytes, first: int) -> bytes:
+    """Return the frames of lines that are framed one by one: framing them together must give the same."""
     return b"".join(
         sse.frame(each + b"\n", number) for number, each in enumerate(lines.split(b"\n")[:-1], first)
     )
 
 
-def test_lines_of_ours_are_sent_as_they_are() -> None:
-    assert parse(sse.frame(b"".join(WELL), 5)) == [
-        Message("message", raw[:-1].decode(), str(number)) for number, raw in enumerate(WELL, 5)
+def test_our_lines_are_sent_unchanged() -> None:
+    assert parse(sse.frame(b"".join(VALID), 5)) == [
+        Message("message", raw[:-1].decode(), str(number)) for number, raw in enumerate(VALID, 5)
     ]
 
 
@@ -38,7 +38,7 @@ def test_a_frame_is_exactly_id_data_and_an_empty_line() -> None:
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_foreign_outside_is_sent_as_foreign(name: str) -> None:
+def test_foreign_lines_are_sent_as_foreign_events(name: str) -> None:
     (message,) = parse(sse.frame(FOREIGN[name] + b"\n", 4))
     assert message.last_event_id == "4"
     if message.data != FOREIGN[name].decode(errors="replace"):
@@ -48,18 +48,18 @@ def test_what_is_foreign_outside_is_sent_as_foreign(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["CRLF", "a raw NUL", "bad utf-8", "another's number", "torn", "empty", "prose"]
 )
-def test_what_could_break_the_stream_is_never_sent_raw(name: str) -> None:
+def test_bytes_that_could_break_the_stream_are_never_sent_raw(name: str) -> None:
     (message,) = parse(sse.frame(FOREIGN[name] + b"\n", 4))
     assert json.loads(message.data)["kind"] == "foreign"
 
 
-def test_a_padded_repair_is_sent_as_it_is() -> None:
+def test_a_padded_repair_line_is_sent_unchanged() -> None:
     raw = line(4, "repaired")[:-1] + b"   "
     (message,) = parse(sse.frame(raw + b"\n", 4))
     assert message.data == raw.decode()
 
 
-def test_a_foreign_line_among_ours_changes_nothing_for_the_others() -> None:
+def test_a_foreign_line_does_not_change_the_lines_around_it() -> None:
     log = log_of([("created", {}), b"hello\r", ("user", {}), line(3, "error")[:-1], ("text", {})])
     messages = parse(sse.frame(log, 1))
     assert [message.last_event_id for message in messages] == ["1", "2", "3", "4", "5"]
@@ -69,27 +69,27 @@ def test_a_foreign_line_among_ours_changes_nothing_for_the_others() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([*WELL, line(7, "repaired")[:-1] + b"  \n"]) | st.binary(max_size=40), max_size=8
+        st.sampled_from([*VALID, line(7, "repaired")[:-1] + b"  \n"]) | st.binary(max_size=40), max_size=8
     ),
     st.integers(1, 10**12),
 )
-def test_the_quick_way_equals_the_slow_one_and_ids_are_numbers(drawn: list[bytes], first: int) -> None:
+def test_framing_all_lines_at_once_equals_framing_one_by_one(drawn: list[bytes], first: int) -> None:
     lines = b"".join(raw.replace(b"\n", b"") + b"\n" for raw in drawn) or b"\n"
     framed = sse.frame(lines, first)
-    assert framed == slowly(lines, first)
+    assert framed == frame_one_by_one(lines, first)
     assert [message.last_event_id for message in parse(framed)] == [
         str(first + index) for index in range(lines.count(b"\n"))
     ]
 
 
-@given(st.lists(st.sampled_from(WELL), min_size=1, max_size=6), st.integers(1, 10**12))
-def test_numbers_are_checked_in_the_quick_way_too(lines: list[bytes], first: int) -> None:
+@given(st.lists(st.sampled_from(VALID), min_size=1, max_size=6), st.integers(1, 10**12))
+def test_framing_all_lines_at_once_checks_their_numbers(lines: list[bytes], first: int) -> None:
     for number, message in enumerate(parse(sse.frame(b"".join(lines), first)), first):
         assert json.loads(message.data)["id"] == number
 
 
 @given(st.lists(st.text(), min_size=1, max_size=9), st.lists(st.integers(0, 2_000)))
-def test_a_stream_cut_anywhere_is_the_same_stream(texts: list[str], cuts: list[int]) -> None:
+def test_a_stream_that_arrives_in_pieces_parses_the_same(texts: list[str], cuts: list[int]) -> None:
     log = log_of([("text", {"text": text}) for text in texts])
     stream = sse.frame(log, 1) + sse.caught_up(len(texts)) + sse.KEEPALIVE + sse.RESET
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
@@ -97,7 +97,7 @@ def test_a_stream_cut_anywhere_is_the_same_stream(texts: list[str], cuts: list[i
     assert [m for begin, end in pairwise(places) for m in parser.feed(stream[begin:end])] == parse(stream)
 
 
-def test_the_marks_carry_no_id_and_leave_the_last_one_as_it_was() -> None:
+def test_marks_have_no_id_and_keep_the_last_one() -> None:
     stream = sse.frame(line(5, "text"), 5) + sse.caught_up(5) + sse.KEEPALIVE + sse.RESET
     parser = Parser()
     assert [(m.type, m.data, m.last_event_id) for m in list(parser.feed(stream))[1:]] == [
@@ -130,16 +130,16 @@ def test_the_marks_carry_no_id_and_leave_the_last_one_as_it_was() -> None:
         (b"event: nothing\n\nid: 9\n\ndata: x\n\n", [("message", "x", "9")]),
     ],
 )
-def test_the_parser_reads_as_the_standard_says(stream: bytes, expected: list[tuple[str, str, str]]) -> None:
+def test_the_parser_follows_the_standard(stream: bytes, expected: list[tuple[str, str, str]]) -> None:
     assert parse(stream) == expected
 
 
 @pytest.mark.parametrize("stream", [b"data: x\n", b"data: \xff\n\n", b"dato: x\n\n", b"{}\n\n"])
-def test_the_parser_is_strict_with_us(stream: bytes) -> None:
+def test_the_parser_rejects_malformed_streams(stream: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse(stream)
 
 
 @pytest.mark.parametrize(("keepalive", "tick"), [(20, 5), (6, 3), (5, 5), (11, 11 / 3), (0.2, 0.2)])
-def test_a_silence_is_so_many_whole_looks(keepalive: float, tick: float) -> None:
+def test_a_keepalive_is_a_whole_number_of_ticks(keepalive: float, tick: float) -> None:
     assert stream.tick(keepalive) == tick

@@ -16,7 +16,7 @@ from breakglass.web.http.headers import NO_STORE_HEADERS, SECURITY_HEADERS
 _OWN_NAMES = frozenset(name for name, _ in NO_STORE_HEADERS)
 _MAX_AGE = re.compile(rb"max-age=[0-9]+")
 _STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
-"""Media types of responses that may go on for long. The response decides, whatever the request accepts."""
+"""Media types of responses that may go on for long. What the request accepts does not matter."""
 
 
 class GuardedResponse:

@@ -156,7 +156,7 @@ def refuse_read_only(settings: GuardSettings, request: Request, credential: Cred
 def refuse_unproven_pages(
     settings: GuardSettings, request: Request, credential: Credential
 ) -> Refusal | None:
-    """Browsers add cookies, and proxies add users, to any request: the request must prove that our page sent it."""
+    """A browser adds a cookie, and a proxy a user, to any request. So it must prove that our page sent it."""
     if credential.kind == "token" or request.method in SAFE_METHODS or b"origin" in request.fields:
         return None  # `refuse_other_sites` has checked Origin
     if request.fields.get(b"sec-fetch-site") == b"same-origin":

@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line for every answer, refusals included.
+"""The access log: one JSON object a line for every response, refusals included.
 
 Owns the format of a line and the file it goes to. Must not know requests, only the values of an `Entry`.
 Hypercorn's own log is off: it decodes the path, so `/%0a127.0.0.1 - …` would forge a line.
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     path: bytes
     """As received: percent-encoded, without the query."""
     status: int | None
-    """None if the client left before the answer began."""
+    """None if the client left before the response began."""
     ms: float
 
 

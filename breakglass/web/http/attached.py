@@ -1,9 +1,9 @@
-"""Attached clients: answers that go on until the client leaves, thousands at a time.
+"""Attached clients: responses that go on until the client leaves, thousands at a time.
 
 How this works
 --------------
-Quart keeps two tasks, a request and its contexts for as long as an answer runs. With thousands of attached
-clients that is much memory, so Quart's part ends before the answer does:
+Quart keeps two tasks, a request and its contexts for as long as a response runs. With thousands of attached
+clients that is much memory, so Quart's part ends before the response does:
 
 1. A route returns a `StreamingResponse`, made by `streaming_response`, with its first chunk already there.
 2. `StreamingHTTPConnection._send_response` sends the head only, and remembers the response.
@@ -11,7 +11,7 @@ clients that is much memory, so Quart's part ends before the answer does:
 4. `StreamingHTTPConnection.__call__` sends the chunks. Over HTTP/1.1 it writes them to the connection itself
    (`SEND_CHUNK`), which costs less than the way through ASGI, Hypercorn and h11.
 
-The invariant: the generator of chunks is closed exactly once, however the answer ends.
+The invariant: the generator of chunks is closed exactly once, however the response ends.
 
 Rules for editors:
 
@@ -42,9 +42,9 @@ Write = Callable[[bytes], Awaitable[object]]
 
 
 class StreamingResponse(Response):
-    """An answer that goes on until the client leaves."""
+    """A response that goes on until the client leaves."""
 
-    timeout = None  # Quart would cut the answer after RESPONSE_TIMEOUT, 60 s
+    timeout = None  # Quart would cut the response after RESPONSE_TIMEOUT, 60 s
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]):
         super().__init__(content_type="text/event-stream; charset=utf-8")
@@ -55,7 +55,7 @@ class StreamingResponse(Response):
 
 
 async def streaming_response(chunks: AsyncGenerator[bytes, None], hello: bytes = b"") -> StreamingResponse:
-    """Return an answer of `hello` and all chunks. Raises what making the first chunk raises."""
+    """Return a response of `hello` and all chunks. Raises what making the first chunk raises."""
     return StreamingResponse(hello + await anext(chunks, b""), chunks)
 
 
@@ -76,7 +76,7 @@ class StreamingHTTPConnection(ASGIHTTPConnection):
                 async with aclosing(rest):
                     await _write_until_left(first, rest, receive, self._writer(send))
         finally:
-            if self._response is not None:  # the guard refused the answer, or the client left before it began
+            if self._response is not None:  # refused by the guard, or the client left before
                 await self._response.rest.aclose()
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:

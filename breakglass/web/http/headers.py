@@ -1,4 +1,4 @@
-"""The headers that every answer carries, whether the application, the guard or Hypercorn wrote it."""
+"""The headers that every response carries, whether the application, the guard or Hypercorn wrote it."""
 
 from breakglass.web.http.asgi import Headers
 
@@ -18,7 +18,7 @@ SECURITY_HEADERS: Headers = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-"""On every answer. Strict-Transport-Security is left out: it locks users out once a certificate has expired."""
+"""On every response. Strict-Transport-Security is left out: it locks users out once a certificate has expired."""
 
 NO_STORE_HEADERS: Headers = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
-"""On every answer that a browser must not keep: all but static files."""
+"""On every response that a browser must not keep: all but static files."""

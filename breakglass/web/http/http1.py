@@ -2,10 +2,10 @@
 
 How this works
 --------------
-h11 makes events of bytes, Hypercorn's `H11Protocol` makes ASGI messages of events. Both forgive what the
-standard lets them forgive. A proxy in front may read the same bytes differently: then one request for the
-proxy is two for the server, and the second one passed no check (request smuggling). What both hide from the
-application cannot be refused there, so it is refused here:
+h11 turns bytes into events, and Hypercorn's `H11Protocol` turns events into ASGI messages. Both accept some
+malformed bytes, as the standard allows. A proxy in front may read the same bytes differently: what is one request
+for the proxy becomes two for the server, and the proxy never checked the second (request smuggling). The
+application cannot see such bytes, so they are refused here:
 
 * `StrictReceiveBuffer` sees the raw bytes of a head before h11 does. Bare LF, folded lines and two lengths
   are errors.
@@ -18,8 +18,9 @@ The invariant: the guard and any proxy in front see the same requests, in the sa
 Rules for editors:
 
 1. Refuse; never repair. A repaired request is one that two parsers read differently.
-2. The names used here are private to h11 and Hypercorn, and a renamed one fails silently. After an update read
-   what tests/web/http/test_borrowed_names.py names, then docs/security.md, which says what each version allows.
+2. The names used here are private to h11 and Hypercorn, and a renamed one fails silently. After an update, read
+   the functions that tests/web/http/test_borrowed_names.py reports, and "Why Hypercorn's settings are not enough"
+   in docs/security.md.
 3. What the application can see is checked by web/guard/rules.py, and not here.
 """
 
@@ -45,7 +46,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 class StrictReceiveBuffer(ReceiveBuffer):
-    """h11's buffer without its leniency: what h11 forgives, a proxy in front may read as the next request."""
+    """h11's buffer, but strict: bytes that h11 tolerates could be the next request for a proxy in front."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """Return the lines up to an empty one, None if it has not arrived. Raises LocalProtocolError."""

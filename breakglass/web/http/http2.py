@@ -2,15 +2,15 @@
 
 How this works
 --------------
-One connection carries many streams, a stream is one request with its answer. The application pushes the body
-of an answer into the stream's buffer. Hypercorn's sending task pops pieces from all buffers, each as large as
+One connection carries many streams. A stream is one request with its response. The application pushes the body
+of a response into the stream's buffer. Hypercorn's sending task pops pieces from all buffers, each as large as
 the client's window allows. A client that shuts its window takes nothing.
 
 * `BoundedStreamBuffer` makes the application wait when the buffer is full, and raises TimeoutError when the
   client takes nothing.
-* `StrictH2Protocol` refuses CONNECT, resets malformed requests alone, and resets a stream whose answer was
+* `StrictH2Protocol` refuses CONNECT, resets malformed requests alone, and resets a stream whose response was
   broken off.
-* `_OpenStreams` answers for streams that have ended, so that late data does not drop the whole connection.
+* `_OpenStreams` accepts data for streams that have ended. Else late data would drop the whole connection.
 
 The invariant: one stream never harms another, and no stream keeps more than its buffer in memory.
 
@@ -18,8 +18,8 @@ Rules for editors:
 
 1. A problem of one stream resets that stream. Only CONNECT closes the connection.
 2. Never wait for a client except through `wait_while_progressing`.
-3. The names used here are private to Hypercorn. After an update read what
-   tests/web/http/test_borrowed_names.py names.
+3. The names used here are private to Hypercorn. After an update, read the functions that
+   tests/web/http/test_borrowed_names.py reports.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from breakglass.web.http.stalls import wait_while_progressing
 
 
 class BoundedStreamBuffer(StreamBuffer):
-    """The part of an answer that a stream has still to send, with a limit that holds.
+    """The part of a response that a stream has still to send, with a limit that holds.
 
     Hypercorn's buffer lets the application go on when a small *piece* was popped. With a shut window every
     piece is empty, so such a client could fill the memory.
@@ -59,7 +59,7 @@ class BoundedStreamBuffer(StreamBuffer):
     async def push(self, data: bytes) -> None:
         """Add data, and wait while the buffer is full.
 
-        Raises BufferCompleteError after the end of the answer, and TimeoutError if the client takes nothing.
+        Raises BufferCompleteError after the end of the response, and TimeoutError if the client takes nothing.
         """
         if self._complete:
             raise BufferCompleteError
@@ -85,7 +85,7 @@ class BoundedStreamBuffer(StreamBuffer):
 
 
 class _EndedStream:
-    """Takes the place of a stream whose answer is complete while its client is still sending."""
+    """Takes the place of a stream whose response is complete while its client is still sending."""
 
     async def handle(self, event: StreamEvent) -> None:
         """Drop the event."""
@@ -119,7 +119,7 @@ class StrictH2Protocol(H2Protocol):
             self.stream_buffers[request.stream_id] = BoundedStreamBuffer(self.context.event_class, seconds)
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Send one event of an answer. Reset the stream if its answer was broken off or its client stalls."""
+        """Send one event of a response. Reset the stream if its response was broken off or its client stalls."""
         buffer = self.stream_buffers.get(event.stream_id)
         if isinstance(event, StreamClosed) and buffer is not None and not buffer._complete:
             await self._reset_stream(event.stream_id, buffer)
@@ -133,7 +133,7 @@ class StrictH2Protocol(H2Protocol):
             await self._close_stream(event.stream_id)  # tells the application that its client has left
 
     async def _reset_stream(self, stream_id: int, buffer: StreamBuffer) -> None:
-        """Tell the client that the answer ends here. Hypercorn says nothing, and the client would wait."""
+        """Tell the client that the response ends here. Hypercorn says nothing, and the client would wait."""
         await buffer.close()
         self.priority.unblock(stream_id)
         await self.has_data.set()

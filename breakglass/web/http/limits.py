@@ -24,11 +24,11 @@ class ConnectionLimits:
     """What one connection may take, and how many there may be."""
 
     head_seconds: float = 5
-    """From connecting, or from the last answer, to a complete head. Also for the TLS handshake."""
+    """From connecting, or from the last response, to a complete head. Also for the TLS handshake."""
     stall_seconds: float = STALL_SECONDS
     """How long a client may take nothing while data waits for it."""
     grace_seconds: float = 3
-    """How long running answers may go on once the server stops."""
+    """How long running responses may go on once the server stops."""
     connections: int = 8192
     """In total; fewer if descriptors or memory allow fewer."""
     connections_per_address: int = 2048

@@ -2,25 +2,26 @@
 
 How this works
 --------------
-`serve` starts the application, listens, waits for `stop`, and closes everything. It stands in for Hypercorn's
-own loop, which accepts any number of connections and, on Python 3.12 and later, waits for stalled clients for
+`serve` starts the application, listens, waits for `stop`, and closes everything. It replaces Hypercorn's own
+loop. That loop accepts any number of connections. On Python 3.12 and later it also waits for stalled clients for
 ever when it stops (Hypercorn's issue 308).
 
 * `_Connections` has one task for each open connection. It counts them against the limits, answers 503 over a
   limit, and ends what is left when the server stops.
 * `ClientConnection` is Hypercorn's `TCPServer` for one connection. It chooses the protocol by ALPN alone
   (`StrictH2Protocol` for `h2`, else `StrictH11Protocol`), and puts a time limit on every write and close.
-* The protocols (http1.py, http2.py) make requests of bytes and bytes of answers. The application is the guard.
+* The protocols (http1.py, http2.py) turn bytes into requests, and responses into bytes. The application is the guard.
 
-The invariant: no client can hold a connection longer than its deadlines allow. A head must be complete within
-`head_seconds`, a write must progress within `stall_seconds`, a close must end within `stall_seconds`.
+The invariant: a client that sends no complete head, or takes no data, loses its connection at a deadline. A head
+must be complete within `head_seconds`. A write must progress, and a close must end, within `stall_seconds`. A
+client that takes what is sent may stay attached for ever, in silence.
 
 Rules for editors:
 
-1. Every wait for a client has a deadline. Add no `await` on a socket without one.
+1. Every wait for a head, a write or a close has a deadline. The guard has one for bodies. Add none without.
 2. Hypercorn's `ProtocolWrapper` stays out: it switches to HTTP/2 in clear text on request.
-3. What is overridden here is private to Hypercorn. tests/web/http/test_borrowed_names.py lists each such
-   function, and fails when Hypercorn changes one.
+3. Most functions overridden here are private to Hypercorn. tests/web/http/test_borrowed_names.py lists each one,
+   and fails when Hypercorn changes it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The private functions of hypercorn, h11 and quart that web/http overrides, calls or depends on, with digests.
 
-A renamed private function fails silently: nothing calls the override any more, and a defence is gone. So a new
+A renamed private function fails silently: nothing calls the override any more, and a defence is lost. So a new
 version of a dependency that changes such a function fails here. Then read the named file again, and put the
 digest of the new version into the table.
 """

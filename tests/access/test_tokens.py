@@ -1,0 +1,70 @@
+"""The tokens and their files."""
+
+import os
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from breakglass.access.credentials import Access
+from breakglass.access.tokens import open_token
+from breakglass.errors import BadConfig, CannotRecord
+
+
+def test_a_token_is_made_once_with_256_bits_in_a_private_file(tmp_path: Path) -> None:
+    token = open_token(tmp_path)
+    assert len(token) == 43
+    assert open_token(tmp_path) == token
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["token"], "a temporary file is left"
+
+
+def test_concurrent_first_starts_agree_on_one_token(tmp_path: Path) -> None:
+    start = threading.Barrier(16)
+
+    def make(_: int) -> str:
+        start.wait()
+        return open_token(tmp_path)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(make, range(16)))) == 1
+
+
+@pytest.mark.parametrize(
+    "token", ["", "short", "x" * 31, "x" * 32 + " ", "x" * 32 + "\n", "ä" * 40, "x" * 513]
+)
+def test_a_short_or_malformed_configured_token_prevents_the_start(tmp_path: Path, token: str) -> None:
+    with pytest.raises(BadConfig, match="BREAKGLASS_TOKEN is no token") as caught:
+        Access(tmp_path, token=token)
+    assert token not in str(caught.value) or token in ("", "short")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short\n", b"\xff" * 40])
+def test_a_token_file_without_a_valid_token_prevents_the_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    (tmp_path / "token").chmod(0o600)
+    with pytest.raises(BadConfig, match="is no token"):
+        Access(tmp_path)
+
+
+def test_a_token_file_that_others_may_read_prevents_the_start(tmp_path: Path) -> None:
+    open_token(tmp_path)
+    (tmp_path / "token").chmod(0o640)
+    with pytest.raises(BadConfig, match="chmod 600"):
+        Access(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["token", "token.readonly"])
+def test_a_token_file_must_not_be_a_link(tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").write_text("x" * 43)
+    (tmp_path / "elsewhere").chmod(0o600)
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(BadConfig, match="cannot be read as a token"):
+        Access(tmp_path)
+
+
+def test_a_missing_data_root_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(CannotRecord, match="No such file"):
+        Access(tmp_path / "missing")

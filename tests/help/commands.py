@@ -1,0 +1,47 @@
+"""Programs that tests of a real server run: breakglass itself, curl and openssl."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.help.servers import environment
+from tests.help.waiting import DEADLINE
+
+
+def breakglass(data: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of breakglass on a data root and return its exit status and output."""
+    return subprocess.run(
+        [sys.executable, "-m", "breakglass", *words],
+        env={key: value for key, value in environment(data, **env).items() if value},
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+
+def curl(*words: str) -> str:
+    """Return what curl prints: the head of the response and its body."""
+    done = subprocess.run(
+        ["curl", "-sS", "-i", "--max-time", "20", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert done.returncode in (0, 28), done.stderr
+    return done.stdout
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for localhost and ops.example.com, and return it and its key."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    )
+    names = "subjectAltName=DNS:localhost,DNS:ops.example.com,IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), "-addext", names, "-keyout", key, "-out", cert], check=True, capture_output=True
+    )
+    return cert, key
