@@ -1,4 +1,4 @@
-"""A prompt is in the log or visibly not: kept until the server has it, sent again, and never twice."""
+"""A prompt is in the log or visibly not sent: it is kept and sent again until the server has it, and runs once."""
 
 import re
 from pathlib import Path
@@ -14,12 +14,12 @@ from tests.help.servers import wait_until
 NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"
 
-FILL = """() => {
+FILL_STORAGE = """() => {
   for (let size = 1 << 22; size >= 1; size >>= 1) {
     try { for (let i = 0; ; i++) localStorage[`filled ${size} ${i}`] = "x".repeat(size); } catch { /* full */ }
   }
 }"""
-"""Fills what a browser keeps for a page."""
+"""Fills the storage that the browser gives to the page."""
 
 
 def prompts(server: ScriptedServer, session: str) -> list[str]:
@@ -46,7 +46,7 @@ def write(page: Page, text: str) -> None:
     page.locator("#prompt").evaluate(set_value, text)
 
 
-def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(
+def test_a_prompt_without_a_network_is_shown_as_unsent_and_sent_once_later(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
@@ -67,7 +67,7 @@ def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(
     assert prompts(server, session) == ["echo it went"]
 
 
-def test_a_server_that_is_down_is_not_called_a_missing_network(
+def test_a_server_that_is_down_is_not_reported_as_no_network(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="shell")
@@ -96,9 +96,9 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     def lose(route: Route) -> None:
         keys.append(route.request.headers["idempotency-key"])
         route.fetch()  # the server has it
-        route.abort()  # and nobody hears of that
+        route.abort()  # and the page does not learn it
 
-    page.route("**/stream?*", lambda route: route.abort())  # nor does the line come
+    page.route("**/stream?*", lambda route: route.abort())  # nor does the line arrive
     page.reload()
     page.route(TURNS, lose)
     send(page, "echo once")
@@ -116,7 +116,7 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     assert prompts(server, session) == ["echo once"]
 
 
-def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_once(
+def test_a_new_session_whose_answer_was_lost_is_requested_again_and_its_prompt_runs_once(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
@@ -143,7 +143,7 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
 
 
 @pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
-def test_a_prompt_that_two_windows_know_of_runs_once(
+def test_a_prompt_in_the_outbox_of_two_windows_runs_once(
     script: str, own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
@@ -162,7 +162,7 @@ def test_a_prompt_that_two_windows_know_of_runs_once(
     assert prompts(own_server, session["id"]) == ["echo once"]
 
 
-def test_drafts_and_what_is_unsent_survive_a_reload(new_user: NewUser, server: ScriptedServer) -> None:
+def test_drafts_and_unsent_prompts_survive_a_reload(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     user.expected = NETWORK
@@ -181,14 +181,14 @@ def test_drafts_and_what_is_unsent_survive_a_reload(new_user: NewUser, server: S
     assert page.locator("#prompt").input_value() == ""
 
 
-def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(
+def test_a_prompt_is_kept_by_the_page_when_the_browsers_storage_is_full(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     user.expected = NETWORK
     page = user.open(session)
-    page.evaluate(FILL)
+    page.evaluate(FILL_STORAGE)
     user.context.set_offline(True)
     send(page, "echo " + "x" * 2000)
     expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
@@ -198,19 +198,19 @@ def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(
     assert len(prompts(server, session)) == 1
 
 
-def test_a_session_is_begun_where_the_browser_keeps_no_more(
+def test_a_session_can_be_started_when_the_browsers_storage_is_full(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
     user.expected = NETWORK
     page = user.open()
-    page.evaluate(FILL)
+    page.evaluate(FILL_STORAGE)
     send(page, "echo " + "x" * 2000)
     page.wait_for_url("**/sessions/*")
     expect(page.locator(".turn_end")).to_be_visible()
 
 
-def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(
+def test_a_refused_prompt_is_reported_and_kept_and_can_be_discarded(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
@@ -226,7 +226,9 @@ def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(
     assert prompts(server, session) == ["echo next"]
 
 
-def test_stop_is_one_tap_and_shows_that_it_worked(new_user: NewUser, server: ScriptedServer) -> None:
+def test_stop_takes_one_tap_and_the_page_shows_that_the_turn_stopped(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "echo working; sleep 1000")
     page = new_user(**PHONE).open(session)
@@ -241,7 +243,7 @@ def test_stop_is_one_tap_and_shows_that_it_worked(new_user: NewUser, server: Scr
     assert server.state(session)["status"] == "cancelled"
 
 
-def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_back(
+def test_a_queued_prompt_is_shown_on_every_device_and_can_be_withdrawn(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.new_session(agent="shell")
@@ -266,7 +268,7 @@ def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_
     assert prompts(server, session)[1:] == ["echo third"]
 
 
-def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(
+def test_a_withdrawn_prompt_returns_whole_below_the_draft(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.new_session(agent="shell")
@@ -287,7 +289,7 @@ def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(
     gate.touch()
 
 
-def test_without_a_network_no_prompt_is_taken_back(
+def test_without_a_network_no_prompt_is_withdrawn(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.new_session(agent="shell")
@@ -319,7 +321,9 @@ def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: 
     assert prompts(server, session) == ["echo a\necho b"]
 
 
-def test_the_box_is_never_hidden_nor_the_line_that_is_read(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "seq 500")
     server.ended(session)
@@ -332,7 +336,7 @@ def test_the_box_is_never_hidden_nor_the_line_that_is_read(new_user: NewUser, se
     expect(page.locator(".turn_end")).to_be_in_viewport()
 
 
-def test_an_agent_that_cannot_start_says_what_was_kept_and_what_to_do(
+def test_an_agent_that_cannot_start_reports_that_the_prompt_is_kept(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="absent")

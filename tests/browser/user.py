@@ -27,7 +27,7 @@ PHONE: dict[str, Any] = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -50,7 +50,7 @@ class User:
         self, browser: Browser, server: ScriptedServer, *, logged_in: bool = True, **options: Any
     ) -> None:
         self.server = server
-        options = {"service_workers": "block", **DESK, **options}
+        options = {"service_workers": "block", **DESKTOP, **options}
         self.context: BrowserContext = browser.new_context(base_url=server.address, **options)
         self.context.set_default_timeout(DEADLINE_MS)
         if logged_in:
