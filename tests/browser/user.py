@@ -150,3 +150,22 @@ def assert_complete(user: User, session: str) -> None:
 
 LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
 """The same after the login has ended: the stream's address then redirects to the login page."""
+
+
+def send_prompt(page: Page, text: str) -> None:
+    """Write a prompt and send it by keyboard."""
+    write_prompt(page, text)
+    page.locator("#prompt").press("Control+Enter")
+
+
+def write_prompt(page: Page, text: str) -> None:
+    """Put text into the prompt field in one step.
+
+    Playwright's `fill` goes through the browser's editing commands. These lay out the growing field again for each
+    inserted line, which takes minutes for thousands of lines on a busy machine.
+    """
+    set_value = """(field, text) => {
+      field.value = text;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }"""
+    page.locator("#prompt").evaluate(set_value, text)
