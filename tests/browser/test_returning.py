@@ -24,14 +24,17 @@ WATCH = """() => {
   new MutationObserver(() => window.badgeTexts.push(badge.textContent))
     .observe(badge, { childList: true, characterData: true, subtree: true });
 }"""
-COUNT_STREAMS = """() => {
+COUNT_STREAMS = """
   const Real = EventSource;
-  let opened = 0;
-  globalThis.EventSource = class extends Real { constructor(url) { super(url); opened += 1; } };
-  addEventListener('online', () => { opened = 0; }, { capture: true });  // before the page's own listeners
-  addEventListener('online', () => { window.openedAtOnce = opened; });  // after them
-}"""
-"""Counts the streams that the page opens while it handles the event that the network is back."""
+  window.opened = 0;
+  window.EventSource = class extends Real { constructor(url) { super(url); window.opened += 1; } };
+  addEventListener('online', () => { window.opened = 0; });
+"""
+RECORD_COUNT = "addEventListener('online', () => { window.openedAtOnce = window.opened; })"
+"""Together they count the streams that the page opens while it handles the event that the network is back.
+
+Listeners run in the order in which they were added, and the page adds its own in between.
+"""
 BADGE_TEXT = re.compile(
     r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d"
 )
@@ -53,6 +56,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     server.ended(session)
     user = new_user()
     user.expected = NETWORK
+    user.context.add_init_script(COUNT_STREAMS)
     page = user.open(session)
     page.evaluate(WATCH)
     page.evaluate("scrollTo(0, 500)")
@@ -62,7 +66,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     expect(user.badge).to_have_text(re.compile("^Offline · as of"))
     server.prompt(session, "200")
     server.ended(session)
-    page.evaluate(COUNT_STREAMS)
+    page.evaluate(RECORD_COUNT)
     user.context.set_offline(False)
     expect(user.badge).to_have_text("Live")
     assert_complete(user, session)

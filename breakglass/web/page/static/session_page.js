@@ -1,10 +1,9 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { connectAnswers, connectPromptField, connectStop, connectWithdraw } from "./actions.js";
+import { $, $$, make, root } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
-import { $, $$, make, root } from "./elements.js";
-import { Outbox, toSession } from "./outbox.js";
+import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
 import { callAPI } from "./server.js";
 import { SessionList } from "./session_list.js";
 import { Stream } from "./stream.js";
