@@ -1,6 +1,6 @@
-"""Pictures of the page, to be looked at: `python -m tests.browser.screenshots DIR`. Also makes docs/session.png.
+"""Takes screenshots of the page: `python -m tests.browser.screenshots DIR`. Also makes docs/session.png.
 
-Phone and desk, light and dark, of a real server and a real browser: the list, a session, a question, the login.
+The list, a session, a question and the login, on a phone and a desktop, light and dark.
 """
 
 import base64
@@ -17,16 +17,17 @@ from breakglass.events import Draft
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from tests.browser.server import ScriptedServer, scripted_server
-from tests.browser.user import DESK, FLAGS, PHONE, User, executable
+from tests.browser.user import DESKTOP, FLAGS, PHONE, User, executable
 from tests.help.sample_session import DISK, FOUND, history
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "session.png"
 COMPOSED = """<!doctype html><style>
 body {{ margin: 0; background: #d9dadc; }} img {{ position: absolute; }}
-.desk {{ left: 24px; top: 46px; border-radius: 10px; }} .phone {{ left: 1328px; top: 24px; border-radius: 28px; }}
-</style><img class="desk" src="data:image/png;base64,{desk}"><img class="phone" src="data:image/png;base64,{phone}">"""
-"""Every pixel as it was: scaled text would be twice the bytes."""
-OTHERS = (
+.desktop {{ left: 24px; top: 46px; border-radius: 10px; }} .phone {{ left: 1328px; top: 24px; border-radius: 28px; }}
+</style><img class="desktop" src="data:image/png;base64,{desktop}">
+<img class="phone" src="data:image/png;base64,{phone}">"""
+"""The pictures are not scaled: scaled text needs twice the bytes."""
+OTHER_SESSIONS = (
     ("backup of srv", "ok", "All four volumes are **complete**."),
     ("certificates that end this month", "ok", "Two of eleven end within 14 days."),
     ("dns", "error", "The resolver does not answer."),
@@ -34,26 +35,26 @@ OTHERS = (
 
 
 @contextmanager
-def night(opened: ScriptedServer) -> Iterator[tuple[str, str]]:
-    """Sessions as of one night. Yields the one that asks, and one with every kind of event."""
-    for title, status, said in OTHERS:
+def sample_sessions(server: ScriptedServer) -> Iterator[tuple[str, str]]:
+    """Make sessions. Yields the id of one with an open question, and of one with every kind of event."""
+    for title, status, text in OTHER_SESSIONS:
         result = {"turn": 2, "is_error": False, "result": "", "duration_ms": 9000, "cost_usd": 0.0212}
         drafts: list[Draft] = [
             ("user", {"turn": 2, "text": title, "by": "ada"}),
-            ("text", {"turn": 2, "text": said}),
+            ("text", {"turn": 2, "text": text}),
             ("result", result),
             ("turn_end", {"turn": 2, "status": status, "duration_ms": 9100}),
         ]
-        opened.written(drafts, title)
+        server.written(drafts, title)
     rows = [
         (event["kind"], {k: v for k, v in event.items() if k not in ("id", "ts", "kind")})
         for event in history()
     ]
-    every = opened.written(
+    every = server.written(
         [row for row in rows if row[0] not in ("created", "foreign", "weather", "archived", "permission")]
     )
-    asking = opened.new_session(agent="claude", title="disk full on db1")
-    session = Session(opened.data, asking)
+    asking = server.new_session(agent="claude", title="disk full on db1")
+    session = Session(server.data, asking)
     lock = TurnLock(session)
     lock.take()
     with session.open_log() as log:
@@ -80,14 +81,14 @@ def night(opened: ScriptedServer) -> Iterator[tuple[str, str]]:
 
 
 def shoot(
-    browser: Browser, opened: ScriptedServer, directory: Path, asking: str, every: str
+    browser: Browser, server: ScriptedServer, directory: Path, asking: str, every: str
 ) -> dict[str, bytes]:
-    """Take all pictures and return them by name."""
+    """Take all screenshots, write them to `directory`, and return them by name."""
     taken: dict[str, bytes] = {}
-    screens: dict[str, dict[str, Any]] = {"phone": {**PHONE, "device_scale_factor": 1}, "desk": DESK}
+    screens: dict[str, dict[str, Any]] = {"phone": {**PHONE, "device_scale_factor": 1}, "desktop": DESKTOP}
     for size, options in screens.items():
         for scheme in ("light", "dark"):
-            user = User(browser, opened, color_scheme=scheme, **options)
+            user = User(browser, server, color_scheme=scheme, **options)
             for name, place in (("list", ""), ("every", every), ("asking", asking)):
                 page = user.open(place)
                 if name == "every":
@@ -104,28 +105,28 @@ def shoot(
     return taken
 
 
-def compose(browser: Browser, desk: bytes, phone: bytes) -> bytes:
-    """Return one picture of two: the phone beside the desk."""
+def compose(browser: Browser, desktop: bytes, phone: bytes) -> bytes:
+    """Return one picture of two: the phone beside the desktop."""
     page = browser.new_page(viewport={"width": 1742, "height": 892})
     page.set_content(
-        COMPOSED.format(desk=base64.b64encode(desk).decode(), phone=base64.b64encode(phone).decode())
+        COMPOSED.format(desktop=base64.b64encode(desktop).decode(), phone=base64.b64encode(phone).decode())
     )
     return page.screenshot()
 
 
 def main() -> None:
-    """Write the pictures to the folder named on the command line, and the composed one to docs."""
+    """Write the screenshots to the directory named on the command line, and the composed one to docs."""
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as root,
         sync_playwright() as playwright,
-        scripted_server(Path(root)) as opened,
-        night(opened) as (asking, every),
+        scripted_server(Path(root)) as server,
+        sample_sessions(server) as (asking, every),
     ):
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        taken = shoot(browser, opened, directory, asking, every)
-        PICTURE.write_bytes(compose(browser, taken["asking-desk-light"], taken["asking-phone-dark"]))
+        taken = shoot(browser, server, directory, asking, every)
+        PICTURE.write_bytes(compose(browser, taken["asking-desktop-light"], taken["asking-phone-dark"]))
         browser.close()
     print(f"{len(taken)} pictures in {directory}; {PICTURE.stat().st_size:,} bytes in {PICTURE}")
 

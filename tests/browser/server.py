@@ -69,6 +69,10 @@ class ScriptedServer(Server):
         finally:
             os.close(fd)
 
+    def prompts(self, session: str) -> list[str]:
+        """Return the prompts that began turns."""
+        return [event["text"] for event in self.events(session) if event["kind"] == "user"]
+
     def cookie(self) -> dict[str, Any]:
         """Log in and return the cookie in Playwright's form."""
         form = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -1,4 +1,4 @@
-"""For every hand and eye: phone and desk, light and dark, the keyboard alone, axe without a finding."""
+"""Accessibility: phone and desktop, light and dark, keyboard only, and no findings of axe."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from playwright.sync_api import Page, expect
 from breakglass.events import Draft, Event
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
-from tests.browser.user import DESK, PHONE, User
+from tests.browser.user import DESKTOP, PHONE, User
 from tests.help import programs
 from tests.help.questions import open_turn
 from tests.help.sample_session import history
 
-SIZES = {"phone": PHONE, "desk": DESK}
+SIZES = {"phone": PHONE, "desktop": DESKTOP}
 LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 AXE = """async () => {
   const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -28,8 +28,8 @@ AXE = """async () => {
 
 
 @pytest.fixture(scope="module")
-def night(server: ScriptedServer) -> Iterator[str]:
-    """A session with an event of every kind, a turn that runs and a question that is open."""
+def every_kind(server: ScriptedServer) -> Iterator[str]:
+    """A session with an event of every kind, a running turn and an open question."""
     session = server.new_session(title="disk full on db1", agent="shell")
     with open_turn(server.data, session) as log:
         turn = log.end.number
@@ -45,7 +45,7 @@ ENDS = ("user", "turn_end", "cancelled", "archived")
 
 
 def write(server: ScriptedServer, session: str, events: list[Event]) -> None:
-    """Append events as they are, numbered on."""
+    """Append events, unchanged except for their numbers."""
     with server.log(session).open("ab") as file:
         first = server.log(session).read_bytes().count(b"\n") + 1
         for number, event in enumerate(events, first):
@@ -63,13 +63,13 @@ def write(server: ScriptedServer, session: str, events: list[Event]) -> None:
 
 
 def findings(page: Page) -> list[str]:
-    """Return what axe has to say. What has been scrolled half under the question, or the box, comes up again."""
+    """Return the findings of axe, except targets that the question or the dock partly covers: they can be scrolled."""
     found: list[str] = page.evaluate(AXE)
     return [each for each in found if not each.startswith("target-size") or "partially obscured" not in each]
 
 
-def look(new_user: NewUser, size: str, scheme: str, **more: Any) -> User:
-    """Come with a screen of that size and those colours, and with axe."""
+def user_with_axe(new_user: NewUser, size: str, scheme: str, **more: Any) -> User:
+    """Return a user with a screen of that size, with that colour scheme and with axe."""
     user = new_user(color_scheme=scheme, **{**SIZES[size], **more})
     user.context.add_init_script(path=programs.install("axe"))
     return user
@@ -77,10 +77,10 @@ def look(new_user: NewUser, size: str, scheme: str, **more: Any) -> User:
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_axe_finds_nothing(
-    size: str, scheme: str, new_user: NewUser, server: ScriptedServer, night: str
+    size: str, scheme: str, new_user: NewUser, server: ScriptedServer, every_kind: str
 ) -> None:
-    user = look(new_user, size, scheme)
-    page = user.open(night)
+    user = user_with_axe(new_user, size, scheme)
+    page = user.open(every_kind)
     expect(page.locator(".permission.open")).to_be_visible()
     assert not findings(page), "\n".join(findings(page))
     page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
@@ -98,11 +98,11 @@ def test_axe_finds_nothing(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
-    size: str, new_user: NewUser, server: ScriptedServer, night: str
+def test_no_page_scrolls_sideways_and_every_control_is_large_enough_to_tap(
+    size: str, new_user: NewUser, server: ScriptedServer, every_kind: str
 ) -> None:
     user = new_user(**SIZES[size])
-    for place in (night, ""):
+    for place in (every_kind, ""):
         page = user.open(place)
         page.evaluate("for (const one of document.querySelectorAll('#log details')) one.open = true")
         wide = "[document.scrollingElement.scrollWidth, document.documentElement.clientWidth]"
@@ -116,7 +116,7 @@ def test_nothing_scrolls_sideways_and_all_that_is_tapped_is_large(
         assert small == []
 
 
-def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time(
+def test_on_a_phone_a_long_tool_name_does_not_hide_its_outcome_and_time(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     name = "rm -rf /var/log/nginx/*.gz && systemctl restart nginx"
@@ -140,10 +140,10 @@ def test_on_a_phone_a_long_name_of_a_tool_hides_neither_its_outcome_nor_its_time
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_machine_is_named_where_one_types_and_above_it(
+def test_the_name_of_the_machine_is_in_the_prompt_field_and_in_the_bar(
     size: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    """Two tunnels look alike, and the wrong machine is soon rebooted: its name stays when something is written."""
+    """Two tunnels look alike. The name stays visible while the user types, so that nobody reboots the wrong machine."""
     host = socket.gethostname()
     hints = {"shell": f"A command for {host}", "scripted": f"What is wrong on {host}?"}
     for agent, hint in hints.items():
@@ -153,7 +153,7 @@ def test_the_machine_is_named_where_one_types_and_above_it(
         expect(page.locator("main .bar").get_by_text(host, exact=True)).to_be_in_viewport(ratio=1)
 
 
-def test_the_whole_way_by_keyboard(new_user: NewUser, server: ScriptedServer) -> None:
+def test_everything_can_be_done_by_keyboard(new_user: NewUser, server: ScriptedServer) -> None:
     page = new_user().open()
     page.keyboard.press("n")
     expect(page.locator("#prompt")).to_be_focused()
@@ -185,10 +185,10 @@ def test_the_whole_way_by_keyboard(new_user: NewUser, server: ScriptedServer) ->
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_has_the_focus_can_be_seen_and_has_a_name(
-    scheme: str, new_user: NewUser, server: ScriptedServer, night: str
+def test_every_focused_element_has_an_outline_and_a_name(
+    scheme: str, new_user: NewUser, server: ScriptedServer, every_kind: str
 ) -> None:
-    page = new_user(color_scheme=scheme).open(night)
+    page = new_user(color_scheme=scheme).open(every_kind)
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     seen = set()
     for _ in range(25):
@@ -206,7 +206,9 @@ def test_what_has_the_focus_can_be_seen_and_has_a_name(
     assert len(seen) > 15
 
 
-def test_nothing_moves_for_who_wants_that(new_user: NewUser, server: ScriptedServer) -> None:
+def test_nothing_is_animated_for_a_user_who_prefers_reduced_motion(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     user = new_user(reduced_motion="reduce")
     page = user.open(session)

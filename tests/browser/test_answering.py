@@ -1,4 +1,4 @@
-"""A question is impossible to miss, shows all that would run, and vanishes everywhere once it is answered."""
+"""A question is always visible, shows all that would run, and closes on every device when it is answered."""
 
 import re
 from pathlib import Path
@@ -14,17 +14,17 @@ from tests.help.questions import answers, open_turn
 CARD = ".permission.open .card"
 
 
-def test_an_answer_on_one_device_takes_the_question_off_the_other(
+def test_an_answer_on_one_device_closes_the_question_on_the_other(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.run_script("ask Bash rm -r /var/log/journal", title="the journal")
-    desk, phone = new_user(), new_user(**PHONE)
-    for user in (desk, phone):
+    desktop, phone = new_user(), new_user(**PHONE)
+    for user in (desktop, phone):
         page = user.open(session)
         expect(page.locator(CARD)).to_be_in_viewport(ratio=1)
         expect(page).to_have_title(re.compile("^◐ "))
     phone.page.locator(".allow").tap()
-    for user in (desk, phone):
+    for user in (desktop, phone):
         expect(user.page.locator(".turn_end")).to_be_visible()
         expect(user.page.locator(CARD)).to_have_count(0)
         expect(user.page.locator("#log")).to_contain_text("Allowed by owner.")
@@ -33,13 +33,13 @@ def test_an_answer_on_one_device_takes_the_question_off_the_other(
 
 
 @pytest.mark.parametrize(("key", "word"), [("y", "allow"), ("n", "deny")])
-def test_the_keyboard_answers_after_a_deliberate_focus(
+def test_the_answer_keys_work_only_while_the_question_has_the_focus(
     key: str, word: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.run_script("ask Bash ls")
     page = new_user().open(session)
     expect(page.locator(CARD)).to_be_visible()
-    page.keyboard.press(key)  # nothing is focused: no answer; `n` even leaves for the list
+    page.keyboard.press(key)  # nothing has the focus, so this is no answer; `n` opens the list
     if key == "n":
         page.wait_for_url("**/#prompt")
     page.goto(f"/sessions/{session}")
@@ -51,7 +51,7 @@ def test_the_keyboard_answers_after_a_deliberate_focus(
     expect(page.locator("#log > .prose")).to_have_text(re.compile(f"was {word}"))
 
 
-def test_all_that_would_run_is_shown_however_long(new_user: NewUser, server: ScriptedServer) -> None:
+def test_the_whole_command_is_shown_even_if_it_is_long(new_user: NewUser, server: ScriptedServer) -> None:
     command = "\n".join(f"rm -f /srv/{number}" for number in range(2000)) + "\nrm -rf /srv"
     with open_turn(server.data, session := server.new_session(), {"input": {"command": command, "a": 1}}):
         page = new_user(**PHONE).open(session)
@@ -63,8 +63,10 @@ def test_all_that_would_run_is_shown_however_long(new_user: NewUser, server: Scr
         assert box and box["height"] >= 44
 
 
-def test_the_list_shows_first_who_asks(new_user: NewUser, server: ScriptedServer) -> None:
-    asking = server.new_session(title="it asks")
+def test_the_list_begins_with_sessions_that_wait_for_permission(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    asking = server.new_session(title="waiting")
     server.new_session(title="later and quiet")
     with open_turn(server.data, asking, {}):
         page = new_user().open()
@@ -74,7 +76,7 @@ def test_the_list_shows_first_who_asks(new_user: NewUser, server: ScriptedServer
         assert "Waiting for permission." in first.inner_text()
 
 
-def test_leave_for_the_session_is_asked_once(new_user: NewUser, server: ScriptedServer) -> None:
+def test_permission_for_the_session_is_asked_only_once(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("ask Bash ls", "ask Bash df")
     page = new_user().open(session)
     page.locator(".allow-session").click()
@@ -83,7 +85,7 @@ def test_leave_for_the_session_is_asked_once(new_user: NewUser, server: Scripted
     assert [(each["allow"], each["by"]) for each in given] == [(True, "owner"), (True, "session")]
 
 
-def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(
+def test_an_answer_that_did_not_arrive_is_reported_and_can_be_repeated(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.run_script("ask Bash ls")
@@ -100,7 +102,7 @@ def test_an_answer_that_did_not_arrive_is_said_and_can_be_given_again(
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_who_reads_another_part_is_told_of_the_question(
+def test_a_page_that_shows_an_older_part_links_to_the_question(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.new_session(agent="scripted")
@@ -114,7 +116,7 @@ def test_who_reads_another_part_is_told_of_the_question(
     expect(page.locator(CARD)).to_be_in_viewport()
 
 
-def test_a_stopped_turn_asks_no_more(new_user: NewUser, server: ScriptedServer) -> None:
+def test_stopping_the_turn_closes_its_question(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("ask Bash ls")
     page = new_user().open(session)
     expect(page.locator(CARD)).to_be_visible()

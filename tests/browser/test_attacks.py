@@ -1,4 +1,4 @@
-"""ATTACKS.md in a real browser: whatever stands in a log, a title or an error, nothing acts and nothing is fetched."""
+"""Hostile text in a real browser: in a log, a title or an error it neither acts nor loads anything."""
 
 import json
 from typing import Any
@@ -22,13 +22,13 @@ OPEN = "for (const one of document.querySelectorAll('details')) one.open = true"
 
 
 def corpus() -> list[dict[str, Any]]:
-    """Return every attack in every string of every kind, without what begins, ends or stops a turn."""
-    quiet = ("created", "user", "turn_end", "cancelled", "queued", "withdrawn", "archived")
-    return [event for attack in ATTACKS for event in events_with(attack) if event["kind"] not in quiet]
+    """Return each attack in each string of each event kind, without the kinds that begin, end or stop a turn."""
+    left_out = ("created", "user", "turn_end", "cancelled", "queued", "withdrawn", "archived")
+    return [event for attack in ATTACKS for event in events_with(attack) if event["kind"] not in left_out]
 
 
 def encoded(events: list[dict[str, Any]], first: int) -> bytes:
-    """Return them as lines from number `first` on."""
+    """Return events as lines of a log; the first gets number `first`."""
     lines = ({**event, "id": number} for number, event in enumerate(events, first))
     text = "".join(
         json.dumps(
@@ -41,7 +41,7 @@ def encoded(events: list[dict[str, Any]], first: int) -> bytes:
 
 
 def assert_inert(user: User) -> None:
-    """Fail if anything on the page could act. What did act is in `User.problems`."""
+    """Fail if anything on the page could act. Anything that did act is in `User.problems`."""
     user.page.evaluate(OPEN)
     assert user.page.evaluate(INERT) == []
 
@@ -60,7 +60,7 @@ def test_the_corpus_is_inert_on_the_stream_and_on_the_page(new_user: NewUser, se
         last = number + len(events)
         page.wait_for_function('(last) => document.body.innerHTML.includes(`id="e${last}"`)', arg=last)
         assert_inert(user)
-        page.goto(f"/sessions/{session}")  # the same, rendered with the page
+        page.goto(f"/sessions/{session}")  # the same events, rendered with the page
         for _ in range(200):
             assert_inert(user)
             if page.locator("#earlier").is_hidden():
@@ -100,7 +100,7 @@ def test_titles_prompts_and_errors_are_inert(new_user: NewUser, server: Scripted
         assert_inert(user)
 
 
-def test_a_login_leads_nowhere_else(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_login_redirects_only_within_this_site(new_user: NewUser, server: ScriptedServer) -> None:
     from tests.help.servers import TOKEN
 
     user = new_user(logged_in=False)
@@ -113,7 +113,7 @@ def test_a_login_leads_nowhere_else(new_user: NewUser, server: ScriptedServer) -
         assert page.url == f"{server.address}/"
 
 
-def test_the_login_address_carries_its_token_where_nobody_sees_it(
+def test_the_token_of_the_login_address_is_in_no_request_history_or_output(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     from tests.help.servers import TOKEN
@@ -126,7 +126,7 @@ def test_the_login_address_carries_its_token_where_nobody_sees_it(
     assert TOKEN not in server.printed.partition("\n\n")[2]
 
 
-def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(
+def test_a_token_that_is_not_percent_encoded_is_removed_from_the_address_too(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     user = new_user(logged_in=False)
@@ -136,7 +136,7 @@ def test_a_token_that_is_no_code_of_an_address_leaves_it_all_the_same(
     assert "wrong" not in user.page.evaluate("location.href")
 
 
-def test_a_login_address_is_taken_where_the_login_page_is_open_already(
+def test_a_login_address_works_in_a_window_that_shows_the_login_page(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     from tests.help.servers import TOKEN

@@ -1,4 +1,4 @@
-"""A page of somebody else's, in the browser of somebody who is logged in, tries all that a browser can do."""
+"""A hostile page on another site, in the browser of a logged-in user, tries everything that a browser can do."""
 
 import json
 import threading
@@ -90,12 +90,12 @@ class Elsewhere(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><title>elsewhere</title><body>")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
 def elsewhere() -> Iterator[int]:
-    """The port of a server that is not ours."""
+    """The port of another server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
@@ -105,7 +105,7 @@ def elsewhere() -> Iterator[int]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A page in a browser that takes evil.example for an address of this machine."""
+    """A page in a browser that resolves evil.example to this machine."""
     browser = chromium.browser_type.launch(
         executable_path=executable(),
         args=[*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1", "--disable-popup-blocking"],
@@ -116,7 +116,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     browser.close()
 
 
-def answered(path: Path) -> list[dict[str, Any]]:
+def access_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
@@ -125,7 +125,7 @@ def logged_in(page: Page, server: Server) -> None:
     page.wait_for_url(f"{server.address}/")
 
 
-# To a browser another port of this host is the same site: SameSite=Strict holds no cookie back from it.
+# For a browser another port of this host is the same site, so it sends the SameSite=Strict cookie there.
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.example"])
 def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
     host: str, page: Page, elsewhere: int, tmp_path: Path
@@ -136,14 +136,14 @@ def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
         logged_in(page, server)
         lines = server.log(session).read_bytes()
         page.goto(f"http://{host}:{elsewhere}/")
-        wait_until(lambda: [row for row in answered(record) if row["path"] == "/"], "the first page")
-        before = len(answered(record))
+        wait_until(lambda: [row for row in access_log(record) if row["path"] == "/"], "the first page")
+        before = len(access_log(record))
         got = page.evaluate(ATTACK, {"at": server.address, "session": session})
-        assert got.pop("beacon") == "true", "it was sent; nobody learns what became of it"
-        assert {name: what for name, what in got.items() if not what.startswith("refused: ")} == {}
-        wait_until(lambda: len(answered(record)) > before + 12, "what was refused, in the record")
-        statuses = {(row["method"], row["path"], row["status"]) for row in answered(record)[before:]}
-        # The list that was left may still have been fetching its own page and scripts.
+        assert got.pop("beacon") == "true", "a beacon is sent, and the page does not learn the answer"
+        assert {name: result for name, result in got.items() if not result.startswith("refused: ")} == {}
+        wait_until(lambda: len(access_log(record)) > before + 12, "the refused requests in the access log")
+        statuses = {(row["method"], row["path"], row["status"]) for row in access_log(record)[before:]}
+        # The list that the user has left may still be loading its page and scripts.
         attacked = {status for _, path, status in statuses if path.startswith(("/api", "/sessions"))}
         assert attacked <= {400, 403, 405}
         assert server.log(session).read_bytes() == lines

@@ -1,4 +1,4 @@
-"""Long transcripts open at their end, stay bounded, and load what is earlier without moving what is read."""
+"""Long transcripts open at their end, stay bounded, and load earlier parts without moving what the user reads."""
 
 import gzip
 import re
@@ -17,7 +17,7 @@ LINES_ON_PAGE = "document.querySelectorAll('#log li').length"
 
 @pytest.fixture(scope="module")
 def long(server: ScriptedServer) -> str:
-    """A session of 100,000 lines: turns of a thousand."""
+    """A session of 100,000 lines, in turns of 1,000 lines."""
     session = server.new_session(title="long")
     lines = []
     for number in range(2, LINES + 1):
@@ -49,17 +49,17 @@ def test_a_log_of_100_000_lines_opens_at_its_end_within_a_budget_of_bytes(
     timing = "performance.getEntriesByType('navigation')[0]"
     print(f"first byte after {page.evaluate(timing + '.responseStart'):.0f} ms")
     streamed = [url for url in user.requests if "/stream?" in url]
-    assert re.search(rf"after={LINES}$", streamed[0])  # nothing is played again
+    assert re.search(rf"after={LINES}$", streamed[0])  # no line is sent again
 
 
-def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
+def test_scrolling_up_loads_earlier_parts_and_moves_nothing_on_the_screen(
     long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
     user = new_user()
     page = user.open(long)
     for _ in range(8):
         first = page.evaluate("document.querySelector('#log > .line').id")
-        # In one task: what is seen when scrolled up, and where it stands once the part before it has come.
+        # In one task: the first visible line after scrolling up, and its position after the earlier part has arrived.
         moved = page.evaluate(
             """async (first) => {
               scrollTo(0, 100);
@@ -75,14 +75,14 @@ def test_earlier_parts_load_on_scrolling_up_and_nothing_that_is_read_moves(
         assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
     shown = user.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
-    assert shown[-1] < LINES, "the end was let go: the page is bounded"
+    assert shown[-1] < LINES, "the last lines were removed, because the page is bounded"
     page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
     page.locator("#later a.to-end").click()
     expect(user.line(LINES)).to_be_in_viewport()
     expect(user.badge).to_have_text("Live")
 
 
-def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
+def test_a_link_to_a_line_of_a_long_log_opens_there_and_scrolling_loads_the_rest(
     long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
     user = new_user()
@@ -100,7 +100,7 @@ def test_a_link_into_a_long_log_opens_there_and_goes_on_to_the_end(
     assert shown == list(range(shown[0], shown[-1] + 1))
 
 
-def test_a_long_live_turn_keeps_the_page_bounded(new_user: NewUser, server: ScriptedServer) -> None:
+def test_the_page_stays_bounded_during_a_long_live_turn(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="many")
     user = new_user()
     page = user.open(session)
@@ -113,7 +113,9 @@ def test_a_long_live_turn_keeps_the_page_bounded(new_user: NewUser, server: Scri
     assert_complete(user, session)
 
 
-def test_a_long_output_is_folded_with_its_size_and_opens(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_long_output_is_folded_shows_its_size_and_can_be_opened(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.run_script("call t Bash seq", "call t bytes 200000", "say Done.")
     server.ended(session)
     page = new_user().open(session)

@@ -1,4 +1,4 @@
-"""Installable, and the last transcripts can be read without a network; the page says that it is old."""
+"""The page can be installed, and the last transcripts can be read without a network, marked as old."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
 from tests.browser.user import NETWORK, PHONE
 
-KEPT = """(async () => {
+CACHED = """(async () => {
   const cache = await caches.open("pages");
   return (await cache.keys()).map((one) => new URL(one.url).pathname);
 })()"""
@@ -18,7 +18,7 @@ KEPT = """(async () => {
 def test_the_last_transcript_can_be_read_without_a_network(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
-    session = own_server.new_session(agent="shell", title="kept")
+    session = own_server.new_session(agent="shell", title="cached")
     own_server.prompt(session, "echo remember me")
     own_server.ended(session)
     user = new_user(own_server, service_workers="allow", **PHONE)
@@ -28,7 +28,7 @@ def test_the_last_transcript_can_be_read_without_a_network(
     page.wait_for_function("navigator.serviceWorker.controller")
     page.reload()
     expect(user.badge).to_have_text("Live")
-    page.wait_for_function(f"({KEPT}).then((kept) => kept.includes('/sessions/{session}'))")
+    page.wait_for_function(f"({CACHED}).then((cached) => cached.includes('/sessions/{session}'))")
     own_server.kill()
     user.context.set_offline(True)
     page.reload()
@@ -42,7 +42,7 @@ def test_the_last_transcript_can_be_read_without_a_network(
     expect(user.badge).to_have_text("Live")
 
 
-def test_logging_out_leaves_nothing_on_the_device(own_server: ScriptedServer, new_user: NewUser) -> None:
+def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer, new_user: NewUser) -> None:
     session = own_server.new_session(agent="shell", title="secret")
     user = new_user(own_server, service_workers="allow")
     page = user.open(session)
@@ -54,7 +54,7 @@ def test_logging_out_leaves_nothing_on_the_device(own_server: ScriptedServer, ne
     page.locator(".menu summary").click()
     page.locator("button", has_text="Log out").click()
     page.wait_for_url(re.compile("/login"))
-    page.wait_for_function(f"({KEPT}).then((kept) => kept.length === 0)")
+    page.wait_for_function(f"({CACHED}).then((cached) => cached.length === 0)")
     assert page.evaluate("localStorage.length") == 0
 
 
@@ -72,5 +72,5 @@ def test_the_page_can_be_installed(new_user: NewUser, server: ScriptedServer) ->
         assert answer.headers["content-type"].startswith(icon["type"])
     assert tools.send("Page.getInstallabilityErrors")["installabilityErrors"] in (
         [],
-        [{"errorId": "in-incognito", "errorArguments": []}],  # a context of Playwright's is one
+        [{"errorId": "in-incognito", "errorArguments": []}],  # Playwright's contexts are incognito
     )

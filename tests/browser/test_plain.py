@@ -1,4 +1,4 @@
-"""Without JavaScript all of it is there, by plain forms: log in, read, send, stop, answer, withdraw."""
+"""Everything works without JavaScript, by plain forms and links: log in, read, send, stop, answer, withdraw."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,9 @@ from tests.help.servers import TOKEN
 PLAIN = {"java_script_enabled": False}
 
 
-def test_the_whole_way_without_javascript(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_session_works_from_login_to_stop_without_javascript(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     user = new_user(logged_in=False, **PLAIN)
     page = user.page
     page.goto("/")
@@ -52,7 +54,7 @@ def test_a_form_sent_twice_begins_one_turn(new_user: NewUser, server: ScriptedSe
     page = user.page
     page.goto(f"/sessions/{session}")
     hidden = {name: page.locator(f"#box [name={name}]").input_value() for name in ("csrf", "key")}
-    for _ in range(2):  # as by a finger that shakes
+    for _ in range(2):  # as by a double tap
         answer = user.context.request.post(
             f"/sessions/{session}/turns",
             form={**hidden, "prompt": "echo once"},
@@ -74,7 +76,7 @@ def test_a_question_is_answered_by_a_plain_form(new_user: NewUser, server: Scrip
         assert [answer["allow"] for answer in answers(server.data, session)] == [False]
 
 
-def test_a_ready_prompt_and_earlier_lines_work_by_plain_links_and_forms(
+def test_preset_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="many")
@@ -104,7 +106,7 @@ def test_a_long_output_is_opened_by_a_plain_link(new_user: NewUser, server: Scri
     assert page.locator(".output pre").text_content() == said
 
 
-def test_without_the_forms_token_nothing_is_done(
+def test_a_form_with_the_csrf_token_of_another_login_does_nothing(
     new_user: NewUser, server: ScriptedServer, tmp_path: Path
 ) -> None:
     session = server.new_session(agent="shell")
@@ -113,7 +115,7 @@ def test_without_the_forms_token_nothing_is_done(
     page = user.page
     page.goto(f"/sessions/{session}")
     page.context.add_cookies([server.cookie()])  # type: ignore[list-item]
-    page.locator("#prompt").fill("echo forged")  # the page's token is of the login before
+    page.locator("#prompt").fill("echo forged")  # the page has the CSRF token of the login before
     page.locator("#send").click()
     expect(page.locator("main")).to_contain_text("This form belongs to another login, or it is too old.")
     assert len(server.events(session)) == 1

@@ -1,4 +1,4 @@
-"""A turn is read as it happens: prose that streams, tools as one line, everything under its number."""
+"""Reading a running turn: streaming prose, one line for each tool call, every event at its line number."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.browser.user import PHONE, missing
 ENDED = ".turn_end"
 
 
-def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
+def test_finished_prose_replaces_its_streamed_pieces(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.run_script("begin The disk is", f"wait {gate}", "say **full**.")
@@ -32,7 +32,7 @@ def test_prose_that_streams_is_replaced_by_its_text_and_never_doubled(
         expect(user.badge).to_have_text("Live")
 
 
-def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
+def test_a_running_tool_shows_its_time_and_a_finished_one_is_a_line_that_opens(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.run_script(
@@ -52,7 +52,7 @@ def test_a_running_tool_ticks_and_a_done_one_is_a_line_that_opens(
     assert tool.locator(".input").inner_text().strip().endswith("df -h")
 
 
-def test_what_a_subagent_does_stands_indented_under_the_call_that_began_it(
+def test_the_lines_of_a_subagent_are_indented_under_the_call_that_started_it(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     begun = ["call t1 Task look", "sub t1", "say Looking.", "call s1 Bash ls"]
@@ -68,11 +68,11 @@ def test_what_a_subagent_does_stands_indented_under_the_call_that_began_it(
     assert outer and held and held["x"] > outer["x"]
     gate.touch()
     expect(page.locator(ENDED)).to_be_visible()
-    expect(inner).to_be_hidden()  # what is done is one line again
+    expect(inner).to_be_hidden()  # a finished call is one line again
     assert missing(user, session) == set()
 
 
-def test_the_output_of_a_script_comes_in_pieces_and_is_one(
+def test_the_pieces_of_a_shells_output_are_one_block(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.new_session(agent="shell")
@@ -80,7 +80,9 @@ def test_the_output_of_a_script_comes_in_pieces_and_is_one(
     user = new_user()
     page = user.open(session)
     expect(page.locator(".tool .output")).to_have_text(re.compile("one"))
-    expect(page.locator(".tool .outcome")).to_have_text(re.compile("●"))  # it runs, though there is output
+    expect(page.locator(".tool .outcome")).to_have_text(
+        re.compile("●")
+    )  # still running, although there is output
     gate.touch()
     expect(page.locator(".tool .outcome")).to_have_text(re.compile("✗"))
     for _ in range(2):
@@ -89,7 +91,7 @@ def test_the_output_of_a_script_comes_in_pieces_and_is_one(
         expect(user.badge).to_have_text("Live")
 
 
-def test_a_link_to_a_line_leads_to_it_however_it_is_folded(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_link_to_a_line_opens_what_the_line_is_folded_in(new_user: NewUser, server: ScriptedServer) -> None:
     acts = [act for n in range(60) for act in (f"call t{n} Bash n{n}", f"call t{n} output of {n}")]
     session = server.run_script(*acts)
     server.ended(session)
@@ -104,7 +106,7 @@ def test_a_link_to_a_line_leads_to_it_however_it_is_folded(new_user: NewUser, se
     assert page.evaluate("navigator.clipboard.readText()") == f"{server.address}/sessions/{session}#e2"
 
 
-def test_the_outline_leads_from_turn_to_turn(new_user: NewUser, server: ScriptedServer) -> None:
+def test_the_outline_links_to_each_turn(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     turns = []
     for n in range(3):
@@ -122,7 +124,7 @@ def test_the_outline_leads_from_turn_to_turn(new_user: NewUser, server: Scripted
     expect(page.locator(f"#e{turns[0]}")).to_be_in_viewport()
 
 
-def test_an_output_is_copied_as_it_was(new_user: NewUser, server: ScriptedServer) -> None:
+def test_an_output_is_copied_unchanged(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script(
         "say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c"
     )
@@ -138,7 +140,7 @@ def test_an_output_is_copied_as_it_was(new_user: NewUser, server: ScriptedServer
         assert page.evaluate("navigator.clipboard.readText()").rstrip("\n") == text
 
 
-def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
+def test_on_a_phone_a_shade_at_the_edge_shows_that_a_line_continues(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
@@ -148,7 +150,7 @@ def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
     output = page.locator(".output pre")
     box = output.bounding_box()
     assert box
-    # at the right edge, above the words
+    # at the right edge, above the text
     clip = {"x": box["x"] + box["width"] - 8, "y": box["y"] + 1, "width": 8, "height": 6}
     shaded = page.screenshot(clip=clip)  # type: ignore[arg-type]
     output.evaluate("(one) => one.scrollTo(one.scrollWidth, 0)")
@@ -156,7 +158,7 @@ def test_on_a_phone_long_lines_are_shaded_at_the_edge_until_their_end_is_seen(
     assert page.evaluate("scrollX") == 0
 
 
-def test_what_is_not_known_is_shown_raw_under_its_number(new_user: NewUser, server: ScriptedServer) -> None:
+def test_an_unknown_line_is_shown_unchanged_at_its_number(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     with server.log(session).open("ab") as file:
         file.write(b"hello from echo\n")
@@ -167,7 +169,7 @@ def test_what_is_not_known_is_shown_raw_under_its_number(new_user: NewUser, serv
     assert json.loads(page.locator("#e3 pre").inner_text())["sky"] == ["<b>"]
 
 
-def test_a_plan_a_thought_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     turn = server.prompt(session, "true")
     server.ended(session)
@@ -185,7 +187,7 @@ def test_a_plan_a_thought_and_a_notice_are_shown(new_user: NewUser, server: Scri
     assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
 
 
-def test_days_are_separated_and_times_are_local_with_the_whole_on_hover(
+def test_dates_separate_days_and_times_are_local_with_the_full_time_on_hover(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session()

@@ -1,4 +1,4 @@
-"""On coming back the page is right: nothing doubled or missing, the place kept, the badge true at each moment."""
+"""After a lost connection the page has every line once, keeps its place, and its badge is right at every moment."""
 
 import functools
 import re
@@ -21,25 +21,30 @@ from tests.help.waiting import wait_until
 
 WATCH = """() => {
   const badge = document.querySelector('#badge');
-  window.said = [badge.textContent];
-  new MutationObserver(() => window.said.push(badge.textContent))
+  window.badgeTexts = [badge.textContent];
+  new MutationObserver(() => window.badgeTexts.push(badge.textContent))
     .observe(badge, { childList: true, characterData: true, subtree: true });
 }"""
-COUNT_STREAMS = """() => {
+COUNT_STREAMS = """
   const Real = EventSource;
-  let opened = 0;
-  globalThis.EventSource = class extends Real { constructor(url) { super(url); opened += 1; } };
-  addEventListener('online', () => { opened = 0; }, { capture: true });  // before the page's own listeners
-  addEventListener('online', () => { window.openedAtOnce = opened; });  // after them
-}"""
-"""Counts the streams that the page opens while it handles the event that the network is back."""
-SAYS = re.compile(r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d")
+  window.opened = 0;
+  window.EventSource = class extends Real { constructor(url) { super(url); window.opened += 1; } };
+  addEventListener('online', () => { window.opened = 0; });
+"""
+RECORD_COUNT = "addEventListener('online', () => { window.openedAtOnce = window.opened; })"
+"""Together they count the streams that the page opens while it handles the event that the network is back.
+
+Listeners run in the order in which they were added, and the page adds its own in between.
+"""
+BADGE_TEXT = re.compile(
+    r"Live|Catching up( · \d+)?|Reconnecting · since \d\d:\d\d:\d\d|Offline · as of \d\d:\d\d"
+)
 
 
-def said(page: Page) -> list[str]:
-    """Return what the badge has said since it was watched, each once in a row."""
-    words = [str(text) for text in page.evaluate("window.said")]
-    assert all(SAYS.fullmatch(word) for word in words), words
+def badge_texts(page: Page) -> list[str]:
+    """Return the texts of the badge since `WATCH`, without their times and without repetitions."""
+    words = [str(text) for text in page.evaluate("window.badgeTexts")]
+    assert all(BADGE_TEXT.fullmatch(word) for word in words), words
     kinds = [word.partition(" ·")[0] for word in words]
     return [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
 
@@ -52,6 +57,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     server.ended(session)
     user = new_user()
     user.expected = NETWORK
+    user.context.add_init_script(COUNT_STREAMS)
     page = user.open(session)
     page.evaluate(WATCH)
     page.evaluate("scrollTo(0, 500)")
@@ -61,14 +67,14 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     expect(user.badge).to_have_text(re.compile("^Offline · as of"))
     server.prompt(session, "200")
     server.ended(session)
-    page.evaluate(COUNT_STREAMS)
+    page.evaluate(RECORD_COUNT)
     user.context.set_offline(False)
     expect(user.badge).to_have_text("Live")
     assert_complete(user, session)
-    assert before.bounding_box() == place, "what is read has moved"
+    assert before.bounding_box() == place, "the line on the screen has moved"
     expect(page.locator("#news")).to_have_text(re.compile(r"↓ \d+ new lines"))
     assert page.evaluate("window.openedAtOnce") == 1, "the stream was not opened as the network came back"
-    assert said(page) in (
+    assert badge_texts(page) in (
         ["Live", *middle, "Live"]
         for middle in (
             ["Offline", "Catching up"],
@@ -79,7 +85,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     )
 
 
-def test_a_server_killed_while_a_turn_streams_costs_nothing(
+def test_no_line_is_lost_when_the_server_is_killed_during_a_turn(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="many")
@@ -102,13 +108,13 @@ def test_a_server_killed_while_a_turn_streams_costs_nothing(
     assert_complete(user, session)
     expect(page.locator(".turn_end")).to_be_in_viewport()
     client.leave()
-    assert set(said(page)) <= {"Live", "Reconnecting", "Catching up"}
+    assert set(badge_texts(page)) <= {"Live", "Reconnecting", "Catching up"}
     page.reload()
     expect(user.badge).to_have_text("Live")
     assert_complete(user, session)
 
 
-def test_a_page_that_saw_lines_which_a_power_loss_took_shows_those_that_have_their_numbers_now(
+def test_after_a_power_loss_the_page_shows_the_new_lines_with_the_numbers_of_lost_ones(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="many")
@@ -135,7 +141,7 @@ def test_a_page_that_saw_lines_which_a_power_loss_took_shows_those_that_have_the
 
 @contextmanager
 def killing(server: ScriptedServer) -> Iterator[None]:
-    """Kill the server and start it again, at odd moments, while in the context."""
+    """Kill the server and start it again, at irregular times, while in the context."""
     stop = threading.Event()
 
     def kill() -> None:
@@ -154,8 +160,10 @@ def killing(server: ScriptedServer) -> Iterator[None]:
         killer.join()
 
 
-def test_a_storm_with_a_browser_among_the_clients(own_server: ScriptedServer, new_user: NewUser) -> None:
-    """Issue 2's storm, short: the server dies at odd moments, and every client has the log at its end."""
+def test_every_client_has_the_whole_log_after_many_kills_of_the_server(
+    own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    """One of the clients is a browser."""
     session = own_server.new_session(agent="many")
     own_server.prompt(session, "1500 6")
     users = [new_user(own_server), new_user(own_server)]
@@ -180,7 +188,7 @@ def test_a_storm_with_a_browser_among_the_clients(own_server: ScriptedServer, ne
         assert_is_the_log(client.received, own_server.log(session))
 
 
-def test_a_login_that_ended_is_said_and_what_was_written_is_kept(
+def test_when_the_login_ends_the_page_says_so_and_keeps_the_draft(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="shell")
@@ -188,15 +196,15 @@ def test_a_login_that_ended_is_said_and_what_was_written_is_kept(
     user.expected = LOGGED_OUT
     page = user.open(session)
     page.locator("#prompt").fill("half a thought")
-    (own_server.data / "logins.jsonl").unlink()  # every login is revoked
+    (own_server.data / "logins.jsonl").unlink()  # revokes every login
     own_server.kill()
     own_server.start()
     expect(page.locator("#notice")).to_contain_text("Not logged in any more. What you wrote is kept.")
     expect(user.badge).to_have_text("Logged out")
     tried = [url for url in user.requests if "/stream?" in url]
-    for _ in range(2):  # the list looks again each five seconds
+    for _ in range(2):  # the list is refreshed every five seconds
         page.wait_for_event("request", lambda request: request.url == f"{own_server.address}/")
-    assert [url for url in user.requests if "/stream?" in url] == tried, "it can only be refused"
+    assert [url for url in user.requests if "/stream?" in url] == tried, "a stream can only be refused now"
     expect(user.badge).to_have_text("Logged out")
     page.locator("#notice a").click()
     page.locator("#token").fill(TOKEN)
@@ -206,7 +214,7 @@ def test_a_login_that_ended_is_said_and_what_was_written_is_kept(
     assert page.locator("#prompt").input_value() == "half a thought"
 
 
-def test_logging_in_again_in_another_window_brings_the_page_back(
+def test_logging_in_again_in_another_window_reconnects_the_page(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="shell")
@@ -222,7 +230,7 @@ def test_logging_in_again_in_another_window_brings_the_page_back(
     expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_a_session_that_was_deleted_is_said_to_be_and_not_asked_for_again(
+def test_the_page_of_a_deleted_session_says_so_and_stops_connecting(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="shell")
@@ -236,23 +244,21 @@ def test_a_session_that_was_deleted_is_said_to_be_and_not_asked_for_again(
     expect(page.locator("#notice")).to_contain_text("The text stays here until you leave the page.")
 
 
-def test_a_stream_that_falls_silent_is_not_called_live(new_user: NewUser, tmp_path: Path) -> None:
-    """A dead NAT: no word comes and no error either. Two beats missed are a dead stream."""
+def test_the_badge_of_a_silent_stream_is_not_live(new_user: NewUser, tmp_path: Path) -> None:
+    """For example, a NAT has lost the connection: nothing arrives, and no error. Two missing beats end the stream."""
     with scripted_server(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="1") as quick:
         user = new_user(quick)
         user.expected = NETWORK
         page = user.open(quick.new_session(agent="shell"))
         page.evaluate(WATCH)
-        quick.process.send_signal(signal.SIGSTOP)  # connections stay open, nothing is said
+        quick.process.send_signal(signal.SIGSTOP)  # connections stay open, nothing is sent
         expect(user.badge).to_have_text(re.compile("^Reconnecting · since"))
         quick.process.send_signal(signal.SIGCONT)
         expect(user.badge).to_have_text("Live")
         user.close()
 
 
-def test_a_page_that_comes_from_the_browsers_cache_is_live_again(
-    new_user: NewUser, server: ScriptedServer
-) -> None:
+def test_a_page_from_the_browsers_back_cache_is_live_again(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     page = user.open(session)
@@ -265,7 +271,7 @@ def test_a_page_that_comes_from_the_browsers_cache_is_live_again(
     assert_complete(user, session)
 
 
-def test_a_log_that_was_replaced_is_read_anew(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_replaced_log_is_read_again_from_the_start(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     for word in ("first", "second"):
         server.prompt(session, f"echo {word}")
@@ -281,10 +287,10 @@ def test_a_log_that_was_replaced_is_read_anew(new_user: NewUser, server: Scripte
     assert_complete(user, session)
 
 
-def test_a_page_that_cannot_be_fetched_anew_is_not_asked_for_in_a_loop(
+def test_a_page_that_cannot_be_reloaded_is_not_requested_in_a_tight_loop(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
-    """The stream of an emptied log says that it begins anew, at once and each time."""
+    """The stream of an emptied log starts with a reset, each time."""
     session = server.new_session(agent="shell")
     server.prompt(session, "echo a")
     server.ended(session)

@@ -1,52 +1,27 @@
-"""A prompt is in the log or visibly not: kept until the server has it, sent again, and never twice."""
+"""A prompt is in the log or visibly not sent: it is kept and sent again until the server has it, and runs once."""
 
 import re
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
-from tests.browser.user import NETWORK, PHONE
+from tests.browser.user import NETWORK, PHONE, send_prompt
 from tests.help.waiting import wait_until
 
 NEW = "**/api/sessions"
 TURNS = "**/api/sessions/*/turns"
 
-FILL = """() => {
+FILL_STORAGE = """() => {
   for (let size = 1 << 22; size >= 1; size >>= 1) {
     try { for (let i = 0; ; i++) localStorage[`filled ${size} ${i}`] = "x".repeat(size); } catch { /* full */ }
   }
 }"""
-"""Fills what a browser keeps for a page."""
+"""Fills the storage that the browser gives to the page."""
 
 
-def prompts(server: ScriptedServer, session: str) -> list[str]:
-    """Return the prompts that began turns."""
-    return [event["text"] for event in server.events(session) if event["kind"] == "user"]
-
-
-def send(page: Page, text: str) -> None:
-    """Write a prompt and send it by keyboard."""
-    write(page, text)
-    page.locator("#prompt").press("Control+Enter")
-
-
-def write(page: Page, text: str) -> None:
-    """Put text into the prompt field in one step.
-
-    Playwright's `fill` goes through the browser's editing commands. These lay out the growing field again for each
-    inserted line, which takes minutes for thousands of lines on a busy machine.
-    """
-    set_value = """(field, text) => {
-      field.value = text;
-      field.dispatchEvent(new Event("input", { bubbles: true }));
-    }"""
-    page.locator("#prompt").evaluate(set_value, text)
-
-
-def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(
+def test_a_prompt_without_a_network_is_shown_as_unsent_and_sent_once_later(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
@@ -54,20 +29,20 @@ def test_a_prompt_waits_visibly_for_the_network_and_then_goes_once(
     user.expected = NETWORK
     page = user.open(session)
     user.context.set_offline(True)
-    send(page, "echo it went")
+    send_prompt(page, "echo it went")
     expect(page.locator("#outbox")).to_contain_text(
         "Not sent: no network. It will be sent when you are back."
     )
     expect(page.locator("#outbox p")).to_have_text("echo it went")
-    assert prompts(server, session) == []
+    assert server.prompts(session) == []
     user.context.set_offline(False)
     expect(page.locator("#log .user")).to_have_count(1)
     expect(page.locator("#outbox li")).to_have_count(0)
     expect(page.locator(".turn_end")).to_be_visible()
-    assert prompts(server, session) == ["echo it went"]
+    assert server.prompts(session) == ["echo it went"]
 
 
-def test_a_server_that_is_down_is_not_called_a_missing_network(
+def test_a_server_that_is_down_is_not_reported_as_no_network(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     session = own_server.new_session(agent="shell")
@@ -75,13 +50,13 @@ def test_a_server_that_is_down_is_not_called_a_missing_network(
     user.expected = NETWORK
     page = user.open(session)
     own_server.kill()
-    send(page, "echo it went")
+    send_prompt(page, "echo it went")
     silent = "Not sent: the server cannot be reached. It will be sent when the server is back."
     expect(page.locator("#outbox")).to_contain_text(silent)
     own_server.start()
     expect(page.locator(".turn_end")).to_be_visible()
     expect(page.locator("#outbox li")).to_have_count(0)
-    assert prompts(own_server, session) == ["echo it went"]
+    assert own_server.prompts(session) == ["echo it went"]
 
 
 def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
@@ -96,12 +71,12 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     def lose(route: Route) -> None:
         keys.append(route.request.headers["idempotency-key"])
         route.fetch()  # the server has it
-        route.abort()  # and nobody hears of that
+        route.abort()  # and the page does not learn it
 
-    page.route("**/stream?*", lambda route: route.abort())  # nor does the line come
+    page.route("**/stream?*", lambda route: route.abort())  # nor does the line arrive
     page.reload()
     page.route(TURNS, lose)
-    send(page, "echo once")
+    send_prompt(page, "echo once")
     expect(page.locator("#outbox")).to_contain_text("Not sent")
     page.locator("#outbox button", has_text="Try now").click()
     expect(page.locator("#outbox")).to_contain_text("Not sent")
@@ -113,10 +88,10 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     expect(page.locator("#outbox li")).to_have_count(0)
     server.ended(session)
     assert len(set(keys)) == 1
-    assert prompts(server, session) == ["echo once"]
+    assert server.prompts(session) == ["echo once"]
 
 
-def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_once(
+def test_a_new_session_whose_answer_was_lost_is_requested_again_and_its_prompt_runs_once(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
@@ -131,7 +106,7 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
 
     page.route(NEW, lose_two)
     page.route(TURNS, lose_two)
-    send(page, "echo once")
+    send_prompt(page, "echo once")
     for _ in range(2):
         expect(page.locator("#outbox")).to_contain_text("Not sent: the server cannot be reached.")
         page.locator("#outbox button", has_text="Try now").click()
@@ -139,11 +114,11 @@ def test_a_session_whose_answer_was_lost_is_asked_for_again_and_its_prompt_runs_
     expect(page.locator(".turn_end")).to_be_visible()
     assert len(set(keys)) == 1
     [session] = own_server.ask("GET", "/api/sessions")[1]["sessions"]
-    assert prompts(own_server, session["id"]) == ["echo once"]
+    assert own_server.prompts(session["id"]) == ["echo once"]
 
 
 @pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
-def test_a_prompt_that_two_windows_know_of_runs_once(
+def test_a_prompt_in_the_outbox_of_two_windows_runs_once(
     script: str, own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
@@ -152,81 +127,83 @@ def test_a_prompt_that_two_windows_know_of_runs_once(
     page, other = user.open(), user.window()
     other.goto("/")
     user.context.set_offline(True)
-    send(page, "echo once")
+    send_prompt(page, "echo once")
     expect(other.locator("#outbox")).to_contain_text("echo once")
     user.context.set_offline(False)
     for window in (page, other):
         expect(window.locator("#outbox li")).to_have_count(0)
     [session] = wait_until(lambda: own_server.ask("GET", "/api/sessions")[1]["sessions"], "a session")
     own_server.ended(session["id"])
-    assert prompts(own_server, session["id"]) == ["echo once"]
+    assert own_server.prompts(session["id"]) == ["echo once"]
 
 
-def test_drafts_and_what_is_unsent_survive_a_reload(new_user: NewUser, server: ScriptedServer) -> None:
+def test_drafts_and_unsent_prompts_survive_a_reload(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     user.expected = NETWORK
     page = user.open(session)
     page.route(TURNS, lambda route: route.abort())
-    send(page, "echo unsent")
+    send_prompt(page, "echo unsent")
     expect(page.locator("#outbox")).to_contain_text("Not sent")
     page.locator("#prompt").fill("and a draft\nof two lines")
     page.unroute(TURNS)
     page.reload()
     expect(page.locator("#log .user")).to_have_count(1)
     assert page.locator("#prompt").input_value() == "and a draft\nof two lines"
-    assert prompts(server, session) == ["echo unsent"]
+    assert server.prompts(session) == ["echo unsent"]
     page.locator("#prompt").fill("")
     page.reload()
     assert page.locator("#prompt").input_value() == ""
 
 
-def test_a_prompt_is_kept_by_the_page_where_the_browser_keeps_no_more(
+def test_a_prompt_is_kept_by_the_page_when_the_browsers_storage_is_full(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     user.expected = NETWORK
     page = user.open(session)
-    page.evaluate(FILL)
+    page.evaluate(FILL_STORAGE)
     user.context.set_offline(True)
-    send(page, "echo " + "x" * 2000)
+    send_prompt(page, "echo " + "x" * 2000)
     expect(page.locator("#outbox")).to_contain_text("Not sent: no network.")
     user.context.set_offline(False)
     expect(page.locator(".turn_end")).to_be_visible()
     expect(page.locator("#outbox li")).to_have_count(0)
-    assert len(prompts(server, session)) == 1
+    assert len(server.prompts(session)) == 1
 
 
-def test_a_session_is_begun_where_the_browser_keeps_no_more(
+def test_a_session_can_be_started_when_the_browsers_storage_is_full(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
     user.expected = NETWORK
     page = user.open()
-    page.evaluate(FILL)
-    send(page, "echo " + "x" * 2000)
+    page.evaluate(FILL_STORAGE)
+    send_prompt(page, "echo " + "x" * 2000)
     page.wait_for_url("**/sessions/*")
     expect(page.locator(".turn_end")).to_be_visible()
 
 
-def test_what_the_server_refuses_is_said_kept_and_can_be_discarded(
+def test_a_refused_prompt_is_reported_and_kept_and_can_be_discarded(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
     user.expected = "status of 413"
     page = user.open(session)
-    send(page, "x" * (300 << 10))
+    send_prompt(page, "x" * (300 << 10))
     expect(page.locator("#outbox")).to_contain_text("Not sent: prompt: at most 256 KiB are taken")
     page.locator("#outbox button", has_text="Discard").click()
     expect(page.locator("#outbox li")).to_have_count(0)
-    send(page, "echo next")
+    send_prompt(page, "echo next")
     expect(page.locator(".turn_end")).to_be_visible()
-    assert prompts(server, session) == ["echo next"]
+    assert server.prompts(session) == ["echo next"]
 
 
-def test_stop_is_one_tap_and_shows_that_it_worked(new_user: NewUser, server: ScriptedServer) -> None:
+def test_stop_takes_one_tap_and_the_page_shows_that_the_turn_stopped(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "echo working; sleep 1000")
     page = new_user(**PHONE).open(session)
@@ -241,72 +218,6 @@ def test_stop_is_one_tap_and_shows_that_it_worked(new_user: NewUser, server: Scr
     assert server.state(session)["status"] == "cancelled"
 
 
-def test_a_second_prompt_waits_in_the_queue_is_seen_everywhere_and_can_be_taken_back(
-    new_user: NewUser, server: ScriptedServer, gate: Path
-) -> None:
-    session = server.new_session(agent="shell")
-    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    here, there = new_user(), new_user(**PHONE)
-    page = here.open(session)
-    there.open(session)
-    page.locator("#prompt").fill("echo")
-    expect(page.locator("#send")).to_have_text("Queue")
-    send(page, "echo second")
-    send(page, "echo third")
-    for user in (here, there):
-        expect(user.page.locator(".queued.open")).to_have_count(2)
-    there.page.locator(".queued.open", has_text="second").locator("button").tap()
-    for user in (here, there):
-        expect(user.page.locator(".queued.open")).to_have_count(1)
-    expect(there.page.locator("#prompt")).to_have_value("echo second")
-    gate.touch()
-    for user in (here, there):
-        expect(user.page.locator(".turn_end")).to_have_count(2)
-        expect(user.page.locator(".queued.open")).to_have_count(0)
-    assert prompts(server, session)[1:] == ["echo third"]
-
-
-def test_a_prompt_taken_back_is_whole_and_stands_below_a_draft(
-    new_user: NewUser, server: ScriptedServer, gate: Path
-) -> None:
-    session = server.new_session(agent="shell")
-    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    user = new_user()
-    page = user.open(session)
-    long = "".join(f"echo {number}\u202e hidden\n" for number in range(2000)) + "echo end"
-    send(page, long)
-    expect(page.locator(".queued a.show-all")).to_be_visible()  # the page shows it folded
-    page.locator("#prompt").fill("a draft")
-    page.locator(".queued button").click()
-    expect(page.locator(".queued.settled")).to_have_count(1)
-    expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
-    expect(page.locator("#notice")).to_have_text("Withdrawn. The prompt is below your draft.")
-    page.reload()
-    expect(user.badge).to_have_text("Live")
-    expect(page.locator("#prompt")).to_have_value(f"a draft\n\n{long}")
-    gate.touch()
-
-
-def test_without_a_network_no_prompt_is_taken_back(
-    new_user: NewUser, server: ScriptedServer, gate: Path
-) -> None:
-    session = server.new_session(agent="shell")
-    server.prompt(session, f"while ! [ -e {gate} ]; do sleep 0.01; done")
-    user = new_user()
-    user.expected = NETWORK
-    page = user.open(session)
-    send(page, "echo second")
-    expect(page.locator(".queued.open")).to_have_count(1)
-    user.context.set_offline(True)
-    page.locator(".queued button").click()
-    expect(page.locator("#notice")).to_have_text("Not withdrawn: its text cannot be loaded now.")
-    assert page.locator("#prompt").input_value() == ""
-    user.context.set_offline(False)
-    gate.touch()
-    server.ended(session)
-    assert prompts(server, session)[1:] == ["echo second"]
-
-
 def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     page = new_user().open(session)
@@ -316,10 +227,12 @@ def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: 
     page.keyboard.type("echo b")
     page.keyboard.press("Control+Enter")
     expect(page.locator(".output")).to_contain_text("a\nb", use_inner_text=True)
-    assert prompts(server, session) == ["echo a\necho b"]
+    assert server.prompts(session) == ["echo a\necho b"]
 
 
-def test_the_box_is_never_hidden_nor_the_line_that_is_read(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "seq 500")
     server.ended(session)
@@ -332,12 +245,12 @@ def test_the_box_is_never_hidden_nor_the_line_that_is_read(new_user: NewUser, se
     expect(page.locator(".turn_end")).to_be_in_viewport()
 
 
-def test_an_agent_that_cannot_start_says_what_was_kept_and_what_to_do(
+def test_an_agent_that_cannot_start_reports_that_the_prompt_is_kept(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="absent")
     page = new_user().open(session)
-    send(page, "look")
+    send_prompt(page, "look")
     error = page.locator(".line.error")
     expect(error).to_contain_text("The agent could not start: no-such-program")
     expect(error).to_contain_text("Your prompt is kept as line 2")

@@ -1,4 +1,4 @@
-"""The list: several sessions at once, live; begun, named, archived and found there; and the one-tap prompts."""
+"""The list of sessions: it is live, and sessions are started, renamed, archived and found there; preset prompts."""
 
 import re
 import socket
@@ -11,7 +11,7 @@ from tests.browser.server import ScriptedServer
 from tests.browser.user import NETWORK, PHONE
 
 
-def test_a_prompt_on_the_list_begins_a_session_and_leads_there(
+def test_a_prompt_on_the_list_starts_a_session_and_opens_it(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     user = new_user()
@@ -27,7 +27,7 @@ def test_a_prompt_on_the_list_begins_a_session_and_leads_there(
     assert [event["text"] for event in events if event["kind"] == "user"] == ["echo the first words"]
 
 
-def test_a_session_begun_without_a_network_is_begun_once_it_is_back(
+def test_a_session_requested_without_a_network_starts_when_the_network_is_back(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
     user = new_user(own_server)
@@ -45,7 +45,7 @@ def test_a_session_begun_without_a_network_is_begun_once_it_is_back(
     assert len(own_server.ask("GET", "/api/sessions")[1]["sessions"]) == 1
 
 
-def test_several_that_run_at_once_are_live_in_the_list(
+def test_the_list_shows_the_status_of_several_running_sessions_live(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     page = new_user(**PHONE).open()
@@ -70,7 +70,7 @@ def test_the_list_shows_the_last_line_and_the_cost(new_user: NewUser, server: Sc
     expect(row.locator(".cost")).to_have_text("$0.25")
 
 
-def test_a_new_name_is_seen_on_every_device_at_once(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_new_title_appears_on_every_device(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell", title="old name")
     here, there = new_user(), new_user()
     here.open(session)
@@ -84,7 +84,7 @@ def test_a_new_name_is_seen_on_every_device_at_once(new_user: NewUser, server: S
     expect(here.page.locator("aside [aria-current=page] .title")).to_have_text("new name")
 
 
-def test_a_heading_that_is_cut_says_so_before_a_reload_and_after(
+def test_a_long_heading_is_cut_alike_by_the_script_and_by_the_server(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="shell")
@@ -100,8 +100,10 @@ def test_a_heading_that_is_cut_says_so_before_a_reload_and_after(
         expect(user.badge).to_have_text("Live")
 
 
-def test_what_is_archived_leaves_the_list_and_can_be_found(new_user: NewUser, server: ScriptedServer) -> None:
-    session = server.new_session(agent="shell", title="put away")
+def test_an_archived_session_leaves_the_list_and_can_be_found(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell", title="archived")
     page = new_user().open(session)
     page.locator(".menu summary").click()
     page.locator(".menu button", has_text=re.compile("^Archive")).click()
@@ -115,7 +117,7 @@ def test_what_is_archived_leaves_the_list_and_can_be_found(new_user: NewUser, se
     expect(row.locator(".last-line")).to_have_text("Archived.")
 
 
-def test_titles_are_searched_as_one_writes(new_user: NewUser, server: ScriptedServer) -> None:
+def test_titles_are_searched_while_the_user_types(new_user: NewUser, server: ScriptedServer) -> None:
     for title in ("zebra disk", "zebra nginx"):
         server.new_session(title=title)
     page = new_user().open()
@@ -129,23 +131,23 @@ def test_titles_are_searched_as_one_writes(new_user: NewUser, server: ScriptedSe
     assert rows.count() > 1
 
 
-def test_a_search_that_finds_nothing_says_so_and_leads_to_the_archived(
+def test_a_search_without_results_links_to_the_archived_sessions(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
-    own_server.new_session(title="at hand")
-    session = own_server.new_session(title="put away & kept")
+    own_server.new_session(title="listed")
+    session = own_server.new_session(title="archived & kept")
     own_server.ask("PATCH", f"/api/sessions/{session}", {"archived": True})
     page = new_user(own_server, **PHONE).open()
     nothing = page.locator("#sessions .no-match")
     expect(nothing).to_be_hidden()
-    page.locator("input[type=search]").fill("away &")
+    page.locator("input[type=search]").fill("hived &")
     expect(nothing).to_have_text(re.compile("^No session found."))
     nothing.locator("a").tap()
-    expect(page.locator("#sessions .title")).to_have_text("put away & kept")
-    expect(page.locator("input[type=search]")).to_have_value("away &")
+    expect(page.locator("#sessions .title")).to_have_text("archived & kept")
+    expect(page.locator("input[type=search]")).to_have_value("hived &")
 
 
-def test_a_ready_prompt_is_one_tap_away(new_user: NewUser, server: ScriptedServer) -> None:
+def test_a_preset_prompt_takes_one_tap(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     page = new_user(**PHONE).open(session)
     expect(page.locator(".presets button").first).to_be_in_viewport()
@@ -157,7 +159,7 @@ def test_a_ready_prompt_is_one_tap_away(new_user: NewUser, server: ScriptedServe
     expect(page.locator(".output")).to_have_text(re.compile("since 2 days"))
 
 
-def test_an_agent_that_cannot_start_here_cannot_be_chosen(new_user: NewUser, server: ScriptedServer) -> None:
+def test_an_agent_without_its_program_cannot_be_chosen(new_user: NewUser, server: ScriptedServer) -> None:
     page = new_user().open()
     option = page.locator("option[value=absent]")
     assert option.is_disabled()
@@ -169,7 +171,7 @@ def test_an_empty_list_says_what_to_do(own_server: ScriptedServer, new_user: New
     expect(page.locator("#sessions")).to_contain_text("No sessions yet. Describe the problem")
 
 
-def test_who_is_elsewhere_learns_from_the_title_how_it_ended(
+def test_the_title_of_a_hidden_window_shows_how_the_turn_ended(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
     session = server.run_script("say Working.", f"wait {gate}", "say Done.", title="the night")

@@ -27,7 +27,7 @@ PHONE: dict[str, Any] = {
     "is_mobile": True,
     "device_scale_factor": 2,
 }
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -50,7 +50,7 @@ class User:
         self, browser: Browser, server: ScriptedServer, *, logged_in: bool = True, **options: Any
     ) -> None:
         self.server = server
-        options = {"service_workers": "block", **DESK, **options}
+        options = {"service_workers": "block", **DESKTOP, **options}
         self.context: BrowserContext = browser.new_context(base_url=server.address, **options)
         self.context.set_default_timeout(DEADLINE_MS)
         if logged_in:
@@ -150,3 +150,22 @@ def assert_complete(user: User, session: str) -> None:
 
 LOGGED_OUT = NETWORK + "|status of 401|EventSource's response has a MIME type"
 """The same after the login has ended: the stream's address then redirects to the login page."""
+
+
+def send_prompt(page: Page, text: str) -> None:
+    """Write a prompt and send it by keyboard."""
+    write_prompt(page, text)
+    page.locator("#prompt").press("Control+Enter")
+
+
+def write_prompt(page: Page, text: str) -> None:
+    """Put text into the prompt field in one step.
+
+    Playwright's `fill` goes through the browser's editing commands. These lay out the growing field again for each
+    inserted line, which takes minutes for thousands of lines on a busy machine.
+    """
+    set_value = """(field, text) => {
+      field.value = text;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }"""
+    page.locator("#prompt").evaluate(set_value, text)

@@ -15,7 +15,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def send(server: Server, path: str, **fields: str) -> tuple[int, str]:
-    """Return the status of what a form is answered with, and where it leads."""
+    """Send a form and return the status and the redirect of the answer."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     status, _, answered = server.ask("POST", path, urlencode(fields).encode(), headers)
     return status, answered.get("location", "")
@@ -26,7 +26,7 @@ def prompts(server: Server, place: str) -> int:
     return server.log(session).read_bytes().count(b'"kind":"user"')
 
 
-def test_a_form_that_is_sent_twice_makes_one_session_and_runs_its_prompt_once(server: Server) -> None:
+def test_a_form_sent_twice_makes_one_session_and_runs_its_prompt_once(server: Server) -> None:
     first, again = (send(server, "/sessions", prompt="echo once", key="k-1") for _ in range(2))
     assert first == again
     assert first[0] == 303
@@ -37,7 +37,7 @@ def test_a_form_that_is_sent_twice_makes_one_session_and_runs_its_prompt_once(se
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "999", "-1", "x", "\u0661"])
-def test_a_preset_that_is_not_there_is_no_preset(server: Server, number: str) -> None:
+def test_the_number_of_a_preset_that_does_not_exist_is_ignored(server: Server, number: str) -> None:
     _, place = send(server, "/sessions", prompt="echo mine", preset=number)
     session = place.removeprefix("/sessions/").removesuffix("#end")
     assert b'"text":"echo mine"' in server.log(session).read_bytes()

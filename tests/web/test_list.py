@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def listed(server: Server, path: str) -> tuple[int, str]:
-    """Return how many sessions a page lists, and the page."""
+    """Return the number of sessions that a page lists, and the page."""
     status, page, _ = server.ask("GET", path)
     assert status == 200
     return page.count(b"<li data-id="), page.decode()

@@ -1,4 +1,4 @@
-"""The pages over HTTP, wherever in a log they are opened."""
+"""The pages over HTTP, opened at any line of a log."""
 
 import re
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ def session(server: Server) -> str:
 
 
 def shown(server: Server, session: str, query: str) -> list[int]:
-    """Return the lines that a page shows."""
+    """Return the numbers of the lines that a page shows."""
     status, page, _ = server.ask("GET", f"/sessions/{session}{query}")
     assert status == 200, query
     return [int(number) for number in re.findall(rb' id="e([0-9]+)" data-kind', page)]
 
 
-def test_a_page_opens_where_a_log_has_no_line_before_or_after(server: Server, session: str) -> None:
+def test_a_page_before_the_first_or_after_the_last_line_is_empty(server: Server, session: str) -> None:
     last = server.state(session)["last_event_id"]
     for query in ("?before=0", "?before=1", f"?after={last}", f"?after={last + 1}", "?after=" + "9" * 40):
         assert shown(server, session, query) == []
@@ -38,14 +38,14 @@ def test_a_page_opens_where_a_log_has_no_line_before_or_after(server: Server, se
     assert shown(server, session, "?before=2") == [1]
 
 
-def test_a_line_beyond_the_log_is_its_last_one(server: Server, session: str) -> None:
+def test_a_line_beyond_the_end_shows_the_last_line(server: Server, session: str) -> None:
     last = server.state(session)["last_event_id"]
     for line in (str(last), str(last + 1), "9" * 40):
         assert shown(server, session, f"?line={line}") == [last]
     assert shown(server, session, "?line=2") == [2]
 
 
-def test_only_a_static_file_of_today_is_kept_for_a_year(server: Server) -> None:
+def test_only_static_files_of_the_current_version_may_be_cached_for_a_year(server: Server) -> None:
     for root, kept in (
         (static_root(), "private, max-age=31536000"),
         ("/static/000000000000", "private, no-cache"),
@@ -54,7 +54,7 @@ def test_only_a_static_file_of_today_is_kept_for_a_year(server: Server) -> None:
         assert (status, headers["cache-control"]) == (200, kept)
 
 
-def test_a_log_without_a_whole_line_is_shown_as_it_is(server: Server) -> None:
+def test_a_log_without_a_complete_line_is_shown_empty(server: Server) -> None:
     session = server.new_session()
     log = server.log(session)
     log.write_bytes(log.read_bytes()[:-1])

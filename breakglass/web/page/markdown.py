@@ -1,8 +1,8 @@
-"""What an agent wrote for people: Markdown and code as safe HTML. Pure.
+"""Markdown and code that an agent wrote, as safe HTML. Pure.
 
-Three fences stand one behind the other: markdown-it with raw HTML off and a short list of link schemes, nh3 over
-what it made, and the page's Content-Security-Policy. An image is never fetched, for its address could carry away
-what the agent has read: its alternative text links to it instead.
+There are three defences, each enough alone: markdown-it with raw HTML off and a short list of link schemes, nh3 on its
+output, and the page's Content-Security-Policy. An image becomes a link with its alternative text. It is never loaded,
+because its URL could send what the agent has read to an attacker.
 """
 
 import re
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 MAX_MARKDOWN = 16_000
-"""Characters beyond which text is not read as Markdown: as many hostile brackets cost 370 ms (2026-11-23)."""
+"""Characters beyond which text is not parsed as Markdown: hostile brackets cost quadratic time."""
 
 MAX_CODE = 3_000
-"""Characters beyond which code is not coloured: the lexers are quadratic on hostile text, 63 ms for this much."""
+"""Characters beyond which code is not coloured: the lexers are quadratic on hostile text."""
 
 LEXERS: dict[str, str] = {
     name: lexer
@@ -55,14 +55,14 @@ LEXERS: dict[str, str] = {
     }.items()
     for name in names.split()
 }
-"""What a code fence or a file's ending may say, to the lexer of Pygments. Others stay plain.
+"""The lexer of Pygments for the language of a code fence, or for the suffix of a file. Other code stays plain.
 
-Left out on purpose: c, cpp, java, make and terraform, which take 16 to 23 s for 20 KB of one repeated sign
-(Pygments 2.21, 2026-11-23), and the server answers nobody the while.
+c, cpp, java, make and terraform are left out: their lexers take many seconds for 20 KB of one repeated character (seen
+in Pygments 2.21), and the server answers no request meanwhile.
 """
 
 _BLANK_SPANS = re.compile(r'<span class="w">(\s*)</span>')
-"""Spaces need no class: in shell code they were a third of the bytes."""
+"""White space needs no class. In shell code these spans were a third of the bytes."""
 
 _MARKS = re.compile(r"\*\*|`|^#+ |^> ", re.MULTILINE)
 
@@ -75,12 +75,12 @@ _ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}, "div"
 
 
 def markdown(text: str) -> Markup:
-    """Return Markdown as HTML in which nothing runs, nothing is fetched and every link leaves the page knowingly."""
+    """Return Markdown as HTML. Nothing in it runs or loads, and links open another window."""
     clean = nh3.clean(
         _parser().render(visible(text.replace("\r\n", "\n").replace("\r", "\n"))),
         tags=_TAGS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_only_known,
+        attribute_filter=_allowed_attribute,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer",
         set_tag_attribute_values={
@@ -89,16 +89,16 @@ def markdown(text: str) -> Markup:
             "div": {"tabindex": "0"},
         },
     )
-    return Markup(clean)  # nosec B704 - nh3 has cleaned it
+    return Markup(clean)  # nosec B704 - nh3 has sanitized it
 
 
 def unmarked(text: str) -> str:
-    """Return Markdown's words without its commonest marks: for a line in a list, where no markup stands."""
+    """Return Markdown without its most common marks, for one line of plain text."""
     return _MARKS.sub("", text)
 
 
 def highlight(code: str, language: str) -> Markup:
-    """Return code with its words in classes, or plain if it is long or the language is not in `LEXERS`."""
+    """Return code as HTML, coloured by Pygments' classes; plain if it is long or its language is not in `LEXERS`."""
     name = LEXERS.get(language.lower())
     if name is None or len(code) > MAX_CODE:
         return escape(visible(code))
@@ -119,10 +119,10 @@ def _lexer(name: str) -> "Lexer":
 def _formatter() -> "HtmlFormatter[str]":
     from pygments.formatters.html import HtmlFormatter
 
-    return HtmlFormatter(nowrap=True)  # 0.3 ms to make, it builds a style sheet each time
+    return HtmlFormatter(nowrap=True)  # kept, because making one builds a style sheet
 
 
-def _only_known(tag: str, attribute: str, value: str) -> str | None:
+def _allowed_attribute(tag: str, attribute: str, value: str) -> str | None:
     if attribute == "href":
         return value if _LINK.fullmatch(value) else None
     if attribute == "class":
@@ -153,13 +153,13 @@ def _fence(
 def _image(self: "RendererHTML", tokens: Sequence["Token"], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
     alt = self.renderInlineAsText(token.children, options, env) if token.children else ""
-    said = escape(f"image: {alt or token.attrGet('src')}")
+    label = escape(f"image: {alt or token.attrGet('src')}")
     before = [other.type for other in tokens[:index]]
-    inside = before.count("link_open") > before.count("link_close")  # no link within a link
-    return str(said if inside else Markup('<a href="{}">{}</a>').format(token.attrGet("src"), said))
+    is_in_link = before.count("link_open") > before.count("link_close")  # HTML allows no link within a link
+    return str(label if is_in_link else Markup('<a href="{}">{}</a>').format(token.attrGet("src"), label))
 
 
-def _say(html: str) -> Callable[..., str]:
+def _constant(html: str) -> Callable[..., str]:
     return lambda *_: html
 
 
@@ -167,9 +167,9 @@ _RULES: dict[str, Callable[..., str]] = {
     "fence": _fence,
     "code_block": _fence,
     "image": _image,
-    # Headings of the agent's are one level under the turn's: its own levels would break the page's outline.
-    "heading_open": _say("<h3>"),
-    "heading_close": _say("</h3>\n"),
-    "table_open": _say('<div class="wide"><table>\n'),
-    "table_close": _say("</table></div>\n"),
+    # All headings become h3, one level below the turn's: the agent's own levels would break the page's outline.
+    "heading_open": _constant("<h3>"),
+    "heading_close": _constant("</h3>\n"),
+    "table_open": _constant('<div class="wide"><table>\n'),
+    "table_close": _constant("</table></div>\n"),
 }

@@ -1,7 +1,7 @@
-"""What machines said, made safe to show: control characters made visible, ANSI colours as classes.
+"""Terminal output as HTML: control characters made visible, ANSI colours as classes. Pure.
 
-Pure. Returns markup whose only elements are `<span class=…>`; colours are the sixteen of a terminal, whatever
-was asked for, so that the style sheet needs no more classes and the Content-Security-Policy no inline style.
+The only elements are `<span class=…>`. Every colour becomes one of a terminal's sixteen. So the style sheet needs only
+these classes, and the Content-Security-Policy can forbid inline styles.
 """
 
 import re
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 KEPT_WHOLE = 8_000
-"""Characters of machine text that are shown without folding."""
+"""Characters up to which a text is not folded."""
 
 KEPT_HEAD, KEPT_TAIL = 2_000, 4_000
-"""Characters shown of a folded text: how a command failed mostly stands at its end."""
+"""Characters shown of a folded text. The tail is longer, because errors are usually at the end."""
 
 _OVERSTRUCK = re.compile("[^\n\b]\b")
 _PLAIN_NEWLINES = re.compile("\r+\n")
 
 
 class Fold(NamedTuple):
-    """A long text in three: its head, what is left out, its tail."""
+    """The parts of a text that are shown."""
 
     head: str
     size: int
-    """Bytes of UTF-8 in the whole text; 0 where nothing is left out."""
+    """Bytes of the whole text in UTF-8; 0 if nothing is left out."""
     tail: str = ""
 
 
 def fold(text: str, whole: bool) -> Fold:
-    """Return `text` as it is if `whole` or short, else its head and tail, cut at ends of lines where some are near."""
+    """Return all of `text` if `whole` or short, else its head and tail, cut at line ends if possible."""
     if whole or len(text) <= KEPT_WHOLE:
         return Fold(text, 0)
     head, tail = text[:KEPT_HEAD], text[-KEPT_TAIL:]
@@ -47,7 +47,7 @@ def fold(text: str, whole: bool) -> Fold:
 
 
 def terminal(text: str) -> Markup:
-    """Return what a terminal would show of `text`: its colours as classes, no other escape, lines as last drawn."""
+    """Return what a terminal would show: colours as classes, no other escapes, each line as it was last drawn."""
     text = _PLAIN_NEWLINES.sub("\n", text)
     if "\b" in text:
         text = _OVERSTRUCK.sub("", text)
@@ -64,32 +64,35 @@ def _colour_only(match: re.Match[str]) -> str:
 
 
 def _coloured(text: str) -> Markup:
-    from rich.ansi import AnsiDecoder  # 15 ms to import, and only coloured output needs it
+    from rich.ansi import AnsiDecoder  # slow to import, and only coloured output needs it
 
     decoder = AnsiDecoder()
     return Markup("\n").join(_spans(decoder.decode_line(line.rstrip("\r"))) for line in text.split("\n"))
 
 
 def _spans(line: "Text") -> Markup:
-    plain, end, made = line.plain, 0, []
-    for span in line.spans:  # in order, side by side: the decoder appends them so
-        made.append(escape(visible(plain[end : span.start])))
-        said = escape(visible(plain[span.start : span.end]))
+    plain, end, parts = line.plain, 0, []
+    for span in line.spans:  # the decoder yields them in order, without overlap
+        parts.append(escape(visible(plain[end : span.start])))
+        part = escape(visible(plain[span.start : span.end]))
         classes = _classes(span.style) if not isinstance(span.style, str) else ""
-        made.append(Markup('<span class="{}">{}</span>').format(classes, said) if classes else said)
+        parts.append(Markup('<span class="{}">{}</span>').format(classes, part) if classes else part)
         end = span.end
-    made.append(escape(visible(plain[end:])))
-    return Markup("").join(made)
+    parts.append(escape(visible(plain[end:])))
+    return Markup("").join(parts)
 
 
 @lru_cache(maxsize=512)
 def _classes(style: "Style") -> str:
-    """Return the classes for a style: `a0`-`a15` the colour, `k0`-`k15` the ground. Concealed text is shown."""
-    ink, ground = _number(style.color), _number(style.bgcolor)
+    """Return the classes of a style: `a0` to `a15` for the text colour, `k0` to `k15` for the background.
+
+    Concealed text has no class, so it is shown.
+    """
+    colour, background = _number(style.color), _number(style.bgcolor)
     if style.reverse:
-        ink, ground = (0 if ground is None else ground), (7 if ink is None else ink)
+        colour, background = (0 if background is None else background), (7 if colour is None else colour)
     names = [name for name in ("bold", "dim", "italic", "underline", "strike") if getattr(style, name)]
-    names += [f"a{ink}"] * (ink is not None) + [f"k{ground}"] * (ground is not None)
+    names += [f"a{colour}"] * (colour is not None) + [f"k{background}"] * (background is not None)
     return " ".join(names)
 
 

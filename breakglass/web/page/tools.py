@@ -1,6 +1,6 @@
-"""A tool's input as a person reads it: its first words, its fields, its edits as differences. Pure.
+"""The input of a tool call for reading: its first words, its fields, its edits as differences. Pure.
 
-An input is whatever the agent said: nothing here trusts its shape, and nothing of it is left out.
+The agent chooses the input, so it can have any shape. Nothing of it is left out: the user decides by what is shown.
 """
 
 import json
@@ -14,19 +14,18 @@ from breakglass.web.page.markdown import highlight
 from breakglass.web.page.terminal import KEPT_WHOLE
 
 FIRST_WORDS = 120
-"""Characters of a tool's input that stand in its line."""
+"""Characters of a tool's input that its line shows."""
 
 MAX_DIFF = 200
-"""Lines of either side that are compared, shared by the edits of one input: difflib is quadratic at best, and
-200 hostile lines cost 70 ms (2026-11-23)."""
+"""Lines of each side that are compared, shared by all edits of one input: difflib is quadratic or worse."""
 
 MAX_FIELDS = 40
-"""Fields of an input that are shown one by one."""
+"""Fields of an input up to which each is shown separately."""
 
 CONTEXT = 3
-"""Unchanged lines shown about a change."""
+"""Unchanged lines shown before and after a change."""
 
-_TELLING = (
+_MAIN_FIELDS = (
     "command",
     "file_path",
     "path",
@@ -37,10 +36,10 @@ _TELLING = (
     "description",
     "prompt",
 )
-"""The fields that tell best what a call does, the best first."""
+"""The fields that describe a call best, the best first."""
 
 _EDITS = (("old_string", "new_string"), ("oldText", "newText"), ("old_str", "new_str"))
-"""The pairs of fields that say an edit: Claude Code's, the Agent Client Protocol's, Anthropic's editor's."""
+"""The pairs of fields that hold an edit: of Claude Code, the Agent Client Protocol and Anthropic's text editor."""
 
 
 class Field(NamedTuple):
@@ -48,18 +47,20 @@ class Field(NamedTuple):
 
     name: str
     text: str = ""
-    """Its value as it was, or as JSON."""
+    """The value, unchanged if it is text, else as JSON."""
     language: str = ""
-    """What to colour it as, empty for plain text."""
+    """The language to colour it in; "" for plain text."""
     shown: Markup | None = None
-    """Its value as markup where it is more than text: a difference."""
+    """The value as HTML, if it is a difference."""
 
 
 def first_words(value: Any) -> str:
-    """Return the start of what best tells a call, on one line."""
+    """Return the start of the field that describes a call best, on one line."""
     if isinstance(value, dict):
-        told = [value[key] for key in _TELLING if isinstance(value.get(key), str) and value[key].strip()]
-        strings = told or [item for item in value.values() if isinstance(item, str) and item.strip()]
+        described = [
+            value[key] for key in _MAIN_FIELDS if isinstance(value.get(key), str) and value[key].strip()
+        ]
+        strings = described or [item for item in value.values() if isinstance(item, str) and item.strip()]
         value = strings[0] if strings else value
     if value in ({}, [], None):
         return ""
@@ -68,10 +69,10 @@ def first_words(value: Any) -> str:
 
 
 def fields(value: Any, limit: int = MAX_DIFF) -> list[Field]:
-    """Return the fields of an input in their order, and after them its edits, each as one difference.
+    """Return the fields of an input in their order, then its edits, each as one difference.
 
-    An edit too long to be shown without folding stays two fields of text. Many fields, or such with long names,
-    come back as one of JSON.
+    An edit that is too long to be shown without folding stays two fields of text. An input with many fields, or with
+    long names of fields, becomes one field of JSON.
     """
     if isinstance(value, str):
         return [Field("", value)]
@@ -120,7 +121,7 @@ def raw(value: Any) -> str:
 
 
 def plan(value: Any) -> list[tuple[str, str]]:
-    """Return the steps of a plan, or of a tool's input that is one, as (status, text); nothing if it is no plan."""
+    """Return the steps of a plan event or of a tool's input as (status, text); [] if it is no plan."""
     steps = (value.get("todos") or value.get("entries")) if isinstance(value, dict) else value
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         return []
@@ -129,7 +130,7 @@ def plan(value: Any) -> list[tuple[str, str]]:
 
 
 def coloured(field: Field) -> Markup:
-    """Return a field's value as markup."""
+    """Return a field's value as HTML."""
     if field.shown is not None:
         return field.shown
     return highlight(field.text, field.language) if field.language else escape(visible(field.text))
@@ -139,9 +140,9 @@ def coloured(field: Field) -> Markup:
 
 
 def diff(old: str, new: str, limit: int = MAX_DIFF) -> Markup:
-    """Return the difference line by line, as `<del>` and `<ins>` with their signs and a little of what is about it.
+    """Return the difference line by line, as `<del>` and `<ins>` with their signs, and some unchanged lines around.
 
-    Texts of more than `limit` lines are not compared: all of the old goes out and all of the new comes in.
+    Texts of more than `limit` lines are not compared: all old lines are removed and all new lines added.
     """
     before, after = old.split("\n"), new.split("\n")
     if max(len(before), len(after)) > limit:
@@ -160,5 +161,5 @@ def diff(old: str, new: str, limit: int = MAX_DIFF) -> Markup:
 
 
 def _rows(tag: str, sign: str, lines: list[str]) -> list[Markup]:
-    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 - of words of ours
+    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 - the parts are constants
     return [row.format(visible(line)) for line in lines]

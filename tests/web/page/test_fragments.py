@@ -88,14 +88,14 @@ def test_a_huge_text_is_folded_with_its_size(kind: str) -> None:
     assert "show all" not in whole
 
 
-def test_the_size_of_what_is_folded_is_true() -> None:
+def test_a_fold_shows_the_size_of_the_whole_text() -> None:
     [event] = [event for event in history() if event.get("truncated")]
     text = judge(fragments.fragment(event)).text
     assert f"show all {len(event['output']) / 1024:.0f} KB" in text
     assert "22 KB more were not recorded" in text
 
 
-def test_what_would_run_is_shown_whole() -> None:
+def test_a_question_shows_its_whole_command() -> None:
     command = "echo start\n" + "true &&\n" * 20_000 + "rm -rf /srv"
     event = {
         **next(event for event in history() if event["kind"] == "permission"),
@@ -104,7 +104,7 @@ def test_what_would_run_is_shown_whole() -> None:
     assert command in judge(fragments.fragment(event)).text
 
 
-def test_a_command_cannot_look_other_than_it_is() -> None:
+def test_hidden_characters_of_a_command_are_visible() -> None:
     event = {**next(event for event in history() if event["kind"] == "permission")}
     event["input"] = {"command": "cat \u202egpj.x\u202c \u200b; rm x\r# harmless"}
     text = judge(fragments.fragment(event)).text
@@ -114,7 +114,7 @@ def test_a_command_cannot_look_other_than_it_is() -> None:
 # --- several events ----------------------------------------------------------------------------------
 
 
-def test_prose_is_sent_once() -> None:
+def test_finished_prose_replaces_its_deltas() -> None:
     events = history()
     compacted = fragments.compact(events)
     assert [event["id"] for event in compacted] == sorted({event["id"] for event in compacted})
@@ -124,7 +124,7 @@ def test_prose_is_sent_once() -> None:
     assert compacted[-1] == events[-1]
 
 
-def test_prose_of_two_speakers_is_kept_apart() -> None:
+def test_deltas_of_two_speakers_are_not_joined() -> None:
     def delta(number: int, text: str, parent: str | None = None) -> Event:
         return {"id": number, "kind": "delta", "turn": 1, "text": text} | (
             {"parent": parent} if parent else {}
@@ -143,7 +143,7 @@ def test_prose_of_two_speakers_is_kept_apart() -> None:
     ]
 
 
-def test_no_events_are_no_fragments() -> None:
+def test_without_events_there_are_no_fragments() -> None:
     assert fragments.compact([]) == []
     assert list(fragments.fragments([])) == []
 
@@ -156,7 +156,7 @@ def test_only_an_open_question_has_buttons() -> None:
     assert "<button" not in dict(fragments.fragments([*history(), end]))[asked[1]["id"]]
 
 
-def test_only_a_prompt_that_waits_can_be_taken_back() -> None:
+def test_only_a_queued_prompt_can_be_withdrawn() -> None:
     shown = dict(fragments.fragments(history()))
     queued = [event["id"] for event in history() if event["kind"] == "queued"]
     assert ["<button" in shown[number] for number in queued] == [False, False, True]
@@ -171,7 +171,7 @@ def test_only_a_prompt_that_waits_can_be_taken_back() -> None:
         ("ada", "Refused by ada: no."),
     ],
 )
-def test_who_answered_is_said_in_words(by: str, words: str) -> None:
+def test_an_answer_shows_who_gave_it(by: str, words: str) -> None:
     message = None if by in {"timeout", "agent"} else "no"
     event = {
         "id": 2,
@@ -186,7 +186,7 @@ def test_who_answered_is_said_in_words(by: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("status", ENDINGS)
-def test_every_ending_is_said_in_words(status: str) -> None:
+def test_every_ending_of_a_turn_has_its_text(status: str) -> None:
     event = {"id": 2, "kind": "turn_end", "turn": 1, "status": status, "duration_ms": 61_000}
     text = judge(fragments.fragment(event)).text
     assert "1 min 1 s" in text
@@ -194,12 +194,12 @@ def test_every_ending_is_said_in_words(status: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["exit status 3", "ended by signal INT"])
-def test_a_result_blames_no_agent(how: str) -> None:
-    """A shell is one, and what failed may be the command, or have been stopped by who gave it."""
+def test_a_failed_result_does_not_name_the_agent_as_the_cause(how: str) -> None:
+    """With the shell agent the command failed, or the user stopped it."""
     event = {"id": 2, "kind": "result", "turn": 1, "is_error": True, "result": how, "duration_ms": 16_000}
     assert judge(fragments.fragment(event)).text.split() == f"2 \u2717 Failed after 16 s{how}".split()
 
 
-def test_folding_loses_nothing_that_is_short() -> None:
+def test_a_short_text_is_not_folded() -> None:
     text = "x" * terminal.KEPT_WHOLE
     assert terminal.fold(text, whole=False) == (text, 0, "")

@@ -1,4 +1,4 @@
-"""Markdown reads well, and nothing in it runs, fetches or leads astray."""
+"""Markdown becomes HTML in which nothing runs, nothing loads, and no link is misleading."""
 
 import pytest
 from pygments.lexers import get_lexer_by_name
@@ -36,7 +36,7 @@ def test_markdown_makes(text: str) -> None:
     assert str(markdown(text)) == MADE[text]
 
 
-def test_a_table_can_be_scrolled_by_itself() -> None:
+def test_a_table_scrolls_separately_from_the_page() -> None:
     html = markdown("|a|b|\n|-|-:|\n|1|2|")
     assert html.startswith('<div class="wide" tabindex="0"><table>')
     assert "style" not in html
@@ -56,7 +56,7 @@ def test_every_language_has_its_lexer(name: str) -> None:
     assert str(highlight("a\n", name)).endswith("\n") is False
 
 
-def test_long_code_is_left_plain() -> None:
+def test_long_code_is_not_coloured() -> None:
     assert "<span" in highlight("import os", "python")
     assert "<span" not in highlight("import os\n" * MAX_CODE, "python")
 
@@ -67,5 +67,5 @@ def test_hidden_characters_show_in_prose_and_in_code() -> None:
         assert mark in html
 
 
-def test_a_line_of_a_list_has_words_without_marks() -> None:
+def test_markdown_can_be_reduced_to_plain_text() -> None:
     assert unmarked("## The **disk** is `full`, file_name_kept * 2") == "The disk is full, file_name_kept * 2"

@@ -1,4 +1,4 @@
-"""What machines said shows as a terminal would show it, and does nothing."""
+"""Terminal output is shown as a terminal would show it, and nothing in it acts."""
 
 import pytest
 from hypothesis import given
@@ -50,13 +50,13 @@ def test_no_escape_and_no_markup_survives(text: str) -> None:
     assert "\x1b" not in strip_escapes(text)
 
 
-def test_a_long_output_takes_time_in_proportion() -> None:
+def test_hostile_output_takes_linear_time() -> None:
     hostile = ["\x1b" * 1_000_000, "\x1b[" * 500_000, "\x1b]" * 500_000, "\x1b[1" * 300_000, "\b" * 1_000_000]
     for text in hostile:
         assert len(terminal(text)) <= len(text)
 
 
-def test_a_fold_is_cut_at_ends_of_lines_and_keeps_the_end() -> None:
+def test_a_long_text_is_folded_at_line_ends_and_keeps_its_end() -> None:
     text = "".join(f"line {number}\n" for number in range(5000))
     head, size, tail = fold(text, whole=False)
     assert size == len(text)

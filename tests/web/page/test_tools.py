@@ -1,4 +1,4 @@
-"""A tool's input reads at a glance, and all of it is there."""
+"""The input of a tool call: its first words, its fields and its edits, with nothing left out."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FIRST = [
 
 
 @pytest.mark.parametrize(("value", "words"), FIRST)
-def test_the_first_words_tell_the_call(value: Any, words: str) -> None:
+def test_the_first_words_describe_the_call(value: Any, words: str) -> None:
     assert first_words(value) == words
 
 
@@ -46,12 +46,12 @@ def test_several_edits_are_numbered() -> None:
     assert [field.name for field in found] == ["file_path", "edit 1", "replace_all 2", "edit 2"]
 
 
-def test_an_edit_too_long_to_compare_stays_two_texts() -> None:
+def test_an_edit_that_is_too_long_stays_two_texts() -> None:
     found = fields({"old_string": "a" * KEPT_WHOLE, "new_string": "b" * KEPT_WHOLE + "c"})
     assert [field.name for field in found] == ["old_string", "new_string"]
 
 
-def test_what_is_no_edit_stays_as_it_was() -> None:
+def test_fields_that_are_no_edit_are_unchanged() -> None:
     for value in ({"old_string": "a"}, {"old_string": 1, "new_string": "b"}, {"edits": [1]}, {"edits": "x"}):
         assert [field.name for field in fields(value)] == list(value)
 
@@ -62,7 +62,7 @@ def test_nothing_of_an_input_is_left_out() -> None:
     assert all(f'"key {number}": {number}' in field.text for number in range(1000))
 
 
-def test_far_lines_of_a_difference_are_left_out_and_marked() -> None:
+def test_a_difference_leaves_out_distant_lines_and_marks_them() -> None:
     old = "\n".join(map(str, range(100)))
     text = judge(diff(old, old.replace("50", "fifty").replace("90", "ninety"))).text
     assert "\u2212 50\n+ fifty" in text
@@ -70,11 +70,11 @@ def test_far_lines_of_a_difference_are_left_out_and_marked() -> None:
     assert "  10\n" not in text
 
 
-def test_a_difference_of_nothing_says_so() -> None:
+def test_an_edit_without_a_difference_says_so() -> None:
     assert "no difference" in diff("a", "a")
 
 
-def test_texts_of_too_many_lines_are_not_compared() -> None:
+def test_texts_with_too_many_lines_are_not_compared() -> None:
     old = "same\n" * MAX_DIFF
     assert diff(old, old + "more").count("<del>") == MAX_DIFF + 1
 
@@ -87,11 +87,11 @@ def test_a_difference_is_inert() -> None:
 @pytest.mark.parametrize(
     "value", [None, [], {"todos": 1}, {"todos": ["x"]}, {"todos": [{"status": "x"}]}, {}]
 )
-def test_what_is_no_plan_is_none(value: Any) -> None:
+def test_an_input_that_is_no_plan_has_no_steps(value: Any) -> None:
     assert plan(value) == []
 
 
-def test_a_plan_is_its_steps() -> None:
+def test_a_plan_is_a_list_of_steps() -> None:
     assert plan([{"text": "look", "status": "completed"}]) == [("completed", "look")]
     assert plan({"todos": [{"content": "look", "status": "completed"}, {"content": "act"}]}) == [
         ("completed", "look"),

@@ -1,11 +1,10 @@
 // Starts the scripts of a page. Without scripts the page shows and does the same; the scripts make it live.
 
-import { $, $$, root, scriptURL } from "./elements.js";
+import { $, $$, root, scriptURL, stored } from "./browser.js";
 import { listenForKeys } from "./keys.js";
-import { startListPage } from "./list_page.js";
 import { offerNotifications } from "./notifications.js";
+import { startListPage } from "./session_list.js";
 import { SessionPage } from "./session_page.js";
-import { stored } from "./storage.js";
 
 const page = document.body.dataset;
 const dock = $("#dock");

@@ -1,6 +1,6 @@
 // Copying: the link to a line, and the text under the pointer.
 
-import { $, make } from "./elements.js";
+import { $, make } from "./browser.js";
 
 /** Copies `text`, then shows `done` by `say`. */
 export async function copyText(text, done, say) {

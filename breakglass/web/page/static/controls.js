@@ -1,6 +1,6 @@
 // What the page shows of the session's state: the heading, the window's title, the outline, and the Send and Stop buttons.
 
-import { $, $$, make } from "./elements.js";
+import { $, $$, make } from "./browser.js";
 import { Notifier } from "./notifications.js";
 import { shorten } from "./text.js";
 

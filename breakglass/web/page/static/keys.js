@@ -1,7 +1,7 @@
 // Keyboard shortcuts. While the user types in a field, only Esc does anything.
 
 import { copyLink } from "./clipboard.js";
-import { $, $$, make, root } from "./elements.js";
+import { $, $$, make, root } from "./browser.js";
 
 const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],

@@ -1,6 +1,6 @@
 // The lines of the transcript by event kind: what each kind does to the lines before it when it is placed.
 
-import { $, $$, make } from "./elements.js";
+import { $, $$, make } from "./browser.js";
 import { day, hhmmss } from "./text.js";
 
 export const lineNumber = (line) => Number(line?.id.slice(1));

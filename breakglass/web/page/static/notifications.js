@@ -1,7 +1,6 @@
 // What calls the user back to a hidden page: the window's title, the app's badge, a notification and a short tone.
 
-import { $, $$ } from "./elements.js";
-import { stored } from "./storage.js";
+import { $, $$, stored } from "./browser.js";
 import { statusSign } from "./text.js";
 
 export class Notifier {

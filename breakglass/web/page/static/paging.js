@@ -1,6 +1,7 @@
-// Earlier and later parts of the log: loaded when the user scrolls near them, and removed when the page grows too long.
+// Which part of the log is on the page and on the screen: earlier and later parts are loaded when the user scrolls near
+// them and removed when the page grows too long; the scroll position follows the end, or stays where the user reads.
 
-import { $, $$, make } from "./elements.js";
+import { $, $$, make } from "./browser.js";
 import { lineNumber, speaker } from "./line_kinds.js";
 import { fetchPage, unreachable } from "./server.js";
 
@@ -8,6 +9,7 @@ const MOST = 3000; // lines on the page; beyond that, lines are removed until KE
 const KEPT = 2000;
 const AHEAD = 400; // px before the end of a part at which the next one is loaded
 const RETRY = 2000; // ms
+const NEAR = 80; // px from the end that still count as the end
 
 export const firstLine = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 
@@ -92,5 +94,50 @@ export class Paging {
     this.transcript.last = lineNumber(this.list.lastElementChild);
     this.transcript.scroll.following = false;
     this.later.hidden = false;
+  }
+}
+
+const page = () => document.scrollingElement;
+
+export class ScrollPosition {
+  /** `news`: the button that counts new lines. `isAttached()`: whether the page shows the end of the log. */
+  constructor({ list, news, isAttached, scrolled }) {
+    Object.assign(this, { list, news, isAttached });
+    this.following = true; // whether the page scrolls down with new lines
+    this.unseen = 0; // new lines below what the user reads
+    addEventListener("scroll", () => { this.update(); scrolled(); }, { passive: true });
+    addEventListener("resize", () => this.following && this.toEnd());
+    news.addEventListener("click", () => this.toEnd());
+  }
+
+  update() {
+    const { scrollHeight, scrollTop, clientHeight } = page();
+    this.following = this.isAttached() && scrollHeight - scrollTop - clientHeight < NEAR;
+    if (this.following && this.unseen) this.toEnd();
+  }
+
+  toEnd() {
+    this.unseen = 0;
+    this.following = this.isAttached();
+    scrollTo(0, page().scrollHeight);
+    this.showUnseen();
+  }
+
+  addUnseen(count) {
+    this.unseen += count;
+    this.showUnseen();
+  }
+
+  showUnseen() {
+    this.news.hidden = !this.unseen;
+    this.news.textContent = `↓ ${this.unseen} new ${this.unseen === 1 ? "line" : "lines"}`;
+  }
+
+  /** Runs `change`, which adds or removes lines, and keeps the first visible line where it is on the screen. */
+  keep(change) {
+    const anchor = $$("li.line", this.list).find((line) => line.getBoundingClientRect().bottom > 64);
+    const top = anchor?.getBoundingClientRect().top;
+    change();
+    if (anchor) scrollBy(0, anchor.getBoundingClientRect().top - top);
   }
 }

@@ -1,6 +1,6 @@
 // Requests to the server.
 
-import { parse, root } from "./elements.js";
+import { parse, root } from "./browser.js";
 
 const TIMEOUT = 15_000; // ms
 export const timeout = () => AbortSignal.timeout(TIMEOUT);

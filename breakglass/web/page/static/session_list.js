@@ -1,8 +1,9 @@
-// The list of sessions: refreshed while it is visible, and filtered as the user types.
+// The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, root } from "./elements.js";
+import { $, $$, root } from "./browser.js";
+import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { fetchPage } from "./server.js";
-import { showLocalTimes } from "./text.js";
+import { hhmm, showLocalTimes } from "./text.js";
 
 const INTERVAL = 5_000; // ms between two refreshes: the list is small, and the link may be weak
 
@@ -53,4 +54,22 @@ export class SessionList {
     noMatch.hidden = rows.some((row) => !row.hidden);
     $("a", noMatch).href = `${root}/?archived=1&q=${encodeURIComponent(this.query.value)}`;
   }
+}
+
+/** Starts the page that lists the sessions and begins a new one. */
+export function startListPage() {
+  const badge = $("#badge"), form = $("#box");
+  let heard = new Date(document.body.dataset.now);
+  const refreshed = (ok) => {
+    if (ok) heard = new Date();
+    badge.dataset.state = ok ? "live" : "offline";
+    badge.textContent = ok ? "Live" : `Offline · as of ${hhmm(heard)}`;
+  };
+  new SessionList($("#sessions"), { refreshed }).refresh();
+  const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
+  const field = connectPromptField(form, "new", (prompt, preset) => {
+    const { agent, model } = form.elements;
+    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: model.value.trim() });
+  });
+  if (location.hash === "#prompt") field.focus();
 }

@@ -1,10 +1,9 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { connectAnswers, connectPromptField, connectStop, connectWithdraw } from "./actions.js";
+import { $, $$, make, root } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
-import { $, $$, make, root } from "./elements.js";
-import { Outbox, toSession } from "./outbox.js";
+import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
 import { callAPI } from "./server.js";
 import { SessionList } from "./session_list.js";
 import { Stream } from "./stream.js";
@@ -33,7 +32,7 @@ export class SessionPage {
     this.showLineOfAddress();
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
-    if (this.page.asking && !this.transcript.attached) this.showLinkToQuestion();
+    if (this.page.asking && !this.transcript.attached) showLinkToQuestion();
     this.stream.open();
     document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
     // Another window was loaded with a login, so this page may be logged in again.
@@ -77,12 +76,6 @@ export class SessionPage {
     if (!this.transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
   }
 
-  /** An open question is at the end of the log, and this page shows another part of it. */
-  showLinkToQuestion() {
-    $("#notice").replaceChildren("Waiting for permission, at the end of the log. ",
-      make("a", { className: "to-end", href: `${location.pathname}#end`, textContent: "Go to the question" }));
-  }
-
   // --- lines of the stream -----------------------------------------------------------------------
 
   /** Updates the rest of the page for a new line. The state before the stream comes from the server, with the page. */
@@ -93,7 +86,7 @@ export class SessionPage {
     if (kind === "renamed") controls.showTitle(title);
     if (kind === "permission") {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
-      if (!this.transcript.attached) this.showLinkToQuestion();
+      if (!this.transcript.attached) showLinkToQuestion();
     }
     if (kind === "turn_end") {
       controls.turnEnded(line);
@@ -158,16 +151,26 @@ export class SessionPage {
       make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
-  /** Stores the page as it is now, for reading without a network. The service worker serves it. */
-  async keepForOffline() {
+  keepForOffline() {
     const { page, stream, transcript } = this;
     if (!globalThis.caches || stream.state !== "live" || !transcript.attached) return;
     page.now = stream.heard.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
-    const copy = document.documentElement.cloneNode(true);
-    for (const made of $$("dialog, .copy, #announcement", copy)) made.remove(); // the scripts make these again
-    const html = `<!doctype html>${copy.outerHTML}`;
-    const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
-    await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
+    storePage();
   }
+}
+
+/** Stores the page as it is now, for reading without a network. The service worker serves it. */
+async function storePage() {
+  const copy = document.documentElement.cloneNode(true);
+  for (const made of $$("dialog, .copy, #announcement", copy)) made.remove(); // the scripts make these again
+  const html = `<!doctype html>${copy.outerHTML}`;
+  const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
+  await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
+}
+
+/** Links to an open question at the end of the log, on a page that shows another part of the log. */
+function showLinkToQuestion() {
+  $("#notice").replaceChildren("Waiting for permission, at the end of the log. ",
+    make("a", { className: "to-end", href: `${location.pathname}#end`, textContent: "Go to the question" }));
 }

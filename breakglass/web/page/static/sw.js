@@ -7,10 +7,9 @@ const root = new URL(location.href).searchParams.get("static");
 const base = root.replace(/\/static\/.*/, ""); // the path under which a proxy publishes this server
 const STATIC_CACHE = `static${root}`;
 const FILES = [
-  "actions.js", "app.css", "app.js", "clipboard.js", "controls.js", "elements.js", "folded_text.js", "icon.svg",
-  "keys.js", "line_kinds.js", "list_page.js", "manifest.webmanifest", "notifications.js", "outbox.js", "paging.js",
-  "scrolling.js", "server.js", "session_list.js", "session_page.js", "storage.js", "stream.js", "text.js",
-  "tool_calls.js", "transcript.js",
+  "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "icon.svg", "keys.js", "line_kinds.js",
+  "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "server.js", "session_list.js",
+  "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
 ];
 const MAX_PAGES = 20; // pages in the cache
 const TIMEOUT = 8000; // ms to wait for the network where the cache has the page

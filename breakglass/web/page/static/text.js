@@ -1,7 +1,7 @@
 // Times, durations and status signs as text. `shorten` and `duration` repeat functions of breakglass/text.py, because
 // the page shows running clocks and new titles itself; a test compares them.
 
-import { $$ } from "./elements.js";
+import { $$ } from "./browser.js";
 
 const twoDigits = (number) => String(number).padStart(2, "0");
 export const hhmm = (date) => `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}`;

@@ -3,7 +3,7 @@
 // A result goes under its call. A shell's output comes in several results, and only the end of the turn says which was
 // the last. A result whose call is on an earlier part of the log stands alone, as an orphan, until that part is loaded.
 
-import { $, $$, make } from "./elements.js";
+import { $, $$, make } from "./browser.js";
 import { lineNumber, lineTime } from "./line_kinds.js";
 import { duration, runningTime, statusSign } from "./text.js";
 

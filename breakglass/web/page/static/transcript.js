@@ -4,12 +4,10 @@
 // act on the lines before it (line_kinds.js). A line may be merged into another one, so the number of elements says
 // nothing about the number of lines; `last` does.
 
-import { $, $$, parse } from "./elements.js";
-import { connectFoldedText } from "./folded_text.js";
+import { $, $$, parse } from "./browser.js";
 import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./line_kinds.js";
-import { Paging, firstLine } from "./paging.js";
-import { ScrollPosition } from "./scrolling.js";
-import { fetchPage } from "./server.js";
+import { Paging, ScrollPosition, firstLine } from "./paging.js";
+import { fetchPage, unreachable } from "./server.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
 
@@ -153,4 +151,24 @@ export class Transcript {
     this.paging.loadNear();
     return true;
   }
+}
+
+/** Folded text: "show all" loads the whole text, and a fold that the user has opened or closed is left as it is. */
+function connectFoldedText(list, scroll) {
+  list.addEventListener("click", (event) => {
+    const summary = event.target.closest("summary"), link = event.target.closest("a.show-all");
+    if (summary) summary.parentElement.dataset.touched = "yes";
+    if (!link) return;
+    event.preventDefault();
+    showWhole(link, scroll);
+  });
+}
+
+async function showWhole(link, scroll) {
+  link.textContent = "Loading…";
+  const doc = await fetchPage(link.getAttribute("href"));
+  const part = link.closest(".output, .input, .prompt-text, .body");
+  const whole = doc && $(`#e${link.dataset.line} .${part.classList[0]}`, doc);
+  if (!whole) return void (link.textContent = `Not loaded: ${unreachable()[0]}. Tap to try again.`);
+  scroll.keep(() => part.replaceChildren(...whole.childNodes));
 }

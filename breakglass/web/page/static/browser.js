@@ -1,4 +1,5 @@
-// Finding and making elements. Markup and script addresses enter the document only through this module.
+// What the scripts use of the browser: elements of the page, and stored values. Markup and script addresses enter the
+// document only through this module.
 
 const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
 // The page's Content-Security-Policy requires Trusted Types. What passes here comes from our own server, which has
@@ -21,3 +22,22 @@ export function make(tag, properties = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+const memory = new Map(); // for browsers that forbid storage, or where it is full: lasts as long as the page
+
+/** What this browser remembers: drafts, unsent prompts, settings. */
+export const stored = {
+  get(key) {
+    if (memory.has(key)) return memory.get(key);
+    try { return JSON.parse(localStorage.getItem(key)); } catch { return null; }
+  },
+  set(key, value) {
+    try {
+      if (value === null) localStorage.removeItem(key);
+      else localStorage.setItem(key, JSON.stringify(value));
+      memory.delete(key);
+    } catch {
+      memory.set(key, value);
+    }
+  },
+};
