@@ -12,7 +12,7 @@ import pytest
 
 from breakglass import config, events
 from breakglass.agents import PROTOCOLS
-from breakglass.cli.arguments import COMMANDS
+from breakglass.cli.commands import NAMES
 from breakglass.load_config import load_config
 from breakglass.web.openapi import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
@@ -76,7 +76,7 @@ def test_the_unit_leaves_turns_alone() -> None:
     assert "KillMode=process" in unit.split("\n")
 
 
-@pytest.mark.parametrize("name", [*COMMANDS])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_stands_in_the_readme(name: str) -> None:
     assert f"breakglass {name}" in README
 

@@ -181,7 +181,7 @@ def test_a_login_is_listed_with_where_it_came_from_and_ends_when_revoked(tmp_pat
         curl(*jar, "-d", f"token={TOKEN}", "-H", f"Origin: {at}", f"{at}/login")
         assert curl(*jar, f"{at}/").startswith("HTTP/1.1 200")
         (row,) = cli(data, "logins").stdout.splitlines()
-        assert re.fullmatch(r"[0-9a-f]{8}  .* UTC  owner +acts +127\.0\.0\.1 +Phone", row)
+        assert re.fullmatch(r"[0-9a-f]{8}  .* UTC  owner +full +127\.0\.0\.1 +Phone", row)
         (void,) = cli(data, "logins", BREAKGLASS_TOKEN="another" * 8).stdout.splitlines()
         assert "void, by another token" in void
         assert cli(data, "logins", "--revoke", row[:8]).returncode == 0

@@ -24,7 +24,7 @@ def test_a_sound_log_is_ok(data: Data) -> None:
     assert data.ok("verify", "--all") == data.ok("verify", path.parent.name[:8]) + "1 log, 0 of them broken\n"
 
 
-def test_a_broken_rule_is_told_with_its_line_and_why(data: Data) -> None:
+def test_a_broken_rule_is_reported_with_line_and_reason(data: Data) -> None:
     path = with_turn(data)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
@@ -35,7 +35,7 @@ def test_a_broken_rule_is_told_with_its_line_and_why(data: Data) -> None:
     assert last.endswith(f"broken rules, {len(lines) - 1} lines")
 
 
-def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
+def test_a_finding_that_breaks_no_rule_is_a_note(data: Data) -> None:
     path = with_turn(data)
     with path.open("ab") as file:
         file.write(b"a stranger's \x1b[31m\n" * 30 + b'{"id":')
@@ -50,7 +50,7 @@ def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
     assert path.read_bytes() == before
 
 
-def test_all_sessions_are_checked_and_what_is_none_is_passed_over(data: Data) -> None:
+def test_all_checks_every_session_with_a_log(data: Data) -> None:
     sound, broken, torn = data.log(data.new()), data.log(data.new()), data.log(data.new())
     broken.write_bytes(line(1, "user"))
     torn.unlink()
@@ -64,7 +64,7 @@ def test_all_sessions_are_checked_and_what_is_none_is_passed_over(data: Data) ->
     assert data.run("verify", torn.parent.name).returncode == 1
 
 
-def test_on_a_terminal_progress_is_shown_and_wiped_away(data: Data) -> None:
+def test_a_terminal_shows_the_progress_and_erases_it(data: Data) -> None:
     path = data.log(data.new())
     with path.open("ab") as file:
         for number in range(2, 200_000):

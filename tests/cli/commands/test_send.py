@@ -12,7 +12,7 @@ from tests.cli.conftest import Gate
 from tests.cli.program import Data
 from tests.help.servers import wait_until
 
-ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+USER = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 
 
 def outputs(events: list[dict[str, Any]]) -> str:
@@ -23,36 +23,15 @@ def outputs(events: list[dict[str, Any]]) -> str:
 # --- new ----------------------------------------------------------------------------------------
 
 
-def test_new_prints_the_id_of_a_session_that_holds_what_was_asked_for(data: Data) -> None:
-    session = data.ok("new", "--agent", "shell", "--model", "m-1", "--title", "disk full ✓").strip()
-    (created,) = data.events(session)
-    wanted = {"kind": "created", "agent": "shell", "model": "m-1", "title": "disk full ✓", "by": ME}
-    assert wanted.items() <= created.items()
-
-
-def test_the_data_root_is_made_for_its_owner_alone(data: Data) -> None:
-    session = data.new("--data", "new")
-    root = data.folder / "new"
-    private = [
-        root,
-        root / "sessions",
-        root / "workspaces",
-        root / "sessions" / session,
-        root / "workspaces" / session,
-    ]
-    assert [path.stat().st_mode & 0o777 for path in private] == [0o700] * 5
-    assert (root / "sessions" / session / "events.jsonl").stat().st_mode & 0o777 == 0o600
-
-
 # --- send: which session ------------------------------------------------------------------------
 
 
-def test_send_makes_a_session_where_there_is_none(data: Data) -> None:
+def test_send_creates_a_session_if_there_is_none(data: Data) -> None:
     session, turn = data.ok("send", "echo hello").split()
-    assert data.the_session() == session
-    assert data.ended(session) == "ok"
+    assert data.only_session() == session
+    assert data.wait_for_end(session) == "ok"
     user = data.events(session)[int(turn) - 1]
-    assert {"id": 2, "turn": 2, "text": "echo hello", "by": ME}.items() <= user.items()
+    assert {"id": 2, "turn": 2, "text": "echo hello", "by": USER}.items() <= user.items()
     assert outputs(data.events(session)) == "hello\n"
 
 
@@ -60,13 +39,13 @@ def test_send_without_an_id_goes_to_the_session_last_written_to(data: Data) -> N
     first, second = data.new(), data.new()
     data.ok("send", first[:8], "echo 1", "--wait")
     assert data.ok("send", "echo 2").split()[0] == first
-    data.ended(first)
+    data.wait_for_end(first)
     data.ok("send", second, "echo 3", "--wait")
     assert data.ok("send", "echo 4").split()[0] == second
 
 
 @pytest.mark.parametrize("words", [("--agent", "shell"), ("--title", "another")])
-def test_an_agent_or_a_title_begins_a_new_session(data: Data, words: tuple[str, str]) -> None:
+def test_the_options_agent_and_title_begin_a_new_session(data: Data, words: tuple[str, str]) -> None:
     first = data.new()
     session = data.ok("send", *words, "echo hello").split()[0]
     assert session != first
@@ -74,14 +53,14 @@ def test_an_agent_or_a_title_begins_a_new_session(data: Data, words: tuple[str, 
 
 
 @pytest.mark.parametrize("words", [["attach"], ["answer"], ["cancel"], ["verify"], ["send", "", "true"]])
-def test_an_empty_id_is_a_slip_and_no_word_for_the_last_session(data: Data, words: list[str]) -> None:
+def test_an_empty_id_is_an_error_and_not_the_default_session(data: Data, words: list[str]) -> None:
     data.new()
     done = data.run(*words, *([] if words[0] == "send" else [""]))
     assert done.returncode == 2
     assert b"id" in done.stderr
 
 
-def test_an_id_that_begins_several_sessions_is_refused(data: Data) -> None:
+def test_an_ambiguous_id_is_refused(data: Data) -> None:
     for number in range(17):  # one of 16 digits begins two of them
         data.new("--title", str(number))
     ids = os.listdir(data.root / "sessions")
@@ -91,7 +70,7 @@ def test_an_id_that_begins_several_sessions_is_refused(data: Data) -> None:
     assert b"is the beginning of" in done.stderr
 
 
-def test_a_lone_id_is_taken_for_a_forgotten_prompt_but_a_short_word_for_a_prompt(data: Data) -> None:
+def test_a_lone_id_is_an_error_but_a_short_word_is_a_prompt(data: Data) -> None:
     session = data.new()
     for word in (session, session[:8], session[:4]):
         done = data.run("send", word)
@@ -119,23 +98,23 @@ def test_a_lone_id_is_taken_for_a_forgotten_prompt_but_a_short_word_for_a_prompt
         "-x: begins as an option",
     ],
 )
-def test_a_prompt_is_kept_as_it_is_typed(data: Data, prompt: str) -> None:
+def test_a_prompt_is_recorded_unchanged(data: Data, prompt: str) -> None:
     session = data.ok("send", "--", prompt).split()[0]
     assert data.events(session)[1]["text"] == prompt
 
 
 def test_a_prompt_comes_from_standard_input(data: Data) -> None:
     text = "echo one\necho zwei ✓\n"
-    session = data.ok("send", "-", "--wait", stdin=text.encode()) and data.the_session()
+    session = data.ok("send", "-", "--wait", stdin=text.encode()) and data.only_session()
     assert data.events(session)[1]["text"] == text
     assert outputs(data.events(session)) == "one\nzwei ✓\n"
 
 
-def test_a_prompt_of_256_kib_is_taken_and_a_byte_more_is_not(data: Data) -> None:
+def test_a_prompt_may_have_256_kib(data: Data) -> None:
     session = data.new()
     most = b"#" + b"x" * ((256 << 10) - 1)
     data.ok("send", "-", stdin=most)
-    data.ended(session)
+    data.wait_for_end(session)
     assert len(data.events(session)[1]["text"]) == 256 << 10
     done = data.run("send", "-", stdin=most + b"x")
     assert (done.returncode, b"at most 256 KiB" in done.stderr) == (2, True)
@@ -146,17 +125,17 @@ def test_a_prompt_of_256_kib_is_taken_and_a_byte_more_is_not(data: Data) -> None
 # --- send: the turn -----------------------------------------------------------------------------
 
 
-def test_send_returns_at_once_while_the_turn_goes_on(data: Data, gate: Gate) -> None:
+def test_send_returns_while_the_turn_runs(data: Data, gate: Gate) -> None:
     session, turn = data.ok("send", gate.script).split()
     events = data.events(session)
     assert events[-1]["kind"] != "turn_end"
     assert events[int(turn) - 1]["kind"] == "user"
     gate.open()
-    assert data.ended(session) == "ok"
+    assert data.wait_for_end(session) == "ok"
     assert outputs(data.events(session)) == "begun\nover\n"
 
 
-def test_a_second_turn_is_refused_with_3_while_one_runs(data: Data, gate: Gate) -> None:
+def test_send_exits_with_3_while_a_turn_runs(data: Data, gate: Gate) -> None:
     session = data.ok("send", gate.script).split()[0]
     done = data.run("send", "echo more")
     assert done.returncode == 3
@@ -165,7 +144,7 @@ def test_a_second_turn_is_refused_with_3_while_one_runs(data: Data, gate: Gate) 
         f"watch it: breakglass attach {name}, stop it: breakglass cancel {name}, or".encode() in done.stderr
     )
     gate.open()
-    data.ended(session)
+    data.wait_for_end(session)
     assert data.run("send", "echo more", "--wait").returncode == 0
 
 
@@ -173,14 +152,16 @@ def test_a_second_turn_is_refused_with_3_while_one_runs(data: Data, gate: Gate) 
     ("prompt", "status", "ending"),
     [("true", 0, "ok"), ("exit 7", 1, "error"), ("kill -9 $$", 1, "error"), ("sleep 60", 1, "timeout")],
 )
-def test_waiting_ends_with_the_turn_and_its_status(data: Data, prompt: str, status: int, ending: str) -> None:
+def test_waiting_ends_with_the_turn_and_reports_its_status(
+    data: Data, prompt: str, status: int, ending: str
+) -> None:
     seconds = "0.5" if ending == "timeout" else "60"
     done = data.run("send", prompt, "--wait", BREAKGLASS_TURN_TIMEOUT_SECONDS=seconds)
     assert (done.returncode, done.stderr) == (status, b"")
     assert f" {ending} · ".encode() in done.stdout.splitlines()[-1]
 
 
-def test_waiting_shows_this_turn_and_no_other(data: Data) -> None:
+def test_waiting_shows_only_its_own_turn(data: Data) -> None:
     data.ok("send", "echo first", "--wait")
     shown = data.ok("send", "echo second; echo; echo third", "--wait")
     assert "first" not in shown
@@ -188,7 +169,7 @@ def test_waiting_shows_this_turn_and_no_other(data: Data) -> None:
     assert "│ third\n" in shown
 
 
-def test_an_agent_that_cannot_start_ends_the_turn_with_an_error_that_says_so(data: Data) -> None:
+def test_an_agent_that_cannot_start_ends_the_turn_with_an_error(data: Data) -> None:
     (data.folder / "breakglass.toml").write_text(
         '[agents.gone]\nprotocol = "shell"\ncommand = ["/no/such"]\n'
     )
@@ -197,11 +178,11 @@ def test_an_agent_that_cannot_start_ends_the_turn_with_an_error_that_says_so(dat
     assert b"The agent could not start: /no/such" in done.stdout
 
 
-def test_a_waiter_learns_within_5_s_that_the_turn_was_lost(data: Data, gate: Gate) -> None:
+def test_waiting_ends_within_5_s_if_the_turn_is_lost(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("send", "--wait", gate.script) as waiter:
         waiter.until(Gate.BEGUN)
-        os.kill(runner_of(data, session), signal.SIGKILL)
+        os.kill(data.runner_pid(session), signal.SIGKILL)
         killed = time.monotonic()
         assert waiter.end() == 1
         assert time.monotonic() - killed < 5
@@ -220,23 +201,6 @@ def runner_of(data: Data, session: str) -> int:
 # --- cancel -------------------------------------------------------------------------------------
 
 
-def test_cancel_stops_the_turn_and_whoever_waits_for_it_ends_with_130(data: Data, gate: Gate) -> None:
-    session = data.new()
-    with data.running("send", "--wait", gate.script) as waiter:
-        waiter.until(Gate.BEGUN)
-        assert data.ok("cancel", session[:6]) == f"stopped the turn in session {session[:8]}\n"
-        assert data.events(session)[-1]["status"] == "cancelled"
-        assert waiter.end() == 130
-    assert [event["by"] for event in data.events(session) if event["kind"] == "cancelled"] == [ME]
-
-
-def test_cancel_says_1_where_no_turn_runs(data: Data) -> None:
-    data.ok("send", "true", "--wait")
-    done = data.run("cancel")
-    assert done.returncode == 1
-    assert done.stderr == f"breakglass: no turn is running in session {data.the_session()[:8]}\n".encode()
-
-
 def test_ctrl_c_stops_the_waiting_and_not_the_turn(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("send", "--wait", gate.script) as waiter:
@@ -246,4 +210,4 @@ def test_ctrl_c_stops_the_waiting_and_not_the_turn(data: Data, gate: Gate) -> No
         assert b"detached; the turn goes on" in waiter.err
         assert waiter.err.count(b"\n") == 1
     gate.open()
-    assert data.ended(session) == "ok"
+    assert data.wait_for_end(session) == "ok"

@@ -1,0 +1,166 @@
+"""Follows a session's log on a terminal or in a pipe: first the existing lines, then each new one."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from itertools import count
+
+from breakglass import events
+from breakglass.cli import screen
+from breakglass.cli.style import UNLIMITED
+from breakglass.cli.transcript import Transcript
+from breakglass.config import Config
+from breakglass.errors import NotFound
+from breakglass.events import Event
+from breakglass.store.follow import Frame, Hub, Mark, Piece
+from breakglass.store.sessions import Session
+from breakglass.store.watch import Watch
+from breakglass.turns.begin import Accepted
+from breakglass.turns.end import current_state
+
+OUTPUT_LINES = 12
+"""Lines of a tool's output that a terminal shows."""
+EXIT_STATUSES: dict[object, int] = {"ok": 0, "cancelled": 130}
+"""The exit status of a wait for a turn, by the turn's status. All others are 1."""
+
+Show = Callable[[Piece], int | None]
+"""Shows a piece of the log. Returns an exit status to stop, None to go on."""
+
+
+def print_log(session: Session, after: int) -> int:
+    """Print the lines after line `after` as every client gets them, until Ctrl-C. Raises NotFound."""
+
+    def show(piece: Piece) -> None:
+        screen.write_bytes(piece.body)
+
+    try:
+        return _follow(session, after, _replace_foreign, show)
+    except KeyboardInterrupt:
+        screen.say("detached")
+        return 0
+
+
+def show_session(config: Config, session: Session, after: int) -> int:
+    """Show the transcript after line `after`, until Ctrl-C. Raises NotFound."""
+    transcript = _transcript(config, session)
+
+    def show(piece: Piece) -> None:
+        screen.write("".join(map(transcript.render, _decode(piece))))
+
+    def caught_up() -> None:
+        if screen.is_terminal() and transcript.is_at_line_start:
+            screen.say("(this is all so far; Ctrl-C detaches)")
+
+    try:
+        return _follow(session, after, _unchanged, show, caught_up)
+    except KeyboardInterrupt:
+        screen.write(transcript.finish())
+        screen.say("detached")
+        return 0
+
+
+def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
+    """Show the turn of a prompt to its end. Return the exit status that says how it ended.
+
+    A queued prompt is waited for. If it is withdrawn, the status is that of a cancelled turn. At Ctrl-C, says that the
+    turn goes on and raises KeyboardInterrupt.
+    """
+    transcript = _transcript(config, session)
+    turn = accepted.id if accepted.what == "turn" else None
+
+    def show(piece: Piece) -> int | None:
+        nonlocal turn
+        for event in _decode(piece):
+            if turn is None and event.get("queued") == accepted.id:
+                if event["kind"] == "withdrawn":
+                    screen.write(transcript.render(event))
+                    return EXIT_STATUSES["cancelled"]
+                turn = event["id"]
+            if turn is not None and event.get("turn") == turn:
+                screen.write(transcript.render(event))
+                if event["kind"] == "turn_end":
+                    return EXIT_STATUSES.get(event.get("status"), 1)
+        return None
+
+    try:
+        return _follow(session, accepted.id - 1, _unchanged, show)
+    except KeyboardInterrupt:
+        screen.write(transcript.finish())
+        name = session.id[:8]
+        screen.say(
+            f"detached; the turn goes on. To watch it: breakglass attach {name}, to stop it: breakglass cancel {name}"
+        )
+        raise
+
+
+def _transcript(config: Config, session: Session) -> Transcript:
+    """Return a transcript for standard output.
+
+    A shell's output is for the user and is shown whole. The output of an agent's tools is for the agent and is cut.
+    """
+    if not screen.is_terminal():
+        return Transcript()
+    return Transcript(
+        colours=screen.has_colours(config.environ),
+        columns=screen.columns(),
+        output_lines=UNLIMITED if config.is_shell(session.state().agent) else OUTPUT_LINES,
+    )
+
+
+def _decode(piece: Piece) -> Iterator[Event]:
+    lines = piece.body[:-1].split(b"\n")
+    return map(events.decode, lines, count(piece.begin.number + 1))
+
+
+# --- following ------------------------------------------------------------------------------------
+
+
+def _unchanged(lines: bytes, first: int) -> bytes:
+    """Frame lines for a reader that decodes them."""
+    return lines
+
+
+def _replace_foreign(lines: bytes, first: int) -> bytes:
+    """Frame lines for a client: each line that is not ours is replaced by a `foreign` event."""
+    numbered = enumerate(lines[:-1].split(b"\n"), first)
+    return b"".join(
+        line + b"\n" if events.is_ours(line, number) else _foreign(line, number) for number, line in numbered
+    )
+
+
+def _foreign(line: bytes, number: int) -> bytes:
+    return events.dumps(events.foreign(line, number)).encode() + b"\n"
+
+
+def _follow(
+    session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None] = lambda: None
+) -> int:
+    """Show the lines after line `after` until `show` returns an exit status, and return that status.
+
+    Ends a turn that is lost meanwhile. Raises NotFound if there is no log or it disappears, BrokenPipeError if the
+    reader of our output closes the pipe, and KeyboardInterrupt.
+    """
+    return asyncio.run(_steps(session, after, frame, show, caught_up))
+
+
+async def _steps(
+    session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None]
+) -> int:
+    hub = Hub(Watch())
+    try:
+        async with aclosing(hub.follow(session.directory, after, frame)) as steps:
+            async for step in steps:
+                if isinstance(step, Piece):
+                    status = show(step)
+                    if status is not None:
+                        return status
+                elif step is Mark.CAUGHT_UP:
+                    caught_up()
+                elif step is Mark.QUIET:
+                    screen.check_reader()
+                    await asyncio.to_thread(current_state, session)
+                elif step is Mark.RESET:
+                    screen.say(f"the log has no line {after}; all of it follows")
+        raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
+    finally:
+        await hub.close()
