@@ -66,7 +66,7 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     Raises BadInput, and SystemExit after printing help.
     """
     if name not in commands.NAMES:
-        raise BadInput(f"there is no command {name!r}{_suggestion(name)}; expected {names()}")
+        raise BadInput(f"there is no command {name!r}; {_suggestion(name)}")
     command = commands.command(name)
     parser = build_parser(name, command)
     # Options may stand anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
@@ -164,4 +164,4 @@ def _suggestion(name: str) -> str:
     from difflib import get_close_matches  # imported only for a mistake: it delays the start
 
     close = get_close_matches(name, commands.NAMES, n=1)
-    return f", did you mean {close[0]}?" if close else ""
+    return f"did you mean {close[0]}?" if close else f"expected {names()}"

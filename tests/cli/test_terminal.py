@@ -1,4 +1,4 @@
-"""In a real terminal: colours where they are wanted, keys that do what they say."""
+"""Commands in a real terminal: colours, Ctrl-C and Ctrl-D."""
 
 import re
 
@@ -7,8 +7,8 @@ import pytest
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 
-STEERING = re.compile(rb"\x1b(?!\[[0-9;]*m)")
-"""Any escape sequence but a colour."""
+OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;]*m)")
+"""An escape sequence that is not a colour."""
 
 
 def test_a_terminal_gets_colours_and_no_other_escape_sequence(data: Data) -> None:
@@ -16,7 +16,7 @@ def test_a_terminal_gets_colours_and_no_other_escape_sequence(data: Data) -> Non
     with data.terminal("attach") as terminal:
         terminal.until(b"Ctrl-C detaches")
         assert b"\x1b[1;36m" in terminal.screen
-        assert not STEERING.search(terminal.screen)
+        assert not OTHER_ESCAPE.search(terminal.screen)
     with data.terminal("ls") as terminal:
         assert terminal.end() == 0
         assert b"\x1b[32m" in terminal.screen
@@ -52,7 +52,7 @@ def test_ctrl_c_typed_in_a_terminal_detaches(data: Data, gate: Gate) -> None:
 def test_a_prompt_can_be_typed_and_ended_with_ctrl_d(data: Data) -> None:
     session = data.new()
     with data.terminal("send", "-", "--wait") as terminal:
-        terminal.until(b"end it with Ctrl-D")
+        terminal.until(b"then press Ctrl-D")
         terminal.type(b"echo typed $((6 * 7))\n\x04")
         assert terminal.end() == 0
     assert data.events(session)[1]["text"] == "echo typed $((6 * 7))\n"

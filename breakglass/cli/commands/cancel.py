@@ -17,7 +17,7 @@ def run(config: Config, args: Namespace) -> int:
     if not cancel_turn(session, by=user_name()):
         raise NotFound(f"no turn is running in session {session.id[:8]}")
     wait_for_stop(session)
-    withdrawn = f" and withdrew {waiting} queued" if waiting else ""
+    withdrawn = f" and withdrew {waiting} queued {'prompt' if waiting == 1 else 'prompts'}" if waiting else ""
     print(f"stopped the turn in session {session.id[:8]}{withdrawn}")
     return 0
 

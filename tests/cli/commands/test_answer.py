@@ -1,6 +1,5 @@
-"""`answer` and the queue from a terminal: what is typed and said. What they mean is tested with turns."""
+"""`breakglass answer`: it shows the open questions and records answers. tests/turns has what an answer does."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,14 +7,12 @@ import pytest
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
-from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.help.servers import wait_until
 
 
 @pytest.fixture
 def asking(data: Data) -> Iterator[Session]:
-    """A session in which a turn runs and asks two questions; we hold its lock in the runner's stead."""
+    """A session with a running turn and two open questions. The test holds the turn lock in place of a runner."""
     session = sessions.get(data.root, data.new())
     lock = TurnLock(session)
     lock.take()
@@ -26,10 +23,6 @@ def asking(data: Data) -> Iterator[Session]:
             log.append("permission", turn=turn, request=request, **asked)
     yield session
     lock.release()
-
-
-def kinds(data: Data, session: str) -> list[str]:
-    return [event["kind"] for event in data.events(session)]
 
 
 def answers(data: Data, session: Session) -> list[tuple[object, ...]]:
@@ -71,26 +64,5 @@ def test_answer_without_an_open_question_fails(data: Data) -> None:
     done = data.run("answer", "allow")
     assert (done.returncode, done.stderr) == (
         1,
-        f"breakglass: nothing is asked in session {session[:8]}\n".encode(),
+        f"breakglass: no question is open in session {session[:8]}\n".encode(),
     )
-
-
-def test_waiting_for_a_queued_prompt_shows_only_its_turn(data: Data, gate: Gate) -> None:
-    session = data.ok("send", gate.script).split()[0]
-    with data.running("send", "--queue", "--wait", "echo second") as waiter:
-        wait_until(lambda: data.kinds(session).count("queued") == 1, "the prompt to wait")
-        gate.open()
-        assert waiter.end() == 0
-        assert "│ second".encode() in waiter.out
-        assert b"over" not in waiter.out
-
-
-def test_waiting_for_a_withdrawn_prompt_exits_with_130(data: Data, gate: Gate) -> None:
-    session = data.ok("send", gate.script).split()[0]
-    queued = int(data.ok("send", "--queue", "echo second").split()[1])
-    with data.running("send", "--queue", "--wait", "echo third") as waiter:
-        wait_until(lambda: data.kinds(session).count("queued") == 2, "the prompt to wait")
-        data.ok("cancel")
-        assert waiter.end() == 130
-        assert b"was withdrawn by cli:" in waiter.out
-    assert json.loads(data.log(session).read_bytes().splitlines()[queued - 1])["kind"] == "queued"

@@ -7,13 +7,13 @@ from tests.cli.program import Data
 
 def test_a_session_can_be_renamed_archived_and_taken_out_of_the_archive(data: Data) -> None:
     session = data.new("--title", "before")
-    data.ok("rename", session[:8], "behind it")
-    assert "behind it" in data.ok("ls")
+    data.ok("rename", session[:8], "after")
+    assert "after" in data.ok("ls")
     data.ok("archive", session)
-    assert "behind it" not in data.run("ls").stdout.decode()
-    assert "behind it" in data.ok("ls", "--archived")
+    assert "after" not in data.run("ls").stdout.decode()
+    assert "after" in data.ok("ls", "--archived")
     data.ok("archive", session, "--undo")
-    assert "behind it" in data.ok("ls")
+    assert "after" in data.ok("ls")
     assert data.kinds(session) == ["created", "renamed", "archived", "archived"]
 
 
@@ -27,7 +27,7 @@ def test_rename_and_archive_require_an_id(data: Data, words: list[str]) -> None:
 
 
 def test_the_default_session_is_never_an_archived_one(data: Data) -> None:
-    shown, away = data.new(), data.new()
-    data.ok("archive", away)
+    kept, archived = data.new(), data.new()
+    data.ok("archive", archived)
     assert data.ok("send", "true", "--wait")
-    assert (data.kinds(away)[-1], data.kinds(shown)[-1]) == ("archived", "turn_end")
+    assert (data.kinds(archived)[-1], data.kinds(kept)[-1]) == ("archived", "turn_end")

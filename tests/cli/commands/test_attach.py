@@ -1,4 +1,4 @@
-"""`attach`: what a follower sees is the file, whole, once and in order; leaving stops nothing."""
+"""`breakglass attach`: it shows the whole log, once and in order, and detaching stops nothing."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_attach_json_is_the_file_while_a_turn_of_many_events_runs(data: Data) ->
 
 def test_a_foreign_line_comes_as_a_foreign_event_with_its_number(data: Data) -> None:
     session = data.new()
-    strange = [
+    foreign = [
         b"hello",
         b'{"id":3}',
         b"\xff\0\r",
@@ -45,14 +45,14 @@ def test_a_foreign_line_comes_as_a_foreign_event_with_its_number(data: Data) -> 
     with data.running("attach", "--json") as follower:
         follower.until(b'"created"')
         with data.log(session).open("ab") as log:
-            log.write(b"\n".join(strange) + b"\n")
+            log.write(b"\n".join(foreign) + b"\n")
         wait_until(lambda: follower.out.count(b"\n") == 6, "six lines")
         events = [json.loads(line) for line in follower.out.splitlines()[1:]]
     assert [(event["id"], event["kind"]) for event in events] == [
         (number, "foreign") for number in range(2, 7)
     ]
     assert [event["text"] for event in events] == [
-        line.decode(errors="replace").rstrip("\r") for line in strange
+        line.decode(errors="replace").rstrip("\r") for line in foreign
     ]
     shown = data.sh("breakglass attach | head -n 4").stdout.decode()
     assert "     2   hello\n" in shown
@@ -85,7 +85,7 @@ def test_attach_follows_several_turns_and_ends_a_lost_one(data: Data, gate: Gate
 
 def test_a_follower_that_cannot_lock_still_follows(data: Data) -> None:
     session = data.new()
-    (data.root / "sessions" / session / "turn.lock").mkdir()  # nobody can take this lock, root neither
+    (data.root / "sessions" / session / "turn.lock").mkdir()  # a directory cannot be locked, not even by root
     with data.log(session).open("ab") as log, data.running("attach") as follower:
         log.write(b'{"id":2,"ts":"2026-11-23T00:00:00.000Z","kind":"user","turn":2,"text":"lost","by":"x"}\n')
         log.flush()
