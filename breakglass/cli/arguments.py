@@ -123,7 +123,7 @@ def exit_statuses(exits: Mapping[int, str]) -> str:
 def _add_option(parser: Parser, option: Option) -> None:
     flag, _, metavar = option.usage.partition(" ")
     if not metavar:
-        parser.add_argument(flag, action="store_true", help=option.help)
+        parser.add_argument(flag, action="store_true", help=_escape(option.help))
         return
     default = "" if option.default in (None, 0) else f" (default {option.default})"
     parser.add_argument(
@@ -131,7 +131,7 @@ def _add_option(parser: Parser, option: Option) -> None:
         metavar=metavar,
         type=_reporting(option.parse),
         default=option.default,
-        help=f"{option.help}{default}",
+        help=_escape(f"{option.help}{default}"),
     )
 
 
@@ -143,9 +143,14 @@ def _add_setting(parser: Parser, name: str) -> None:
     row = SETTINGS[name]
     flag, _, metavar = row.option.partition(" ")
     if metavar:
-        parser.add_argument(flag, metavar=metavar, help=f"{row.meaning}{default_help(row)}")
+        parser.add_argument(flag, metavar=metavar, help=_escape(f"{row.meaning}{default_help(row)}"))
     else:
-        parser.add_argument(flag, action="store_true", default=None, help=row.meaning)
+        parser.add_argument(flag, action="store_true", default=None, help=_escape(row.meaning))
+
+
+def _escape(text: str) -> str:
+    """Return a help text in which argparse replaces nothing."""
+    return text.replace("%", "%%")
 
 
 def _reporting(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -1,4 +1,4 @@
-"""The user at the command line: their name for the log, and the texts they typed."""
+"""The user at the command line: their name for the log, and the values they typed."""
 
 import os
 import pwd

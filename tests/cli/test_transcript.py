@@ -12,8 +12,6 @@ from breakglass.cli.transcript import Transcript
 from tests.test_text import DANGEROUS
 
 TURN = {"turn": 2}
-ASKS = {"request": "r", "name": "Bash", "input": {"command": "rm"}, "expires": "", **TURN}
-DONE = {"is_error": False, "result": "done", "duration_ms": 1, **TURN}
 MARGIN = "       "
 
 
