@@ -101,7 +101,7 @@ def build_parser(name: str, command: Command) -> Parser:
 
 
 def _description(name: str, command: Command) -> str:
-    words = [f"  {word.usage.strip('[]'):<12}  {word.help}" for word in command.words]
+    words = [f"  {word.usage.strip('[]'):<10}  {word.help}" for word in command.words]
     return "\n".join((f"{commands.summary(name)}.", *([""] if words else []), *words))
 
 

@@ -69,5 +69,5 @@ RARE_EXITS = {
 }
 """The exit statuses of some commands."""
 
-SESSION = Word("ID", "a session's id, or a beginning that no other id has")
+SESSION = Word("ID", "a session's id or the beginning of it")
 LAST_SESSION = Word("[ID]", f"{SESSION.help} (default the session written to last)")

@@ -92,7 +92,7 @@ def _submit(config: Config, session: Session, prompt: str, args: Namespace) -> A
 COMMAND = Command(
     run,
     words=(
-        Word("[ID]", f"{SESSION.help} (default the session written to last, else a new one)"),
+        Word("[ID]", f"{SESSION.help} (default the session written to last; if there is none, a new one)"),
         Word("PROMPT", "what the agent is to do; - reads it from standard input"),
     ),
     options=(
