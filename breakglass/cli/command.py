@@ -42,7 +42,7 @@ class Command(NamedTuple):
     advice: str = ""
     """What to do about a wrong number of words."""
     exits: Mapping[int, str] = {}
-    """What an exit status means where it means more here than `EXITS` says."""
+    """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
 
     @property
     def usage(self) -> str:
@@ -51,7 +51,7 @@ class Command(NamedTuple):
 
     @property
     def fewest_words(self) -> int:
-        """How many words are required."""
+        """The number of required words."""
         return sum(not word.usage.startswith("[") for word in self.words)
 
     @property

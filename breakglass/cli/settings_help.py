@@ -6,7 +6,7 @@ from breakglass.config import SETTINGS, variable
 from breakglass.settings import Setting
 
 _COLUMN = 41
-"""Where the meanings begin: after the longest variable that leaves room for one."""
+"""The column in which the meanings begin: behind the longest variable."""
 _WIDTH = 110
 
 
