@@ -1,4 +1,4 @@
-"""`python -m breakglass` is `breakglass`."""
+"""Makes `python -m breakglass` the same as `breakglass`."""
 
 import sys
 

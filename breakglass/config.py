@@ -47,7 +47,7 @@ class AgentConfig:
     protocol: Protocol = field(
         metadata=described(
             parse_text,
-            "how to talk to it: `claude` (Claude Code), `acp` (any Agent Client Protocol agent) or `shell`"
+            "how to talk to it: claude (Claude Code), acp (any Agent Client Protocol agent) or shell"
             " (a prompt is a command line)",
         )
     )
@@ -60,12 +60,12 @@ class AgentConfig:
     permissions: Literal["bypass", "ask"] = setting(
         "bypass",
         parse_permissions,
-        "`bypass`: it acts without asking, as an emergency may need; `ask`: it asks for permission",
+        "bypass: it acts without asking, as an emergency may need; ask: it asks for permission",
     )
     allow: tuple[str, ...] = setting(
-        (), parse_tools, "tools, by their exact names, that need no answer from a person; with `ask` only"
+        (), parse_tools, "tools, by their exact names, that need no answer from a person; with ask only"
     )
-    deny: tuple[str, ...] = setting((), parse_tools, "tools that are refused at once; with `ask` only")
+    deny: tuple[str, ...] = setting((), parse_tools, "tools that are refused at once; with ask only")
     thinking: bool = setting(
         default=False, parse=parse_boolean, meaning="keep the agent's thinking in the log"
     )

@@ -5,7 +5,6 @@ The parser returns the checked value, or raises BadConfig with the name, the val
 the environment or the command line and a value from a TOML file go through the same parser.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -136,6 +135,8 @@ def parse_texts(name: str, value: object) -> tuple[str, ...]:
 
 def parse_peers(name: str, value: object) -> frozenset[str]:
     """Return IP addresses in their standard form; `unix` stands for the Unix socket."""
+    import ipaddress  # imported only here: it delays commands without proxies
+
     try:
         return frozenset(
             each if each == "unix" else str(ipaddress.ip_address(each)) for each in parse_texts(name, value)

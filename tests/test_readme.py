@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from breakglass import config, events
-from breakglass.cli.arguments import COMMANDS
+from breakglass.cli.commands import NAMES
 from breakglass.load_config import load_config
 from breakglass.web.operations import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
@@ -99,7 +99,7 @@ def test_a_restart_of_the_systemd_unit_does_not_stop_turns() -> None:
     assert "KillMode=process" in unit.text.split("\n")
 
 
-@pytest.mark.parametrize("name", [*COMMANDS])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_documented(name: str) -> None:
     assert f"breakglass {name}" in EVERYTHING
 

@@ -1,32 +1,32 @@
-"""The command line: words into one call, and what it raises into one line and an exit status.
+"""The command line: turns the words into one call, and a failure into one line and an exit status.
 
-    arguments.py    the commands, their options, their help    commands.py   what each does
-    watching.py     a log as it grows: attach, send --wait     listing.py    what there is: ls, agents
-    access.py       the token and the logins
-    verifying.py    logs against the contract's rules
-    transcript.py   PURE: events as text                       style.py      PURE: text made inert, cut, coloured
-    screen.py       standard output as we were given it
+    arguments.py     reads the command line and makes the help     commands/NAME.py   one command each
+    command.py       what a command declares                       settings_help.py   the settings in the help
+    follow.py        follows a log: attach, send --wait            caller.py          the user and their texts
+    transcript.py    PURE: events as text                          lines.py           PURE: margin, bars, streaming
+    style.py         PURE: colours                                 screen.py          standard output and error
+    examine.py       whether an agent can start                    qr.py              QR codes
 
-Works on the files alone. Only `serve` needs the web, which is imported when that runs; a command imports
-what it needs and no more, for a person waits for it.
+Commands work on the files alone. Only `serve` needs the web, which is imported when that runs. A command imports
+only what it needs, because a person waits for it.
 """
 
 import os
 import sys
 
-from breakglass.cli import arguments, screen
+from breakglass.cli import arguments, commands, screen
 from breakglass.errors import BadInput, BreakglassError, TurnRunning
 from breakglass.text import one_line
 
 EXITS: tuple[tuple[type[BreakglassError], int], ...] = ((TurnRunning, 3), (BadInput, 2), (BreakglassError, 1))
-"""What was raised, to the exit status: the first that fits."""
+"""The exit status of each error: the first class that fits."""
 INTERRUPTED = 130
 READER_LEFT = 141
-"""What a shell says of a program that ended by SIGPIPE: whoever read our output has seen enough."""
+"""The status that a shell gives a program ended by SIGPIPE: the reader of our output closed the pipe."""
 
 
 def main(words: list[str] | None = None) -> int:
-    """Carry out one command and return its exit status. Never raises: a failure is one line on standard error."""
+    """Run one command and return its exit status. Never raises: a failure is one line on standard error."""
     screen.prepare()
     try:
         status = _run(sys.argv[1:] if words is None else words)
@@ -41,9 +41,9 @@ def main(words: list[str] | None = None) -> int:
         return _fail(str(error), next(status for kind, status in EXITS if isinstance(error, kind)))
     except OSError as error:
         screen.drop_output()
-        return _fail(": ".join(str(said) for said in (error.filename, error.strerror or error) if said), 1)
-    except Exception as error:  # noqa: BLE001 — a traceback helps nobody who did not write this
-        return _fail(f"a mistake in breakglass itself, please report this line: {_where(error)}", 1)
+        return _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)
+    except Exception as error:  # noqa: BLE001 — a traceback does not help a user
+        return _fail(f"a bug in breakglass, please report this line: {_location(error)}", 1)
 
 
 def _run(words: list[str]) -> int:
@@ -55,25 +55,26 @@ def _run(words: list[str]) -> int:
         return 0
     try:
         args = arguments.parse(name, rest)
-    except SystemExit:  # argparse has printed the help that was asked for
+    except SystemExit:  # argparse has printed the help
         return 0
-    from breakglass.cli import commands
+    from breakglass.config import SETTINGS
     from breakglass.load_config import load_config
 
-    overrides = {key: getattr(args, key, None) for key in arguments.OVERRIDES}
-    settings = load_config(os.environ, args.config, overrides)
-    return commands.RUN[name](settings, args)
+    overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
+    config = load_config(os.environ, args.config, overrides)
+    return commands.command(name).run(config, args)
 
 
 def _fail(text: str, status: int) -> int:
     try:
         screen.say(f"breakglass: {one_line(text)}")
-    except OSError:  # nobody listens
+    except OSError:  # standard error is closed or full
         pass
     return status
 
 
-def _where(error: Exception) -> str:
+def _location(error: Exception) -> str:
+    """Return an exception with the file and line that raised it, and our version."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,19 +1,20 @@
-"""Standard output and standard error as we were given them: a terminal, a pipe, a file, or nothing at all."""
+"""Standard output and standard error: each may be a terminal, a pipe, a file, or closed."""
 
 import errno
 import os
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from breakglass.cli.style import ALL
+from breakglass.cli.style import UNLIMITED
 
 
 def prepare() -> None:
-    """See that descriptors 0 to 2 are open, and that nothing there is to say cannot be said in their encoding.
+    """Open descriptors 0 to 2 if they are closed, and replace characters that their encoding does not have.
 
-    A log or lock that is opened next could become one of them: what we print would go into it, and a child
-    would not inherit it.
+    Otherwise a log or a lock that is opened next could get one of these numbers: our output would be written into
+    it, and a child process would not inherit it.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -27,7 +28,7 @@ def prepare() -> None:
 
 
 def is_terminal() -> bool:
-    """Return whether a person reads our output as it comes."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -37,43 +38,51 @@ def has_colours(environ: Mapping[str, str]) -> bool:
 
 
 def columns() -> int:
-    """Return the terminal's width; where there is none, or it does not know, more than anything has."""
+    """Return the terminal's width; `UNLIMITED` if there is no terminal or it does not know its width."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or ALL
+        return os.get_terminal_size(sys.stdout.fileno()).columns or UNLIMITED
     except OSError:
-        return ALL
+        return UNLIMITED
 
 
 def write(text: str) -> None:
-    """Write output, at once."""
+    """Write to standard output without delay."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def write_bytes(data: bytes) -> None:
-    """Write output as it is, at once."""
+    """Write bytes to standard output, unchanged and without delay."""
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
+def print_json(rows: Iterable[dict[str, Any]]) -> None:
+    """Print one JSON object a line."""
+    import json  # imported only here: it delays commands that print no JSON
+
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False))
+
+
 def say(text: str) -> None:
-    """Tell the person what is not output."""
+    """Print a message for the user on standard error, where it does not mix with the output."""
     print(text, file=sys.stderr, flush=True)
 
 
-def say_over(text: str) -> None:
-    """Put `text` in place of the line at a terminal's cursor, and leave the cursor at its beginning."""
+def show_progress(text: str) -> None:
+    """Replace the terminal line at the cursor with `text`; the cursor stays at its beginning. "" erases it."""
     print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)
 
 
 def check_reader() -> None:
-    """Raise BrokenPipeError where our output is a pipe that nobody reads: in silence no write would tell."""
+    """Raise BrokenPipeError if the reader of our output has closed the pipe. Without a write, no signal tells it."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
-    if any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poll.poll(0)):
+    if any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0)):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def drop_output() -> None:
-    """Forget what could not be written: the interpreter would try again at its end, and complain."""
+    """Discard output that could not be written. Else the interpreter writes it again at exit and reports an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Fixtures for the tests of the command line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +10,15 @@ from tests.cli.program import Data
 
 @pytest.fixture
 def data(tmp_path: Path) -> Data:
-    """A data root that is not there yet."""
+    """A data root that does not exist yet."""
     return Data(tmp_path)
 
 
 class Gate:
-    """Lets a turn wait for the test: its script goes on when the gate is open."""
+    """Makes a turn wait for the test: its script continues when the gate is opened."""
 
     BEGUN = "│ begun".encode()
-    """What a transcript shows once its script runs."""
+    """What a transcript shows when the script has started."""
 
     def __init__(self, path: Path) -> None:
         self.script = f"echo begun; until [ -e {path} ]; do sleep 0.02; done; echo over"
@@ -27,7 +27,7 @@ class Gate:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A gate that is closed, and open in the end, so that no turn outlives its test."""
+    """A closed gate. It is opened after the test, so that no turn outlives the test."""
     made = Gate(tmp_path / "gate")
     yield made
     made.open()

@@ -1,9 +1,10 @@
-"""`breakglass` as a user runs it: a process of its own, on real files, with the shell agent, in a terminal or not."""
+"""`breakglass` as a user runs it: a separate process on real files, with the shell agent, in a terminal or in pipes."""
 
 import fcntl
 import json
 import os
 import pty
+import pwd
 import subprocess
 import sys
 import termios
@@ -16,12 +17,14 @@ from typing import Any
 from tests.help.servers import environment
 from tests.help.waiting import DEADLINE, wait_until
 
+USER = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+"""The user of this test as the log names them."""
 COMMAND = (sys.executable, "-m", "breakglass")
 MANY = Path(__file__).parents[1] / "help" / "many_events.py"
 
 
 class Data:
-    """A data root, and commands run on it."""
+    """A data root, and the commands that a test runs on it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +32,7 @@ class Data:
         self.env = environment(self.root)
 
     def run(self, *words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
-        """Return a command's end."""
+        """Run a command to its end."""
         return subprocess.run(
             [*COMMAND, *words],
             input=stdin,
@@ -41,13 +44,17 @@ class Data:
         )
 
     def ok(self, *words: str, stdin: bytes = b"", **env: str) -> str:
-        """Return what a command that succeeds prints, with nothing on standard error."""
+        """Return the output of a command that must succeed and print nothing on standard error."""
         done = self.run(*words, stdin=stdin, **env)
         assert (done.returncode, done.stderr) == (0, b""), done
         return done.stdout.decode()
 
+    def json(self, *words: str) -> list[dict[str, Any]]:
+        """Return the rows that a command prints with --json."""
+        return [json.loads(line) for line in self.ok(*words, "--json").splitlines()]
+
     def sh(self, script: str, **env: str) -> subprocess.CompletedProcess[bytes]:
-        """Return the end of a bash script in which `breakglass` is a command."""
+        """Run a bash script in which `breakglass` is a command."""
         function = f'breakglass() {{ {sys.executable} -m breakglass "$@"; }}\n'
         return subprocess.run(
             ["bash", "-c", function + script],
@@ -60,7 +67,7 @@ class Data:
         )
 
     def new(self, *words: str) -> str:
-        """Make a session and return its id."""
+        """Create a session and return its id."""
         return self.ok("new", *words).strip()
 
     def log(self, session: str) -> Path:
@@ -71,19 +78,28 @@ class Data:
         """Return all events of a session."""
         return [json.loads(line) for line in self.log(session).read_bytes().split(b"\n")[:-1]]
 
-    def the_session(self) -> str:
+    def kinds(self, session: str) -> list[str]:
+        """Return the kinds of all events of a session."""
+        return [event["kind"] for event in self.events(session)]
+
+    def runner_pid(self, session: str) -> int:
+        """Return the pid of the runner that holds a session's turn lock."""
+        text = wait_until((self.root / "sessions" / session / "turn.lock").read_text, "the runner's pid")
+        return int(json.loads(text)["pid"])
+
+    def only_session(self) -> str:
         """Return the id of the only session."""
         (session,) = os.listdir(self.root / "sessions")
         return session
 
-    def ended(self, session: str) -> str:
+    def wait_for_end(self, session: str) -> str:
         """Wait for the end of the last turn and return its status."""
         wait_until(lambda: self.events(session)[-1]["kind"] == "turn_end", "the turn to end")
         return str(self.events(session)[-1]["status"])
 
     @contextmanager
     def running(self, *words: str, **env: str) -> Iterator["Running"]:
-        """Run a command while in the context, its output and errors in pipes."""
+        """Run a command inside the context, with its output and errors in pipes."""
         program = Running([*COMMAND, *words], {**self.env, **env}, self.folder)
         try:
             yield program
@@ -92,7 +108,7 @@ class Data:
 
     @contextmanager
     def terminal(self, *words: str, **env: str) -> Iterator["Terminal"]:
-        """Run a command in a terminal of 100 columns while in the context."""
+        """Run a command in a terminal of 100 columns inside the context."""
         program = Terminal([*COMMAND, *words], {**self.env, "TERM": "xterm", **env}, self.folder)
         try:
             yield program
@@ -101,7 +117,7 @@ class Data:
 
 
 class Running:
-    """A command that goes on. What it prints is read all the while."""
+    """A running command. Threads read what it prints."""
 
     def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
         self.out = self.err = b""
@@ -123,19 +139,19 @@ class Running:
         while data := os.read(stream.fileno(), 1 << 16):
             setattr(self, name, getattr(self, name) + data)
 
-    def until(self, words: bytes) -> None:
-        """Wait for words on standard output."""
-        wait_until(lambda: words in self.out, f"{words!r} in {self.out[-300:]!r} {self.err!r}")
+    def until(self, text: bytes) -> None:
+        """Wait for a text on standard output."""
+        wait_until(lambda: text in self.out, f"{text!r} in {self.out[-300:]!r} {self.err!r}")
 
     def end(self) -> int:
-        """Wait for its end and return its exit status, with all it printed read."""
+        """Wait for the command's end, read all its output and return its exit status."""
         status = self.process.wait(DEADLINE)
         for reader in self._readers:
             reader.join(DEADLINE)
         return status
 
     def close(self) -> None:
-        """Leave nothing of it."""
+        """Kill the command and close the pipes."""
         self.process.kill()
         self.end()
         for stream in (self.process.stdout, self.process.stderr):
@@ -144,7 +160,7 @@ class Running:
 
 
 class Terminal:
-    """A command in a terminal of its own, and a person at it."""
+    """A command in a terminal of its own, and the keys that a user presses."""
 
     def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
         self.screen = b""
@@ -158,33 +174,33 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 — its own terminal, for Ctrl-C
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 — the controlling terminal, so that Ctrl-C sends SIGINT
         )
         os.close(inside)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
-        with suppress(OSError):  # EIO: nobody is inside any more
+        with suppress(OSError):  # EIO: the last process in the terminal has ended
             while data := os.read(self._master, 1 << 16):
                 self.screen += data
 
-    def until(self, words: bytes) -> None:
-        """Wait for words on the screen."""
-        wait_until(lambda: words in self.screen, f"{words!r} on the screen")
+    def until(self, text: bytes) -> None:
+        """Wait for a text on the screen."""
+        wait_until(lambda: text in self.screen, f"{text!r} on the screen")
 
     def type(self, keys: bytes) -> None:
         """Press keys."""
         os.write(self._master, keys)
 
     def end(self) -> int:
-        """Wait for its end and return its exit status, with all it showed read."""
+        """Wait for the command's end, read all that it showed and return its exit status."""
         status = self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
         return status
 
     def close(self) -> None:
-        """Leave nothing of it."""
+        """Kill the command and close the terminal."""
         self.process.kill()
         self.end()
         os.close(self._master)

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody any more: quiet, and harmless to the log."""
+"""Standard streams that are closed, or full, or whose reader is gone, harm no log and print no traceback."""
 
 import json
 
@@ -6,16 +6,16 @@ from tests.cli.conftest import Gate
 from tests.cli.program import Data
 
 
-def test_a_reader_that_has_seen_enough_ends_a_listing_quietly(data: Data) -> None:
+def test_a_closed_pipe_ends_a_list_quietly(data: Data) -> None:
     for _ in range(3):
         data.new()
     done = data.sh("breakglass ls | true; echo ${PIPESTATUS[0]}")
     assert done.stderr == b""
-    assert done.stdout in (b"141\n", b"0\n")  # the second where all was written before the reader left
+    assert done.stdout in (b"141\n", b"0\n")  # 0 if everything was written before the pipe was closed
     assert data.sh("breakglass ls --json | head -n 1 | wc -l").stdout == b"1\n"
 
 
-def test_attach_ends_quietly_with_its_reader_though_nothing_more_happens(data: Data) -> None:
+def test_a_closed_pipe_ends_attach_although_nothing_is_written(data: Data) -> None:
     session = data.new()
     for words in ("attach", "attach --json"):
         done = data.sh(f"breakglass {words} | head -n 1; echo ${{PIPESTATUS[0]}}")
@@ -24,37 +24,35 @@ def test_attach_ends_quietly_with_its_reader_though_nothing_more_happens(data: D
     assert [event["kind"] for event in data.events(session)] == ["created"]
 
 
-def test_a_turn_goes_on_when_nobody_reads_its_waiter(data: Data, gate: Gate) -> None:
+def test_a_turn_continues_if_the_pipe_of_its_waiting_send_is_closed(data: Data, gate: Gate) -> None:
     session = data.new()
     done = data.sh(f"breakglass send --wait '{gate.script}' | head -n 1; echo ${{PIPESTATUS[0]}}")
     assert (done.stdout, done.stderr) == (b"\n141\n", b"")
     gate.open()
-    assert data.ended(session) == "ok"
+    assert data.wait_for_end(session) == "ok"
 
 
-def test_a_full_disk_behind_the_output_is_one_line(data: Data) -> None:
+def test_a_full_disk_behind_the_output_is_reported_in_one_line(data: Data) -> None:
     data.new()
     for words in ("ls", "ls --json", "attach", "attach --json", "agents", "--help"):
         done = data.sh(f"breakglass {words} > /dev/full")
         assert (done.returncode, done.stderr) == (1, b"breakglass: No space left on device\n"), words
 
 
-def test_closed_standard_streams_neither_reach_the_log_nor_lose_the_turns_lock(
-    data: Data, gate: Gate
-) -> None:
+def test_closed_standard_streams_harm_neither_the_log_nor_the_turn_lock(data: Data, gate: Gate) -> None:
     session = data.new()
     begun = data.sh(f"breakglass send '{gate.script}' <&- >&- 2>&-")
     assert begun.returncode == 0
     assert data.sh("breakglass send more <&- >&- 2>&-").returncode == 3
     gate.open()
-    assert data.ended(session) == "ok"
+    assert data.wait_for_end(session) == "ok"
     numbers = [json.loads(line)["id"] for line in data.log(session).read_bytes().splitlines()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert data.sh("breakglass ls >&-").returncode == 0
     assert data.sh("breakglass atach 2>&-").returncode == 2
 
 
-def test_a_terminal_that_knows_no_unicode_gets_what_it_can_show(data: Data) -> None:
+def test_an_encoding_without_unicode_gets_replacement_characters(data: Data) -> None:
     data.new("--title", "Ångström ✓")
     done = data.run("ls", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert done.returncode == 0

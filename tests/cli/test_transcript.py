@@ -1,4 +1,4 @@
-"""Events as a transcript: histories written as data, and what a terminal shows of them."""
+"""The transcript of events: histories as data, and the text that a terminal shows for them."""
 
 import re
 from typing import Any
@@ -12,13 +12,11 @@ from breakglass.cli.transcript import Transcript
 from tests.test_text import DANGEROUS
 
 TURN = {"turn": 2}
-ASKS = {"request": "r", "name": "Bash", "input": {"command": "rm"}, "expires": "", **TURN}
-DONE = {"is_error": False, "result": "done", "duration_ms": 1, **TURN}
 MARGIN = "       "
 
 
 def shown(*history: tuple[str, dict[str, Any]], **wanted: Any) -> str:
-    """Return a history's transcript; its first event is line 3."""
+    """Return the transcript of a history whose first event is line 3."""
     transcript = Transcript(**wanted)
     numbered = enumerate(history, 3)
     said = [
@@ -46,7 +44,7 @@ def tool(name: str, told: Any, **more: str) -> tuple[str, dict[str, Any]]:
     return "tool", {"tool_id": "t", "name": name, "input": told, **TURN, **more}
 
 
-LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
+EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (
         ("created", {"schema": 1, "agent": "claude", "model": "m", "title": "t", "by": "b", "host": "h"}),
         "     3   t · claude · m · b on h · 2026-11-23 12:00:00 UTC\n",
@@ -104,26 +102,26 @@ LOOKS: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("turn_end", {"status": "ok", "duration_ms": 61000, **TURN}), "     3 ✓ ok · 1 min 1 s\n"),
     (("turn_end", {"status": "lost", "duration_ms": 5, **TURN}), "     3 ✗ lost · 5 ms\n"),
     (("turn_end", {"status": "cancelled", "duration_ms": 5, **TURN}), "     3 ■ cancelled · 5 ms\n"),
-    (("renamed", {"title": "new", "by": "b"}), "     3   called 'new' by b\n"),
+    (("renamed", {"title": "new", "by": "b"}), "     3   renamed to 'new' by b\n"),
     (("archived", {"archived": True, "by": "b"}), "     3   archived by b\n"),
-    (("archived", {"archived": False, "by": "b"}), "     3   taken out again by b\n"),
+    (("archived", {"archived": False, "by": "b"}), "     3   taken out of the archive by b\n"),
     (
         ("repaired", {"offset": 1, "bytes": 7, "saved_as": "f"}),
-        "     3   a torn line of 7 bytes was moved to f\n",
+        "     3   an incomplete line of 7 bytes was moved to f\n",
     ),
-    (("foreign", {"text": "somebody's\n"}), "     3   somebody's\n"),
+    (("foreign", {"text": "not ours\n"}), "     3   not ours\n"),
     (("novel", {"x": 1}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"novel","x":1}\n'),
     (("text", {"text": 7}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"text","text":7}\n'),
 ]
 
 
-@pytest.mark.parametrize(("event", "text"), LOOKS)
-def test_every_kind_has_its_look(event: tuple[str, dict[str, Any]], text: str) -> None:
+@pytest.mark.parametrize(("event", "text"), EXAMPLES)
+def test_each_kind_is_shown_in_its_own_way(event: tuple[str, dict[str, Any]], text: str) -> None:
     assert shown(event) == text
 
 
-def test_every_kind_of_the_contract_is_in_the_table_above() -> None:
-    assert {kind for (kind, _), _ in LOOKS} >= events.KINDS.keys()
+def test_the_table_has_every_kind_of_the_contract() -> None:
+    assert {kind for (kind, _), _ in EXAMPLES} >= events.KINDS.keys()
 
 
 # --- prose is shown once ------------------------------------------------------------------------
@@ -137,7 +135,7 @@ def test_deltas_stream_on_one_line_and_their_text_is_not_shown_again() -> None:
 
 @pytest.mark.parametrize("said", ["Hello world", "world", "\n\nHello world\n"])
 def test_a_text_that_ends_in_what_streamed_is_not_shown_again(said: str) -> None:
-    """Also for a follower that joined in the middle, and where the agent trims what it said."""
+    """The follower may have joined in the middle of the text, or the agent may trim what it streamed."""
     assert shown(delta(said), prose("Hello world")).count("world") == 1
 
 
@@ -145,12 +143,12 @@ def test_a_text_that_says_more_than_streamed_is_shown() -> None:
     assert shown(delta("Hello"), prose("Hello world")) == "     3   Hello\n     4   Hello world\n"
 
 
-def test_deltas_of_a_turn_that_was_stopped_do_not_swallow_the_next_text() -> None:
+def test_deltas_of_a_stopped_turn_do_not_hide_the_next_text() -> None:
     user = ("user", {"text": "again", "by": "b", "turn": 4})
     assert shown(delta("Hello"), user, prose("Hello")).count("Hello") == 2
 
 
-def test_prose_of_a_subagent_stands_apart_and_does_not_mix() -> None:
+def test_prose_of_a_subagent_is_kept_apart() -> None:
     assert shown(
         delta("A1 "), delta("B1", parent="p"), delta("A2"), prose("B1", parent="p"), prose("A1 A2")
     ) == ("     3   A1 \n     4 ╎   B1\n     5   A2\n")
@@ -165,7 +163,7 @@ def test_a_result_that_repeats_the_last_prose_is_not_shown_again() -> None:
 # --- output -------------------------------------------------------------------------------------
 
 
-def test_output_in_pieces_is_one_text() -> None:
+def test_output_in_several_events_is_shown_as_one_text() -> None:
     assert shown(output("on"), output("e\ntwo\n"), output(""), output("three"), delta("x")) == (
         f"     3 │ one\n{MARGIN}│ two\n     6 │ three\n     7   x\n"
     )
@@ -174,13 +172,13 @@ def test_output_in_pieces_is_one_text() -> None:
 @pytest.mark.parametrize(
     ("lines", "says"), [(3, ""), (4, ""), (5, "… 2 more lines"), (3003, "… 3,000 more lines")]
 )
-def test_output_is_cut_to_some_lines_where_that_is_asked_for(lines: int, says: str) -> None:
+def test_output_can_be_limited_to_some_lines(lines: int, says: str) -> None:
     text = shown(output("\n".join(f"line {n}" for n in range(lines))), output_lines=3)
     assert text.count("line ") == min(lines, 4 if not says else 3)
     assert text.endswith(f"│ {says}\n" if says else f"│ line {lines - 1}\n")
 
 
-def test_lines_of_a_tool_fit_the_terminal_where_output_is_cut_but_errors_are_read_whole() -> None:
+def test_limited_output_fits_the_terminal_but_errors_and_prose_are_complete() -> None:
     wide = "x" * 300
     text = shown(
         tool("Bash", {"command": wide}), output(wide), output("\t" * 100), columns=80, output_lines=3
@@ -190,7 +188,7 @@ def test_lines_of_a_tool_fit_the_terminal_where_output_is_cut_but_errors_are_rea
     assert wide in shown(prose(wide), columns=80, output_lines=3)
 
 
-def test_colours_change_nothing_but_colours() -> None:
+def test_colours_do_not_change_the_text() -> None:
     history = (
         prose("a\nb"),
         tool("Bash", "ls"),
@@ -202,7 +200,7 @@ def test_colours_change_nothing_but_colours() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown(*history, colours=True)) == shown(*history)
 
 
-# --- whatever comes -----------------------------------------------------------------------------
+# --- malformed and hostile events ---------------------------------------------------------------
 
 JSON = st.recursive(
     st.none()
@@ -220,7 +218,7 @@ EVENT = st.tuples(
 
 
 @given(st.lists(EVENT, max_size=8), st.sampled_from([1 << 30, 3]))
-def test_whatever_an_agent_says_is_shown_and_inert(
+def test_no_event_can_raise_or_write_a_dangerous_character(
     history: list[tuple[str, dict[str, Any]]], lines: int
 ) -> None:
     text = shown(*history, output_lines=lines, columns=80)

@@ -1,6 +1,5 @@
-"""`answer` and the queue from a terminal: what is typed and said. What they mean is tested with turns."""
+"""`breakglass answer`: it shows the open questions and records answers. tests/turns has what an answer does."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -8,14 +7,12 @@ import pytest
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
-from tests.cli.conftest import Gate
 from tests.cli.program import Data
-from tests.help.waiting import wait_until
 
 
 @pytest.fixture
 def asking(data: Data) -> Iterator[Session]:
-    """A session in which a turn runs and asks two questions; we hold its lock in the runner's stead."""
+    """A session with a running turn and two open questions. The test holds the turn lock in place of a runner."""
     session = sessions.get(data.root, data.new())
     lock = TurnLock(session)
     lock.take()
@@ -28,10 +25,6 @@ def asking(data: Data) -> Iterator[Session]:
     lock.release()
 
 
-def kinds(data: Data, session: str) -> list[str]:
-    return [event["kind"] for event in data.events(session)]
-
-
 def answers(data: Data, session: Session) -> list[tuple[object, ...]]:
     keys = ("request", "allow", "message", "for_session")
     return [
@@ -41,9 +34,7 @@ def answers(data: Data, session: Session) -> list[tuple[object, ...]]:
     ]
 
 
-def test_without_an_answer_all_that_is_asked_is_shown_and_nothing_answered(
-    data: Data, asking: Session
-) -> None:
+def test_without_an_answer_the_questions_are_shown_and_stay_open(data: Data, asking: Session) -> None:
     shown = data.ok("answer")
     assert shown == data.ok("answer", asking.id[:8])
     assert "r1  Bash  until 2126-01-01" in shown
@@ -52,7 +43,7 @@ def test_without_an_answer_all_that_is_asked_is_shown_and_nothing_answered(
     assert answers(data, asking) == []
 
 
-def test_one_of_several_questions_must_be_named(data: Data, asking: Session) -> None:
+def test_with_several_open_questions_one_must_be_chosen(data: Data, asking: Session) -> None:
     done = data.run("answer", "allow")
     assert (done.returncode, answers(data, asking)) == (2, [])
     assert b"2 questions are open: choose one with --request" in done.stderr
@@ -63,36 +54,15 @@ def test_one_of_several_questions_must_be_named(data: Data, asking: Session) -> 
 
 
 @pytest.mark.parametrize("words", [("maybe", "allow", "x"), ("3f2a", "maybe"), ("deny", "--for-session")])
-def test_an_answer_that_is_none_changes_nothing(data: Data, asking: Session, words: tuple[str, ...]) -> None:
+def test_an_invalid_answer_changes_nothing(data: Data, asking: Session, words: tuple[str, ...]) -> None:
     done = data.run("answer", *words, *(["--request", "r1"] if words[0] == "deny" else []))
     assert (done.returncode, done.stderr.count(b"\n"), answers(data, asking)) == (2, 1, [])
 
 
-def test_where_nothing_is_asked_answer_says_so(data: Data) -> None:
+def test_answer_without_an_open_question_fails(data: Data) -> None:
     session = data.new()
     done = data.run("answer", "allow")
     assert (done.returncode, done.stderr) == (
         1,
-        f"breakglass: nothing is asked in session {session[:8]}\n".encode(),
+        f"breakglass: no question is open in session {session[:8]}\n".encode(),
     )
-
-
-def test_a_queued_prompt_is_waited_for_and_shown_alone(data: Data, gate: Gate) -> None:
-    session = data.ok("send", gate.script).split()[0]
-    with data.running("send", "--queue", "--wait", "echo second") as waiter:
-        wait_until(lambda: kinds(data, session).count("queued") == 1, "the prompt to wait")
-        gate.open()
-        assert waiter.end() == 0
-        assert "│ second".encode() in waiter.out
-        assert b"over" not in waiter.out
-
-
-def test_a_waiter_for_a_prompt_that_is_withdrawn_ends_with_130(data: Data, gate: Gate) -> None:
-    session = data.ok("send", gate.script).split()[0]
-    queued = int(data.ok("send", "--queue", "echo second").split()[1])
-    with data.running("send", "--queue", "--wait", "echo third") as waiter:
-        wait_until(lambda: kinds(data, session).count("queued") == 2, "the prompt to wait")
-        data.ok("cancel")
-        assert waiter.end() == 130
-        assert b"was withdrawn by cli:" in waiter.out
-    assert json.loads(data.log(session).read_bytes().splitlines()[queued - 1])["kind"] == "queued"

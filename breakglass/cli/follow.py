@@ -1,4 +1,4 @@
-"""A session's log on its way to a terminal or a pipe: what is there, then what comes, until told to stop."""
+"""Follows a session's log on a terminal or in a pipe: first the existing lines, then each new one."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from itertools import count
 
 from breakglass import events
 from breakglass.cli import screen
-from breakglass.cli.style import ALL
+from breakglass.cli.style import UNLIMITED
 from breakglass.cli.transcript import Transcript
 from breakglass.config import Config
 from breakglass.errors import NotFound
@@ -20,100 +20,112 @@ from breakglass.turns.begin import Accepted
 from breakglass.turns.end import current_state
 
 OUTPUT_LINES = 12
-"""Lines of a tool's output that are shown on a terminal."""
-ENDINGS: dict[object, int] = {"ok": 0, "cancelled": 130}
-"""How a turn ended, to the exit status of who waited for it; anything else is 1."""
+"""Lines of a tool's output that a terminal shows."""
+EXIT_STATUSES: dict[object, int] = {"ok": 0, "cancelled": 130}
+"""The exit status of a wait for a turn, by the turn's status. All others are 1."""
 
 Show = Callable[[Piece], int | None]
-"""Shows a piece. Returns an exit status once that was all that is wanted."""
+"""Shows a piece of the log. Returns an exit status to stop, None to go on."""
 
 
-def attach(config: Config, session: Session, after: int, *, as_json: bool) -> int:
-    """Show a session from the line after `after` on, until Ctrl-C. Raises NotFound once it is gone."""
+def print_log(session: Session, after: int) -> int:
+    """Print the lines after line `after` as every client gets them, until Ctrl-C. Raises NotFound."""
+
+    def show(piece: Piece) -> None:
+        screen.write_bytes(piece.body)
+
+    try:
+        return _follow(session, after, _replace_foreign, show)
+    except KeyboardInterrupt:
+        screen.say("detached")
+        return 0
+
+
+def show_session(config: Config, session: Session, after: int) -> int:
+    """Show the transcript after line `after`, until Ctrl-C. Raises NotFound."""
     transcript = _transcript(config, session)
 
     def show(piece: Piece) -> None:
-        if as_json:
-            screen.write_bytes(piece.body)
-        else:
-            screen.write("".join(map(transcript.render, _events(piece))))
+        screen.write("".join(map(transcript.render, _decode(piece))))
 
     def caught_up() -> None:
-        if not as_json and screen.is_terminal() and transcript.is_at_line_start:
-            screen.say("(all there is so far; Ctrl-C detaches)")
+        if screen.is_terminal() and transcript.is_at_line_start:
+            screen.say("(this is all so far; Ctrl-C detaches)")
 
     try:
-        return _follow(session, after, _for_clients if as_json else _as_they_are, show, caught_up)
+        return _follow(session, after, _unchanged, show, caught_up)
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         screen.say("detached")
         return 0
 
 
-def wait(config: Config, session: Session, taken: Accepted) -> int:
-    """Show the turn of a prompt to its end and return the exit status that says how it ended.
+def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
+    """Show the turn of a prompt to its end. Return the exit status that says how it ended.
 
-    One in the queue is waited for; once it is withdrawn, that is as a turn that was stopped.
-    Raises KeyboardInterrupt, having said so, when the person does not want to wait any longer.
+    A queued prompt is waited for. If it is withdrawn, the status is that of a cancelled turn. At Ctrl-C, says that the
+    turn goes on and raises KeyboardInterrupt.
     """
     transcript = _transcript(config, session)
-    turn = taken.id if taken.what == "turn" else None
+    turn = accepted.id if accepted.what == "turn" else None
 
     def show(piece: Piece) -> int | None:
         nonlocal turn
-        for event in _events(piece):
-            if turn is None and event.get("queued") == taken.id:
+        for event in _decode(piece):
+            if turn is None and event.get("queued") == accepted.id:
                 if event["kind"] == "withdrawn":
                     screen.write(transcript.render(event))
-                    return ENDINGS["cancelled"]
+                    return EXIT_STATUSES["cancelled"]
                 turn = event["id"]
             if turn is not None and event.get("turn") == turn:
                 screen.write(transcript.render(event))
                 if event["kind"] == "turn_end":
-                    return ENDINGS.get(event.get("status"), 1)
+                    return EXIT_STATUSES.get(event.get("status"), 1)
         return None
 
     try:
-        return _follow(session, taken.id - 1, _as_they_are, show)
+        return _follow(session, accepted.id - 1, _unchanged, show)
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         name = session.id[:8]
         screen.say(
-            f"detached; the turn goes on. Watch it: breakglass attach {name}, stop it: breakglass cancel {name}"
+            f"detached; the turn goes on. To watch it: breakglass attach {name}, to stop it: breakglass cancel {name}"
         )
         raise
 
 
 def _transcript(config: Config, session: Session) -> Transcript:
-    """Return a transcript for our standard output. An agent's tools report to the agent; a shell reports to us."""
+    """Return a transcript for standard output.
+
+    A shell's output is for the user and is shown whole. The output of an agent's tools is for the agent and is cut.
+    """
     if not screen.is_terminal():
         return Transcript()
-    is_command_line = config.is_command_line(session.state().agent)
     return Transcript(
         colours=screen.has_colours(config.environ),
         columns=screen.columns(),
-        output_lines=ALL if is_command_line else OUTPUT_LINES,
+        output_lines=UNLIMITED if config.is_command_line(session.state().agent) else OUTPUT_LINES,
     )
 
 
-def _events(piece: Piece) -> Iterator[Event]:
+def _decode(piece: Piece) -> Iterator[Event]:
     lines = piece.body[:-1].split(b"\n")
     return map(events.decode, lines, count(piece.begin.number + 1))
 
 
-# --- following ----------------------------------------------------------------------------------
+# --- following ------------------------------------------------------------------------------------
 
 
-def _as_they_are(lines: bytes, first: int) -> bytes:
-    """Return the lines as they are: whoever shows them wants the events."""
+def _unchanged(lines: bytes, first: int) -> bytes:
+    """Frame lines for a reader that decodes them."""
     return lines
 
 
-def _for_clients(lines: bytes, first: int) -> bytes:
-    """Return the lines as every client gets them: what is no event of ours stands as a `foreign` one."""
-    each = enumerate(lines[:-1].split(b"\n"), first)
+def _replace_foreign(lines: bytes, first: int) -> bytes:
+    """Frame lines for a client: each line that is not ours is replaced by a `foreign` event."""
+    numbered = enumerate(lines[:-1].split(b"\n"), first)
     return b"".join(
-        line + b"\n" if events.is_ours(line, number) else _foreign(line, number) for number, line in each
+        line + b"\n" if events.is_ours(line, number) else _foreign(line, number) for number, line in numbered
     )
 
 
@@ -124,10 +136,10 @@ def _foreign(line: bytes, number: int) -> bytes:
 def _follow(
     session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None] = lambda: None
 ) -> int:
-    """Show what comes after line `after` until `show` returns an exit status, and return that.
+    """Show the lines after line `after` until `show` returns an exit status, and return that status.
 
-    A turn that is lost meanwhile is ended. Raises NotFound where there is no log, or none any more,
-    BrokenPipeError once nobody reads our output, and KeyboardInterrupt.
+    Ends a turn that is lost meanwhile. Raises NotFound if there is no log or it disappears, BrokenPipeError if the
+    reader of our output closes the pipe, and KeyboardInterrupt.
     """
     return asyncio.run(_steps(session, after, frame, show, caught_up))
 

@@ -1,4 +1,4 @@
-"""`attach`: what a follower sees is the file, whole, once and in order; leaving stops nothing."""
+"""`breakglass attach`: it shows the whole log, once and in order, and detaching stops nothing."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import sys
 
 from tests.cli.conftest import Gate
 from tests.cli.program import MANY, Data
-from tests.cli.test_send import runner_of
 from tests.help.waiting import wait_until
 
 
@@ -25,7 +24,7 @@ def test_attach_json_is_the_file_while_a_turn_of_many_events_runs(data: Data) ->
             data.running("attach", session, "--json") as second,
             data.running("attach", "--json", "--after", "500") as third,
         ):
-            assert data.ended(session) == "ok"
+            assert data.wait_for_end(session) == "ok"
             whole = log.read_bytes()
             rest = b"".join(whole.splitlines(keepends=True)[500:])
             for follower, wanted in ((first, whole), (second, whole), (third, rest)):
@@ -34,9 +33,9 @@ def test_attach_json_is_the_file_while_a_turn_of_many_events_runs(data: Data) ->
                 assert follower.err == b""
 
 
-def test_what_a_stranger_wrote_comes_as_a_foreign_event_under_its_number(data: Data) -> None:
+def test_a_foreign_line_comes_as_a_foreign_event_with_its_number(data: Data) -> None:
     session = data.new()
-    strange = [
+    foreign = [
         b"hello",
         b'{"id":3}',
         b"\xff\0\r",
@@ -46,14 +45,14 @@ def test_what_a_stranger_wrote_comes_as_a_foreign_event_under_its_number(data: D
     with data.running("attach", "--json") as follower:
         follower.until(b'"created"')
         with data.log(session).open("ab") as log:
-            log.write(b"\n".join(strange) + b"\n")
+            log.write(b"\n".join(foreign) + b"\n")
         wait_until(lambda: follower.out.count(b"\n") == 6, "six lines")
         events = [json.loads(line) for line in follower.out.splitlines()[1:]]
     assert [(event["id"], event["kind"]) for event in events] == [
         (number, "foreign") for number in range(2, 7)
     ]
     assert [event["text"] for event in events] == [
-        line.decode(errors="replace").rstrip("\r") for line in strange
+        line.decode(errors="replace").rstrip("\r") for line in foreign
     ]
     shown = data.sh("breakglass attach | head -n 4").stdout.decode()
     assert "     2   hello\n" in shown
@@ -69,24 +68,24 @@ def test_ctrl_c_detaches_and_stops_nothing(data: Data, gate: Gate) -> None:
         assert follower.out.endswith(b"begun\n")
     assert data.events(session)[-1]["kind"] != "turn_end"
     gate.open()
-    assert data.ended(session) == "ok"
+    assert data.wait_for_end(session) == "ok"
 
 
-def test_attach_follows_through_turns_and_ends_a_lost_one(data: Data, gate: Gate) -> None:
+def test_attach_follows_several_turns_and_ends_a_lost_one(data: Data, gate: Gate) -> None:
     session = data.new()
     with data.running("attach") as follower:
         data.ok("send", "echo one", "--wait")
         follower.until(b"ok \xc2\xb7")
         data.ok("send", gate.script)
         follower.until(Gate.BEGUN)
-        os.kill(runner_of(data, session), signal.SIGKILL)
+        os.kill(data.runner_pid(session), signal.SIGKILL)
         follower.until(b"lost \xc2\xb7")
     assert data.events(session)[-1]["status"] == "lost"
 
 
-def test_a_follower_that_may_not_write_still_follows(data: Data) -> None:
+def test_a_follower_that_cannot_lock_still_follows(data: Data) -> None:
     session = data.new()
-    (data.root / "sessions" / session / "turn.lock").mkdir()  # nobody can take this lock, root neither
+    (data.root / "sessions" / session / "turn.lock").mkdir()  # a directory cannot be locked, not even by root
     with data.log(session).open("ab") as log, data.running("attach") as follower:
         log.write(b'{"id":2,"ts":"2026-11-23T00:00:00.000Z","kind":"user","turn":2,"text":"lost","by":"x"}\n')
         log.flush()
@@ -101,14 +100,14 @@ def test_a_follower_that_may_not_write_still_follows(data: Data) -> None:
         assert follower.err == b""
 
 
-def test_a_position_beyond_the_end_shows_all_of_it_and_says_so(data: Data) -> None:
+def test_a_position_beyond_the_end_shows_the_whole_log_with_a_message(data: Data) -> None:
     session = data.new()
     with data.running("attach", "--json", "--after", "7") as follower:
         wait_until(lambda: follower.out == data.log(session).read_bytes(), "the whole log")
         assert follower.err == b"the log has no line 7; all of it follows\n"
 
 
-def test_a_session_deleted_under_a_follower_ends_it_with_one_line(data: Data) -> None:
+def test_attach_ends_with_one_line_if_the_session_is_deleted(data: Data) -> None:
     session = data.new()
     with data.running("attach") as follower:
         follower.until(b"shell")
@@ -131,7 +130,7 @@ def test_an_agents_escape_sequences_reach_no_terminal(data: Data) -> None:
         assert b"\xc2\x9b" not in terminal.screen
 
 
-def test_events_come_at_once_where_the_data_root_is_named_relatively(data: Data) -> None:
+def test_events_come_at_once_with_a_relative_data_root(data: Data) -> None:
     session = data.new()
     with data.running("attach", "--json", "--data", "var") as follower:
         follower.until(b'"created"')

@@ -1,4 +1,4 @@
-"""`verify`: which line breaks which rule, and an exit status to build on."""
+"""`breakglass verify`: it names each line that breaks a rule, and its exit status says whether there is one."""
 
 import os
 import time
@@ -10,22 +10,22 @@ from tests.cli.program import Data
 from tests.help.logs import line
 
 
-def with_turn(data: Data) -> Path:
-    """Return the log of a session with one turn."""
+def log_with_turn(data: Data) -> Path:
+    """Create a session with one turn and return the path of its log."""
     session = data.new()
     data.ok("send", session, "echo hello", "--wait")
     return data.log(session)
 
 
 def test_a_sound_log_is_ok(data: Data) -> None:
-    path = with_turn(data)
+    path = log_with_turn(data)
     lines = path.read_bytes().count(b"\n")
     assert data.ok("verify") == f"{path}: ok, {lines} lines\n"
     assert data.ok("verify", "--all") == data.ok("verify", path.parent.name[:8]) + "1 log, 0 of them broken\n"
 
 
-def test_a_broken_rule_is_told_with_its_line_and_why(data: Data) -> None:
-    path = with_turn(data)
+def test_a_broken_rule_is_reported_with_line_and_reason(data: Data) -> None:
+    path = log_with_turn(data)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
     done = data.run("verify")
@@ -35,8 +35,8 @@ def test_a_broken_rule_is_told_with_its_line_and_why(data: Data) -> None:
     assert last.endswith(f"broken rules, {len(lines) - 1} lines")
 
 
-def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
-    path = with_turn(data)
+def test_a_finding_that_breaks_no_rule_is_a_note(data: Data) -> None:
+    path = log_with_turn(data)
     with path.open("ab") as file:
         file.write(b"a stranger's \x1b[31m\n" * 30 + b'{"id":')
     (path.parent / "degraded").touch()
@@ -50,21 +50,21 @@ def test_what_breaks_no_rule_is_a_note(data: Data) -> None:
     assert path.read_bytes() == before
 
 
-def test_all_sessions_are_checked_and_what_is_none_is_passed_over(data: Data) -> None:
-    sound, broken, torn = data.log(data.new()), data.log(data.new()), data.log(data.new())
+def test_all_checks_every_session_with_a_log(data: Data) -> None:
+    sound, broken, missing = data.log(data.new()), data.log(data.new()), data.log(data.new())
     broken.write_bytes(line(1, "user"))
-    torn.unlink()
+    missing.unlink()
     done = data.run("verify", "--all")
     assert done.returncode == 1
     assert f"{sound}: ok, 1 lines\n" in done.stdout.decode()
     assert f"{broken}:1: a session begins with `created`, and only there\n" in done.stdout.decode()
-    assert f"{torn}: note: there is none" in done.stdout.decode()
+    assert f"{missing}: note: there is no log" in done.stdout.decode()
     assert done.stdout.endswith(b"2 logs, 1 of them broken\n")
     assert data.run("verify", broken.parent.name, "--all").returncode == 2
-    assert data.run("verify", torn.parent.name).returncode == 1
+    assert data.run("verify", missing.parent.name).returncode == 1
 
 
-def test_on_a_terminal_progress_is_shown_and_wiped_away(data: Data) -> None:
+def test_a_terminal_shows_the_progress_and_erases_it(data: Data) -> None:
     path = data.log(data.new())
     with path.open("ab") as file:
         for number in range(2, 200_000):

@@ -1,0 +1,73 @@
+"""What a command declares: its words, options, examples and exit statuses, and the function that runs it."""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:  # at run time, importing the settings would delay the help
+    from breakglass.config import Config
+
+
+class Word(NamedTuple):
+    """A positional argument."""
+
+    usage: str
+    """Its name as a usage line shows it; `[ID]` may be left out."""
+    help: str
+
+
+class Option(NamedTuple):
+    """An option. Without a metavar it is a flag."""
+
+    usage: str
+    """The option and its metavar as a usage line shows them, such as `--after N`."""
+    help: str
+    parse: Callable[[str], Any] = str
+    default: Any = None
+
+
+class Command(NamedTuple):
+    """A command without its name and summary, which are the name and the first line of its file."""
+
+    run: Callable[["Config", Namespace], int]
+    """Carries the command out and returns the exit status. `args.words` holds the positional arguments."""
+    examples: str
+    words: tuple[Word, ...] = ()
+    options: tuple[Option, ...] = ()
+    settings: tuple[str, ...] = ()
+    """The settings that have an option here, besides `data`."""
+    output: str = ""
+    """What it prints on standard output, unless the summary says it."""
+    notes: str = ""
+    advice: str = ""
+    """What to do about a wrong number of words."""
+    exits: Mapping[int, str] = {}
+    """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
+
+    @property
+    def usage(self) -> str:
+        """The words as a usage line shows them."""
+        return " ".join(word.usage for word in self.words)
+
+    @property
+    def fewest_words(self) -> int:
+        """The number of required words."""
+        return sum(not word.usage.startswith("[") for word in self.words)
+
+    @property
+    def all_exits(self) -> dict[int, str]:
+        """Every exit status with its meaning."""
+        return dict(sorted((EXITS | dict(self.exits)).items()))
+
+
+EXITS = {0: "ok", 1: "it failed", 2: "bad usage or a bad setting"}
+"""The exit statuses that every command has."""
+RARE_EXITS = {
+    3: "a turn is running already",
+    130: "the turn was cancelled, or you pressed Ctrl-C",
+    141: "the reader of the output closed the pipe, as head does",
+}
+"""The exit statuses of some commands."""
+
+SESSION = Word("ID", "a session's id or the beginning of it")
+LAST_SESSION = Word("[ID]", f"{SESSION.help} (default the session written to last)")

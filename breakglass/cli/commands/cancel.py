@@ -1,0 +1,33 @@
+"""Stop the running turn and wait for its end."""
+
+from argparse import Namespace
+
+from breakglass.cli.caller import user_name
+from breakglass.cli.command import LAST_SESSION, Command
+from breakglass.config import Config
+from breakglass.errors import NotFound
+from breakglass.store import sessions
+from breakglass.turns.end import cancel_turn, wait_for_stop
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Stop the running turn and wait for its end."""
+    session = sessions.find(config.data, *args.words)
+    waiting = len(session.state().queued)
+    if not cancel_turn(session, by=user_name()):
+        raise NotFound(f"no turn is running in session {session.id[:8]}")
+    wait_for_stop(session)
+    withdrawn = f" and withdrew {waiting} queued {'prompt' if waiting == 1 else 'prompts'}" if waiting else ""
+    print(f"stopped the turn in session {session.id[:8]}{withdrawn}")
+    return 0
+
+
+COMMAND = Command(
+    run,
+    words=(LAST_SESSION,),
+    examples="""\
+  breakglass cancel          in the session written to last
+  breakglass cancel 3f2a""",
+    notes="Queued prompts of the session are withdrawn too.",
+    exits={0: "the turn was stopped", 1: "no turn was running"},
+)

@@ -1,0 +1,62 @@
+"""List the sessions, latest first."""
+
+from argparse import Namespace
+
+from breakglass.cli import screen
+from breakglass.cli.command import Command, Option
+from breakglass.cli.style import paint, status_style
+from breakglass.config import Config
+from breakglass.state import SessionState, describe
+from breakglass.store import log, sessions
+from breakglass.text import age, cut, one_line, status_sign
+from breakglass.turns.end import current_state
+
+
+def run(config: Config, args: Namespace) -> int:
+    """List the sessions. Ends each lost turn that it finds."""
+    found = [
+        (session, current_state(session, state)) for session, state in sessions.list_sessions(config.data)
+    ]
+    if not args.archived:
+        found = [(session, state) for session, state in found if state.is_shown]
+    if args.json:
+        screen.print_json(describe(session.id, state) for session, state in found)
+        return 0
+    if not found:
+        screen.say(f"no sessions in {config.data.absolute()}; to create one: breakglass new")
+    digits = _telling_digits([session.id for session, _ in found])
+    now, columns = log.now(), screen.columns()
+    colours = screen.has_colours(config.environ)
+    for session, state in found:
+        print(_row(session.id[:digits], state, now, columns, colours=colours))
+    return 0
+
+
+def _telling_digits(ids: list[str]) -> int:
+    """Return how many characters tell all ids apart, at least 8."""
+    return next(n for n in range(8, 37) if len({id_[:n] for id_ in ids}) == len(ids))
+
+
+def _row(name: str, state: SessionState, now: str, columns: int, *, colours: bool) -> str:
+    status = "asking" if state.asking else state.status
+    shown = paint(f"{status_sign(status).sign} {one_line(status):<9}", status_style(status), colours=colours)
+    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
+    return f"{name}  {shown}  {cut(rest, columns - len(name) - 15)}"
+
+
+def headline(state: SessionState) -> str:
+    """Return a session's title, or else the beginning of its first prompt."""
+    return one_line(state.title or state.first_prompt, 80) or "-"
+
+
+COMMAND = Command(
+    run,
+    options=(
+        Option("--json", "print one JSON object a session, one a line"),
+        Option("--archived", "list archived sessions too"),
+    ),
+    output="id, status, time since the last event, agent, title; with --json the session object of section 3",
+    examples="""\
+  breakglass ls
+  breakglass ls --json | jq -r 'select(.turn_active).id'""",
+)

@@ -1,0 +1,41 @@
+"""Create a session and print its id."""
+
+from argparse import Namespace
+
+from breakglass.cli import screen
+from breakglass.cli.caller import check_text, user_name
+from breakglass.cli.command import Command, Option
+from breakglass.config import Config
+from breakglass.settings import check_model
+from breakglass.store import sessions
+from breakglass.store.sessions import Session
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Create a session and print its id."""
+    print(create_session(config, args.agent, args.model, args.title).id)
+    return 0
+
+
+def create_session(config: Config, agent: str | None, model: str | None, title: str | None) -> Session:
+    """Create a session and return it. None stands for the default. Warns if the agent's program is missing."""
+    chosen = config.agent_named(agent or config.agent)
+    if model is not None:
+        check_model("--model", model)
+    if not chosen.program(config.environ):
+        screen.say(f"note: {chosen.command[0]} was not found, so its turns will fail; see: breakglass agents")
+    title = check_text("--title", title or "")
+    return sessions.create(config.data, chosen.name, model, title, user_name())
+
+
+COMMAND = Command(
+    run,
+    options=(
+        Option("--agent A", "the agent that works in it; breakglass agents lists them"),
+        Option("--model M", "the agent's model"),
+        Option("--title T", "the title in lists"),
+    ),
+    examples="""\
+  breakglass new --title "disk full on db1"
+  id=$(breakglass new --agent shell) && breakglass send $id 'df -h'""",
+)

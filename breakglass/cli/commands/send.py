@@ -1,0 +1,120 @@
+"""Send a prompt to a session's agent, which begins a turn."""
+
+import contextlib
+import sys
+from argparse import Namespace
+
+from breakglass.cli import screen
+from breakglass.cli.caller import check_text, user_name
+from breakglass.cli.command import SESSION, Command, Option, Word
+from breakglass.cli.commands.new import create_session
+from breakglass.config import Config
+from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
+from breakglass.settings import check_model
+from breakglass.store import sessions
+from breakglass.store.sessions import Session
+from breakglass.turns.begin import MAX_PROMPT, Accepted, submit_prompt
+
+ID_CHARACTERS = frozenset("0123456789abcdef-")
+ID_LIKE = 3
+"""A lone word of at least so many characters that begins a session's id counts as an id without a prompt.
+Shorter ones, such as `fc` and `dd`, are commands."""
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Begin a turn or queue the prompt; with --wait, show the turn to its end."""
+    session = _addressed_session(config, args)
+    prompt = _read_prompt(args.words[-1])
+    if args.model is not None:
+        check_model("--model", args.model)
+    session = session or create_session(config, args.agent, None, args.title)
+    accepted = _submit(config, session, prompt, args)
+    if args.wait:
+        from breakglass.cli.follow import show_turn  # imported only here: asyncio delays a plain send
+
+        return show_turn(config, session, accepted)
+    print(session.id, accepted.id, flush=True)
+    if screen.is_terminal():
+        screen.say(f"To watch it: breakglass attach {session.id[:8]}")
+    return 0
+
+
+def _addressed_session(config: Config, args: Namespace) -> Session | None:
+    """Return the session that the words name, None for a new one. Raises BadInput if they could mean two things."""
+    *ids, word = args.words
+    is_new = args.agent is not None or args.title is not None
+    if ids:
+        if is_new:
+            raise BadInput(
+                "--agent and --title begin a new session: leave out the id, or leave out the options"
+            )
+        if not (ids[0] and set(ids[0]) <= ID_CHARACTERS):
+            raise BadInput(f"{ids[0]!r} is not a session's id; put a prompt of several words in quotes")
+        return sessions.find(config.data, ids[0])
+    if len(word) >= ID_LIKE and any(id_.startswith(word) for id_ in sessions.ids(config.data)):
+        raise BadInput(
+            f"{word} is a session's id, and there is no prompt; expected breakglass send {word} PROMPT"
+            " (if it is the prompt, write an id before it)"
+        )
+    if not is_new:
+        with contextlib.suppress(NotFound):
+            return sessions.find(config.data)
+    return None
+
+
+def _read_prompt(word: str) -> str:
+    prompt = _read_standard_input() if word == "-" else check_text("prompt", word)
+    if not prompt.strip():
+        raise BadInput("prompt: expected a text that is not empty")
+    return prompt
+
+
+def _read_standard_input() -> str:
+    if sys.stdin.isatty():
+        screen.say("Type the prompt, then press Ctrl-D on an empty line")
+    data = sys.stdin.buffer.read(MAX_PROMPT + 1)
+    if len(data) > MAX_PROMPT:
+        raise TooLarge(f"prompt: at most {MAX_PROMPT >> 10} KiB; put the rest into a file and name the file")
+    return check_text("standard input", data.decode(errors="surrogateescape"))
+
+
+def _submit(config: Config, session: Session, prompt: str, args: Namespace) -> Accepted:
+    try:
+        return submit_prompt(config, session, prompt, by=user_name(), model=args.model, queue=args.queue)
+    except TurnRunning as error:
+        name = session.id[:8]
+        raise TurnRunning(
+            f"{error}; to watch it: breakglass attach {name}, to stop it: breakglass cancel {name},"
+            " to send after it: --queue"
+        ) from error
+
+
+COMMAND = Command(
+    run,
+    words=(
+        Word("[ID]", f"{SESSION.help} (default the session written to last; if there is none, a new one)"),
+        Word("PROMPT", "what the agent is to do; - reads it from standard input"),
+    ),
+    options=(
+        Option("--wait", "show the turn and return when it has ended"),
+        Option("--queue", "while a turn runs, queue the prompt"),
+        Option("--agent A", "begin a new session with this agent"),
+        Option("--model M", "the model of this turn"),
+        Option("--title T", "begin a new session with this title"),
+    ),
+    advice="put the prompt in quotes",
+    output="the session's id and the number of the turn or of the queued prompt; with --wait the turn",
+    examples="""\
+  breakglass send "why is nginx not answering?"      in the session written to last
+  breakglass send 3f2a "try again" --wait            in session 3f2a…, shown to its end
+  breakglass send --agent shell --wait 'df -h'       in a new session with the shell
+  breakglass send --queue "and then restart it"      after the turn that is running
+  journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
+  breakglass send -- '-x'                            a prompt that begins with -""",
+    notes="The turn runs on by itself. With --wait, Ctrl-C stops the waiting and not the turn.",
+    exits={
+        1: "it failed; with --wait also: the turn ended with error, timeout or lost",
+        3: "a turn is running already",
+        130: "with --wait: the turn was cancelled, or you pressed Ctrl-C",
+    },
+)

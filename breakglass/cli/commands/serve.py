@@ -1,0 +1,51 @@
+"""Run the web server and print its login address."""
+
+from argparse import Namespace
+
+from breakglass.cli import screen
+from breakglass.cli.caller import whole_number
+from breakglass.cli.command import Command, Option
+from breakglass.cli.qr import show_qr
+from breakglass.cli.settings_help import settings_help
+from breakglass.config import Config
+from breakglass.errors import BadInput
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Serve until the process is told to stop."""
+    if args.workers < 1:
+        raise BadInput(f"--workers: expected 1 or more, got {args.workers}")
+    from breakglass.web import serve as server  # imported only here: no other command needs the web
+
+    def announce(address: str, login: str | None) -> None:
+        print(f"Breakglass is at {address}", flush=True)
+        if login is not None:  # None: the operator chose the token, so it is not printed
+            print(f"Log in at {login}", flush=True)
+            if screen.is_terminal():
+                show_qr(login)
+        screen.say(f"Sessions are in {config.data.absolute()}. New ones use {config.agent}{_reason(config)}")
+
+    return server.run(config, workers=args.workers, announce=announce)
+
+
+def _reason(config: Config) -> str:
+    """Return why the agent is not Claude Code, which most users expect; "" if the operator chose the agent."""
+    is_fallback = config.agent == "shell" and "BREAKGLASS_AGENT" not in config.environ
+    is_there = config.agent_named("claude").program(config.environ)
+    return ", because claude was not found" if is_fallback and not is_there else ""
+
+
+COMMAND = Command(
+    run,
+    settings=("host", "port", "socket", "tls_cert", "tls_key", "allow_plain"),
+    options=(Option("--workers N", "the number of processes that serve", whole_number, 1),),
+    output="the address, and the login address unless BREAKGLASS_TOKEN is set",
+    examples="""\
+  breakglass serve                                      at http://127.0.0.1:8420/
+  breakglass serve --host 0.0.0.0 --port 443 --tls-cert cert.pem --tls-key key.pem
+  breakglass serve --socket /run/breakglass/socket      behind a proxy, which the settings name""",
+    notes=f"""\
+Turns do not depend on the server: it can be stopped, restarted or killed while they run.
+
+{settings_help()}""",
+)

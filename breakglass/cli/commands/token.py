@@ -1,0 +1,64 @@
+"""Show the access token, or replace it."""
+
+from argparse import Namespace
+
+from breakglass.cli import screen
+from breakglass.cli.command import Command, Option, Word
+from breakglass.cli.qr import show_qr
+from breakglass.config import Config
+from breakglass.errors import BadInput
+from breakglass.store import root
+
+ACTIONS = ("show", "rotate")
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Show the token or replace it."""
+    from breakglass.access import tokens  # imported only here, like the next: they delay other commands
+    from breakglass.web.http import addresses
+
+    (action,) = args.words
+    if action not in ACTIONS:
+        raise BadInput(f"expected breakglass token show or breakglass token rotate, got {action!r}")
+    for warning in root.prepare(config.data):
+        screen.say(f"breakglass: {warning}")
+    may_act, is_set = not args.read_only, config.token is not None and not args.read_only
+    if action == "rotate":
+        if is_set:
+            raise BadInput(
+                "the token is set by BREAKGLASS_TOKEN: change the variable, then restart the server"
+            )
+        secret = tokens.rotate_token(config.data, may_act=may_act)
+    elif is_set:
+        secret = tokens.check_token(str(config.token), "BREAKGLASS_TOKEN")
+    else:
+        secret = tokens.open_token(config.data, may_act=may_act)
+    print(secret)
+    if args.qr:
+        login = addresses.login_address(config, config.port, secret)
+        print(login)
+        show_qr(login)
+    return 0
+
+
+COMMAND = Command(
+    run,
+    words=(
+        Word(
+            "show|rotate",
+            "show: print the token, created if there is none; rotate: replace it and end its logins",
+        ),
+    ),
+    options=(
+        Option("--read-only", "the read-only token: its user can watch and cannot change anything"),
+        Option("--qr", "also print the login address, as text and as a QR code"),
+    ),
+    advice="breakglass token show prints the token",
+    output="the token and nothing else; with --qr also the login address",
+    examples="""\
+  curl -H "Authorization: Bearer $(breakglass token show)" http://127.0.0.1:8420/api/sessions
+  breakglass token show --qr                the login address for a phone
+  breakglass token show --read-only --qr    the same for view-only access
+  breakglass token rotate                   after the token became known: its logins end within 15 seconds""",
+    notes="A token that is set by BREAKGLASS_TOKEN is shown, and cannot be replaced here.",
+)

@@ -1,0 +1,125 @@
+"""Check a log against the rules for events, line by line."""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+
+from breakglass import verify
+from breakglass.cli import screen
+from breakglass.cli.command import LAST_SESSION, Command, Option
+from breakglass.config import Config
+from breakglass.errors import BadInput, NotFound
+from breakglass.store import log, sessions
+from breakglass.store.sessions import Session
+from breakglass.text import one_line
+from breakglass.verify import Finding
+
+MAX_SHOWN = 20
+"""Broken rules and notes that are shown for one log: another file appended to a log would fill the screen."""
+PROGRESS_SECONDS = 0.2
+BUFFER = 1 << 20
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Check one log or all logs. Returns 0 if no rule is broken, else 1. Changes nothing."""
+    if not args.all:
+        return 0 if _check(sessions.find(config.data, *args.words)) else 1
+    if args.words:
+        raise BadInput("--all checks every session: leave out the id, or leave out --all")
+    if not config.data.is_dir():
+        raise NotFound(f"there is no data folder {config.data.absolute()}; name it with --data")
+    found = [Session(config.data, session_id) for session_id in sorted(sessions.ids(config.data))]
+    sound = [_check(session) for session in found if _has_log(session)]
+    print(f"{len(sound):,} {'log' if len(sound) == 1 else 'logs'}, {sound.count(False):,} of them broken")
+    return 0 if all(sound) else 1
+
+
+def _has_log(session: Session) -> bool:
+    """Return whether the session has a log. If not, print a note."""
+    path = f"{session.directory}/{log.NAME}"
+    is_there = os.path.lexists(path)
+    if not is_there:
+        print(f"{path}: note: there is no log; creating the session was interrupted, or the file was deleted")
+    return is_there
+
+
+def _check(session: Session) -> bool:
+    """Print the findings in one log and a summary. Returns whether no rule is broken. Raises NotFound."""
+    path = f"{session.directory}/{log.NAME}"
+    lines = _Lines(session)
+    counts = {True: 0, False: 0}
+    for finding in verify.findings(lines):
+        counts[finding.is_note] += 1
+        if counts[finding.is_note] <= MAX_SHOWN:
+            lines.erase_progress()
+            print(f"{path}:{finding.line}: {_describe(finding)}")
+    lines.erase_progress()
+    for is_note, what in ((False, "broken rules"), (True, "notes")):
+        if counts[is_note] > MAX_SHOWN:
+            print(f"{path}: {counts[is_note] - MAX_SHOWN:,} more {what}")
+    if log.is_degraded(session.directory):
+        print(
+            f"{path}: note: the disk failed while this log was written; the session takes no turn ({log.DEGRADED})"
+        )
+    result = f"{counts[False]:,} broken rules" if counts[False] else "ok"
+    print(f"{path}: {result}, {lines.number:,} lines", flush=True)
+    return not counts[False]
+
+
+def _describe(finding: Finding) -> str:
+    return one_line(f"{'note: ' if finding.is_note else ''}{finding.what}")
+
+
+class _Lines:
+    """The lines of a log. On a terminal, shows how far they have been read."""
+
+    def __init__(self, session: Session) -> None:
+        self.number = 0
+        self._name = session.id[:8]
+        self._fd = log.open_reader(session.directory)
+        self._size = max(1, log.size(self._fd))
+        self._has_terminal = sys.stderr.isatty()
+        self._shown_at = time.monotonic()
+        self._is_shown = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        read = 0
+        with os.fdopen(self._fd, "rb", BUFFER) as file:
+            for line in file:
+                yield line
+                self.number += line.endswith(b"\n")
+                read += len(line)
+                if self._has_terminal and self.number % 1000 == 0:
+                    self._show_progress(read)
+
+    def _show_progress(self, read: int) -> None:
+        if time.monotonic() - self._shown_at < PROGRESS_SECONDS:
+            return
+        self._shown_at, self._is_shown = time.monotonic(), True
+        percent = min(99, read * 100 // self._size)
+        screen.show_progress(f"{self._name}: {percent} %, {self.number:,} lines")
+
+    def erase_progress(self) -> None:
+        """Erase the progress, so that the next output takes its line."""
+        if self._is_shown:
+            screen.show_progress("")
+            self._is_shown = False
+
+
+COMMAND = Command(
+    run,
+    words=(LAST_SESSION,),
+    options=(Option("--all", "check every session"),),
+    output="PATH:LINE: WHY for each broken rule, with note: before WHY where no rule is broken",
+    examples="""\
+  breakglass verify            the session written to last
+  breakglass verify 3f2a
+  breakglass verify --all      every session""",
+    notes="""\
+It reads and changes nothing. A note is about something that breaks no rule: a foreign line, an incomplete last
+line, a turn that runs. The rules are about one log and not about a copy of it: they do not notice lines cut
+off its end, or changed words inside a line.""",
+    exits={0: "no rule is broken", 1: "a rule is broken, or it failed"},
+)

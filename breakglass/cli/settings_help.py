@@ -1,0 +1,40 @@
+"""The settings as `--help` explains them, made from the declarations in `config`."""
+
+import textwrap
+
+from breakglass.config import SETTINGS, variable
+from breakglass.settings import Setting
+
+_COLUMN = 41
+"""The column in which the meanings begin: behind the longest variable."""
+_WIDTH = 110
+
+
+def settings_help() -> str:
+    """Return every setting with its variable, meaning and default, as lines of at most 110 columns."""
+    rows = [_row(variable(name), row) for name, row in SETTINGS.items()]
+    return "\n".join(
+        (
+            "settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG or ./breakglass.toml),",
+            "where BREAKGLASS_PORT is called port:",
+            *rows,
+            _wrapped("[agents.NAME]", "an agent; only in the file; see: breakglass agents --help"),
+            _wrapped("[[presets]]", "ready prompts: label, text, agent; only in the file"),
+            _wrapped("NO_COLOR", "any value turns colours off; only in the environment"),
+        )
+    )
+
+
+def default_help(row: Setting) -> str:
+    """Return a setting's default for its help; "" if there is none."""
+    return "" if row.default in ("", "none") else f" (default {row.default})"
+
+
+def _row(name: str, row: Setting) -> str:
+    only = "" if row.in_file else "; only in the environment"
+    return _wrapped(name, f"{row.meaning}{default_help(row)}{only}")
+
+
+def _wrapped(name: str, text: str) -> str:
+    first = f"  {name:<{_COLUMN - 2}}"
+    return textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=" " * _COLUMN)

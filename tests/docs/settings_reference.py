@@ -1,0 +1,92 @@
+"""Writes docs/settings.md from the declarations of the settings in `breakglass.config`."""
+
+from collections.abc import Iterable, Mapping
+
+from breakglass.config import AGENT_SETTINGS, PRESET_SETTINGS, SETTINGS, built_in, variable
+from breakglass.settings import Setting
+
+EXAMPLE = """\
+agent = "claude"
+turn_timeout_seconds = 3600
+origins = ["https://ops.example.com"]
+
+[agents.claude]
+permissions = "ask"              # it asks before it uses a tool, except for the tools in allow
+allow = ["Read", "Grep"]
+env = { IS_SANDBOX = "1" }       # as root, Claude Code acts without asking only if this is set
+
+[agents.other]
+protocol = "acp"
+command = ["my-agent", "--stdio"]
+pass_env = ["MY_AGENT_KEY"]
+
+[[presets]]
+label = "Backups"
+text = "Did last night's backup run? Show the proof."
+"""
+"""A settings file that `load_config` accepts; a test loads it."""
+
+
+def render() -> str:
+    """Return the whole page."""
+    return f"""\
+# Settings
+
+Generated from `breakglass/config.py` by `make docs`. Do not edit this page.
+
+## Where settings come from
+
+1. The command line: `--data` for every command, the other options for `breakglass serve`.
+2. The environment: a variable beginning with `BREAKGLASS_`.
+3. One TOML file: the one that `--config` names, or else `BREAKGLASS_CONFIG`, or else `./breakglass.toml` if it exists.
+4. The default.
+
+The first place that has a setting wins. A bad value stops the program with the name, the value and what was expected.
+So does an unknown key in the file. In the environment, commas separate the items of a list.
+
+## Settings of one value
+
+{_table(("environment", "TOML", "default", "meaning"), map(_row, SETTINGS, SETTINGS.values()))}
+
+`BREAKGLASS_CONFIG` names the settings file. `NO_COLOR`, with any value, turns the colours of the terminal off.
+
+## `[agents.NAME]`: an agent
+
+`NAME` consists of small letters, digits, `_` and `-`. {_built_in()} A table of the same name changes a built-in agent.
+
+{_keys(AGENT_SETTINGS)}
+
+## `[[presets]]`: a ready prompt
+
+Without presets of your own there are four questions about the state of the machine. If the agent is a shell, there
+are four commands.
+
+{_keys(PRESET_SETTINGS)}
+
+## Example
+
+```toml
+{EXAMPLE}```
+"""
+
+
+def _row(name: str, row: Setting) -> tuple[str, ...]:
+    option = f"; option `{row.option}`" if row.option else ""
+    key = f"`{name}`" if row.in_file else "not in the file"
+    return f"`{variable(name)}`", key, row.default, row.meaning + option
+
+
+def _keys(rows: Mapping[str, Setting]) -> str:
+    return _table(
+        ("key", "default", "meaning"),
+        ((f"`{key}`", row.default or "required", row.meaning) for key, row in rows.items()),
+    )
+
+
+def _built_in() -> str:
+    described = (f"`{agent.name}` (`{' '.join(agent.command)}`)" for agent in built_in().values())
+    return f"Built in are {' and '.join(described)}."
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
