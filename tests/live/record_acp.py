@@ -21,7 +21,7 @@ from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, claude_agent_acp, opencode, surroundings
 from tests.live.drive import React, Talk, converse
 
-CAPTURES = Path(__file__).parent.parent / "agents" / "acp_captures"
+CAPTURES = Path(__file__).parent.parent / "agents" / "acp" / "captures"
 
 
 class Script(NamedTuple):

@@ -1,7 +1,7 @@
 """What single messages of the Agent Client Protocol hold, read into values. Knows no history.
 
 Format: agentclientprotocol.com, schema 1.19.0 (version 1 of the protocol), and what claude-agent-acp 0.101.0
-and opencode 1.18.33 print (tests/agents/acp_captures).
+and opencode 1.18.33 print (tests/agents/acp/captures).
 
 Messages are plain dicts, not the models of the PyPI client library. Its import takes longer than a turn's start may
 take, its connection needs asyncio streams, and one wrong key would cost the whole message. The tests check every

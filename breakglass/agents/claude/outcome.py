@@ -1,6 +1,6 @@
 """What the Claude Code CLI prints about the course of a turn: retries, limits, results, costs, failures.
 
-Format: as printed by 2.1.330 (tests/agents/captures). No specification of it exists.
+Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification of it exists.
 """
 
 import re
