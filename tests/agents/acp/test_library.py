@@ -16,7 +16,7 @@ from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from tests.agents.acp.library_agent import EARLIER
 from tests.agents.acp.recorded import lines, load
-from tests.live.drive import React, Talk, converse, passive
+from tests.live.drive import Conversation, React, converse, passive
 
 REQUESTS: dict[str, Any] = {
     "initialize": schema.InitializeRequest,
@@ -46,7 +46,7 @@ def test_every_message_that_we_write_is_valid_and_has_no_unknown_key(name: str) 
         assert kept == held
 
 
-def talk(prompt: str, folder: Path, react: React = passive, **given: Any) -> Talk:
+def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) -> Conversation:
     """Run one turn of the agent that was made with the library."""
     command = (sys.executable, "-m", "tests.agents.acp.library_agent")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -57,11 +57,11 @@ def talk(prompt: str, folder: Path, react: React = passive, **given: Any) -> Tal
 
 @pytest.mark.parametrize("prompt", ["read", "terminal"])
 def test_files_and_terminals_are_refused_with_an_error_the_library_reads(prompt: str, tmp_path: Path) -> None:
-    assert talk(prompt, tmp_path).only("text", "text") == "refused: -32601"
+    assert run_turn(prompt, tmp_path).only("text", "text") == "refused: -32601"
 
 
 def test_the_replayed_past_of_a_loaded_session_is_ignored(tmp_path: Path) -> None:
-    done = talk("plan", tmp_path, session=EARLIER)
+    done = run_turn("plan", tmp_path, session=EARLIER)
     assert [kind for kind, _ in done.drafts] == ["session", "plan", "delta", "text", "result"]
     assert (done.only("session", "session_id"), done.only("text", "text")) == (EARLIER, "planned")
     items = [("first", "in_progress"), ("second", "pending")]
@@ -69,7 +69,7 @@ def test_the_replayed_past_of_a_loaded_session_is_ignored(tmp_path: Path) -> Non
 
 
 def test_a_missing_session_is_replaced_in_the_same_process(tmp_path: Path) -> None:
-    done = talk("plan", tmp_path, session="gone")
+    done = run_turn("plan", tmp_path, session="gone")
     assert [kind for kind, _ in done.drafts] == ["error", "session", "plan", "delta", "text", "result"]
     assert done.only("session", "session_id") == "fresh"
     assert not done.dialogue.failed
@@ -80,7 +80,7 @@ def test_a_missing_session_is_replaced_in_the_same_process(tmp_path: Path) -> No
     [({"allow": True}, "1"), ({"allow": False}, "3")],
 )
 def test_an_answer_selects_the_matching_option(answer: dict[str, bool], chosen: str, tmp_path: Path) -> None:
-    done = talk("ask", tmp_path, _answering(**answer), ask=True)
+    done = run_turn("ask", tmp_path, _answering(**answer), ask=True)
     assert done.only("permission", "input") == {"path": "/x"}
     assert done.only("text", "text") == f"answered: {chosen}"
 
@@ -93,18 +93,18 @@ def _answering(**answer: bool) -> React:
 
 
 def test_an_agent_that_need_not_ask_gets_permission(tmp_path: Path) -> None:
-    done = talk("ask", tmp_path)
+    done = run_turn("ask", tmp_path)
     assert (done.of("permission"), done.only("text", "text")) == ([], "answered: 1")
 
 
 def test_an_edit_without_raw_input_shows_its_diff(tmp_path: Path) -> None:
-    done = talk("edit", tmp_path)
+    done = run_turn("edit", tmp_path)
     changed = {"type": "diff", "path": "/x", "oldText": "old", "newText": "new"}
     assert done.only("tool", "input") == {"title": "Edit x", "kind": "edit", "diff": [changed]}
     assert done.only("tool_result", "output") == "/x\n-old\n+new"
 
 
 def test_a_cancelled_turn_keeps_its_prose_and_ends(tmp_path: Path) -> None:
-    done = talk("wait", tmp_path, lambda _, draft: draft[0] == "delta")
+    done = run_turn("wait", tmp_path, lambda _, draft: draft[0] == "delta")
     assert done.only("text", "text") == "waiting"
     assert (done.only("result", "result"), done.dialogue.failed) == ("Interrupted.", False)
