@@ -34,7 +34,7 @@ def test_an_agent_that_must_ask_is_started_in_a_mode_that_asks() -> None:
     argv = begun(ask=True).argv
     assert "--dangerously-skip-permissions" not in argv
     assert argv[argv.index("--permission-prompt-tool") + 1] == "stdio"
-    assert "--permission-mode=default" in argv  # whatever the user's settings say
+    assert "--permission-mode=default" in argv  # the settings of the user must not change it
 
 
 def test_the_agent_must_ask_about_a_denied_tool() -> None:
