@@ -7,7 +7,7 @@ How to add an agent:
 3. Its `dialogue.py` exports `Dialogue`, a class that does what the `Dialogue` below says.
 4. An agent that prints one JSON object a line builds on `line_dialogue.LineDialogue`.
 5. Add one row to `PROTOCOLS`.
-6. Record the real program and add tests of tables of bytes, as tests/agents does; add a column to docs/agents.md.
+6. Record the real program, test the dialogue on the recorded bytes (tests/agents), add a column to docs/agents.md.
 
 A dialogue is a protocol core without I/O, in the manner of h11. The runner feeds it what the agent printed, and
 writes to the agent what it returns. It opens no file, starts no process and reads no clock. Modules here may import

@@ -44,7 +44,7 @@ class LineDialogue:
         return join_deltas([draft for line in self._splitter.feed(data) for draft in self._read_line(line)])
 
     def _read(self, message: dict[str, Any]) -> list[Draft]:
-        """Return the events in one object. Must not raise, whatever its shape."""
+        """Return the events in one object. Must not raise, for an object of any shape."""
         raise NotImplementedError
 
     def _read_line(self, line: bytes | None) -> list[Draft]:

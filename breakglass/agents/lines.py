@@ -1,6 +1,6 @@
 """What agents that print one JSON object a line share: cutting the lines, and keeping events uniform and small.
 
-Knows no agent's vocabulary. Everything here accepts whatever a program printed, and raises nothing.
+Knows no agent's vocabulary. Everything here accepts any output of a program, and raises nothing.
 """
 
 import json

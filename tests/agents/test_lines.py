@@ -1,4 +1,4 @@
-"""Lines from bytes cut anywhere, and values that fit an event."""
+"""Splitting bytes into lines, reading values of any shape, and cutting values to the size of an event."""
 
 from itertools import pairwise
 from typing import Any
@@ -66,32 +66,32 @@ def test_a_line_is_an_object_or_none(line: bytes, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 1, -1, 1.5, 1 << 53, "x", ["x"], [{}, 1], {"a": 1}])
-def test_what_has_another_shape_reads_as_nothing(value: Any) -> None:
+def test_a_value_of_another_type_reads_as_empty(value: Any) -> None:
     assert as_text(value) == (value if isinstance(value, str) else "")
     assert as_object(value) == (value if isinstance(value, dict) else {})
     assert as_objects(value) == ([{}] if value == [{}, 1] else [])
     assert as_count(value) == (1 if value is not True and value == 1 else None)
 
 
-def test_a_name_is_short() -> None:
+def test_a_short_text_is_cut_at_one_kib() -> None:
     assert as_short_text("é" * 1000) == "é" * 512
 
 
 @pytest.mark.parametrize("name", ["75520ec5-fc8d-4c8a", "ses_1", "--x", "!~", "x" * 1024])
-def test_a_session_may_have_any_name_of_visible_ascii(name: str) -> None:
+def test_any_visible_ascii_is_a_session_id(name: str) -> None:
     assert as_session_id(name) == name
 
 
 @pytest.mark.parametrize(
     "name", ["", "a b", "a\0b", "a\n", "\x7f", "é", "\ud83d", "x" * 1025, None, 1, ["x"]]
 )
-def test_a_session_has_no_name_that_a_command_line_could_not_carry(name: Any) -> None:
+def test_a_session_id_that_no_command_line_can_carry_reads_as_empty(name: Any) -> None:
     assert as_session_id(name) == ""
 
 
 @pytest.mark.parametrize("unit", ["a", "é", "😀", "\n", "\x00", "\ud83d", "ab\x1b\n"])
 @pytest.mark.parametrize("size", [0, 1000, MAX_OUTPUT // 6, MAX_OUTPUT, 3 * MAX_OUTPUT])
-def test_text_fits_and_what_is_left_out_is_counted(unit: str, size: int) -> None:
+def test_cut_text_fits_and_counts_the_bytes_left_out(unit: str, size: int) -> None:
     text = unit * (size // len(unit.encode(errors="replace")))
     kept, left = cut_text(text)
     assert len(dumps(kept).encode()) <= MAX_ENCODED + 2
@@ -99,12 +99,12 @@ def test_text_fits_and_what_is_left_out_is_counted(unit: str, size: int) -> None
     assert left or kept == text
 
 
-def test_a_table_that_fits_is_not_touched() -> None:
+def test_an_object_that_fits_is_unchanged() -> None:
     value = {"a": ["x" * 1000, {"b": None}]}
     assert cut_object(value) is value
 
 
-def test_a_table_keeps_its_short_strings() -> None:
+def test_a_cut_object_keeps_its_short_strings() -> None:
     kept = cut_object({"path": "/srv/a", "content": "x" * (2 << 20), "more": ["y" * (2 << 20)]})
     assert kept["path"] == "/srv/a"
     assert kept["content"].endswith("bytes left out)")

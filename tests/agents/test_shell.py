@@ -1,4 +1,4 @@
-"""The shell agent: pieces of output that add up, an end that says how it was; and real shells."""
+"""The shell agent: pieces of output, their limits, how a script ends; and scripts in real shells."""
 
 import os
 import shutil
@@ -13,35 +13,35 @@ from breakglass import agents
 from breakglass.agents import Exit, TurnInput, new_dialogue
 from breakglass.agents.shell.dialogue import HEAD, PIECE, Dialogue
 from breakglass.events import MAX_OUTPUT, Draft
-from tests.agents.recorded import check, joined
+from tests.agents.drafts import check, joined
 
 SHELLS = [name for name in ("sh", "bash", "dash", "busybox") if shutil.which(name)]
 
 
-def begun(prompt: str = "ls", **task: Any) -> Dialogue:
-    return Dialogue(TurnInput(prompt, ("bash",), turn=7, **task))
+def begun(prompt: str = "ls", **given: Any) -> Dialogue:
+    return Dialogue(TurnInput(prompt, ("bash",), turn=7, **given))
 
 
 def ended(chunks: list[bytes], end: Exit) -> list[Draft]:
-    """Return the events of a whole script, the pieces of its output joined."""
-    talk = begun()
-    drafts = [draft for chunk in chunks for draft in talk.translate(chunk)] + talk.close(end)
+    """Return the events of a whole script, with the pieces of its output joined."""
+    dialogue = begun()
+    drafts = [draft for chunk in chunks for draft in dialogue.translate(chunk)] + dialogue.close(end)
     for draft in drafts:
         check(draft)
     return joined(drafts)
 
 
-def test_the_call_is_told_before_anything_is_printed() -> None:
+def test_the_tool_call_comes_before_any_output() -> None:
     [draft] = begun("make -k").begin()
     assert draft == ("tool", {"tool_id": "shell-7", "name": "shell", "input": {"command": "make -k"}})
     check(draft)
 
 
-def test_the_script_is_said_whole_and_nothing_after_it() -> None:
-    talk: agents.Dialogue = begun("-x\r\necho é\ud83d\r\n")
-    assert talk.open() == "-x\necho é?\n".encode()
-    assert talk.finished
-    assert (talk.reply(), talk.interrupt(), talk.answer("q", allow=True)) == (b"", b"", False)
+def test_the_script_is_all_that_is_written() -> None:
+    dialogue: agents.Dialogue = begun("-x\r\necho é\ud83d\r\n")
+    assert dialogue.open() == "-x\necho é?\n".encode()
+    assert dialogue.finished
+    assert (dialogue.reply(), dialogue.interrupt(), dialogue.answer("q", allow=True)) == (b"", b"", False)
 
 
 def test_the_script_is_not_in_the_arguments() -> None:
@@ -59,16 +59,16 @@ def test_the_script_is_not_in_the_arguments() -> None:
         (Exit(-2, cancelled=True), True, "ended by signal INT", False),
     ],
 )
-def test_the_last_piece_and_the_result_say_how_it_ended(
+def test_the_last_piece_and_the_result_say_how_the_script_ended(
     end: Exit, is_error: bool, text: str, failed: bool
 ) -> None:
-    talk = begun()
-    assert talk.close(end) == [
+    dialogue = begun()
+    assert dialogue.close(end) == [
         ("tool_result", {"tool_id": "shell-7", "output": "", "is_error": is_error}),
         ("result", {"is_error": is_error, "result": text, "duration_ms": end.duration_ms}),
     ]
-    assert talk.failed == failed
-    assert not talk.start_over
+    assert dialogue.failed == failed
+    assert not dialogue.start_over
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_last_piece_and_the_result_say_how_it_ended(
         (b"\x00\x1b[31mred\r50%\r", "\x00\x1b[31mred\r50%\r"),
     ],
 )
-def test_output_is_text_wherever_it_is_cut(data: bytes, output: str) -> None:
+def test_output_is_decoded_wherever_the_bytes_are_cut(data: bytes, output: str) -> None:
     for chunks in ([data], [bytes([byte]) for byte in data]):
         [(_, fields), _] = ended(chunks, Exit(0))
         assert fields["output"] == output
@@ -92,14 +92,14 @@ def test_no_piece_is_larger_than_64_kib() -> None:
     assert [len(fields["output"]) for _, fields in drafts] == [PIECE, PIECE, PIECE, 1]
 
 
-def test_an_empty_read_and_half_a_character_are_no_events() -> None:
-    talk = begun()
-    assert talk.translate(b"") == []
-    assert talk.translate(b"\xf0\x9f") == []
-    assert [fields["output"] for _, fields in talk.translate(b"\x98\x80")] == ["😀"]
+def test_an_empty_read_or_half_a_character_gives_no_event() -> None:
+    dialogue = begun()
+    assert dialogue.translate(b"") == []
+    assert dialogue.translate(b"\xf0\x9f") == []
+    assert [fields["output"] for _, fields in dialogue.translate(b"\x98\x80")] == ["😀"]
 
 
-def test_of_a_flood_the_start_and_the_end_are_kept_and_the_rest_is_counted() -> None:
+def test_a_huge_output_keeps_its_start_and_end_and_counts_the_rest() -> None:
     size = 5 * MAX_OUTPUT
     data = (b"%07d\n" * (size // 8)) % tuple(range(size // 8))
     for step in (size, 100_001):
@@ -109,7 +109,7 @@ def test_of_a_flood_the_start_and_the_end_are_kept_and_the_rest_is_counted() -> 
         assert fields["truncated"] == size - HEAD - PIECE
 
 
-def test_what_just_fits_is_kept_whole() -> None:
+def test_an_output_that_just_fits_is_kept_whole() -> None:
     data = b"\xc3\xa9" * (
         MAX_OUTPUT // 2
     )  # cut within a character where the head ends, if it ends at an odd byte
@@ -119,13 +119,13 @@ def test_what_just_fits_is_kept_whole() -> None:
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_no_half_character_is_shown_where_something_was_left_out(shift: int) -> None:
+def test_no_half_character_is_shown_after_a_gap(shift: int) -> None:
     data = b"x" * shift + "😀".encode() * MAX_OUTPUT
     [(_, fields), _] = ended([data], Exit(0))
     note = fields["output"].index("\n[breakglass:")
     assert fields["output"][note:].count("\ufffd") == 0
     kept = len(fields["output"].replace("\ufffd", "").encode()) - len(_note(fields["output"]))
-    assert len(data) - fields["truncated"] - kept in range(4)  # the half character at the end of the head
+    assert len(data) - fields["truncated"] - kept in range(4)  # half a character at the end of the head
 
 
 def _note(output: str) -> bytes:
@@ -133,15 +133,15 @@ def _note(output: str) -> bytes:
     return output[start : output.index("]\n", start) + 2].encode()
 
 
-def test_a_flood_is_held_in_little_memory() -> None:
-    talk = begun()
+def test_a_huge_output_needs_little_memory() -> None:
+    dialogue = begun()
     for _ in range(200):
-        talk.translate(b"y\n" * (1 << 19))
-    assert len(talk._tail) == PIECE
+        dialogue.translate(b"y\n" * (1 << 19))
+    assert len(dialogue._tail) == PIECE
 
 
 @given(st.lists(st.binary(max_size=300)), st.builds(Exit, st.integers(-80, 255), cancelled=st.booleans()))
-def test_no_bytes_raise_or_are_lost(chunks: list[bytes], end: Exit) -> None:
+def test_any_bytes_are_kept(chunks: list[bytes], end: Exit) -> None:
     [(_, fields), (kind, _)] = ended(chunks, end)
     assert fields["output"] == b"".join(chunks).decode(errors="replace")
     assert kind == "result"
@@ -154,17 +154,17 @@ def run(shell: str, prompt: str, *options: str, **environ: str) -> tuple[str, in
     """Return what the script `prompt` printed through `shell`, and its exit status."""
     program = shutil.which(shell) or shell
     command = (program, "sh") if shell == "busybox" else (program,)
-    talk = new_dialogue("shell", TurnInput(prompt, (*command, *options)))
+    dialogue = new_dialogue("shell", TurnInput(prompt, (*command, *options)))
     done = subprocess.run(
-        talk.argv,
+        dialogue.argv,
         check=False,
-        input=talk.open(),
+        input=dialogue.open(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=30,
         env={**os.environ, **environ},
     )
-    drafts = talk.translate(done.stdout) + talk.close(Exit(done.returncode))
+    drafts = dialogue.translate(done.stdout) + dialogue.close(Exit(done.returncode))
     return str(joined(drafts)[0][1]["output"]), done.returncode
 
 
@@ -176,7 +176,7 @@ def run(shell: str, prompt: str, *options: str, **environ: str) -> tuple[str, in
         ("if true; then\n  echo yes\nfi\n\n", "yes\n", 0),
         ("false", "", 1),
         ("exit 3", "", 3),
-        ("cat; echo read", "read\n", 0),  # its input is empty, and not the rest of the script
+        ("cat; echo read", "read\n", 0),  # standard input is empty, not the rest of the script
         ("x=1; (exit 4)", "", 4),
         ("echo '$x' \"a b\" \\\\ `echo c`", "$x a b \\ c\n", 0),
         ("cat <<'EOF'\n$HOME\nEOF", "$HOME\n", 0),
@@ -202,7 +202,7 @@ def test_a_script_that_begins_with_a_dash_is_no_option(shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_script_larger_than_any_argument_runs(shell: str) -> None:
+def test_a_script_larger_than_the_longest_argument_runs(shell: str) -> None:
     assert run(shell, ": " + "x" * (256 << 10) + "\necho done") == ("done\n", 0)
 
 
@@ -223,18 +223,18 @@ def test_bash_needs_no_program_to_read_its_script() -> None:
     assert run("bash", "echo rescued", PATH="/nonexistent") == ("rescued\n", 0)
 
 
-def test_bash_counts_the_lines_of_the_script() -> None:
+def test_bash_reports_the_line_numbers_of_the_script() -> None:
     printed, _ = run("bash", "true\nno-such-command-here")
     assert "line 2: no-such-command-here" in printed
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_options_and_variables_of_the_shell_do_not_hinder_the_reading(shell: str) -> None:
+def test_shell_options_and_variables_do_not_disturb_the_reading(shell: str) -> None:
     assert run(shell, "echo one; false; echo two", "-eu", script="echo three") == ("one\n", 1)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_what_cannot_be_parsed_fails_and_says_so(shell: str) -> None:
+def test_a_script_with_a_syntax_error_fails_with_a_message(shell: str) -> None:
     printed, status = run(shell, "echo 'unclosed")
     assert status != 0
     assert printed

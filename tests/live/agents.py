@@ -1,7 +1,7 @@
-"""The real agents as the live tests run them: command lines, and environments that reach nothing but the fake model.
+"""The real agents as the live tests run them: command lines, and environments that reach only the fake model.
 
-Seen with strace on 2026-11-23: with these environments a turn of Claude Code, of claude-agent-acp and of
-opencode connects to 127.0.0.1 only.
+Checked with strace: with these environments a turn of Claude Code, claude-agent-acp and opencode connects to
+127.0.0.1 only.
 """
 
 import json
@@ -19,14 +19,14 @@ class Agent(NamedTuple):
     name: str
     command: tuple[str, ...]
     bash: str
-    """What it calls the tool that runs a command."""
+    """Its name of the tool that runs a command."""
     environ: dict[str, str]
-    """What it needs beside the surroundings."""
+    """Variables that it needs besides the base environment."""
     asking: dict[str, str]
-    """What it needs besides to ask leave, where it has no mode for that."""
+    """Further variables that make it ask for permission, if it has no mode for that."""
 
 
-def surroundings(model: FakeModel, home: Path) -> dict[str, str]:
+def base_environment(model: FakeModel, home: Path) -> dict[str, str]:
     """Return the whole environment of an agent that talks to the fake model."""
     return {
         "PATH": os.environ["PATH"],
@@ -39,18 +39,18 @@ def surroundings(model: FakeModel, home: Path) -> dict[str, str]:
 
 
 def claude_agent_acp() -> Agent:
-    """Return the adapter that puts Claude Code behind ACP, installed now where it was not."""
+    """Return the adapter that makes Claude Code speak ACP. Installs it if necessary."""
     command = (str(programs.install("node")), str(programs.install("claude-agent-acp")))
     environ = {
         "CLAUDE_CODE_EXECUTABLE": str(programs.install("claude")),
         "CLAUDE_CODE_MAX_RETRIES": "1",
-        "IS_SANDBOX": "1",  # as root it offers its mode that never asks only where it is told that it may
+        "IS_SANDBOX": "1",  # as root it offers its mode that never asks only with this
     }
     return Agent("claude-agent-acp", command, "Bash", environ, {})
 
 
 def opencode(model: FakeModel) -> Agent:
-    """Return opencode, installed now where it was not."""
+    """Return opencode. Installs it if necessary."""
     provider = {"anthropic": {"options": {"baseURL": f"{model.url}/v1", "apiKey": "dummy"}}}
     settings = {
         "provider": provider,
@@ -62,7 +62,7 @@ def opencode(model: FakeModel) -> Agent:
         "OPENCODE_CONFIG_CONTENT": json.dumps(settings),
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "npm_config_registry": model.url,  # it fetches a package of plugins at its start; not here
+        "npm_config_registry": model.url,  # at its start it fetches a package of plugins: prevent that
     }
     asking = {"OPENCODE_PERMISSION": json.dumps({"*": "ask"})}
     return Agent("opencode", (str(programs.install("opencode")), "acp"), "bash", environ, asking)

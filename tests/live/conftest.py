@@ -1,4 +1,4 @@
-"""What every live test needs: a fake model, a fresh home, and the agents that `tests.help.programs` installs."""
+"""Fixtures of the live tests: a fake model, a new HOME, and the agents that `tests.help.programs` installs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,28 +9,28 @@ from breakglass.config import AgentConfig
 from breakglass.turns.end import cancel_turn, wait_for_stop
 from tests.help import programs
 from tests.help.fake_model import FakeModel
-from tests.live.agents import surroundings
+from tests.live.agents import base_environment
 from tests.live.real import Real
 
 
 @pytest.fixture
 def model() -> Iterator[FakeModel]:
-    """A model of this test's own."""
+    """A fake model of this test alone."""
     with FakeModel() as running:
         yield running
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A HOME in which no agent has been, with the working directory `work` in it."""
+    """A HOME that no agent has used, with the working directory `work` in it."""
     (tmp_path / "home" / "work").mkdir(parents=True)
     return tmp_path / "home"
 
 
 @pytest.fixture
 def environ(model: FakeModel, home: Path) -> dict[str, str]:
-    """An agent's whole environment: it reaches the fake model, and nothing else."""
-    return surroundings(model, home)
+    """An agent's whole environment. It reaches the fake model and nothing else."""
+    return base_environment(model, home)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def claude() -> str:
 
 @pytest.fixture
 def real(model: FakeModel, home: Path, claude: str, environ: dict[str, str]) -> Iterator[Real]:
-    """A session with Claude Code that acts without asking. Nothing of it outlives the test."""
+    """A session with Claude Code that acts without asking. No process of it outlives the test."""
     env = {"IS_SANDBOX": "1", "CLAUDE_CODE_MAX_RETRIES": "1"}
     made = Real(home.parent / "var", AgentConfig("claude", "claude", (claude,), env=env), environ, model)
     yield made
@@ -51,6 +51,6 @@ def real(model: FakeModel, home: Path, claude: str, environ: dict[str, str]) -> 
 
 @pytest.fixture
 def asking(real: Real) -> Real:
-    """The same, but it asks leave."""
+    """The same session, but the agent asks for permission."""
     real.set_agent(permissions="ask")
     return real

@@ -1,6 +1,6 @@
-"""One agent process driven through one dialogue, as a runner does it, and everything that was said on both sides.
+"""Drives one agent process through one dialogue as a runner does, and keeps both directions of the conversation.
 
-Without a log, a lock or a mark: for tests of a dialogue alone against the real program, and for recording it.
+There is no log and no lock. It serves tests of a dialogue alone with the real program, and recording.
 """
 
 import os
@@ -16,11 +16,11 @@ from breakglass.agents import Dialogue, Exit
 from breakglass.events import Draft
 
 React = Callable[[Dialogue, Draft], bool]
-"""Asked about each event: may answer a question, and returns whether the turn is to be cancelled now."""
+"""Called for each event. May answer a question. Returns whether to cancel the turn now."""
 
 
-class Talk(NamedTuple):
-    """What came of a run."""
+class Conversation(NamedTuple):
+    """The result of a run."""
 
     drafts: list[Draft]
     stdout: bytes
@@ -33,7 +33,7 @@ class Talk(NamedTuple):
         return [draft for draft in self.drafts if draft[0] == kind]
 
     def only(self, kind: str, key: str) -> object:
-        """Return what the one event of a kind holds under `key`. Fails if there are more, or none."""
+        """Return the value under `key` of the only event of a kind. Fails if there are several, or none."""
         ((_, fields),) = self.of(kind)
         return fields[key]
 
@@ -50,10 +50,10 @@ def converse(
     react: React = passive,
     edit: Callable[[bytes], bytes] = bytes,
     seconds: float = 120,
-) -> Talk:
+) -> Conversation:
     """Run `dialogue` to the end of its agent. Raises TimeoutError, with the agent killed, after `seconds`.
 
-    `edit` changes lines of the agent before anybody sees them.
+    `edit` changes lines of the agent before they are used.
     """
     began = time.monotonic()
     with tempfile.TemporaryFile() as errors:
@@ -67,7 +67,7 @@ def converse(
             process_group=0,
         )
         try:
-            drafts, stdout, stdin, is_cancelled = _carry(agent, dialogue, react, edit, began + seconds)
+            drafts, stdout, stdin, is_cancelled = _exchange(agent, dialogue, react, edit, began + seconds)
             code = agent.wait(max(0.1, began + seconds - time.monotonic()))
         finally:
             if agent.poll() is None:
@@ -79,21 +79,21 @@ def converse(
         errors.seek(0)
         stderr = errors.read()[-4096:].decode(errors="replace")
     end = Exit(code, stderr, is_cancelled, int((time.monotonic() - began) * 1000))
-    return Talk(drafts + dialogue.close(end), stdout, stdin, end, dialogue)
+    return Conversation(drafts + dialogue.close(end), stdout, stdin, end, dialogue)
 
 
-def _carry(
+def _exchange(
     agent: subprocess.Popen[bytes],
     dialogue: Dialogue,
     react: React,
     edit: Callable[[bytes], bytes],
     deadline: float,
 ) -> tuple[list[Draft], bytes, bytes, bool]:
-    """Carry words to and fro until the agent closes its output. Return events, output, input, whether cancelled."""
+    """Pass bytes both ways until the agent closes its output. Return events, output, input, and whether cancelled."""
     assert agent.stdin
     assert agent.stdout
     drafts, stdout = dialogue.begin(), b""
-    stdin = _say(agent, dialogue, dialogue.open())
+    stdin = _write(agent, dialogue, dialogue.open())
     torn, is_cancelled = b"", False
     with selectors.DefaultSelector() as ready:
         ready.register(agent.stdout, selectors.EVENT_READ)
@@ -106,18 +106,18 @@ def _carry(
                     drafts.append(draft)
                     if react(dialogue, draft) and not is_cancelled:
                         is_cancelled = True
-                        stdin += _say(agent, dialogue, dialogue.interrupt())
-                stdin += _say(agent, dialogue, dialogue.reply())
+                        stdin += _write(agent, dialogue, dialogue.interrupt())
+                stdin += _write(agent, dialogue, dialogue.reply())
             if not data:
                 return drafts, stdout, stdin, is_cancelled
-    raise TimeoutError(f"{dialogue.argv[0]} did not end; it said: {stdout[-2000:]!r}")
+    raise TimeoutError(f"{dialogue.argv[0]} did not end; it printed: {stdout[-2000:]!r}")
 
 
-def _say(agent: subprocess.Popen[bytes], dialogue: Dialogue, words: bytes) -> bytes:
+def _write(agent: subprocess.Popen[bytes], dialogue: Dialogue, data: bytes) -> bytes:
     assert agent.stdin
-    if words and not agent.stdin.closed:
-        agent.stdin.write(words)
+    if data and not agent.stdin.closed:
+        agent.stdin.write(data)
         agent.stdin.flush()
     if dialogue.finished and not agent.stdin.closed:
         agent.stdin.close()
-    return words
+    return data

@@ -1,4 +1,4 @@
-"""Sessions with the real Claude Code, through the real runner: turns.take, a process, a log on disk."""
+"""Sessions with the real agents through the real runner: a prompt submitted, a process, a log on disk."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.help.fake_model import FakeModel
 
 
 class Real:
-    """One session with one agent, and how a test acts on it."""
+    """One session with one agent, and what a test can do with it."""
 
     def __init__(self, root: Path, agent: AgentConfig, environ: dict[str, str], model: FakeModel) -> None:
         self.config = Config(data=root, environ=environ, agents={agent.name: agent}, agent=agent.name)
@@ -40,27 +40,27 @@ class Real:
     def start(self, prompt: str, **more: Any) -> int:
         return submit_prompt(self.config, self.session, prompt, by="ann", **more).id
 
-    def run(self, prompt: str, **more: Any) -> "Told":
-        """Return what one turn came to."""
+    def run(self, prompt: str, **more: Any) -> "Events":
+        """Run one turn and return its events."""
         return self.end(self.start(prompt, **more))
 
-    def end(self, turn: int) -> "Told":
-        """Wait for a turn's end, see that it broke no rule and left nothing alive, and return what it came to."""
-        return Told(living.ended(self.session, turn))
+    def end(self, turn: int) -> "Events":
+        """Wait for a turn's end, check its log and that no process is left, and return its events."""
+        return Events(living.ended(self.session, turn))
 
-    def so_far(self) -> "Told":
-        """Return all events there are."""
-        return Told(living.events(self.session))
+    def so_far(self) -> "Events":
+        """Return all events of the session so far."""
+        return Events(living.events(self.session))
 
     def wait(self, kind: str, holds: Callable[[Event], bool] = lambda _: True) -> Event:
-        """Wait for an event of that kind, and return it."""
+        """Wait for an event of `kind`, and return it."""
         return living.until(lambda: next((e for e in self.so_far().of(kind) if holds(e)), None), kind) or {}
 
     def answer(self, question: Event, *, allow: bool, by: str = "ann", **more: Any) -> None:
         answer_question(self.session, question["request"], allow=allow, by=by, **more)
 
 
-class Told(list[Event]):
+class Events(list[Event]):
     """The events of a turn."""
 
     def of(self, kind: str) -> list[Event]:
@@ -70,7 +70,7 @@ class Told(list[Event]):
         return [event.get(key) for event in self.of(kind)]
 
     def only(self, kind: str, key: str) -> Any:
-        """Return what the one event of a kind holds under `key`. Fails if there are more, or none."""
+        """Return the value under `key` of the only event of a kind. Fails if there are several, or none."""
         (value,) = self.all(kind, key)
         return value
 
@@ -84,13 +84,13 @@ class Told(list[Event]):
 
 
 def bash(command: str, **more: Any) -> str:
-    """Return the marker that has the model call the Bash tool."""
+    """Return the marker that makes the fake model call the Bash tool."""
     return f"[[tool Bash {json.dumps({'command': command, 'description': 'Do it', **more})}]]"
 
 
 def python(code: str) -> str:
-    """Return a command line: the Bash tool refuses a lone `sleep`."""
+    """Return a command line for Python code. The Bash tool refuses a lone `sleep`."""
     return f"python3 -c '{code}'"
 
 
-NAP = python("import time; time.sleep(300)")
+SLEEP = python("import time; time.sleep(300)")

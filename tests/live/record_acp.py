@@ -1,7 +1,7 @@
 """Records the real ACP agents for tests/agents: `python -m tests.live.record_acp [NAME ...]`.
 
-Rewritten in what is recorded: paths, the port of the fake model, and the list of an agent's commands, which
-is long and says nothing here. Look at each difference before it is committed.
+The recordings are rewritten: paths, the port of the fake model, and the list of an agent's commands, which is long
+and useless here. Look at each difference before you commit it.
 """
 
 import json
@@ -18,28 +18,28 @@ from breakglass.agents.acp.dialogue import Dialogue
 from breakglass.events import Draft
 from tests.help import programs
 from tests.help.fake_model import FakeModel
-from tests.live.agents import Agent, claude_agent_acp, opencode, surroundings
-from tests.live.drive import React, Talk, converse
+from tests.live.agents import Agent, base_environment, claude_agent_acp, opencode
+from tests.live.drive import Conversation, React, converse
 
-CAPTURES = Path(__file__).parent.parent / "agents" / "acp_captures"
+CAPTURES = Path(__file__).parent.parent / "agents" / "acp" / "captures"
 
 
 class Script(NamedTuple):
     """One run to record."""
 
     prompt: str
-    """With {bash} for the agent's name of that tool, {path} for a file to write."""
+    """{bash} stands for the agent's name of that tool, {path} for a file to write."""
     after: str = ""
-    """The run whose session it goes on with."""
+    """The run whose session it continues."""
     session: str | None = None
     model: str | None = None
     ask: bool = False
     answer: dict[str, Any] | None = None
-    """What a person answers to each question."""
+    """How a user answers each question."""
     interrupt_at: str = ""
     """The kind of event at which it is cancelled."""
     without_resume: bool = False
-    """Whether it is kept from us that the agent can resume a session, so that it is loaded."""
+    """Whether to hide from our dialogue that the agent can resume a session, so that it loads the session."""
     environ: dict[str, str] = {}  # noqa: RUF012 — never changed
 
 
@@ -92,10 +92,10 @@ OPENCODE = BOTH | {
 
 
 def main() -> None:
-    """Record all runs, or those whose names begin with one of the arguments."""
+    """Record all runs, or those with a name that begins with one of the arguments."""
     CAPTURES.mkdir(exist_ok=True)
-    kept = CAPTURES / "runs.json"
-    runs = json.loads(kept.read_text()) if kept.exists() else {}
+    index = CAPTURES / "runs.json"
+    runs = json.loads(index.read_text()) if index.exists() else {}
     with FakeModel() as model, tempfile.TemporaryDirectory() as folder:
         for agent, scripts in ((claude_agent_acp(), CLAUDE), (opencode(model), OPENCODE)):
             home = Path(folder, agent.name)
@@ -104,7 +104,7 @@ def main() -> None:
                 full = f"{agent.name.split('-')[0]}_{name}"
                 if full.startswith(tuple(sys.argv[1:]) or ""):
                     runs[full] = _record(full, scripts[name], agent, model, home, runs)
-                    kept.write_text(json.dumps(runs, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+                    index.write_text(json.dumps(runs, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _in_order(scripts: dict[str, Script]) -> list[str]:
@@ -120,7 +120,7 @@ def _record(
         if "{" in script.prompt
         else script.prompt
     )
-    task = TurnInput(
+    turn_input = TurnInput(
         prompt,
         agent.command,
         model=script.model,
@@ -131,31 +131,34 @@ def _record(
         turn=7,
     )
     environ = (
-        surroundings(model, home) | agent.environ | (agent.asking if script.ask else {}) | script.environ
+        base_environment(model, home) | agent.environ | (agent.asking if script.ask else {}) | script.environ
     )
     environ = {key: value for key, value in environ.items() if value}
     edit = _without_resume if script.without_resume else bytes
-    talk = converse(Dialogue(task), environ, home / "work", _reacting(script), edit)
-    tidy = _tidier(home, model)
-    (CAPTURES / f"{name}.stdout.jsonl").write_bytes(tidy(talk.stdout))
-    (CAPTURES / f"{name}.stdin.jsonl").write_bytes(tidy(talk.stdin))
+    talk = converse(Dialogue(turn_input), environ, home / "work", _reacting(script), edit)
+    rewrite = _rewriter(home, model)
+    (CAPTURES / f"{name}.stdout.jsonl").write_bytes(rewrite(talk.stdout))
+    (CAPTURES / f"{name}.stdin.jsonl").write_bytes(rewrite(talk.stdin))
     print(f"{name}: {len(talk.stdout)} bytes, {talk.end.duration_ms} ms, {[kind for kind, _ in talk.drafts]}")
-    return _described(script, task, talk, tidy)
+    return _described(script, turn_input, talk, rewrite)
 
 
-def _described(script: Script, task: TurnInput, talk: Talk, tidy: Callable[[bytes], bytes]) -> dict[str, Any]:
+def _described(
+    script: Script, turn_input: TurnInput, talk: Conversation, rewrite: Callable[[bytes], bytes]
+) -> dict[str, Any]:
     opened = [fields["session_id"] for _, fields in talk.of("session")]
     known = {
-        "prompt": tidy(task.prompt.encode()).decode(),
-        "model": task.model,
-        "session": task.session,
-        "spent": task.session_cost,
-        "ask": task.ask,
+        "prompt": rewrite(turn_input.prompt.encode()).decode(),
+        "model": turn_input.model,
+        "session": turn_input.session,
+        "spent": turn_input.session_cost,
+        "ask": turn_input.ask,
         "answer": script.answer,
         "interrupt_at": script.interrupt_at,
         "code": talk.end.code,
         "opened": opened[0] if opened else None,
-        "total": task.session_cost + sum(fields.get("cost_usd", 0.0) for _, fields in talk.of("result")),
+        "total": turn_input.session_cost
+        + sum(fields.get("cost_usd", 0.0) for _, fields in talk.of("result")),
     }
     return {key: value for key, value in known.items() if value not in (None, "", False, 0.0)} | {
         "code": talk.end.code
@@ -176,7 +179,7 @@ def _without_resume(line: bytes) -> bytes:
     return line.replace(b',"resume":{}', b"")
 
 
-def _tidier(home: Path, model: FakeModel) -> Callable[[bytes], bytes]:
+def _rewriter(home: Path, model: FakeModel) -> Callable[[bytes], bytes]:
     changes = {
         str(programs.cache()): "/lab",
         str(home / "work"): "/srv/proj",
@@ -186,13 +189,13 @@ def _tidier(home: Path, model: FakeModel) -> Callable[[bytes], bytes]:
         model.url.removeprefix("http://"): "127.0.0.1:PORT",
     }
 
-    def tidy(data: bytes) -> bytes:
+    def rewrite(data: bytes) -> bytes:
         for real, shown in changes.items():
             data = data.replace(real.encode(), shown.encode())
             data = data.replace(real.removeprefix("/").encode(), shown.removeprefix("/").encode())
         return b"".join(_shortened(line) for line in re.findall(rb"[^\n]*\n|[^\n]+", data))
 
-    return tidy
+    return rewrite
 
 
 def _shortened(line: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Agents that speak ACP through the real runner: what the log, the lock and the processes see of them."""
+"""ACP agents through the real runner: their log, their lock and their processes."""
 
 import os
 import signal
@@ -14,20 +14,20 @@ from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
 from tests.help import turns as living
 from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, claude_agent_acp, opencode
-from tests.live.real import NAP, Real
+from tests.live.real import SLEEP, Real
 from tests.live.test_acp import script
 from tests.live.test_claude import is_gone, pid_in
 
 
 @pytest.fixture(params=["claude-agent-acp", "opencode"])
 def agent(request: pytest.FixtureRequest, model: FakeModel) -> Agent:
-    """Each of the agents in turn."""
+    """Each of the agents."""
     return claude_agent_acp() if request.param == "claude-agent-acp" else opencode(model)
 
 
 @pytest.fixture
 def acp(agent: Agent, model: FakeModel, home: Path, environ: dict[str, str]) -> Iterator[Real]:
-    """A session with the agent, which asks leave. Nothing of it outlives the test."""
+    """A session with the agent, which asks for permission. No process of it outlives the test."""
     settings = AgentConfig("it", "acp", agent.command, "ask", env=agent.environ | agent.asking)
     made = Real(home.parent / "var", settings, environ, model)
     yield made
@@ -35,13 +35,11 @@ def acp(agent: Agent, model: FakeModel, home: Path, environ: dict[str, str]) -> 
     wait_for_stop(made.session)
 
 
-# A turn of opencode takes 5.8 s of a core: it is tried where it differs.
-ADAPTER_ALONE = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
+# A turn of opencode is slow. It runs only where it differs from claude-agent-acp.
+ADAPTER_ONLY = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
 
 
-def test_leave_for_the_session_holds_in_the_next_turn_of_the_same_conversation(
-    acp: Real, agent: Agent, model: FakeModel
-) -> None:
+def test_permission_for_the_session_holds_in_the_next_turn(acp: Real, agent: Agent, model: FakeModel) -> None:
     turn = acp.start(script(agent, "echo made > made"))
     acp.answer(acp.wait("permission"), allow=True, for_session=True)
     first = acp.end(turn)
@@ -53,36 +51,36 @@ def test_leave_for_the_session_holds_in_the_next_turn_of_the_same_conversation(
     assert len(model.turns[-1].texts) == 2
 
 
-@ADAPTER_ALONE
+@ADAPTER_ONLY
 def test_tools_that_the_settings_deny_are_refused(acp: Real, agent: Agent) -> None:
     acp.set_agent(deny=(agent.bash,))
-    told = acp.run(script(agent, "echo made > made"))
-    assert (told.only("answer", "by"), told.only("answer", "allow")) == ("settings", False)
+    events = acp.run(script(agent, "echo made > made"))
+    assert (events.only("answer", "by"), events.only("answer", "allow")) == ("settings", False)
     assert not (acp.workspace / "made").exists()
 
 
-@ADAPTER_ALONE
-def test_thinking_is_told_only_where_the_settings_say_so(acp: Real) -> None:
+@ADAPTER_ONLY
+def test_thinking_is_in_the_log_only_if_the_settings_say_so(acp: Real) -> None:
     assert "thinking" not in acp.run("[[think Hm.]][[text so]]").kinds
     acp.set_agent(thinking=True)
-    told = acp.run("[[think Hm.]][[text so]]")
-    assert (told.only("thinking", "text"), told.only("text", "text")) == ("Hm.", "so")
+    events = acp.run("[[think Hm.]][[text so]]")
+    assert (events.only("thinking", "text"), events.only("text", "text")) == ("Hm.", "so")
 
 
-@ADAPTER_ALONE
-def test_a_stop_while_a_tool_runs_leaves_nothing_alive(acp: Real, agent: Agent) -> None:
+@ADAPTER_ONLY
+def test_a_stop_while_a_tool_runs_leaves_no_process_alive(acp: Real, agent: Agent) -> None:
     acp.set_agent(permissions="bypass")
-    turn = acp.start(script(agent, f"setsid {NAP} & echo $! > kept; {NAP}"))
+    turn = acp.start(script(agent, f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(acp.workspace / "kept")
     assert cancel_turn(acp.session, by="ann")
     assert acp.end(turn).status == "cancelled"
     assert is_gone(hidden)
 
 
-@ADAPTER_ALONE
-def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(acp: Real, agent: Agent) -> None:
+@ADAPTER_ONLY
+def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, agent: Agent) -> None:
     acp.set_agent(permissions="bypass")
-    turn = acp.start(script(agent, f"setsid {NAP} & echo $! > kept; {NAP}"))
+    turn = acp.start(script(agent, f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(acp.workspace / "kept")
     os.kill(living.runner(acp.session), signal.SIGKILL)
     living.until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
@@ -91,14 +89,14 @@ def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(acp: Real
     assert not processes.marked(acp.session.id)
 
 
-@ADAPTER_ALONE
-def test_a_queued_prompt_goes_on_in_the_same_conversation(acp: Real, model: FakeModel) -> None:
+@ADAPTER_ONLY
+def test_a_queued_prompt_continues_the_conversation(acp: Real, model: FakeModel) -> None:
     turn = acp.start("[[text one]][[hold]]")
     model.wait_for(lambda model: bool(model.turns))
     queued = submit_prompt(acp.config, acp.session, "and before?", by="bob", queue=True)
     model.release()
     acp.end(turn)
-    told = acp.so_far()
-    assert [event.get("queued") for event in told.of("user")] == [None, queued.id]
-    assert len(set(told.all("session", "session_id"))) == 1
+    events = acp.so_far()
+    assert [event.get("queued") for event in events.of("user")] == [None, queued.id]
+    assert len(set(events.all("session", "session_id"))) == 1
     assert model.turns[-1].texts == ["[[text one]][[hold]]", "and before?"]

@@ -1,4 +1,4 @@
-"""`breakglass agents` before the real Claude Code: its version, and whether it seems logged in."""
+"""`breakglass agents` with the real Claude Code: its version, and whether it seems logged in."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ KEY = "ANTHROPIC_API_KEY"
 
 
 def listed(home: Path, claude: str, environ: dict[str, str]) -> dict[str, Any]:
-    """Return what the command says of an agent that is Claude Code."""
+    """Return what the command prints about an agent that is Claude Code."""
     (home / "c.toml").write_text(f'[agents.claude]\ncommand = ["{claude}"]\npermissions = "ask"\n')
     words = [sys.executable, "-m", "breakglass", "agents", "--json", "--config", str(home / "c.toml")]
     rows = subprocess.check_output(words, env=environ, cwd=home, timeout=30).splitlines()

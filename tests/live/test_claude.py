@@ -1,4 +1,4 @@
-"""The real Claude Code through the real runner: its turns, its failures, its ends."""
+"""The real Claude Code through the real runner: its turns, its failures, and how turns end."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as living
 from tests.help.fake_model import FakeModel
-from tests.live.real import NAP, Real, bash, python
+from tests.live.real import SLEEP, Real, bash, python
 
 
 def pid_in(path: Path) -> int:
-    """Wait until a process has written down its pid, and return it."""
+    """Wait until a process has written its pid to a file, and return it."""
     return int(living.until(lambda: path.exists() and path.read_text().strip(), path) or 0)
 
 
@@ -28,7 +28,7 @@ def is_gone(pid: int) -> bool:
 # --- turns ----------------------------------------------------------------------------------------
 
 
-def test_a_turn_and_a_resumed_one_that_carries_its_context(real: Real, model: FakeModel) -> None:
+def test_the_second_turn_has_the_context_of_the_first(real: Real, model: FakeModel) -> None:
     first = real.run("[[text Hello]]")
     assert (first.status, first.only("text", "text")) == ("ok", "Hello")
     second = real.run("and before?")
@@ -39,38 +39,38 @@ def test_a_turn_and_a_resumed_one_that_carries_its_context(real: Real, model: Fa
     assert first.only("result", "usage")["output_tokens"] == 7
 
 
-def test_prose_is_told_while_it_streams_and_then_whole(real: Real) -> None:
-    told = real.run("[[slow 12 0.05]]")
-    assert len(told.of("delta")) > 2
-    assert "".join(told.all("delta", "text")) == told.only("text", "text")
-    assert told.only("text", "text") == "".join(f"w{number} " for number in range(12))
+def test_prose_comes_as_deltas_and_then_as_a_whole(real: Real) -> None:
+    events = real.run("[[slow 12 0.05]]")
+    assert len(events.of("delta")) > 2
+    assert "".join(events.all("delta", "text")) == events.only("text", "text")
+    assert events.only("text", "text") == "".join(f"w{number} " for number in range(12))
 
 
-def test_a_tool_runs_unasked(real: Real) -> None:
-    told = real.run(bash("echo made | tee made"))
-    assert (told.only("tool", "name"), told.only("tool", "input")["command"]) == (
+def test_a_tool_runs_without_a_question(real: Real) -> None:
+    events = real.run(bash("echo made | tee made"))
+    assert (events.only("tool", "name"), events.only("tool", "input")["command"]) == (
         "Bash",
         "echo made | tee made",
     )
-    assert (told.only("tool_result", "output"), told.only("tool_result", "is_error")) == ("made", False)
-    assert told.only("tool_result", "tool_id") == told.only("tool", "tool_id")
+    assert (events.only("tool_result", "output"), events.only("tool_result", "is_error")) == ("made", False)
+    assert events.only("tool_result", "tool_id") == events.only("tool", "tool_id")
     assert (real.workspace / "made").read_text() == "made\n"
-    assert "permission" not in told.kinds
+    assert "permission" not in events.kinds
 
 
-def test_a_result_of_180_kb_in_one_line_of_the_agent_is_kept_whole(real: Real, home: Path) -> None:
+def test_a_tool_result_of_180_kb_in_one_line_is_kept_whole(real: Real, home: Path) -> None:
     words = [f"line {number} {'x' * 90}" for number in range(1800)]
     (home / "large").write_text("\n".join(words))
-    told = real.run(f'[[tool Read {{"file_path":"{home}/large"}}]]')
-    output = told.only("tool_result", "output")
+    events = real.run(f'[[tool Read {{"file_path":"{home}/large"}}]]')
+    output = events.only("tool_result", "output")
     assert len(output) > 180_000
     assert [line.partition("\t")[2] for line in output.split("\n")] == words
-    assert told.status == "ok"
+    assert events.status == "ok"
 
 
-def test_an_output_too_large_for_the_model_says_how_much_is_left_out(real: Real) -> None:
-    told = real.run(bash(python('print("x" * 180_000)')))
-    output, left = told.only("tool_result", "output"), told.only("tool_result", "truncated")
+def test_an_output_too_large_for_the_model_counts_what_is_left_out(real: Real) -> None:
+    events = real.run(bash(python('print("x" * 180_000)')))
+    output, left = events.only("tool_result", "output"), events.only("tool_result", "truncated")
     assert len(output) + left == 180_001
 
 
@@ -85,26 +85,26 @@ def test_a_prompt_of_200_kb_arrives_whole(real: Real, model: FakeModel) -> None:
     assert model.turns[-1].texts == [prompt]
 
 
-def test_what_a_subagent_does_is_marked(real: Real) -> None:
+def test_the_events_of_a_subagent_are_marked(real: Real) -> None:
     task = {"description": "Look", "prompt": "[[text from below]]", "subagent_type": "general-purpose"}
-    told = real.run(f"[[tool Agent {json.dumps(task)}]]")
-    call = told.of("tool")[0]["tool_id"]
-    assert [event["text"] for event in told.of("text") if event.get("parent") == call] == ["from below"]
-    assert any(event["text"].startswith("done: 1 result(s)") for event in told.of("text"))
+    events = real.run(f"[[tool Agent {json.dumps(task)}]]")
+    call = events.of("tool")[0]["tool_id"]
+    assert [event["text"] for event in events.of("text") if event.get("parent") == call] == ["from below"]
+    assert any(event["text"].startswith("done: 1 result(s)") for event in events.of("text"))
 
 
-def test_thinking_is_told_only_where_the_settings_say_so(real: Real) -> None:
+def test_thinking_is_in_the_log_only_if_the_settings_say_so(real: Real) -> None:
     assert "thinking" not in real.run("[[think Hm.]][[text so]]").kinds
     real.set_agent(thinking=True)
-    told = real.run("[[think Hm.]][[text so]]")
-    assert told.only("thinking", "text") == "Hm."
+    events = real.run("[[think Hm.]][[text so]]")
+    assert events.only("thinking", "text") == "Hm."
 
 
 def test_the_to_do_list_is_a_plan(real: Real) -> None:
     create = '[[tool TaskCreate {"subject":"Look","description":"d"}]]'
     update = '[[tool TaskUpdate {"taskId":"1","status":"in_progress"}]]'
-    told = real.run(f"{create}[[then]]{update}", model="claude-sonnet-4-5")
-    assert [[tuple(item.values()) for item in items] for items in told.all("plan", "items")] == [
+    events = real.run(f"{create}[[then]]{update}", model="claude-sonnet-4-5")
+    assert [[tuple(item.values()) for item in items] for items in events.all("plan", "items")] == [
         [("Look", "pending")],
         [("Look", "in_progress")],
     ]
@@ -112,87 +112,87 @@ def test_the_to_do_list_is_a_plan(real: Real) -> None:
 
 def test_a_compacted_context_is_a_notice(real: Real) -> None:
     real.run("[[text Hello]]")
-    told = real.run("/compact")
-    assert "compacted" in told.only("notice", "text")
-    assert told.status == "ok"
+    events = real.run("/compact")
+    assert "compacted" in events.only("notice", "text")
+    assert events.status == "ok"
 
 
-def test_the_model_that_answered_is_told_though_another_was_asked_for(real: Real) -> None:
-    told = real.run("[[text so]]", model="claude-sonnet-4-5")
-    assert told.only("user", "model") == told.only("result", "model") == "claude-sonnet-4-5"
+def test_the_result_names_the_model_that_answered(real: Real) -> None:
+    events = real.run("[[text so]]", model="claude-sonnet-4-5")
+    assert events.only("user", "model") == events.only("result", "model") == "claude-sonnet-4-5"
 
 
-def test_a_queued_prompt_goes_on_in_the_same_conversation(real: Real, model: FakeModel) -> None:
+def test_a_queued_prompt_continues_the_conversation(real: Real, model: FakeModel) -> None:
     turn = real.start("[[text one]][[hold]]")
     model.wait_for(lambda model: bool(model.turns))
     queued = submit_prompt(real.config, real.session, "and before?", by="bob", queue=True)
     assert queued.what == "queued"
     model.release()
     assert real.end(turn).status == "ok"
-    told = real.so_far()
-    assert [event.get("queued") for event in told.of("user")] == [None, queued.id]
-    assert told.all("turn_end", "status") == ["ok", "ok"]
-    assert len(set(told.all("session", "session_id"))) == 1
+    events = real.so_far()
+    assert [event.get("queued") for event in events.of("user")] == [None, queued.id]
+    assert events.all("turn_end", "status") == ["ok", "ok"]
+    assert len(set(events.all("session", "session_id"))) == 1
     assert model.turns[-1].texts == ["[[text one]][[hold]]", "and before?"]
-    assert len({event["cost_usd"] for event in told.of("result")}) == 1, "each turn its own cost"
+    assert len({event["cost_usd"] for event in events.of("result")}) == 1, "each result has its own cost"
 
 
 # --- failures -------------------------------------------------------------------------------------
 
 
-def test_an_overloaded_backend_is_retried_in_sight_and_then_an_error(real: Real) -> None:
-    told = real.run("[[err 529 overloaded_error]]")
-    assert told.status == "error"
-    assert told.all("retry", "attempt")[:1] == [1]
-    assert "529" in told.of("retry")[0]["error"]
-    assert "529" in told.only("error", "error") or "verloaded" in told.only("error", "error")
-    assert told.only("result", "is_error") is True
+def test_an_overloaded_backend_gives_retries_and_then_an_error(real: Real) -> None:
+    events = real.run("[[err 529 overloaded_error]]")
+    assert events.status == "error"
+    assert events.all("retry", "attempt")[:1] == [1]
+    assert "529" in events.of("retry")[0]["error"]
+    assert "529" in events.only("error", "error") or "verloaded" in events.only("error", "error")
+    assert events.only("result", "is_error") is True
 
 
 def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
-    told = real.run("[[err 529 overloaded_error 1]]")
-    assert (told.status, told.only("text", "text")) == ("ok", "recovered")
-    assert len(told.of("retry")) == 1
+    events = real.run("[[err 529 overloaded_error 1]]")
+    assert (events.status, events.only("text", "text")) == ("ok", "recovered")
+    assert len(events.of("retry")) == 1
 
 
-def test_a_connection_that_breaks_before_a_word_is_retried_and_then_an_error(real: Real) -> None:
-    told = real.run("[[cut 5]]")
-    assert (told.status, len(told.of("retry"))) == ("error", 1)
-    assert "Connection dropped" in told.only("error", "error")
+def test_a_connection_that_breaks_before_any_prose_gives_a_retry_and_then_an_error(real: Real) -> None:
+    events = real.run("[[cut 5]]")
+    assert (events.status, len(events.of("retry"))) == ("error", 1)
+    assert "Connection dropped" in events.only("error", "error")
     again = real.run("[[cut 1]]")
     assert (again.status, again.only("text", "text")) == ("ok", "recovered")
 
 
-def test_a_connection_that_breaks_behind_words_loses_none_of_them(real: Real, model: FakeModel) -> None:
+def test_a_connection_that_breaks_after_some_prose_loses_none_of_it(real: Real, model: FakeModel) -> None:
     turn = real.start("[[text Half a]][[hold]][[cut 1]]")
     real.wait("delta")
     model.release()
-    told = real.end(turn)
-    assert (told.status, told.all("text", "text")[0]) == ("ok", "Half a")
-    assert "cut off" in model.turns[-1].texts[-1], "the agent has the model go on from there (2.1.330)"
+    events = real.end(turn)
+    assert (events.status, events.all("text", "text")[0]) == ("ok", "Half a")
+    assert "cut off" in model.turns[-1].texts[-1], "the agent tells the model to continue from there"
 
 
 def test_a_refused_key_says_what_to_do(real: Real) -> None:
-    told = real.run("[[err 401 authentication_error]]")
-    assert told.status == "error"
-    assert "ANTHROPIC_API_KEY" in told.only("error", "error")
+    events = real.run("[[err 401 authentication_error]]")
+    assert events.status == "error"
+    assert "ANTHROPIC_API_KEY" in events.only("error", "error")
 
 
 def test_an_agent_that_is_not_logged_in_says_what_to_do(real: Real) -> None:
     real.set(environ={key: value for key, value in real.config.environ.items() if key != "ANTHROPIC_API_KEY"})
-    told = real.run("[[text never]]")
-    assert told.status == "error"
-    assert "ANTHROPIC_API_KEY" in told.only("error", "error")
+    events = real.run("[[text never]]")
+    assert events.status == "error"
+    assert "ANTHROPIC_API_KEY" in events.only("error", "error")
 
 
-def test_a_model_that_nobody_knows_is_an_error_that_says_so(real: Real) -> None:
-    told = real.run("[[text never]]", model="nobody-9")
-    assert told.status == "error"
-    assert "nobody-9" in told.only("error", "error")
-    assert "Choose another model" in told.only("error", "error")
+def test_an_unknown_model_is_an_error_that_says_so(real: Real) -> None:
+    events = real.run("[[text never]]", model="nobody-9")
+    assert events.status == "error"
+    assert "nobody-9" in events.only("error", "error")
+    assert "Choose another model" in events.only("error", "error")
 
 
-def test_an_agents_session_that_is_gone_is_begun_anew_and_the_log_says_so(real: Real, home: Path) -> None:
+def test_a_missing_agent_session_is_replaced_and_the_log_says_so(real: Real, home: Path) -> None:
     first = real.run("[[text Hello]]")
     shutil.rmtree(home / ".claude")
     second = real.run("and before?")
@@ -202,35 +202,35 @@ def test_an_agents_session_that_is_gone_is_begun_anew_and_the_log_says_so(real: 
     assert second.only("text", "text") == "echo: 1 user texts: ['and before?']"
 
 
-# --- ends -----------------------------------------------------------------------------------------
+# --- how turns end -----------------------------------------------------------------------------------------
 
 
-def test_a_stop_while_prose_streams_keeps_what_was_said(real: Real) -> None:
+def test_a_stop_while_prose_streams_keeps_the_prose(real: Real) -> None:
     turn = real.start("[[slow 500 0.02]]")
     real.wait("delta")
     assert cancel_turn(real.session, by="ann")
-    told = real.end(turn)
-    assert told.status == "cancelled"
-    assert told.only("text", "text").startswith("w0 ")
-    assert told.only("text", "text") == "".join(told.all("delta", "text"))
+    events = real.end(turn)
+    assert events.status == "cancelled"
+    assert events.only("text", "text").startswith("w0 ")
+    assert events.only("text", "text") == "".join(events.all("delta", "text"))
     assert real.run("and before?").status == "ok"
 
 
-def test_a_stop_while_a_tool_runs_leaves_nothing_alive(real: Real) -> None:
-    turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
+def test_a_stop_while_a_tool_runs_leaves_no_process_alive(real: Real) -> None:
+    turn = real.start(bash(f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(real.workspace / "kept")
     assert cancel_turn(real.session, by="ann")
     assert real.end(turn).status == "cancelled"
     assert is_gone(hidden)
 
 
-def test_a_killed_runner_takes_everything_with_it_and_the_turn_is_lost(real: Real) -> None:
-    turn = real.start(bash(f"setsid {NAP} & echo $! > kept; {NAP}"))
+def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real) -> None:
+    turn = real.start(bash(f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(real.workspace / "kept")
     os.kill(living.runner(real.session), signal.SIGKILL)
     living.until(lambda: end_if_lost(real.session).turn is None, "the turn to be ended")
-    told = real.end(turn)
-    assert told.status == "lost"
+    events = real.end(turn)
+    assert events.status == "lost"
     assert is_gone(hidden)
     assert real.run("[[text again]]").only("text", "text") == "again"
 
@@ -241,44 +241,44 @@ def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
     agent = processes.descendants(living.runner(real.session))
     for pid in agent:
         os.kill(pid, signal.SIGKILL)
-    told = real.end(turn)
-    assert told.status == "error"
-    assert "signal KILL" in told.only("error", "error")
-    assert told.only("text", "text") == "Half"
+    events = real.end(turn)
+    assert events.status == "error"
+    assert "signal KILL" in events.only("error", "error")
+    assert events.only("text", "text") == "Half"
 
 
 def test_a_turn_that_takes_too_long_is_stopped(real: Real) -> None:
     real.set(turn_timeout_seconds=2.0)
-    told = real.run("[[hold]]")
-    assert told.status == "timeout"
-    assert "longer than 2 seconds" in told.only("error", "error")
+    events = real.run("[[hold]]")
+    assert events.status == "timeout"
+    assert "longer than 2 seconds" in events.only("error", "error")
 
 
 def test_the_turn_ends_when_its_background_tasks_have_ended(real: Real) -> None:
     command = bash(python('import time; time.sleep(1); print("late")'), run_in_background=True)
-    told = real.run(command)
-    assert told.status == "ok"
-    assert len(told.of("result")) == 2
-    assert told[-1]["kind"] == "turn_end"
-    assert len(told.of("session")) == 1
+    events = real.run(command)
+    assert events.status == "ok"
+    assert len(events.of("result")) == 2
+    assert events[-1]["kind"] == "turn_end"
+    assert len(events.of("session")) == 1
 
 
-# --- who it runs as -------------------------------------------------------------------------------
+# --- users -------------------------------------------------------------------------------
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be refused for being root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused as root")
 
 
 @needs_root
-def test_root_is_told_how_to_let_it_act(real: Real) -> None:
+def test_root_gets_an_error_that_says_what_to_set(real: Real) -> None:
     real.set_agent(env={})
-    told = real.run("[[text never]]")
-    assert told.status == "error"
-    assert 'IS_SANDBOX = "1"' in told.only("error", "error")
+    events = real.run("[[text never]]")
+    assert events.status == "error"
+    assert 'IS_SANDBOX = "1"' in events.only("error", "error")
 
 
 @needs_root
 def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, tmp_path: Path) -> None:
-    """The agent alone is put under another user: `setpriv` comes before it in `command`."""
+    """Only the agent runs as another user: `setpriv` comes before it in `command`."""
     nobody = 65534
     program = tmp_path / "claude"
     shutil.copy(claude, program)
@@ -290,5 +290,5 @@ def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, t
         path.chmod(0o711)
     drop = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
     real.set_agent(env={}, command=(*drop, str(program)))
-    told = real.run(bash("id -u"))
-    assert (told.status, told.only("tool_result", "output")) == ("ok", str(nobody))
+    events = real.run(bash("id -u"))
+    assert (events.status, events.only("tool_result", "output")) == ("ok", str(nobody))

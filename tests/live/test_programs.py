@@ -1,4 +1,4 @@
-"""The real agents run here, offline, against the fake model: what every other live test stands on."""
+"""The real agents run offline with the fake model. Every other live test depends on this."""
 
 import json
 import subprocess
@@ -34,14 +34,14 @@ def ask(claude: str, environ: dict[str, str], home: Path) -> Any:
     return run
 
 
-def test_the_real_claude_answers_what_the_script_says(ask: Any, model: FakeModel) -> None:
+def test_the_real_claude_answers_with_the_scripted_text(ask: Any, model: FakeModel) -> None:
     result = ask("[[text Hello from the fake model]]", f"--session-id={SESSION}")
     assert (result["type"], result["is_error"], result["session_id"]) == ("result", False, SESSION)
     assert result["result"] == "Hello from the fake model"
     assert model.turns[0].headers["x-api-key"] == "dummy"
 
 
-def test_a_resumed_claude_carries_the_earlier_context(ask: Any, model: FakeModel) -> None:
+def test_a_resumed_claude_has_the_earlier_context(ask: Any, model: FakeModel) -> None:
     ask("[[text first answer]]", f"--session-id={SESSION}")
     result = ask("and before?", f"--resume={SESSION}")
     assert result["result"] == "echo: 2 user texts: ['[[text first answer]]', 'and before?']"
@@ -49,7 +49,7 @@ def test_a_resumed_claude_carries_the_earlier_context(ask: Any, model: FakeModel
 
 
 @pytest.mark.parametrize("name", ["claude", "opencode"])
-def test_an_installed_program_has_the_version_that_was_asked_for(name: str, environ: dict[str, str]) -> None:
+def test_an_installed_program_has_the_pinned_version(name: str, environ: dict[str, str]) -> None:
     said = subprocess.run(
         [programs.install(name), "--version"], env=environ, capture_output=True, check=True, timeout=60
     )
@@ -57,10 +57,10 @@ def test_an_installed_program_has_the_version_that_was_asked_for(name: str, envi
 
 
 VERSIONS = {"claude": "2.1.330", "opencode": "1.18.33"}
-"""What they call themselves: the package of Claude Code has another number."""
+"""The versions that they print. The package of Claude Code has another number."""
 
 
-def test_a_program_that_is_installed_is_left_as_it_is() -> None:
+def test_an_installed_program_is_not_installed_again() -> None:
     path = programs.install("claude")
     before = path.stat()
     assert programs.install("claude") == path

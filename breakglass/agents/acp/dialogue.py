@@ -11,8 +11,8 @@ Rules for editors:
 
 1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; only a
    message without one answers a request of ours.
-2. Updates before `session/prompt` are no news: an agent that loads a session replays its past. Updates of another
-   session are no news either.
+2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Updates of
+   another session are ignored too.
 3. The answer to `session/prompt` ends the turn. Everything after it is ignored, and standard input is closed.
 4. A request of the agent must get an answer, or the agent waits forever. We offer no services, so we refuse every
    request except `session/request_permission`.
@@ -113,8 +113,8 @@ class Dialogue(LineDialogue):
     def _read_request(self, message: Message) -> list[Draft]:
         method, params = message["method"], as_object(message.get("params"))
         if method == "session/update":
-            is_news = self._is_prompted and params.get("sessionId") == self._opening.session
-            return self._updates.read(as_object(params.get("update"))) if is_news else []
+            is_current = self._is_prompted and params.get("sessionId") == self._opening.session
+            return self._updates.read(as_object(params.get("update"))) if is_current else []
         if method == "$/cancel_request":
             return self._withdraw(self._request_name(params.get("requestId")))
         if "id" not in message:

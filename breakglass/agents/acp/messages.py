@@ -1,7 +1,7 @@
 """What single messages of the Agent Client Protocol hold, read into values. Knows no history.
 
 Format: agentclientprotocol.com, schema 1.19.0 (version 1 of the protocol), and what claude-agent-acp 0.101.0
-and opencode 1.18.33 print (tests/agents/acp_captures).
+and opencode 1.18.33 print (tests/agents/acp/captures).
 
 Messages are plain dicts, not the models of the PyPI client library. Its import takes longer than a turn's start may
 take, its connection needs asyncio streams, and one wrong key would cost the whole message. The tests check every
@@ -158,15 +158,14 @@ def prose(content: Any) -> str:
         return cut_text(as_text(block.get("text")))[0]
     if kind == "resource":
         resource = as_object(block.get("resource"))
-        return cut_text(as_text(resource.get("text")) or f"[resource {as_short_text(resource.get('uri'))}]")[
-            0
-        ]
+        text = as_text(resource.get("text")) or f"[resource {as_short_text(resource.get('uri'))}]"
+        return cut_text(text)[0]
     about = as_short_text(block.get("uri")) or as_short_text(block.get("mimeType"))
     return f"[{kind} {about}]" if kind else ""
 
 
 def tool_input(call: Message) -> Message:
-    """Return the input of a tool call. If the agent gives no raw input, return its title, kind, places and diffs."""
+    """Return the input of a tool call. Without a raw input, return the call's title, kind, locations and diffs."""
     if raw := as_object(call.get("rawInput")):
         return cut_object(raw)
     about = {key: call[key] for key in ("title", "kind", "locations") if call.get(key)}
@@ -215,11 +214,9 @@ def dollars(update: Message) -> float | None:
 
 def error_text(error: Any, auth_methods: list[Message]) -> str:
     """Return the text of an error object. If the agent requires a login, add how it can be done."""
-    code, text = (
-        as_object(error).get("code"),
-        as_text(as_object(error).get("message")) or "it did not say why",
-    )
-    if code != AUTH_REQUIRED:
+    fields = as_object(error)
+    text = as_text(fields.get("message")) or "it did not say why"
+    if fields.get("code") != AUTH_REQUIRED:
         return text.removeprefix("Internal error: ")
     ways = [as_text(method.get("description")) or as_text(method.get("name")) for method in auth_methods]
     hint = "Log the agent in, as the user that the server runs as, or set its key in the agent's `env`"

@@ -80,9 +80,7 @@ class Opening:
             )
         offered = as_object(answer.get("agentCapabilities"))
         if isinstance(as_object(offered.get("sessionCapabilities")).get("resume"), dict):
-            self._reopen_method = (
-                "session/resume"  # like session/load, but the agent does not replay the past
-            )
+            self._reopen_method = "session/resume"  # like session/load, but without a replay of the past
         elif offered.get("loadSession") is True:
             self._reopen_method = "session/load"
         if not self._input.session:
@@ -93,9 +91,8 @@ class Opening:
 
     def _open_new_session(self, reason: str) -> Step:
         self.is_replaced = True
-        return Step(
-            "session/new", self._session_params(), [error(_FORGOTTEN.format(self._input.session, reason))]
-        )
+        replaced = error(_FORGOTTEN.format(self._input.session, reason))
+        return Step("session/new", self._session_params(), [replaced])
 
     def _session_params(self) -> Message:
         return {"cwd": self._input.cwd, "mcpServers": []}

@@ -1,6 +1,6 @@
 """What the Claude Code CLI prints about prose and tools: single lines, read into values. Knows no history.
 
-Format: as printed by 2.1.330 (tests/agents/captures). No specification of it exists.
+Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification of it exists.
 """
 
 from typing import Any

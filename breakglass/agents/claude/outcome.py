@@ -1,6 +1,6 @@
 """What the Claude Code CLI prints about the course of a turn: retries, limits, results, costs, failures.
 
-Format: as printed by 2.1.330 (tests/agents/captures). No specification of it exists.
+Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification of it exists.
 """
 
 import re
@@ -61,11 +61,10 @@ def compaction(line: Line) -> Draft:
 
 
 def rate_limit(line: Line) -> list[Draft]:
-    """Return the event for a `rate_limit_event` line, none while the limit is far away."""
+    """Return the event for a `rate_limit_event` line, none while the limit is not near."""
     info = as_object(line.get("rate_limit_info"))
-    wording = {"allowed_warning": "is nearly reached", "rejected": "is reached"}.get(
-        as_text(info.get("status"))
-    )
+    wordings = {"allowed_warning": "is nearly reached", "rejected": "is reached"}
+    wording = wordings.get(as_text(info.get("status")))
     if not wording:
         return []
     which = f" ({name.replace('_', ' ')})" if (name := as_short_text(info.get("rateLimitType"))) else ""
@@ -98,10 +97,8 @@ def failure(line: Line) -> str:
     """Return why the turn of a `result` line failed, "" if it did not."""
     if not line.get("is_error"):
         return ""
-    return (
-        _conclusion(line)
-        or f"The agent gave up: {as_short_text(line.get('subtype')) or 'it did not say why'}."
-    )
+    reason = as_short_text(line.get("subtype")) or "it did not say why"
+    return _conclusion(line) or f"The agent gave up: {reason}."
 
 
 def _conclusion(line: Line) -> str:

@@ -1,4 +1,4 @@
-"""Prose that the Claude Code CLI streams: each delta is an event at once, and is held until its whole text comes."""
+"""Prose that the Claude Code CLI streams: each delta becomes an event, and is held until its whole text comes."""
 
 from breakglass.agents.claude.messages import Line, begins_message, parent_of, text_delta
 from breakglass.agents.lines import TextBuffer

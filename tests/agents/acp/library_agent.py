@@ -1,7 +1,7 @@
-"""An ACP agent made with the PyPI client library, for what the real agents do not do.
+"""An ACP agent made with the PyPI client library. It does what the real agents do not do.
 
-Run as `python -m tests.agents.acp_agent`. The prompt is what it shall do. It answers in prose, and asks for
-files and terminals though none are offered.
+Run as `python -m tests.agents.acp.library_agent`. The prompt names a method below. The agent answers in prose, and
+requests files and terminals although none are offered.
 """
 
 import asyncio
@@ -38,16 +38,16 @@ class Scripted:
         return acp.LoadSessionResponse()
 
     async def prompt(self, prompt: list[Any], session_id: str, **_: Any) -> acp.PromptResponse:
-        said = await getattr(self, f"_{prompt[0].text}")(session_id)
-        if said is None:
+        answer = await getattr(self, f"_{prompt[0].text}")(session_id)
+        if answer is None:
             return acp.PromptResponse(stop_reason="cancelled")
-        await self._client.session_update(session_id, acp.update_agent_message_text(said))
+        await self._client.session_update(session_id, acp.update_agent_message_text(answer))
         return acp.PromptResponse(stop_reason="end_turn")
 
     async def cancel(self, session_id: str, **_: Any) -> None:
         self._cancelled.set()
 
-    # --- what it does ---
+    # --- what a prompt can name ---
 
     async def _read(self, session_id: str) -> str:
         try:
@@ -91,4 +91,4 @@ class Scripted:
 
 
 if __name__ == "__main__":
-    asyncio.run(acp.run_agent(Scripted()))  # type: ignore[arg-type]  # it has what is called here, and no more
+    asyncio.run(acp.run_agent(Scripted()))  # type: ignore[arg-type]  # it has only the methods that are called here

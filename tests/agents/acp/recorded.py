@@ -1,6 +1,7 @@
-"""Recorded runs of real ACP agents (tests/live/record_acp.py makes them), and what our dialogue makes of them.
+"""Recorded runs of real ACP agents, and the events that our dialogue makes of them.
 
-`python -m tests.agents.acp_recorded` writes the golden files anew.
+tests/live/record_acp.py records them. `python -m tests.agents.acp.recorded` writes the golden files again. Look at
+each difference before you commit it.
 """
 
 import json
@@ -11,30 +12,31 @@ from typing import Any, NamedTuple
 
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
-from breakglass.events import KINDS, Draft, decode, dumps, encode
+from breakglass.events import Draft, dumps
+from tests.agents.drafts import joined
 
 HERE = Path(__file__).parent
-CAPTURES = HERE / "acp_captures"
-GOLDEN = HERE / "acp_golden"
+CAPTURES = HERE / "captures"
+GOLDEN = HERE / "golden"
 
 
 class Run(NamedTuple):
     """One recorded run."""
 
     name: str
-    task: TurnInput
+    turn_input: TurnInput
     end: Exit
     answer: dict[str, Any] | None
-    """What a person answered to each question."""
+    """How a user answered each question."""
     interrupt_at: str
     """The kind of event at which the turn was cancelled."""
     stdout: bytes
     stdin: bytes | None
-    """What we wrote; None where that was another client."""
+    """What we wrote; None if another client wrote it."""
 
 
 class Played(NamedTuple):
-    """What came of a run."""
+    """The result of a run."""
 
     drafts: list[Draft]
     dialogue: Dialogue
@@ -44,36 +46,36 @@ class Played(NamedTuple):
 def load() -> dict[str, Run]:
     """Return all recorded runs by name."""
     runs = json.loads((CAPTURES / "runs.json").read_text())
-    return {name: _run(name, run) for name, run in runs.items()} | _laboratory()
+    return {name: _run(name, run) for name, run in runs.items()} | _other_client()
 
 
-def _laboratory() -> dict[str, Run]:
-    """Return the five prompts of one process that another client had with claude-agent-acp, as five runs."""
+def _other_client() -> dict[str, Run]:
+    """Return five runs: the prompts that another client sent to one process of claude-agent-acp."""
     said = lines((CAPTURES / "lab_claude.stdout.jsonl").read_bytes())
     ends = [
         at + 1 for at, line in enumerate(said) if re.match(rb'\{"jsonrpc":"2.0","id":[3-8],"(re|er)', line)
     ]
-    task = TurnInput("", ("agent",), ask=True, cwd="/srv/proj", turn=7)
+    turn_input = TurnInput("", ("agent",), ask=True, cwd="/srv/proj", turn=7)
     runs = {}
     for number, start, end in zip(range(4, 9), ends, ends[1:], strict=False):
         last = said[end - 1].replace(b'"id":%d' % number, b'"id":4', 1)
         stdout = b"".join([*said[: ends[0]], *said[start : end - 1], last])
-        answer, interrupt_at = _LABORATORY.get(number, (None, ""))
+        answer, interrupt_at = _OTHER_CLIENT.get(number, (None, ""))
         ended = Exit(0, cancelled=bool(interrupt_at), duration_ms=1000)
-        runs[f"lab_{number}"] = Run(f"lab_{number}", task, ended, answer, interrupt_at, stdout, None)
+        runs[f"lab_{number}"] = Run(f"lab_{number}", turn_input, ended, answer, interrupt_at, stdout, None)
     return runs
 
 
-_LABORATORY: dict[int, tuple[dict[str, Any] | None, str]] = {
+_OTHER_CLIENT: dict[int, tuple[dict[str, Any] | None, str]] = {
     5: ({"allow": True}, ""),
     6: (None, "delta"),
     8: (None, "permission"),
 }
-"""A prompt's number, to the answer and the cancellation that came."""
+"""The number of a prompt, to its answer and the kind of event at which it was cancelled."""
 
 
 def _run(name: str, run: dict[str, Any]) -> Run:
-    task = TurnInput(
+    turn_input = TurnInput(
         run["prompt"],
         ("agent",),
         model=run.get("model"),
@@ -87,12 +89,12 @@ def _run(name: str, run: dict[str, Any]) -> Run:
     end = Exit(run["code"], cancelled=bool(interrupt_at), duration_ms=1000)
     stdout = (CAPTURES / f"{name}.stdout.jsonl").read_bytes()
     stdin = (CAPTURES / f"{name}.stdin.jsonl").read_bytes()
-    return Run(name, task, end, run.get("answer"), interrupt_at, stdout, stdin)
+    return Run(name, turn_input, end, run.get("answer"), interrupt_at, stdout, stdin)
 
 
 def play(run: Run, chunks: Iterable[bytes]) -> Played:
-    """Return what a new dialogue makes of `chunks`, with the answers and the cancellation of the run."""
-    dialogue = Dialogue(run.task)
+    """Return what a new dialogue makes of `chunks`. It gets the answers and the cancellation of the run."""
+    dialogue = Dialogue(run.turn_input)
     drafts, written, cancelled = dialogue.begin(), dialogue.open(), False
     for chunk in chunks:
         for draft in dialogue.translate(chunk):
@@ -112,42 +114,19 @@ def lines(data: bytes) -> list[bytes]:
     return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
-def told(played: Played) -> str:
-    """Return the events of a run as lines, each stretch of deltas as one, and how it was judged."""
-    judged = {"failed": played.dialogue.failed, "finished": played.dialogue.finished}
+def report(played: Played) -> str:
+    """Return the events of a run as lines, with consecutive deltas joined, and whether it failed."""
+    outcome = {"failed": played.dialogue.failed, "finished": played.dialogue.finished}
     return (
-        "\n".join([*(dumps([kind, fields]) for kind, fields in joined(played.drafts)), dumps(judged)]) + "\n"
+        "\n".join([*(dumps([kind, fields]) for kind, fields in joined(played.drafts)), dumps(outcome)]) + "\n"
     )
 
 
-def joined(drafts: list[Draft]) -> list[Draft]:
-    """Return `drafts` with deltas that follow each other joined."""
-    result: list[Draft] = []
-    for kind, fields in drafts:
-        last, before = result[-1] if result else ("", {})
-        if kind == last == "delta" and before.get("parent") == fields.get("parent"):
-            before["text"] += fields["text"]
-        else:
-            result.append((kind, dict(fields)))
-    return result
-
-
-def check(draft: Draft) -> None:
-    """Fail if a runner could not record `draft`, or only as a needlessly long line."""
-    kind, fields = draft
-    own = {**fields, "turn": 1, **({"expires": "2026-11-23T00:00:00.000Z"} if kind == "permission" else {})}
-    assert set(own) >= set(KINDS[kind].required)
-    line = encode(1, "2026-11-23T00:00:00.000Z", kind, own)
-    assert line.count(b"\n") == 1
-    assert len(line) < 1.2 * (1 << 20), f"a {kind} of {len(line)} bytes"
-    assert decode(line, 1)["kind"] == kind
-
-
 def main() -> None:
-    """Write the golden files anew. Look at each difference before it is committed."""
+    """Write the golden files again."""
     GOLDEN.mkdir(exist_ok=True)
     for run in load().values():
-        (GOLDEN / f"{run.name}.jsonl").write_text(told(play(run, [run.stdout])), newline="\n")
+        (GOLDEN / f"{run.name}.jsonl").write_text(report(play(run, [run.stdout])), newline="\n")
 
 
 if __name__ == "__main__":

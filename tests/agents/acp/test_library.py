@@ -1,6 +1,6 @@
-"""Our ACP held against the PyPI client library: its models for what we write, and an agent made with it.
+"""The PyPI client library as a check: its models for the messages that we write, and an agent made with it.
 
-The library is not used at run time: its import takes 0.55 s and 42 MB, and it forces asyncio streams.
+The program itself does not use the library: its import is slow, and it requires asyncio streams.
 """
 
 import json
@@ -14,9 +14,9 @@ from acp import schema
 
 from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
-from tests.agents.acp_agent import EARLIER
-from tests.agents.acp_recorded import lines, load
-from tests.live.drive import React, Talk, converse, passive
+from tests.agents.acp.library_agent import EARLIER
+from tests.agents.acp.recorded import lines, load
+from tests.live.drive import Conversation, React, converse, passive
 
 REQUESTS: dict[str, Any] = {
     "initialize": schema.InitializeRequest,
@@ -29,11 +29,11 @@ REQUESTS: dict[str, Any] = {
     "session/cancel": schema.CancelNotification,
 }
 WRITTEN = {name: run.stdin for name, run in load().items() if run.stdin}
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
-def test_every_message_we_write_is_one_of_the_librarys_and_has_no_key_it_does_not_know(name: str) -> None:
+def test_every_message_that_we_write_is_valid_and_has_no_unknown_key(name: str) -> None:
     for message in map(json.loads, lines(WRITTEN[name])):
         assert message.pop("jsonrpc") == "2.0"
         if "method" in message:
@@ -46,32 +46,30 @@ def test_every_message_we_write_is_one_of_the_librarys_and_has_no_key_it_does_no
         assert kept == held
 
 
-def talk(prompt: str, folder: Path, react: React = passive, **task: Any) -> Talk:
-    """Run one turn of the agent that is made with the library."""
-    command = (sys.executable, "-m", "tests.agents.acp_agent")
+def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) -> Conversation:
+    """Run one turn of the agent that was made with the library."""
+    command = (sys.executable, "-m", "tests.agents.acp.library_agent")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return converse(
-        Dialogue(TurnInput(prompt, command, cwd=str(folder), turn=3, **task)), environ, folder, react
+        Dialogue(TurnInput(prompt, command, cwd=str(folder), turn=3, **given)), environ, folder, react
     )
 
 
 @pytest.mark.parametrize("prompt", ["read", "terminal"])
-def test_files_and_terminals_are_refused_in_words_the_library_understands(
-    prompt: str, tmp_path: Path
-) -> None:
-    assert talk(prompt, tmp_path).only("text", "text") == "refused: -32601"
+def test_files_and_terminals_are_refused_with_an_error_the_library_reads(prompt: str, tmp_path: Path) -> None:
+    assert run_turn(prompt, tmp_path).only("text", "text") == "refused: -32601"
 
 
-def test_a_loaded_session_is_not_told_again(tmp_path: Path) -> None:
-    done = talk("plan", tmp_path, session=EARLIER)
+def test_the_replayed_past_of_a_loaded_session_is_ignored(tmp_path: Path) -> None:
+    done = run_turn("plan", tmp_path, session=EARLIER)
     assert [kind for kind, _ in done.drafts] == ["session", "plan", "delta", "text", "result"]
     assert (done.only("session", "session_id"), done.only("text", "text")) == (EARLIER, "planned")
     items = [("first", "in_progress"), ("second", "pending")]
     assert [(item["text"], item["status"]) for item in done.only("plan", "items")] == items  # type: ignore[attr-defined]
 
 
-def test_a_session_that_is_gone_is_replaced_in_the_same_process(tmp_path: Path) -> None:
-    done = talk("plan", tmp_path, session="gone")
+def test_a_missing_session_is_replaced_in_the_same_process(tmp_path: Path) -> None:
+    done = run_turn("plan", tmp_path, session="gone")
     assert [kind for kind, _ in done.drafts] == ["error", "session", "plan", "delta", "text", "result"]
     assert done.only("session", "session_id") == "fresh"
     assert not done.dialogue.failed
@@ -81,10 +79,8 @@ def test_a_session_that_is_gone_is_replaced_in_the_same_process(tmp_path: Path) 
     ("answer", "chosen"),
     [({"allow": True}, "1"), ({"allow": False}, "3")],
 )
-def test_a_question_is_answered_with_the_option_that_means_it(
-    answer: dict[str, bool], chosen: str, tmp_path: Path
-) -> None:
-    done = talk("ask", tmp_path, _answering(**answer), ask=True)
+def test_an_answer_selects_the_matching_option(answer: dict[str, bool], chosen: str, tmp_path: Path) -> None:
+    done = run_turn("ask", tmp_path, _answering(**answer), ask=True)
     assert done.only("permission", "input") == {"path": "/x"}
     assert done.only("text", "text") == f"answered: {chosen}"
 
@@ -96,19 +92,19 @@ def _answering(**answer: bool) -> React:
     return react
 
 
-def test_leave_is_given_where_it_need_not_be_asked(tmp_path: Path) -> None:
-    done = talk("ask", tmp_path)
+def test_an_agent_that_need_not_ask_gets_permission(tmp_path: Path) -> None:
+    done = run_turn("ask", tmp_path)
     assert (done.of("permission"), done.only("text", "text")) == ([], "answered: 1")
 
 
-def test_an_edit_shows_what_changed_where_the_agent_gives_no_raw_input(tmp_path: Path) -> None:
-    done = talk("edit", tmp_path)
+def test_an_edit_without_raw_input_shows_its_diff(tmp_path: Path) -> None:
+    done = run_turn("edit", tmp_path)
     changed = {"type": "diff", "path": "/x", "oldText": "old", "newText": "new"}
     assert done.only("tool", "input") == {"title": "Edit x", "kind": "edit", "diff": [changed]}
     assert done.only("tool_result", "output") == "/x\n-old\n+new"
 
 
 def test_a_cancelled_turn_keeps_its_prose_and_ends(tmp_path: Path) -> None:
-    done = talk("wait", tmp_path, lambda _, draft: draft[0] == "delta")
+    done = run_turn("wait", tmp_path, lambda _, draft: draft[0] == "delta")
     assert done.only("text", "text") == "waiting"
     assert (done.only("result", "result"), done.dialogue.failed) == ("Interrupted.", False)

@@ -1,0 +1,123 @@
+"""From `initialize` to the prompt: the session, the model, the mode, and what prevents the prompt."""
+
+from typing import Any
+
+import pytest
+
+from breakglass.agents import Exit, TurnInput
+from breakglass.agents.acp.dialogue import Dialogue
+from tests.agents.acp.made_messages import (
+    MODE_OPTION,
+    MODEL_OPTION,
+    MODES,
+    begun,
+    say,
+    text_block,
+    update,
+    written,
+)
+
+
+@pytest.mark.parametrize(
+    ("session", "given", "method", "params"),
+    [
+        ({}, {}, "session/prompt", {"prompt": [text_block("hi")]}),
+        (MODES, {}, "session/set_mode", {"modeId": "Yolo"}),
+        (MODES, {"ask": True}, "session/set_mode", {"modeId": "default"}),
+        (MODE_OPTION, {"ask": True}, "session/set_config_option", {"configId": "m", "value": "ask"}),
+        (MODE_OPTION, {}, "session/set_config_option", {"configId": "m", "value": "ask"}),
+        (MODEL_OPTION, {"model": "x"}, "session/set_config_option", {"configId": "llm", "value": "x"}),
+        ({"models": {"currentModelId": "y"}}, {"model": "x"}, "session/set_model", {"modelId": "x"}),
+    ],
+)
+def test_model_and_mode_are_set_the_way_the_session_offers(
+    session: dict[str, Any], given: dict[str, Any], method: str, params: dict[str, Any]
+) -> None:
+    last = written(begun(session, **given))[-1]
+    assert (last["method"], last["params"]) == (method, {"sessionId": "s", **params})
+
+
+def test_the_prompt_follows_the_settings_and_announces_the_session() -> None:
+    dialogue = begun(MODES | MODEL_OPTION, model="x")
+    assert [message["method"] for message in written(dialogue)][-1:] == ["session/set_config_option"]
+    assert say(dialogue, id=3, result={}) == []
+    assert [message["method"] for message in written(dialogue)] == ["session/set_mode"]
+    assert say(dialogue, id=4, result={}) == [("session", {"session_id": "s", "model": "x"})]
+    assert [message["method"] for message in written(dialogue)] == ["session/prompt"]
+
+
+def test_an_agent_that_must_ask_and_cannot_gets_no_prompt() -> None:
+    dialogue = begun({"modes": {"currentModeId": "YOLO", "availableModes": [{"id": "YOLO"}]}}, ask=True)
+    assert dialogue.finished
+    assert "session/prompt" not in str(written(dialogue))
+    assert dialogue.close(Exit(0)) == []
+    assert dialogue.failed
+
+
+def test_a_refused_mode_ends_the_turn_before_the_prompt() -> None:
+    dialogue = begun(MODES, ask=True)
+    drafts = say(dialogue, id=3, error={"code": -32602, "message": "no such mode"})
+    assert drafts == [("error", {"error": "The agent failed: no such mode"})]
+    assert (dialogue.finished, dialogue.failed) == (True, True)
+
+
+def test_a_turn_that_requires_a_model_fails_if_the_agent_offers_none() -> None:
+    dialogue = begun(model="x")
+    assert (dialogue.finished, dialogue.failed) == (True, True)
+
+
+def test_another_version_of_the_protocol_fails_the_turn() -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",)))
+    dialogue.open()
+    ((kind, fields),) = say(dialogue, id=1, result={"protocolVersion": 2})
+    assert kind == "error"
+    assert "version 2" in fields["error"]
+    assert dialogue.finished
+
+
+@pytest.mark.parametrize(
+    ("offered", "method"),
+    [
+        ({"loadSession": True, "sessionCapabilities": {"resume": {}}}, "session/resume"),
+        ({"loadSession": True}, "session/load"),
+        ({"loadSession": False}, "session/new"),
+    ],
+)
+def test_an_earlier_session_is_reopened_with_the_least_replay(offered: dict[str, Any], method: str) -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",), session="old"))
+    dialogue.open()
+    drafts = say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": offered})
+    (message,) = written(dialogue)
+    assert message["method"] == method
+    assert (message["params"].get("sessionId"), bool(drafts)) == (
+        ("old", False) if "new" not in method else (None, True)
+    )
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 1025, None])
+def test_a_session_without_a_usable_name_gets_no_prompt(name: str | None) -> None:
+    dialogue = begun({"sessionId": name})
+    assert (dialogue.failed, dialogue.finished) == (True, True)
+    assert b"session/prompt" not in dialogue.reply()
+
+
+def test_the_cost_of_a_replaced_session_is_not_subtracted() -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",), session="old", session_cost=5.0))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
+    say(dialogue, id=2, error={"code": -32002, "message": "gone"})
+    say(dialogue, id=3, result={"sessionId": "s"})
+    update(dialogue, "usage_update", cost={"amount": 0.5, "currency": "USD"})
+    say(dialogue, id=4, result={"stopReason": "end_turn"})
+    assert dialogue.close(Exit(0))[-1][1]["cost_usd"] == 0.5
+
+
+def test_an_agent_that_requires_a_login_says_how() -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",)))
+    dialogue.open()
+    ways = [{"id": "l", "name": "Login", "description": "Run `agent login`"}]
+    say(dialogue, id=1, result={"protocolVersion": 1, "authMethods": ways})
+    ((kind, fields),) = say(dialogue, id=2, error={"code": -32000, "message": "Authentication required"})
+    assert kind == "error"
+    assert fields["error"].startswith("The agent failed: Authentication required. Log the agent in")
+    assert fields["error"].endswith("Run `agent login`")

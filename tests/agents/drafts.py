@@ -1,0 +1,32 @@
+"""What the tests of all agents do with drafts: join their pieces, and encode them as a runner would."""
+
+from breakglass.events import KINDS, Draft, decode, encode
+
+
+def joined(drafts: list[Draft]) -> list[Draft]:
+    """Return `drafts` with consecutive deltas joined, and consecutive pieces of one tool's output."""
+    result: list[Draft] = []
+    for kind, fields in drafts:
+        last, before = result[-1] if result else ("", {})
+        is_same = last == kind and all(before.get(key) == fields.get(key) for key in ("parent", "tool_id"))
+        if is_same and kind == "delta":
+            before["text"] += fields["text"]
+        elif is_same and kind == "tool_result":
+            result[-1] = (kind, {**before, **fields, "output": before["output"] + fields["output"]})
+        else:
+            result.append((kind, dict(fields)))
+    return result
+
+
+def check(draft: Draft) -> bytes:
+    """Return the event line that a runner makes of `draft`. Fails if it is no event, or an unnecessarily long one."""
+    kind, fields = draft
+    own = {**fields, "turn": 1}
+    if kind == "permission":
+        own["expires"] = "2026-11-23T00:00:00.000Z"
+    assert set(own) >= set(KINDS[kind].required)
+    line = encode(1, "2026-11-23T00:00:00.000Z", kind, own)
+    assert line.count(b"\n") == 1
+    assert len(line) < 1.2 * (1 << 20), f"a {kind} of {len(line)} bytes"
+    assert decode(line, 1)["kind"] == kind
+    return line
