@@ -20,6 +20,8 @@ BUFFER = 512 << 10
 """A smaller buffer is slower, a larger one no faster."""
 TAIL = 512
 """Bytes kept of a stream, because the mark may lie across two reads."""
+DELIVERY_SECONDS = 120.0
+"""Events that a follower has not received this long after the last append are missing."""
 READER_SECONDS = 300.0
 """A server that takes longer than this has failed."""
 PER_ADDRESS = 1000
@@ -206,6 +208,6 @@ def follow(pipe: Connection, request: Request, readers: int) -> None:
 
 
 def _wait_for(followers: _Followers, number: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DELIVERY_SECONDS
     while len(followers.delays) < number and time.monotonic() < deadline:
         followers.take(0.1)
