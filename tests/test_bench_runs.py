@@ -57,7 +57,7 @@ def test_each_workload_measures_our_server_and_another(workload: str, tmp_path: 
 
 
 def may_be_negative(sample: dict[str, Any]) -> bool:
-    """Return whether a sample is a difference: memory may shrink, and the agent may print before the client reads the 202."""
+    """Memory may shrink, and on a busy machine the agent may print before the client reads the 202."""
     return bool(sample["workload"] == "memory" or sample["metric"] == "202 to agent, ms")
 
 
