@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,12 +48,17 @@ def test_each_workload_measures_our_server_and_another(workload: str, tmp_path: 
     samples = json.loads(results.read_text())[workload]["samples"]
     ours = [sample for sample in samples if sample["server"] == "breakglass"]
     assert {sample["case"] for sample in ours} >= MEASURED[workload]
-    assert all(sample["value"] >= 0 for sample in samples if workload != "memory")
+    assert all(sample["value"] >= 0 for sample in samples if not may_be_negative(sample))
     text = page.read_text()
     assert workloads.ALL[workload].title in text
     assert "| breakglass |" in text
     assert text.endswith("By hand.\n")
     assert "superseded" not in text
+
+
+def may_be_negative(sample: dict[str, Any]) -> bool:
+    """Memory may shrink, and on a busy machine the agent may print before the client reads the 202."""
+    return bool(sample["workload"] == "memory" or sample["metric"] == "202 to agent, ms")
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "package-lock.json"])

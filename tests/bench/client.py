@@ -1,8 +1,8 @@
 """The load: many readers in one process, cheap enough that the server is what is measured.
 
-How this works: all readers share one epoll and one buffer. Of what they read only the last few bytes are kept.
-A reader looks for the mark in the last line of a log, and for time stamps in live lines. The cost of a read is
-then little more than the kernel's copies.
+How this works: all readers share one epoll and one buffer, and keep only the last few bytes of what they read. They
+look for the mark in the last line of a log, and for time stamps in live lines. A read then costs little more than
+the kernel's copies.
 """
 
 import http.client
@@ -20,6 +20,8 @@ BUFFER = 512 << 10
 """A smaller buffer is slower, a larger one no faster."""
 TAIL = 512
 """Bytes kept of a stream, because the mark may lie across two reads."""
+DELIVERY_SECONDS = 120.0
+"""Events that a follower has not received this long after the last append are missing."""
 READER_SECONDS = 300.0
 """A server that takes longer than this has failed."""
 PER_ADDRESS = 1000
@@ -107,7 +109,7 @@ def _read_until_mark(sockets: list[socket.socket]) -> tuple[int, float]:
             ready = poll.poll(READER_SECONDS)
             first = first or time.perf_counter()
             if not ready or time.perf_counter() > deadline:
-                raise ServerFailed(f"{len(waiting)} of {len(sockets)} readers saw no end")
+                raise ServerFailed(f"{len(waiting)} of {len(sockets)} readers did not receive the mark")
             for number, _ in ready:
                 if not (count := waiting[number].recv_into(view)):
                     raise ServerFailed(f"a stream was closed early, after {tails[number]!r}")
@@ -206,6 +208,6 @@ def follow(pipe: Connection, request: Request, readers: int) -> None:
 
 
 def _wait_for(followers: _Followers, number: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DELIVERY_SECONDS
     while len(followers.delays) < number and time.monotonic() < deadline:
         followers.take(0.1)

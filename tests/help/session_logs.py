@@ -15,3 +15,8 @@ def events_of(where: Session | Path) -> list[Event]:
     """
     path = where if isinstance(where, Path) else Path(where.directory, log.NAME)
     return [*decoded(path.read_bytes())]
+
+
+def output_of(where: Session | Path) -> str:
+    """Return all that tools have printed so far, in the session or log that `events_of` takes."""
+    return "".join(event["output"] for event in events_of(where) if event["kind"] == "tool_result")

@@ -13,6 +13,7 @@ import pytest
 from breakglass import verify
 from breakglass.store import log as logs
 from tests.help.servers import Attached, Server, serving
+from tests.help.session_logs import output_of
 from tests.help.validator import Ack, validate
 from tests.help.waiting import DEADLINE, wait_until
 from tests.torture.faults import (
@@ -218,7 +219,7 @@ def test_a_lost_turn_can_be_read_while_the_data_root_is_read_only_and_ends_later
         run_command("mount", "--bind", data, data)
         try:
             server.prompt(session, "echo up; sleep 1000")
-            wait_until(lambda: b"up\\n" in server.log(session).read_bytes(), "the first output")
+            wait_until(lambda: "up" in output_of(server.log(session)), "the first output")
             kill_turn_processes(session)
             run_command("mount", "-o", "remount,ro,bind", data)
             assert server.state(session)["turn_active"] is True

@@ -14,6 +14,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from tests.help.servers import Attached, Server, environment, serving
+from tests.help.session_logs import output_of
 from tests.help.validator import Ack, validate
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -123,7 +124,7 @@ def test_a_turn_can_be_cancelled_although_a_process_of_it_is_stopped(kind: str, 
     session = server.new_session()
     client = Attached(server, session)
     server.prompt(session, "echo up; sleep 1000")
-    wait_until(lambda: b'"up' in server.log(session).read_bytes(), "the first output")
+    wait_until(lambda: "up" in output_of(server.log(session)), "the first output")
     runner = live_runner(Session(server.data, session))
     for pid in [runner] if kind == "runner" else [*processes.descendants(runner)]:
         os.kill(pid, signal.SIGSTOP)

@@ -22,6 +22,8 @@ NOTE = (
 TOOL = {"turn": 1, "tool_id": "toolu_0123456789", "name": "Bash", "input": {"command": "x" * 150}}
 PROSE = {"turn": 1, "text": "x" * 200}
 Write = Callable[[str, int, bool, Barrier], None]
+RUN_SECONDS = 600.0
+"""The longest time until all writers have started, and until all have ended."""
 SYNCED_SHARE = 10
 """Synced appends are much slower, so a tenth as many is enough."""
 
@@ -49,9 +51,9 @@ def _run_writers(folder: Path, writers: int, count: int, write: Write, synced: b
     processes = [context.Process(target=write, args=arguments) for _ in range(writers)]
     for process in processes:
         process.start()
-    barrier.wait(60)
+    barrier.wait(RUN_SECONDS)
     began = time.perf_counter()
-    barrier.wait(600)
+    barrier.wait(RUN_SECONDS)
     seconds = time.perf_counter() - began
     for process in processes:
         process.join()

@@ -26,7 +26,7 @@ def run(bench: Bench) -> Iterator[Sample]:
         with reporting_failure(kind.name), bench.running(kind, LOG) as server:
             if isinstance(server, Ours):
                 server.publish(logs.ended(LOG + 1))
-            time.sleep(min(1.0, bench.sizes.idle_seconds))  # work that the start left
+            time.sleep(min(1.0, bench.sizes.idle_seconds))  # until the work of the start is done
             yield Sample(NAME, "no client", "% of a core", kind.name, 0, _cpu_percent(bench, server))
             sockets = client.attach(server.request(), 1)
             time.sleep(min(1.0, bench.sizes.idle_seconds))

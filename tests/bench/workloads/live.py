@@ -21,7 +21,7 @@ NOTE = (
 )
 LOG = 20
 WARM_UP_RATE = 10
-WARM_UP_SECONDS = 60.0
+WARM_UP_SECONDS = 120.0
 
 
 def run(bench: Bench) -> Iterator[Sample]:
