@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 TOKEN = "a-token-of-the-contract-suite-0123456789-abcdef"
 ANONYMOUS = {"Authorization": ""}
 COMMAND = (sys.executable, "-m", "breakglass")
-CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 SECONDS = 30.0
 """How long a condition may take before the test fails: far more than any condition needs."""
 
@@ -37,25 +36,65 @@ def wait_until(condition: Callable[[], T], what: str) -> T:
     return value
 
 
-# --- the contract's tables ----------------------------------------------------------------------
+# --- what the contract lists ----------------------------------------------------------------------
 
+KEYS = {
+    "created": "schema agent model title by host",
+    "user": "turn text by model? key? queued?",
+    "queued": "text by model? key?",
+    "withdrawn": "queued by",
+    "session": "turn session_id model?",
+    "delta": "turn text",
+    "text": "turn text",
+    "tool": "turn tool_id name input",
+    "tool_result": "turn tool_id output is_error truncated?",
+    "permission": "turn request name input expires",
+    "answer": "turn request allow by message? for_session?",
+    "plan": "turn items",
+    "thinking": "turn text",
+    "notice": "turn text",
+    "retry": "turn attempt error",
+    "result": "turn is_error result duration_ms usage? cost_usd? model?",
+    "error": "turn error",
+    "cancelled": "turn by",
+    "turn_end": "turn status duration_ms",
+    "renamed": "title by",
+    "archived": "archived by",
+    "repaired": "offset bytes saved_as",
+}
+"""The own keys of each event kind in their order. A question mark marks an optional key."""
 
-def table(section: int) -> list[list[str]]:
-    """Return the rows of the table in a section of the contract, each as a list of cells."""
-    part = CONTRACT.read_text("utf-8").split(f"\n## {section}. ")[1].split("\n## ")[0]
-    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in part.split("\n") if line.startswith("|")]
-    return [[cell.strip() for cell in row] for row in rows[2:]]
+ROUTES = [
+    ("GET", "/health"),
+    ("POST", "/api/sessions"),
+    ("GET", "/api/sessions"),
+    ("GET", "/api/sessions/{id}"),
+    ("PATCH", "/api/sessions/{id}"),
+    ("GET", "/api/sessions/{id}/events"),
+    ("POST", "/api/sessions/{id}/turns"),
+    ("DELETE", "/api/sessions/{id}/queue/{queued}"),
+    ("POST", "/api/sessions/{id}/cancel"),
+    ("POST", "/api/sessions/{id}/answers"),
+    ("GET", "/api/openapi.json"),
+]
+"""The methods and paths of the HTTP API."""
 
-
-def code(cell: str) -> str:
-    """Return the first piece of code in a cell of a table."""
-    return cell.split("`")[1]
-
-
-KEYS = {code(kind): re.findall(r"`(\w+)`(\??)", keys) for kind, keys, _ in table(2)}
-"""The own keys of each kind in their order, each with a question mark where it is optional."""
-
-ROUTES = [(method, path) for method, _, path in (code(row[0]).partition(" ") for row in table(3))]
+OPTIONS = {
+    "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
+    "new": "--agent --model --title",
+    "send": "--wait --queue --model --agent --title",
+    "attach": "--after --json",
+    "answer": "--message --for-session --request",
+    "cancel": "",
+    "ls": "--json --archived",
+    "rename": "",
+    "archive": "--undo",
+    "verify": "--all",
+    "token": "--read-only --qr",
+    "logins": "--revoke",
+    "agents": "--json",
+}
+"""The options of each command, without --data and --config, which every command has."""
 
 
 def check_line(line: bytes, number: int) -> Event:
@@ -64,7 +103,8 @@ def check_line(line: bytes, number: int) -> Event:
     event: Event = json.loads(text)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", text), f"a raw control character: {text!r}"
     assert not re.search(r"\s", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)), f"not compact: {text}"
-    own = [key for key, optional in KEYS[event["kind"]] if not optional or key in event]
+    named = [key.partition("?") for key in KEYS[event["kind"]].split()]
+    own = [key for key, optional, _ in named if not optional or key in event]
     assert list(event) == ["id", "ts", "kind", *own, *(["parent"] if "parent" in event else [])], text
     assert event["id"] == number
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["ts"]), text

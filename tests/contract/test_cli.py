@@ -10,12 +10,10 @@ from contextlib import suppress
 
 import pytest
 
-from tests.contract.driver import COMMAND, SECONDS, TOKEN, DataRoot, Gate, code, table, wait_until
+from tests.contract.driver import COMMAND, OPTIONS, SECONDS, TOKEN, DataRoot, Gate, wait_until
 
 pytestmark = pytest.mark.contract
 OPTION = re.compile(r"--[a-z][a-z-]*")
-USAGES = [(code(usage).split()[1], set(OPTION.findall(usage))) for usage, _ in table(4)]
-"""Each command in the contract's table, and its options there."""
 
 
 def on_terminal(data: DataRoot, *words: str, **env: str) -> bytes:
@@ -35,9 +33,9 @@ def on_terminal(data: DataRoot, *words: str, **env: str) -> bytes:
 # --- all commands ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "options"), USAGES)
-def test_every_command_of_the_contract_has_its_options(data: DataRoot, name: str, options: set[str]) -> None:
-    assert {*options, "--data", "--config"} <= set(OPTION.findall(data.ok(name, "--help")))
+@pytest.mark.parametrize(("name", "options"), OPTIONS.items())
+def test_every_command_of_the_contract_has_its_options(data: DataRoot, name: str, options: str) -> None:
+    assert {*options.split(), "--data", "--config"} <= set(OPTION.findall(data.ok(name, "--help")))
 
 
 @pytest.mark.parametrize(

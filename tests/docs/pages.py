@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.docs import api_reference
+from tests.docs import api_reference, commands_reference, events_reference, settings_reference
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +25,10 @@ class Generated(NamedTuple):
 GENERATED = (
     Generated("docs/api.md", "operations", api_reference.render),
     Generated("docs/contract.md", "operations", api_reference.render_table),
+    Generated("docs/contract.md", "events", events_reference.render),
+    Generated("docs/contract.md", "commands", commands_reference.render),
+    Generated("docs/contract.md", "settings", settings_reference.render_table),
+    Generated("docs/settings.md", None, settings_reference.render),
 )
 
 

@@ -46,7 +46,7 @@ So does an unknown key in the file. In the environment, commas separate the item
 
 ## Settings of one value
 
-{_table(("environment", "TOML", "default", "meaning"), map(_row, SETTINGS, SETTINGS.values()))}
+{render_table()}
 
 `BREAKGLASS_CONFIG` names the settings file. `NO_COLOR`, with any value, turns the colours of the terminal off.
 
@@ -68,6 +68,11 @@ are four commands.
 ```toml
 {EXAMPLE}```
 """
+
+
+def render_table() -> str:
+    """Return the table of the settings of one value, for the contract."""
+    return _table(("environment", "TOML", "default", "meaning"), map(_row, SETTINGS, SETTINGS.values()))
 
 
 def _row(name: str, row: Setting) -> tuple[str, ...]:
