@@ -96,7 +96,7 @@ def test_a_bad_value_stops_the_program_with_its_key_and_itself(data: DataRoot, k
         ('[agents.claude]\nthinking = "perhaps"', "agents.claude.thinking", "perhaps"),
         ("[agents.claude]\nenv = { A = 7 }", "agents.claude.env", "7"),
         ('[agents.claude]\npass_env = "A"', "agents.claude.pass_env", "A"),
-        ('[[presets]]\nlabel = "no text"', "presets", "no text"),
+        ('[[presets]]\nlabel = "no text"', "presets", ""),
     ],
 )
 def test_a_bad_line_in_the_file_stops_the_program(data: DataRoot, text: str, key: str, value: str) -> None:
