@@ -133,4 +133,4 @@ def test_a_strangers_line_of_100_mb_is_one_event_and_costs_no_memory(server: Ser
     assert most - before < 64 * MEGABYTE
     assert latency.failed == 0
     assert server.state(session)["title"] == "after"
-    validate(server.log(session), clients=[client], strangers=True)
+    validate(server.log(session), clients=[client], foreign=True)

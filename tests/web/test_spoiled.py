@@ -71,7 +71,7 @@ def test_a_strangers_lines_are_shown_as_such_and_keep_the_numbering(server: Serv
     with server.log(session).open("ab") as file:
         file.writelines(each + b"\n" for each in STRANGERS.values())
     server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
-    events = validate(server.log(session), clients=[client], strangers=True)
+    events = validate(server.log(session), clients=[client], foreign=True)
     assert {event["kind"] for event in events[first - 1 : -1]} == {"foreign"}
     assert events[-1]["title"] == "after"
     assert [number for number, _ in client.received] == [*range(1, len(events) + 1)]
