@@ -1,4 +1,4 @@
-"""Every turn ends once, its output is limited, and none of its processes survives it, whatever its agent does."""
+"""Every turn ends once, its output is limited, and no process survives it. This holds for any agent."""
 
 import fcntl
 import os
