@@ -1,4 +1,4 @@
-"""The event line is what the contract says, for any text an agent can print; and histories add up."""
+"""Event lines follow the contract for any text of an agent, and `fold` computes the right state from them."""
 
 import json
 import subprocess
@@ -14,22 +14,22 @@ from breakglass.events import KINDS, SYNCED, Draft, clip, decode, encode
 from breakglass.state import FOLDED, OpenQuestion, QueuedPrompt, SessionState, fold
 from tests.help.logs import SAMPLES, TS, decoded, fold_all, line, log_of
 
-NASTY = st.text(
+ODD_TEXT = st.text(
     st.sampled_from('a"\\/{}[]:,\0\t\n\r\x1b\x7f\x80\x85\x9b\u2028\u2029\ud800\udfff\ufeff\ufffe😀é')
     | st.characters(codec=None)
 )
-"""Any text: surrogates that stand alone, NUL, C1 controls and line separators among it."""
+"""Any text, often with lone surrogates, NUL, C1 controls and line separators."""
 
 NUMBERS = st.integers() | st.floats(allow_nan=True, allow_infinity=True)
 JSON = st.recursive(
-    st.none() | st.booleans() | NUMBERS | NASTY,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NASTY, inner, max_size=4),
+    st.none() | st.booleans() | NUMBERS | ODD_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ODD_TEXT, inner, max_size=4),
     max_leaves=20,
 )
 
 
 def jq(lines: bytes) -> list[str]:
-    """Return what jq makes of the `id` of each line; fails where it refuses one."""
+    """Return the `id` of each line as jq prints it. Fails if jq refuses a line."""
     run = subprocess.run(["jq", "-c", ".id"], input=lines, capture_output=True, check=False)
     assert (run.returncode, run.stderr) == (0, b"")
     return run.stdout.decode().split()
@@ -39,7 +39,7 @@ def keys_of(raw: bytes) -> list[str]:
     return list(json.loads(raw))
 
 
-# --- the line -----------------------------------------------------------------------------------
+# --- the codec -----------------------------------------------------------------------------------
 
 
 def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
@@ -80,7 +80,7 @@ def test_a_missing_or_unknown_key_is_an_error(kind: str) -> None:
 
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(KeyError):
-        encode(1, TS, "party", {})
+        encode(1, TS, "novel", {})
 
 
 def test_a_line_is_compact_json_without_unnecessary_escapes() -> None:
@@ -147,7 +147,7 @@ def test_text_full_of_brackets_is_not_cut_as_nesting() -> None:
     assert json.loads(raw)["input"] == wide
 
 
-@given(st.lists(st.tuples(NASTY, JSON), min_size=1, max_size=30))
+@given(st.lists(st.tuples(ODD_TEXT, JSON), min_size=1, max_size=30))
 def test_any_text_and_any_json_is_one_line_that_jq_and_python_read(pairs: list[tuple[str, Any]]) -> None:
     lines = [
         encode(number, TS, "tool", {"turn": 2, "tool_id": text, "name": text, "input": value, "parent": text})
@@ -173,16 +173,16 @@ def test_text_without_surrogates_is_decoded_unchanged(text: str) -> None:
 
 FOREIGN = {
     "empty": b"",
-    "prose": b"somebody was here",
+    "prose": b"hello world",
     "other json": b'{"a":1}',
     "a number": b"4",
     "no time": b'{"id":4,"kind":"text","turn":2,"text":""}',
-    "another's number": line(5, "text")[:-1],
+    "the number of another line": line(5, "text")[:-1],
     "a number with a sign": line(4, "text")[:-1].replace(b'"id":4', b'"id":+4'),
     "a number with a zero": line(4, "text")[:-1].replace(b'"id":4', b'"id":04'),
     "torn": line(4, "text")[:-9],
     "two objects": line(4, "text")[:-1] + b"{}",
-    "text behind": line(4, "text")[:-1] + b" # mine",
+    "text after the object": line(4, "text")[:-1] + b" # mine",
     "bad utf-8": line(4, "text", text="?")[:-1].replace(b"?", b"\xff"),
     "an encoded surrogate": line(4, "text", text="?")[:-1].replace(b"?", b"\xed\xa0\x80"),
     "a raw NUL": line(4, "text", text="?")[:-1].replace(b"?", b"\0"),
@@ -193,7 +193,7 @@ FOREIGN = {
     "a second id that is no integer": line(4, "text")[:-2] + b',"id":4.0}',
     "a second kind": line(4, "text")[:-2] + b',"kind":"error"}',
     "a second ts": line(4, "text")[:-2] + b',"ts":0}',
-    "bottomless": line(4, "text", text="?")[:-1].replace(b'"?"', b"[" * 100_000),
+    "endless nesting": line(4, "text", text="?")[:-1].replace(b'"?"', b"[" * 100_000),
 }
 
 
@@ -253,7 +253,7 @@ def test_clip_cuts_bytes_and_splits_no_character(text: str, limit: int, kept: st
     assert clip(text, limit) == (kept, left)
 
 
-@given(NASTY, st.integers(0, 40))
+@given(ODD_TEXT, st.integers(0, 40))
 def test_clip_never_exceeds_the_limit_and_counts_every_byte_left_out(text: str, limit: int) -> None:
     kept, left = clip(text, limit)
     size = len(kept.encode(errors="replace"))
@@ -261,7 +261,7 @@ def test_clip_never_exceeds_the_limit_and_counts_every_byte_left_out(text: str, 
     assert size <= limit
 
 
-# --- the fold -----------------------------------------------------------------------------------
+# --- the state -----------------------------------------------------------------------------------
 
 NEW: Draft = ("created", {})
 HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
@@ -275,34 +275,43 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [NEW, ("user", {}), ("turn_end", {"status": "error"})],
         {"turn": None, "last_turn": 2, "status": "error"},
     ),
-    "stopped by a person": (
+    "a person stops the turn": (
         [NEW, ("user", {}), ("cancelled", {})],
         {"turn": 2, "status": "running", "cancelled": True},
     ),
-    "the next turn is not stopped": (
+    "a stop does not affect the next turn": (
         [NEW, ("user", {}), ("cancelled", {}), ("turn_end", {"status": "cancelled"}), ("user", {"turn": 5})],
         {"turn": 5, "status": "running", "cancelled": False},
     ),
-    "stopped too late": (
+    "a stop after the end": (
         [NEW, ("user", {}), ("turn_end", {}), ("cancelled", {})],
         {"turn": None, "cancelled": False, "status": "ok"},
     ),
-    "another turn's end": ([NEW, ("user", {}), ("turn_end", {"turn": 1})], {"turn": 2, "status": "running"}),
-    "an end twice": (
+    "the end of another turn": (
+        [NEW, ("user", {}), ("turn_end", {"turn": 1})],
+        {"turn": 2, "status": "running"},
+    ),
+    "a second end": (
         [NEW, ("user", {}), ("turn_end", {}), ("turn_end", {"status": "lost"})],
         {"turn": None, "status": "ok"},
     ),
-    "a turn's number is its line's": ([NEW, ("user", {"turn": 77})], {"turn": 2, "last_turn": 2}),
-    "renamed, put away": (
+    "the number of a turn is the number of its line": (
+        [NEW, ("user", {"turn": 77})],
+        {"turn": 2, "last_turn": 2},
+    ),
+    "renamed and archived": (
         [NEW, ("renamed", {}), ("archived", {})],
         {"title": "Another", "archived": True, "last_id": 3},
     ),
-    "taken out again": ([NEW, ("archived", {}), ("archived", {"archived": False})], {"archived": False}),
+    "taken out of the archive": (
+        [NEW, ("archived", {}), ("archived", {"archived": False})],
+        {"archived": False},
+    ),
     "the first prompt stays": (
         [NEW, ("user", {"text": "one"}), ("turn_end", {}), ("user", {"turn": 4, "text": "two"})],
         {"first_prompt": "one"},
     ),
-    "costs add up, of the agent's session and of all": (
+    "the cost of the agent's session and of all turns": (
         [
             *(NEW, ("user", {}), ("session", {"session_id": "a"}), ("result", {"cost_usd": 1})),
             *(("turn_end", {}), ("user", {"turn": 6}), ("session", {"session_id": "a"})),
@@ -311,18 +320,18 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         ],
         {"cost": 7.0, "agent_cost": 4.0, "agent_session": "b"},
     ),
-    "prompts wait in their order": (
+    "queued prompts keep their order": (
         [NEW, ("user", {}), ("queued", {"text": "x" * 300}), ("queued", {"text": "two"})],
         {"queued": (QueuedPrompt(3, "x" * 200), QueuedPrompt(4, "two")), "turn": 2},
     ),
-    "a prompt that was taken up or withdrawn waits no longer": (
+    "a prompt whose turn began or that was withdrawn is not in the queue": (
         [
             *(NEW, ("user", {}), ("queued", {}), ("queued", {}), ("queued", {"text": "three"})),
             *(("withdrawn", {"queued": 4}), ("turn_end", {}), ("user", {"queued": 3, "turn": 8})),
         ],
         {"queued": (QueuedPrompt(5, "three"),), "turn": 8},
     ),
-    "a lost turn leaves the queue": (
+    "the queue survives a lost turn": (
         [NEW, ("user", {}), ("queued", {"text": "q"}), ("turn_end", {"status": "lost"})],
         {"queued": (QueuedPrompt(3, "q"),), "turn": None},
     ),
@@ -334,24 +343,27 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],
         {"asking": (), "allowed": ()},
     ),
-    "leave for one call is for that call": (
+    "permission for one call does not allow the tool for the session": (
         [NEW, ("user", {}), ("permission", {}), ("answer", {"for_session": None})],
         {"asking": (), "allowed": ()},
     ),
-    "an answer to nothing allows nothing": ([NEW, ("user", {}), ("answer", {})], {"allowed": ()}),
-    "questions end with a stop": (
+    "an answer without a question allows no tool": ([NEW, ("user", {}), ("answer", {})], {"allowed": ()}),
+    "a stop closes the questions": (
         [NEW, ("user", {}), ("permission", {}), ("cancelled", {}), ("answer", {})],
         {"asking": (), "allowed": ()},
     ),
-    "questions end with their turn, what is allowed stays": (
+    "the end of a turn closes its questions, and allowed tools stay allowed": (
         [
             *(NEW, ("user", {}), ("permission", {}), ("answer", {}), ("permission", {"request": "r-2"})),
             *(("turn_end", {}), ("user", {"turn": 7})),
         ],
         {"asking": (), "allowed": ("Bash",)},
     ),
-    "foreign lines only count": ([NEW, b"hello", b""], {"last_id": 3, "updated": TS, "agent": "shell"}),
-    "misshapen events are passed over": (
+    "foreign lines only change the number of the last line": (
+        [NEW, b"hello", b""],
+        {"last_id": 3, "updated": TS, "agent": "shell"},
+    ),
+    "events with missing or wrong values are ignored": (
         [
             NEW,
             line(2, "result", cost_usd="much")[:-1],
@@ -365,8 +377,8 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         ],
         {"cost": 0.0, "turn": None, "title": "A title", "agent": "shell", "archived": False, "last_id": 9},
     ),
-    "kinds of tomorrow are passed over": (
-        [NEW, line(2, "error")[:-1].replace(b'"error",', b'"party",')],
+    "kinds of a later version are ignored": (
+        [NEW, line(2, "error")[:-1].replace(b'"error",', b'"novel",')],
         {"last_id": 2, "status": "new"},
     ),
 }
@@ -381,41 +393,41 @@ def test_a_history_gives_the_expected_state(name: str) -> None:
 
 @pytest.mark.parametrize("name", HISTORIES)
 def test_folding_a_history_in_two_parts_gives_the_same_state(name: str) -> None:
-    story = decoded(log_of(HISTORIES[name][0]))
-    whole = fold_all(story)
-    assert all(fold_all(story[cut:], fold_all(story[:cut])) == whole for cut in range(len(story) + 1))
+    history = decoded(log_of(HISTORIES[name][0]))
+    whole = fold_all(history)
+    assert all(fold_all(history[cut:], fold_all(history[:cut])) == whole for cut in range(len(history) + 1))
 
 
 def is_well_typed(state: SessionState) -> bool:
-    """Return whether every value in a state, nested ones too, is of the type that is declared."""
+    """Return whether every value in a state has its declared type, nested values too."""
     try:
         return bool(msgspec.convert(msgspec.to_builtins(state), SessionState) == state)
     except msgspec.ValidationError:
         return False
 
 
-MISSHAPEN: list[Any] = [None, True, 5, 0.5, 10**400, float("inf"), "much", ["a"], {"a": 1}]
-RUNS = [("created", {}), ("user", {"queued": None}), ("queued", {"key": None}), ("permission", {})]
+WRONG_VALUES: list[Any] = [None, True, 5, 0.5, 10**400, float("inf"), "much", ["a"], {"a": 1}]
+RUNNING = [("created", {}), ("user", {"queued": None}), ("queued", {"key": None}), ("permission", {})]
 
 
 @pytest.mark.parametrize("kind", sorted(FOLDED))
 def test_a_value_of_a_wrong_type_never_gets_into_a_state(kind: str) -> None:
-    before = fold_all(decoded(log_of(RUNS)))
+    before = fold_all(decoded(log_of(RUNNING)))
     for key in SAMPLES[kind]:
-        for value in MISSHAPEN:
+        for value in WRONG_VALUES:
             event = {"id": 5, "ts": TS, "kind": kind, **SAMPLES[kind], key: value}
             assert is_well_typed(fold(before, event)), (key, value)
 
 
 def test_a_queued_event_without_by_is_ignored() -> None:
-    nobodys = line(3, "queued")[:-1].replace(b'"by":"ann",', b"")
-    assert fold_all(decoded(log_of([NEW, ("user", {}), nobodys]))).queued == ()
+    without_by = line(3, "queued")[:-1].replace(b'"by":"ann",', b"")
+    assert fold_all(decoded(log_of([NEW, ("user", {}), without_by]))).queued == ()
 
 
 @given(
     st.lists(JSON.filter(lambda value: isinstance(value, dict)), max_size=5), st.sampled_from(sorted(KINDS))
 )
 def test_fold_accepts_events_of_any_shape(fields: list[dict[str, Any]], kind: str) -> None:
-    story = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
-    assert fold_all(story).last_id == len(story)
-    assert is_well_typed(fold_all(story))
+    history = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
+    assert fold_all(history).last_id == len(history)
+    assert is_well_typed(fold_all(history))

@@ -1,4 +1,4 @@
-"""Known secrets do not get into the log, wherever an agent says them and however its words are cut."""
+"""Known secrets are masked at any place in an agent's events, also if they are split between events."""
 
 import time
 from itertools import pairwise
@@ -91,7 +91,7 @@ def test_half_a_surrogate_pair_before_a_secret_does_not_prevent_masking() -> Non
 
 @pytest.mark.parametrize("odd", ["\udcff", "\x00", "é", "😀"])
 def test_a_secret_of_odd_characters_is_masked(odd: str) -> None:
-    secret = f"{odd}4711{odd}0815"  # the environment has a byte that is no UTF-8 as U+DCxx
+    secret = f"{odd}4711{odd}0815"  # a byte in the environment that is not UTF-8 becomes U+DCxx
     assert Masker(fingerprints([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
 
 
@@ -107,7 +107,7 @@ def test_a_secret_split_between_drafts_is_masked_and_no_other_text_is_changed(
 
 
 def cost(secret: str, text: str) -> float:
-    """Return the seconds of CPU time that it takes to search a text for one secret."""
+    """Return the seconds of CPU time to search a text for one secret."""
     made, began = Masker(fingerprints([secret])), time.process_time()
     made.text(text)
     return time.process_time() - began

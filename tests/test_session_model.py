@@ -1,4 +1,4 @@
-"""Whatever is done to a session, in whatever order, by whomever: its log is the one a list in memory says it is."""
+"""After random operations in random order, the log of a session equals a simple model: a list of lines in memory."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ from breakglass.store.watch import Watch
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.logs import fold_all
 from tests.help.turns import until
 from tests.help.validator import Ack, Count, count
@@ -48,20 +48,26 @@ SCRIPTS = [
     "sleep 1000",
     "setsid sleep 1000 & true",
 ]
-STRANGERS = [b"hello\n", b"\n", b'{"id":1,"ts":"x","kind":"user"}\n', b"\xff\0\r\n", "a\u2028b\n".encode()]
+FOREIGN_LINES = [
+    b"hello\n",
+    b"\n",
+    b'{"id":1,"ts":"x","kind":"user"}\n',
+    b"\xff\0\r\n",
+    "a\u2028b\n".encode(),
+]
 
 
 class Follower:
-    """One client: what it has received since it came, or came back."""
+    """One client, and the events that it has received since it connected first."""
 
     def __init__(self) -> None:
         self.received: list[tuple[int, bytes]] = []
         self.task: Any = None
 
-    async def follow(self, hub: Followers, session: Session) -> None:
-        """Take what follows the last line that came."""
+    async def follow(self, followers: Followers, session: Session) -> None:
+        """Receive what follows the last received line."""
         after = self.received[-1][0] if self.received else 0
-        async with aclosing(hub.follow(session.directory, after, _as_client)) as steps:
+        async with aclosing(followers.follow(session.directory, after, _as_client)) as steps:
             async for step in steps:
                 if isinstance(step, Piece):
                     lines = step.body.split(b"\n")[:-1]
@@ -71,7 +77,7 @@ class Follower:
 
 
 def _as_client(lines: bytes, first: int) -> bytes:
-    """Frame lines as simply as can be: each as a client gets it, on a line."""
+    """Return each line as a client receives it."""
     each = enumerate(lines.split(b"\n")[:-1], first)
     return b"".join(
         (line if events.is_ours(line, n) else events.dumps(events.foreign(line, n)).encode()) + b"\n"
@@ -80,7 +86,7 @@ def _as_client(lines: bytes, first: int) -> bytes:
 
 
 class Loop:
-    """An event loop in a thread of its own, as a web server has one."""
+    """An event loop in a thread of its own, like that of a web server."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -88,11 +94,11 @@ class Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Return what `work` returns."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(living.SECONDS)
+        """Run a coroutine in the loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(real_turns.SECONDS)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the loop and its thread."""
         self.run(self.loop.shutdown_default_executor())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -100,7 +106,7 @@ class Loop:
 
 
 class Sessions(RuleBasedStateMachine):
-    """The model: the lines that anybody can have seen, and what was acknowledged."""
+    """The model: the lines that were seen, and the events that were acknowledged."""
 
     followers = Bundle("followers")
 
@@ -108,21 +114,21 @@ class Sessions(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.root = Path(self.folder.name) / "var"
-        self.config = living.config(self.root)
+        self.config = real_turns.config(self.root)
         self.session = sessions.create(self.root, "shell")
         self.lines: list[bytes] = []
         self.acks = [Ack(1, "created")]
-        self.everybody: list[Follower] = []
+        self.clients: list[Follower] = []
         self.loop = Loop()
         self._serve()
 
     def _serve(self) -> None:
-        async def hub() -> Followers:
+        async def new_hub() -> Followers:
             return Followers(Watch(tick=0.5))
 
-        self.hub: Followers = self.loop.run(hub())
+        self.hub: Followers = self.loop.run(new_hub())
 
-    # --- what people do
+    # --- operations of users
 
     @rule(script=st.sampled_from(SCRIPTS))
     def prompt(self, script: str) -> None:
@@ -138,20 +144,20 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def wait(self) -> None:
-        until(lambda: self._is_idle() or self._sleeps(), "the turn's end")
+        until(lambda: self._is_idle() or self._sleeps(), "the end of the turn")
 
     @rule(title=st.text(max_size=20))
     def rename(self, title: str) -> None:
         sessions.change(self.session, title=title, by="ann")
 
-    # --- what happens
+    # --- failures
 
     @rule()
     def kill_the_runner(self) -> None:
         signed = read_signer(self.session)
         if signed and processes.is_alive(*signed):
             os.kill(signed[0], signal.SIGKILL)
-            until(lambda: not processes.is_alive(*signed), "its death")
+            until(lambda: not processes.is_alive(*signed), "the death of the runner")
 
     @rule()
     def kill_the_agent(self) -> None:
@@ -160,8 +166,8 @@ class Sessions(RuleBasedStateMachine):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    @rule(line=st.sampled_from(STRANGERS))
-    def a_stranger_appends(self, line: bytes) -> None:
+    @rule(line=st.sampled_from(FOREIGN_LINES))
+    def append_a_foreign_line(self, line: bytes) -> None:
         self._write(line)
 
     @rule(torn=st.sampled_from([b"x", b'{"id":', b'{"id":3,"ts":"2026', b"\xe2\x80"]))
@@ -175,12 +181,12 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """The web server dies and comes back; its clients do so too."""
+        """The web server restarts, and its clients connect again."""
         self.loop.run(self.hub.close())
         self._serve()
-        for follower in self.everybody:
+        for follower in self.clients:
             if follower.task:
-                until(follower.task.done, "the stream's end")
+                until(follower.task.done, "the end of the stream")
                 self._attach(follower)
 
     # --- clients
@@ -188,7 +194,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(target=followers)
     def attach(self) -> Follower:
         follower = Follower()
-        self.everybody.append(follower)
+        self.clients.append(follower)
         self._attach(follower)
         return follower
 
@@ -206,14 +212,14 @@ class Sessions(RuleBasedStateMachine):
     @rule(follower=consumes(followers))
     def leave(self, follower: Follower) -> None:
         self.detach(follower)
-        self.everybody.remove(follower)
+        self.clients.remove(follower)
 
     def _attach(self, follower: Follower) -> None:
         follower.task = asyncio.run_coroutine_threadsafe(
             follower.follow(self.hub, self.session), self.loop.loop
         )
 
-    # --- what must hold
+    # --- invariants
 
     def _raw(self) -> bytes:
         return Path(self.session.directory, log.NAME).read_bytes()
@@ -225,19 +231,19 @@ class Sessions(RuleBasedStateMachine):
         return self.acks[-1].text == "sleep 1000"
 
     @invariant()
-    def no_line_ever_changes(self) -> None:
+    def no_line_changes(self) -> None:
         if hasattr(self, "lines"):
             now = self._raw().split(b"\n")[:-1]
             assert now[: len(self.lines)] == self.lines
             self.lines = now
 
     @invariant()
-    def what_was_acknowledged_is_there(self) -> None:
+    def every_acknowledged_event_is_in_the_log(self) -> None:
         if hasattr(self, "lines"):
             assert count(self._decoded(), self.acks) == Count()
 
     @invariant()
-    def a_state_that_was_kept_and_read_on_is_the_fold_of_all(self) -> None:
+    def the_cached_state_equals_the_state_of_the_whole_log(self) -> None:
         if hasattr(self, "lines") and self._is_idle():
             assert self.session.state() == fold_all(self._decoded())
 
@@ -252,18 +258,18 @@ class Sessions(RuleBasedStateMachine):
                 cancel_turn(self.session, by="ann")
                 wait_for_stop(self.session)
             sessions.change(self.session, archived=True, by="ann")
-            self._see_the_end()
+            self._check_the_end()
         finally:
             self.loop.run(self.hub.close())
             self.loop.close()
-            living.clear(self.root)
+            real_turns.clear(self.root)
             self.folder.cleanup()
 
-    def _see_the_end(self) -> None:
+    def _check_the_end(self) -> None:
         lines = [line + b"\n" for line in self._raw().split(b"\n")[:-1]]
         broken = [each for each in verify.findings(lines) if not each.is_note]
         assert [each for each in broken if "claims to be line 1" not in each.what] == []
-        for follower in self.everybody:
+        for follower in self.clients:
             self.reconnect(follower)
             until(lambda f=follower: f.received and f.received[-1][0] == len(lines), "the last line")  # type: ignore[misc]
             assert [*verify.differences(lines, follower.received)] == []

@@ -246,9 +246,8 @@ def _start_runner(plan: Plan) -> None:
     assert process.stdin
     process.stdin.write(plans.encode(plan))
     process.stdin.close()
-    with contextlib.suppress(
-        RuntimeError
-    ):  # no thread can start; then it stays a zombie until this process ends
+    # Without a free thread the dead runner stays a zombie until this process ends.
+    with contextlib.suppress(RuntimeError):
         threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
 
 

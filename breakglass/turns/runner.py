@@ -2,7 +2,7 @@
 
 How this works, from a prompt to a line on a phone:
 
-1. `begin` appends the prompt as a `user` event, takes the turn lock and starts this process. The runner inherits the
+1. `begin` takes the turn lock, appends the prompt as a `user` event and starts this process. The runner inherits the
    lock and reads its `Plan` from standard input. The turn runs exactly as long as the runner holds the lock.
 2. `Turn.run` starts the agent (`child`), which gets the prompt on its standard input from a `Dialogue` (`agents`).
 3. `Conversation.run` waits for the agent's output. The dialogue translates each piece into drafts of events.
@@ -57,9 +57,8 @@ def main() -> None:
     processes.become_subreaper()
     with log.open_log(plan.directory, lambda _: plan.end) as opened:
         signals = Signals()
-        with contextlib.suppress(
-            OSError
-        ):  # a full disk: others cannot signal this process, but it reads each second
+        # On a full disk no pid can be written. Then no process can signal this one, but it reads the log each second.
+        with contextlib.suppress(OSError):
             sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
         while following:

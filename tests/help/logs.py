@@ -1,4 +1,4 @@
-"""Logs as data: one sample of each kind, and lines made from them."""
+"""Logs as data: a sample of each kind of event, and lines made from the samples."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -63,16 +63,16 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "archived": {"archived": True, "by": "ann"},
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
 }
-"""Every kind with all its keys, the optional ones too, in the contract's order."""
+"""Every kind with all of its keys, also the optional ones, in the order of the contract."""
 
 
 def line(number: int, kind: str, **fields: Any) -> bytes:
-    """Return line `number`: a sample of that kind with `fields` over it."""
+    """Return line `number`: the sample of that kind, changed by `fields`."""
     return events.encode(number, TS, kind, {**SAMPLES[kind], **fields})
 
 
 def log_of(drafts: Iterable[Draft | bytes]) -> bytes:
-    """Return a whole log: drafts become lines of their numbers, bytes are foreign lines."""
+    """Return a whole log. A draft becomes the event line of its number, bytes become a foreign line."""
     numbered = enumerate(drafts, 1)
     return b"".join(
         draft + b"\n" if isinstance(draft, bytes) else line(number, draft[0], **draft[1])
@@ -85,6 +85,6 @@ def decoded(log: bytes) -> Sequence[events.Event]:
     return [events.decode(each, number) for number, each in enumerate(log.split(b"\n")[:-1], 1)]
 
 
-def fold_all(story: Iterable[Event], state: SessionState | None = None) -> SessionState:
-    """Return what all of a story adds up to, in order."""
-    return functools.reduce(fold, story, state or SessionState())
+def fold_all(history: Iterable[Event], state: SessionState | None = None) -> SessionState:
+    """Return the state after all events of a history."""
+    return functools.reduce(fold, history, state or SessionState())

@@ -1,4 +1,4 @@
-"""A turn that is held open by the test itself: an agent's questions without an agent, for those who answer them."""
+"""A turn with open questions but without an agent, for tests of answers. The test itself holds the turn lock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ LATER = "9999-01-01T00:00:00.000Z"
 
 @contextmanager
 def open_turn(root: Path, session_id: str, *questions: dict[str, Any]) -> Iterator[Log]:
-    """Hold a turn of that session open in which these are asked. Yields its log."""
+    """Keep a turn of the session open, in which these questions are asked. Yields the log."""
     session = Session(root, session_id)
     lock = TurnLock(session)
     lock.take()
@@ -32,6 +32,6 @@ def open_turn(root: Path, session_id: str, *questions: dict[str, Any]) -> Iterat
 
 
 def answers(root: Path, session_id: str) -> list[dict[str, Any]]:
-    """Return the answers in a session's log."""
+    """Return the `answer` events of a session."""
     with sessions.get(root, session_id).open_log() as log:
         return [event for event in read(log.fd, START, log.end) if event["kind"] == "answer"]

@@ -1,4 +1,4 @@
-"""Real turns of real shells for tests: their settings, the wait for a condition, and the look at what lives."""
+"""Real turns with real shells: settings, waiting for a condition, and what a turn printed and left behind."""
 
 import functools
 import os
@@ -18,13 +18,13 @@ from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 
 SECONDS = 30.0
-"""How long a condition is waited for: far longer than it ever takes."""
+"""How long to wait for a condition. No condition takes that long, unless the test fails."""
 
 T = TypeVar("T")
 
 
 def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
-    """Return settings for turns below `root`: this process's environment, and little patience with agents."""
+    """Return settings for turns below `root`, with the environment of this process and short limits."""
     if agents:
         settings["agents"] = {agent.name: agent for agent in agents}
     settings["limits"] = TurnLimits(
@@ -34,22 +34,22 @@ def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
 
 
 def clear(root: Path) -> None:
-    """Kill what a test left of turns below `root`."""
+    """Kill the processes of all turns below `root`."""
     for session_id in sessions.ids(root):
         processes.kill_all(functools.partial(processes.marked, session_id), SECONDS)
 
 
 def until(condition: Callable[[], T], what: object = "") -> T:
-    """Return the first true value of `condition`, which must come true in time."""
+    """Wait until `condition` returns a true value, and return it. Fails after `SECONDS`."""
     deadline = time.monotonic() + SECONDS
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"never came true: {what or condition}"
+        assert time.monotonic() < deadline, f"still waiting for {what or condition}"
         time.sleep(0.005)
     return value
 
 
 def began(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
-    """Return a new session and the turn begun in it."""
+    """Begin a turn in a new session, and return both."""
     session = sessions.create(settings.data, agent)
     return session, submit_prompt(settings, session, prompt, by="ann").id
 
@@ -64,19 +64,19 @@ def events(session: Session) -> list[Event]:
 
 
 def output(session: Session, turn: int) -> str:
-    """Return what the turn's script has printed so far."""
+    """Return what the script of the turn has printed so far."""
     own = [event for event in events(session) if event.get("turn") == turn]
     return "".join(event["output"] for event in own if event["kind"] == "tool_result")
 
 
 def printed(session: Session, turn: int, word: str) -> str:
-    """Wait until the turn's script has printed `word`, and return all it has printed."""
-    return until(lambda: word in (text := output(session, turn)) and text, f"{word!r} printed") or ""
+    """Wait until the script of the turn has printed `word`, and return all of its output so far."""
+    return until(lambda: word in (text := output(session, turn)) and text, f"the output {word!r}") or ""
 
 
 def ended(session: Session, turn: int) -> list[Event]:
-    """Wait for the end of the turn, see that no rule is broken and nothing of it lives, and return its events."""
-    until(lambda: session.state().turn is None, "the turn's end")
+    """Wait for the end of the turn and return its events. Fails if a rule is broken or a process is left."""
+    until(lambda: session.state().turn is None, "the end of the turn")
     signed = read_signer(session)
     assert processes.marked(session.id) <= ({signed[0]} if signed else set())
     assert broken(session) == []
@@ -84,18 +84,18 @@ def ended(session: Session, turn: int) -> list[Event]:
 
 
 def status(session: Session, turn: int) -> str:
-    """Wait for the end of the turn and return how it ended."""
+    """Wait for the end of the turn and return its status."""
     return str(ended(session, turn)[-1]["status"])
 
 
 def broken(session: Session) -> list[verify.Finding]:
-    """Return what in the log breaks a rule."""
+    """Return the broken rules in the log."""
     with open(os.path.join(session.directory, log.NAME), "rb") as file:
         return [finding for finding in verify.findings(file) if not finding.is_note]
 
 
 def runner(session: Session) -> int:
-    """Wait until the runner has written down its pid, and return it."""
-    signed = until(lambda: read_signer(session), "the runner's pid")
+    """Wait until the runner has written its pid into the lock file, and return it."""
+    signed = until(lambda: read_signer(session), "the pid of the runner")
     assert signed
     return signed[0]

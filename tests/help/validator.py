@@ -1,4 +1,4 @@
-"""What every test of a fault ends with: the file against what was acknowledged and what each client received."""
+"""The check at the end of every fault test: the log against the acknowledgements and what each client received."""
 
 import subprocess
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from tests.help.waiting import wait_until
 
 
 class Ack(NamedTuple):
-    """Something a client was told is so: the event on that line, and its text where it has one."""
+    """An event that a client was told is recorded: its line, its kind, and its text if that matters."""
 
     line: int
     kind: str
@@ -20,14 +20,14 @@ class Ack(NamedTuple):
 
 
 class Count(NamedTuple):
-    """What was wrong. All noughts, or a promise is broken."""
+    """The number of errors of each sort. Each must be 0."""
 
     lost: int = 0
-    """Acknowledged, and not in the file; or in the file, and never received by a client that stayed."""
+    """Events that were acknowledged but are not in the log, or that are in the log but did not reach a client."""
     doubled: int = 0
     """Ids that one client received twice."""
     gaps: int = 0
-    """Ids that one client passed over."""
+    """Ids that one client did not receive, although it received a later one."""
 
     def __add__(self, other: object) -> "Count":
         assert isinstance(other, Count)
@@ -35,18 +35,18 @@ class Count(NamedTuple):
 
 
 def validate(
-    log: Path, acks: Iterable[Ack] = (), clients: Iterable[Attached] = (), *, strangers: bool = False
+    log: Path, acks: Iterable[Ack] = (), clients: Iterable[Attached] = (), *, foreign: bool = False
 ) -> list[Event]:
-    """Fail unless the log keeps every rule and every promise, and return its events.
+    """Return the events of a log. Fail if the log breaks a rule, or if an acknowledged event or a client misses one.
 
-    `clients` are waited for: each must in the end have received exactly the file. With `strangers` the log
-    holds lines that are not ours, which jq need not read.
+    Each of `clients` must receive exactly the log; this waits for the last line. With `foreign`, the log contains
+    foreign lines, which jq need not read.
     """
     data = log.read_bytes()
     lines = _lines(data)
     assert [finding for finding in verify.findings(lines) if not finding.is_note] == []
     whole = [line for line in lines if line.endswith(b"\n")]
-    if not strangers:
+    if not foreign:
         assert read_by_jq(data[: data.rfind(b"\n") + 1]) == [*range(1, len(whole) + 1)]
     decoded = [events.decode(line, number) for number, line in enumerate(whole, 1)]
     for client in clients:
@@ -59,7 +59,7 @@ def validate(
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Return the lines, which end in a newline and in nothing else."""
+    """Return the lines. Only a newline ends a line, unlike in `splitlines`."""
     *whole, torn = data.split(b"\n")
     return [line + b"\n" for line in whole] + ([torn] if torn else [])
 
@@ -67,7 +67,7 @@ def _lines(data: bytes) -> list[bytes]:
 def count(
     decoded: list[Event], acks: Iterable[Ack] = (), histories: Iterable[list[tuple[int, bytes]]] = ()
 ) -> Count:
-    """Return how many acknowledged events are not in the log, and what the clients missed or got twice."""
+    """Count the acknowledged events that are not in the log, and the events that clients missed or received twice."""
     lost = sum(not _is_kept(decoded, ack) for ack in acks)
     doubled = gaps = 0
     for received in histories:
@@ -86,6 +86,6 @@ def _is_kept(decoded: list[Event], ack: Ack) -> bool:
 
 
 def read_by_jq(data: bytes) -> list[int]:
-    """Return the ids that jq reads."""
+    """Return the ids that jq reads from a log."""
     done = subprocess.run(["jq", ".id"], input=data, capture_output=True, check=True)
     return [int(number) for number in done.stdout.split()]

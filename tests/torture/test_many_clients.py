@@ -145,4 +145,4 @@ def test_a_foreign_line_of_100_mb_is_one_event_and_costs_little_memory(server: S
     assert most - before < 64 * MEGABYTE
     assert latency.failed == 0
     assert server.state(session)["title"] == "after"
-    validate(server.log(session), clients=[client], strangers=True)
+    validate(server.log(session), clients=[client], foreign=True)

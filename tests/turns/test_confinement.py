@@ -1,4 +1,4 @@
-"""What an agent may learn of the server, and the boxes of docs/deploy.md, which end with their turn."""
+"""What an agent can learn about the server. In the sandboxes of docs/deploy.md no process survives its turn."""
 
 import functools
 import getpass
@@ -13,13 +13,13 @@ from breakglass.config import AgentConfig, Config
 from breakglass.store.sessions import Session
 from breakglass.turns import processes
 from breakglass.turns.end import cancel_turn, end_if_lost
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.turns import began, ended, events, printed, status, until
 from tests.turns.test_turns import kill_runner
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-BOXES = next(
+SANDBOXES = next(
     tomllib.loads(text)["agents"]
     for text in re.findall(r"^```toml\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     if "setpriv" in text
@@ -33,7 +33,7 @@ SECRET = "sk-test-0123456789abcdef"
 def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
     other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
-    settings = living.config(root, agent, other, token=TOKEN)
+    settings = real_turns.config(root, agent, other, token=TOKEN)
     halves = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
     said = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {halves}; echo over"
     session, turn = began(settings, said)
@@ -41,17 +41,17 @@ def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     assert text == "[masked]\n[masked]\n[masked]\nover\n"
 
 
-class WithoutPowers(Server):
-    """A server, and so an agent, that is an ordinary user to the kernel, root or not: it has no capabilities."""
+class WithoutCapabilities(Server):
+    """A server without capabilities. To the kernel it and its agents are ordinary users, even if they are root."""
 
     prefix = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str, tmp_path: Path) -> None:
-    server = WithoutPowers(tmp_path / "var", "--workers", workers)
+    server = WithoutCapabilities(tmp_path / "var", "--workers", workers)
     try:
-        text = said_by_shell(
+        text = output_of_shell(
             server, f"cat /proc/{server.process.pid}/environ; cat /proc/$$/environ; echo over"
         )
         assert "Permission denied" in text
@@ -63,7 +63,7 @@ def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str,
         server.kill()
 
 
-def said_by_shell(server: Server, script: str) -> str:
+def output_of_shell(server: Server, script: str) -> str:
     session = server.new_session()
     server.prompt(session, script)
     server.ended(session)
@@ -72,17 +72,17 @@ def said_by_shell(server: Server, script: str) -> str:
 
 def test_an_agent_that_calls_our_api_without_a_token_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
-        assert "401" in said_by_shell(server, f"curl -si {server.address}/api/sessions; true")
+        assert "401" in output_of_shell(server, f"curl -si {server.address}/api/sessions; true")
 
 
-# --- boxes ----------------------------------------------------------------------------------------
+# --- sandboxes ----------------------------------------------------------------------------------------
 
 
-def boxed(name: str, root: Path) -> AgentConfig:
-    """Return an agent of docs/deploy.md, its program a shell, its user one that is there, its data root this."""
+def sandboxed(name: str, root: Path) -> AgentConfig:
+    """Return a sandboxed agent of docs/deploy.md, with a shell as its program, an existing user and this data root."""
     if name == "runuser":
         return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
-    words = [word.replace("/var/lib/breakglass", str(root)) for word in BOXES[name]["command"]]
+    words = [word.replace("/var/lib/breakglass", str(root)) for word in SANDBOXES[name]["command"]]
     here = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
     replaced = [here.get(word, word) for word in words]
     if name == "claude-as-agent":
@@ -101,22 +101,24 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
-    session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
+    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
     printed(session, turn, "up")
-    until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell, and two that sleep")
+    until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
     assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
-    until(lambda: not alive(session), "nothing alive")
+    until(lambda: not alive(session), "the death of all processes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
-    session, turn = began(living.config(root, boxed(name, root)), SLEEPS)
+    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
     printed(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
     kill_runner(session)
-    if name != "runuser":  # it dies with its turn's process, before anybody has looked
+    if (
+        name != "runuser"
+    ):  # in the other sandboxes it dies with the runner, before any process reads the session
         until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
     end_if_lost(session)
     assert status(session, turn) == "lost"
@@ -133,7 +135,7 @@ def is_shell(pid: int) -> bool:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
-    settings: Config = living.config(root, boxed(name, root))
+    settings: Config = real_turns.config(root, sandboxed(name, root))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")
     look = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"

@@ -1,4 +1,4 @@
-"""The plan arrives at the runner as it was sent, or is refused."""
+"""The runner decodes the same plan that was encoded, or refuses it."""
 
 import json
 from typing import Any

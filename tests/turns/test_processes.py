@@ -1,4 +1,4 @@
-"""A turn's processes are found wherever they hide, and nobody else is ever signalled."""
+"""All processes of a turn are found and killed, and no other process is signalled."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ FAMILY = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000)
 
 @pytest.fixture
 def family() -> Iterator[subprocess.Popen[bytes]]:
-    """A shell with four descendants, two of them in sessions of their own, all with the mark of a turn."""
+    """A shell with four descendants. All have the mark of a turn, and two run in process sessions of their own."""
     marked = {**os.environ, processes.MARK: "a-session/7"}
     shell = subprocess.Popen(
         ["bash", "-c", FAMILY], stdout=subprocess.PIPE, env=marked, start_new_session=True
@@ -45,7 +45,7 @@ def test_all_found_processes_are_killed(family: subprocess.Popen[bytes]) -> None
     below = processes.descendants(family.pid)
     assert processes.kill_all(lambda: processes.descendants(family.pid), 5.0)
     assert not any(processes.is_alive(pid, processes.started(pid)) for pid in below)
-    assert family.wait() == 0  # the shell itself was no descendant of its own
+    assert family.wait() == 0  # the shell is not its own descendant, so it was not killed
 
 
 def test_a_process_that_forks_faster_than_proc_is_read_is_killed() -> None:
@@ -61,10 +61,10 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     script = tmp_path / "again.sh"
     script.write_text(f"exec /bin/sh {script}\n")
     again = subprocess.Popen(["/bin/sh", str(script)], env={processes.MARK: "a-session/7"})
-    overlooked = sum(again.pid not in processes.marked("a-session") for _ in range(500))
+    missed = sum(again.pid not in processes.marked("a-session") for _ in range(500))
     assert processes.kill_all(lambda: processes.marked("a-session"), 5.0)
     again.wait(5)
-    assert overlooked == 0
+    assert missed == 0
 
 
 def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
@@ -78,10 +78,10 @@ def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
 
 
 def test_a_process_that_cannot_be_killed_in_time_is_reported() -> None:
-    """The first process takes no KILL, whoever sends it (pid_namespaces(7), kill(2))."""
+    """The first process of a pid namespace ignores SIGKILL from inside (pid_namespaces(7), kill(2))."""
     quiet = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", STUBBORN]
     if os.geteuid() != 0:
-        pytest.skip("needs root, to make a first process")
+        pytest.skip("needs root for a pid namespace")
     assert subprocess.check_output(quiet) == b"False\n"
 
 
@@ -97,21 +97,21 @@ os.wait()
 
 def test_a_process_is_distinguished_from_another_one_with_the_same_pid() -> None:
     child = subprocess.Popen(["sleep", "1000"])
-    born = processes.started(child.pid)
-    assert born > 0
-    assert processes.is_alive(child.pid, born)
-    assert not processes.is_alive(child.pid, born + 1)
+    started_at = processes.started(child.pid)
+    assert started_at > 0
+    assert processes.is_alive(child.pid, started_at)
+    assert not processes.is_alive(child.pid, started_at + 1)
     child.kill()
-    until(lambda: not processes.is_alive(child.pid, born))  # dead, though nobody has collected it
+    until(lambda: not processes.is_alive(child.pid, started_at))  # a zombie that is not reaped yet
     child.wait()
     assert processes.started(child.pid) == 0
 
 
 def test_a_process_that_is_found_only_once_is_not_signalled() -> None:
-    """Between the two looks the pid may have gone to a stranger."""
+    """Between the two calls the kernel may have given the pid to another process."""
     child = subprocess.Popen(["sleep", "1000"])
-    looks = iter([[child.pid], []])
-    assert processes.send_all(lambda: next(looks), signal.SIGKILL) == 0
+    results = iter([[child.pid], []])
+    assert processes.send_all(lambda: next(results), signal.SIGKILL) == 0
     assert child.poll() is None
     assert processes.send_all(lambda: [child.pid, 2**22 + 1], signal.SIGKILL) == 1
     assert child.wait() == -signal.SIGKILL
@@ -160,7 +160,7 @@ def test_a_child_dies_with_its_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert parent.stdout
     child = int(parent.stdout.readline())
-    born = processes.started(child)
+    started_at = processes.started(child)
     parent.kill()
     parent.communicate()
-    until(lambda: not processes.is_alive(child, born))
+    until(lambda: not processes.is_alive(child, started_at))

@@ -1,4 +1,4 @@
-"""Prompts that wait: taken up in order by the runner of the turn before, withdrawn, and never lost. Real turns."""
+"""Queued prompts run in order in the runner of the turn before. They can be withdrawn and are never lost."""
 
 import errno
 import os
@@ -26,8 +26,8 @@ from tests.help.turns import broken
 from tests.help.waiting import wait_until
 
 
-class Story:
-    """One session with a shell, and what its log says."""
+class ShellSession:
+    """A session with a shell, and the events in its log."""
 
     def __init__(self, root: Path) -> None:
         self.config = Config(data=root, environ=dict(os.environ), limits=TurnLimits(interrupt=0.3))
@@ -38,9 +38,9 @@ class Story:
         return submit_prompt(self.config, self.session, prompt, by="ann").id
 
     def busy(self) -> int:
-        """Begin a turn that goes on until `release`."""
+        """Begin a turn that runs until `release`."""
         turn = self.start(f"echo begun; until [ -e {self.gate} ]; do read -t 0.02 <> <(:); done; echo done")
-        wait_until(lambda: self.of("tool_result"), "the turn to be under way")
+        wait_until(lambda: self.of("tool_result"), "the turn to run")
         return turn
 
     def release(self) -> None:
@@ -63,7 +63,7 @@ class Story:
         return [event["kind"] for event in self.events() if event["kind"] != "tool_result"]
 
     def idle(self) -> list[Event]:
-        """Wait until no turn runs, and return the ends of all."""
+        """Wait until no turn runs, and return all `turn_end` events."""
         wait_until(lambda: end_if_lost(self.session).turn is None, "the session to be idle")
         return self.of("turn_end")
 
@@ -74,20 +74,22 @@ class Story:
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Story:
-    return Story(tmp_path)
+def shell(tmp_path: Path) -> ShellSession:
+    return ShellSession(tmp_path)
 
 
-def test_the_turn_of_a_queued_prompt_begins_right_behind_the_end_of_the_turn_before(story: Story) -> None:
-    story.busy()
-    runner = story.runner()
-    queued = story.queue("echo second")
+def test_the_turn_of_a_queued_prompt_begins_right_behind_the_end_of_the_turn_before(
+    shell: ShellSession,
+) -> None:
+    shell.busy()
+    runner = shell.runner()
+    queued = shell.queue("echo second")
     assert queued.what == "queued"
-    story.release()
-    assert [end["status"] for end in story.idle()] == ["ok", "ok"]
-    story_so_far = story.events()
-    end = next(event for event in story_so_far if event["kind"] == "turn_end")
-    following = story_so_far[end["id"]]
+    shell.release()
+    assert [end["status"] for end in shell.idle()] == ["ok", "ok"]
+    so_far = shell.events()
+    end = next(event for event in so_far if event["kind"] == "turn_end")
+    following = so_far[end["id"]]
     assert (following["kind"], following["queued"], following["text"], following["by"]) == (
         "user",
         queued.id,
@@ -95,100 +97,102 @@ def test_the_turn_of_a_queued_prompt_begins_right_behind_the_end_of_the_turn_bef
         "bob",
     )
     assert following["turn"] == following["id"]
-    assert story.runner() == runner
-    assert "second\n" in "".join(event["output"] for event in story.of("tool_result"))
+    assert shell.runner() == runner
+    assert "second\n" in "".join(event["output"] for event in shell.of("tool_result"))
 
 
-def test_queued_prompts_run_in_their_order_and_each_turn_ends_once(story: Story) -> None:
-    story.busy()
+def test_queued_prompts_run_in_their_order_and_each_turn_ends_once(shell: ShellSession) -> None:
+    shell.busy()
     for number in range(3):
-        story.queue(f"echo n{number}")
-    story.release()
-    assert len(story.idle()) == 4
-    assert [event["text"] for event in story.of("user")][1:] == ["echo n0", "echo n1", "echo n2"]
+        shell.queue(f"echo n{number}")
+    shell.release()
+    assert len(shell.idle()) == 4
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo n0", "echo n1", "echo n2"]
 
 
-def test_a_prompt_with_queue_begins_at_once_if_no_turn_is_running(story: Story) -> None:
-    taken = story.queue("echo now")
-    assert taken.what == "turn"
-    assert [end["turn"] for end in story.idle()] == [taken.id]
+def test_a_prompt_with_queue_begins_at_once_if_no_turn_is_running(shell: ShellSession) -> None:
+    accepted = shell.queue("echo now")
+    assert accepted.what == "turn"
+    assert [end["turn"] for end in shell.idle()] == [accepted.id]
 
 
-def test_a_prompt_without_queue_is_refused_while_a_turn_is_running(story: Story) -> None:
-    story.busy()
+def test_a_prompt_without_queue_is_refused_while_a_turn_is_running(shell: ShellSession) -> None:
+    shell.busy()
     with pytest.raises(TurnRunning):
-        story.start("echo no")
-    story.release()
-    assert len(story.idle()) == 1
+        shell.start("echo no")
+    shell.release()
+    assert len(shell.idle()) == 1
 
 
-def test_a_repeated_key_returns_the_same_queued_prompt_and_queues_no_second_one(story: Story) -> None:
-    story.busy()
-    first = story.queue("echo once", key="k")
-    assert story.queue("echo once", key="k") == first
-    story.release()
-    story.idle()
-    assert story.queue("echo once", key="k") == first, "after its turn as well"
-    assert len(story.of("queued")) == 1
-    assert len(story.of("user")) == 2
+def test_a_repeated_key_returns_the_same_queued_prompt_and_queues_no_second_one(shell: ShellSession) -> None:
+    shell.busy()
+    first = shell.queue("echo once", key="k")
+    assert shell.queue("echo once", key="k") == first
+    shell.release()
+    shell.idle()
+    assert shell.queue("echo once", key="k") == first, "also after its turn"
+    assert len(shell.of("queued")) == 1
+    assert len(shell.of("user")) == 2
 
 
-def test_a_withdrawn_prompt_begins_no_turn(story: Story) -> None:
-    story.busy()
-    one, two = story.queue("echo one"), story.queue("echo two")
-    withdraw_prompt(story.session, one.id, by="ann")
+def test_a_withdrawn_prompt_begins_no_turn(shell: ShellSession) -> None:
+    shell.busy()
+    one, two = shell.queue("echo one"), shell.queue("echo two")
+    withdraw_prompt(shell.session, one.id, by="ann")
     with pytest.raises(Conflict, match="no longer"):
-        withdraw_prompt(story.session, one.id, by="ann")
-    story.release()
-    story.idle()
-    assert [event["text"] for event in story.of("user")][1:] == ["echo two"]
+        withdraw_prompt(shell.session, one.id, by="ann")
+    shell.release()
+    shell.idle()
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo two"]
     with pytest.raises(Conflict, match="no longer"):
-        withdraw_prompt(story.session, two.id, by="ann")
+        withdraw_prompt(shell.session, two.id, by="ann")
 
 
 @pytest.mark.parametrize("number", [-1, 0, 1, 2, 999])
-def test_a_line_that_is_no_queued_prompt_cannot_be_withdrawn(story: Story, number: int) -> None:
-    story.start("true")
-    story.idle()
+def test_a_line_that_is_no_queued_prompt_cannot_be_withdrawn(shell: ShellSession, number: int) -> None:
+    shell.start("true")
+    shell.idle()
     with pytest.raises(NotFound):
-        withdraw_prompt(story.session, number, by="ann")
+        withdraw_prompt(shell.session, number, by="ann")
 
 
-def test_a_stop_withdraws_all_queued_prompts(story: Story) -> None:
-    story.busy()
-    queued = [story.queue("echo one").id, story.queue("echo two").id]
-    assert cancel_turn(story.session, by="ann")
-    assert [end["status"] for end in story.idle()] == ["cancelled"]
-    assert [(event["queued"], event["by"]) for event in story.of("withdrawn")] == [
+def test_a_stop_withdraws_all_queued_prompts(shell: ShellSession) -> None:
+    shell.busy()
+    queued = [shell.queue("echo one").id, shell.queue("echo two").id]
+    assert cancel_turn(shell.session, by="ann")
+    assert [end["status"] for end in shell.idle()] == ["cancelled"]
+    assert [(event["queued"], event["by"]) for event in shell.of("withdrawn")] == [
         (number, "ann") for number in queued
     ]
-    assert story.session.state().queued == ()
+    assert shell.session.state().queued == ()
 
 
-def test_a_prompt_that_is_queued_after_a_stop_runs(story: Story) -> None:
-    """The turn that was stopped takes a moment to end: who sends a prompt then wants it done."""
-    story.start("trap '' INT; echo begun; sleep 60 & wait; sleep 60")
-    wait_until(lambda: story.of("tool_result"), "the turn to be under way")
-    cancel_turn(story.session, by="ann")
-    taken = story.queue("echo after")
-    assert "ok" in [end["status"] for end in story.idle()]
-    assert taken.id in [event.get("queued", event["id"]) for event in story.of("user")]
+def test_a_prompt_that_is_queued_after_a_stop_runs(shell: ShellSession) -> None:
+    """A stopped turn takes a moment to end. A prompt that is sent in that moment is meant for the time after it."""
+    shell.start("trap '' INT; echo begun; sleep 60 & wait; sleep 60")
+    wait_until(lambda: shell.of("tool_result"), "the turn to run")
+    cancel_turn(shell.session, by="ann")
+    accepted = shell.queue("echo after")
+    assert "ok" in [end["status"] for end in shell.idle()]
+    assert accepted.id in [event.get("queued", event["id"]) for event in shell.of("user")]
 
 
-def test_the_queue_survives_a_lost_turn_and_runs_after_the_next_turn(story: Story) -> None:
-    story.busy()
-    queued = story.queue("echo kept")
-    os.kill(story.runner(), signal.SIGKILL)
-    wait_until(lambda: end_if_lost(story.session).turn is None, "the lost turn to be ended")
-    assert [each.id for each in story.session.state().queued] == [queued.id]
-    story.start("echo next")
-    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
-    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo kept"]
+def test_the_queue_survives_a_lost_turn_and_runs_after_the_next_turn(shell: ShellSession) -> None:
+    shell.busy()
+    queued = shell.queue("echo kept")
+    os.kill(shell.runner(), signal.SIGKILL)
+    wait_until(lambda: end_if_lost(shell.session).turn is None, "the lost turn to be ended")
+    assert [each.id for each in shell.session.state().queued] == [queued.id]
+    shell.start("echo next")
+    assert [end["status"] for end in shell.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo next", "echo kept"]
 
 
 @pytest.fixture
-def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Have the runner die in a turn, and do something in the midst of that turn's burial."""
+def while_lost_turn_ends(
+    shell: ShellSession, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], object]], None]:
+    """Kill the runner of a turn, and act while another process ends that lost turn."""
 
     def die(act: Callable[[], object]) -> None:
         kill_all = processes.kill_all
@@ -198,8 +202,8 @@ def while_buried(story: Story, monkeypatch: pytest.MonkeyPatch) -> Callable[[Cal
             act()
             return kill_all(*arguments)
 
-        os.kill(story.runner(), signal.SIGKILL)
-        wait_until(lambda: not has_runner(story.session), "the runner's death")
+        os.kill(shell.runner(), signal.SIGKILL)
+        wait_until(lambda: not has_runner(shell.session), "the runner's death")
         monkeypatch.setattr(processes, "kill_all", kill_all_and_act)
 
     return die
@@ -209,58 +213,64 @@ While = Callable[[Callable[[], object]], None]
 
 
 def test_a_prompt_withdrawn_while_a_lost_turn_is_ended_begins_no_turn(
-    story: Story, while_buried: While
+    shell: ShellSession, while_lost_turn_ends: While
 ) -> None:
-    story.busy()
-    queued = story.queue("echo withdrawn").id
-    while_buried(lambda: withdraw_prompt(story.session, queued, by="bob"))
-    story.start("echo next")
-    assert [end["status"] for end in story.idle()] == ["lost", "ok"]
-    assert [event["text"] for event in story.of("user")][1:] == ["echo next"]
+    shell.busy()
+    queued = shell.queue("echo withdrawn").id
+    while_lost_turn_ends(lambda: withdraw_prompt(shell.session, queued, by="bob"))
+    shell.start("echo next")
+    assert [end["status"] for end in shell.idle()] == ["lost", "ok"]
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo next"]
 
 
-def test_a_prompt_queued_while_a_lost_turn_is_ended_runs(story: Story, while_buried: While) -> None:
-    story.busy()
-    while_buried(lambda: story.queue("echo late"))
-    story.start("echo next")
-    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
-    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo late"]
+def test_a_prompt_queued_while_a_lost_turn_is_ended_runs(
+    shell: ShellSession, while_lost_turn_ends: While
+) -> None:
+    shell.busy()
+    while_lost_turn_ends(lambda: shell.queue("echo late"))
+    shell.start("echo next")
+    assert [end["status"] for end in shell.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo next", "echo late"]
 
 
-def test_a_key_used_while_a_lost_turn_is_ended_begins_one_turn(story: Story, while_buried: While) -> None:
-    story.busy()
+def test_a_key_used_while_a_lost_turn_is_ended_begins_one_turn(
+    shell: ShellSession, while_lost_turn_ends: While
+) -> None:
+    shell.busy()
     first: list[Accepted] = []
-    while_buried(lambda: first.append(story.queue("echo once", key="k-1")))
-    again = story.queue("echo once", key="k-1")
+    while_lost_turn_ends(lambda: first.append(shell.queue("echo once", key="k-1")))
+    again = shell.queue("echo once", key="k-1")
     assert first == [again]
-    story.start("echo next")
-    assert [end["status"] for end in story.idle()] == ["lost", "ok", "ok"]
-    assert [event["text"] for event in story.of("user")][1:] == ["echo next", "echo once"]
+    shell.start("echo next")
+    assert [end["status"] for end in shell.idle()] == ["lost", "ok", "ok"]
+    assert [event["text"] for event in shell.of("user")][1:] == ["echo next", "echo once"]
 
 
-def test_a_stop_is_recorded_completely_or_not_at_all(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    story.busy()
-    story.queue("echo waits")
-    before, write = story.kinds(), os.write
+def test_a_stop_is_recorded_completely_or_not_at_all(
+    shell: ShellSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.busy()
+    shell.queue("echo waits")
+    before, write = shell.kinds(), os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) - 9]))
         with pytest.raises(CannotRecord):
-            cancel_turn(story.session, by="ann")
-    assert story.kinds() == before
-    assert cancel_turn(story.session, by="ann")
-    assert story.kinds()[len(before) : len(before) + 2] == ["cancelled", "withdrawn"]
-    assert [end["status"] for end in story.idle()] == ["cancelled"]
+            cancel_turn(shell.session, by="ann")
+    assert shell.kinds() == before
+    assert cancel_turn(shell.session, by="ann")
+    assert shell.kinds()[len(before) : len(before) + 2] == ["cancelled", "withdrawn"]
+    assert [end["status"] for end in shell.idle()] == ["cancelled"]
 
 
 def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
-    story: Story, monkeypatch: pytest.MonkeyPatch
+    shell: ShellSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with story.session.open_log() as opened:
+    with shell.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
         plan = Plan(
-            directory=story.session.directory,
-            workspace=story.session.workspace,
+            directory=shell.session.directory,
+            workspace=shell.session.workspace,
             turn=turn,
             end=opened.end,
             lock=(),
@@ -286,84 +296,87 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)
             assert ending._end("") is None
-    assert story.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
-    assert [(end["turn"], end["status"]) for end in story.of("turn_end")] == [(turn, "ok"), (5, "error")]
-    assert broken(story.session) == []
+    assert shell.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
+    assert [(end["turn"], end["status"]) for end in shell.of("turn_end")] == [(turn, "ok"), (5, "error")]
+    assert broken(shell.session) == []
 
 
 def fail(_: int) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_no_process_survives_a_runner_that_is_killed_in_a_queued_turn(story: Story) -> None:
-    """Its own environment carries the mark of the turn it was started for."""
-    story.busy()
-    marker = story.config.data / "pid"
-    story.queue(f"setsid sleep 300 & echo $! > {marker}; sleep 300")
-    story.release()
-    wait_until(lambda: marker.exists() and marker.read_text().strip(), "the second turn to be under way")
-    os.kill(story.runner(), signal.SIGKILL)
-    assert [end["status"] for end in story.idle()] == ["ok", "lost"]
+def test_no_process_survives_a_runner_that_is_killed_in_a_queued_turn(shell: ShellSession) -> None:
+    """The runner's environment has the mark of the turn for which it was started, not of the queued one."""
+    shell.busy()
+    marker = shell.config.data / "pid"
+    shell.queue(f"setsid sleep 300 & echo $! > {marker}; sleep 300")
+    shell.release()
+    wait_until(lambda: marker.exists() and marker.read_text().strip(), "the second turn to run")
+    os.kill(shell.runner(), signal.SIGKILL)
+    assert [end["status"] for end in shell.idle()] == ["ok", "lost"]
     assert not processes.is_alive(int(marker.read_text()), processes.started(int(marker.read_text())))
-    assert processes.marked(story.session.id) == set()
+    assert processes.marked(shell.session.id) == set()
 
 
-def test_a_runner_that_receives_sigterm_begins_no_queued_turn(story: Story) -> None:
-    story.busy()
-    story.queue("echo later")
-    os.kill(story.runner(), signal.SIGTERM)
-    assert [end["status"] for end in story.idle()] == ["error"]
-    assert len(story.session.state().queued) == 1
+def test_a_runner_that_receives_sigterm_begins_no_queued_turn(shell: ShellSession) -> None:
+    shell.busy()
+    shell.queue("echo later")
+    os.kill(shell.runner(), signal.SIGTERM)
+    assert [end["status"] for end in shell.idle()] == ["error"]
+    assert len(shell.session.state().queued) == 1
 
 
-def test_a_queued_prompt_runs_although_the_turn_before_failed(story: Story) -> None:
-    """Whoever queued a prompt saw the turn before it run, and may withdraw it: nothing waits for ever unseen."""
-    story.start(f"until [ -e {story.gate} ]; do read -t 0.02 <> <(:); done; exit 3")
-    story.queue("echo all the same", model="m-2")
-    story.release()
-    assert [end["status"] for end in story.idle()] == ["error", "ok"]
-    assert story.of("user")[1]["model"] == "m-2"
+def test_a_queued_prompt_runs_although_the_turn_before_failed(shell: ShellSession) -> None:
+    """The user who queued the prompt can withdraw it if the failure matters. So no prompt waits forever unseen."""
+    shell.start(f"until [ -e {shell.gate} ]; do read -t 0.02 <> <(:); done; exit 3")
+    shell.queue("echo all the same", model="m-2")
+    shell.release()
+    assert [end["status"] for end in shell.idle()] == ["error", "ok"]
+    assert shell.of("user")[1]["model"] == "m-2"
 
 
-def test_a_stop_in_a_queued_turn_stops_that_turn(story: Story) -> None:
-    story.busy()
-    story.queue("echo begun; sleep 300")
-    story.release()
-    wait_until(lambda: len(story.of("user")) == 2 and "begun" in story.of("tool_result")[-1]["output"], "it")
-    assert cancel_turn(story.session, by="ann")
-    assert [end["status"] for end in story.idle()] == ["ok", "cancelled"]
+def test_a_stop_in_a_queued_turn_stops_that_turn(shell: ShellSession) -> None:
+    shell.busy()
+    shell.queue("echo begun; sleep 300")
+    shell.release()
+    wait_until(
+        lambda: len(shell.of("user")) == 2 and "begun" in shell.of("tool_result")[-1]["output"],
+        "the queued turn",
+    )
+    assert cancel_turn(shell.session, by="ann")
+    assert [end["status"] for end in shell.idle()] == ["ok", "cancelled"]
 
 
-def test_a_stop_before_the_runner_opens_the_log_stops_the_turn(story: Story) -> None:
-    """Between the prompt and the opening of the runner's log there are 30 ms in which a person can say stop."""
-    turn = story.start("sleep 300")
-    cancel_turn(story.session, by="ann")
-    assert [(end["turn"], end["status"]) for end in story.idle()] == [(turn, "cancelled")]
+def test_a_stop_before_the_runner_opens_the_log_stops_the_turn(shell: ShellSession) -> None:
+    """A person can stop the turn after the prompt is recorded and before the runner has opened the log."""
+    turn = shell.start("sleep 300")
+    cancel_turn(shell.session, by="ann")
+    assert [(end["turn"], end["status"]) for end in shell.idle()] == [(turn, "cancelled")]
 
 
-def test_simultaneous_prompts_all_run_one_after_the_other(story: Story) -> None:
-    taken: list[Accepted] = []
+def test_simultaneous_prompts_all_run_one_after_the_other(shell: ShellSession) -> None:
+    accepted: list[Accepted] = []
 
-    def ask(number: int) -> None:
-        taken.append(story.queue(f"echo n{number}"))
+    def send(number: int) -> None:
+        accepted.append(shell.queue(f"echo n{number}"))
 
-    together(*[lambda number=number: ask(number) for number in range(12)])
-    wait_until(lambda: len(story.of("turn_end")) == 12, "all to run")
-    story.idle()
+    run_in_threads(*[lambda number=number: send(number) for number in range(12)])
+    wait_until(lambda: len(shell.of("turn_end")) == 12, "all to run")
+    shell.idle()
     open_turn: Any = None
-    for event in story.events():
+    for event in shell.events():
         if event["kind"] == "user":
             assert open_turn is None
             open_turn = event["turn"]
         elif event["kind"] == "turn_end":
             assert event["turn"] == open_turn
             open_turn = None
-    assert len(story.of("user")) == 12
-    begun = {event.get("queued", event["id"]) for event in story.of("user")}
-    assert begun == {each.id for each in taken}
+    assert len(shell.of("user")) == 12
+    begun = {event.get("queued", event["id"]) for event in shell.of("user")}
+    assert begun == {each.id for each in accepted}
 
 
-def together(*calls: Callable[[], None]) -> None:
+def run_in_threads(*calls: Callable[[], None]) -> None:
     threads = [threading.Thread(target=call) for call in calls]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Whatever an agent does, its turn ends once, its output is bounded, and nothing of it outlives the turn."""
+"""Every turn ends once, its output is limited, and no process survives it. This holds for any agent."""
 
 import fcntl
 import os
@@ -14,15 +14,15 @@ from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.turns import began, ended, events, printed, runner, status, until
 from tests.turns.test_turns import is_alive, pids
 
-# --- ends -----------------------------------------------------------------------------------------
+# --- how a turn ends -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("script", "verdict", "result"),
+    ("script", "outcome", "result"),
     [
         ("true", "ok", "exit status 0"),
         ("exit 3", "error", "exit status 3"),
@@ -31,21 +31,21 @@ from tests.turns.test_turns import is_alive, pids
     ],
 )
 def test_the_exit_of_the_agent_decides_the_status_of_the_turn(
-    script: str, verdict: str, result: str, settings: Config
+    script: str, outcome: str, result: str, settings: Config
 ) -> None:
     session, turn = began(settings, script)
-    *_, said, end = ended(session, turn)
-    assert (said["result"], end["status"]) == (result, verdict)
+    *_, summary, end = ended(session, turn)
+    assert (summary["result"], end["status"]) == (result, outcome)
 
 
 def test_a_shell_that_cannot_read_its_script_ends_the_turn_with_an_error(root: Path) -> None:
     dash = AgentConfig("shell", "shell", ("/bin/dash",), env={"PATH": "/nonexistent"})
-    session, turn = began(living.config(root, dash), "echo up")
+    session, turn = began(real_turns.config(root, dash), "echo up")
     assert status(session, turn) == "error"
 
 
 def test_a_turn_that_exceeds_its_timeout_is_stopped(root: Path) -> None:
-    session, turn = began(living.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
+    session, turn = began(real_turns.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
     own = ended(session, turn)
     assert "ran longer than 0.3 seconds" in next(event["error"] for event in own if event["kind"] == "error")
     assert own[-1]["status"] == "timeout"
@@ -68,7 +68,7 @@ def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
     assert status(session, turn) == "ok"
 
 
-# --- what agents leave behind -----------------------------------------------------------------------
+# --- processes that agents leave behind -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
 def test_no_process_that_an_agent_started_survives_the_turn(script: str, settings: Config) -> None:
     session, turn = began(settings, script)
     assert status(session, turn) == "ok"
-    family = pids(living.output(session, turn))
-    assert family
-    assert not any(map(is_alive, family))
+    started = pids(real_turns.output(session, turn))
+    assert started
+    assert not any(map(is_alive, started))
 
 
-HOPPER = """
+FORKING = """
 import fcntl, os
 fcntl.flock(held := os.open("held", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
 print("up", flush=True)
@@ -101,12 +101,14 @@ while True:
 
 
 def test_a_process_that_forks_and_exits_all_the_time_does_not_survive_the_turn(settings: Config) -> None:
-    session, turn = began(settings, f"{sys.executable} -S -c '{HOPPER}' & sleep 1000")
+    session, turn = began(settings, f"{sys.executable} -S -c '{FORKING}' & sleep 1000")
     printed(session, turn, "up")
     assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     with open(f"{session.workspace}/held") as held:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever holds it is alive, under whatever pid
+        fcntl.flock(
+            held, fcntl.LOCK_EX | fcntl.LOCK_NB
+        )  # a living process would still hold the lock, under any pid
 
 
 def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
@@ -120,12 +122,12 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     session, turn = began(settings, "echo ran")
-    until(lambda: session.state().turn is None and not processes.marked(session.id), "the runner's end")
+    until(lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner")
     assert status(session, turn) == "ok"
-    assert (living.output(session, turn), read_signer(session)) == ("ran\n", None)
+    assert (real_turns.output(session, turn), read_signer(session)) == ("ran\n", None)
 
 
-ASKS_AND_TAKES_BACK = """
+ASKS_AND_WITHDRAWS = """
 import json, sys
 sys.stdin.readline()
 for line in (
@@ -140,9 +142,9 @@ for line in (
 
 
 def test_a_question_that_the_agent_withdraws_at_once_has_one_answer(root: Path) -> None:
-    command = (sys.executable, "-c", ASKS_AND_TAKES_BACK)
+    command = (sys.executable, "-c", ASKS_AND_WITHDRAWS)
     agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
-    session, turn = began(living.config(root, agent), "go", "claude")
+    session, turn = began(real_turns.config(root, agent), "go", "claude")
     assert status(session, turn) == "ok"
     assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
 
@@ -158,7 +160,7 @@ def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
         below = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
         return sum(fields[0] == "Z" and int(fields[1]) == runner(session) for fields in below)
 
-    until(lambda: zombies() == 0, "all orphans collected")
+    until(lambda: zombies() == 0, "the reaping of all orphans")
     Path(session.workspace, "go").touch()
     assert status(session, turn) == "ok"
 
@@ -170,7 +172,7 @@ def test_a_grandchild_that_holds_the_output_open_does_not_keep_the_turn_open(set
 
 
 def test_an_agent_that_closes_its_output_and_keeps_running_is_stopped(root: Path) -> None:
-    settings = living.config(root, limits={"silent": 0.3})
+    settings = real_turns.config(root, limits={"silent": 0.3})
     session, turn = began(settings, "exec >&- 2>&-; sleep 1000")
     own = ended(session, turn)
     assert "closed its output" in next(event["error"] for event in own if event["kind"] == "error")
@@ -178,7 +180,7 @@ def test_an_agent_that_closes_its_output_and_keeps_running_is_stopped(root: Path
 
 
 def test_an_agent_that_closes_its_output_and_exits_in_time_ends_the_turn_normally(root: Path) -> None:
-    session, turn = began(living.config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
+    session, turn = began(real_turns.config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
     assert status(session, turn) == "ok"
 
 
@@ -186,7 +188,7 @@ def test_an_agent_that_closes_its_output_and_exits_in_time_ends_the_turn_normall
 
 
 def test_endless_output_stops_the_turn_and_the_log_stays_small(root: Path) -> None:
-    settings = living.config(root, limits={"output": 4 << 20})
+    settings = real_turns.config(root, limits={"output": 4 << 20})
     session, turn = began(settings, "yes flood")
     own = ended(session, turn)
     assert "printed more than 4 MiB" in next(event["error"] for event in own if event["kind"] == "error")
@@ -196,16 +198,16 @@ def test_endless_output_stops_the_turn_and_the_log_stays_small(root: Path) -> No
 
 @pytest.mark.torture
 def test_a_gigabyte_of_output_does_not_fill_the_memory_of_the_runner(root: Path) -> None:
-    session, turn = began(living.config(root), "yes flood | head -c 1G; sleep 1")
-    largest = 0
+    session, turn = began(real_turns.config(root), "yes flood | head -c 1G; sleep 1")
+    peak = 0
     while session.state().turn is not None:
-        largest = max(largest, resident(runner(session)))
+        peak = max(peak, resident(runner(session)))
     assert status(session, turn) == "error"
-    assert 0 < largest < 64 << 20
+    assert 0 < peak < 64 << 20
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of memory that a process holds, 0 where it is gone."""
+    """Return the resident memory of a process in bytes, 0 if it has exited."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -228,7 +230,7 @@ def test_arbitrary_bytes_of_an_agent_do_not_corrupt_the_log(settings: Config) ->
     script = r"printf '\0\r\n\xff\xed\xa0\x80\xe2\x80\xa8\x1b[31m\x9b'; head -c 200000 /dev/urandom; printf '\xf0\x9f'"
     session, turn = began(settings, script)
     assert status(session, turn) == "ok"
-    assert "\x00" in living.output(session, turn)
+    assert "\x00" in real_turns.output(session, turn)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_odd_json_of_an_agent_is_masked_and_does_not_corrupt_the_log(root: Path,
     said = '{"type":"assistant","message":{"content":[' + block + "]}}"
     last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
     fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
-    session, turn = began(living.config(root, fake), "hello", "odd")
+    session, turn = began(real_turns.config(root, fake), "hello", "odd")
     assert status(session, turn) == "ok"
 
 
@@ -251,7 +253,7 @@ def test_an_odd_session_id_of_an_agent_does_not_prevent_the_next_turn(root: Path
     said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
     last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
     fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
-    settings = living.config(root, fake)
+    settings = real_turns.config(root, fake)
     session, turn = began(settings, "hello", "odd")
     assert status(session, turn) == "ok"
     assert status(session, submit_prompt(settings, session, "again", by="ann").id) == "ok"
@@ -262,13 +264,13 @@ def test_output_is_in_the_log_while_the_agent_still_runs(settings: Config) -> No
     assert printed(session, turn, "one") == "one\n"
     Path(session.workspace, "go").touch()
     assert status(session, turn) == "ok"
-    assert living.output(session, turn) == "one\ntwo\n"
+    assert real_turns.output(session, turn) == "one\ntwo\n"
 
 
 def test_standard_error_is_read_completely_and_its_end_is_in_the_error(root: Path) -> None:
     script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the last words >&2; exit 3"
     fake = AgentConfig("claude", "claude", ("bash", "-c", script, "claude"))
-    session, turn = began(living.config(root, fake), "hello", "claude")
+    session, turn = began(real_turns.config(root, fake), "hello", "claude")
     own = ended(session, turn)
     error = next(event["error"] for event in own if event["kind"] == "error")
     assert "the last words" in error
@@ -278,9 +280,9 @@ def test_standard_error_is_read_completely_and_its_end_is_in_the_error(root: Pat
 
 def test_an_agent_that_does_not_read_its_input_does_not_block_the_turn(root: Path) -> None:
     fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo deaf; sleep 0.2; exit 0"))
-    session, turn = began(living.config(root, fake), "x" * 200_000, "odd")
+    session, turn = began(real_turns.config(root, fake), "x" * 200_000, "odd")
     assert status(session, turn) == "ok"
-    assert living.output(session, turn) == "deaf\n"
+    assert real_turns.output(session, turn) == "deaf\n"
 
 
 # --- what an agent gets ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A turn begins once, runs whatever becomes of whoever began it, and ends once, from whatever process."""
+"""A turn begins once and ends once. It does not depend on the process that began it. Any process can stop it."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ from breakglass.turns.end import (
     notify_runner,
     wait_for_stop,
 )
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.turns import began, ended, events, printed, runner, status, until
 
 
@@ -38,7 +38,7 @@ def kinds(session: Session) -> list[str]:
 
 
 def pids(text: str) -> list[int]:
-    """Return the numbers that a script printed."""
+    """Return the pids that a script printed."""
     return [int(word) for word in text.split() if word.isdecimal()]
 
 
@@ -47,12 +47,12 @@ def is_alive(pid: int) -> bool:
 
 
 def kill_runner(session: Session) -> None:
-    """Kill the runner and wait until nobody holds its lock: what it was just forking has it for a moment longer."""
+    """Kill the runner and wait until its lock is free. A process that it was forking holds the lock a moment longer."""
     os.kill(runner(session), signal.SIGKILL)
-    until(lambda: not has_runner(session), "the runner's death")
+    until(lambda: not has_runner(session), "the death of the runner")
 
 
-# --- begun --------------------------------------------------------------------------------------
+# --- beginning --------------------------------------------------------------------------------------
 
 
 def test_the_log_contains_a_turn_from_its_prompt_to_its_end(settings: Config) -> None:
@@ -63,14 +63,14 @@ def test_the_log_contains_a_turn_from_its_prompt_to_its_end(settings: Config) ->
     ]
     user, *_, end = ended(session, turn)
     assert (user["text"], user["by"], end["status"]) == ("echo hello", "ann", "ok")
-    assert living.output(session, turn) == "hello\n"
+    assert real_turns.output(session, turn) == "hello\n"
 
 
 def test_processes_that_a_command_leaves_running_are_killed_and_named(settings: Config) -> None:
     is_up = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
     session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
-    story = ended(session, turn)
-    (notice,) = (event["text"] for event in story if event["kind"] == "notice")
+    own = ended(session, turn)
+    (notice,) = (event["text"] for event in own if event["kind"] == "notice")
     assert notice.startswith("Killed the processes that this command left running: sleep. ")
     assert status(session, turn) == "ok"
 
@@ -91,12 +91,12 @@ def test_a_prompt_of_the_maximum_length_reaches_the_agent(settings: Config) -> N
 
 WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
     "empty": ("", {}, BadInput),
-    "blank": (" \n\t", {}, BadInput),
-    "no text": (5, {}, BadInput),
+    "only spaces": (" \n\t", {}, BadInput),
+    "not a text": (5, {}, BadInput),
     "half a surrogate pair": ("ls \ud83d", {}, BadInput),
     "too large": ("é" * (turns.MAX_PROMPT // 2) + "x", {}, TooLarge),
     "a model that is an option": ("ls", {"model": "--help"}, BadConfig),
-    "a key with a blank": ("ls", {"key": "a b"}, BadInput),
+    "a key with a space": ("ls", {"key": "a b"}, BadInput),
     "a key too long": ("ls", {"key": "k" * 201}, BadInput),
     "an empty key": ("ls", {"key": ""}, BadInput),
 }
@@ -162,7 +162,7 @@ def test_a_key_begins_one_turn_although_it_is_sent_often_and_simultaneously(sett
     assert kinds(session).count("user") == 2
 
 
-STARTER = """
+BEGIN_AND_DIE = """
 import os, sys
 from pathlib import Path
 from breakglass.turns.begin import submit_prompt
@@ -176,14 +176,14 @@ os.kill(os.getpid(), 9)
 
 def test_a_turn_continues_after_the_death_of_the_process_that_began_it(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
-    command = [sys.executable, "-c", STARTER, str(settings.data), session.id]
+    command = [sys.executable, "-c", BEGIN_AND_DIE, str(settings.data), session.id]
     assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
     assert end_if_lost(session).turn is not None
     assert status(session, 2) == "ok"
-    assert living.output(session, 2) == "done\n"
+    assert real_turns.output(session, 2) == "done\n"
 
 
-# --- that cannot start --------------------------------------------------------------------------
+# --- agents and runners that cannot start --------------------------------------------------------------------------
 
 
 def agent(*command: str, protocol: str = "shell") -> AgentConfig:
@@ -197,7 +197,7 @@ def agent(*command: str, protocol: str = "shell") -> AgentConfig:
 def test_an_agent_that_cannot_start_gives_an_error_that_says_what_to_do(
     command: str, reason: str, root: Path
 ) -> None:
-    session, turn = began(living.config(root, agent(command)), "ls", "odd")
+    session, turn = began(real_turns.config(root, agent(command)), "ls", "odd")
     error, end = ended(session, turn)[-2:]
     assert (error["kind"], end["status"]) == ("error", "error")
     assert f"{command}: {reason}" in error["error"]
@@ -214,23 +214,23 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
 
 
 def test_an_exception_in_the_runner_is_recorded_and_ends_the_turn(root: Path) -> None:
-    session, turn = began(living.config(root, agent(protocol="acp")), "ls", "odd")
+    session, turn = began(real_turns.config(root, agent(protocol="acp")), "ls", "odd")
     error, end = ended(session, turn)[-2:]
     assert "process failed: IndexError" in error["error"]
     assert end["status"] == "error"
 
 
-# --- lost ---------------------------------------------------------------------------------------
+# --- lost turns ---------------------------------------------------------------------------------------
 
-FAMILY = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
+BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
 
 
 def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(settings: Config) -> None:
-    session, turn = began(settings, FAMILY)
+    session, turn = began(settings, BACKGROUND)
     shell, *family = pids(printed(session, turn, "up"))
     assert all(map(is_alive, [shell, *family]))
     kill_runner(session)
-    until(lambda: not is_alive(shell), "the agent's death")
+    until(lambda: not is_alive(shell), "the death of the agent")
     before = len(events(session))
     assert end_if_lost(session).status == "lost"
     assert not any(map(is_alive, family))
@@ -287,18 +287,18 @@ def test_a_session_can_be_read_although_its_lost_turn_cannot_be_ended(
     kill_runner(session)
     warnings: list[str] = []
     with monkeypatch.context() as readonly:
-        readonly.setattr(Session, "open_log", refuse)
+        readonly.setattr(Session, "open_log", refuse_to_open)
         assert current_state(session, warn=warnings.append).turn == turn
     assert warnings == [f"session {session.id}: Read-only file system"]
     assert current_state(session).status == "lost"
 
 
-def refuse(_: Session) -> Log:
+def refuse_to_open(_: Session) -> Log:
     raise CannotRecord("Read-only file system")
 
 
 def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
-    session, turn = began(settings, FAMILY)
+    session, turn = began(settings, BACKGROUND)
     family = pids(printed(session, turn, "up"))
     kill_runner(session)
     again = submit_prompt(settings, session, "echo alive", by="ann").id
@@ -323,13 +323,13 @@ def test_a_torn_last_line_of_a_lost_turn_is_repaired_before_its_end(settings: Co
         file.write(b'{"id":5,"ts":"20')
     assert end_if_lost(session).status == "lost"
     assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
-    assert living.broken(session) == []
+    assert real_turns.broken(session) == []
 
 
-# --- cancelled ----------------------------------------------------------------------------------
+# --- stopping ----------------------------------------------------------------------------------
 
 
-STOPPER = """
+CANCEL = """
 import sys
 from pathlib import Path
 from breakglass.store.sessions import Session
@@ -339,11 +339,11 @@ print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
 
 
 def test_a_turn_is_stopped_once_although_three_processes_stop_it(settings: Config) -> None:
-    session, turn = began(settings, FAMILY)
+    session, turn = began(settings, BACKGROUND)
     family = pids(printed(session, turn, "up"))
-    command = [sys.executable, "-c", STOPPER, str(settings.data), session.id]
-    said = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    answers = {process.communicate()[0] for process in said}
+    command = [sys.executable, "-c", CANCEL, str(settings.data), session.id]
+    cancelling = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = {process.communicate()[0] for process in cancelling}
     assert "True\n" in answers <= {"True\n", "False\n"}
     assert status(session, turn) == "cancelled"
     assert kinds(session).count("cancelled") == 1
@@ -388,7 +388,7 @@ def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
 
 
 def test_a_suspended_runner_is_killed(settings: Config) -> None:
-    session, turn = began(settings, FAMILY)
+    session, turn = began(settings, BACKGROUND)
     family = pids(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGSTOP)
     assert cancel_turn(session, by="ann")
@@ -398,10 +398,10 @@ def test_a_suspended_runner_is_killed(settings: Config) -> None:
 
 
 def race(settings: Config, session: Session, delay: int) -> None:
-    """Cancel a short turn at some moment of its life, and see that the answer and the log agree."""
+    """Cancel a short turn after some delay, and check that the returned value agrees with the log."""
     turn = submit_prompt(settings, session, "echo $$", by="ann").id
     for _ in range(delay):
-        os.stat(session.directory)  # some microseconds
+        os.stat(session.directory)  # a few microseconds
     stopped = cancel_turn(session, by="ann")
     own = ended(session, turn)
     assert [event["kind"] for event in own].count("cancelled") == stopped
@@ -423,19 +423,19 @@ def test_five_hundred_stops_at_the_end_of_a_turn_are_either_in_time_or_refused(s
 
 
 def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(settings: Config) -> None:
-    """The lock file names a process that has its pid but not its birth: nothing is sent."""
+    """The lock file contains the pid of another process with another start time, so no signal is sent."""
     session = sessions.create(settings.data, "shell")
-    stranger = subprocess.Popen(["sleep", "100"])
-    born = processes.started(stranger.pid)
-    Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born - 1}}}')
+    other = subprocess.Popen(["sleep", "100"])
+    started = processes.started(other.pid)
+    Path(session.directory, "turn.lock").write_text(f'{{"pid": {other.pid}, "started": {started - 1}}}')
     notify_runner(session)
-    assert stranger.poll() is None
-    Path(session.directory, "turn.lock").write_text(f'{{"pid": {stranger.pid}, "started": {born}}}')
+    assert other.poll() is None
+    Path(session.directory, "turn.lock").write_text(f'{{"pid": {other.pid}, "started": {started}}}')
     notify_runner(session)
-    assert stranger.wait() == -signal.SIGUSR1
+    assert other.wait() == -signal.SIGUSR1
 
 
-# --- what cannot be recorded is not done -----------------------------------------------------------
+# --- disks and logs that fail -----------------------------------------------------------
 
 
 @pytest.fixture
@@ -449,19 +449,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        living.clear(place)
-        living.clear(place)
+        real_turns.clear(place)
+        real_turns.clear(place)
         subprocess.run(["umount", place], check=True)
 
 
 def fill(settings: Config, session: Session) -> None:
-    """Take prompts until there is no room for one more."""
+    """Send prompts until the disk has no room for one more."""
     for _ in range(9):
         ended(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
 
 
 def test_a_full_disk_ends_the_agent_and_the_turn_and_refuses_prompts(small_disk: Path) -> None:
-    settings = living.config(small_disk)
+    settings = real_turns.config(small_disk)
     session, turn = began(
         settings,
         "echo $$; exec 2>/dev/null; while true; do head -c 9000 /dev/zero | tr '\\0' x; sleep 0.01; done",
@@ -483,8 +483,8 @@ def test_a_deleted_or_truncated_log_ends_the_agent(spoil: str, settings: Config)
     (shell,) = pids(printed(session, turn, "up"))
     path = Path(session.directory, log.NAME)
     path.unlink() if spoil == "deleted" else os.truncate(path, 10)
-    until(lambda: not is_alive(shell), "the agent's death")
-    until(lambda: not is_alive(runner(session)), "the runner's death")
+    until(lambda: not is_alive(shell), "the death of the agent")
+    until(lambda: not is_alive(runner(session)), "the death of the runner")
 
 
 def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:

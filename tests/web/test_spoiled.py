@@ -72,7 +72,7 @@ def test_foreign_lines_are_marked_and_keep_the_numbering(server: Server) -> None
     with server.log(session).open("ab") as file:
         file.writelines(each + b"\n" for each in FOREIGN_LINES.values())
     server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
-    events = validate(server.log(session), clients=[client], strangers=True)
+    events = validate(server.log(session), clients=[client], foreign=True)
     assert {event["kind"] for event in events[first - 1 : -1]} == {"foreign"}
     assert events[-1]["title"] == "after"
     assert [number for number, _ in client.received] == [*range(1, len(events) + 1)]
