@@ -4,17 +4,16 @@ How this works
 --------------
 Every request takes the same steps, and the first refusal ends it:
 
-    request ─▶ rules.check ─▶ credential ─▶ rules.admit ─▶ whole body ─▶ application
-       │                                                                     │
-       └── read_request, which is all that the rules see        GuardedResponse adds the headers
+    request ─▶ rules.check ─▶ credential ─▶ rules.admit ─▶ whole body ─▶ application ─▶ GuardedResponse
 
-* rules.py decides. It is pure, and knows neither sockets nor time.
+* rules.py decides. It is pure: it sees a `Request`, which is a scope without body and query.
 * This module acts: it reads the credential, counts wrong tokens, reads the body against a deadline, and writes
   the access log.
-* responses.py sends. streams.py counts open streams, and ends them when their credential ends.
+* responses.py adds the headers to every response, and sends refusals.
+* streams.py counts open streams, and ends them when their credential ends.
 
-The invariant: the application runs only after every rule has allowed the request and the whole body is here.
-So no slow or oversized body, and no anonymous caller, reaches Quart.
+The invariant: the application runs only after every rule has allowed the request and the whole body has arrived.
+So no slow or oversized body reaches Quart, and an anonymous caller reaches open paths only.
 
 Rules for editors:
 
