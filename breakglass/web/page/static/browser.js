@@ -1,5 +1,5 @@
-// What the scripts use of the browser: elements of the page, and stored values. Markup and script addresses enter the
-// document only through this module.
+// What the scripts use of the browser: elements of the page, requests to the server, and stored values. Markup and script
+// addresses enter the document only through this module.
 
 const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
 // The page's Content-Security-Policy requires Trusted Types. What passes here comes from our own server, which has
@@ -21,6 +21,36 @@ export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
+}
+
+const TIMEOUT = 15_000; // ms
+export const timeout = () => AbortSignal.timeout(TIMEOUT);
+
+/** Sends JSON. Resolves to {status, body}; status 0 means that no answer came, see `unreachable`. */
+export async function callAPI(method, url, body, headers = {}) {
+  try {
+    const response = await fetch(root + url, {
+      method, body: body && JSON.stringify(body), signal: timeout(),
+      headers: { "content-type": "application/json", accept: "application/json", ...headers },
+    });
+    return { status: response.status, body: await response.json().catch(() => ({})) };
+  } catch {
+    return { status: 0, body: {} };
+  }
+}
+
+/** Returns why no answer came, and what must come back before one can. */
+export const unreachable = () =>
+  (navigator.onLine ? ["the server cannot be reached", "the server is"] : ["no network", "you are"]);
+
+/** Fetches one of our pages. Resolves to its document, or to null without a network or without a login. */
+export async function fetchPage(url) {
+  try {
+    const response = await fetch(url, { signal: timeout(), headers: { accept: "text/html" } });
+    return response.ok && !response.redirected ? parse(await response.text()) : null;
+  } catch {
+    return null;
+  }
 }
 
 const memory = new Map(); // for browsers that forbid storage, or where it is full: lasts as long as the page

@@ -1,9 +1,8 @@
 // Which part of the log is on the page and on the screen: earlier and later parts are loaded when the user scrolls near
 // them and removed when the page grows too long; the scroll position follows the end, or stays where the user reads.
 
-import { $, $$, make } from "./browser.js";
+import { $, $$, fetchPage, make, unreachable } from "./browser.js";
 import { lineNumber, speaker } from "./line_kinds.js";
-import { fetchPage, unreachable } from "./server.js";
 
 const MOST = 3000; // lines on the page; beyond that, lines are removed until KEPT are left
 const KEPT = 2000;

@@ -3,8 +3,7 @@
 // A prompt is either in the log or visibly not sent. From the tap until its 202 answer it is stored in this browser with
 // its idempotency key, and sent again with the same key until the server has accepted or refused it.
 
-import { $, $$, make, root, stored } from "./browser.js";
-import { callAPI, timeout, unreachable } from "./server.js";
+import { $, $$, callAPI, make, root, stored, timeout, unreachable } from "./browser.js";
 
 const RETRY = 5_000; // ms until a failed prompt is tried again, unless something happens before
 const LONGEST = 35_000; // ms that a window takes at most to send one prompt: two requests of 15 s each

@@ -1,8 +1,7 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, root } from "./browser.js";
+import { $, $$, fetchPage, root } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
-import { fetchPage } from "./server.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
 const INTERVAL = 5_000; // ms between two refreshes: the list is small, and the link may be weak

@@ -1,10 +1,9 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, make, root } from "./browser.js";
+import { $, $$, callAPI, make, root } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
-import { callAPI } from "./server.js";
 import { SessionList } from "./session_list.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";

@@ -8,7 +8,7 @@ const base = root.replace(/\/static\/.*/, ""); // the path under which a proxy p
 const STATIC_CACHE = `static${root}`;
 const FILES = [
   "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "icon.svg", "keys.js", "line_kinds.js",
-  "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "server.js", "session_list.js",
+  "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "session_list.js",
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
 ];
 const MAX_PAGES = 20; // pages in the cache

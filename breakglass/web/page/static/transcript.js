@@ -4,10 +4,9 @@
 // act on the lines before it (line_kinds.js). A line may be merged into another one, so the number of elements says
 // nothing about the number of lines; `last` does.
 
-import { $, $$, parse } from "./browser.js";
+import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
 import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./line_kinds.js";
 import { Paging, ScrollPosition, firstLine } from "./paging.js";
-import { fetchPage, unreachable } from "./server.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
 
