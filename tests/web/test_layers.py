@@ -127,7 +127,7 @@ def test_private_names_of_dependencies_are_used_in_web_http_only(module: str) ->
     [
         ("http", "from breakglass.web.guard.guard import Guard"),
         ("http", "def late():\n    from breakglass.web.guard import rules"),
-        ("guard", "from breakglass.web import sse"),
+        ("guard", "from breakglass.web import stream"),
         ("page", "import breakglass.web.app"),
         ("attic", ""),
     ],
