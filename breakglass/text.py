@@ -157,6 +157,11 @@ STATUS_SIGNS: dict[str, StatusSign] = {
 """The status of a session or a turn. `asking` is a running turn with an open question."""
 
 
+def plan_status(status: str) -> str:
+    """Return the key of `STATUS_SIGNS` with which an item of an agent's to-do list is shown."""
+    return {"completed": "ok", "in_progress": "running"}.get(status, "new")
+
+
 def status_sign(status: str) -> StatusSign:
     """Return the sign for a status. One that is not in the table counts as a failure and shows its own name."""
     return STATUS_SIGNS.get(status, StatusSign("\u2717", status))

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+MAX_PROMPT = 256 << 10
+"""Maximum bytes of UTF-8 of a prompt."""
+
 
 class TurnLimits(NamedTuple):
     """What an agent may do in one turn, and how long the runner waits for it to end. Tests use smaller values."""

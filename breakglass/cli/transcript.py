@@ -16,7 +16,7 @@ from breakglass import events
 from breakglass.cli.lines import Lines
 from breakglass.cli.style import UNLIMITED, status_style
 from breakglass.events import Event
-from breakglass.text import cut, duration, one_line, plain, status_sign
+from breakglass.text import cut, duration, money, one_line, plain, plan_status, status_sign
 
 LONGEST_ERROR = 1000
 """Characters of a line of a tool's error that are shown, however narrow the terminal is."""
@@ -115,9 +115,11 @@ def _text(out: Transcript, event: Event) -> str:
 
 
 def _plan(out: Transcript, event: Event) -> str:
-    signs = {"completed": "✓", "in_progress": "●"}
     width = out.lines.width - 4
-    items = [f"{signs.get(item['status'], '·')} {one_line(item['text'], width)}" for item in event["items"]]
+    items = [
+        f"{status_sign(plan_status(item['status'])).sign} {one_line(item['text'], width)}"
+        for item in event["items"]
+    ]
     return out.lines.block(event, "\n".join(items), "▪ ", "note")
 
 
@@ -130,7 +132,7 @@ def _result(out: Transcript, event: Event) -> str:
     is_error = event["is_error"] is True
     parts = [] if text == out.last_text and not is_error else [text]
     if event.get("cost_usd") is not None:
-        parts.append(f"${event['cost_usd']:.4f}")
+        parts.append(money(event["cost_usd"]))
     shown = " · ".join(filter(None, parts))
     if not shown:
         return ""

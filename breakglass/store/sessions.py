@@ -25,8 +25,7 @@ from breakglass.store.log import Log
 from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-KEY = re.compile(r"[!-~]{1,200}")
-"""An Idempotency-Key: visible ASCII characters."""
+_KEY = re.compile(r"[!-~]{1,200}")
 MAX_TITLE = 200
 """Characters of a title."""
 LOCK_TIMEOUT = 10.0
@@ -79,10 +78,8 @@ def create(
     The same `key` always gives the same session: an existing one is returned unchanged, and one whose creation was
     interrupted is completed. Raises BadInput for a bad key or a long title, CannotRecord if the disk refuses.
     """
-    if len(title) > MAX_TITLE:
-        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
-    if key is not None and not KEY.fullmatch(key):
-        raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
+    check_title(title)
+    check_key(key)
     session = Session(root, _new_id() if key is None else _id_from_key(key))
     try:
         data_root.create(root)
@@ -132,14 +129,25 @@ def change(session: Session, *, title: str | None = None, archived: bool | None 
 
     Raises NotFound, BadInput and CannotRecord.
     """
-    if title is not None and len(title) > MAX_TITLE:
-        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
+    check_title(title or "")
     with session.open_log() as opened, opened.exclusive():
         state = session.log_state(opened.fd).state
         if title is not None and title != state.title:
             opened.append("renamed", title=title, by=by)
         if archived is not None and archived != state.archived:
             opened.append("archived", archived=archived, by=by)
+
+
+def check_title(title: str) -> None:
+    """Raise BadInput if a title is too long."""
+    if len(title) > MAX_TITLE:
+        raise BadInput(f"title: at most {MAX_TITLE} characters, got {len(title)}")
+
+
+def check_key(key: str | None) -> None:
+    """Raise BadInput if an Idempotency-Key was given that is not one to 200 visible ASCII characters."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
 
 
 def _new_id() -> str:

@@ -24,13 +24,12 @@ from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
+from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.end import end_lost_turn
 from breakglass.turns.plan import Plan
 
-MAX_PROMPT = 256 << 10
-"""Maximum bytes of UTF-8 of a prompt."""
 RELEASE_SECONDS = 1.0
 """Seconds for which a runner may still hold the turn lock after the end of its turn is in the log."""
 LOCK_ATTEMPTS = 5
@@ -102,8 +101,7 @@ def _check(prompt: object, model: str | None, key: str | None) -> None:
         raise TooLarge(f"prompt: at most {MAX_PROMPT >> 10} KiB are taken")
     if model is not None:
         check_model("model", model)
-    if key is not None and not sessions.KEY.fullmatch(key):
-        raise BadInput("Idempotency-Key: expected 1 to 200 visible ASCII characters")
+    sessions.check_key(key)
 
 
 def _earlier_result(session: Session, log: Log, key: str | None) -> Accepted | None:

@@ -105,13 +105,11 @@ async def _describe(session: Session) -> Json:
 
 @operation
 async def read_events(session: Session) -> Result:
-    after = stream.position(request.args.getlist("after"), "after")
+    after = request.args.getlist("after")
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
-        return await _log(session, after or 0)
-    last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
-    return await attached.streaming_response(
-        console().attach(session, last if last is not None else after or 0)
-    )
+        return await _log(session, stream.line_number(after, "after") or 0)
+    last = stream.last_seen(after, request.headers.getlist("Last-Event-ID"))
+    return await attached.streaming_response(console().attach(session, last))
 
 
 async def _log(session: Session, after: int) -> Response:

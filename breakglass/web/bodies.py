@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from breakglass.errors import BadInput, Malformed
-from breakglass.turns.begin import MAX_PROMPT
+from breakglass.store.sessions import MAX_TITLE
+from breakglass.turn_limits import MAX_PROMPT
 
 
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,13 +16,13 @@ class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     agent: Annotated[str | None, Meta(description="One of the configured agents")] = None
     model: Annotated[str | None, Meta(description="The model for every turn of the session")] = None
-    title: Annotated[str, Meta(description="At most 200 characters")] = ""
+    title: Annotated[str, Meta(description=f"At most {MAX_TITLE} characters")] = ""
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A change of a session. A field that is absent or null changes nothing."""
 
-    title: Annotated[str | None, Meta(description="The new title, at most 200 characters")] = None
+    title: Annotated[str | None, Meta(description=f"The new title, at most {MAX_TITLE} characters")] = None
     archived: Annotated[bool | None, Meta(description="Whether lists omit the session")] = None
 
 
@@ -31,7 +32,7 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt: Annotated[
         str,
         Meta(
-            description="The text for the agent, not blank, at most 256 KiB of UTF-8",
+            description=f"The text for the agent, not blank, at most {MAX_PROMPT >> 10} KiB of UTF-8",
             extra_json_schema={"minLength": 1, "maxLength": MAX_PROMPT},
         ),
     ]

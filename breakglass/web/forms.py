@@ -105,7 +105,7 @@ async def stop_turn(session_id: str) -> Response:
 async def withdraw(session_id: str) -> Response:
     """Withdraw a queued prompt. The button pressed carries its line number."""
     session, form = session_named(session_id), await _checked_form()
-    queued = stream.position(form.getlist("queued"), "queued") or 0
+    queued = stream.line_number(form.getlist("queued"), "queued") or 0
     await console().write(withdraw_prompt, session, queued, by=by())
     return _to(f"/sessions/{session.id}#end")
 

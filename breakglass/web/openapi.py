@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 
 from breakglass import __version__
-from breakglass.web.operations import OPERATIONS, PARAMETERS, SESSION, Operation, error_meanings
+from breakglass.web.operations import (
+    OPERATIONS,
+    PARAMETERS,
+    SESSION,
+    Operation,
+    error_meanings,
+    needs_no_credential,
+)
 
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "format": "uuid"},
@@ -59,7 +66,7 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
     }
     if operation.details:
         described["description"] = operation.details
-    if operation.is_open:
+    if needs_no_credential(operation):
         described["security"] = []
     if operation.body:
         schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}

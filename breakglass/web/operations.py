@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from breakglass.events import ENDINGS
 from breakglass.web import bodies
+from breakglass.web.guard.request import OPEN_PATHS
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +31,6 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON Schema of a successful answer; None if the answer is the session's log."""
     errors: dict[int, str] = {}
     """The error statuses of this operation, with their meanings. `error_meanings` adds those that many share."""
-    is_open: bool = False
-    """Whether the operation needs no credential."""
 
 
 COMMON_ERRORS = {400: "The request cannot be parsed"}
@@ -41,11 +41,16 @@ BODY_ERRORS = {413: "The body is too large", 415: "The body is not `application/
 """Errors of every operation that reads a body."""
 
 
+def needs_no_credential(operation: Operation) -> bool:
+    """Return whether the guard lets anonymous callers use the operation."""
+    return operation.method in OPEN_PATHS.get(operation.path, ())
+
+
 def error_meanings(operation: Operation) -> dict[int, str]:
     """Return every error status of the operation, ascending, with its meaning."""
     found = {
         **COMMON_ERRORS,
-        **({} if operation.is_open else CREDENTIAL_ERRORS),
+        **({} if needs_no_credential(operation) else CREDENTIAL_ERRORS),
         **(BODY_ERRORS if operation.body else {}),
         **operation.errors,
     }
@@ -73,7 +78,7 @@ SESSION = _object(
     last_event_id={"type": "integer", "minimum": 1},
     turn_active=_described("boolean", "Whether a turn is running"),
     status={
-        "enum": ["new", "running", "ok", "error", "cancelled", "timeout", "lost", "degraded"],
+        "enum": ["new", "running", *ENDINGS, "degraded"],
         "description": "`new`, `running`, or how the last turn ended. `degraded`: the disk failed; no turn begins",
     },
     asking=_described("boolean", "Whether a question of the agent is open"),
@@ -115,7 +120,6 @@ OPERATIONS: dict[str, Operation] = {
         path="/health",
         summary="Report that the server answers",
         answer=_object(status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}),
-        is_open=True,
     ),
     "create_session": Operation(
         method="POST",

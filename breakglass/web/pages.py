@@ -82,14 +82,12 @@ def _rendered(found: list[Event], *, whole: bool) -> list[Markup]:
 async def page_stream(session_id: str) -> Response:
     """The session's events as HTML, under the same ids as in the API."""
     session = session_named(session_id)
-    after = stream.position(request.args.getlist("after"), "after")
-    last = stream.position(request.headers.getlist("Last-Event-ID"), "Last-Event-ID")
-    position = last if last is not None else after or 0
+    last = stream.last_seen(request.args.getlist("after"), request.headers.getlist("Last-Event-ID"))
     if ts := request.args.get("ts"):
-        position = await asyncio.to_thread(queries.checked_position, session, position, ts)
+        last = await asyncio.to_thread(queries.checked_line, session, last, ts)
     state = await asyncio.to_thread(console().state, session)
     hello = {"last": state.last_id, "beat": console().config.sse_keepalive_seconds, "now": log.now()}
-    chunks = console().attach(session, position, frame=render_frames, beat=BEAT)
+    chunks = console().attach(session, last, frame=render_frames, beat=BEAT)
     return await attached.streaming_response(
         chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode()
     )
@@ -196,4 +194,4 @@ def local_path(path: str) -> str:
 
 
 def _number(name: str) -> int | None:
-    return stream.position(request.args.getlist(name), name)
+    return stream.line_number(request.args.getlist(name), name)

@@ -23,7 +23,16 @@ BEYOND = 1 << 62
 """More lines than any log has: a client that claims to have them gets a reset."""
 
 
-def position(values: list[str], name: str) -> int | None:
+def last_seen(after: list[str], last_event_id: list[str]) -> int:
+    """Return the last line that the client has, 0 for none. The `Last-Event-ID` header precedes the `after` parameter.
+
+    Raises Malformed as `line_number` does.
+    """
+    parameter, header = line_number(after, "after"), line_number(last_event_id, "Last-Event-ID")
+    return header if header is not None else parameter or 0
+
+
+def line_number(values: list[str], name: str) -> int | None:
     """Return the line number in the values of a header or parameter, None without a value.
 
     Raises Malformed for two values, and for one that is no whole number. A number with too many digits is `BEYOND`.

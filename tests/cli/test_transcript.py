@@ -82,7 +82,7 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
             "plan",
             {"items": [{"text": "one", "status": "completed"}, {"text": "two", "status": "pending"}], **TURN},
         ),
-        f"     3 ▪ ✓ one\n{MARGIN}▪ · two\n",
+        f"     3 ▪ ✓ one\n{MARGIN}▪ ○ two\n",
     ),
     (("thinking", {"text": "hm\nhm", **TURN}), f"     3 … hm\n{MARGIN}… hm\n"),
     (("notice", {"text": "compacted\n", **TURN}), "     3   compacted\n"),
@@ -156,8 +156,8 @@ def test_prose_of_a_subagent_is_kept_apart() -> None:
 
 def test_a_result_that_repeats_the_last_prose_is_not_shown_again() -> None:
     result = ("result", {"is_error": False, "result": "done", "duration_ms": 1, "cost_usd": 0.5, **TURN})
-    assert shown(prose("done"), result) == "     3   done\n     4 = $0.5000\n"
-    assert shown(prose("working"), result) == "     3   working\n     4 = done · $0.5000\n"
+    assert shown(prose("done"), result) == "     3   done\n     4 = $0.50\n"
+    assert shown(prose("working"), result) == "     3   working\n     4 = done · $0.50\n"
 
 
 # --- output -------------------------------------------------------------------------------------

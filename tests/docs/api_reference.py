@@ -13,6 +13,7 @@ from breakglass.web.operations import (
     SESSION,
     SESSION_REF,
     Operation,
+    needs_no_credential,
 )
 
 
@@ -34,7 +35,7 @@ def render_table() -> str:
 
 def _operation(operation: Operation) -> str:
     parts = [f"### `{operation.method} {operation.path}`", f"{operation.summary}."]
-    if operation.is_open:
+    if needs_no_credential(operation):
         parts.append("Needs no credential.")
     if operation.details:
         parts.append(operation.details)

@@ -17,7 +17,7 @@ from breakglass.store import log, sessions
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
-from breakglass.turns import begin as turns
+from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import processes
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
@@ -84,8 +84,8 @@ def test_a_prompt_is_kept_unchanged_and_is_not_in_the_arguments_of_a_process(set
 
 def test_a_prompt_of_the_maximum_length_reaches_the_agent(settings: Config) -> None:
     script = "echo ${#x}"
-    session, turn = began(settings, f"x={'y' * (turns.MAX_PROMPT - len(script) - 3)}\n{script}")
-    assert printed(session, turn, "\n").strip() == str(turns.MAX_PROMPT - len(script) - 3)
+    session, turn = began(settings, f"x={'y' * (MAX_PROMPT - len(script) - 3)}\n{script}")
+    assert printed(session, turn, "\n").strip() == str(MAX_PROMPT - len(script) - 3)
     assert status(session, turn) == "ok"
 
 
@@ -94,7 +94,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
     "only spaces": (" \n\t", {}, BadInput),
     "not a text": (5, {}, BadInput),
     "half a surrogate pair": ("ls \ud83d", {}, BadInput),
-    "too large": ("é" * (turns.MAX_PROMPT // 2) + "x", {}, TooLarge),
+    "too large": ("é" * (MAX_PROMPT // 2) + "x", {}, TooLarge),
     "a model that is an option": ("ls", {"model": "--help"}, BadConfig),
     "a key with a space": ("ls", {"key": "a b"}, BadInput),
     "a key too long": ("ls", {"key": "k" * 201}, BadInput),

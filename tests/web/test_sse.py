@@ -46,7 +46,7 @@ def test_foreign_lines_are_sent_as_foreign_events(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["CRLF", "a raw NUL", "bad utf-8", "another's number", "torn", "empty", "prose"]
+    "name", ["CRLF", "a raw NUL", "bad utf-8", "the number of another line", "torn", "empty", "prose"]
 )
 def test_bytes_that_could_break_the_stream_are_never_sent_raw(name: str) -> None:
     (message,) = parse(sse.frame(FOREIGN[name] + b"\n", 4))

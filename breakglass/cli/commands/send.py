@@ -13,7 +13,8 @@ from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from breakglass.turns.begin import MAX_PROMPT, Accepted, submit_prompt
+from breakglass.turn_limits import MAX_PROMPT
+from breakglass.turns.begin import Accepted, submit_prompt
 
 ID_CHARACTERS = frozenset("0123456789abcdef-")
 ID_LIKE = 3

@@ -7,7 +7,7 @@ from breakglass.cli.caller import whole_number
 from breakglass.cli.command import Command, Option
 from breakglass.cli.qr import show_qr
 from breakglass.cli.settings_help import settings_help
-from breakglass.config import Config
+from breakglass.config import SETTINGS, Config
 from breakglass.errors import BadInput
 
 
@@ -37,7 +37,7 @@ def _reason(config: Config) -> str:
 
 COMMAND = Command(
     run,
-    settings=("host", "port", "socket", "tls_cert", "tls_key", "allow_plain"),
+    settings=tuple(name for name, row in SETTINGS.items() if row.option and name != "data"),
     options=(Option("--workers N", "the number of processes that serve", whole_number, 1),),
     output="the address, and the login address unless BREAKGLASS_TOKEN is set",
     examples="""\

@@ -60,7 +60,7 @@ def read_window(session: Session, *, before: int | None, after: int | None) -> W
         os.close(fd)
 
 
-def checked_position(session: Session, number: int, ts: str) -> int:
+def checked_line(session: Session, number: int, ts: str) -> int:
     """Return `number` if that line has the time `ts`, else a number beyond any log. Raises NotFound.
 
     A power loss can take lines that a page has already shown. Other lines then get their numbers, and the page must

@@ -26,7 +26,7 @@ _FILTERS: dict[Any, str] = {
     markdown: "markdown unmarked",
     terminal: "fold terminal",
     tools: "coloured fields first_words plan raw",
-    text: "age duration money one_line size status_sign strip_escapes token_counts",
+    text: "age duration money one_line plan_status size status_sign strip_escapes token_counts",
 }
 """The functions that templates use as filters, by module."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from breakglass.config import Config
 from breakglass.state import SessionState
-from breakglass.text import STATUS_SIGNS, one_line
+from breakglass.text import one_line
 
 
 class SessionRow(NamedTuple):
@@ -23,12 +23,12 @@ class SessionRow(NamedTuple):
 
     @property
     def status(self) -> str:
-        """The status to show, a key of `STATUS_SIGNS`."""
+        """The status to show. `STATUS_SIGNS` has its sign, unless another version wrote it."""
         if self.state.asking:
             return "asking"
         if self.state.turn is not None:
             return "running"
-        return self.state.status if self.state.status in STATUS_SIGNS else "new"
+        return self.state.status
 
 
 class SessionList(NamedTuple):

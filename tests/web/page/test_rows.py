@@ -18,7 +18,7 @@ QUESTION = (OpenQuestion(3, "r", "Bash", ""),)
         ((), None, "ok", "ok"),
         ((), None, "lost", "lost"),
         ((), None, "running", "running"),
-        ((), None, "of another version", "new"),
+        ((), None, "of another version", "of another version"),
     ],
 )
 def test_the_status_that_a_list_shows(asking: Any, turn: int | None, status: str, shown: str) -> None:
