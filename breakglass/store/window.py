@@ -32,8 +32,8 @@ class Window(NamedTuple):
 def read(fd: int, budget: int, *, before: int | None = None, after: int | None = None) -> Window:
     """Return about `budget` bytes of lines, at least one line if there is one.
 
-    With `after`, the lines that follow that line. Otherwise those that end before line `before`, by default at the end
-    of the log.
+    With `after`, these are the lines that follow that line. Otherwise they end before line `before`, by default at the
+    end of the log.
     """
     last = seek.find_end(fd, log.size(fd))
     if after is not None:

@@ -32,7 +32,7 @@ def writer(directory: str) -> Iterator[Log]:
 
 @pytest.fixture
 def followed(directory: str, writer: Log) -> str:
-    """The same directory with a log of five lines, which `writer` has written."""
+    """The same directory with a log of five lines, written by `writer`."""
     for number in range(4):
         writer.append("renamed", title=str(number), by="ann")
     return directory
@@ -51,15 +51,15 @@ def small_disk(tmp_path: Path) -> Iterator[str]:
     """A session's directory with a log of one line, on a file system of 256 KiB."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", place], check=True)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk], check=True)
     try:
-        with log.create(str(place)) as created:
+        with log.create(str(disk)) as created:
             created.append("created", **SAMPLES["created"])
-        yield str(place)
+        yield str(disk)
     finally:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.fixture
