@@ -45,7 +45,7 @@ from breakglass.store import log, memory, seek
 from breakglass.store.seek import Position
 
 PIECE_BYTES = 128 << 10
-"""Bytes of a log that are read, framed and sent at a time. A piece has a fixed cost. A stalled client keeps one in memory."""
+"""Bytes of a log that are read, framed and sent at a time. Each piece has a fixed cost. A stalled client holds one."""
 LOOP_BYTES = 8 << 10
 """The largest number of new bytes that are read on the event loop."""
 AHEAD_SECONDS = 0.002

@@ -186,7 +186,7 @@ def find_line_begin(fd: int, offset: int) -> int:
 
 
 def read_blocks(fd: int, offset: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes between two offsets in blocks of at most `COUNT_BLOCK`, or fewer bytes if the log was cut short."""
+    """Yield the bytes between two offsets in blocks of at most `COUNT_BLOCK`: fewer bytes if the log was cut short."""
     while offset < stop and (block := os.pread(fd, min(COUNT_BLOCK, stop - offset), offset)):
         yield block
         offset += len(block)

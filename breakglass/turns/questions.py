@@ -1,4 +1,4 @@
-"""The open questions of one turn: may the agent use this tool? Pure, but for the clock.
+"""The open questions of one turn: may the agent use this tool? Pure, except for the clock.
 
 Four parties can answer a question, and the first answer counts. The settings and the session answer at once by rule. A
 person answers from any process, through the log. The timeout answers last, with a refusal. This module decides which

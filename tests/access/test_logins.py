@@ -12,7 +12,8 @@ from breakglass.access.credentials import LOGIN_SECONDS, Access, Credential
 from breakglass.access.logins import append
 from breakglass.access.tokens import open_token
 from breakglass.errors import CannotRecord
-from tests.help.credentials import Clock, log_in
+from tests.help.clock import Clock
+from tests.help.credentials import log_in
 
 
 def test_every_login_has_its_own_cookie_that_is_not_the_token(tmp_path: Path) -> None:

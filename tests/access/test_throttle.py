@@ -1,7 +1,7 @@
 """The limit on guessing tokens."""
 
 from breakglass.access.throttle import MAX_ADDRESSES, Throttle
-from tests.help.credentials import Clock
+from tests.help.clock import Clock
 
 
 def test_wrong_tokens_are_slowed_down_per_address_for_a_minute() -> None:

@@ -4,18 +4,9 @@ import pytest
 
 from breakglass.state import OpenQuestion
 from breakglass.turns.questions import Answer, Questions
+from tests.help.clock import Clock
 
 SECONDS = 10.0
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn
 from tests.help import turns as real_turns
-from tests.help.turns import began, ended, events, printed, runner, status, until
-from tests.turns.test_turns import is_alive, pids
+from tests.help.session_logs import events_of
+from tests.help.turns import began, ended, is_alive, pids_in, printed, runner, status
+from tests.help.waiting import wait_until
 
 # --- how a turn ends -----------------------------------------------------------------------------------------
 
@@ -53,7 +54,7 @@ def test_a_turn_that_exceeds_its_timeout_is_stopped(root: Path) -> None:
 
 def test_a_runner_that_receives_sigterm_stops_its_turn(settings: Config) -> None:
     session, turn = began(settings, "echo up $$; sleep 1000")
-    (shell,) = pids(printed(session, turn, "up"))
+    (shell,) = pids_in(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGTERM)
     assert status(session, turn) == "error"
     assert not is_alive(shell)
@@ -85,7 +86,7 @@ def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
 def test_no_process_that_an_agent_started_survives_the_turn(script: str, settings: Config) -> None:
     session, turn = began(settings, script)
     assert status(session, turn) == "ok"
-    started = pids(real_turns.output(session, turn))
+    started = pids_in(real_turns.output(session, turn))
     assert started
     assert not any(map(is_alive, started))
 
@@ -108,7 +109,7 @@ def test_a_process_that_forks_and_exits_all_the_time_does_not_survive_the_turn(s
     with open(f"{session.workspace}/held") as held:
         fcntl.flock(
             held, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # a living process would still hold the lock, under any pid
+        )  # a process that survived would still hold the lock, under any pid
 
 
 def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
@@ -122,7 +123,9 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     session, turn = began(settings, "echo ran")
-    until(lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner")
+    wait_until(
+        lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner"
+    )
     assert status(session, turn) == "ok"
     assert (real_turns.output(session, turn), read_signer(session)) == ("ran\n", None)
 
@@ -146,7 +149,7 @@ def test_a_question_that_the_agent_withdraws_at_once_has_one_answer(root: Path) 
     agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
     session, turn = began(real_turns.config(root, agent), "go", "claude")
     assert status(session, turn) == "ok"
-    assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
+    assert [event["by"] for event in events_of(session) if event["kind"] == "answer"] == ["settings"]
 
 
 def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
@@ -157,10 +160,10 @@ def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
     printed(session, turn, "up")
 
     def zombies() -> int:
-        below = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
-        return sum(fields[0] == "Z" and int(fields[1]) == runner(session) for fields in below)
+        every = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
+        return sum(fields[0] == "Z" and int(fields[1]) == runner(session) for fields in every)
 
-    until(lambda: zombies() == 0, "the reaping of all orphans")
+    wait_until(lambda: zombies() == 0, "the reaping of all orphans")
     Path(session.workspace, "go").touch()
     assert status(session, turn) == "ok"
 
@@ -215,7 +218,7 @@ def resident(pid: int) -> int:
         return 0
 
 
-def test_of_a_line_of_ten_megabytes_the_beginning_and_the_end_are_kept(settings: Config) -> None:
+def test_the_beginning_and_the_end_of_a_ten_megabyte_line_are_kept(settings: Config) -> None:
     session, turn = began(settings, "printf begin; head -c 10M /dev/zero | tr '\\0' x; printf end")
     own = ended(session, turn)
     kept = [event for event in own if event["kind"] == "tool_result"]
@@ -242,17 +245,17 @@ def test_arbitrary_bytes_of_an_agent_do_not_corrupt_the_log(settings: Config) ->
     ids=["half a character", "nested deeply"],
 )
 def test_odd_json_of_an_agent_is_masked_and_does_not_corrupt_the_log(root: Path, block: str) -> None:
-    said = '{"type":"assistant","message":{"content":[' + block + "]}}"
-    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
-    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
+    message = '{"type":"assistant","message":{"content":[' + block + "]}}"
+    result = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", message, result), env={"A_KEY": "/var/lib/key"})
     session, turn = began(real_turns.config(root, fake), "hello", "odd")
     assert status(session, turn) == "ok"
 
 
 def test_an_odd_session_id_of_an_agent_does_not_prevent_the_next_turn(root: Path) -> None:
-    said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
-    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
-    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
+    message = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
+    result = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", message, result))
     settings = real_turns.config(root, fake)
     session, turn = began(settings, "hello", "odd")
     assert status(session, turn) == "ok"
@@ -268,21 +271,21 @@ def test_output_is_in_the_log_while_the_agent_still_runs(settings: Config) -> No
 
 
 def test_standard_error_is_read_completely_and_its_end_is_in_the_error(root: Path) -> None:
-    script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the last words >&2; exit 3"
+    script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the final line >&2; exit 3"
     fake = AgentConfig("claude", "claude", ("bash", "-c", script, "claude"))
     session, turn = began(real_turns.config(root, fake), "hello", "claude")
     own = ended(session, turn)
     error = next(event["error"] for event in own if event["kind"] == "error")
-    assert "the last words" in error
+    assert "the final line" in error
     assert len(error) < 6_000
     assert own[-1]["status"] == "error"
 
 
 def test_an_agent_that_does_not_read_its_input_does_not_block_the_turn(root: Path) -> None:
-    fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo deaf; sleep 0.2; exit 0"))
+    fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo up; sleep 0.2; exit 0"))
     session, turn = began(real_turns.config(root, fake), "x" * 200_000, "odd")
     assert status(session, turn) == "ok"
-    assert real_turns.output(session, turn) == "deaf\n"
+    assert real_turns.output(session, turn) == "up\n"
 
 
 # --- what an agent gets ---------------------------------------------------------------------------
@@ -333,4 +336,4 @@ def test_a_stop_in_one_session_does_not_affect_a_turn_in_another(settings: Confi
     assert status(one, first) == "cancelled"
     Path(two.workspace, "go").touch()
     assert status(two, second) == "ok"
-    assert "cancelled" not in [event["kind"] for event in events(two)]
+    assert "cancelled" not in [event["kind"] for event in events_of(two)]

@@ -30,26 +30,13 @@ from breakglass.turns.end import (
     wait_for_stop,
 )
 from tests.help import turns as real_turns
-from tests.help.turns import began, ended, events, printed, runner, status, until
+from tests.help.session_logs import events_of
+from tests.help.turns import began, ended, is_alive, kill_runner, pids_in, printed, runner, status
+from tests.help.waiting import wait_until
 
 
 def kinds(session: Session) -> list[str]:
-    return [event["kind"] for event in events(session)]
-
-
-def pids(text: str) -> list[int]:
-    """Return the pids that a script printed."""
-    return [int(word) for word in text.split() if word.isdecimal()]
-
-
-def is_alive(pid: int) -> bool:
-    return processes.is_alive(pid, processes.started(pid))
-
-
-def kill_runner(session: Session) -> None:
-    """Kill the runner and wait until its lock is free. A process that it was forking holds the lock a moment longer."""
-    os.kill(runner(session), signal.SIGKILL)
-    until(lambda: not has_runner(session), "the death of the runner")
+    return [event["kind"] for event in events_of(session)]
 
 
 # --- beginning --------------------------------------------------------------------------------------
@@ -227,17 +214,17 @@ BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/nul
 
 def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(settings: Config) -> None:
     session, turn = began(settings, BACKGROUND)
-    shell, *family = pids(printed(session, turn, "up"))
-    assert all(map(is_alive, [shell, *family]))
+    shell, *background = pids_in(printed(session, turn, "up"))
+    assert all(map(is_alive, [shell, *background]))
     kill_runner(session)
-    until(lambda: not is_alive(shell), "the death of the agent")
-    before = len(events(session))
+    wait_until(lambda: not is_alive(shell), "the death of the agent")
+    before = len(events_of(session))
     assert end_if_lost(session).status == "lost"
-    assert not any(map(is_alive, family))
-    assert [event["kind"] for event in events(session)[before:]] == ["error", "turn_end"]
+    assert not any(map(is_alive, background))
+    assert [event["kind"] for event in events_of(session)[before:]] == ["error", "turn_end"]
     assert status(session, turn) == "lost"
     assert end_if_lost(session).turn is None
-    assert len(events(session)) == before + 2
+    assert len(events_of(session)) == before + 2
 
 
 def test_has_runner_does_not_read_the_log(settings: Config) -> None:
@@ -299,12 +286,12 @@ def refuse_to_open(_: Session) -> Log:
 
 def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
     session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
+    background = pids_in(printed(session, turn, "up"))
     kill_runner(session)
     again = submit_prompt(settings, session, "echo alive", by="ann").id
-    assert not any(map(is_alive, family))
+    assert not any(map(is_alive, background))
     assert status(session, again) == "ok"
-    assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
+    assert [event["status"] for event in events_of(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
 
 
 def test_many_simultaneous_readers_end_a_lost_turn_once(settings: Config) -> None:
@@ -340,14 +327,14 @@ print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
 
 def test_a_turn_is_stopped_once_although_three_processes_stop_it(settings: Config) -> None:
     session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
+    background = pids_in(printed(session, turn, "up"))
     command = [sys.executable, "-c", CANCEL, str(settings.data), session.id]
     cancelling = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = {process.communicate()[0] for process in cancelling}
     assert "True\n" in answers <= {"True\n", "False\n"}
     assert status(session, turn) == "cancelled"
     assert kinds(session).count("cancelled") == 1
-    assert not any(map(is_alive, family))
+    assert not any(map(is_alive, background))
     assert "error" not in kinds(session)
 
 
@@ -373,7 +360,7 @@ def test_a_stop_without_a_running_turn_records_no_event(settings: Config) -> Non
 @pytest.mark.parametrize("traps", ["", "trap '' INT", "trap '' INT TERM", "trap 'echo no' INT TERM"])
 def test_an_agent_that_ignores_signals_is_killed(traps: str, settings: Config) -> None:
     session, turn = began(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
-    (shell,) = pids(printed(session, turn, "up"))
+    (shell,) = pids_in(printed(session, turn, "up"))
     assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     assert not is_alive(shell)
@@ -381,7 +368,7 @@ def test_an_agent_that_ignores_signals_is_killed(traps: str, settings: Config) -
 
 def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
     session, turn = began(settings, "echo up $$; kill -STOP $$")
-    (shell,) = pids(printed(session, turn, "up"))
+    (shell,) = pids_in(printed(session, turn, "up"))
     assert cancel_turn(session, by="ann")
     assert status(session, turn) == "cancelled"
     assert not is_alive(shell)
@@ -389,12 +376,12 @@ def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
 
 def test_a_suspended_runner_is_killed(settings: Config) -> None:
     session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
+    background = pids_in(printed(session, turn, "up"))
     os.kill(runner(session), signal.SIGSTOP)
     assert cancel_turn(session, by="ann")
     assert wait_for_stop(session, 0.3).status == "cancelled"
     assert status(session, turn) == "cancelled"
-    assert not any(map(is_alive, family))
+    assert not any(map(is_alive, background))
 
 
 def race(settings: Config, session: Session, delay: int) -> None:
@@ -443,19 +430,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A data root on a file system of 512 KiB."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], check=True)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk], check=True)
     try:
-        yield place
+        yield disk
     finally:
-        real_turns.clear(place)
-        real_turns.clear(place)
-        subprocess.run(["umount", place], check=True)
+        real_turns.clear(disk)
+        real_turns.clear(disk)
+        subprocess.run(["umount", disk], check=True)
 
 
 def fill(settings: Config, session: Session) -> None:
-    """Send prompts until the disk has no room for one more."""
+    """Send prompts until the disk has no space for another one."""
     for _ in range(9):
         ended(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
 
@@ -466,7 +453,7 @@ def test_a_full_disk_ends_the_agent_and_the_turn_and_refuses_prompts(small_disk:
         settings,
         "echo $$; exec 2>/dev/null; while true; do head -c 9000 /dev/zero | tr '\\0' x; sleep 0.01; done",
     )
-    shell = pids(printed(session, turn, "\n"))[0]
+    shell = pids_in(printed(session, turn, "\n"))[0]
     own = ended(session, turn)
     assert not is_alive(shell)
     assert [event["kind"] for event in own[-2:]] == ["error", "turn_end"]
@@ -474,24 +461,24 @@ def test_a_full_disk_ends_the_agent_and_the_turn_and_refuses_prompts(small_disk:
     assert "No space left" in own[-2]["error"]
     with pytest.raises(CannotRecord, match="No space"):
         fill(settings, session)
-    assert events(session)[-1]["kind"] == "turn_end"
+    assert events_of(session)[-1]["kind"] == "turn_end"
 
 
-@pytest.mark.parametrize("spoil", ["deleted", "cut short"])
-def test_a_deleted_or_truncated_log_ends_the_agent(spoil: str, settings: Config) -> None:
+@pytest.mark.parametrize("change", ["deleted", "cut short"])
+def test_a_deleted_or_shortened_log_ends_the_agent(change: str, settings: Config) -> None:
     session, turn = began(settings, "echo up $$; while true; do sleep 0.1; done")
-    (shell,) = pids(printed(session, turn, "up"))
+    (shell,) = pids_in(printed(session, turn, "up"))
     path = Path(session.directory, log.NAME)
-    path.unlink() if spoil == "deleted" else os.truncate(path, 10)
-    until(lambda: not is_alive(shell), "the death of the agent")
-    until(lambda: not is_alive(runner(session)), "the death of the runner")
+    path.unlink() if change == "deleted" else os.truncate(path, 10)
+    wait_until(lambda: not is_alive(shell), "the death of the agent")
+    wait_until(lambda: not is_alive(runner(session)), "the death of the runner")
 
 
 def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
-    mark = Path(session.directory, log.DEGRADED)
-    mark.touch()
-    with pytest.raises(Degraded, match=f"delete {mark}"):
+    degraded = Path(session.directory, log.DEGRADED)
+    degraded.touch()
+    with pytest.raises(Degraded, match=f"delete {degraded}"):
         submit_prompt(settings, session, "ls", by="ann")
-    mark.unlink()
+    degraded.unlink()
     assert status(session, submit_prompt(settings, session, "ls", by="ann").id) == "ok"
