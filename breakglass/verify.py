@@ -26,14 +26,14 @@ class Finding(NamedTuple):
 
 
 class Verifier:
-    """Checks the lines of a log one by one. It keeps only what the rules need, not the log."""
+    """Checks the lines of a log one by one. It stores only what the rules need, not the log."""
 
     def __init__(self) -> None:
         self.number = 0
         """Lines checked so far."""
         self._offset = 0
         self._shift = 0
-        """The difference between an id and its line number. Above 0 lines are missing, below 0 lines are repeated."""
+        """The difference between an id and its line number. Above 0, lines are missing. Below 0, lines are repeated."""
         self._claimed_shift = 0
         """The shift that the last line with a wrong id would need."""
         self._turn: int | None = None
@@ -42,7 +42,7 @@ class Verifier:
         self._queue: set[int] = set()
         """The ids of the waiting prompts."""
         self._correct: set[tuple[str, ...]] = set()
-        """Kinds with their sequences of keys that were checked before and are correct."""
+        """Kinds with their sequences of keys that are known to be correct."""
 
     def check(self, line: bytes) -> list[Finding]:
         """Return the findings on the next line. A line without a newline at its end is a torn last line."""

@@ -1,6 +1,7 @@
 """After random operations in random order, the log of a session equals a simple model: a list of lines in memory."""
 
 import asyncio
+import functools
 import os
 import signal
 import tempfile
@@ -63,6 +64,10 @@ class Client:
     def __init__(self) -> None:
         self.received: list[tuple[int, bytes]] = []
         self.task: Any = None
+
+    def has(self, number: int) -> bool:
+        """Return whether line `number` is the last received one."""
+        return bool(self.received) and self.received[-1][0] == number
 
     async def follow(self, followers: Followers, session: Session) -> None:
         """Receive the lines after the last received one."""
@@ -271,7 +276,7 @@ class Sessions(RuleBasedStateMachine):
         assert [each for each in broken if "claims to be line 1" not in each.what] == []
         for client in self.clients:
             self.reconnect(client)
-            wait_until(lambda f=client: f.received and f.received[-1][0] == len(lines), "the last line")  # type: ignore[misc]
+            wait_until(functools.partial(client.has, len(lines)), "the last line")
             assert [*verify.differences(lines, client.received)] == []
 
 

@@ -1,7 +1,7 @@
 """Begin turns, from any process: check the prompt, record it and start the runner, or put the prompt in the queue.
 
 Two locks keep this correct. The turn lock says that a turn runs: this process takes it, and its runner inherits it. The
-log's lock (`log.exclusive`) keeps other writers out between the read of the state and the append that depends on it.
+log's lock (`Log.exclusive`) keeps other writers out between the read of the state and the append that depends on it.
 """
 
 import contextlib

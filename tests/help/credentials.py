@@ -3,8 +3,8 @@
 from breakglass.access.credentials import Access
 
 
-def log_in(access: Access, token: str, agent: str = "a phone") -> bytes:
+def log_in(access: Access, token: str, user_agent: str = "a phone") -> bytes:
     """Log in and return the cookie's value."""
-    cookie = access.log_in(token, address="192.0.2.1", agent=agent)
+    cookie = access.log_in(token, address="192.0.2.1", user_agent=user_agent)
     assert cookie is not None
     return cookie.encode()

@@ -34,7 +34,7 @@ KNOWN_MODELS = "claude-"
 """The start of every model name. Other models get 404, as from the real API."""
 
 PING_SECONDS = 0.05
-"""Between two pings of a reply on hold. A client that disconnects is noticed within this time."""
+"""Seconds between two pings of a reply on hold. A client that disconnects is noticed within this time."""
 
 
 class Request(NamedTuple):

@@ -31,6 +31,7 @@ from breakglass.turns.end import (
 )
 from tests.help import turns as real_turns
 from tests.help.session_logs import events_of
+from tests.help.small_disk import mount_small_disk
 from tests.help.turns import began, ended, is_alive, kill_runner, pids_in, printed, runner, status
 from tests.help.waiting import wait_until
 
@@ -428,17 +429,10 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A data root on a file system of 512 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk], check=True)
-    try:
+    with mount_small_disk(tmp_path / "disk", "512k") as disk:
         yield disk
-    finally:
         real_turns.clear(disk)
         real_turns.clear(disk)
-        subprocess.run(["umount", disk], check=True)
 
 
 def fill(settings: Config, session: Session) -> None:
