@@ -19,10 +19,10 @@ hypothesis_settings.load_profile("ci")  # `--hypothesis-profile` takes precedenc
 def root(tmp_path: Path) -> Iterator[Path]:
     """A data root that does not exist yet. The processes of its turns are killed after the test."""
     yield tmp_path / "var"
-    real_turns.clear(tmp_path / "var")
+    real_turns.kill_turns(tmp_path / "var")
 
 
 @pytest.fixture
 def settings(root: Path) -> Config:
     """Settings for turns below `root`."""
-    return real_turns.config(root)
+    return real_turns.make_config(root)

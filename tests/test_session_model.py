@@ -119,7 +119,7 @@ class Sessions(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.root = Path(self.folder.name) / "var"
-        self.config = real_turns.config(self.root)
+        self.config = real_turns.make_config(self.root)
         self.session = sessions.create(self.root, "shell")
         self.lines: list[bytes] = []
         self.acks = [Ack(1, "created")]
@@ -267,7 +267,7 @@ class Sessions(RuleBasedStateMachine):
         finally:
             self.loop.run(self.followers.close())
             self.loop.close()
-            real_turns.clear(self.root)
+            real_turns.kill_turns(self.root)
             self.folder.cleanup()
 
     def _check_the_end(self) -> None:

@@ -68,7 +68,7 @@ class TurnRecord:
         self.questions.open(request)
         expires = log.timestamp(time.time() + self.questions.seconds)
         self.append("permission", **fields, expires=expires)
-        if answer := self.questions.by_rule(request, tool, self.state.allowed):
+        if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
 
     def append(self, kind: str, **fields: object) -> None:
@@ -94,7 +94,7 @@ class TurnRecord:
 
     def answer_due_questions(self) -> None:
         """Record the answers that need no person: by rule and by timeout."""
-        for answer in self.questions.due(self.state.asking, self.state.allowed):
+        for answer in self.questions.due_answers(self.state.asking, self.state.allowed):
             self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:

@@ -48,7 +48,7 @@ class Real:
 
     def end(self, turn: int) -> "Events":
         """Wait for a turn's end, check its log and that no process is left, and return its events."""
-        return Events(real_turns.ended(self.session, turn))
+        return Events(real_turns.wait_for_end(self.session, turn))
 
     def so_far(self) -> "Events":
         """Return all events of the session so far."""

@@ -83,7 +83,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, 
     acp.set_agent(permissions="bypass")
     turn = acp.start(script(agent, f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(acp.workspace / "kept")
-    os.kill(real_turns.runner(acp.session), signal.SIGKILL)
+    os.kill(real_turns.runner_pid(acp.session), signal.SIGKILL)
     wait_until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
     assert acp.end(turn).status == "lost"
     assert is_gone(hidden)

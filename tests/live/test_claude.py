@@ -228,7 +228,7 @@ def test_a_stop_while_a_tool_runs_leaves_no_process_alive(real: Real) -> None:
 def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real) -> None:
     turn = real.start(bash(f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(real.workspace / "kept")
-    os.kill(real_turns.runner(real.session), signal.SIGKILL)
+    os.kill(real_turns.runner_pid(real.session), signal.SIGKILL)
     wait_until(lambda: end_if_lost(real.session).turn is None, "the turn to be ended")
     events = real.end(turn)
     assert events.status == "lost"
@@ -239,7 +239,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real)
 def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
     turn = real.start("[[text Half]][[hold]]")
     real.wait("delta")
-    agent = processes.descendants(real_turns.runner(real.session))
+    agent = processes.descendants(real_turns.runner_pid(real.session))
     for pid in agent:
         os.kill(pid, signal.SIGKILL)
     events = real.end(turn)

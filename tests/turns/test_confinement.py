@@ -15,7 +15,7 @@ from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.session_logs import output_of
-from tests.help.turns import began, ended, kill_runner, printed, status
+from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_output, wait_for_status
 from tests.help.waiting import wait_until
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -33,11 +33,11 @@ SECRET = "sk-test-0123456789abcdef"
 def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
     other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
-    settings = real_turns.config(root, agent, other, token=TOKEN)
+    settings = real_turns.make_config(root, agent, other, token=TOKEN)
     split = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
     script = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {split}; echo over"
-    session, turn = began(settings, script)
-    text = "".join(event.get("output", "") for event in ended(session, turn))
+    session, turn = begin_turn(settings, script)
+    text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
     assert text == "[masked]\n[masked]\n[masked]\nover\n"
 
 
@@ -102,25 +102,25 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
-    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
-    printed(session, turn, "up")
+    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+    wait_for_output(session, turn, "up")
     wait_until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
     assert cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     wait_until(lambda: not alive(session), "the death of all processes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
-    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
-    printed(session, turn, "up")
+    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+    wait_for_output(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
     kill_runner(session)
     if name != "runuser":  # in the other sandboxes the agent dies with the runner, before the session is read
         wait_until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
     end_if_lost(session)
-    assert status(session, turn) == "lost"
+    assert wait_for_status(session, turn) == "lost"
     assert alive(session) == set()
 
 
@@ -134,12 +134,12 @@ def is_shell(pid: int) -> bool:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
-    settings: Config = real_turns.config(root, sandboxed(name, root))
+    settings: Config = real_turns.make_config(root, sandboxed(name, root))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")
     script = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"
-    session, turn = began(settings, script)
-    text = "".join(event.get("output", "") for event in ended(session, turn))
+    session, turn = begin_turn(settings, script)
+    text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
     assert "over" in text
     assert len(re.findall("Permission denied|No such file", text)) == 3
     assert TOKEN[::-1] not in text

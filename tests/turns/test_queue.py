@@ -23,7 +23,7 @@ from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, has_runner
 from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
-from tests.help.turns import broken
+from tests.help.turns import find_broken_rules
 from tests.help.waiting import wait_until
 
 
@@ -295,7 +295,7 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
             assert ending._end("") is None
     assert shell.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
     assert [(end["turn"], end["status"]) for end in shell.of_kind("turn_end")] == [(turn, "ok"), (5, "error")]
-    assert broken(shell.session) == []
+    assert find_broken_rules(shell.session) == []
 
 
 def fail(_: int) -> None:
