@@ -2,7 +2,7 @@
 
 How this works. Each setting is one field of a dataclass, declared by `setting(default, parser, meaning, …)`. The
 environment's names, the TOML keys, the command line options, `--help` and docs/settings.md all follow from these
-fields: `Config` for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`.
+fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`.
 """
 
 import shutil

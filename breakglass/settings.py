@@ -1,6 +1,6 @@
 """How a setting is declared, and the parsers of single values. Pure.
 
-A parser takes a name and a value. The name says where the value came from: `BREAKGLASS_PORT`, `--port` or `port`.
+A parser takes a name and a value. The name shows the source of the value: `BREAKGLASS_PORT`, `--port` or `port`.
 The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. The same
 parser checks a text from the environment or the command line and a value from a TOML file.
 """
@@ -80,7 +80,7 @@ def _in_words(default: object) -> str:
 
 
 def expected(name: str, value: object, what: str) -> BadConfig:
-    """Return the error that says what was expected in place of a value. None stands for a missing value."""
+    """Return the error that says what was expected in place of a value. None means a missing value."""
     return BadConfig(f"{name}: expected {what}, got {'nothing' if value is None else repr(value)}")
 
 
@@ -134,7 +134,7 @@ def parse_texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:
-    """Return IP addresses in their standard form; `unix` stands for the Unix socket."""
+    """Return IP addresses in their standard form; `unix` means the Unix socket."""
     import ipaddress  # imported only here: it delays commands without proxies
 
     try:

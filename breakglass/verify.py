@@ -1,6 +1,6 @@
 """Verification of a log: which of its lines break a rule of docs/contract.md, section 2. Pure.
 
-The rules hold after every crash of any process: ids are line numbers, keys are in order, turns do not overlap, and each
+The rules hold after every crash of any process. Ids are line numbers, keys are in order, turns do not overlap, and each
 turn ends once. Foreign lines, a torn last line and a running turn break no rule. They are reported as notes.
 """
 
@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 class Finding(NamedTuple):
-    """One broken rule or note, and the number of its line. Line 0 stands for the whole log."""
+    """One broken rule or note, and the number of its line. Line 0 means the whole log."""
 
     line: int
     what: str

@@ -39,7 +39,7 @@ def load(environ: dict[str, str] | None = None, path: str | None = None, **overr
     return load_config(environ or {}, path, overrides)
 
 
-# --- where a setting comes from -------------------------------------------------------------------
+# --- the sources of a setting ---------------------------------------------------------------------
 
 
 def test_without_settings_the_defaults_of_the_contract_apply() -> None:

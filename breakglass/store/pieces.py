@@ -4,8 +4,8 @@ How this works
 --------------
 * A `Piece` is some whole lines, about `PIECE_BYTES` long, in the format of one kind of client. A `Frame` produces that
   format, for example server-sent events.
-* A `PieceReader` reads one log with one frame. All followers of the same log and frame share it, so they share each
-  read, whether they wait at the end or replay the same part one after the other.
+* A `PieceReader` reads one log with one frame. All followers of the same log and frame share it, so they share
+  each read. This holds for those at the end, and for those that replay the same part one after the other.
 * A `PieceCache` holds the pieces of all readers of the process within a limit. The least recently used
   are dropped first.
 
@@ -135,7 +135,7 @@ class PieceReader:
     async def read(self, begin: Position, since: object) -> Piece | None:
         """Return the piece that begins at `begin`, None if no whole line follows yet.
 
-        `since` stands for a moment before now. Calls with the same `since` may share what one of them has found.
+        `since` identifies a moment before now. Calls with the same `since` may share one result.
         """
         newest = self._newest
         if newest and newest.begin == begin and self._checked_since is since:

@@ -7,10 +7,10 @@ millions of lines that takes a few `pread`s, and there is no index that could be
 descriptor, never moves its offset, and writes nothing.
 
 * A `Position` is a place between two lines: how many lines stand before it, and its offset.
-* A claim is the number that a line states. Claims may be wrong: any program may append a foreign line with any number,
+* A claim is the number that a line states. Claims may be wrong. Any program may append a foreign line with any number,
   and a part of a log may have been copied to its end. The position of a line decides its number, not the claim.
-* So a claim is only used if a line at least `BRACKET` bytes earlier confirms it: the lines between the two, counted,
-  must give the difference of their numbers. Without such a confirmation all lines are counted.
+* So a claim is only used if a line at least `BRACKET` bytes earlier confirms it. The number of lines between the two
+  must be the difference of their claims. Without such a confirmation all lines are counted.
 
 Limit: foreign lines mislead a reader if their claims are all wrong by the same difference and they stand more than
 `BRACKET` bytes apart. A writer never relies on a claim: it counts (log.py).

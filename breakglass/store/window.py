@@ -1,4 +1,4 @@
-"""A part of a log within a budget of bytes: its end, what comes before a line, or what comes after one."""
+"""A part of a log within a budget of bytes: its last lines, the lines before a line, or the lines after a line."""
 
 import os
 from typing import NamedTuple

@@ -2,7 +2,7 @@
 
 Four parties can answer a question, and the first answer counts. The settings and the session answer at once by rule. A
 person answers from any process, through the log. The timeout answers last, with a refusal. This module decides which
-answers are due. It records nothing and tells the agent nothing: `record` appends an answer, `runner` passes it on.
+answers are due. It neither records an answer nor passes it to the agent: `record` and `runner` do that.
 """
 
 import time

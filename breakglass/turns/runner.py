@@ -9,8 +9,8 @@ How this works, from a prompt to a line on a phone:
 4. `TurnRecord.add` masks the secrets in the drafts and appends them to the log.
 5. The web server watches the log file and sends each new line to every connected phone (`store.follow`).
 
-A question of the agent goes the same way. Its answer comes from a rule, from the timeout, or from another process
-through the log. The other process sends SIGUSR1 after its append, so that the runner reads the log at once.
+A question of the agent is handled in the same way. Its answer comes from a rule, from the timeout, or through the log
+from another process. The other process sends SIGUSR1 after its append, so that the runner reads the log at once.
 
 The invariant: every turn has exactly one `turn_end`, and no process of the turn lives after it.
 
@@ -184,7 +184,7 @@ class Turn:
         if failure:
             record.status = "error" if record.status == "ok" else record.status
             last.append(("error", {"turn": self.plan.turn, "error": failure}))
-        with record.log.exclusive():  # a `cancelled` event comes before the end, or is refused
+        with record.log.exclusive():  # a `cancelled` event is recorded before the end or not at all
             record.read_others()
             end = {"turn": self.plan.turn, "status": record.status, "duration_ms": record.elapsed_ms()}
             if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
@@ -279,7 +279,7 @@ class Conversation:
         self.record.answer_due_questions()
 
     def _check_limits(self) -> None:
-        """Stop the turn if it took too long, printed too much, or this process was told to end."""
+        """Stop the turn if it took too long or printed too much, or if this process received SIGTERM."""
         record, limits = self.record, self.plan.limits
         if record.is_stopping:
             return

@@ -1,7 +1,7 @@
 """A fake of the Anthropic Messages API on the loopback interface, for the real agents in live tests.
 
-This is the HTTP side: streams of server-sent events and complete messages, token counts, probes, failures of the
-first N attempts, and a record of all requests. fake_script.py decides the replies.
+This is the HTTP side: streams of server-sent events, complete messages, token counts and probes. It also fails the
+first N attempts of a request, and records all requests. fake_script.py decides the replies.
 Sources: docs.anthropic.com, "Messages", "Streaming Messages", "Errors" (2023-06-01).
 """
 

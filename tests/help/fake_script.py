@@ -3,8 +3,8 @@
 A marker is `[[name argument]]`. Brackets inside an argument must balance, so the prompt for a subagent may hold
 markers too. The markers of a prompt make one reply, in their order:
 
-    [[text TEXT ]]            a text, in small deltas         [[max]]           stop: the token limit
-    [[think TEXT ]]           a thinking block                [[refuse]]        stop: a refusal
+    [[text TEXT]]             a text, in small deltas         [[max]]           stop: the token limit
+    [[think TEXT]]            a thinking block                [[refuse]]        stop: a refusal
     [[bash COMMAND]]          a call of the Bash tool         [[sseerr TYPE]]   an error within the stream
     [[tool NAME JSON]]        a call of any tool              [[cut N]]         the connection breaks, N attempts
     [[slow N SECONDS]]        N deltas with that pause        [[err STATUS TYPE N]]   an error status, N attempts

@@ -1,4 +1,4 @@
-"""Writes the pages of a sample session as files, to look at: `python -m tests.help.preview DIR`.
+"""Writes the pages of a sample session as files: `python -m tests.help.preview DIR`.
 
 They work without a server and without scripts, and look as in a browser without JavaScript.
 """
