@@ -1,4 +1,4 @@
-"""The access tokens of a data root: how they are made, kept in files that only their owner may read, and replaced.
+"""The access tokens of a data root: created once, kept in files that only their owner may read, and replaced.
 
 Owns the files `token` and `token.readonly`, and needs no server: the command line works on the files alone.
 """

@@ -161,7 +161,7 @@ class PieceReader:
         pieces = await self._run_in_thread(self._read_ahead, begin)
         for piece in pieces:
             if piece.end.offset - piece.begin.offset > PIECE_BYTES // 2:
-                if -piece.begin.offset % PIECE_BYTES <= LOOP_BYTES:  # other followers read it too
+                if -piece.begin.offset % PIECE_BYTES <= LOOP_BYTES:  # near a multiple, so others read it too
                     self._cache.put(self, piece)
             else:
                 self._newest = piece

@@ -88,7 +88,7 @@ def _kill_processes(session: Session) -> bool:
 
 
 def turn_duration_ms(fd: int, state: SessionState) -> int:
-    """Return the milliseconds from the first event of the last turn to the last event in the log."""
+    """Return the milliseconds from the time of the last turn's first event to the time of the log's last event."""
     began = log.read_one(fd, state.last_turn or 1).get("ts", "")
     return max(0, _milliseconds(state.updated) - _milliseconds(began))
 
