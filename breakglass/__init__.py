@@ -1,3 +1,3 @@
-"""Breakglass: the emergency door to a machine in trouble. The file is the bus; see docs/design.md."""
+"""Breakglass: an emergency console for a machine in trouble. A session is an append-only file; see docs/design.md."""
 
 __version__ = "0.1.0"

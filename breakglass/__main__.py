@@ -1,4 +1,4 @@
-"""Makes `python -m breakglass` the same as `breakglass`."""
+"""Make `python -m breakglass` run the same program as `breakglass`."""
 
 import sys
 

@@ -2,7 +2,7 @@
 
 How this works. Each setting is one field of a dataclass, declared by `setting(default, parser, meaning, …)`. The
 environment's names, the TOML keys, the command line options, `--help` and docs/settings.md all follow from these
-fields: `Config` for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`.
+fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`.
 """
 
 import shutil
@@ -36,18 +36,16 @@ from breakglass.settings import (
 )
 from breakglass.turn_limits import TurnLimits
 
-Protocol = str
-
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
     """How one agent is started: a table `[agents.NAME]`."""
 
     name: str
-    protocol: Protocol = field(
+    protocol: str = field(
         metadata=described(
             parse_text,
-            "how to talk to it: claude (Claude Code), acp (any Agent Client Protocol agent) or shell"
+            "how to communicate with it: claude (Claude Code), acp (any Agent Client Protocol agent) or shell"
             " (a prompt is a command line)",
         )
     )
@@ -79,7 +77,7 @@ class AgentConfig:
 
     @property
     def about(self) -> About:
-        """What is known about its protocol."""
+        """The properties of its protocol."""
         return about(self.protocol)
 
     def program(self, environ: Mapping[str, str]) -> str | None:
@@ -89,7 +87,7 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A ready prompt, one tap away: a table `[[presets]]`."""
+    """A prepared prompt, shown as a button: a table `[[presets]]`."""
 
     label: str = field(metadata=described(parse_text, "the text on the button"))
     text: str = field(metadata=described(parse_text, "the prompt"))
@@ -103,18 +101,21 @@ PRESETS = (
         "Triage",
         "Something is wrong here. Find out what: load, memory, disks, failed units, recent errors.",
     ),
-    Preset("Memory", "What uses the memory of this machine, and is anything being killed for want of it?"),
-    Preset("Disk", "Which file systems are full or filling, and what fills them?"),
+    Preset(
+        "Memory",
+        "What uses the memory of this machine, and is anything being killed because memory is short?",
+    ),
+    Preset("Disk", "Which file systems are full or nearly full, and what uses their space?"),
     Preset("Failed units", "Which systemd units have failed, and why?"),
 )
-"""The presets for an agent that understands sentences, unless the settings have their own."""
+"""The presets for an agent that understands sentences, unless the settings define presets."""
 SHELL_PRESETS = (
     Preset("Load", "uptime; free -m; ps aux --sort=-%cpu | head -15"),
     Preset("Disk", "df -h; df -i | awk '$5 + 0 > 80'"),
     Preset("Failed units", "systemctl --failed --no-pager"),
     Preset("Recent errors", "journalctl -p err -n 50 --no-pager"),
 )
-"""The presets for a shell, unless the settings have their own."""
+"""The presets for a shell, unless the settings define presets."""
 
 
 def built_in() -> dict[str, AgentConfig]:
@@ -195,7 +196,7 @@ class Config:
     agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The environment that the program was started with. An agent's environment is made from it."""
+    """The environment that the program was started with. An agent's environment is based on it."""
 
     def agent_named(self, name: str) -> AgentConfig:
         """Return a configured agent. Raises BadConfig if there is none of that name."""

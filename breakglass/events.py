@@ -31,17 +31,17 @@ class Kind(NamedTuple):
     """All that is declared about one kind of event."""
 
     required: tuple[str, ...]
-    """Its own keys, in the order in which they stand in the line."""
+    """Its own keys, in the order of the line."""
     about: str
     """When it is written: the text of the contract's table."""
     optional: tuple[str, ...] = ()
-    """The keys that may follow, also in order."""
+    """The optional keys that may follow, also in order."""
     synced: bool = False
     """Whether it is on disk before its append returns. All other kinds are synced in groups."""
     ends_activity: bool = False
     """Whether no further event is expected soon after it."""
     anywhere: bool = False
-    """Whether it may stand inside and outside turns, so that it does not tell whether a turn runs."""
+    """Whether it may occur inside and outside turns, so that it does not show whether a turn runs."""
 
 
 KINDS: dict[str, Kind] = {
@@ -163,7 +163,7 @@ def _refuse(constant: str) -> Any:
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
-# These never stand unescaped in a line. A terminal acts on DEL and the C1 controls. Some readers break lines at U+2028
+# These are never unescaped in a line. A terminal acts on DEL and the C1 controls. Some readers break lines at U+2028
 # and U+2029. Surrogates cannot be encoded as UTF-8, and jq refuses them when escaped.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

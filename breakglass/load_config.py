@@ -1,7 +1,7 @@
-"""Loads the settings from a TOML file, the environment and the command line. The only reader of the environment.
+"""Loads the settings from a TOML file, the environment and the command line. Only this module reads the environment.
 
-A bad value stops the program with the name, the value and what was expected. So does an unknown key, which is most
-likely a typing mistake. docs/settings.md lists all settings.
+A bad value stops the program. The error has the name, the value and what was expected. An unknown key stops it too,
+because it is most likely a typing mistake. docs/settings.md lists all settings.
 """
 
 import contextlib
@@ -37,13 +37,13 @@ def load_config(
     path: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Return the settings: `overrides` (the command line) go over the environment, and that over the file.
+    """Return the settings. `overrides` (the command line) override the environment, which overrides the file.
 
-    `path` None means BREAKGLASS_CONFIG, or else ./breakglass.toml if it exists. Raises BadConfig.
+    If `path` is None, it is BREAKGLASS_CONFIG, or else ./breakglass.toml if that exists. Raises BadConfig.
     """
-    place = path or environ.get("BREAKGLASS_CONFIG") or None
-    with _naming(place or DEFAULT_FILE):
-        values, agents, presets = _from_file(_read_file(place))
+    named = path or environ.get("BREAKGLASS_CONFIG") or None
+    with _naming(named or DEFAULT_FILE):
+        values, agents, presets = _from_file(_read_file(named))
     for name, row in SETTINGS.items():
         if variable(name) in environ:
             values[name] = row.parse(variable(name), environ[variable(name)])
@@ -59,7 +59,7 @@ def load_config(
 
 
 def _check_combinations(config: Config) -> None:
-    """Raise BadConfig for a setting that means nothing without another one, or that excludes another one."""
+    """Raise BadConfig for a setting that has no effect without another one, or that excludes another one."""
     if (config.tls_cert is None) != (config.tls_key is None):
         raise BadConfig("tls_cert and tls_key: expected both or neither")
     if config.socket and config.tls_cert:
@@ -79,11 +79,11 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _read_file(path: str | None) -> dict[str, Any]:
-    place = Path(path or DEFAULT_FILE)
-    if path is None and not place.exists():
+    file = Path(path or DEFAULT_FILE)
+    if path is None and not file.exists():
         return {}
     try:
-        return tomllib.loads(place.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"could not be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -91,7 +91,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 
 def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
-    """Return the values, all agents with the built-in ones, and the presets."""
+    """Return the values, the agents (also the built-in ones), and the presets."""
     agents = _agents(table.pop("agents", {}))
     presets = _presets(table.pop("presets", None))
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
@@ -99,7 +99,7 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, AgentCo
 
 
 def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *tables: str) -> dict[str, Any]:
-    """Return the checked values of a table; `tables` are keys that may stand there and are read elsewhere."""
+    """Return the checked values of a table. `tables` are the keys of tables in it that another function reads."""
     for key in table:
         if key not in known:
             raise BadConfig(f"{prefix}{key}: no such setting; {_suggestion(key, [*known, *tables])}")

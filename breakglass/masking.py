@@ -17,9 +17,9 @@ MASK = "[masked]"
 SHORTEST = 8
 """Characters of the shortest secret that is masked. A shorter one would match ordinary text."""
 SECRET_NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
-"""A variable whose name matches contains a secret."""
+"""The value of a variable whose name matches is a secret."""
 _HEAD = 3
-"""Characters of a secret that a fingerprint contains at each of its places."""
+"""The number of characters in `head` and in `middle` of a fingerprint."""
 _LONG = 64
 """Characters from which a secret is long: three more known characters do not make it possible to guess."""
 _STREAMED = {"delta": "text", "tool_result": "output"}
@@ -40,8 +40,8 @@ class Fingerprint(NamedTuple):
     middle: str
     """The characters in the middle of a long secret, else "".
 
-    They avoid most digests. Otherwise a private key, which begins with `---`, would cost a digest of 2 KB for each
-    `---` in a megabyte of output, and so seconds.
+    They make most digests unnecessary. Without them a private key, which begins with `---`, would need a digest of 2 KB
+    for each `---` in the output. For a megabyte of dashes that takes seconds.
     """
 
 
@@ -65,7 +65,7 @@ def _digest(text: str) -> str:
 
 
 class Masker:
-    """Masks every known secret in a sequence of drafts, also one that is split between two consecutive drafts.
+    """Masks every known secret in a sequence of drafts, even if it is split between two consecutive drafts.
 
     A draft whose end may be the beginning of a secret is held back until the next `take` or `flush`.
     """
@@ -119,7 +119,7 @@ class Masker:
 
     def _open_end(self, text: str) -> int:
         """Return how many characters at the end of a text may be the beginning of a secret."""
-        return max((_begun(text[-(each.size - 1) :], each.head) for each in self._known), default=0)
+        return max((_count_open(text[-(each.size - 1) :], each.head) for each in self._known), default=0)
 
     def _value(self, value: Any, depth: int = MAX_DEPTH) -> Any:
         """Return a value with its secrets masked. Values below `depth` levels are left, because no event keeps them."""
@@ -149,7 +149,7 @@ def _is_at(text: str, at: int, known: Fingerprint) -> bool:
     return has_middle and _digest(text[at : at + known.size]) == known.digest
 
 
-def _begun(tail: str, head: str) -> int:
+def _count_open(tail: str, head: str) -> int:
     """Return how many characters at the end of `tail` may be the beginning of a secret that begins with `head`."""
     at = tail.find(head)
     if at >= 0:

@@ -1,8 +1,8 @@
 """How a setting is declared, and the parsers of single values. Pure.
 
-A parser takes a name and a value. The name says where the value came from: `BREAKGLASS_PORT`, `--port` or `port`.
-The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. A text from
-the environment or the command line and a value from a TOML file go through the same parser.
+A parser takes a name and a value. The name shows the source of the value: `BREAKGLASS_PORT`, `--port` or `port`.
+The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. The same
+parser checks a text from the environment or the command line and a value from a TOML file.
 """
 
 import os
@@ -50,8 +50,8 @@ def setting(
 ) -> T:
     """Return a dataclass field that declares a setting.
 
-    `default_words` describes a default that the value alone does not explain. As with `dataclasses.field`, the
-    declared return type is the type of the value, so a type checker compares field, default and parser.
+    `default_words` describes a default that the value alone does not explain. As in `dataclasses.field`, the declared
+    return type is the type of the value. So a type checker compares field, default and parser.
     """
     row = Setting(parse, meaning, default_words or _in_words(default), option, in_file)
     made: Any = field(default=default, metadata={"setting": row})
@@ -80,7 +80,7 @@ def _in_words(default: object) -> str:
 
 
 def expected(name: str, value: object, what: str) -> BadConfig:
-    """Return the error that says what was expected in place of a value. None stands for a missing value."""
+    """Return the error that says what was expected in place of a value. None means a missing value."""
     return BadConfig(f"{name}: expected {what}, got {'nothing' if value is None else repr(value)}")
 
 
@@ -118,7 +118,7 @@ def parse_model(name: str, value: object) -> str | None:
 def check_model(name: str, value: object) -> str:
     """Return `value` if it can be a model's name. Raises BadConfig.
 
-    An agent gets the name as an argument, so the name must not look like an option and must not hold blanks.
+    An agent gets the name as an argument, so the name must not look like an option and must not contain spaces.
     """
     if not isinstance(value, str) or not _MODEL.fullmatch(value):
         raise expected(name, value, "a model's name: letters, digits and . _ : / @ [ ] -, at most 128")
@@ -134,7 +134,7 @@ def parse_texts(name: str, value: object) -> tuple[str, ...]:
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:
-    """Return IP addresses in their standard form; `unix` stands for the Unix socket."""
+    """Return IP addresses in their standard form; `unix` means the Unix socket."""
     import ipaddress  # imported only here: it delays commands without proxies
 
     try:
@@ -162,7 +162,7 @@ def parse_prefix(name: str, value: object) -> str:
 
 
 def parse_flag(name: str, value: object) -> bool:
-    """Return true or false; as text also 1 or 0."""
+    """Return true or false. A text may also be 1 or 0."""
     known = {"1": True, "true": True, "0": False, "false": False}
     flag = known.get(value.lower()) if isinstance(value, str) else value
     if not isinstance(flag, bool):

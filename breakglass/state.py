@@ -151,7 +151,7 @@ def _permission(state: SessionState, event: Event) -> SessionState:
 
 def _answer(state: SessionState, event: Event) -> SessionState:
     asked = [question for question in state.asking if question.request == event["request"]]
-    if event["turn"] != state.turn or not asked:  # the first answer wins
+    if event["turn"] != state.turn or not asked:  # the first answer counts
         return state
     allowed = state.allowed
     if event.get("for_session") is True and event["allow"] is True and asked[0].name not in allowed:
@@ -199,7 +199,7 @@ FOLDED = frozenset(_STEPS)
 
 
 def describe(session_id: str, state: SessionState) -> dict[str, Any]:
-    """Return the session object of docs/contract.md, section 3. The caller has ended a lost turn before."""
+    """Return the session object of docs/contract.md, section 3. The caller must have ended a lost turn before."""
     return {
         "id": session_id,
         "title": state.title,

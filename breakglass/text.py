@@ -1,6 +1,6 @@
-"""Text for people: dangerous characters made visible, texts cut, numbers and states in words. Pure.
+"""Text for users: dangerous characters made visible, texts cut, numbers and states formatted. Pure.
 
-The page and the terminal use the same functions, so the same event reads the same in both.
+The page and the terminal use the same functions, so both show an event in the same way.
 """
 
 import re
@@ -29,15 +29,15 @@ ESCAPE = re.compile(
     "|(?:\x1b\\[|\x9b)([0-?]*)([ -/]*[@-~])?"
     "|\x1b[ -/]*[0-~]?"
 )
-"""A terminal escape. Of a control sequence, group 1 holds the parameters and group 2 the command."""
+"""A terminal escape. For a control sequence, group 1 contains the parameters and group 2 the command."""
 
 # --- making text safe to show ---------------------------------------------------------------------
 
 
 def visible(text: str) -> str:
-    """Return `text` with a visible mark in place of each character that would not show or would act.
+    """Return `text` with a visible mark in place of each character that is invisible or that controls a terminal.
 
-    `\\r\\n` becomes a newline. Tab and newline stay. Use it for everything that a person is about to allow.
+    `\\r\\n` becomes a newline. Tab and newline stay. Use it for every text that a user is asked to allow.
     """
     return _DANGEROUS.sub(_mark, text.replace("\r\n", "\n"))
 
@@ -163,5 +163,5 @@ def plan_status(status: str) -> str:
 
 
 def status_sign(status: str) -> StatusSign:
-    """Return the sign for a status. One that is not in the table counts as a failure and shows its own name."""
+    """Return the sign for a status. A status that is not in the table is shown as a failure with its own name."""
     return STATUS_SIGNS.get(status, StatusSign("\u2717", status))

@@ -14,7 +14,7 @@ class TurnLimits(NamedTuple):
     silent: float = 60.0
     """Seconds that an agent may run after it closed its output."""
     linger: float = 2.0
-    """Seconds that processes which the agent left behind may hold its output open after its exit."""
+    """Seconds after the agent's exit for which its remaining processes may hold its output open."""
     interrupt: float = 5.0
     """Seconds that an agent has to end after SIGINT."""
     terminate: float = 2.0

@@ -1,6 +1,6 @@
 """Verification of a log: which of its lines break a rule of docs/contract.md, section 2. Pure.
 
-The rules hold after every crash of any process: ids are line numbers, keys are in order, turns do not overlap, and each
+The rules hold after every crash of any process. Ids are line numbers, keys are in order, turns do not overlap, and each
 turn ends once. Foreign lines, a torn last line and a running turn break no rule. They are reported as notes.
 """
 
@@ -17,7 +17,7 @@ _SHOWN = 60
 
 
 class Finding(NamedTuple):
-    """One broken rule or note, and the number of its line. Line 0 stands for the whole log."""
+    """One broken rule or note, and the number of its line. Line 0 means the whole log."""
 
     line: int
     what: str
@@ -26,14 +26,14 @@ class Finding(NamedTuple):
 
 
 class Verifier:
-    """Checks the lines of a log one by one. It keeps only what the rules need, not the log."""
+    """Checks the lines of a log one by one. It stores only what the rules need, not the log."""
 
     def __init__(self) -> None:
         self.number = 0
         """Lines checked so far."""
         self._offset = 0
         self._shift = 0
-        """The difference between an id and its line number. Above 0 lines are missing, below 0 lines are repeated."""
+        """The difference between an id and its line number. Above 0, lines are missing. Below 0, lines are repeated."""
         self._claimed_shift = 0
         """The shift that the last line with a wrong id would need."""
         self._turn: int | None = None
@@ -42,7 +42,7 @@ class Verifier:
         self._queue: set[int] = set()
         """The ids of the waiting prompts."""
         self._correct: set[tuple[str, ...]] = set()
-        """Kinds with their sequences of keys that were checked before and are correct."""
+        """Kinds with their sequences of keys that are known to be correct."""
 
     def check(self, line: bytes) -> list[Finding]:
         """Return the findings on the next line. A line without a newline at its end is a torn last line."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from breakglass.config import Config
-from tests.help import turns as living
+from tests.help import turns as real_turns
 
 # No deadline: how long an example takes depends on the machine.
 hypothesis_settings.register_profile("ci", max_examples=50, stateful_step_count=20, deadline=None)
@@ -19,10 +19,10 @@ hypothesis_settings.load_profile("ci")  # `--hypothesis-profile` takes precedenc
 def root(tmp_path: Path) -> Iterator[Path]:
     """A data root that does not exist yet. The processes of its turns are killed after the test."""
     yield tmp_path / "var"
-    living.clear(tmp_path / "var")
+    real_turns.kill_turns(tmp_path / "var")
 
 
 @pytest.fixture
 def settings(root: Path) -> Config:
     """Settings for turns below `root`."""
-    return living.config(root)
+    return real_turns.make_config(root)

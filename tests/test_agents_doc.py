@@ -1,4 +1,4 @@
-"""docs/agents.md against the tests it speaks of: each cell has one that exists, the versions are those tested."""
+"""docs/agents.md agrees with the tests: each cell names a test that exists, and the versions are the tested ones."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The bench runs: each workload with small sizes writes its results and its page. Times are not checked."""
+"""The bench runs with small sizes: each workload writes its results and its page. Times are not checked."""
 
 import json
 import re

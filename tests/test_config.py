@@ -1,4 +1,4 @@
-"""Settings come from the file, the environment and the command line. The last one wins, and a bad value stops."""
+"""Settings come from the file, the environment and the command line, the last first. A bad value is an error."""
 
 import dataclasses
 import os
@@ -39,7 +39,7 @@ def load(environ: dict[str, str] | None = None, path: str | None = None, **overr
     return load_config(environ or {}, path, overrides)
 
 
-# --- where a setting comes from -------------------------------------------------------------------
+# --- the sources of a setting ---------------------------------------------------------------------
 
 
 def test_without_settings_the_defaults_of_the_contract_apply() -> None:
@@ -107,7 +107,7 @@ def test_an_option_is_named_after_its_setting() -> None:
     assert options == {name: f"--{name.replace('_', '-')}" for name in options}
 
 
-def test_the_file_is_the_given_one_or_that_of_the_environment_or_the_one_in_the_folder(
+def test_the_settings_file_is_an_argument_or_a_variable_or_in_the_current_folder(
     write_file: WriteFile, tmp_path: Path
 ) -> None:
     assert load({"BREAKGLASS_CONFIG": ""}).port == 8420

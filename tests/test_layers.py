@@ -44,13 +44,13 @@ OWNERS = {
 """Each third-party package, and the modules that may import it."""
 
 PURE = ("errors", "turn_limits", "events", "state", "text", "masking", "agents", "verify", "web.sse")
-"""Take values and return values: their tests need no folder, no clock and no loop."""
+"""They take values and return values. Their tests need no folder, no clock and no event loop."""
 
 OUTSIDE = set(
     "asyncio fcntl multiprocessing os pathlib random select selectors shutil socket ssl subprocess"
     " tempfile threading time uuid".split()
 )
-"""Files, clocks, processes, sockets and event loops: what the pure modules may not import."""
+"""Modules for files, clocks, processes, sockets and event loops. The pure modules may not import them."""
 
 SLOW = set(
     "asyncio concurrent dataclasses email http inspect logging multiprocessing pydantic ssl unittest".split()
@@ -98,8 +98,8 @@ def imports(tree: ast.AST, *, lazy: bool = False) -> Iterator[Import]:
             yield from imports(node, lazy=lazy or inside)
 
 
-def complaints(module: str, source: str) -> list[str]:
-    """Return what is wrong with the imports of `source` as the module of that name, one line each."""
+def violations(module: str, source: str) -> list[str]:
+    """Return the wrong imports of `source` as the module of that name, one line each."""
     package = module.partition(".")[0]
     if package not in LEVEL:
         return [f"{module} is in no row of ROWS"] if module else []
@@ -142,7 +142,7 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_and_third_party_packages_stay_with_their_owners(module: str) -> None:
-    assert complaints(module, MODULES[module].read_text()) == []
+    assert violations(module, MODULES[module].read_text()) == []
 
 
 def test_the_package_itself_imports_nothing() -> None:
@@ -165,7 +165,7 @@ STARTUP = {
     "agents": SLOW | set(OWNERS),
     "cli": {package for package, owner in OWNERS.items() if owner.startswith("web")},
 }
-"""What these must not load when they are imported. A runner starts for every turn; `breakglass ls` has no server."""
+"""The modules that the import of each of these must not load. A runner starts for every turn; `ls` has no server."""
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_programs_that_start_often_import_nothing_slow(module: str) -> None:
     ],
 )
 def test_a_wrong_import_is_found(module: str, source: str) -> None:
-    assert len(complaints(module, source)) == 1
+    assert len(violations(module, source)) == 1
 
 
 @pytest.mark.parametrize(
@@ -212,4 +212,4 @@ def test_a_wrong_import_is_found(module: str, source: str) -> None:
     ],
 )
 def test_a_right_import_passes(module: str, source: str) -> None:
-    assert complaints(module, source) == []
+    assert violations(module, source) == []

@@ -1,4 +1,4 @@
-"""Known secrets are masked at any place in an agent's events, also if they are split between events."""
+"""Known secrets are masked everywhere in an agent's events, even if they are split between events."""
 
 import time
 from itertools import pairwise

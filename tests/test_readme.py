@@ -1,4 +1,4 @@
-"""README.md and docs/*.md are true: commands run, settings load, and everything users need is documented."""
+"""README.md and docs/*.md are correct: commands run, settings load, and everything that users need is documented."""
 
 import os
 import re
@@ -47,14 +47,14 @@ def blocks(language: str) -> list[Block]:
 
 
 def bounded(line: str) -> str:
-    """Return a line of a script, stopped after two seconds if it would run for ever."""
+    """Return a line of a script, stopped after two seconds if it would not end by itself."""
     if not ENDLESS.match(line):
         return line
     return f"timeout 2 {line.partition('#')[0].rstrip()} || [ $? = 124 ]"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
     """A folder with a server's data root in it. Its one session has a prompt, a tool call and an error."""
     folder = tmp_path_factory.mktemp("readme")
     with serving(folder / "var") as server:
@@ -67,12 +67,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serv
 
 
 @pytest.mark.parametrize("block", blocks("sh"), ids=str)
-def test_every_command_on_every_page_runs(place: tuple[Path, Server], block: Block) -> None:
-    folder, server = place
+def test_every_command_on_every_page_runs(example: tuple[Path, Server], block: Block) -> None:
+    folder, server = example
     script = block.text.replace("127.0.0.1:8420", f"127.0.0.1:{server.port}")
     script = "\n".join(bounded(line) for line in script.split("\n"))
     env = {**environment(folder / "var"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         check=False,
         cwd=folder,
@@ -81,9 +81,9 @@ def test_every_command_on_every_page_runs(place: tuple[Path, Server], block: Blo
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert completed.stdout
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
@@ -128,7 +128,7 @@ def test_the_readme_fits_on_three_screens() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
-def test_every_link_between_the_pages_leads_somewhere(page: Path) -> None:
+def test_every_link_between_the_pages_has_a_target(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -143,7 +143,7 @@ def test_every_test_file_that_a_page_names_exists() -> None:
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 
 
-def test_every_attack_of_security_md_has_tests_that_are_there() -> None:
+def test_every_attack_in_security_md_names_tests_that_exist() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
     rows = re.findall(r"^\|.*`test_.*\|$", SECURITY, re.MULTILINE)
     named = re.findall(r"`(test_\w+)`", "".join(rows))

@@ -1,6 +1,7 @@
 """After random operations in random order, the log of a session equals a simple model: a list of lines in memory."""
 
 import asyncio
+import functools
 import os
 import signal
 import tempfile
@@ -37,8 +38,8 @@ from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
 from tests.help import turns as real_turns
 from tests.help.logs import fold_all
-from tests.help.turns import until
 from tests.help.validator import Ack, Count, count
+from tests.help.waiting import DEADLINE, wait_until
 
 SCRIPTS = [
     "true",
@@ -57,15 +58,19 @@ FOREIGN_LINES = [
 ]
 
 
-class Follower:
+class Client:
     """One client, and the events that it has received since it connected first."""
 
     def __init__(self) -> None:
         self.received: list[tuple[int, bytes]] = []
         self.task: Any = None
 
+    def has(self, number: int) -> bool:
+        """Return whether line `number` is the last received one."""
+        return bool(self.received) and self.received[-1][0] == number
+
     async def follow(self, followers: Followers, session: Session) -> None:
-        """Receive what follows the last received line."""
+        """Receive the lines after the last received one."""
         after = self.received[-1][0] if self.received else 0
         async with aclosing(followers.follow(session.directory, after, _as_client)) as steps:
             async for step in steps:
@@ -85,8 +90,8 @@ def _as_client(lines: bytes, first: int) -> bytes:
     )
 
 
-class Loop:
-    """An event loop in a thread of its own, like that of a web server."""
+class LoopThread:
+    """An event loop in its own thread, as in a web server."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -95,7 +100,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine in the loop and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(real_turns.SECONDS)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE)
 
     def close(self) -> None:
         """Stop the loop and its thread."""
@@ -108,25 +113,25 @@ class Loop:
 class Sessions(RuleBasedStateMachine):
     """The model: the lines that were seen, and the events that were acknowledged."""
 
-    followers = Bundle("followers")
+    attached = Bundle("attached")
 
     @initialize()
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.root = Path(self.folder.name) / "var"
-        self.config = real_turns.config(self.root)
+        self.config = real_turns.make_config(self.root)
         self.session = sessions.create(self.root, "shell")
         self.lines: list[bytes] = []
         self.acks = [Ack(1, "created")]
-        self.clients: list[Follower] = []
-        self.loop = Loop()
+        self.clients: list[Client] = []
+        self.loop = LoopThread()
         self._serve()
 
     def _serve(self) -> None:
-        async def new_hub() -> Followers:
+        async def new_followers() -> Followers:
             return Followers(Watch(tick=0.5))
 
-        self.hub: Followers = self.loop.run(new_hub())
+        self.followers: Followers = self.loop.run(new_followers())
 
     # --- operations of users
 
@@ -144,7 +149,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def wait(self) -> None:
-        until(lambda: self._is_idle() or self._sleeps(), "the end of the turn")
+        wait_until(lambda: self._is_idle() or self._sleeps(), "the end of the turn")
 
     @rule(title=st.text(max_size=20))
     def rename(self, title: str) -> None:
@@ -157,7 +162,7 @@ class Sessions(RuleBasedStateMachine):
         signed = read_signer(self.session)
         if signed and processes.is_alive(*signed):
             os.kill(signed[0], signal.SIGKILL)
-            until(lambda: not processes.is_alive(*signed), "the death of the runner")
+            wait_until(lambda: not processes.is_alive(*signed), "the death of the runner")
 
     @rule()
     def kill_the_agent(self) -> None:
@@ -171,7 +176,7 @@ class Sessions(RuleBasedStateMachine):
         self._write(line)
 
     @rule(torn=st.sampled_from([b"x", b'{"id":', b'{"id":3,"ts":"2026', b"\xe2\x80"]))
-    def tear(self, torn: bytes) -> None:
+    def append_a_torn_line(self, torn: bytes) -> None:
         if end_if_lost(self.session).turn is None:
             self._write(torn)
 
@@ -182,41 +187,41 @@ class Sessions(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """The web server restarts, and its clients connect again."""
-        self.loop.run(self.hub.close())
+        self.loop.run(self.followers.close())
         self._serve()
-        for follower in self.clients:
-            if follower.task:
-                until(follower.task.done, "the end of the stream")
-                self._attach(follower)
+        for client in self.clients:
+            if client.task:
+                wait_until(client.task.done, "the end of the stream")
+                self._attach(client)
 
     # --- clients
 
-    @rule(target=followers)
-    def attach(self) -> Follower:
-        follower = Follower()
-        self.clients.append(follower)
-        self._attach(follower)
-        return follower
+    @rule(target=attached)
+    def attach(self) -> Client:
+        client = Client()
+        self.clients.append(client)
+        self._attach(client)
+        return client
 
-    @rule(follower=followers)
-    def detach(self, follower: Follower) -> None:
-        if follower.task:
-            follower.task.cancel()
-            follower.task = None
+    @rule(client=attached)
+    def detach(self, client: Client) -> None:
+        if client.task:
+            client.task.cancel()
+            client.task = None
 
-    @rule(follower=followers)
-    def reconnect(self, follower: Follower) -> None:
-        self.detach(follower)
-        self._attach(follower)
+    @rule(client=attached)
+    def reconnect(self, client: Client) -> None:
+        self.detach(client)
+        self._attach(client)
 
-    @rule(follower=consumes(followers))
-    def leave(self, follower: Follower) -> None:
-        self.detach(follower)
-        self.clients.remove(follower)
+    @rule(client=consumes(attached))
+    def leave(self, client: Client) -> None:
+        self.detach(client)
+        self.clients.remove(client)
 
-    def _attach(self, follower: Follower) -> None:
-        follower.task = asyncio.run_coroutine_threadsafe(
-            follower.follow(self.hub, self.session), self.loop.loop
+    def _attach(self, client: Client) -> None:
+        client.task = asyncio.run_coroutine_threadsafe(
+            client.follow(self.followers, self.session), self.loop.loop
         )
 
     # --- invariants
@@ -260,19 +265,19 @@ class Sessions(RuleBasedStateMachine):
             sessions.change(self.session, archived=True, by="ann")
             self._check_the_end()
         finally:
-            self.loop.run(self.hub.close())
+            self.loop.run(self.followers.close())
             self.loop.close()
-            real_turns.clear(self.root)
+            real_turns.kill_turns(self.root)
             self.folder.cleanup()
 
     def _check_the_end(self) -> None:
         lines = [line + b"\n" for line in self._raw().split(b"\n")[:-1]]
         broken = [each for each in verify.findings(lines) if not each.is_note]
         assert [each for each in broken if "claims to be line 1" not in each.what] == []
-        for follower in self.clients:
-            self.reconnect(follower)
-            until(lambda f=follower: f.received and f.received[-1][0] == len(lines), "the last line")  # type: ignore[misc]
-            assert [*verify.differences(lines, follower.received)] == []
+        for client in self.clients:
+            self.reconnect(client)
+            wait_until(functools.partial(client.has, len(lines)), "the last line")
+            assert [*verify.differences(lines, client.received)] == []
 
 
 ONE_IN = 10

@@ -1,4 +1,4 @@
-"""Text for people: no character hides or acts, and numbers and states read the same on the page and in the terminal."""
+"""Text for users: dangerous characters are made visible, texts are cut, and numbers and states are formatted."""
 
 import unicodedata
 from typing import Any
@@ -23,7 +23,7 @@ from breakglass.text import (
 DANGEROUS = [chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0xAD, 0x61C, 0x2028, 0x2029, 0xFEFF)] + [
     chr(code) for code in (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xE0041)
 ]
-"""Characters that act on a terminal, change the reading direction or do not show. Tab and newline are allowed."""
+"""Characters that act on a terminal, change the reading direction or are invisible. Tab and newline are allowed."""
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ DANGEROUS = [chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0xAD, 0x61C,
         ("\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd \u65e5\u672c\u8a9e \u2714\ufe0f", None),
     ],
 )
-def test_each_character_that_does_not_show_becomes_a_mark(text: str, shown: str | None) -> None:
+def test_each_invisible_character_becomes_a_mark(text: str, shown: str | None) -> None:
     assert visible(text) == (text if shown is None else shown)
 
 
@@ -80,7 +80,7 @@ def test_every_control_and_format_character_of_unicode_becomes_a_mark() -> None:
         ("if admin\u202e \u2066// check", "if admin\u27e8U+202E\u27e9 \u27e8U+2066\u27e9// check"),
     ],
 )
-def test_plain_output_has_no_escapes_and_shows_what_hides(text: str, shown: str) -> None:
+def test_plain_output_has_no_escapes_and_shows_hidden_characters(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
@@ -138,7 +138,7 @@ def test_one_line_folds_white_space_and_cuts() -> None:
         (90_000_000, "25 h 0 min"),
     ],
 )
-def test_a_duration_has_the_unit_a_person_would_choose(milliseconds: float, text: str) -> None:
+def test_a_duration_has_a_suitable_unit(milliseconds: float, text: str) -> None:
     assert duration(milliseconds) == text
 
 
@@ -155,19 +155,19 @@ def test_a_duration_has_the_unit_a_person_would_choose(milliseconds: float, text
         ("", ""),
     ],
 )
-def test_an_age_is_told_in_its_largest_unit(ts: str, text: str) -> None:
+def test_an_age_has_its_largest_unit(ts: str, text: str) -> None:
     assert age(ts, "2026-11-23T12:00:00.000Z") == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (186_400, "182 KB"), (3_355_443, "3.2 MB")]
 )
-def test_a_size_in_bytes(count: int, text: str) -> None:
+def test_a_size_has_a_suitable_unit(count: int, text: str) -> None:
     assert size(count) == text
 
 
 @pytest.mark.parametrize(("dollars", "text"), [(0, "$0.00"), (0.0042, "$0.0042"), (1.2, "$1.20")])
-def test_an_amount_of_money(dollars: float, text: str) -> None:
+def test_an_amount_of_money_has_two_or_four_decimals(dollars: float, text: str) -> None:
     assert money(dollars) == text
 
 
@@ -182,7 +182,7 @@ def test_an_amount_of_money(dollars: float, text: str) -> None:
         ([1], ""),
     ],
 )
-def test_token_counts_under_either_spelling(usage: Any, text: str) -> None:
+def test_token_counts_are_found_in_either_spelling(usage: Any, text: str) -> None:
     assert token_counts(usage) == text
 
 

@@ -1,4 +1,4 @@
-"""`verify` reports each broken rule on the line that breaks it. Everything else is a note or nothing."""
+"""`verify` reports each broken rule on the line that breaks it. Everything else gives a note or no finding."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Credentials: the tokens, the login cookies that stand for them, and users that a trusted proxy names.
+"""Credentials: the tokens, the login cookies that replace them, and the users that a trusted proxy names.
 
 Keeps only the SHA-256 of any secret. Must not know HTTP.
 """
@@ -26,7 +26,7 @@ LOGIN_SECONDS = 30 * 86_400
 """How long a login lasts."""
 
 _TOKEN_NAMES = {True: "owner", False: "watcher"}
-"""Whether a token allows changes, to the name of its credential."""
+"""The name of a token's credential. The key is whether the token allows changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def csrf_token(credential: Credential) -> str:
 
 
 def csrf_matches(credential: Credential, given: str) -> bool:
-    """Return whether a form with that field may act. A bearer token needs none: no browser adds it by itself."""
+    """Return whether a form with that field may act. A bearer token needs no field: no browser adds it by itself."""
     expected = csrf_token(credential).encode()
     return credential.kind == "token" or hmac.compare_digest(expected, given.encode(errors="replace"))
 
@@ -85,7 +85,7 @@ class Access:
         self.throttle = Throttle(monotonic)
 
     def identify(self, bearer: bytes | None, cookies: Iterable[bytes]) -> Credential | None:
-        """Return the credential of a bearer token or, without one, of the first valid cookie; else None."""
+        """Return the credential of the bearer token or, without one, of the first valid cookie. None if invalid."""
         if bearer is not None:
             return self._by_token(_sha256(bearer))
         return next(filter(None, (self._by_cookie(_sha256(cookie)) for cookie in cookies)), None)
@@ -102,7 +102,7 @@ class Access:
         find = self._by_token if credential.kind == "token" else self._by_cookie
         return find(credential.key) is not None
 
-    def log_in(self, token: str, *, address: str, agent: str = "") -> str | None:
+    def log_in(self, token: str, *, address: str, user_agent: str = "") -> str | None:
         """Return the value of a new cookie, None for a wrong token.
 
         A login that cannot be written is kept in memory: users must be able to log in on a full disk.
@@ -121,7 +121,7 @@ class Access:
             since=since,
             expires=since + self._lifetime,
             address=address,
-            agent=agent[:200],
+            user_agent=user_agent[:200],
         )
         self._record(login)
         return cookie
@@ -136,7 +136,7 @@ class Access:
         return [login for login in reversed(self._logins().values()) if self._is_valid(login)]
 
     def logins_of_other_tokens(self) -> list[Login]:
-        """Return the logins that have not expired but are invalid here: another token opened them. Latest first."""
+        """Return the logins, latest first, that have not expired but are invalid here: another token opened them."""
         return [
             login
             for login in reversed(self._logins().values())
@@ -146,7 +146,7 @@ class Access:
     def revoke(self, login_id: str) -> bool:
         """End a login and return whether it existed. It ends here at once, in other processes within 15 s.
 
-        Raises CannotRecord if that cannot be written: then the login has ended for this process only.
+        Raises CannotRecord if that cannot be written. Then the login has ended for this process only.
         """
         if login_id not in {login.id for login in self._logins().values()}:
             return False
@@ -173,7 +173,7 @@ class Access:
         return login.expires > self._now() and login.token == fingerprint
 
     def _by_cookie(self, digest: bytes) -> Credential | None:
-        # A lookup takes a varying time. That could reveal digests, and a digest logs nobody in.
+        # The time of a lookup varies, which could reveal digests. A digest alone does not give access.
         login = self._logins().get(digest.hex())
         if login is None or not self._is_valid(login):
             return None
@@ -199,6 +199,6 @@ def _sha256(secret: bytes) -> bytes:
 
 
 def _token_digest(data: bytes) -> bytes:
-    """Return the SHA-256 of the token in a file, b"" for a malformed one: no digest equals that."""
+    """Return the SHA-256 of the token in a file, b"" for a malformed one: no digest is equal to that."""
     token = data.removesuffix(b"\n")
     return _sha256(token) if TOKEN_PATTERN.fullmatch(token.decode("latin-1")) else b""

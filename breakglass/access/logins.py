@@ -1,7 +1,7 @@
 """The logins of a data root: which cookies were issued, to which credential, and until when.
 
 Owns the file `logins.jsonl`, which is only appended to. So several servers on one data root agree without
-talking to each other. The file holds the SHA-256 of a cookie, never the cookie.
+communicating with each other. The file holds the SHA-256 of a cookie, never the cookie.
 """
 
 import errno
@@ -21,12 +21,12 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     digest: str
     """SHA-256 of the cookie, in hex."""
     token: str
-    """The token that opened the login: SHA-256 of its SHA-256, in hex. With another token the login is invalid."""
+    """The token that opened the login: SHA-256 of its SHA-256, in hex. For any other token the login is invalid."""
     since: int
     expires: int
     address: str
-    agent: str
-    """The browser's User-Agent."""
+    user_agent: str = msgspec.field(name="agent")
+    """The browser's User-Agent header."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):

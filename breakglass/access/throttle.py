@@ -5,10 +5,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 WRONG_PER_MINUTE = 10
-"""Wrong tokens from one address that get the plain refusal; more of them must wait."""
+"""Wrong tokens from one address in a minute that are refused at once. Later ones must wait."""
 MINUTE = 60.0
 MAX_ADDRESSES = 1024
-"""Addresses that are remembered, the latest ones, so that a flood of addresses costs no memory."""
+"""The number of addresses that are kept. The oldest is dropped, so that a flood of addresses uses no more memory."""
 
 
 class Throttle:

@@ -1,4 +1,4 @@
-"""The access tokens of a data root: made once, kept in files that only their owner may read, and replaced.
+"""The access tokens of a data root: created once, kept in files that only their owner may read, and replaced.
 
 Owns the files `token` and `token.readonly`, and needs no server: the command line works on the files alone.
 """
@@ -18,7 +18,7 @@ TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_LENGTH},512}}")
 """The characters that RFC 6750 allows in a header."""
 
 TOKEN_FILES = {True: "token", False: "token.readonly"}
-"""Whether the token allows changes, to the name of its file in the data root."""
+"""The name of a token's file in the data root. The key is whether the token allows changes."""
 
 
 def check_token(token: str, name: str) -> str:
@@ -32,10 +32,10 @@ def check_token(token: str, name: str) -> str:
 
 
 def open_token(root: Path, *, may_act: bool = True) -> str:
-    """Return the token in the data root. Make one if there is none.
+    """Return the token in the data root. Create it if it is missing.
 
-    Raises BadConfig for a file that holds no token, is a link, or can be read by others, and CannotRecord
-    if a new token cannot be written.
+    Raises BadConfig for a file that holds no token, is a link, or can be read by others. Raises CannotRecord if a new
+    token cannot be written.
     """
     path = root / TOKEN_FILES[may_act]
     try:

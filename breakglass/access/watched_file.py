@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 class WatchedFile(Generic[_T]):
     """The parsed content of a file, `missing` if the file cannot be read. Links are not followed.
 
-    A change is found by inode, size and modification time. Asking costs one `stat` call.
+    Inode, size and modification time show a change. A check costs one `stat` call.
     """
 
     def __init__(self, path: Path, parse: Callable[[bytes], _T], missing: _T):

@@ -28,14 +28,14 @@ def preallocate(fd: int, offset: int, length: int) -> bool:
 
 
 def ensure_space(fd: int, offset: int, length: int) -> None:
-    """Make sure that these bytes of a file can be written. Their content stays. Raises OSError where they cannot."""
+    """Make sure that these bytes of a file can be written. Their content stays. Raises OSError if they cannot."""
     if offset + length > file_size_limit():
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     preallocate(fd, offset, length)
 
 
 def sync_directory(directory: str | os.PathLike[str]) -> None:
-    """Put the names in a directory on disk: to sync a file does not sync its name (fsync(2)). Raises OSError."""
+    """Put the names in a directory on disk. A sync of a file does not sync its name (fsync(2)). Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -58,7 +58,7 @@ def file_system_type(path: str | os.PathLike[str]) -> str:
             mounts = [line.split() for line in file]
     except OSError:
         return ""
-    return next((words[words.index("-") + 1] for words in mounts if words[2] == wanted), "")
+    return next((fields[fields.index("-") + 1] for fields in mounts if fields[2] == wanted), "")
 
 
 def is_untrusted(file_system: str) -> bool:

@@ -6,20 +6,20 @@ A follower keeps a position in the log and nothing else. `Followers.follow` repe
 
 1. take the event that the watcher will set at the next change (`topic.changed`);
 2. read pieces from the position up to the end of the file, and yield each;
-3. at the end, say so: `CAUGHT_UP` once, later `QUIET` or `GONE` if there was nothing new;
+3. at the end of the file, yield `CAUGHT_UP` the first time, and later `QUIET` or `GONE` if there was nothing new;
 4. wait for the event from step 1.
 
 Invariant: a line that is appended after step 1 sets that event, and a line that is appended before is read in step 2.
-So no line is missed. A lost wake only costs time: the watcher also wakes every follower once a tick (watch.py).
+So no line is missed. A lost wake only delays a line: the watcher also wakes every follower once a tick (watch.py).
 
-There is no queue between writer and client. The file is the buffer: a slow client simply reads later, and costs no
-memory. Followers of the same log and frame share a `PieceReader` (pieces.py), which also stays for a while after
+There is no queue between writer and client. The file is the buffer: a slow client reads later and needs no
+memory. Followers of the same log and frame share a `PieceReader` (pieces.py), which is kept for a while after
 the last one has left.
 
 Rules for editors:
 
 1. Take `changed` before the read, and wait for it after the read. Any other order loses lines.
-2. Yield nothing that is not in the file. What only this process knows is a `FollowEvent`.
+2. Yield only what is in the file. A fact that only this process knows is a `FollowEvent`.
 3. `follow` must end promptly after `close`, in every step: the shutdown of the server waits for it.
 """
 
@@ -38,20 +38,20 @@ IDLE_READERS = 16
 
 
 class FollowEvent(Enum):
-    """What a follower is told besides pieces."""
+    """What `follow` yields besides pieces."""
 
     CAUGHT_UP = auto()
-    """All lines that were there have been delivered. Lines from now on are live."""
+    """All existing lines have been delivered. Every later line is delivered when it is appended."""
     RESET = auto()
-    """The log is not the one that the client knew. Delivery starts again from line 1."""
+    """The log has no line with the number that the client gave. Delivery starts again from line 1."""
     QUIET = auto()
-    """The follower was woken and found nothing new. A server can use the moment for a sign of life."""
+    """The follower was woken and found nothing new. A server can send a keepalive comment now."""
     GONE = auto()
-    """The log was deleted, cut short or replaced. Nothing follows."""
+    """The log was deleted, cut short or replaced. `follow` ends."""
 
 
 class Followers:
-    """All followers of logs in this process. Lives on one event loop."""
+    """All followers of logs in this process. Use it on one event loop only."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -62,7 +62,7 @@ class Followers:
     async def follow(
         self, directory: str, after: int, frame: Frame
     ) -> AsyncGenerator[Piece | FollowEvent, None]:
-        """Yield the lines after line `after`, framed: those that are there, `CAUGHT_UP`, then those to come.
+        """Yield the lines after line `after`, framed: the existing lines, `CAUGHT_UP`, then new lines.
 
         If the log has no line `after`, yields `RESET` first and then everything from line 1. Ends only after `GONE`
         or `close`. Raises NotFound.
@@ -94,7 +94,7 @@ class Followers:
                 newest, position = piece, piece.end
                 yield piece
                 if position.offset == reader.size:
-                    break  # lines that came later have set `changed`
+                    break  # lines that were appended later have set `changed`
             if self._closing.is_set():
                 return
             if newest and newest.is_busy is not None:

@@ -11,12 +11,13 @@ A log is the file `events.jsonl` in a session's directory. Any number of process
   and the caller gets CannotRecord.
 * Torn line. After a power loss, bytes may follow the last newline. No reader has seen them. The next writer that
   catches up saves them and puts a `repaired` event in their place (repair.py).
-* Full disk. The writer of a running turn reserves space, so that it can still record the turn's end (room.py).
-* Failing disk. After the first I/O error a writer takes only the end of its turn. A file `degraded` beside the log
-  tells other processes.
+* Full disk. The writer of a running turn reserves space, so that it can still record the turn's end
+  (reserved_space.py).
+* Failing disk. After the first I/O error a writer accepts only the end of its turn. A file `degraded` beside the log
+  informs other processes.
 
-Invariant: the `id` in a line of ours is the line's number, counted from 1. The position decides, not the `id`: anyone
-may append a foreign line, and that may claim any number.
+Invariant: the `id` in a line of ours is the line's number, counted from 1. The position decides, not the `id`: any
+program may append a foreign line, which may claim any number.
 
 Rules for editors:
 
@@ -39,18 +40,18 @@ from breakglass.errors import CannotRecord, Degraded, NotFound
 from breakglass.events import Draft
 from breakglass.store import repair, seek
 from breakglass.store.loglock import LogLock
-from breakglass.store.room import ReservedSpace
+from breakglass.store.reserved_space import ReservedSpace
 from breakglass.store.seek import Position
 
 NAME = "events.jsonl"
 DEGRADED = "degraded"
-"""The file beside a log that says that the disk failed. The administrator deletes it after repairing the disk."""
+"""The file beside a log that marks a failed disk. The administrator deletes it after repairing the disk."""
 GROUP_BYTES = 1 << 20
 """Unsynced bytes after which an append syncs, for every kind of event."""
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-"""Errors of an open that mean that there is no session."""
+"""Errors of `open` that mean that the session does not exist."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors of an open that say nothing about the session: the process or the machine has run out of something."""
+"""Errors of `open` that do not concern the session: the process or the machine has no free descriptor or memory."""
 
 
 class Log:
@@ -66,7 +67,7 @@ class Log:
         self._lock = LogLock(fd, lock_timeout)
         self._space = ReservedSpace(fd)
         self._unread: list[tuple[Position, Position]] = []
-        """Where the lines are that others added and `read_others` has not returned yet."""
+        """The ranges of lines that others added and `read_others` has not returned yet."""
         self._has_failed = False
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class Log:
 
     def _check(self) -> None:
         if self._has_failed:
-            raise Degraded("the disk failed under this log; it takes no more events")
+            raise Degraded("the disk failed under this log; it accepts no more events")
 
     def _append(self, kind: str, fields: dict[str, Any]) -> int:
         with self._lock:
@@ -129,7 +130,7 @@ class Log:
             try:
                 self._append(kind, fields)
             except Degraded:
-                pass  # `append` refuses everything from now on
+                pass  # the event was tried, and `append` now refuses every later one
             except CannotRecord as error:
                 refusal = error
         if refusal:
@@ -305,7 +306,7 @@ def read_one(fd: int, number: int) -> events.Event:
 
 
 def now() -> str:
-    """Return the current time as RFC 3339 in UTC with milliseconds, as events have it."""
+    """Return the current time in the format of events: RFC 3339, UTC, milliseconds."""
     return _rfc3339(time.time_ns() // 1_000_000)
 
 

@@ -2,30 +2,32 @@
 
 How this works
 --------------
-* A `Piece` is some whole lines, about `PIECE` bytes, in the form that one kind of client gets. A `Frame` makes that
-  form, for example server-sent events.
-* A `PieceReader` reads one log with one frame. All followers of the same log and frame share it, so they share each
-  read: those who wait at the end, and those who replay the same part one after the other.
-* A `PieceCache` holds the pieces of all readers of the process within a bound. The least recently used go first.
+* A `Piece` is some whole lines, about `PIECE_BYTES` long, in the format of one kind of client. A `Frame` produces that
+  format, for example server-sent events.
+* A `PieceReader` reads one log with one frame. All followers of the same log and frame share it, so they share
+  each read. This holds for those at the end, and for those that replay the same part one after the other.
+* A `PieceCache` holds the pieces of all readers of the process within a limit. The least recently used
+  are dropped first.
 
-A piece comes from one of four places, the cheapest first:
+A piece comes from one of four sources, the cheapest first:
 
 1. the newest piece, if this follower waits at the same offset as others;
 2. the cache;
-3. a read on the event loop, if no more than `LIVE` bytes are new: they are in memory, and a thread costs more;
-4. a read in a thread. It reads on for `AHEAD_SECONDS`, because a hop to a thread costs as much as half a piece.
+3. a read on the event loop, if at most `LOOP_BYTES` are new: they are in memory, and a thread costs more;
+4. a read in a thread. The thread also reads later pieces for `AHEAD_SECONDS`, because to start it costs as much as to
+   read half a piece.
 
-Pieces end at multiples of `PIECE`, so followers who begin anywhere soon read the same pieces. Only such pieces are
-cached: otherwise each client that reconnects would leave its own copy of the whole log.
+Pieces end near multiples of `PIECE_BYTES`, so followers that begin at different lines soon read the same pieces. Only
+such pieces are cached: otherwise each client that reconnects would leave its own copy of the whole log.
 
-Invariant: a log is only appended to, so the piece at an offset never changes. A reader remembers the last bytes before
-the furthest position it has read. When these bytes have changed, the log was replaced or written over: the reader is
-gone and its pieces are dropped.
+Invariant: bytes are only appended to a log, so the piece at an offset never changes. A reader remembers the last
+bytes before the furthest position it has read. If these bytes have changed, the log was replaced or written over.
+Then it counts as gone, and the pieces of its reader are dropped.
 
 Rules for editors:
 
 1. A piece holds whole lines only. A reader keeps positions, never a part of a line.
-2. Close the descriptor only while `users` is 0. A thread goes on reading after the follower that asked for it has left.
+2. Close the descriptor only while `users` is 0. A thread continues to read after the follower that started it has left.
 3. `_find_position`, `_read_ahead` and `_ends_busy` run in threads. They may not touch the event loop.
 """
 
@@ -42,19 +44,19 @@ from breakglass import events
 from breakglass.store import log, memory, seek
 from breakglass.store.seek import Position
 
-PIECE = 128 << 10
-"""Bytes of a log that are read, framed and sent at a time. Each chunk has a cost, and a stalled client holds one."""
-LIVE = 8 << 10
-"""New bytes up to which a read happens on the event loop."""
+PIECE_BYTES = 128 << 10
+"""Bytes of a log that are read, framed and sent at a time. Each piece has a fixed cost. A stalled client holds one."""
+LOOP_BYTES = 8 << 10
+"""The largest number of new bytes that are read on the event loop."""
 AHEAD_SECONDS = 0.002
-"""How long a thread goes on reading."""
+"""How long a thread continues to read."""
 CACHE_BYTES = 48 << 20
 """Bytes of framed pieces that one process caches. It caches at most a 32nd of its memory."""
 
 T = TypeVar("T")
 
 Frame = Callable[[bytes, int], bytes]
-"""Turns whole lines into the bytes that a client is sent. The number is that of the first line."""
+"""Returns whole lines in the format that is sent to a client. The number is that of the first line."""
 
 
 class Piece(NamedTuple):
@@ -64,11 +66,11 @@ class Piece(NamedTuple):
     end: Position
     body: bytes
     is_busy: bool | None
-    """Whether more lines are expected soon after these. None if these lines do not tell."""
+    """Whether more lines are expected soon after these. None if these lines do not show it."""
 
 
 class PieceReader:
-    """Reads one log with one frame, for all followers in this process that want it."""
+    """Reads one log with one frame, for all followers in this process that need both."""
 
     def __init__(self, directory: str, frame: Frame, cache: "PieceCache") -> None:
         self.fd = log.open_reader(directory)
@@ -133,7 +135,7 @@ class PieceReader:
     async def read(self, begin: Position, since: object) -> Piece | None:
         """Return the piece that begins at `begin`, None if no whole line follows yet.
 
-        `since` stands for a moment before now. Calls with the same `since` may share what one of them has found.
+        `since` identifies a moment before now. Calls with the same `since` may share one result.
         """
         newest = self._newest
         if newest and newest.begin == begin and self._checked_since is since:
@@ -146,7 +148,7 @@ class PieceReader:
         if piece := self._cache.get(self, begin):
             await asyncio.sleep(0)  # a replay from the cache never waits otherwise, and would block the loop
             return piece
-        if self.size - begin.offset <= LIVE:
+        if self.size - begin.offset <= LOOP_BYTES:
             self._newest = self._read(begin)
             return self._newest
         task = self._running.get(begin.offset)
@@ -158,8 +160,8 @@ class PieceReader:
     async def _read_in_thread(self, begin: Position) -> Piece | None:
         pieces = await self._run_in_thread(self._read_ahead, begin)
         for piece in pieces:
-            if piece.end.offset - piece.begin.offset > PIECE // 2:
-                if -piece.begin.offset % PIECE <= LIVE:  # it begins where the pieces of others begin
+            if piece.end.offset - piece.begin.offset > PIECE_BYTES // 2:
+                if -piece.begin.offset % PIECE_BYTES <= LOOP_BYTES:  # near a multiple, so others read it too
                     self._cache.put(self, piece)
             else:
                 self._newest = piece
@@ -187,7 +189,7 @@ class PieceReader:
             return None
         if end > self._furthest[0]:
             self._furthest = end, seek.tail_sample(self.fd, end)
-        return Piece(begin, end, self._frame(lines, begin.number + 1), _expects_more(lines))
+        return Piece(begin, end, self._frame(lines, begin.number + 1), _is_busy_after(lines))
 
     async def is_busy(self) -> bool:
         """Return whether more lines are expected soon after the last one."""
@@ -195,8 +197,8 @@ class PieceReader:
 
 
 def _bytes_to_read(offset: int) -> int:
-    """Return the bytes from `offset` to the multiple of `PIECE` at which the piece ends."""
-    return ((offset + PIECE // 2) // PIECE + 1) * PIECE - offset
+    """Return the bytes from `offset` to the multiple of `PIECE_BYTES` at which the piece ends."""
+    return ((offset + PIECE_BYTES // 2) // PIECE_BYTES + 1) * PIECE_BYTES - offset
 
 
 class PieceCache:
@@ -251,12 +253,12 @@ def is_busy(directory: str) -> bool:
 def _ends_busy(fd: int) -> bool:
     size = log.size(fd)
     block = os.pread(fd, seek.TAIL_BLOCK, max(0, size - seek.TAIL_BLOCK))
-    # None means that one line fills the block: a turn may be writing such lines.
-    return _expects_more(block[: block.rfind(b"\n") + 1]) is not False
+    # None: one line fills the block. A turn may be writing such lines.
+    return _is_busy_after(block[: block.rfind(b"\n") + 1]) is not False
 
 
-def _expects_more(lines: bytes) -> bool | None:
-    """Return whether the last event that tells it expects more events soon. None if no event tells it."""
+def _is_busy_after(lines: bytes) -> bool | None:
+    """Return whether more lines are expected soon after these lines. None if their kinds of events do not show it."""
     end = len(lines) - 1
     while end > 0:
         begin = lines.rfind(b"\n", 0, end) + 1
@@ -281,7 +283,7 @@ async def read_raw(directory: str, after: int) -> tuple[int, AsyncIterator[bytes
 
 async def _read_raw_pieces(fd: int, offset: int, stop: int) -> AsyncIterator[bytes]:
     try:
-        while offset < stop and (piece := await wrap(os.pread)(fd, min(PIECE, stop - offset), offset)):
+        while offset < stop and (piece := await wrap(os.pread)(fd, min(PIECE_BYTES, stop - offset), offset)):
             offset += len(piece)
             yield piece
     finally:

@@ -71,7 +71,7 @@ def _without_append_mode(fd: int) -> Iterator[None]:
 def _overwrite(fd: int, offset: int, line: bytes, newline: int, sync: Callable[[], object]) -> None:
     """Write `line` at `offset`, then spaces up to the offset `newline`, then the newline, all of it on disk.
 
-    The newline comes last, after a sync. Readers take no lock, so an earlier newline would show them half a line.
+    The newline is written last, after a sync. Readers take no lock, so an earlier newline would show them half a line.
     """
     while offset < newline:
         block = line.ljust(min(newline - offset, seek.COUNT_BLOCK))

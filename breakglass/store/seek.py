@@ -3,19 +3,19 @@
 How this works
 --------------
 A line of ours begins with its own number, so a log can be searched by bisection like a sorted array. In a log of
-millions of lines that takes a few `pread`s, and there is no index to keep in step. This module works on a descriptor,
-never moves its offset, and writes nothing.
+millions of lines that takes a few `pread`s, and there is no index that could become outdated. This module works on a
+descriptor, never moves its offset, and writes nothing.
 
 * A `Position` is a place between two lines: how many lines stand before it, and its offset.
-* A claim is the number that a line states. Claims may be wrong: anyone may append a foreign line with any number, and
-  a part of a log may have been copied to its end. The position of a line decides its number, not the claim.
-* So a claim is only used if a line at least `BRACKET` bytes earlier confirms it: the lines between the two, counted,
-  must give the difference of their numbers. Without such a confirmation all lines are counted.
+* A claim is the number that a line states. Claims may be wrong. Any program may append a foreign line with any number,
+  and a part of a log may have been copied to its end. The position of a line decides its number, not the claim.
+* So a claim is only used if a line at least `BRACKET` bytes earlier confirms it. The number of lines between the two
+  must be the difference of their claims. Without such a confirmation all lines are counted.
 
 Limit: foreign lines mislead a reader if their claims are all wrong by the same difference and they stand more than
 `BRACKET` bytes apart. A writer never relies on a claim: it counts (log.py).
 
-Rule for editors: every way out of a search ends in a count, from a confirmed position or from the start.
+Rule for editors: every search ends with a count, from a confirmed position or from the start.
 """
 
 import os
@@ -26,9 +26,9 @@ from typing import NamedTuple
 from breakglass import events
 
 TAIL_BLOCK = 64 << 10
-"""Bytes at the end of a log in which a line of ours is looked for first."""
+"""Bytes at the end of a log that are searched first for a line of ours."""
 BRACKET = 256 << 10
-"""A bisection ends when this many bytes are left: to count the lines in them is faster than to go on."""
+"""A bisection ends when this many bytes are left: to count their lines is faster than to bisect them."""
 COUNT_BLOCK = 1 << 20
 """Bytes that are read at a time to count lines."""
 TAIL_SAMPLE = 256
@@ -78,9 +78,9 @@ def _last_claim(fd: int, stop: int) -> Position | None:
 
 
 def _is_confirmed(fd: int, claim: Position) -> bool:
-    """Return whether an earlier line confirms a claim, and claims further back become smaller and smaller.
+    """Return whether an earlier line confirms a claim, and the claims before that line decrease towards the start.
 
-    They do not where a part of the log was copied to its end.
+    They do not decrease if a part of the log was copied to its end.
     """
     found = _find_confirmation(fd, claim)
     if found is None:
@@ -110,7 +110,7 @@ def _find_confirmation(fd: int, claim: Position) -> Position | None:
 
 
 def find_after(fd: int, number: int, end: Position) -> Position:
-    """Return the position after line `number`, by bisection; `end` for a line after the end."""
+    """Return the position after line `number`, found by bisection. Return `end` if the log has fewer lines."""
     if number >= end.number:
         return end
     low, high, ceiling = START, end, end.offset
@@ -120,12 +120,12 @@ def find_after(fd: int, number: int, end: Position) -> Position:
         if found is None:  # no line of ours begins between the middle and the ceiling
             ceiling = middle
         elif not low.number <= found.number <= high.number:
-            return _walk(fd, number, START, end)
+            return _count_to(fd, number, START, end)
         elif found.number <= number:
             low = found
         else:
             high, ceiling = found, middle
-    return _walk(fd, number, low if _find_confirmation(fd, low) else START, end)
+    return _count_to(fd, number, low if _find_confirmation(fd, low) else START, end)
 
 
 def _next_claim(fd: int, begin: int, stop: int) -> Position | None:
@@ -142,7 +142,7 @@ def _next_claim(fd: int, begin: int, stop: int) -> Position | None:
         reach = min(reach * 4, COUNT_BLOCK)
 
 
-def _walk(fd: int, number: int, low: Position, end: Position) -> Position:
+def _count_to(fd: int, number: int, low: Position, end: Position) -> Position:
     """Return the position after line `number`, by counting from `low`."""
     missing = number - low.number
     offset = low.offset
@@ -171,7 +171,7 @@ def tail_sample(fd: int, end: Position) -> bytes:
 
 
 def is_line_end(fd: int, position: Position) -> bool:
-    """Return whether a line ends at `position`. If none does any more, the log was cut short or written over."""
+    """Return whether a line ends at `position`. If none does, the log was cut short or written over."""
     return not position.offset or os.pread(fd, 1, position.offset - 1) == b"\n"
 
 
@@ -186,7 +186,7 @@ def find_line_begin(fd: int, offset: int) -> int:
 
 
 def read_blocks(fd: int, offset: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes between two offsets in blocks of at most `COUNT_BLOCK`; fewer bytes if the log was cut short."""
+    """Yield the bytes between two offsets in blocks of at most `COUNT_BLOCK`: fewer bytes if the log was cut short."""
     while offset < stop and (block := os.pread(fd, min(COUNT_BLOCK, stop - offset), offset)):
         yield block
         offset += len(block)

@@ -33,7 +33,7 @@ LOCK_TIMEOUT = 10.0
 
 
 class Session(NamedTuple):
-    """Where a session's files are. Whether it exists shows when one of them is opened."""
+    """The paths of a session's files. The session may not exist: opening one of the files shows it."""
 
     root: Path
     id: str
@@ -54,7 +54,7 @@ class Session(NamedTuple):
 
     def log_state(self, fd: int) -> LogState:
         """Return the state after the last line of the log, which is open as `fd`."""
-        return state_cache.cached(self.directory, fd)
+        return state_cache.read_cached(self.directory, fd)
 
     def state(self) -> SessionState:
         """Return the session's state, with the status `degraded` if the disk failed under its log. Raises NotFound."""
@@ -99,7 +99,7 @@ def create(
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
-        if key is None:  # with a key, another request may have got this session as its answer
+        if key is None:  # with a key, another request may have received this session as its response
             _delete_files(session)
         reason = error.strerror if isinstance(error, OSError) else error
         raise CannotRecord(f"the session could not be created: {reason}") from error
@@ -114,7 +114,7 @@ def _create_or_open_log(session: Session) -> Log:
 
 
 def _delete_files(session: Session) -> None:
-    """Delete what was created of a session, as far as the disk allows it. Directories with other files stay."""
+    """Delete the created files of a session, as far as the disk allows it. Directories with other files stay."""
     for path, remove in (
         (f"{session.directory}/{log.NAME}", os.unlink),
         (session.directory, os.rmdir),
@@ -156,7 +156,7 @@ def _new_id() -> str:
 
 
 def _id_from_key(key: str) -> str:
-    """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same."""
+    """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same id."""
     return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
 
 
@@ -169,7 +169,7 @@ def _as_uuid(octets: bytes, version: int) -> str:
 
 
 def get(root: Path, session_id: str) -> Session:
-    """Return the session with this whole id. Raises NotFound for anything that is not the id of a session here."""
+    """Return the session with this complete id. Raises NotFound for any other text."""
     session = Session(root, session_id)
     if not ID.fullmatch(session_id):
         raise NotFound(f"there is no session {session_id[:64]!r}")
@@ -180,11 +180,11 @@ def get(root: Path, session_id: str) -> Session:
 def find(root: Path, prefix: str | None = None) -> Session:
     """Return the one session whose id begins with `prefix`. For None, return the shown session with the latest change.
 
-    Raises NotFound if there is none. Raises BadInput if there are several, or if `prefix` is empty, as from a shell
-    variable that is not set.
+    Raises NotFound if there is none. Raises BadInput if there are several, or if `prefix` is empty: a shell variable
+    that is not set gives an empty prefix.
     """
     if prefix == "":
-        raise BadInput("expected a session's id or the beginning of one, got an empty word")
+        raise BadInput("expected a session's id or the beginning of one, got an empty text")
     if prefix is None:
         for latest in sorted(ids(root), key=lambda id_: _modified_at(root, id_), reverse=True):
             state = _read_state(session := Session(root, latest))
@@ -200,7 +200,7 @@ def find(root: Path, prefix: str | None = None) -> Session:
 
 
 def ids(root: Path) -> Iterator[str]:
-    """Yield the ids of all sessions, in no order. Skips everything that is not a session, symbolic links too."""
+    """Yield the ids of all sessions, in no order. Skips every other entry, and symbolic links."""
     try:
         with os.scandir(root / "sessions") as entries:
             yield from (e.name for e in entries if ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
@@ -221,8 +221,8 @@ def list_sessions(root: Path) -> list[tuple[Session, SessionState]]:
     Raises BreakglassError if they cannot be read: without free descriptors, an empty list would be wrong.
     """
     try:
-        every = [Session(root, session_id) for session_id in ids(root)]
-        found = [(session, state) for session in every if (state := _read_state(session))]
+        all_sessions = [Session(root, session_id) for session_id in ids(root)]
+        found = [(session, state) for session in all_sessions if (state := _read_state(session))]
     except OSError as error:
         raise BreakglassError(f"the sessions could not be listed: {error.strerror}") from error
     complete = [pair for pair in found if pair[1].last_id]

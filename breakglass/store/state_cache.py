@@ -1,8 +1,8 @@
-"""The state of each log that this process has read, so that a second look reads only what was appended.
+"""The state of each log that this process has read, so that the next read covers only new lines.
 
 Only the kinds in `state.FOLDED` change a state. A search for bytes finds their lines at the speed of the disk, where
-decoding every line takes many times longer. A log is only appended to, so the state after a line stays true: this
-process keeps it and reads on from there.
+decoding every line takes many times longer. Bytes are only appended to a log, so the state after a line stays
+correct. This process keeps that state and continues to read from there.
 """
 
 import os
@@ -23,12 +23,12 @@ _FOLDED_LINE = re.compile(
 
 
 class LogState(NamedTuple):
-    """What the lines of a log before `end` add up to."""
+    """The state of a log after all lines before `end`."""
 
     state: SessionState = SessionState()
     end: Position = seek.START
     keys: Mapping[str, int] = MappingProxyType({})
-    """The first `user` or `queued` event that came with each Idempotency-Key."""
+    """The id of the first `user` or `queued` event with each Idempotency-Key."""
     tail: bytes = b""
     """The bytes before `end` (`seek.tail_sample`), by which the log is recognised."""
 
@@ -37,20 +37,20 @@ EMPTY = LogState()
 
 
 class _CacheEntry:
-    """What this process knows of one log."""
+    """What this process has read of one log."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        """Of several threads that want the state, one reads: the first read of a large log takes seconds."""
+        """Only one thread at a time reads the log, because the first read of a large log takes seconds."""
         self.file = 0, 0, 0
-        """Inode, size and modification time of the file at the last look."""
+        """Inode, size and modification time of the file when it was last read."""
         self.known = EMPTY
 
 
 _cache: dict[str, _CacheEntry] = {}
 
 
-def cached(directory: str, fd: int) -> LogState:
+def read_cached(directory: str, fd: int) -> LogState:
     """Return the state after the last whole line of the log `fd` in `directory`.
 
     Reads what was appended since the last call, and everything if the log was replaced or written over.
@@ -72,7 +72,7 @@ def forget(directory: str) -> None:
 
 
 def read_state(fd: int, known: LogState = EMPTY) -> LogState:
-    """Return the state after the last whole line of the log, reading on from `known`."""
+    """Return the state after the last whole line of the log. Read only the lines after `known`."""
     state, position, keys, tail = known
     new: dict[str, int] = {}
     size = log.size(fd)
@@ -106,7 +106,7 @@ def _folded_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _last_time(block: bytes, number: int) -> str:
-    """Return the time of the last event of ours in `block`, "" if there is none. Its last line has that `number`."""
+    """Return the time of the last event of ours in `block`, "" if there is none. `number` is that of its last line."""
     stop = len(block)
     while stop:
         begin = block.rfind(b"\n", 0, stop - 1) + 1

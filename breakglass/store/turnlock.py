@@ -1,4 +1,4 @@
-"""The turn lock: a turn is running exactly as long as its runner holds it. Take it, sign it, read who signed.
+"""The turn lock: a turn is running exactly as long as its runner holds it. Take it, sign it, read its signer.
 
 The runner writes its pid and start time into `turn.lock`, so that other processes can signal it.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from breakglass.errors import CannotRecord, NotFound, TurnRunning
 from breakglass.store import log
 
-if TYPE_CHECKING:  # a runner signs the lock, and needs nothing else of sessions
+if TYPE_CHECKING:  # a runner signs the lock and needs nothing else from that module
     from breakglass.store.sessions import Session
 
 NAME = "turn.lock"
@@ -27,9 +27,11 @@ class Signer(NamedTuple):
 
 
 class TurnLock:
-    """The lock of the running turn. Every process that has `fds` open holds it; the kernel frees it with the last.
+    """The lock of the running turn. Every process that has `fds` open holds it.
 
-    Two things are locked: the file `turn.lock` and the session's directory. If someone deletes the file and creates
+    The kernel releases it when the last of these processes closes them or dies.
+
+    Two things are locked: the file `turn.lock` and the session's directory. If a user deletes the file and creates
     it again while a turn runs, the lock on the directory still prevents a second turn.
     """
 

@@ -1,12 +1,14 @@
 """The process's one file watcher: it wakes followers when the files of their session change.
 
-One `awatch` runs at a time, over the directories of the followed sessions. None runs while nothing is followed. Not one
-`awatch` for each client: each holds one of anyio's 40 threads, so the 41st client would stall. Not one over all
-sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed. Never over the
-workspaces: an agent's checkout can be large.
+One `awatch` runs at a time, over the directories of the followed sessions. None runs while no session is followed.
+Three other designs are worse:
 
-A wake is a hint to read the log. It carries no news itself. A wake may be lost, for example when the watchfiles queue
-overflows, and may come without a reason. So every follower is also woken once a `tick`.
+* One `awatch` for each client: each needs one of anyio's 40 threads, so the 41st client would stall.
+* One over all sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed.
+* One over the workspaces: an agent's checkout can be large.
+
+A wake only asks a follower to read the log; it contains no data. A wake may be lost, for example when the watchfiles
+queue overflows. It may also occur without a change. So every follower is also woken once a `tick`.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ QUICK_MS = 1
 SLOW_MS = 50
 """Milliseconds between two checks while no followed session is busy."""
 SETTLE_SECONDS = 0.005
-"""How long a change of the followed directories waits: others may follow at once, and each must replay first anyway."""
+"""How long a change of the followed directories waits. More changes often follow, and a new client replays first."""
 LINGER_SECONDS = 1.0
 """How long a directory stays watched after its last follower: a client that reconnects finds the watcher armed."""
 POLL_SECONDS = 0.25
@@ -45,7 +47,7 @@ async def _watch_once(directory: str) -> None:
 
 
 class Topic:
-    """The changes of one session's files, as its followers in this process wait for them."""
+    """The changes of one session's files, for which its followers in this process wait."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
@@ -57,13 +59,13 @@ class Topic:
         """The timer that ends the watch after the last follower has left."""
 
     def wake(self) -> None:
-        """Wake all that wait for the current `changed`."""
+        """Wake all followers that wait for the current `changed`."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
 
 class Watch:
-    """Watches the directories that are followed. Lives on one event loop."""
+    """Watches the directories that are followed. Use it on one event loop only."""
 
     def __init__(self, tick: float = 2.0) -> None:
         self._topics: dict[str, Topic] = {}
@@ -101,7 +103,7 @@ class Watch:
         return {directory: topic for directory, topic in self._topics.items() if topic.followers}
 
     def set_busy(self, topic: Topic, *, is_busy: bool) -> None:
-        """Record whether a session is busy, and so needs the quick pace."""
+        """Record whether a session is busy and therefore needs the quick pace."""
         if topic.is_busy != is_busy:
             topic.is_busy = is_busy
             self._rearm_soon()
@@ -152,9 +154,9 @@ class Watch:
         except (OSError, RuntimeError) as error:
             if not all(map(os.path.isdir, existing)):  # one was deleted between the check and the arming
                 return await self._watch(directories, step, stop)
-            # The kernel has no more inotify watches, inotify instances or descriptors for us.
+            # This process gets no more inotify watches, inotify instances or descriptors.
             _log.warning(
-                "files cannot be watched (%s); looking at them every %s s instead", error, POLL_SECONDS
+                "files cannot be watched (%s); they are read every %s s instead", error, POLL_SECONDS
             )
             await self._wake_every(POLL_SECONDS, stop)
 

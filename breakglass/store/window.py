@@ -1,4 +1,4 @@
-"""A part of a log within a budget of bytes: its end, what comes before a line, or what comes after one."""
+"""A part of a log within a budget of bytes: its last lines, the lines before a line, or the lines after a line."""
 
 import os
 from typing import NamedTuple
@@ -32,8 +32,8 @@ class Window(NamedTuple):
 def read(fd: int, budget: int, *, before: int | None = None, after: int | None = None) -> Window:
     """Return about `budget` bytes of lines, at least one line if there is one.
 
-    With `after`, the lines that follow that line. Otherwise those that end before line `before`, by default at the end
-    of the log.
+    With `after`, these are the lines that follow that line. Otherwise they end before line `before`, by default at the
+    end of the log.
     """
     last = seek.find_end(fd, log.size(fd))
     if after is not None:

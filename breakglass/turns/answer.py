@@ -1,4 +1,4 @@
-"""Answering an agent's questions, from any process."""
+"""Answer an agent's questions, from any process."""
 
 from typing import NamedTuple
 
@@ -28,14 +28,14 @@ def answer_question(
             "for_session: only permission can be given for the session; a refusal is for one question"
         )
     end_if_lost(session)
-    with session.open_log() as log:
-        with log.exclusive():
-            question = find_question(log.fd, session.log_state(log.fd).state, request)
+    with session.open_log() as opened:
+        with opened.exclusive():
+            question = find_question(opened.fd, session.log_state(opened.fd).state, request)
             if question is None:
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:
                 raise Conflict(f"the question was already {question.closed}")
-            log.append(
+            opened.append(
                 "answer",
                 turn=question.turn,
                 request=request,

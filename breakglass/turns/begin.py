@@ -1,7 +1,7 @@
-"""Beginning turns, from any process: check the prompt, record it, start the runner; or put the prompt in the queue.
+"""Begin turns, from any process: check the prompt, record it and start the runner, or put the prompt in the queue.
 
 Two locks keep this correct. The turn lock says that a turn runs: this process takes it, and its runner inherits it. The
-log's lock (`log.exclusive`) keeps other writers out between the look at the state and the append that depends on it.
+log's lock (`Log.exclusive`) keeps other writers out between the read of the state and the append that depends on it.
 """
 
 import contextlib
@@ -78,14 +78,14 @@ def submit_prompt(
         raise Degraded(
             f"the disk failed under this session; once it is repaired, delete {session.directory}/{DEGRADED}"
         )
-    with session.open_log() as log:
-        if earlier := _earlier_result(session, log, key):
+    with session.open_log() as opened:
+        if earlier := _earlier_result(session, opened, key):
             return earlier
-        lock = _take_lock_or_queue(session, log, checked, queue=queue)
+        lock = _take_lock_or_queue(session, opened, checked, queue=queue)
         if isinstance(lock, Accepted):
             return lock
         try:
-            return _begin(config, session, log, lock, checked)
+            return _begin(config, session, opened, lock, checked)
         finally:
             lock.release()
 
@@ -104,15 +104,15 @@ def _check(prompt: object, model: str | None, key: str | None) -> None:
     sessions.check_key(key)
 
 
-def _earlier_result(session: Session, log: Log, key: str | None) -> Accepted | None:
+def _earlier_result(session: Session, opened: Log, key: str | None) -> Accepted | None:
     """Return what was done with an earlier prompt that had the same key, None if there was no such prompt."""
-    number = session.log_state(log.fd).keys.get(key) if key else None
+    number = session.log_state(opened.fd).keys.get(key) if key else None
     if number is None:
         return None
-    return Accepted("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
+    return Accepted("queued" if read_one(opened.fd, number)["kind"] == "queued" else "turn", number)
 
 
-def _take_lock_or_queue(session: Session, log: Log, prompt: Prompt, *, queue: bool) -> TurnLock | Accepted:
+def _take_lock_or_queue(session: Session, opened: Log, prompt: Prompt, *, queue: bool) -> TurnLock | Accepted:
     """Take the turn lock. If a turn is running, put the prompt in the queue, or return the earlier result of its key.
 
     Raises TurnRunning if a turn is running and `queue` is false.
@@ -121,16 +121,15 @@ def _take_lock_or_queue(session: Session, log: Log, prompt: Prompt, *, queue: bo
         try:
             return _take_lock(session)
         except TurnRunning:
-            with log.exclusive():  # a runner ends its turn and takes the next prompt under the same lock
-                if earlier := _earlier_result(
-                    session, log, prompt.key
-                ):  # a simultaneous request with the same key
+            with opened.exclusive():  # under this lock a runner ends its turn and begins the next one
+                # A simultaneous request may have used the same key.
+                if earlier := _earlier_result(session, opened, prompt.key):
                     return earlier
                 if not queue:
                     raise
-                if session.log_state(log.fd).state.turn is not None:
-                    return Accepted("queued", log.append("queued", **prompt._asdict()))
-    raise TurnRunning(f"session {session.id} is neither free nor running; try again")
+                if session.log_state(opened.fd).state.turn is not None:
+                    return Accepted("queued", opened.append("queued", **prompt._asdict()))
+    raise TurnRunning(f"session {session.id} is neither idle nor running a turn; try again")
 
 
 def _take_lock(session: Session) -> TurnLock:
@@ -147,23 +146,23 @@ def _take_lock(session: Session) -> TurnLock:
         time.sleep(0.005)
 
 
-def _begin(config: Config, session: Session, log: Log, lock: TurnLock, prompt: Prompt) -> Accepted:
+def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt: Prompt) -> Accepted:
     """Record the prompt and start the runner, or return the earlier result of its key. Needs the turn lock."""
-    state = session.log_state(log.fd).state
+    state = session.log_state(opened.fd).state
     if state.turn is not None:
-        end_lost_turn(session, log, state)
-    log.reserve_space()
+        end_lost_turn(session, opened, state)
+    opened.reserve_space()
     # The state contains every event up to the prompt. The runner reads what others append after it.
-    with log.exclusive():
-        if earlier := _earlier_result(session, log, prompt.key):
+    with opened.exclusive():
+        if earlier := _earlier_result(session, opened, prompt.key):
             return earlier
-        state = session.log_state(log.fd).state
+        state = session.log_state(opened.fd).state
         agent = _configured_agent(config, session, state)
-        turn, end = log.append("user", **prompt._asdict()), log.end
+        turn, end = opened.append("user", **prompt._asdict()), opened.end
     try:
         _start_runner(_plan(config, agent, session, turn, end, state, lock))
     except OSError as error:
-        log.append_end(
+        opened.append_end(
             ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
             ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
         )
@@ -186,7 +185,7 @@ def _plan(
     state: SessionState,
     lock: TurnLock,
 ) -> Plan:
-    """Return what the runner of this turn is told. `end` is the log's position after the prompt."""
+    """Return the plan for the runner of this turn. `end` is the log's position after the prompt."""
     environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
     variables = (config.environ, *(each.env for each in config.agents.values()))
     return Plan(
@@ -254,10 +253,10 @@ def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:
 
     Raises NotFound if line `queued` is not a queued prompt. Raises Conflict if its turn has begun or it was withdrawn.
     """
-    with session.open_log() as log, log.exclusive():
-        if queued in [waiting.id for waiting in session.log_state(log.fd).state.queued]:
-            log.append("withdrawn", queued=queued, by=by)
-        elif read_one(log.fd, queued)["kind"] == "queued":
+    with session.open_log() as opened, opened.exclusive():
+        if queued in [waiting.id for waiting in session.log_state(opened.fd).state.queued]:
+            opened.append("withdrawn", queued=queued, by=by)
+        elif read_one(opened.fd, queued)["kind"] == "queued":
             raise Conflict("the prompt no longer waits: its turn has begun, or it was withdrawn")
         else:
             raise NotFound(f"line {queued} is not a queued prompt")

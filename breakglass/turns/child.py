@@ -1,4 +1,4 @@
-"""The agent's process: its start, its pipes and its exit. Bytes only; the dialogue knows what they mean.
+"""The agent's process: its start, its pipes and its exit. It transfers bytes; the dialogue knows what they mean.
 
 How this works: one selector watches five descriptors. `wait` blocks on all of them and calls a method for each that is
 ready.
@@ -9,13 +9,13 @@ ready.
 - The wakeup pipe becomes readable when this process receives a signal.
 
 The invariant: `has_ended` is true only after the agent has exited and its output has been handed over. A process that
-the agent left behind can hold the output open, so the runner waits for the end of the output for `linger` seconds
-only.
+the agent left behind can hold the output open. So after the exit the runner waits at most `linger` seconds for its
+end.
 
 For editors:
 
 - The runner imports this module at the start of every turn, so it imports nothing slow.
-- The runner has one thread. Nothing here is safe for several.
+- The runner has one thread. This module is not thread-safe.
 - The agent is reaped in `_on_exit` only. Until then its pid and its process group cannot belong to another process.
 """
 
@@ -97,7 +97,7 @@ class Child:
         """The last bytes that the agent wrote to standard error, unless that is merged into the output."""
         return self._stderr.decode(errors="replace")
 
-    def say(self, data: bytes, *, ends: bool) -> None:
+    def write(self, data: bytes, *, ends: bool) -> None:
         """Write to the agent's standard input as soon as it accepts data, and with `ends` close it afterwards."""
         self._input += data
         self._input_ends = self._input_ends or ends
@@ -129,7 +129,7 @@ class Child:
         processes.reap(0 if self.exited_at else self._process.pid)
 
     def wait(self, seconds: float) -> bytes:
-        """Wait at most so long for any event, and return the output that is due, b"" if there is none yet."""
+        """Wait at most `seconds` for any event, and return the output that is due, b"" if there is none yet."""
         if self._output:
             seconds = min(seconds, max(0.0, self._returned_at + GATHER_SECONDS - time.monotonic()))
         if self.exited_at:
@@ -171,7 +171,7 @@ class Child:
         self._stderr = (self._stderr + data)[-STDERR_KEPT:]
 
     def _on_input(self) -> None:
-        """Write what the pipe accepts now. Write the rest when the selector reports room."""
+        """Write what the pipe accepts now. Write the rest when the selector reports that the pipe is writable."""
         if self._stdin < 0:
             return
         try:
@@ -181,7 +181,7 @@ class Child:
             if self._stdin not in self._selector.get_map():
                 self._selector.register(self._stdin, selectors.EVENT_WRITE, self._on_input)
             return
-        except BrokenPipeError:  # the agent closed its input; its exit status will say why
+        except BrokenPipeError:  # the agent closed its input; its exit status will show the reason
             self._input.clear()
             self._input_ends = True
         if self._stdin in self._selector.get_map():

@@ -1,8 +1,8 @@
-"""Ending turns, from any process: stop a turn, wait for its end, and end a turn whose runner is dead.
+"""End turns, from any process: stop a turn, wait for its end, and end a turn whose runner is dead.
 
 A turn runs exactly as long as its runner holds the session's turn lock. The kernel releases the lock when the runner
-dies, however it dies. A turn whose lock is free and whose log has no `turn_end` is lost. The first process that notices
-ends it: it kills every process of the turn, then appends the end.
+dies, whether it exits or is killed. A turn whose lock is free and whose log has no `turn_end` is lost. The first
+process that detects this ends the turn: it kills every process of the turn, then appends the end.
 """
 
 import functools
@@ -74,7 +74,7 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     assert turn is not None
     if not _kill_processes(session):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    end = {"turn": turn, "duration_ms": age_ms(opened.fd, state)}
+    end = {"turn": turn, "duration_ms": turn_duration_ms(opened.fd, state)}
     if state.cancelled:
         opened.append_end(("turn_end", {**end, "status": "cancelled"}))
         return
@@ -87,8 +87,8 @@ def _kill_processes(session: Session) -> bool:
     return processes.kill_all(functools.partial(processes.marked, session.id), KILL_SECONDS)
 
 
-def age_ms(fd: int, state: SessionState) -> int:
-    """Return the milliseconds from the beginning of the last turn to the last event, by the times of the events."""
+def turn_duration_ms(fd: int, state: SessionState) -> int:
+    """Return the milliseconds from the time of the last turn's first event to the time of the log's last event."""
     began = log.read_one(fd, state.last_turn or 1).get("ts", "")
     return max(0, _milliseconds(state.updated) - _milliseconds(began))
 

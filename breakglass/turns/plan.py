@@ -1,4 +1,4 @@
-"""What a runner is told when it starts. `begin` builds and encodes the plan, `runner` decodes it from standard input.
+"""The plan that a runner gets when it starts. `begin` builds and encodes it, `runner` decodes it from standard input.
 
 The plan contains no prompt: the prompt is in the log. The runner imports this module at the start of every turn, so it
 imports nothing slow. msgspec, for example, takes longer to import than all of the runner.
@@ -14,7 +14,7 @@ from breakglass.turn_limits import TurnLimits
 
 
 class Plan(NamedTuple):
-    """Everything that a runner knows about its turn, besides the log."""
+    """Everything that a runner needs to know about its turn, besides the log."""
 
     directory: str
     """The session's directory, absolute. Its name is the session's id."""
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     turn: int
     """The id of the `user` event."""
     end: Position
-    """The position in the log after the prompt. Other processes appended everything behind it."""
+    """The position in the log after the prompt. Everything after it was appended by other processes."""
     lock: tuple[int, ...]
     """The descriptors of the turn lock, which the runner inherits."""
     protocol: str

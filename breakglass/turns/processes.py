@@ -15,7 +15,7 @@ pid whose pidfd is held (`send_all`), and a pid of an own child that is not reap
 For editors:
 
 - The runner imports this module at the start of every turn, so it imports nothing slow.
-- Processes start and exit while /proc is read. One look is never complete, so killing repeats until nothing is found.
+- Processes start and exit while /proc is read. No read is complete, so killing repeats until no process is found.
 """
 
 import contextlib
@@ -104,7 +104,7 @@ def marked(session_id: str) -> set[int]:
     """Return the pids of all processes with a mark of this session, its runner included, this process excluded.
 
     The turn in the mark does not matter. A runner that continued with a queued prompt keeps the mark of its first
-    turn, and a session never has more than one tree of processes.
+    turn. A session never has more than one tree of processes.
     """
     wanted = f"\0{MARK}={session_id}/".encode()
     return {pid for pid in pids() if wanted in b"\0" + _environ(pid) and pid != os.getpid()}
@@ -178,7 +178,7 @@ def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
 def kill_children(seconds: float) -> bool:
     """Kill all descendants of this process, a subreaper, for at most `seconds`. Return whether none is left.
 
-    None is left if this process has no child, which the kernel knows for certain. A look at /proc can miss a process
+    None is left if this process has no child, which the kernel knows for certain. A read of /proc can miss a process
     that forks and exits all the time. A signal to its group reaches it: the kernel delivers it to a fork in progress
     too. The groups are those of our children, so no other process can get their numbers before we reap the children.
     """

@@ -1,8 +1,8 @@
-"""The open questions of one turn: may the agent use this tool? Pure, but for the clock.
+"""The open questions of one turn: may the agent use this tool? Pure, except for the clock.
 
 Four parties can answer a question, and the first answer counts. The settings and the session answer at once by rule. A
 person answers from any process, through the log. The timeout answers last, with a refusal. This module decides which
-answers are due. It records nothing and tells the agent nothing: `record` appends an answer, `runner` passes it on.
+answers are due. It neither records an answer nor passes it to the agent: `record` and `runner` do that.
 """
 
 import time
@@ -53,7 +53,7 @@ class Questions:
         """Stop waiting for an answer. Return whether the question was open."""
         return self._deadlines.pop(request, None) is not None
 
-    def by_rule(self, request: str, tool: str, allowed: Collection[str]) -> Answer | None:
+    def answer_by_rule(self, request: str, tool: str, allowed: Collection[str]) -> Answer | None:
         """Return the answer that the rules give, None if a person must answer.
 
         `allowed` are the tools that a person allowed for the session.
@@ -66,14 +66,14 @@ class Questions:
             return Answer(request, allow=True, by="session")
         return Answer(request, allow=True, by="settings") if tool in self._allow else None
 
-    def due(self, asking: Iterable[OpenQuestion], allowed: Collection[str]) -> list[Answer]:
+    def due_answers(self, asking: Iterable[OpenQuestion], allowed: Collection[str]) -> list[Answer]:
         """Return the answers that are due now: by a rule, after a tool was allowed for the session, or by timeout.
 
         `asking` are the questions that are open in the log. The caller records an answer only if its question is still
         open, because two answers to one question can be due.
         """
         waiting = [each for each in asking if self.is_open(each.request)]
-        ruled = [self.by_rule(each.request, each.name, allowed) for each in waiting]
+        ruled = [self.answer_by_rule(each.request, each.name, allowed) for each in waiting]
         late = [request for request, deadline in self._deadlines.items() if self._clock() >= deadline]
         return [answer for answer in ruled if answer] + [self._timeout(request) for request in late]
 

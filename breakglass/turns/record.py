@@ -39,7 +39,7 @@ class TurnRecord:
         """Whether the agent must end: a person stopped the turn, or the turn reached a limit."""
         self.questions = Questions(plan.allow, plan.deny, plan.choice_tools, plan.permission_timeout)
         self._masker = Masker(plan.secrets)
-        self._untold: list[Answer] = []
+        self._undelivered: list[Answer] = []
         self.began = self._synced_at = time.monotonic()
         """The monotonic time at which the turn began."""
 
@@ -68,7 +68,7 @@ class TurnRecord:
         self.questions.open(request)
         expires = log.timestamp(time.time() + self.questions.seconds)
         self.append("permission", **fields, expires=expires)
-        if answer := self.questions.by_rule(request, tool, self.state.allowed):
+        if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
 
     def append(self, kind: str, **fields: object) -> None:
@@ -90,11 +90,11 @@ class TurnRecord:
             self.status, self.is_stopping = "cancelled", True
         elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
             allow, message = event.get("allow") is True, event.get("message") or ""
-            self._untold.append(Answer(event["request"], allow, event.get("by", ""), message))
+            self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message))
 
     def answer_due_questions(self) -> None:
         """Record the answers that need no person: by rule and by timeout."""
-        for answer in self.questions.due(self.state.asking, self.state.allowed):
+        for answer in self.questions.due_answers(self.state.asking, self.state.allowed):
             self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:
@@ -106,9 +106,9 @@ class TurnRecord:
                 self.append("answer", **fields)
                 self._act_on({"kind": "answer", **fields})
 
-    def take_untold_answers(self) -> list[Answer]:
-        """Return, once each, the recorded answers that the agent must be told."""
-        answers, self._untold = self._untold, []
+    def take_undelivered_answers(self) -> list[Answer]:
+        """Return the recorded answers that the agent has not received yet. Each answer is returned once."""
+        answers, self._undelivered = self._undelivered, []
         return answers
 
     def stop(self, error: str, status: str = "error") -> None:

@@ -1,4 +1,4 @@
-"""The runner: the process of a turn. It starts the agent, appends what the agent says, and kills what is left of it.
+"""The runner: the process of a turn. It starts the agent, appends its events, and kills all processes that it left.
 
 How this works, from a prompt to a line on a phone:
 
@@ -9,8 +9,8 @@ How this works, from a prompt to a line on a phone:
 4. `TurnRecord.add` masks the secrets in the drafts and appends them to the log.
 5. The web server watches the log file and sends each new line to every connected phone (`store.follow`).
 
-A question of the agent goes the same way. Its answer comes from a rule, from the timeout, or from another process
-through the log. The other process sends SIGUSR1 after its append, so that the runner reads the log at once.
+A question of the agent is handled in the same way. Its answer comes from a rule, from the timeout, or through the log
+from another process. The other process sends SIGUSR1 after its append, so that the runner reads the log at once.
 
 The invariant: every turn has exactly one `turn_end`, and no process of the turn lives after it.
 
@@ -57,7 +57,8 @@ def main() -> None:
     processes.become_subreaper()
     with log.open_log(plan.directory, lambda _: plan.end) as opened:
         signals = Signals()
-        # On a full disk no pid can be written. Then no process can signal this one, but it reads the log each second.
+        # On a full disk the pid cannot be written. Then no process can signal this one, but it reads the log every
+        # second.
         with contextlib.suppress(OSError):
             sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
@@ -94,19 +95,19 @@ class Turn:
         try:
             self.record.log.reserve_space()
             self.record.read_others()  # a person may have stopped the turn already
-            task = self._task()
-            if self._run_agent(task):
-                self._run_agent(task._replace(session=None, session_cost=0.0))
+            turn_input = self._turn_input()
+            if self._run_agent(turn_input):
+                self._run_agent(turn_input._replace(session=None, session_cost=0.0))
         except CannotRecord as error:
             failure = f"The turn was stopped: {error}."
-        except Exception as error:  # noqa: BLE001 — a mistake of the runner must not look like a lost turn
+        except Exception as error:  # noqa: BLE001 — an error of the runner must not look like a lost turn
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
         if not self._kill_leftovers(report=not failure):
             failure = failure or "Some processes that this turn started could not be killed."
         return self._end(failure)
 
-    def _task(self) -> TurnInput:
-        """Return the turn as the agent's dialogue needs it: the plan, and the prompt from the log."""
+    def _turn_input(self) -> TurnInput:
+        """Return the input of the agent's dialogue: the prompt from the log, and a part of the plan."""
         plan = self.plan
         user = log.read_one(self.record.log.fd, plan.turn)
         return TurnInput(
@@ -122,12 +123,12 @@ class Turn:
             turn=plan.turn,
         )
 
-    def _run_agent(self, task: TurnInput) -> bool:
+    def _run_agent(self, turn_input: TurnInput) -> bool:
         """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
         record = self.record
         if record.is_stopping:  # a person stopped the turn before the agent started
             return False
-        dialogue = agents.new_dialogue(self.plan.protocol, task)
+        dialogue = agents.new_dialogue(self.plan.protocol, turn_input)
         record.add(dialogue.begin())
         try:
             child = self._start(dialogue)
@@ -183,7 +184,7 @@ class Turn:
         if failure:
             record.status = "error" if record.status == "ok" else record.status
             last.append(("error", {"turn": self.plan.turn, "error": failure}))
-        with record.log.exclusive():  # a `cancelled` event comes before the end, or is refused
+        with record.log.exclusive():  # a `cancelled` event is recorded before the end or not at all
             record.read_others()
             end = {"turn": self.plan.turn, "status": record.status, "duration_ms": record.elapsed_ms()}
             if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
@@ -243,16 +244,16 @@ class Conversation:
     def run(self) -> None:
         """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed."""
         record, child, dialogue = self.record, self.child, self.dialogue
-        child.say(dialogue.open(), ends=dialogue.finished)
+        child.write(dialogue.open(), ends=dialogue.finished)
         while not child.has_ended():
             if record.is_stopping and child.exited_at:  # processes that it left behind keep its output open
                 processes.kill_children(self.plan.limits.kill)
             if output := child.wait(self._seconds_to_wait()):
                 record.add(dialogue.translate(output))
             self._read_log_if_due()
-            for answer in record.take_untold_answers():
+            for answer in record.take_undelivered_answers():
                 dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
-            child.say(dialogue.reply(), ends=dialogue.finished)
+            child.write(dialogue.reply(), ends=dialogue.finished)
             record.sync_if_due()
             self._check_limits()
             if record.is_stopping and time.monotonic() >= self._next_step_at and not self._escalate():
@@ -260,14 +261,13 @@ class Conversation:
 
     def _seconds_to_wait(self) -> float:
         """Return the seconds until something is due although the agent prints nothing."""
-        next_step_at = self.record.began + self.plan.timeout
-        if self.record.is_stopping:
-            next_step_at = self._next_step_at
-        due = min(self._checked_at + CHECK_SECONDS, next_step_at, self.record.sync_due_at())
+        timeout_at = self.record.began + self.plan.timeout
+        stop_at = self._next_step_at if self.record.is_stopping else timeout_at
+        due = min(self._checked_at + CHECK_SECONDS, stop_at, self.record.sync_due_at())
         return max(0.0, due - time.monotonic())
 
     def _read_log_if_due(self) -> None:
-        """Act on what other processes appended and on questions whose time is over. Collect dead orphans."""
+        """Act on what other processes appended and on questions that have expired. Reap dead orphans."""
         now = time.monotonic()
         if signal.SIGUSR1 not in self.signals.received and now - self._checked_at <= CHECK_SECONDS:
             return
@@ -279,7 +279,7 @@ class Conversation:
         self.record.answer_due_questions()
 
     def _check_limits(self) -> None:
-        """Stop the turn if it took too long, printed too much, or this process was told to end."""
+        """Stop the turn if it took too long or printed too much, or if this process received SIGTERM."""
         record, limits = self.record, self.plan.limits
         if record.is_stopping:
             return
@@ -303,7 +303,7 @@ class Conversation:
             me = os.getpid()
             processes.send_all(lambda: processes.descendants(me), number)
         elif request := self.dialogue.interrupt():
-            self.child.say(request, ends=False)
+            self.child.write(request, ends=False)
         else:
             self.child.interrupt()
         self._next_step_at = time.monotonic() + seconds

@@ -35,9 +35,9 @@ async def log_in() -> Response:
     form = await request.form
     next_path = local_path(form.get("next", ""))
     access, address = console().access, visit().address
-    agent = request.headers.get("User-Agent", "")
+    user_agent = request.headers.get("User-Agent", "")
     token = form.get("token", "").strip()
-    cookie = await console().write(access.log_in, token, address=address, agent=agent)
+    cookie = await console().write(access.log_in, token, address=address, user_agent=user_agent)
     if cookie is None:
         seconds = access.throttle.count_wrong_token(address)
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""

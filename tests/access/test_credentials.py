@@ -1,4 +1,4 @@
-"""Which credential a token or a cookie stands for, and when it ends."""
+"""Which credential belongs to a token or a cookie, and when it ends."""
 
 import stat
 from pathlib import Path

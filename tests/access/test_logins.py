@@ -1,4 +1,4 @@
-"""The logins of a data root, and their file."""
+"""The logins of a data root, and the file that contains them."""
 
 import stat
 import subprocess
@@ -12,7 +12,8 @@ from breakglass.access.credentials import LOGIN_SECONDS, Access, Credential
 from breakglass.access.logins import append
 from breakglass.access.tokens import open_token
 from breakglass.errors import CannotRecord
-from tests.help.credentials import Clock, log_in
+from tests.help.clock import Clock
+from tests.help.credentials import log_in
 
 
 def test_every_login_has_its_own_cookie_that_is_not_the_token(tmp_path: Path) -> None:
@@ -46,11 +47,11 @@ def test_logins_from_many_threads_are_all_valid(tmp_path: Path) -> None:
 def test_logins_are_listed_the_latest_first_and_revoked_one_by_one(tmp_path: Path) -> None:
     access = Access(tmp_path)
     cookies = [log_in(access, open_token(tmp_path), agent) for agent in ("first", "second", "third")]
-    assert [(login.by, login.address, login.agent) for login in access.logins()] == [
+    assert [(login.by, login.address, login.user_agent) for login in access.logins()] == [
         ("owner", "192.0.2.1", agent) for agent in ("third", "second", "first")
     ]
     assert access.revoke(access.logins()[1].id)
-    assert not access.revoke("nobody")
+    assert not access.revoke("unknown")
     assert [bool(access.identify(None, [cookie])) for cookie in cookies] == [True, False, True]
 
 

@@ -1,7 +1,7 @@
 """The limit on guessing tokens."""
 
 from breakglass.access.throttle import MAX_ADDRESSES, Throttle
-from tests.help.credentials import Clock
+from tests.help.clock import Clock
 
 
 def test_wrong_tokens_are_slowed_down_per_address_for_a_minute() -> None:
@@ -15,7 +15,7 @@ def test_wrong_tokens_are_slowed_down_per_address_for_a_minute() -> None:
     assert throttle.count_wrong_token("a") == 0
 
 
-def test_a_flood_of_addresses_costs_no_memory() -> None:
+def test_a_flood_of_addresses_does_not_fill_the_memory() -> None:
     throttle = Throttle(Clock())
     for number in range(5000):
         throttle.count_wrong_token(str(number))

@@ -14,13 +14,13 @@ from tests.contract.driver import DataRoot, Gate, Server, serving
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataRoot:
-    """A data root of the test's own. It is not made yet."""
+    """A data root for one test. It does not exist yet."""
     return DataRoot(tmp_path)
 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A closed gate. It opens after the test, so that no turn outlives its test."""
+    """A closed gate. It opens after the test, so that its turn ends."""
     made = Gate(tmp_path / "gate")
     yield made
     made.open()

@@ -1,6 +1,6 @@
-"""Drive Breakglass as its users do: with the command line, HTTP and files.
+"""Use Breakglass as its users do: through the command line, HTTP and files.
 
-The helper of the contract suite. It knows docs/contract.md and nothing of the code. It imports neither the package
+The contract suite uses this module. It depends on docs/contract.md and not on the code. It imports neither the package
 nor another test folder, so the same suite runs unchanged against any version of the code.
 """
 
@@ -28,7 +28,7 @@ Event = dict[str, Any]
 
 
 def wait_until(condition: Callable[[], T], what: str) -> T:
-    """Return the first true value of `condition`, or fail and name what did not happen."""
+    """Return the first true value of `condition`. After `SECONDS` fail with `what` in the message."""
     deadline = time.monotonic() + SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {SECONDS:g} s for {what}"
@@ -36,7 +36,7 @@ def wait_until(condition: Callable[[], T], what: str) -> T:
     return value
 
 
-# --- what the contract lists ----------------------------------------------------------------------
+# --- lists of the contract -----------------------------------------------------------------------
 
 KEYS = {
     "created": "schema agent model title by host",
@@ -62,7 +62,7 @@ KEYS = {
     "archived": "archived by",
     "repaired": "offset bytes saved_as",
 }
-"""The own keys of each event kind in their order. A question mark marks an optional key."""
+"""The own keys of each event kind, in order. An optional key has a question mark."""
 
 ROUTES = [
     ("GET", "/health"),
@@ -128,10 +128,10 @@ class DataRoot:
         """Return the environment of a command, with `changes` made to it."""
         return {key: value for key, value in {**self.env, **changes}.items() if value is not None}
 
-    def run(self, *words: str, stdin: str = "", **env: str | None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "", **env: str | None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [*COMMAND, *words],
+            [*COMMAND, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -141,24 +141,24 @@ class DataRoot:
             cwd=self.folder,
         )
 
-    def ok(self, *words: str, stdin: str = "", **env: str | None) -> str:
+    def ok(self, *arguments: str, stdin: str = "", **env: str | None) -> str:
         """Run a command that must succeed and return what it prints."""
-        done = self.run(*words, stdin=stdin, **env)
+        done = self.run(*arguments, stdin=stdin, **env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def new(self, *words: str) -> str:
-        """Make a session and return its id."""
-        return self.ok("new", *words).strip()
+    def new(self, *arguments: str) -> str:
+        """Create a session and return its id."""
+        return self.ok("new", *arguments).strip()
 
-    def listed(self, *words: str) -> list[dict[str, Any]]:
+    def listed(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the session objects that `ls --json` prints."""
-        return [json.loads(line) for line in self.ok("ls", "--json", *words).splitlines()]
+        return [json.loads(line) for line in self.ok("ls", "--json", *arguments).splitlines()]
 
     @contextmanager
-    def running(self, *words: str, **env: str | None) -> Iterator["Program"]:
+    def running(self, *arguments: str, **env: str | None) -> Iterator["Program"]:
         """Run a command while in the context."""
-        program = Program(self, words, env)
+        program = Program(self, arguments, env)
         try:
             yield program
         finally:
@@ -168,7 +168,7 @@ class DataRoot:
         return self.root / "sessions" / session / "events.jsonl"
 
     def lines(self, session: str) -> list[bytes]:
-        """Return the whole lines of a log, without their ends."""
+        """Return the whole lines of a log, without their newlines."""
         return self.log(session).read_bytes().split(b"\n")[:-1]
 
     def events(self, session: str) -> list[Event]:
@@ -201,10 +201,10 @@ class DataRoot:
         os.kill(json.loads(self.log(session).with_name("turn.lock").read_text())["pid"], signal.SIGKILL)
 
     def ask(self, session: str, turn: int) -> None:
-        """Have the running turn ask for a permission under the name `r1`.
+        """Write the question `r1` for permission into the running turn.
 
         The shell agent never asks, so the question is written here: a session is what its log says (section 1).
-        The turn must be waiting, because the line's number is taken without a lock.
+        The turn must be waiting, because the line's number is read without a lock.
         """
         id_and_time = f'"id":{len(self.lines(session)) + 1},"ts":"2026-11-23T00:00:00.000Z"'
         asked = (
@@ -222,29 +222,29 @@ class Gate:
 
 
 class Program:
-    """A command in the background. It prints into files, so no pipe has to be read."""
+    """A command in the background. Its output goes to files, so no pipe has to be read."""
 
-    def __init__(self, data: DataRoot, words: tuple[str, ...], env: Mapping[str, str | None]) -> None:
+    def __init__(self, data: DataRoot, arguments: tuple[str, ...], env: Mapping[str, str | None]) -> None:
         name = f"program-{time.monotonic_ns()}"
         self._out, self._err = data.folder / f"{name}.out", data.folder / f"{name}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            command, given = [*COMMAND, *words], data.environment(env)
+            command, given = [*COMMAND, *arguments], data.environment(env)
             self._process = subprocess.Popen(command, stdout=out, stderr=err, env=given, cwd=data.folder)
 
     @property
     def out(self) -> bytes:
-        """What it has printed so far."""
+        """Its output so far."""
         return self._out.read_bytes()
 
     def wait_for(self, pattern: bytes) -> re.Match[bytes]:
-        """Wait until it has printed what a regular expression matches, and return the match."""
+        """Wait until a regular expression matches its output, and return the match."""
         wait_until(lambda: re.search(pattern, self.out) or self._process.poll() is not None, f"{pattern!r}")
         found = re.search(pattern, self.out)
         assert found, (self.out, self._err.read_bytes())
         return found
 
     def interrupt(self) -> int:
-        """Send what Ctrl-C sends, and return the exit status."""
+        """Send SIGINT, as Ctrl-C does, and return the exit status."""
         self._process.send_signal(signal.SIGINT)
         return self.wait()
 
@@ -260,8 +260,8 @@ class Program:
 # --- HTTP ---------------------------------------------------------------------------------------
 
 
-class Answer(NamedTuple):
-    """An answer to a request. The names of its headers are in lower case."""
+class Response(NamedTuple):
+    """A response to a request. The names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -283,7 +283,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start the server, a second time on the same port, and return when it listens."""
+        """Start the server and return when it listens. A second start uses the same port."""
         self.program = Program(self.data, ("serve", "--port", str(self.port)), self._env)
         self.port = int(self.program.wait_for(rb"https?://127\.0\.0\.1:(\d+)/")[1])
 
@@ -297,8 +297,8 @@ class Server:
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send a request, its body as JSON unless it is bytes, and return the answer."""
+    ) -> Response:
+        """Send a request, its body as JSON unless it is bytes, and return the response."""
         kind = {} if body is None else {"Content-Type": "application/json"}
         sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection = self.connection()
@@ -306,19 +306,19 @@ class Server:
             connection.request(method, path, sent, self.headers({**kind, **(headers or {})}))
             response = connection.getresponse()
             named = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, named, response.read())
+            return Response(response.status, named, response.read())
         finally:
             connection.close()
 
     def new(self) -> str:
-        """Make a session and return its id."""
+        """Create a session and return its id."""
         return str(self.ask("POST", "/api/sessions", {}).json["id"])
 
     def send(self, session: str, prompt: str, **fields: Any) -> int:
-        """Begin a turn, or queue its prompt, and return the id in the answer."""
-        answer = self.ask("POST", f"/api/sessions/{session}/turns", {"prompt": prompt, **fields})
-        assert answer.status == 202, answer
-        return int(next(iter(answer.json.values())))
+        """Begin a turn, or queue its prompt, and return the id in the response."""
+        response = self.ask("POST", f"/api/sessions/{session}/turns", {"prompt": prompt, **fields})
+        assert response.status == 202, response
+        return int(next(iter(response.json.values())))
 
     def state(self, session: str) -> dict[str, Any]:
         """Return the session object."""
@@ -336,7 +336,7 @@ def serving(data: DataRoot, token: str = TOKEN, **env: str | None) -> Iterator[S
 
 
 class Stream:
-    """One ATTACH. Its frames are kept as they come, byte for byte."""
+    """One ATTACH. Its frames are compared byte for byte."""
 
     def __init__(
         self, server: Server, session: str, query: str = "", headers: Mapping[str, str] | None = None
@@ -365,7 +365,7 @@ class Stream:
         return b""
 
     def until(self, text: bytes) -> list[bytes]:
-        """Return the frames up to the first that holds `text`, without the comments."""
+        """Return the frames up to the first that contains `text`, without the comments."""
         found = []
         while frame := self.frame():
             found += [frame] if not frame.startswith(b":") else []

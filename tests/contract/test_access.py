@@ -1,4 +1,4 @@
-"""Section 5 of the contract: who is let in, and to what."""
+"""Section 5 of the contract: which requests are accepted, and what each credential allows."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.contract
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose token is made and kept in its data root."""
+    """A server whose token was generated and is in its data root."""
     data = DataRoot(tmp_path_factory.mktemp("token-file"))
     del data.env["BREAKGLASS_TOKEN"]
     with serving(data, data.ok("token", "show").strip()) as server:
@@ -68,7 +68,7 @@ def test_without_a_credential_the_api_is_401_and_a_page_redirects_to_login(serve
     assert (page.status // 100, page.headers["location"]) == (3, "/login")
 
 
-def test_a_cookie_of_login_stands_for_the_token_until_it_is_revoked(server: Server) -> None:
+def test_a_login_cookie_replaces_the_token_until_it_is_revoked(server: Server) -> None:
     cookie = log_in(server, server.token)
     assert server.ask("POST", "/api/sessions", {}, cookie).status == 201
     kept, value = (server.data.root / "logins.jsonl").read_text(), cookie["Cookie"].partition("=")[2]
@@ -81,7 +81,7 @@ def test_a_cookie_of_login_stands_for_the_token_until_it_is_revoked(server: Serv
 
 
 @pytest.mark.parametrize("by_cookie", [False, True])
-def test_the_read_only_token_may_watch_and_change_nothing(server: Server, by_cookie: bool) -> None:
+def test_the_read_only_token_can_read_and_change_nothing(server: Server, by_cookie: bool) -> None:
     session, token = server.new(), server.data.ok("token", "show", "--read-only").strip()
     watcher = log_in(server, token) if by_cookie else bearer(token)
     assert status(server, watcher) == 200
@@ -89,8 +89,8 @@ def test_the_read_only_token_may_watch_and_change_nothing(server: Server, by_coo
         assert len(stream.replay()) == 1
     for method, path in ROUTES:
         if method != "GET":
-            answer = server.ask(method, path.format(id=session, queued=1), {}, watcher)
-            assert answer.status == 403, (method, path)
+            response = server.ask(method, path.format(id=session, queued=1), {}, watcher)
+            assert response.status == 403, (method, path)
     assert len(server.data.lines(session)) == 1
 
 
@@ -119,7 +119,7 @@ def test_a_user_header_from_a_peer_that_is_no_listed_proxy_is_ignored(server: Se
     assert status(server, {**ANONYMOUS, "X-User": "ann", "X-Forwarded-User": "ann"}) == 401
 
 
-def test_rotating_the_token_ends_all_that_came_by_the_old_one_within_15_seconds(server: Server) -> None:
+def test_rotating_the_token_ends_its_logins_and_streams_within_15_seconds(server: Server) -> None:
     session, old, cookie = server.new(), bearer(server.token), log_in(server, server.token)
     with Stream(server, session, headers=old) as first, Stream(server, session, headers=cookie) as second:
         assert [len(stream.replay()) for stream in (first, second)] == [1, 1]

@@ -1,4 +1,4 @@
-"""ATTACH, section 3 of the contract: replay, then `caught-up`, then live events, once each and without a gap."""
+"""ATTACH, section 3 of the contract: replay, then `caught-up`, then live events. Each event is sent once."""
 
 import pytest
 
@@ -16,7 +16,9 @@ def finished(server: Server, session: str) -> str:
     return session
 
 
-def test_attach_replays_every_line_as_it_is_says_caught_up_and_follows(server: Server, finished: str) -> None:
+def test_attach_replays_every_line_unchanged_then_sends_caught_up_and_follows(
+    server: Server, finished: str
+) -> None:
     with Stream(server, finished) as stream:
         assert (stream.status, stream.type.partition(";")[0]) == (200, "text/event-stream")
         before = frames(server.data.lines(finished))
@@ -29,7 +31,7 @@ def test_attach_replays_every_line_as_it_is_says_caught_up_and_follows(server: S
 @pytest.mark.parametrize(
     ("query", "header", "after"), [("", "2", 2), ("?after=3", "", 3), ("?after=3", "1", 1), ("", "0", 0)]
 )
-def test_a_reconnect_replays_what_follows_last_event_id_or_else_after(
+def test_a_reconnect_replays_the_lines_after_last_event_id_or_else_after_after(
     server: Server, finished: str, query: str, header: str, after: int
 ) -> None:
     every = frames(server.data.lines(finished))
@@ -46,17 +48,17 @@ def test_a_client_that_has_every_event_is_caught_up_at_once(server: Server, fini
 @pytest.mark.parametrize("wrong", ["-1", "1.5", "x", "0x1"])
 def test_a_last_event_id_that_is_no_whole_number_is_400(server: Server, session: str, wrong: str) -> None:
     headers = {"Accept": "text/event-stream", "Last-Event-ID": wrong}
-    answer = server.ask("GET", f"/api/sessions/{session}/events", headers=headers)
-    assert (answer.status, answer.json["status"]) == (400, 400)
+    response = server.ask("GET", f"/api/sessions/{session}/events", headers=headers)
+    assert (response.status, response.json["status"]) == (400, 400)
 
 
-def test_a_client_that_knows_more_than_the_log_starts_afresh(server: Server, finished: str) -> None:
+def test_a_client_with_an_id_beyond_the_log_gets_reset_and_every_line(server: Server, finished: str) -> None:
     with Stream(server, finished, headers={"Last-Event-ID": "999"}) as stream:
         assert stream.frame() == b"event: reset\ndata: {}\n\n"
         assert stream.replay() == frames(server.data.lines(finished))
 
 
-def test_a_foreign_line_comes_as_a_foreign_event_under_its_number(server: Server, session: str) -> None:
+def test_a_foreign_line_is_sent_as_a_foreign_event_with_its_number(server: Server, session: str) -> None:
     server.data.append(session, b"a\rb\n")
     with Stream(server, session, "?after=1") as stream:
         assert stream.frame() == b'id: 2\ndata: {"id":2,"kind":"foreign","text":"a\\rb"}\n\n'

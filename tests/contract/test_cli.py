@@ -16,11 +16,11 @@ pytestmark = pytest.mark.contract
 OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
-def on_terminal(data: DataRoot, *words: str, **env: str) -> bytes:
-    """Return what a command shows on a terminal."""
+def on_terminal(data: DataRoot, *arguments: str, **env: str) -> bytes:
+    """Return the output of a command on a terminal."""
     screen, inside = pty.openpty()
     given = {**data.env, "TERM": "xterm", **env}
-    with subprocess.Popen([*COMMAND, *words], stdout=inside, stderr=inside, env=given):
+    with subprocess.Popen([*COMMAND, *arguments], stdout=inside, stderr=inside, env=given):
         os.close(inside)
         shown = b""
         with suppress(OSError):  # EIO: the command has closed the terminal
@@ -39,7 +39,7 @@ def test_every_command_of_the_contract_has_its_options(data: DataRoot, name: str
 
 
 @pytest.mark.parametrize(
-    ("words", "status"),
+    ("arguments", "status"),
     [
         *(
             ("", 2),
@@ -52,13 +52,13 @@ def test_every_command_of_the_contract_has_its_options(data: DataRoot, name: str
         *(("token", 2), ("attach --after x", 2), ("attach 0000", 1), ("cancel", 1)),
     ],
 )
-def test_an_error_is_one_line_on_stderr_and_no_traceback(data: DataRoot, words: str, status: int) -> None:
-    done = data.run(*words.split())
+def test_an_error_is_one_line_on_stderr_and_no_traceback(data: DataRoot, arguments: str, status: int) -> None:
+    done = data.run(*arguments.split())
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
     assert "Traceback" not in done.stderr
 
 
-def test_colours_are_for_terminals_and_not_where_no_color_is_set(data: DataRoot) -> None:
+def test_only_terminals_get_colours_and_not_if_no_color_is_set(data: DataRoot) -> None:
     data.new()
     assert b"\x1b[" in on_terminal(data, "ls")
     assert b"\x1b" not in on_terminal(data, "ls", NO_COLOR="1")
@@ -68,17 +68,17 @@ def test_colours_are_for_terminals_and_not_where_no_color_is_set(data: DataRoot)
 # --- which session --------------------------------------------------------------------------------
 
 
-def test_an_id_may_be_shortened_to_a_prefix_that_no_other_session_has(data: DataRoot) -> None:
+def test_an_id_may_be_shortened_to_a_unique_prefix(data: DataRoot) -> None:
     session = data.new()
     data.ok("rename", session[:8], "by prefix")
     assert data.last(session, "renamed")["title"] == "by prefix"
-    twin = session[:-1] + ("0" if session[-1] != "0" else "1")
-    shutil.copytree(data.log(session).parent, data.log(twin).parent)
+    copy = session[:-1] + ("0" if session[-1] != "0" else "1")
+    shutil.copytree(data.log(session).parent, data.log(copy).parent)
     assert data.run("rename", session[:8], "ambiguous").returncode == 2
     assert data.last(session, "renamed")["title"] == "by prefix"
 
 
-def test_without_an_id_a_command_takes_the_session_last_written_to_that_ls_shows(data: DataRoot) -> None:
+def test_without_an_id_a_command_uses_the_shown_session_with_the_latest_change(data: DataRoot) -> None:
     first, second = data.new(), data.new()
     data.ok("rename", first, "written to")
     assert data.ok("send", "true").split()[0] == first
@@ -100,11 +100,11 @@ def test_send_prints_the_session_and_the_turn_and_makes_a_session_if_needed(data
 
 
 @pytest.mark.parametrize(("prompt", "status"), [("true", 0), ("false", 1)])
-def test_send_that_waits_exits_as_the_turn_ended(data: DataRoot, prompt: str, status: int) -> None:
+def test_send_with_wait_has_the_exit_status_of_the_turn(data: DataRoot, prompt: str, status: int) -> None:
     assert data.run("send", prompt, "--wait").returncode == status
 
 
-def test_send_reads_a_prompt_from_stdin_and_no_options_behind_two_dashes(data: DataRoot) -> None:
+def test_send_reads_a_prompt_from_stdin_and_no_options_after_two_dashes(data: DataRoot) -> None:
     session = data.ok("send", "-", "--wait", stdin="echo one\necho two\n") and data.listed()[0]["id"]
     assert data.last(session, "user")["text"] == "echo one\necho two\n"
     data.ok("send", "--", "--wait")
@@ -118,7 +118,7 @@ def test_send_exits_3_while_a_turn_runs_and_queues_on_request(data: DataRoot, ga
     assert queued == f"{session} {data.last(session, 'queued')['id']}\n"
 
 
-def test_cancel_stops_the_turn_and_a_send_that_waits_exits_130(data: DataRoot, gate: Gate) -> None:
+def test_cancel_stops_the_turn_and_send_with_wait_exits_130(data: DataRoot, gate: Gate) -> None:
     session = data.new()
     with data.running("send", session, "--wait", gate.script) as waiting:
         data.wait_for_output(session)
@@ -144,7 +144,7 @@ def test_ctrl_c_detaches_and_stops_no_turn(data: DataRoot, gate: Gate) -> None:
 # --- attach and answer ----------------------------------------------------------------------------
 
 
-def test_attach_json_prints_the_lines_of_the_log_as_they_are_and_follows(data: DataRoot) -> None:
+def test_attach_json_prints_the_lines_of_the_log_unchanged_and_follows(data: DataRoot) -> None:
     session = data.new()
     first = data.log(session).read_bytes()
     with data.running("attach", "--json") as whole, data.running("attach", "--after", "1", "--json") as rest:
@@ -154,7 +154,7 @@ def test_attach_json_prints_the_lines_of_the_log_as_they_are_and_follows(data: D
         wait_until(lambda: (whole.out, rest.out) == (log, log.removeprefix(first)), "all lines of the log")
 
 
-def test_a_reader_that_leaves_ends_a_command_quietly_with_141(data: DataRoot) -> None:
+def test_a_closed_output_pipe_ends_a_command_with_141_and_no_message(data: DataRoot) -> None:
     session = data.new()
     command, pipe = [*COMMAND, "attach", session, "--json"], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, env=data.env) as program:
@@ -165,7 +165,7 @@ def test_a_reader_that_leaves_ends_a_command_quietly_with_141(data: DataRoot) ->
         assert (program.wait(SECONDS), program.stderr.read()) == (141, b"")
 
 
-def test_answer_shows_what_is_asked_and_answers_it_once(data: DataRoot, gate: Gate) -> None:
+def test_answer_shows_the_question_and_answers_it_once(data: DataRoot, gate: Gate) -> None:
     session, turn = data.ok("send", gate.script).split()
     data.wait_for_output(session)
     data.ask(session, int(turn))
@@ -191,21 +191,21 @@ def test_ls_lists_the_latest_first_and_archived_sessions_on_request(data: DataRo
     assert data.last(first, "archived")["archived"] is False
 
 
-def test_verify_finds_a_broken_rule_tells_a_note_and_changes_nothing(data: DataRoot) -> None:
+def test_verify_reports_a_broken_rule_and_a_note_and_changes_nothing(data: DataRoot) -> None:
     session = data.new()
     path = data.log(session)
     data.append(session, b"foreign\n")
     assert f"{path}:2: note:" in data.ok("verify", session)
     data.append(session, data.lines(session)[0].replace(b'"id":1', b'"id":3') + b"\n")  # a second `created`
     log = path.read_bytes()
-    for words in ([session], ["--all"]):
-        broken = data.run("verify", *words)
+    for arguments in ([session], ["--all"]):
+        broken = data.run("verify", *arguments)
         assert broken.returncode == 1
         assert re.search(rf"^{path}:3: (?!note:)", broken.stdout, re.MULTILINE)
     assert path.read_bytes() == log
 
 
-def test_token_shows_rotates_and_adds_a_login_address(data: DataRoot) -> None:
+def test_token_shows_rotates_and_prints_a_login_address(data: DataRoot) -> None:
     assert data.ok("token", "show").strip() == TOKEN
     del data.env["BREAKGLASS_TOKEN"]
     for kind in ([], ["--read-only"]):
@@ -216,7 +216,7 @@ def test_token_shows_rotates_and_adds_a_login_address(data: DataRoot) -> None:
         assert re.fullmatch(rf"http://127\.0\.0\.1:8420/\S*{re.escape(second)}", address)
 
 
-def test_agents_tells_whether_each_agent_can_start(data: DataRoot) -> None:
+def test_agents_reports_whether_each_agent_can_start(data: DataRoot) -> None:
     missing = 'protocol = "acp"\ncommand = ["/nowhere/agent"]\n'
     (data.folder / "breakglass.toml").write_text(f"[agents.missing]\n{missing}")
     agents = [json.loads(line) for line in data.ok("agents", "--json").splitlines()]

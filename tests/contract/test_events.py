@@ -1,4 +1,4 @@
-"""Section 2 of the contract: the lines of a log, and what real turns of the shell agent write."""
+"""Section 2 of the contract: the lines of a log, and the events of real turns of the shell agent."""
 
 import json
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.contract
 
 
 def check_turns(data: DataRoot, session: str) -> None:
-    """Fail unless each turn has its own id on each of its events, is apart from all others, and has one end."""
+    """Fail unless the events of each turn have its id, no two turns overlap, and each turn has one end."""
     turn = None
     for event in data.events(session):
         if event["kind"] == "user":
@@ -30,7 +30,7 @@ def test_a_session_begins_with_one_line_that_describes_it(data: DataRoot) -> Non
 
 
 @pytest.mark.parametrize(("script", "failed"), [("echo one; echo two", False), ("echo one; exit 3", True)])
-def test_a_turn_is_its_prompt_its_tools_its_result_and_one_end(
+def test_a_turn_has_its_prompt_its_tool_calls_its_result_and_one_end(
     data: DataRoot, script: str, failed: bool
 ) -> None:
     session = data.new()
@@ -52,7 +52,7 @@ def test_a_turn_that_takes_too_long_ends_with_timeout(data: DataRoot, gate: Gate
     check_turns(data, session)
 
 
-def test_a_waiting_prompt_becomes_a_turn_right_when_the_one_before_it_ends(
+def test_the_turn_of_a_queued_prompt_begins_right_after_the_turn_before_it(
     data: DataRoot, gate: Gate
 ) -> None:
     session = data.ok("send", gate.script).split()[0]
@@ -67,7 +67,7 @@ def test_a_waiting_prompt_becomes_a_turn_right_when_the_one_before_it_ends(
     check_turns(data, session)
 
 
-def test_stopping_a_turn_withdraws_what_waits(data: DataRoot, gate: Gate) -> None:
+def test_stopping_a_turn_withdraws_the_queued_prompts(data: DataRoot, gate: Gate) -> None:
     session = data.ok("send", gate.script).split()[0]
     queued = int(data.ok("send", session, "--queue", "echo never").split()[1])
     data.ok("cancel", session)
@@ -77,12 +77,14 @@ def test_stopping_a_turn_withdraws_what_waits(data: DataRoot, gate: Gate) -> Non
     check_turns(data, session)
 
 
-def test_a_turn_whose_runner_died_is_lost_and_what_waits_goes_on_waiting(data: DataRoot, gate: Gate) -> None:
+def test_a_turn_whose_runner_died_is_lost_and_the_queued_prompts_stay_queued(
+    data: DataRoot, gate: Gate
+) -> None:
     session = data.ok("send", gate.script).split()[0]
     data.wait_for_output(session)
     queued = int(data.ok("send", session, "--queue", "echo later").split()[1])
     data.kill_runner(session)
-    (state,) = data.listed()  # the first to look writes the end
+    (state,) = data.listed()  # the first command that reads the session writes the end
     assert (state["status"], state["turn_active"], state["queued"]) == ("lost", False, 1)
     assert data.last(session, "turn_end")["status"] == "lost"
     data.ok("send", session, "echo now")
@@ -94,11 +96,11 @@ def test_a_turn_whose_runner_died_is_lost_and_what_waits_goes_on_waiting(data: D
 
 
 @pytest.mark.parametrize("is_taken", [False, True])
-def test_a_torn_last_line_is_moved_aside_and_the_log_says_so(data: DataRoot, is_taken: bool) -> None:
+def test_a_torn_last_line_is_moved_to_a_file_and_the_log_records_it(data: DataRoot, is_taken: bool) -> None:
     session = data.new()
     torn, offset = b'{"id":2,"ts":"2026', data.log(session).stat().st_size
     name = f"events.jsonl.torn-{offset}"
-    if is_taken:  # by a repair that was cut off
+    if is_taken:  # by an interrupted repair
         data.log(session).with_name(name).touch()
         name += "-1"
     data.append(session, torn)
@@ -124,7 +126,7 @@ def test_a_foreign_line_keeps_its_number_and_is_shown_shortened(data: DataRoot) 
     assert (shown[0]["text"], shown[3]["text"]) == ("hello", "x" * (64 << 10))
 
 
-def test_a_line_that_looks_like_ours_goes_out_as_it_is_and_an_unknown_kind_changes_nothing(
+def test_a_line_like_ours_is_sent_unchanged_and_an_unknown_kind_changes_no_state(
     data: DataRoot,
 ) -> None:
     session = data.new()
@@ -137,13 +139,13 @@ def test_a_line_that_looks_like_ours_goes_out_as_it_is_and_an_unknown_kind_chang
     assert (state["status"], state["turn_active"], state["last_event_id"]) == ("new", False, 2)
 
 
-def test_no_control_character_stands_raw_in_a_line(data: DataRoot) -> None:
+def test_no_line_contains_a_raw_control_character(data: DataRoot) -> None:
     session = data.new()
     data.ok("send", session, "--wait", r"printf '\033[31m\007\b\177\302\233\r\t%s' end")
     assert data.output(session) == "\x1b[31m\x07\b\x7f\x9b\r\tend"  # `output` has checked the raw lines
 
 
-def test_an_output_is_cut_at_1_mib_and_says_how_much_is_left_out(data: DataRoot) -> None:
+def test_an_output_is_cut_at_1_mib_with_the_number_of_bytes_left_out(data: DataRoot) -> None:
     session = data.new()
     data.ok("send", session, "--wait", "head -c 3000000 /dev/zero | tr '\\0' '~'")
     kept = data.output(session).count("~")
@@ -158,7 +160,7 @@ def test_a_prompt_is_never_cut(data: DataRoot) -> None:
     assert data.last(session, "user")["text"] == prompt
 
 
-def test_secrets_are_masked_in_what_an_agent_says_and_not_in_a_prompt(data: DataRoot) -> None:
+def test_secrets_are_masked_in_the_output_of_an_agent_and_not_in_a_prompt(data: DataRoot) -> None:
     session, secret = data.new(), "correct-horse-battery"
     data.ok("send", session, "--wait", f"echo {TOKEN} {secret}", DB_PASSWORD=secret)
     assert data.output(session) == "[masked] [masked]\n"

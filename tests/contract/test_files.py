@@ -1,4 +1,4 @@
-"""Section 1 of the contract: which files there are, who may read them, and that the log holds everything."""
+"""Section 1 of the contract: the files, their permissions, and that the log contains the whole session."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_data_root_and_its_sessions_are_for_their_owner_alone(data: DataRoot) -> None:
+def test_only_the_owner_has_access_to_the_data_root_and_its_sessions(data: DataRoot) -> None:
     session = data.new()
     assert re.fullmatch(UUID, session)
     log = data.log(session)
@@ -50,8 +50,8 @@ def test_the_turn_lock_is_held_by_the_running_turn_and_names_its_process(data: D
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         holder = json.loads(lock.read())
-        behind_name = Path(f"/proc/{holder['pid']}/stat").read_text().rpartition(")")[2].split()
-        assert int(behind_name[19]) in holder.values()  # starttime: field 22 of proc_pid_stat(5)
+        after_name = Path(f"/proc/{holder['pid']}/stat").read_text().rpartition(")")[2].split()
+        assert int(after_name[19]) in holder.values()  # starttime: field 22 of proc_pid_stat(5)
         gate.open()
         assert data.wait_for_end(session) == "ok"
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits until the runner has released it
@@ -71,7 +71,7 @@ def test_a_log_alone_is_the_whole_session(data: DataRoot) -> None:
     assert data.output(session) == "one\ntwo\n"
 
 
-def test_the_tokens_are_made_on_first_use_for_their_owner_alone(data: DataRoot) -> None:
+def test_the_tokens_are_generated_on_first_use_and_only_their_owner_can_read_them(data: DataRoot) -> None:
     for name, option in (("token", []), ("token.readonly", ["--read-only"])):
         assert not (data.root / name).exists()
         token = data.ok("token", "show", *option, BREAKGLASS_TOKEN=None)

@@ -1,11 +1,11 @@
-"""Section 3 of the contract: the HTTP API, but for ATTACH."""
+"""Section 3 of the contract: the HTTP API without ATTACH."""
 
 import uuid
 from typing import Any
 
 import pytest
 
-from tests.contract.driver import ANONYMOUS, ROUTES, Answer, Gate, Server
+from tests.contract.driver import ANONYMOUS, ROUTES, Gate, Response, Server
 
 pytestmark = pytest.mark.contract
 SESSION = set("id title agent model created updated last_event_id turn_active status asking queued".split())
@@ -13,18 +13,20 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}
 
 
-def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> Answer:
-    """Send a sound request to a route, for a session that is not there."""
+def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> Response:
+    """Send a correct request to a route, for a session that does not exist."""
     body = None if method in ("GET", "DELETE") else BODIES.get(path.rpartition("/")[2], {})
     return server.ask(method, path.format(id=UNKNOWN, queued=2), body, headers)
 
 
-def is_problem(answer: Answer, status: int) -> bool:
-    """Return whether an answer is an error of that status in the form of RFC 9457."""
-    problem = answer.json
+def is_problem(response: Response, status: int) -> bool:
+    """Return whether a response is an error of that status in the format of RFC 9457."""
+    problem = response.json
     is_whole = bool(problem["title"] and problem["detail"]) and problem["status"] == status
     return (
-        answer.status == status and is_whole and answer.headers["content-type"] == "application/problem+json"
+        response.status == status
+        and is_whole
+        and response.headers["content-type"] == "application/problem+json"
     )
 
 
@@ -41,10 +43,10 @@ def test_the_api_describes_the_routes_of_the_contract_and_no_others(server: Serv
     assert described == set(ROUTES)
 
 
-def test_health_needs_no_credential_and_tells_nothing_else(server: Server) -> None:
-    answer = server.ask("GET", "/health", headers=ANONYMOUS)
-    assert answer.status == 200
-    assert answer.json == {"status": "ok", "service": "breakglass", "version": answer.json["version"]}
+def test_health_needs_no_credential_and_contains_nothing_else(server: Server) -> None:
+    response = server.ask("GET", "/health", headers=ANONYMOUS)
+    assert response.status == 200
+    assert response.json == {"status": "ok", "service": "breakglass", "version": response.json["version"]}
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[1] != "/health"])
@@ -53,7 +55,7 @@ def test_the_api_answers_401_without_a_credential(server: Server, method: str, p
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{id}" in route[1]])
-def test_a_session_that_is_not_there_is_404(server: Server, method: str, path: str) -> None:
+def test_a_session_that_does_not_exist_is_404(server: Server, method: str, path: str) -> None:
     assert is_problem(ask(server, method, path, {}), 404)
 
 
@@ -80,15 +82,15 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
 
 def test_a_new_session_is_201_with_its_location(server: Server) -> None:
     fields = {"agent": "shell", "model": "a-model", "title": "a title"}
-    answer = server.ask("POST", "/api/sessions", fields)
+    response = server.ask("POST", "/api/sessions", fields)
     unused = {"status": "new", "turn_active": False, "asking": False, "queued": 0, "last_event_id": 1}
-    assert answer.status == 201
-    assert set(answer.json) == SESSION
-    assert answer.json == {**answer.json, **fields, **unused}
-    assert server.ask("GET", answer.headers["location"]).json == answer.json
+    assert response.status == 201
+    assert set(response.json) == SESSION
+    assert response.json == {**response.json, **fields, **unused}
+    assert server.ask("GET", response.headers["location"]).json == response.json
 
 
-def test_an_idempotency_key_stands_for_one_session_for_ever(server: Server) -> None:
+def test_an_idempotency_key_always_gives_the_same_session(server: Server) -> None:
     same = key()
     first = server.ask("POST", "/api/sessions", {"title": "first"}, same)
     server.ask("PATCH", f"/api/sessions/{first.json['id']}", {"title": "changed"})
@@ -107,8 +109,8 @@ def test_sessions_are_listed_latest_first(server: Server) -> None:
 
 
 def test_patch_renames_and_archives(server: Server, session: str) -> None:
-    answer = server.ask("PATCH", f"/api/sessions/{session}", {"title": "other", "archived": True})
-    assert (answer.status, answer.json["title"]) == (200, "other")
+    response = server.ask("PATCH", f"/api/sessions/{session}", {"title": "other", "archived": True})
+    assert (response.status, response.json["title"]) == (200, "other")
     assert server.data.last(session, "renamed")["title"] == "other"
     assert server.data.last(session, "archived")["archived"] is True
 
@@ -126,12 +128,12 @@ def test_an_archived_session_is_listed_on_request_and_while_a_turn_runs(
     assert is_listed()
 
 
-def test_the_log_comes_byte_for_byte_without_the_lines_up_to_after(server: Server, session: str) -> None:
+def test_the_log_is_returned_byte_for_byte_from_the_line_after_after(server: Server, session: str) -> None:
     server.data.append(session, b"foreign\r\xff\x00\n{}\n")
     path = f"/api/sessions/{session}/events"
-    answer = server.ask("GET", path)
-    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
-    assert answer.body == server.data.log(session).read_bytes()
+    response = server.ask("GET", path)
+    assert (response.status, response.headers["content-type"]) == (200, "application/x-ndjson")
+    assert response.body == server.data.log(session).read_bytes()
     assert server.ask("GET", f"{path}?after=2").body == b"{}\n"
 
 
@@ -139,8 +141,8 @@ def test_the_log_comes_byte_for_byte_without_the_lines_up_to_after(server: Serve
 
 
 def test_a_turn_is_202_with_the_id_of_its_first_event(server: Server, session: str, gate: Gate) -> None:
-    answer = server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": gate.script, "model": "m"})
-    assert (answer.status, answer.json) == (202, {"turn": 2})
+    response = server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": gate.script, "model": "m"})
+    assert (response.status, response.json) == (202, {"turn": 2})
     user = server.data.events(session)[1]
     assert (user["kind"], user["text"], user["model"]) == ("user", gate.script, "m")
     assert (server.state(session)["status"], server.state(session)["turn_active"]) == ("running", True)
@@ -149,13 +151,13 @@ def test_a_turn_is_202_with_the_id_of_its_first_event(server: Server, session: s
     assert (server.state(session)["status"], server.state(session)["turn_active"]) == ("ok", False)
 
 
-def test_a_second_turn_is_409_unless_it_may_queue(server: Server, session: str, gate: Gate) -> None:
+def test_a_second_turn_is_409_unless_queue_is_set(server: Server, session: str, gate: Gate) -> None:
     path = f"/api/sessions/{session}/turns"
     server.send(session, gate.script, queue=True)  # nothing runs, so it begins
     assert server.state(session)["turn_active"]
     assert is_problem(server.ask("POST", path, {"prompt": "true"}), 409)
-    answer = server.ask("POST", path, {"prompt": "true", "queue": True})
-    assert (answer.status, answer.json) == (202, {"queued": server.data.last(session, "queued")["id"]})
+    response = server.ask("POST", path, {"prompt": "true", "queue": True})
+    assert (response.status, response.json) == (202, {"queued": server.data.last(session, "queued")["id"]})
     server.data.wait_for_output(session)  # from here on nothing is written until the gate opens
     assert server.state(session)["queued"] == 1
     assert server.state(session) in server.data.listed()  # the command line describes it in the same way
@@ -166,38 +168,38 @@ def test_an_idempotency_key_begins_one_turn(server: Server, session: str, gate: 
     if queue:
         server.send(session, gate.script)
     same, path, body = key(), f"/api/sessions/{session}/turns", {"prompt": "echo once", "queue": queue}
-    answers = [server.ask("POST", path, body, same) for _ in range(2)]
+    responses = [server.ask("POST", path, body, same) for _ in range(2)]
     gate.open()
     assert server.data.wait_for_end(session) == "ok"
-    answers.append(server.ask("POST", path, body, same))
-    assert {(answer.status, answer.body) for answer in answers} == {(202, answers[0].body)}
+    responses.append(server.ask("POST", path, body, same))
+    assert {(response.status, response.body) for response in responses} == {(202, responses[0].body)}
     assert server.data.output(session).count("once") == 1
     begun = server.data.last(session, "queued" if queue else "user")
     assert begun["key"] == same["Idempotency-Key"]
 
 
-def test_a_waiting_prompt_is_withdrawn_once(server: Server, session: str, gate: Gate) -> None:
+def test_a_queued_prompt_is_withdrawn_once(server: Server, session: str, gate: Gate) -> None:
     turn = server.send(session, gate.script)
     queued = server.send(session, "echo never", queue=True)
     path = f"/api/sessions/{session}/queue"
-    answer = server.ask("DELETE", f"{path}/{queued}")
-    assert (answer.status, answer.json) == (200, {"withdrawn": queued})
+    response = server.ask("DELETE", f"{path}/{queued}")
+    assert (response.status, response.json) == (200, {"withdrawn": queued})
     assert server.state(session)["queued"] == 0
     assert is_problem(server.ask("DELETE", f"{path}/{queued}"), 409)
     assert is_problem(server.ask("DELETE", f"{path}/{turn}"), 404)
 
 
-def test_cancel_says_whether_a_turn_was_running(server: Server, session: str, gate: Gate) -> None:
+def test_cancel_returns_whether_a_turn_was_running(server: Server, session: str, gate: Gate) -> None:
     path = f"/api/sessions/{session}/cancel"
-    answer = server.ask("POST", path)
-    assert (answer.status, answer.json) == (200, {"cancelled": False})
+    response = server.ask("POST", path)
+    assert (response.status, response.json) == (200, {"cancelled": False})
     server.send(session, gate.script)
     assert server.ask("POST", path).json == {"cancelled": True}
     assert server.data.wait_for_end(session) == "cancelled"
     assert server.state(session)["status"] == "cancelled"
 
 
-def test_the_first_answer_to_a_question_wins(server: Server, session: str, gate: Gate) -> None:
+def test_the_first_answer_to_a_question_counts(server: Server, session: str, gate: Gate) -> None:
     turn, path = server.send(session, gate.script), f"/api/sessions/{session}/answers"
     server.data.wait_for_output(session)
     server.data.ask(session, turn)
@@ -211,13 +213,13 @@ def test_the_first_answer_to_a_question_wins(server: Server, session: str, gate:
     assert answer == {**answer, **body, "turn": turn}
 
 
-def test_a_session_under_which_the_disk_failed_is_507_until_it_is_repaired(
+def test_a_prompt_to_a_session_whose_disk_failed_is_507_until_the_mark_is_deleted(
     server: Server, session: str
 ) -> None:
-    mark = server.data.log(session).with_name("degraded")
-    mark.touch()
+    degraded = server.data.log(session).with_name("degraded")
+    degraded.touch()
     assert server.state(session)["status"] == "degraded"
     assert is_problem(server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "true"}), 507)
     assert len(server.data.events(session)) == 1
-    mark.unlink()
+    degraded.unlink()
     server.send(session, "true")

@@ -1,4 +1,4 @@
-"""Section 6 of the contract: the settings, where they come from, and what each does."""
+"""Section 6 of the contract: the settings, their sources, and their effects."""
 
 import json
 import re
@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "allow_plain": (True, "perhaps"),
     "access_log": ("access.log", 7),
 }
-"""Each setting with a value that is accepted and one that is not. Where 7 is not, it is because it is no text."""
+"""Each setting with a value that is accepted and one that is not. 7 is refused where a text is expected."""
 
 
 def variable(key: str) -> str:
@@ -43,7 +43,7 @@ def variable(key: str) -> str:
 
 
 def in_environment(value: Any) -> str:
-    """Return a value as a variable has it. For 7, which is a text there, return the text that is never accepted."""
+    """Return a value as text for a variable. A variable is always a text, so return "" for 7: it is never accepted."""
     if isinstance(value, list):
         return ",".join(value)
     return "" if value == 7 else str(value).lower() if value is True else str(value)
@@ -54,7 +54,7 @@ def write(data: DataRoot, text: str, name: str = "breakglass.toml") -> None:
 
 
 def is_refused(done: subprocess.CompletedProcess[str], key: str, value: object) -> bool:
-    """Return whether a command stopped with one line of error that names a key and its value."""
+    """Return whether a command failed with one line of error that contains a key and its value."""
     named = key in done.stderr.lower() and str(value) in done.stderr
     return done.returncode != 0 and done.stderr.count("\n") == 1 and named
 
@@ -76,12 +76,12 @@ def test_every_setting_is_accepted_in_the_environment_and_in_the_file(data: Data
 
 
 @pytest.mark.parametrize(("key", "bad"), [(key, bad) for key, (_, bad) in SETTINGS.items()])
-def test_a_bad_value_stops_the_program_with_its_key_and_itself(data: DataRoot, key: str, bad: Any) -> None:
+def test_the_error_for_a_bad_value_contains_the_key_and_the_value(data: DataRoot, key: str, bad: Any) -> None:
     value = in_environment(bad)
     assert is_refused(data.run("ls", **{variable(key): value}), key, value)
     data.env.pop(variable(key), None)
     write(data, f"{key} = {json.dumps(bad)}")
-    assert is_refused(data.run("ls"), key, "" if key == "token" else bad)  # a file may hold no token at all
+    assert is_refused(data.run("ls"), key, "" if key == "token" else bad)  # a file may not contain a token
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_options_override_the_environment_which_overrides_the_file(data: DataRoo
         assert (data.folder / folder / "sessions").is_dir(), folder
 
 
-def test_the_default_agent_is_claude_where_that_is_found_and_else_the_shell(data: DataRoot) -> None:
+def test_the_default_agent_is_claude_if_that_is_found_and_otherwise_the_shell(data: DataRoot) -> None:
     del data.env["BREAKGLASS_AGENT"]
     data.env["PATH"] = str(data.folder)
     assert data.last(data.new(), "created")["agent"] == "shell"
@@ -158,7 +158,7 @@ def test_an_agent_gets_its_command_and_no_variable_that_is_not_allowed(data: Dat
     script = 'echo "$SET $PASSED $LC_X $TZ [$STRAY$BREAKGLASS_STRAY$BREAKGLASS_TOKEN]"; false; echo no'
     env = {"PASSED": "2", "LC_X": "3", "TZ": "UTC", "STRAY": "4", "BREAKGLASS_STRAY": "5"}
     data.run("send", session, "--wait", script, **env)
-    assert data.output(session) == "1 2 3 UTC []\n"  # and not `no`, by sh -e
+    assert data.output(session) == "1 2 3 UTC []\n"  # `sh -e` ends before `no`
 
 
 # --- the server -------------------------------------------------------------------------------------
@@ -189,14 +189,14 @@ def test_a_listed_proxy_names_the_user_and_the_address_below_a_prefix(data: Data
 
 
 def health(client: socket.socket, host: str) -> bytes:
-    """Return the status that a connected socket is answered with."""
+    """Send a request on a connected socket and return the status of the response."""
     client.settimeout(SECONDS)
     client.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     return client.recv(1024).split()[1]
 
 
 @pytest.mark.parametrize(("folder_mode", "mode"), [(0o700, 0o600), (0o2750, 0o660)])
-def test_a_unix_socket_is_for_its_owner_or_for_the_group_of_a_setgid_folder(
+def test_only_the_owner_or_the_group_of_a_setgid_folder_has_access_to_a_unix_socket(
     data: DataRoot, folder_mode: int, mode: int
 ) -> None:
     path = data.folder / "run" / "socket"
@@ -209,7 +209,7 @@ def test_a_unix_socket_is_for_its_owner_or_for_the_group_of_a_setgid_folder(
         assert health(client, "localhost") == b"200"
 
 
-def test_with_a_certificate_and_its_key_the_server_speaks_tls(data: DataRoot) -> None:
+def test_with_a_certificate_and_its_key_the_server_uses_tls(data: DataRoot) -> None:
     made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
     files = "-addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
     subprocess.run(f"{made} {files}".split(), cwd=data.folder, check=True, capture_output=True)
@@ -222,5 +222,5 @@ def test_with_a_certificate_and_its_key_the_server_speaks_tls(data: DataRoot) ->
         assert health(client, f"localhost:{server.port}") == b"200"
 
 
-def test_beyond_loopback_the_server_wants_tls_or_a_proxy(data: DataRoot) -> None:
+def test_beyond_loopback_the_server_requires_tls_or_a_proxy(data: DataRoot) -> None:
     assert is_refused(data.run("serve", "--host", "0.0.0.0", "--port", "0"), "host", "0.0.0.0")

@@ -1,4 +1,4 @@
-"""The suite itself: it stays outside the code that it holds to the contract."""
+"""The suite itself: it does not import the code that it tests."""
 
 import ast
 import sys

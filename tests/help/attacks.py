@@ -1,4 +1,4 @@
-"""Hostile text, for tests that show events: nothing in it may act on the page."""
+"""Hostile text for tests that show events: no part of it may have an effect on the page."""
 
 from typing import Any
 

@@ -8,10 +8,10 @@ from tests.help.servers import environment
 from tests.help.waiting import DEADLINE
 
 
-def breakglass(data: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+def breakglass(data: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of breakglass on a data root and return its exit status and output."""
     return subprocess.run(
-        [sys.executable, "-m", "breakglass", *words],
+        [sys.executable, "-m", "breakglass", *arguments],
         env={key: value for key, value in environment(data, **env).items() if value},
         cwd=data.parent,
         capture_output=True,
@@ -21,17 +21,17 @@ def breakglass(data: Path, *words: str, **env: str) -> subprocess.CompletedProce
     )
 
 
-def curl(*words: str) -> str:
+def curl(*arguments: str) -> str:
     """Return what curl prints: the head of the response and its body."""
-    done = subprocess.run(
-        ["curl", "-sS", "-i", "--max-time", "20", *words],
+    completed = subprocess.run(
+        ["curl", "-sS", "-i", "--max-time", "20", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE,
     )
-    assert done.returncode in (0, 28), done.stderr
-    return done.stdout
+    assert completed.returncode in (0, 28), completed.stderr
+    return completed.stdout
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

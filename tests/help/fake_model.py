@@ -1,7 +1,7 @@
 """A fake of the Anthropic Messages API on the loopback interface, for the real agents in live tests.
 
-This is the HTTP side: streams of server-sent events and complete messages, token counts, probes, failures of the
-first N attempts, and a record of all requests. fake_script.py decides the replies.
+This is the HTTP side: streams of server-sent events, complete messages, token counts and probes. It also fails the
+first N attempts of a request, and records all requests. fake_script.py decides the replies.
 Sources: docs.anthropic.com, "Messages", "Streaming Messages", "Errors" (2023-06-01).
 """
 
@@ -34,7 +34,7 @@ KNOWN_MODELS = "claude-"
 """The start of every model name. Other models get 404, as from the real API."""
 
 PING_SECONDS = 0.05
-"""Between two pings of a reply on hold. A client that disconnects is noticed within this time."""
+"""Seconds between two pings of a reply on hold. A client that disconnects is noticed within this time."""
 
 
 class Request(NamedTuple):

@@ -3,8 +3,8 @@
 A marker is `[[name argument]]`. Brackets inside an argument must balance, so the prompt for a subagent may hold
 markers too. The markers of a prompt make one reply, in their order:
 
-    [[text WORDS]]            a text, in small deltas         [[max]]           stop: the token limit
-    [[think WORDS]]           a thinking block                [[refuse]]        stop: a refusal
+    [[text TEXT]]             a text, in small deltas         [[max]]           stop: the token limit
+    [[think TEXT]]            a thinking block                [[refuse]]        stop: a refusal
     [[bash COMMAND]]          a call of the Bash tool         [[sseerr TYPE]]   an error within the stream
     [[tool NAME JSON]]        a call of any tool              [[cut N]]         the connection breaks, N attempts
     [[slow N SECONDS]]        N deltas with that pause        [[err STATUS TYPE N]]   an error status, N attempts
@@ -32,7 +32,7 @@ _BRACKETS = re.compile(r"\[\[|\]\]")
 
 
 class Part(NamedTuple):
-    """One part of a reply: a content block of the API, or an incident in the stream."""
+    """One part of a reply: a content block of the API, or an event in the stream such as a failure."""
 
     kind: str
     """`text`, `thinking`, `tool_use`, `hold`, `sseerr`, `stop`; `cut` and `err` concern the whole reply."""

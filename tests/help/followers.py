@@ -9,6 +9,7 @@ from breakglass.store import log
 from breakglass.store.follow import Followers, FollowEvent
 from breakglass.store.log import Log
 from breakglass.store.pieces import Frame, Piece
+from tests.help.waiting import wait_until_async
 
 SECONDS = 20.0
 """How long a test waits for a condition: far longer than it ever takes."""
@@ -16,9 +17,7 @@ SECONDS = 20.0
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds. Fails after `SECONDS`."""
-    async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 — files and other tasks' fields set no event
-            await asyncio.sleep(0.002)
+    await wait_until_async(condition, "a condition on followers", SECONDS)
 
 
 def unframed(lines: bytes, first: int) -> bytes:
@@ -38,18 +37,18 @@ class CountingFrame:
 
 
 class Client:
-    """One follower. It keeps what it receives, and checks that no line comes twice, out of order or not at all."""
+    """One follower. It keeps what it receives, and checks that no line is repeated, out of order or missing."""
 
     def __init__(self, followers: Followers, directory: str, after: int = 0, frame: Frame = unframed) -> None:
         self.after = self.number = after
         self.pieces: list[bytes] = []
         self.events: list[FollowEvent] = []
-        """The follow events it was told, without QUIET."""
+        """The follow events that it received, without QUIET."""
         self.task = asyncio.create_task(self._run(followers, directory, frame))
 
     @property
     def received(self) -> bytes:
-        """What came after line `after`."""
+        """The bytes received after line `after`."""
         return b"".join(self.pieces)
 
     async def _run(self, followers: Followers, directory: str, frame: Frame) -> None:
@@ -70,7 +69,7 @@ class Client:
         self.pieces.append(step.body)
 
     async def caught_up(self) -> "Client":
-        """Wait until the client was told a follow event, usually CAUGHT_UP."""
+        """Wait until the client has received a follow event, usually CAUGHT_UP."""
         await until(lambda: self.events)
         return self
 

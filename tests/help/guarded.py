@@ -1,7 +1,7 @@
-"""A guard without a server: ASGI scopes, a client that calls the guard, and what it got back."""
+"""A guard without a server: ASGI scopes, a client that calls the guard, and the responses."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Response:
 
 
 class Client:
-    """Sends requests to a guard, the body in pieces. It stays connected until the guard ends the request."""
+    """Sends requests to a guard, with the body in pieces. It stays connected until the guard ends the request."""
 
     def __init__(self, guard: Guard):
         self.guard = guard
@@ -87,7 +87,7 @@ class Client:
 
 
 def receive_of(pieces: tuple[bytes, ...], *, is_incomplete: bool = False) -> Receive:
-    """Return ASGI's `receive` for a body in pieces, after which it waits for ever."""
+    """Return ASGI's `receive` for a body in pieces. After the body it never returns."""
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
 
@@ -146,9 +146,3 @@ def run(work: Awaitable[Any]) -> Any:
             return await work
 
     return asyncio.run(bounded())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return when the condition holds."""
-    while not condition():  # noqa: ASYNC110 - the condition is the application's, and has no event
-        await asyncio.sleep(0.001)

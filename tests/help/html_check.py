@@ -1,4 +1,4 @@
-"""Checks HTML against literal lists of the elements, attributes and addresses that a page may hold."""
+"""Checks HTML against literal lists of the elements, attributes and addresses that a page may contain."""
 
 import re
 from html.parser import HTMLParser
@@ -20,8 +20,8 @@ ADDRESS = re.compile(
 )
 
 
-class Judge(HTMLParser):
-    """Parses HTML and collects in `found` what is not allowed, and in `text` and `tags` what it holds."""
+class HtmlChecker(HTMLParser):
+    """Parses HTML and collects in `found` what is not allowed, and in `text` and `tags` its content."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,9 +45,9 @@ class Judge(HTMLParser):
         self.text += data
 
 
-def judge(html: str) -> Judge:
-    """Return the parser after it has read `html`. Its `found` is empty if the page is harmless."""
-    reader = Judge()
-    reader.feed(str(html))  # a Markup object would escape what is added to it
-    reader.close()
-    return reader
+def check_html(html: str) -> HtmlChecker:
+    """Return the checker after it has parsed `html`. Its `found` is empty if the page is harmless."""
+    checker = HtmlChecker()
+    checker.feed(str(html))  # a Markup object would escape what is added to it
+    checker.close()
+    return checker

@@ -1,4 +1,4 @@
-"""Log files on disk for tests: their content, and what a test does to them and to the process that uses them."""
+"""Log files on disk for tests: their content, and changes to them and to the limits of the process that uses them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from breakglass.store.log import Log
 
 @contextmanager
 def open_bytes(data: bytes) -> Iterator[int]:
-    """Give a descriptor of a file with these bytes."""
+    """Yield a descriptor of a file with these bytes."""
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()

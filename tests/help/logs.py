@@ -63,7 +63,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "archived": {"archived": True, "by": "ann"},
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
 }
-"""Every kind with all of its keys, also the optional ones, in the order of the contract."""
+"""Every kind with all of its keys, including the optional ones, in the order of the contract."""
 
 
 def line(number: int, kind: str, **fields: Any) -> bytes:

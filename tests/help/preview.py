@@ -1,6 +1,6 @@
-"""Writes the pages of a sample session as files, to look at: `python -m tests.help.preview DIR`.
+"""Writes the pages of a sample session as files: `python -m tests.help.preview DIR`.
 
-There is no server and no script behind them: they look as in a browser without JavaScript.
+They work without a server and without scripts, and look as in a browser without JavaScript.
 """
 
 import shutil
@@ -48,7 +48,7 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
 
 
 def pages(static: str = "static") -> dict[str, str]:
-    """Return every page there is, by its name."""
+    """Return every kind of page, by its name."""
     events = history()
     last = events[-1]["id"]
     asking = row("disk full on db1", **ASKING, last_id=last, cost=0.0841)

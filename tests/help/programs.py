@@ -1,7 +1,7 @@
 """Installs the real agents from the registries for the live tests: `python -m tests.help.programs claude opencode`.
 
 They are installed into `.cache/programs` in the checkout, which git ignores, or into `$BREAKGLASS_TEST_CACHE`. An
-installed program is not changed; two processes may install at the same time. The versions are pinned, because
+installed program is not changed. Two processes may install at the same time. The versions are pinned, because
 the captures and docs/agents.md describe these versions. No part of them may be copied into the repository: Claude
 Code has its own license terms. All together need about 800 MB.
 """
@@ -85,7 +85,7 @@ def _install(program: Program, directory: Path) -> None:
         target = Path(folder) / "complete"
         subprocess.run(_CLIENTS[program.client](program, target), check=True, stdout=sys.stderr)
         if not (target / program.path).exists():
-            raise FileNotFoundError(f"{program.package} {program.version} holds no {program.path}")
+            raise FileNotFoundError(f"{program.package} {program.version} does not contain {program.path}")
         target.rename(directory)
 
 

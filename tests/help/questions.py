@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.store import sessions
-from breakglass.store.log import Log, read
-from breakglass.store.seek import START
+from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
+from tests.help.session_logs import events_of
 
 LATER = "9999-01-01T00:00:00.000Z"
 
@@ -21,17 +21,16 @@ def open_turn(root: Path, session_id: str, *questions: dict[str, Any]) -> Iterat
     lock = TurnLock(session)
     lock.take()
     try:
-        with session.open_log() as log:
-            turn = log.append("user", text="go on", by="ann")
+        with session.open_log() as opened:
+            turn = opened.append("user", text="go on", by="ann")
             for question in questions:
                 asked = {"request": "r", "name": "Bash", "input": {"command": "rm x"}, "expires": LATER}
-                log.append("permission", turn=turn, **{**asked, **question})
-            yield log
+                opened.append("permission", turn=turn, **{**asked, **question})
+            yield opened
     finally:
         lock.release()
 
 
 def answers(root: Path, session_id: str) -> list[dict[str, Any]]:
     """Return the `answer` events of a session."""
-    with sessions.get(root, session_id).open_log() as log:
-        return [event for event in read(log.fd, START, log.end) if event["kind"] == "answer"]
+    return [event for event in events_of(sessions.get(root, session_id)) if event["kind"] == "answer"]

@@ -23,15 +23,15 @@ from breakglass.web.http.listen import open_tcp, open_unix
 from breakglass.web.http.server import serve
 
 TIMEOUT = 20
-"""Seconds after which a test gives up. It never waits that long unless something is broken."""
+"""Seconds after which a test fails. It never waits that long unless the server is broken."""
 
 
 @dataclass
 class RecordingApp:
-    """An application that remembers which requests reached it.
+    """An application that records the requests that reach it.
 
-    It echoes a body. A path that ends in `/events` gets a stream until the client leaves: one byte, or with a query
-    string as much as the client takes.
+    It sends the body back. A path that ends in `/events` gets a stream until the client disconnects. The stream is one
+    byte, or with a query string as many bytes as the client accepts.
     """
 
     seen: list[str] = field(default_factory=list)
@@ -93,7 +93,7 @@ class RawServer:
         return sock
 
     def send(self, raw: bytes) -> bytes:
-        """Send bytes and return all that comes back until the server closes. See `fill`."""
+        """Send bytes, filled in by `fill`, and return all bytes that the server sends before it closes."""
         with self.connect() as sock:
             sock.sendall(self.fill(raw))
             return read_all(sock)

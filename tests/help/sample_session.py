@@ -52,8 +52,8 @@ STEPS = [
 ]
 
 
-class Log:
-    """A list of events with the ids and times that a log would give them."""
+class SampleLog:
+    """A list of events with ids and times as in a real log."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -79,8 +79,8 @@ class Log:
 
 
 def history() -> list[Event]:
-    """Return the events of a session about a full disk. Its last turn runs and waits for a permission."""
-    log = Log()
+    """Return the events of a session about a full disk. Its last turn is running and waits for permission."""
+    log = SampleLog()
     log.add("created", schema=1, agent="claude", model="opus", title="disk full on db1", by="ada", host="db1")
     _finished_turn(log)
     _cancelled_turn(log)
@@ -89,7 +89,7 @@ def history() -> list[Event]:
     return log.events
 
 
-def _finished_turn(log: Log) -> None:
+def _finished_turn(log: SampleLog) -> None:
     turn = log.ask("What fills /var? The database refuses writes since 02:50.")
     log.add("session", turn=turn, session_id="8f2c1a34-5c1e-4f7e-9d41-d2f6a3b0c9e1", model="opus")
     log.add("delta", turn=turn, text="I'll look at ")
@@ -119,7 +119,7 @@ def _finished_turn(log: Log) -> None:
     log.add("turn_end", turn=turn, status="ok", duration_ms=49_020)
 
 
-def _cancelled_turn(log: Log) -> None:
+def _cancelled_turn(log: SampleLog) -> None:
     turn = log.ask("And free it. Keep the last two days.")
     log.call(turn, "u1", "Bash", {"command": "journalctl --disk-usage"}, "bash: not found", failed=True)
     value = {"command": "journalctl --vacuum-time=2d"}
@@ -139,7 +139,7 @@ def _cancelled_turn(log: Log) -> None:
     log.add("archived", archived=True, by="ada")
 
 
-def _turn_that_could_not_start(log: Log) -> None:
+def _turn_that_could_not_start(log: SampleLog) -> None:
     waited = next(event["id"] for event in log.events if event.get("text") == "And the logs.")
     turn = log.ask("And the logs.", queued=waited, key="k-1")
     said = "The agent could not start: claude was not found. Install it or choose another agent."
@@ -147,7 +147,7 @@ def _turn_that_could_not_start(log: Log) -> None:
     log.add("turn_end", turn=turn, status="error", duration_ms=120)
 
 
-def _running_turn(log: Log) -> None:
+def _running_turn(log: SampleLog) -> None:
     turn = log.ask("Once more.")
     log.call(turn, "v1", "Bash", {"command": "du -x /var"}, None)
     log.add("delta", turn=turn, text="While that runs:\n\nthe journal of **this** boot ")

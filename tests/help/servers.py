@@ -77,7 +77,7 @@ class Server:
             self.printed += line
 
     def kill(self) -> None:
-        """Kill the process, so that it can clean up nothing, and wait for its end."""
+        """Kill the process without a chance to clean up, and wait for its end."""
         self.process.kill()
         self.process.wait()
         self._reader.join(DEADLINE)
@@ -164,14 +164,14 @@ class Attached:
     """A client that follows a session in a thread, as EventSource does.
 
     When the connection breaks or is refused, the client connects again and asks for the events after the last
-    one that it received. A `reset` event makes it forget all that it received.
+    one that it received. After a `reset` event it discards all that it received.
     """
 
     def __init__(self, server: Server, session: str) -> None:
         self.received: list[tuple[int, bytes]] = []
         """The id and the data of each event, in the order of arrival."""
         self.marks: list[str] = []
-        """The names of the events that have one (`caught-up`, `reset`)."""
+        """The names of the named events (`caught-up`, `reset`)."""
         self.refused: list[int] = []
         """The statuses of the answers that were not a stream."""
         self.attachments = 0
@@ -237,4 +237,4 @@ def assert_is_the_log(received: list[tuple[int, bytes]], log: Path) -> None:
     lines = log.read_bytes().split(b"\n")[:-1]
     assert [number for number, _ in received] == list(range(1, len(lines) + 1))
     for (number, data), line in zip(received, lines, strict=True):
-        assert data == line, f"line {number} came as {data[:200]!r}"
+        assert data == line, f"line {number} was received as {data[:200]!r}"

@@ -1,6 +1,6 @@
-"""A parser of event streams as a browser has one (HTML Living Standard, section 9.2.6).
+"""A parser of event streams, as in a browser (HTML Living Standard, section 9.2.6).
 
-It is strict where a browser would hide a mistake of ours: invalid UTF-8 and unknown fields are errors.
+It is strict where a browser would hide a mistake of the server: invalid UTF-8 and unknown fields are errors.
 """
 
 import re

@@ -1,29 +1,26 @@
-"""Real turns with real shells: settings, waiting for a condition, and what a turn printed and left behind."""
+"""Real turns with real shells: their settings, their output, their end, and their processes."""
 
 import functools
 import os
-import time
-from collections.abc import Callable
+import signal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from breakglass import verify
 from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
-from breakglass.store import log, seek, sessions
+from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
-
-SECONDS = 30.0
-"""How long to wait for a condition. No condition takes that long, unless the test fails."""
-
-T = TypeVar("T")
+from breakglass.turns.end import has_runner
+from tests.help.session_logs import events_of
+from tests.help.waiting import DEADLINE, wait_until
 
 
-def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
+def make_config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
     """Return settings for turns below `root`, with the environment of this process and short limits."""
     if agents:
         settings["agents"] = {agent.name: agent for agent in agents}
@@ -33,69 +30,66 @@ def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
     return Config(data=root, environ=dict(os.environ), **settings)
 
 
-def clear(root: Path) -> None:
+def kill_turns(root: Path) -> None:
     """Kill the processes of all turns below `root`."""
     for session_id in sessions.ids(root):
-        processes.kill_all(functools.partial(processes.marked, session_id), SECONDS)
+        processes.kill_all(functools.partial(processes.marked, session_id), DEADLINE)
 
 
-def until(condition: Callable[[], T], what: object = "") -> T:
-    """Wait until `condition` returns a true value, and return it. Fails after `SECONDS`."""
-    deadline = time.monotonic() + SECONDS
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"still waiting for {what or condition}"
-        time.sleep(0.005)
-    return value
-
-
-def began(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
+def begin_turn(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
     """Begin a turn in a new session, and return both."""
     session = sessions.create(settings.data, agent)
     return session, submit_prompt(settings, session, prompt, by="ann").id
 
 
-def events(session: Session) -> list[Event]:
-    """Return all events of a session so far."""
-    fd = log.open_reader(session.directory)
-    try:
-        return [*log.read(fd, seek.START, seek.find_end(fd, log.size(fd)))]
-    finally:
-        os.close(fd)
-
-
-def output(session: Session, turn: int) -> str:
+def output_of_turn(session: Session, turn: int) -> str:
     """Return what the script of the turn has printed so far."""
-    own = [event for event in events(session) if event.get("turn") == turn]
+    own = [event for event in events_of(session) if event.get("turn") == turn]
     return "".join(event["output"] for event in own if event["kind"] == "tool_result")
 
 
-def printed(session: Session, turn: int, word: str) -> str:
-    """Wait until the script of the turn has printed `word`, and return all of its output so far."""
-    return until(lambda: word in (text := output(session, turn)) and text, f"the output {word!r}") or ""
+def wait_for_output(session: Session, turn: int, text: str) -> str:
+    """Wait until the script of the turn has printed `text`, and return all of its output so far."""
+    wait_until(lambda: text in output_of_turn(session, turn), f"the output {text!r}")
+    return output_of_turn(session, turn)
 
 
-def ended(session: Session, turn: int) -> list[Event]:
+def wait_for_end(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn and return its events. Fails if a rule is broken or a process is left."""
-    until(lambda: session.state().turn is None, "the end of the turn")
+    wait_until(lambda: session.state().turn is None, "the end of the turn")
     signed = read_signer(session)
     assert processes.marked(session.id) <= ({signed[0]} if signed else set())
-    assert broken(session) == []
-    return [event for event in events(session) if event.get("turn") == turn]
+    assert find_broken_rules(session) == []
+    return [event for event in events_of(session) if event.get("turn") == turn]
 
 
-def status(session: Session, turn: int) -> str:
+def wait_for_status(session: Session, turn: int) -> str:
     """Wait for the end of the turn and return its status."""
-    return str(ended(session, turn)[-1]["status"])
+    return str(wait_for_end(session, turn)[-1]["status"])
 
 
-def broken(session: Session) -> list[verify.Finding]:
+def find_broken_rules(session: Session) -> list[verify.Finding]:
     """Return the broken rules in the log."""
     with open(os.path.join(session.directory, log.NAME), "rb") as file:
         return [finding for finding in verify.findings(file) if not finding.is_note]
 
 
-def runner(session: Session) -> int:
+def runner_pid(session: Session) -> int:
     """Wait until the runner has written its pid into the lock file, and return it."""
-    signed = until(lambda: read_signer(session), "the pid of the runner")
-    assert signed
-    return signed[0]
+    return wait_until(lambda: read_signer(session), "the pid of the runner").pid
+
+
+def kill_runner(session: Session) -> None:
+    """Kill the runner and wait until its lock is free. A process that it was forking holds the lock a moment longer."""
+    os.kill(runner_pid(session), signal.SIGKILL)
+    wait_until(lambda: not has_runner(session), "the death of the runner")
+
+
+def pids_in(text: str) -> list[int]:
+    """Return the pids that a script printed."""
+    return [int(field) for field in text.split() if field.isdecimal()]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process exists and is not a zombie."""
+    return processes.is_alive(pid, processes.started(pid))

@@ -12,7 +12,7 @@ from tests.help.waiting import wait_until
 
 
 class Ack(NamedTuple):
-    """An event that a client was told is recorded: its line, its kind, and its text if that matters."""
+    """An event that the server acknowledged to a client: its line, its kind, and its text if a test compares it."""
 
     line: int
     kind: str
@@ -20,7 +20,7 @@ class Ack(NamedTuple):
 
 
 class Count(NamedTuple):
-    """The number of errors of each sort. Each must be 0."""
+    """The number of errors of each type. Each must be 0."""
 
     lost: int = 0
     """Events that were acknowledged but are not in the log, or that are in the log but did not reach a client."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 DEADLINE = 120.0
 """Seconds until a wait fails. It only ends tests of a program that hangs, so a busy machine stays far below it."""
 PAUSE = 0.01
-"""Seconds between two looks at a condition."""
+"""Seconds between two checks of a condition."""
 
 T = TypeVar("T")
 

@@ -11,8 +11,9 @@ from breakglass.config import AgentConfig
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
+from tests.help.waiting import wait_until
 from tests.live.agents import Agent, claude_agent_acp, opencode
 from tests.live.real import SLEEP, Real
 from tests.live.test_acp import script
@@ -82,8 +83,8 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, 
     acp.set_agent(permissions="bypass")
     turn = acp.start(script(agent, f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(acp.workspace / "kept")
-    os.kill(living.runner(acp.session), signal.SIGKILL)
-    living.until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
+    os.kill(real_turns.runner_pid(acp.session), signal.SIGKILL)
+    wait_until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
     assert acp.end(turn).status == "lost"
     assert is_gone(hidden)
     assert not processes.marked(acp.session.id)

@@ -11,14 +11,15 @@ import pytest
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
-from tests.help import turns as living
+from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
+from tests.help.waiting import wait_until
 from tests.live.real import SLEEP, Real, bash, python
 
 
 def pid_in(path: Path) -> int:
     """Wait until a process has written its pid to a file, and return it."""
-    return int(living.until(lambda: path.exists() and path.read_text().strip(), path) or 0)
+    return int(wait_until(lambda: path.read_text().strip() if path.exists() else "", path))
 
 
 def is_gone(pid: int) -> bool:
@@ -227,8 +228,8 @@ def test_a_stop_while_a_tool_runs_leaves_no_process_alive(real: Real) -> None:
 def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real) -> None:
     turn = real.start(bash(f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(real.workspace / "kept")
-    os.kill(living.runner(real.session), signal.SIGKILL)
-    living.until(lambda: end_if_lost(real.session).turn is None, "the turn to be ended")
+    os.kill(real_turns.runner_pid(real.session), signal.SIGKILL)
+    wait_until(lambda: end_if_lost(real.session).turn is None, "the turn to be ended")
     events = real.end(turn)
     assert events.status == "lost"
     assert is_gone(hidden)
@@ -238,7 +239,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real)
 def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
     turn = real.start("[[text Half]][[hold]]")
     real.wait("delta")
-    agent = processes.descendants(living.runner(real.session))
+    agent = processes.descendants(real_turns.runner_pid(real.session))
     for pid in agent:
         os.kill(pid, signal.SIGKILL)
     events = real.end(turn)

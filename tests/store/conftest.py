@@ -1,8 +1,6 @@
 """Fixtures of the store's tests: session directories with logs, writers, followers, and a small disk."""
 
-import os
 import resource
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from breakglass.store.follow import Followers
 from breakglass.store.log import Log
 from breakglass.store.watch import Watch
 from tests.help.logs import SAMPLES
+from tests.help.small_disk import mount_small_disk
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def writer(directory: str) -> Iterator[Log]:
 
 @pytest.fixture
 def followed(directory: str, writer: Log) -> str:
-    """The same directory with a log of five lines, which `writer` has written."""
+    """The same directory with a log of five lines, written by `writer`."""
     for number in range(4):
         writer.append("renamed", title=str(number), by="ann")
     return directory
@@ -49,17 +48,10 @@ async def followers() -> AsyncIterator[Followers]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[str]:
     """A session's directory with a log of one line, on a file system of 256 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", place], check=True)
-    try:
-        with log.create(str(place)) as created:
+    with mount_small_disk(tmp_path / "disk", "256k") as disk:
+        with log.create(str(disk)) as created:
             created.append("created", **SAMPLES["created"])
-        yield str(place)
-    finally:
-        subprocess.run(["umount", place], check=True)
+        yield str(disk)
 
 
 @pytest.fixture

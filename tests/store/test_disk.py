@@ -1,4 +1,4 @@
-"""What is known of the file system under the data root: its type, and whether it can be trusted."""
+"""The file system under the data root: its type, and whether its locks can be trusted."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A follower gets every line once and in order, from any line on, until the file goes away."""
+"""A follower gets every line once and in order, from any line on, until the log is deleted or replaced."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from tests.help.followers import SECONDS, Client, append_texts, content, unframe
 from tests.help.log_files import open_logs
 from tests.help.logs import SAMPLES, line
 
-# --- replay and tail ----------------------------------------------------------------------------
+# --- existing lines, then new lines --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", range(6))
@@ -99,16 +99,18 @@ async def test_lines_longer_than_a_piece_are_delivered_whole(
     followers: Followers, followed: str, writer: Log
 ) -> None:
     client = Client(followers, followed)
-    append_texts(writer, "x" * pieces.PIECE, "y", "z" * 3_000_000, "end")
+    append_texts(writer, "x" * pieces.PIECE_BYTES, "y", "z" * 3_000_000, "end")
     await until(lambda: client.number == 9)
     assert client.received == content(followed)
 
 
-# --- a file that goes away ----------------------------------------------------------------------
+# --- a log that is deleted, replaced or cut short ------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "cut short", "emptied", "cut short and grown"])
-async def test_a_log_that_goes_away_ends_the_stream(how: str, followers: Followers, followed: str) -> None:
+async def test_a_deleted_replaced_or_shortened_log_ends_the_stream(
+    how: str, followers: Followers, followed: str
+) -> None:
     client = await Client(followers, followed).caught_up()
     before = client.received
     path = Path(followed, log.NAME)
@@ -128,7 +130,7 @@ async def test_a_log_that_goes_away_ends_the_stream(how: str, followers: Followe
     assert client.received == before
 
 
-async def test_a_client_that_comes_after_a_replacement_follows_the_new_log(
+async def test_a_client_that_connects_after_a_replacement_follows_the_new_log(
     followers: Followers, followed: str
 ) -> None:
     old = await Client(followers, followed).caught_up()
@@ -146,7 +148,7 @@ async def test_a_client_that_comes_after_a_replacement_follows_the_new_log(
 async def test_clients_that_leave_at_any_moment_do_not_disturb_others(
     followers: Followers, followed: str, writer: Log
 ) -> None:
-    stays = Client(followers, followed)
+    staying = Client(followers, followed)
     for number in range(100):
         leaving = [Client(followers, followed, number % 7) for _ in range(3)]
         for _ in range(number % 9):
@@ -154,8 +156,8 @@ async def test_clients_that_leave_at_any_moment_do_not_disturb_others(
         append_texts(writer, str(number))
         for client in leaving:
             await client.leave()
-    await until(lambda: stays.number == writer.end.number)
-    assert stays.received == content(followed)
+    await until(lambda: staying.number == writer.end.number)
+    assert staying.received == content(followed)
 
 
 async def test_replays_of_a_large_log_do_not_block_the_event_loop(

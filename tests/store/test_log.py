@@ -26,7 +26,7 @@ with log.open_log(sys.argv[1]) as writer:
 
 
 @pytest.mark.parametrize(("writers", "each"), [(2, 10_000), (4, 2_500)])
-def test_several_writers_share_one_numbering_and_each_ones_lines_stay_whole_and_in_order(
+def test_several_writers_share_one_numbering_and_their_lines_stay_whole_and_in_order(
     writers: int, each: int, directory: str
 ) -> None:
     running = [
@@ -64,7 +64,7 @@ def test_copies_of_earlier_lines_do_not_mislead_a_writer(directory: str) -> None
 
 
 def test_an_exclusive_writer_keeps_others_out_until_the_end_of_the_block(directory: str) -> None:
-    """Its own appends within the block do not let others in."""
+    """Its own appends within the block do not release the lock."""
     with log.open_log(directory) as writer:
         with writer.exclusive():
             other = subprocess.Popen([sys.executable, "-c", WRITER, directory, "x", "1"])
@@ -158,13 +158,13 @@ def test_only_a_plain_file_is_opened_as_a_log(what: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("what", ["a link", "a file", "nothing"])
 def test_only_a_real_directory_is_a_session(what: str, directory: str, tmp_path: Path) -> None:
-    place = tmp_path / "session"
+    path = tmp_path / "session"
     if what == "a link":
-        place.symlink_to(directory)
+        path.symlink_to(directory)
     elif what == "a file":
-        place.write_bytes(b"")
+        path.write_bytes(b"")
     with pytest.raises(NotFound):
-        log.open_reader(str(place))
+        log.open_reader(str(path))
 
 
 def test_a_log_is_created_once_and_private(directory: str) -> None:

@@ -1,4 +1,4 @@
-"""The memory limit of this process comes from the machine or from its control groups, whichever is smaller."""
+"""The memory limit of this process is the smaller one of the machine's memory and the limits of its control groups."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pieces of a log are read once for all followers, cached within a bound, and dropped when the log changes."""
+"""Pieces of a log are read once for all followers, cached within a limit, and dropped when the log changes."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def test_replays_share_framed_pieces(followers: Followers, followed: str, 
     frame = CountingFrame()
     first = await Client(followers, followed, 0, frame).caught_up()
     calls = frame.calls
-    assert calls >= 2_000_000 // pieces.PIECE
+    assert calls >= 2_000_000 // pieces.PIECE_BYTES
     others = [Client(followers, followed, 0, frame) for _ in range(5)]
     await until(lambda: all(client.events for client in others))
     assert frame.calls - calls <= 1
@@ -49,14 +49,14 @@ async def test_followers_that_begin_at_different_lines_soon_share_pieces(
     frame, many = CountingFrame(), 40
     for number in range(many):
         await (await Client(followers, followed, number * 7, frame).caught_up()).leave()
-    shared = 2_000_000 // pieces.PIECE + 1
+    shared = 2_000_000 // pieces.PIECE_BYTES + 1
     assert frame.calls <= shared + 2 * many  # each client's first piece, and the log's last, are not cached
 
 
 # --- cached -------------------------------------------------------------------------------------
 
 
-async def test_the_cache_is_bounded_and_drops_the_pieces_of_a_retired_reader(
+async def test_the_cache_is_limited_and_drops_the_pieces_of_a_retired_reader(
     followed: str, writer: Log
 ) -> None:
     cache = pieces.PieceCache(limit=300_000)
@@ -89,9 +89,9 @@ async def test_cached_pieces_of_a_log_that_was_cut_short_are_not_delivered(
 async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_delivered(
     length: int, followers: Followers, followed: str, writer: Log
 ) -> None:
-    """The inode stays and the file never shrinks, as when a backup of another log is copied over it."""
+    """The inode stays and the file never shrinks. A backup of another log that is copied over it does this."""
     append_texts(writer, *("x" * 1_000 for _ in range(500)))
-    stays = await Client(followers, followed).caught_up()
+    staying = await Client(followers, followed).caught_up()
     await (await Client(followers, followed).caught_up()).leave()
     path = Path(followed, log.NAME)
     first_line = path.read_bytes()[: path.read_bytes().index(b"\n") + 1]
@@ -103,7 +103,7 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
     client = await Client(followers, followed).caught_up()
     assert client.received == content(followed)
     await client.leave()
-    await until(lambda: stays.events[-1] is FollowEvent.GONE)
+    await until(lambda: staying.events[-1] is FollowEvent.GONE)
 
 
 # --- open files ---------------------------------------------------------------------------------
@@ -111,11 +111,11 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
 
 async def test_only_a_few_logs_without_followers_stay_open(followers: Followers, tmp_path: Path) -> None:
     for number in range(follow.IDLE_READERS + 10):
-        place = tmp_path / str(number)
-        place.mkdir()
-        with log.create(str(place)) as created:
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        with log.create(str(directory)) as created:
             created.append("created", **SAMPLES["created"])
-        await (await Client(followers, str(place)).caught_up()).leave()
+        await (await Client(followers, str(directory)).caught_up()).leave()
     async with asyncio.timeout(SECONDS):
         # A log that a thread was still reading is closed when the next client leaves.
         while open_logs() > follow.IDLE_READERS:

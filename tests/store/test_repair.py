@@ -1,4 +1,4 @@
-"""A torn last line is no event; the next append saves its bytes and repairs it in place, and no crash loses a byte."""
+"""A torn last line is no event. The next append saves its bytes and repairs it in place. No crash loses a byte."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def test_reading_a_log_does_not_repair_it(directory: str) -> None:
 # --- interrupted --------------------------------------------------------------------------------
 
 
-def test_a_repair_does_not_overwrite_what_an_interrupted_one_has_saved(directory: str) -> None:
+def test_a_repair_does_not_overwrite_the_file_that_an_interrupted_repair_saved(directory: str) -> None:
     end = path_of(directory).stat().st_size
     Path(directory, f"{log.NAME}.torn-{end}").write_bytes(b"saved before")
     append_bytes(directory, b"half a repair")

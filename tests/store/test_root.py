@@ -23,7 +23,7 @@ def test_a_root_is_created_only_if_its_parent_exists(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
-def test_a_root_that_others_have_rights_on_is_refused_with_the_command_that_helps(
+def test_a_root_that_others_have_rights_on_is_refused_with_the_command_that_fixes_it(
     mode: int, root: Path
 ) -> None:
     root.mkdir()

@@ -9,7 +9,7 @@ import pytest
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
 from breakglass.store import log, sessions
-from breakglass.store import root as store_root
+from breakglass.store import root as data_root
 from breakglass.store.sessions import Session
 from tests.help.log_files import reads_so_far, spare_descriptors
 
@@ -86,7 +86,7 @@ def test_a_title_over_200_characters_is_refused(root: Path) -> None:
 
 
 def test_a_session_that_cannot_be_created_leaves_no_files(root: Path) -> None:
-    store_root.prepare(root)
+    data_root.prepare(root)
     shutil.rmtree(root / "sessions")
     (root / "sessions").write_bytes(b"")
     with pytest.raises(CannotRecord, match="could not be created"):
@@ -148,8 +148,8 @@ def test_a_symbolic_link_is_not_a_session(root: Path) -> None:
         sessions.get(root, uuid("2"))
 
 
-def test_looking_for_a_session_does_not_create_one(root: Path) -> None:
-    store_root.prepare(root)
+def test_a_search_for_a_session_does_not_create_it(root: Path) -> None:
+    data_root.prepare(root)
     with pytest.raises(NotFound):
         sessions.get(root, uuid("1"))
     with pytest.raises(NotFound):
@@ -160,12 +160,14 @@ def test_looking_for_a_session_does_not_create_one(root: Path) -> None:
 # --- listed -------------------------------------------------------------------------------------
 
 
-def test_the_latest_session_is_listed_first_and_anything_else_is_skipped(root: Path) -> None:
+def test_the_latest_session_is_listed_first_and_other_files_are_skipped(root: Path) -> None:
     one, two, three = (create_named(root, uuid(start), title=start) for start in "123")
     (root / "sessions" / "notes.txt").write_bytes(b"")
     (root / "sessions" / uuid("4")).mkdir()
     (root / "sessions" / uuid("5")).mkdir()
-    log.create(f"{root}/sessions/{uuid('5')}").close()  # its creator died before the first event
+    log.create(
+        f"{root}/sessions/{uuid('5')}"
+    ).close()  # the process that created it died before the first event
     with two.open_log() as opened:
         while log.now() <= three.state().updated:
             pass

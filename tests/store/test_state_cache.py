@@ -1,4 +1,4 @@
-"""A state read by search equals the fold of all events, read from any line on, and is read again if the log changed."""
+"""A state found by a search equals the fold of all events, and is read again if the log was written over."""
 
 import os
 import random
@@ -36,7 +36,7 @@ def random_log(rng: random.Random) -> bytes:
 
 
 def keys_of(history: Sequence[Event]) -> dict[str, int]:
-    """Return the id of the first prompt that came with each key."""
+    """Return the id of the first prompt with each key."""
     prompts = [event for event in history if event["kind"] in ("user", "queued") and event.get("key")]
     return {event["key"]: event["id"] for event in reversed(prompts)}
 
@@ -51,8 +51,10 @@ def test_a_state_read_by_search_is_the_fold_of_all_events(rng: random.Random) ->
         assert known.keys == keys_of(history)
         assert known.end == seek.find_end(fd, len(data))
         cut = rng.randrange(len(history) + 1)
-        place = seek.find_after(fd, cut, known.end)
-        part = LogState(fold_all(history[:cut]), place, keys_of(history[:cut]), seek.tail_sample(fd, place))
+        position = seek.find_after(fd, cut, known.end)
+        part = LogState(
+            fold_all(history[:cut]), position, keys_of(history[:cut]), seek.tail_sample(fd, position)
+        )
         assert read_state(fd, part) == known
         assert read_state(fd, known) == known
 
@@ -76,7 +78,7 @@ def test_a_giant_foreign_line_is_counted_and_changes_nothing(tmp_path: Path) -> 
     ("key", "turn"),
     [("k-1", 2), ("k-2", 4), ("k", None), ("", None), ('"', None), ("in-a-tool", None), ("in-prose", None)],
 )
-def test_a_key_is_found_only_in_the_prompt_that_came_with_it(key: str, turn: int | None) -> None:
+def test_a_key_is_found_only_in_the_prompt_that_was_sent_with_it(key: str, turn: int | None) -> None:
     data = log_of(
         [
             ("created", {}),
@@ -99,17 +101,17 @@ def test_a_log_that_was_written_over_in_place_is_read_again(more: int, tmp_path:
     path = tmp_path / log.NAME
     path.write_bytes(line(1, "created") + line(2, "renamed", title="before"))
     fd = log.open_reader(str(tmp_path))
-    assert state_cache.cached(str(tmp_path), fd).state.title == "before"
+    assert state_cache.read_cached(str(tmp_path), fd).state.title == "before"
     rest = [line(3 + number, "text") for number in range(more)]
     path.write_bytes(b"".join([line(1, "created"), line(2, "renamed", title="after"), *rest]))
     os.utime(path, (1, 1))  # the clock of the file system may not have moved yet
-    known = state_cache.cached(str(tmp_path), fd)
+    known = state_cache.read_cached(str(tmp_path), fd)
     os.close(fd)
     assert (known.state.title, known.end.number) == ("after", 2 + more)
 
 
-def test_reading_on_does_not_change_the_earlier_state() -> None:
-    """The keys, of which a long log has many, are only copied if there is one to add."""
+def test_reading_new_lines_does_not_change_the_earlier_state() -> None:
+    """The keys are only copied if there is a key to add, because a long log has many keys."""
     drafts: list[Draft] = [
         ("created", {}),
         ("queued", {"key": "a"}),

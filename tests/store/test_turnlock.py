@@ -1,4 +1,4 @@
-"""One process at a time holds a session's turn lock, its death frees the lock, and others can read who signed it."""
+"""One process at a time holds a session's turn lock. Its death frees the lock. Others can read the signer."""
 
 import json
 import os
@@ -66,19 +66,19 @@ def test_one_process_holds_the_lock_and_its_death_frees_it(session: Session) -> 
     assert is_free(session)
 
 
-@pytest.mark.parametrize("spoil", ["deleted", "replaced", "created again", "a directory", "a link"])
-def test_a_change_of_the_lock_file_does_not_allow_a_second_turn(spoil: str, session: Session) -> None:
+@pytest.mark.parametrize("change", ["deleted", "replaced", "created again", "a directory", "a link"])
+def test_a_change_of_the_lock_file_does_not_allow_a_second_turn(change: str, session: Session) -> None:
     holder = Holder(session)
     path = Path(session.directory, turnlock.NAME)
     path.unlink()
-    if spoil == "replaced":
+    if change == "replaced":
         Path(session.directory, "other").write_bytes(b"{}")
         os.rename(Path(session.directory, "other"), path)
-    elif spoil == "created again":
+    elif change == "created again":
         path.write_bytes(b"")
-    elif spoil == "a directory":
+    elif change == "a directory":
         path.mkdir()
-    elif spoil == "a link":
+    elif change == "a link":
         path.symlink_to(Path(session.directory, log.NAME))
     with pytest.raises((TurnRunning, CannotRecord)):
         TurnLock(session).take()
@@ -90,10 +90,10 @@ def test_a_process_that_inherits_the_lock_keeps_it_after_the_first_holder_releas
 ) -> None:
     lock = TurnLock(session)
     lock.take()
-    heir = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=lock.fds)
+    inheritor = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=lock.fds)
     lock.release()
     assert not is_free(session)
-    heir.communicate()
+    inheritor.communicate()
     assert is_free(session)
 
 

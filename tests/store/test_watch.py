@@ -1,4 +1,4 @@
-"""Followers are woken when their log changes, quickly while a turn runs, and nothing runs without followers."""
+"""Followers are woken when their log changes, quickly while a turn runs. Without followers, no watcher runs."""
 
 import asyncio
 import sys
@@ -20,7 +20,7 @@ from tests.help.followers import Client, append_texts, content, unframed, until
 
 
 class LosingWatch(Watch):
-    """A watch to which the kernel never reports a change, so that every wake is lost."""
+    """A watch that gets no report of a change, so that every wake is lost."""
 
     async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -108,7 +108,7 @@ async def test_a_replay_of_an_ended_turn_does_not_make_a_session_busy(followed: 
     await followers.close()
 
 
-# --- the watcher comes and goes -----------------------------------------------------------------
+# --- the watcher starts and ends ----------------------------------------------------------------
 
 
 async def test_the_watcher_starts_with_the_first_follower_and_ends_after_the_last(
@@ -189,7 +189,7 @@ async def test_without_inotify_followers_poll_the_log_and_a_warning_says_so(
 async def test_nothing_is_polled_without_followers(
     followed: str, writer: Log, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # The trace is not beside the log: to write it there would be a change that wakes the watcher.
+    # The trace is not beside the log: a write there would be a change that wakes the watcher.
     trace = tmp_path_factory.mktemp("traces") / "trace"
     async with script(
         "strace", "-f", "-o", str(trace), code=FOLLOWS_TO_LINE_7, arguments=[followed]

@@ -20,17 +20,6 @@ def run_command(*command: str | Path) -> None:
     subprocess.run(command, check=True, timeout=DEADLINE)
 
 
-@contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of that size at `path` while in the context."""
-    path.mkdir()
-    run_command("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", path)
-    try:
-        yield path
-    finally:
-        run_command("umount", "-l", path)
-
-
 class Disk:
     """An ext4 file system in a file, mounted at `path`, whose power can be cut."""
 

@@ -14,6 +14,7 @@ from breakglass import verify
 from breakglass.store import log as logs
 from tests.help.servers import Attached, Server, serving
 from tests.help.session_logs import output_of
+from tests.help.small_disk import mount_small_disk
 from tests.help.validator import Ack, validate
 from tests.help.waiting import DEADLINE, wait_until
 from tests.torture.faults import (
@@ -22,7 +23,6 @@ from tests.torture.faults import (
     run_command,
     send_prompt,
     serving_under,
-    small_disk,
     strace_prefix,
     ulimit_prefix,
 )
@@ -61,7 +61,7 @@ def fill_the_disk(server: Server, session: str) -> None:
 
 
 def test_on_a_full_disk_the_turn_ends_prompts_are_refused_and_reading_works(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "512k") as disk, serving(disk / "var") as server:
+    with mount_small_disk(tmp_path / "disk", "512k") as disk, serving(disk / "var") as server:
         session = server.new_session()
         fill_the_disk(server, session)
         run_command("mount", "-o", "remount,size=4m", disk)

@@ -1,6 +1,5 @@
-"""What an agent can learn about the server. In the sandboxes of docs/deploy.md no process survives its turn."""
+"""What an agent can read of the server's secrets. In the sandboxes of docs/deploy.md no process survives its turn."""
 
-import functools
 import getpass
 import os
 import re
@@ -15,8 +14,9 @@ from breakglass.turns import processes
 from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
-from tests.help.turns import began, ended, events, printed, status, until
-from tests.turns.test_turns import kill_runner
+from tests.help.session_logs import output_of
+from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_output, wait_for_status
+from tests.help.waiting import wait_until
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
 SANDBOXES = next(
@@ -33,11 +33,11 @@ SECRET = "sk-test-0123456789abcdef"
 def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
     other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
-    settings = real_turns.config(root, agent, other, token=TOKEN)
-    halves = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
-    said = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {halves}; echo over"
-    session, turn = began(settings, said)
-    text = "".join(event.get("output", "") for event in ended(session, turn))
+    settings = real_turns.make_config(root, agent, other, token=TOKEN)
+    split = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
+    script = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {split}; echo over"
+    session, turn = begin_turn(settings, script)
+    text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
     assert text == "[masked]\n[masked]\n[masked]\nover\n"
 
 
@@ -51,7 +51,7 @@ class WithoutCapabilities(Server):
 def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str, tmp_path: Path) -> None:
     server = WithoutCapabilities(tmp_path / "var", "--workers", workers)
     try:
-        text = output_of_shell(
+        text = run_in_shell(
             server, f"cat /proc/{server.process.pid}/environ; cat /proc/$$/environ; echo over"
         )
         assert "Permission denied" in text
@@ -63,16 +63,17 @@ def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str,
         server.kill()
 
 
-def output_of_shell(server: Server, script: str) -> str:
+def run_in_shell(server: Server, script: str) -> str:
+    """Run a script in a new session and return its output."""
     session = server.new_session()
     server.prompt(session, script)
     server.ended(session)
-    return "".join(event.get("output", "") for event in events(Session(server.data, session)))
+    return output_of(Session(server.data, session))
 
 
 def test_an_agent_that_calls_our_api_without_a_token_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
-        assert "401" in output_of_shell(server, f"curl -si {server.address}/api/sessions; true")
+        assert "401" in run_in_shell(server, f"curl -si {server.address}/api/sessions; true")
 
 
 # --- sandboxes ----------------------------------------------------------------------------------------
@@ -82,9 +83,9 @@ def sandboxed(name: str, root: Path) -> AgentConfig:
     """Return a sandboxed agent of docs/deploy.md, with a shell as its program, an existing user and this data root."""
     if name == "runuser":
         return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
-    words = [word.replace("/var/lib/breakglass", str(root)) for word in SANDBOXES[name]["command"]]
-    here = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
-    replaced = [here.get(word, word) for word in words]
+    command = [argument.replace("/var/lib/breakglass", str(root)) for argument in SANDBOXES[name]["command"]]
+    replacements = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
+    replaced = [replacements.get(argument, argument) for argument in command]
     if name == "claude-as-agent":
         group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
         replaced[replaced.index("--regid") + 1] = str(group)
@@ -101,27 +102,25 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
-    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
-    printed(session, turn, "up")
-    until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
+    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+    wait_for_output(session, turn, "up")
+    wait_until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
     assert cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
-    until(lambda: not alive(session), "the death of all processes")
+    assert wait_for_status(session, turn) == "cancelled"
+    wait_until(lambda: not alive(session), "the death of all processes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
-    session, turn = began(real_turns.config(root, sandboxed(name, root)), SLEEPS)
-    printed(session, turn, "up")
+    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+    wait_for_output(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
     kill_runner(session)
-    if (
-        name != "runuser"
-    ):  # in the other sandboxes it dies with the runner, before any process reads the session
-        until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
+    if name != "runuser":  # in the other sandboxes the agent dies with the runner, before the session is read
+        wait_until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
     end_if_lost(session)
-    assert status(session, turn) == "lost"
+    assert wait_for_status(session, turn) == "lost"
     assert alive(session) == set()
 
 
@@ -135,14 +134,13 @@ def is_shell(pid: int) -> bool:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
 @pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
 def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
-    settings: Config = real_turns.config(root, sandboxed(name, root))
+    settings: Config = real_turns.make_config(root, sandboxed(name, root))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")
-    look = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"
-    session, turn = began(settings, look)
-    text = "".join(event.get("output", "") for event in ended(session, turn))
+    script = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"
+    session, turn = begin_turn(settings, script)
+    text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
     assert "over" in text
     assert len(re.findall("Permission denied|No such file", text)) == 3
-    assert (
-        functools.reduce(lambda found, word: found or word in text, (TOKEN[::-1], '"kind"'), False) is False
-    )
+    assert TOKEN[::-1] not in text
+    assert '"kind"' not in text

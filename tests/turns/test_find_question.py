@@ -1,4 +1,4 @@
-"""What the log tells about a question and about a lost turn: whether it is open, and how long the turn took."""
+"""What the log shows: whether a question is open, and how long a lost turn took."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.state_cache import read_state
 from breakglass.turns.answer import find_question
-from breakglass.turns.end import age_ms
+from breakglass.turns.end import turn_duration_ms
 from tests.help.log_files import open_bytes
 from tests.help.logs import log_of
 
@@ -64,5 +64,5 @@ def clocked(tmp_path: Path) -> Iterator[int]:
 
 def test_a_lost_turn_took_from_its_first_event_to_the_last_in_the_log(clocked: int) -> None:
     state = read_state(clocked).state
-    assert age_ms(clocked, state) == 60_000
-    assert age_ms(clocked, state._replace(last_turn=3)) == 0
+    assert turn_duration_ms(clocked, state) == 60_000
+    assert turn_duration_ms(clocked, state._replace(last_turn=3)) == 0

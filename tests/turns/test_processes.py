@@ -11,47 +11,45 @@ from pathlib import Path
 import pytest
 
 from breakglass.turns import processes
-from tests.help.turns import until
+from tests.help.waiting import wait_until
 
-FAMILY = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000) & echo up; wait"
+TREE = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000) & echo up; wait"
 
 
 @pytest.fixture
-def family() -> Iterator[subprocess.Popen[bytes]]:
+def tree() -> Iterator[subprocess.Popen[bytes]]:
     """A shell with four descendants. All have the mark of a turn, and two run in process sessions of their own."""
     marked = {**os.environ, processes.MARK: "a-session/7"}
-    shell = subprocess.Popen(
-        ["bash", "-c", FAMILY], stdout=subprocess.PIPE, env=marked, start_new_session=True
-    )
+    shell = subprocess.Popen(["bash", "-c", TREE], stdout=subprocess.PIPE, env=marked, start_new_session=True)
     assert shell.stdout
     assert shell.stdout.readline() == b"up\n"
-    until(lambda: len(processes.descendants(shell.pid)) == 4)
+    wait_until(lambda: len(processes.descendants(shell.pid)) == 4, "the four descendants")
     yield shell
     processes.kill_all(lambda: processes.marked("a-session"), 5.0)
     shell.communicate()
 
 
 def test_descendants_and_marked_processes_are_found_in_any_process_session(
-    family: subprocess.Popen[bytes],
+    tree: subprocess.Popen[bytes],
 ) -> None:
-    below = processes.descendants(family.pid)
-    assert len(below) == 4
-    assert processes.marked("a-session") == below | {family.pid}
+    found = processes.descendants(tree.pid)
+    assert len(found) == 4
+    assert processes.marked("a-session") == found | {tree.pid}
     assert processes.marked("another") == set()
     assert processes.marked("a-sessio") == set()
 
 
-def test_all_found_processes_are_killed(family: subprocess.Popen[bytes]) -> None:
-    below = processes.descendants(family.pid)
-    assert processes.kill_all(lambda: processes.descendants(family.pid), 5.0)
-    assert not any(processes.is_alive(pid, processes.started(pid)) for pid in below)
-    assert family.wait() == 0  # the shell is not its own descendant, so it was not killed
+def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
+    found = processes.descendants(tree.pid)
+    assert processes.kill_all(lambda: processes.descendants(tree.pid), 5.0)
+    assert not any(processes.is_alive(pid, processes.started(pid)) for pid in found)
+    assert tree.wait() == 0  # the shell is not its own descendant, so it was not killed
 
 
-def test_a_process_that_forks_faster_than_proc_is_read_is_killed() -> None:
+def test_processes_that_start_faster_than_proc_is_read_are_killed() -> None:
     code = "while true; do (setsid bash -c 'sleep 1000' &) ; done"
     shell = subprocess.Popen(["bash", "-c", code], env={**os.environ, processes.MARK: "b-session/1"})
-    until(lambda: len(processes.marked("b-session")) > 5)
+    wait_until(lambda: len(processes.marked("b-session")) > 5, "six processes")
     assert processes.kill_all(lambda: processes.marked("b-session"), 20.0)
     assert processes.marked("b-session") == set()
     shell.wait()
@@ -69,7 +67,7 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
 
 def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare = subprocess.Popen(["sleep", "1000"], env={})
-    until(lambda: processes.name(bare.pid) == "sleep")
+    wait_until(lambda: processes.name(bare.pid) == "sleep", "the exec of sleep")
     began = time.monotonic()
     assert processes.marked("a-session") == set()
     assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
@@ -79,13 +77,13 @@ def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
 
 def test_a_process_that_cannot_be_killed_in_time_is_reported() -> None:
     """The first process of a pid namespace ignores SIGKILL from inside (pid_namespaces(7), kill(2))."""
-    quiet = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", STUBBORN]
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", KILL_PID_1]
     if os.geteuid() != 0:
         pytest.skip("needs root for a pid namespace")
-    assert subprocess.check_output(quiet) == b"False\n"
+    assert subprocess.check_output(command) == b"False\n"
 
 
-STUBBORN = """
+KILL_PID_1 = """
 import os
 from breakglass.turns import processes
 if os.fork() == 0:
@@ -102,7 +100,7 @@ def test_a_process_is_distinguished_from_another_one_with_the_same_pid() -> None
     assert processes.is_alive(child.pid, started_at)
     assert not processes.is_alive(child.pid, started_at + 1)
     child.kill()
-    until(lambda: not processes.is_alive(child.pid, started_at))  # a zombie that is not reaped yet
+    wait_until(lambda: not processes.is_alive(child.pid, started_at), "a zombie that is not reaped yet")
     child.wait()
     assert processes.started(child.pid) == 0
 
@@ -163,4 +161,4 @@ def test_a_child_dies_with_its_parent() -> None:
     started_at = processes.started(child)
     parent.kill()
     parent.communicate()
-    until(lambda: not processes.is_alive(child, started_at))
+    wait_until(lambda: not processes.is_alive(child, started_at), "the death of the child")

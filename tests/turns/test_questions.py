@@ -4,18 +4,9 @@ import pytest
 
 from breakglass.state import OpenQuestion
 from breakglass.turns.questions import Answer, Questions
+from tests.help.clock import Clock
 
 SECONDS = 10.0
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -52,7 +43,7 @@ def asked(request: str, tool: str) -> OpenQuestion:
 def test_a_rule_answers_or_leaves_the_question_to_a_person(
     tool: str, allowed: tuple[str, ...], answer: Answer | None, questions: Questions
 ) -> None:
-    assert questions.by_rule("r", tool, allowed) == answer
+    assert questions.answer_by_rule("r", tool, allowed) == answer
 
 
 def test_an_open_question_is_closed_once(questions: Questions) -> None:
@@ -66,13 +57,13 @@ def test_an_open_question_is_closed_once(questions: Questions) -> None:
 def test_a_question_is_refused_when_its_time_is_over(questions: Questions, clock: Clock) -> None:
     questions.open("r")
     clock.now += SECONDS - 1
-    assert questions.due([asked("r", "Bash")], ()) == []
+    assert questions.due_answers([asked("r", "Bash")], ()) == []
     clock.now += 1
-    assert questions.due([asked("r", "Bash")], ()) == [
+    assert questions.due_answers([asked("r", "Bash")], ()) == [
         Answer("r", False, "timeout", "No answer came within 10 seconds.")
     ]
     questions.close("r")
-    assert questions.due([asked("r", "Bash")], ()) == []
+    assert questions.due_answers([asked("r", "Bash")], ()) == []
 
 
 def test_other_questions_about_a_tool_that_is_now_allowed_for_the_session_are_answered(
@@ -81,9 +72,9 @@ def test_other_questions_about_a_tool_that_is_now_allowed_for_the_session_are_an
     for request in ("one", "two"):
         questions.open(request)
     waiting = [asked("one", "Bash"), asked("two", "Fetch")]
-    assert questions.due(waiting, ()) == []
-    assert questions.due(waiting, ("Bash",)) == [Answer("one", True, "session")]
+    assert questions.due_answers(waiting, ()) == []
+    assert questions.due_answers(waiting, ("Bash",)) == [Answer("one", True, "session")]
 
 
 def test_a_question_that_is_not_open_gets_no_answer(questions: Questions) -> None:
-    assert questions.due([asked("closed before", "Bash")], ("Bash",)) == []
+    assert questions.due_answers([asked("closed before", "Bash")], ("Bash",)) == []

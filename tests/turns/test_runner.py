@@ -15,8 +15,17 @@ from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn
 from tests.help import turns as real_turns
-from tests.help.turns import began, ended, events, printed, runner, status, until
-from tests.turns.test_turns import is_alive, pids
+from tests.help.session_logs import events_of
+from tests.help.turns import (
+    begin_turn,
+    is_alive,
+    pids_in,
+    runner_pid,
+    wait_for_end,
+    wait_for_output,
+    wait_for_status,
+)
+from tests.help.waiting import wait_until
 
 # --- how a turn ends -----------------------------------------------------------------------------------------
 
@@ -33,39 +42,41 @@ from tests.turns.test_turns import is_alive, pids
 def test_the_exit_of_the_agent_decides_the_status_of_the_turn(
     script: str, outcome: str, result: str, settings: Config
 ) -> None:
-    session, turn = began(settings, script)
-    *_, summary, end = ended(session, turn)
+    session, turn = begin_turn(settings, script)
+    *_, summary, end = wait_for_end(session, turn)
     assert (summary["result"], end["status"]) == (result, outcome)
 
 
 def test_a_shell_that_cannot_read_its_script_ends_the_turn_with_an_error(root: Path) -> None:
     dash = AgentConfig("shell", "shell", ("/bin/dash",), env={"PATH": "/nonexistent"})
-    session, turn = began(real_turns.config(root, dash), "echo up")
-    assert status(session, turn) == "error"
+    session, turn = begin_turn(real_turns.make_config(root, dash), "echo up")
+    assert wait_for_status(session, turn) == "error"
 
 
 def test_a_turn_that_exceeds_its_timeout_is_stopped(root: Path) -> None:
-    session, turn = began(real_turns.config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000")
-    own = ended(session, turn)
+    session, turn = begin_turn(
+        real_turns.make_config(root, turn_timeout_seconds=0.3), "trap '' INT; sleep 1000"
+    )
+    own = wait_for_end(session, turn)
     assert "ran longer than 0.3 seconds" in next(event["error"] for event in own if event["kind"] == "error")
     assert own[-1]["status"] == "timeout"
 
 
 def test_a_runner_that_receives_sigterm_stops_its_turn(settings: Config) -> None:
-    session, turn = began(settings, "echo up $$; sleep 1000")
-    (shell,) = pids(printed(session, turn, "up"))
-    os.kill(runner(session), signal.SIGTERM)
-    assert status(session, turn) == "error"
+    session, turn = begin_turn(settings, "echo up $$; sleep 1000")
+    (shell,) = pids_in(wait_for_output(session, turn, "up"))
+    os.kill(runner_pid(session), signal.SIGTERM)
+    assert wait_for_status(session, turn) == "error"
     assert not is_alive(shell)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
 def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
-    session, turn = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done")
-    printed(session, turn, "up")
-    os.kill(runner(session), number)
+    session, turn = begin_turn(settings, "echo up; until [ -e go ]; do sleep 0.01; done")
+    wait_for_output(session, turn, "up")
+    os.kill(runner_pid(session), number)
     Path(session.workspace, "go").touch()
-    assert status(session, turn) == "ok"
+    assert wait_for_status(session, turn) == "ok"
 
 
 # --- processes that agents leave behind -----------------------------------------------------------------------
@@ -83,9 +94,9 @@ def test_a_runner_ignores_other_signals(number: int, settings: Config) -> None:
     ],
 )
 def test_no_process_that_an_agent_started_survives_the_turn(script: str, settings: Config) -> None:
-    session, turn = began(settings, script)
-    assert status(session, turn) == "ok"
-    started = pids(real_turns.output(session, turn))
+    session, turn = begin_turn(settings, script)
+    assert wait_for_status(session, turn) == "ok"
+    started = pids_in(real_turns.output_of_turn(session, turn))
     assert started
     assert not any(map(is_alive, started))
 
@@ -101,14 +112,14 @@ while True:
 
 
 def test_a_process_that_forks_and_exits_all_the_time_does_not_survive_the_turn(settings: Config) -> None:
-    session, turn = began(settings, f"{sys.executable} -S -c '{FORKING}' & sleep 1000")
-    printed(session, turn, "up")
+    session, turn = begin_turn(settings, f"{sys.executable} -S -c '{FORKING}' & sleep 1000")
+    wait_for_output(session, turn, "up")
     assert cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     with open(f"{session.workspace}/held") as held:
         fcntl.flock(
             held, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # a living process would still hold the lock, under any pid
+        )  # a process that survived would still hold the lock, under any pid
 
 
 def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
@@ -121,10 +132,12 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     )
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    session, turn = began(settings, "echo ran")
-    until(lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner")
-    assert status(session, turn) == "ok"
-    assert (real_turns.output(session, turn), read_signer(session)) == ("ran\n", None)
+    session, turn = begin_turn(settings, "echo ran")
+    wait_until(
+        lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner"
+    )
+    assert wait_for_status(session, turn) == "ok"
+    assert (real_turns.output_of_turn(session, turn), read_signer(session)) == ("ran\n", None)
 
 
 ASKS_AND_WITHDRAWS = """
@@ -144,53 +157,53 @@ for line in (
 def test_a_question_that_the_agent_withdraws_at_once_has_one_answer(root: Path) -> None:
     command = (sys.executable, "-c", ASKS_AND_WITHDRAWS)
     agent = AgentConfig("claude", "claude", command, permissions="ask", allow=("Bash",))
-    session, turn = began(real_turns.config(root, agent), "go", "claude")
-    assert status(session, turn) == "ok"
-    assert [event["by"] for event in events(session) if event["kind"] == "answer"] == ["settings"]
+    session, turn = begin_turn(real_turns.make_config(root, agent), "go", "claude")
+    assert wait_for_status(session, turn) == "ok"
+    assert [event["by"] for event in events_of(session) if event["kind"] == "answer"] == ["settings"]
 
 
 def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
     script = (
         "for i in 1 2 3 4 5 6 7 8 9; do (setsid true &) ; done; echo up; until [ -e go ]; do sleep 0.01; done"
     )
-    session, turn = began(settings, script)
-    printed(session, turn, "up")
+    session, turn = begin_turn(settings, script)
+    wait_for_output(session, turn, "up")
 
     def zombies() -> int:
-        below = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
-        return sum(fields[0] == "Z" and int(fields[1]) == runner(session) for fields in below)
+        every = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
+        return sum(fields[0] == "Z" and int(fields[1]) == runner_pid(session) for fields in every)
 
-    until(lambda: zombies() == 0, "the reaping of all orphans")
+    wait_until(lambda: zombies() == 0, "the reaping of all orphans")
     Path(session.workspace, "go").touch()
-    assert status(session, turn) == "ok"
+    assert wait_for_status(session, turn) == "ok"
 
 
 def test_a_grandchild_that_holds_the_output_open_does_not_keep_the_turn_open(settings: Config) -> None:
-    session, turn = began(settings, "setsid sleep 1000 & echo $!; exit 0")
-    assert status(session, turn) == "ok"
-    assert ended(session, turn)[-1]["duration_ms"] < 20_000
+    session, turn = begin_turn(settings, "setsid sleep 1000 & echo $!; exit 0")
+    assert wait_for_status(session, turn) == "ok"
+    assert wait_for_end(session, turn)[-1]["duration_ms"] < 20_000
 
 
 def test_an_agent_that_closes_its_output_and_keeps_running_is_stopped(root: Path) -> None:
-    settings = real_turns.config(root, limits={"silent": 0.3})
-    session, turn = began(settings, "exec >&- 2>&-; sleep 1000")
-    own = ended(session, turn)
+    settings = real_turns.make_config(root, limits={"silent": 0.3})
+    session, turn = begin_turn(settings, "exec >&- 2>&-; sleep 1000")
+    own = wait_for_end(session, turn)
     assert "closed its output" in next(event["error"] for event in own if event["kind"] == "error")
     assert own[-1]["status"] == "error"
 
 
 def test_an_agent_that_closes_its_output_and_exits_in_time_ends_the_turn_normally(root: Path) -> None:
-    session, turn = began(real_turns.config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
-    assert status(session, turn) == "ok"
+    session, turn = begin_turn(real_turns.make_config(root), "echo bye; exec >&- 2>&-; sleep 0.3")
+    assert wait_for_status(session, turn) == "ok"
 
 
 # --- output ---------------------------------------------------------------------------------------
 
 
 def test_endless_output_stops_the_turn_and_the_log_stays_small(root: Path) -> None:
-    settings = real_turns.config(root, limits={"output": 4 << 20})
-    session, turn = began(settings, "yes flood")
-    own = ended(session, turn)
+    settings = real_turns.make_config(root, limits={"output": 4 << 20})
+    session, turn = begin_turn(settings, "yes flood")
+    own = wait_for_end(session, turn)
     assert "printed more than 4 MiB" in next(event["error"] for event in own if event["kind"] == "error")
     assert own[-1]["status"] == "error"
     assert os.stat(f"{session.directory}/events.jsonl").st_size < 2 << 20
@@ -198,11 +211,11 @@ def test_endless_output_stops_the_turn_and_the_log_stays_small(root: Path) -> No
 
 @pytest.mark.torture
 def test_a_gigabyte_of_output_does_not_fill_the_memory_of_the_runner(root: Path) -> None:
-    session, turn = began(real_turns.config(root), "yes flood | head -c 1G; sleep 1")
+    session, turn = begin_turn(real_turns.make_config(root), "yes flood | head -c 1G; sleep 1")
     peak = 0
     while session.state().turn is not None:
-        peak = max(peak, resident(runner(session)))
-    assert status(session, turn) == "error"
+        peak = max(peak, resident(runner_pid(session)))
+    assert wait_for_status(session, turn) == "error"
     assert 0 < peak < 64 << 20
 
 
@@ -215,9 +228,9 @@ def resident(pid: int) -> int:
         return 0
 
 
-def test_of_a_line_of_ten_megabytes_the_beginning_and_the_end_are_kept(settings: Config) -> None:
-    session, turn = began(settings, "printf begin; head -c 10M /dev/zero | tr '\\0' x; printf end")
-    own = ended(session, turn)
+def test_the_beginning_and_the_end_of_a_ten_megabyte_line_are_kept(settings: Config) -> None:
+    session, turn = begin_turn(settings, "printf begin; head -c 10M /dev/zero | tr '\\0' x; printf end")
+    own = wait_for_end(session, turn)
     kept = [event for event in own if event["kind"] == "tool_result"]
     text = "".join(event["output"] for event in kept)
     assert text.startswith("beginx")
@@ -228,9 +241,9 @@ def test_of_a_line_of_ten_megabytes_the_beginning_and_the_end_are_kept(settings:
 
 def test_arbitrary_bytes_of_an_agent_do_not_corrupt_the_log(settings: Config) -> None:
     script = r"printf '\0\r\n\xff\xed\xa0\x80\xe2\x80\xa8\x1b[31m\x9b'; head -c 200000 /dev/urandom; printf '\xf0\x9f'"
-    session, turn = began(settings, script)
-    assert status(session, turn) == "ok"
-    assert "\x00" in real_turns.output(session, turn)
+    session, turn = begin_turn(settings, script)
+    assert wait_for_status(session, turn) == "ok"
+    assert "\x00" in real_turns.output_of_turn(session, turn)
 
 
 @pytest.mark.parametrize(
@@ -242,57 +255,57 @@ def test_arbitrary_bytes_of_an_agent_do_not_corrupt_the_log(settings: Config) ->
     ids=["half a character", "nested deeply"],
 )
 def test_odd_json_of_an_agent_is_masked_and_does_not_corrupt_the_log(root: Path, block: str) -> None:
-    said = '{"type":"assistant","message":{"content":[' + block + "]}}"
-    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
-    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last), env={"A_KEY": "/var/lib/key"})
-    session, turn = began(real_turns.config(root, fake), "hello", "odd")
-    assert status(session, turn) == "ok"
+    message = '{"type":"assistant","message":{"content":[' + block + "]}}"
+    result = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", message, result), env={"A_KEY": "/var/lib/key"})
+    session, turn = begin_turn(real_turns.make_config(root, fake), "hello", "odd")
+    assert wait_for_status(session, turn) == "ok"
 
 
 def test_an_odd_session_id_of_an_agent_does_not_prevent_the_next_turn(root: Path) -> None:
-    said = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
-    last = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
-    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", said, last))
-    settings = real_turns.config(root, fake)
-    session, turn = began(settings, "hello", "odd")
-    assert status(session, turn) == "ok"
-    assert status(session, submit_prompt(settings, session, "again", by="ann").id) == "ok"
+    message = r'{"type":"system","subtype":"init","session_id":"a\u0000b"}'
+    result = '{"type":"result","is_error":false,"result":"done","duration_ms":1}'
+    fake = AgentConfig("odd", "claude", ("printf", r"%s\n", message, result))
+    settings = real_turns.make_config(root, fake)
+    session, turn = begin_turn(settings, "hello", "odd")
+    assert wait_for_status(session, turn) == "ok"
+    assert wait_for_status(session, submit_prompt(settings, session, "again", by="ann").id) == "ok"
 
 
 def test_output_is_in_the_log_while_the_agent_still_runs(settings: Config) -> None:
-    session, turn = began(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
-    assert printed(session, turn, "one") == "one\n"
+    session, turn = begin_turn(settings, "echo one; until [ -e go ]; do sleep 0.01; done; echo two")
+    assert wait_for_output(session, turn, "one") == "one\n"
     Path(session.workspace, "go").touch()
-    assert status(session, turn) == "ok"
-    assert real_turns.output(session, turn) == "one\ntwo\n"
+    assert wait_for_status(session, turn) == "ok"
+    assert real_turns.output_of_turn(session, turn) == "one\ntwo\n"
 
 
 def test_standard_error_is_read_completely_and_its_end_is_in_the_error(root: Path) -> None:
-    script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the last words >&2; exit 3"
+    script = "head -c 3000000 /dev/zero | tr '\\0' e >&2; echo the final line >&2; exit 3"
     fake = AgentConfig("claude", "claude", ("bash", "-c", script, "claude"))
-    session, turn = began(real_turns.config(root, fake), "hello", "claude")
-    own = ended(session, turn)
+    session, turn = begin_turn(real_turns.make_config(root, fake), "hello", "claude")
+    own = wait_for_end(session, turn)
     error = next(event["error"] for event in own if event["kind"] == "error")
-    assert "the last words" in error
+    assert "the final line" in error
     assert len(error) < 6_000
     assert own[-1]["status"] == "error"
 
 
 def test_an_agent_that_does_not_read_its_input_does_not_block_the_turn(root: Path) -> None:
-    fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo deaf; sleep 0.2; exit 0"))
-    session, turn = began(real_turns.config(root, fake), "x" * 200_000, "odd")
-    assert status(session, turn) == "ok"
-    assert real_turns.output(session, turn) == "deaf\n"
+    fake = AgentConfig("odd", "shell", ("bash", "-c", "exec <&-; echo up; sleep 0.2; exit 0"))
+    session, turn = begin_turn(real_turns.make_config(root, fake), "x" * 200_000, "odd")
+    assert wait_for_status(session, turn) == "ok"
+    assert real_turns.output_of_turn(session, turn) == "up\n"
 
 
 # --- what an agent gets ---------------------------------------------------------------------------
 
 
 def test_an_agent_inherits_no_descriptor_of_ours(settings: Config) -> None:
-    session, turn = began(
+    session, turn = begin_turn(
         settings, "for fd in /proc/$$/fd/*; do echo ${fd##*/} $(readlink $fd); done; echo done"
     )
-    lines = printed(session, turn, "done").splitlines()
+    lines = wait_for_output(session, turn, "done").splitlines()
     held = {int(line.split()[0]): line.split()[1] for line in lines if line != "done"}
     assert {fd for fd in held if fd not in (255, 3)} == {0, 1, 2}  # bash's own: the script, a glob
     assert not any(str(settings.data) in path for path in held.values())
@@ -303,8 +316,10 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
     given = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_TIME": "C", "SECRET": "s", "ASKED_FOR": "a"}
     given |= {"BREAKGLASS_TOKEN": "t", "PYTHONPATH": "/evil", "ANTHROPIC_API_KEY": "k"}
     settings = Config(data=root, environ=given, agents={"odd": shell})
-    session, turn = began(settings, "env -0 | tr '\\0' '\\n'; echo done", "odd")
-    got = dict(line.split("=", 1) for line in printed(session, turn, "done").splitlines() if "=" in line)
+    session, turn = begin_turn(settings, "env -0 | tr '\\0' '\\n'; echo done", "odd")
+    got = dict(
+        line.split("=", 1) for line in wait_for_output(session, turn, "done").splitlines() if "=" in line
+    )
     assert {key: value for key, value in got.items() if key not in ("PWD", "SHLVL", "_", "OLDPWD")} == {
         "PATH": os.environ["PATH"],
         "HOME": "/root",
@@ -314,23 +329,23 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
         processes.MARK: f"{session.id}/{turn}",
     }
     assert got["PWD"] == session.workspace
-    assert status(session, turn) == "ok"
+    assert wait_for_status(session, turn) == "ok"
 
 
 def test_modules_in_the_workspace_are_not_imported_by_the_runner(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     for name in ("json", "breakglass", "sitecustomize"):
         Path(session.workspace, f"{name}.py").write_text("raise SystemExit(7)")
-    assert status(session, submit_prompt(settings, session, "true", by="ann").id) == "ok"
+    assert wait_for_status(session, submit_prompt(settings, session, "true", by="ann").id) == "ok"
 
 
 def test_a_stop_in_one_session_does_not_affect_a_turn_in_another(settings: Config) -> None:
-    one, first = began(settings, "echo up $$; sleep 1000")
-    two, second = began(settings, "echo up; until [ -e go ]; do sleep 0.01; done; echo done")
-    printed(one, first, "up")
-    printed(two, second, "up")
+    one, first = begin_turn(settings, "echo up $$; sleep 1000")
+    two, second = begin_turn(settings, "echo up; until [ -e go ]; do sleep 0.01; done; echo done")
+    wait_for_output(one, first, "up")
+    wait_for_output(two, second, "up")
     cancel_turn(one, by="ann")
-    assert status(one, first) == "cancelled"
+    assert wait_for_status(one, first) == "cancelled"
     Path(two.workspace, "go").touch()
-    assert status(two, second) == "ok"
-    assert "cancelled" not in [event["kind"] for event in events(two)]
+    assert wait_for_status(two, second) == "ok"
+    assert "cancelled" not in [event["kind"] for event in events_of(two)]

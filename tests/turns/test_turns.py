@@ -30,63 +30,60 @@ from breakglass.turns.end import (
     wait_for_stop,
 )
 from tests.help import turns as real_turns
-from tests.help.turns import began, ended, events, printed, runner, status, until
+from tests.help.session_logs import events_of
+from tests.help.small_disk import mount_small_disk
+from tests.help.turns import (
+    begin_turn,
+    is_alive,
+    kill_runner,
+    pids_in,
+    runner_pid,
+    wait_for_end,
+    wait_for_output,
+    wait_for_status,
+)
+from tests.help.waiting import wait_until
 
 
 def kinds(session: Session) -> list[str]:
-    return [event["kind"] for event in events(session)]
-
-
-def pids(text: str) -> list[int]:
-    """Return the pids that a script printed."""
-    return [int(word) for word in text.split() if word.isdecimal()]
-
-
-def is_alive(pid: int) -> bool:
-    return processes.is_alive(pid, processes.started(pid))
-
-
-def kill_runner(session: Session) -> None:
-    """Kill the runner and wait until its lock is free. A process that it was forking holds the lock a moment longer."""
-    os.kill(runner(session), signal.SIGKILL)
-    until(lambda: not has_runner(session), "the death of the runner")
+    return [event["kind"] for event in events_of(session)]
 
 
 # --- beginning --------------------------------------------------------------------------------------
 
 
 def test_the_log_contains_a_turn_from_its_prompt_to_its_end(settings: Config) -> None:
-    session, turn = began(settings, "echo hello")
+    session, turn = begin_turn(settings, "echo hello")
     assert turn == 2
-    assert [event["kind"] for event in ended(session, turn)] == [
+    assert [event["kind"] for event in wait_for_end(session, turn)] == [
         *("user", "tool", "tool_result", "tool_result", "result", "turn_end")
     ]
-    user, *_, end = ended(session, turn)
+    user, *_, end = wait_for_end(session, turn)
     assert (user["text"], user["by"], end["status"]) == ("echo hello", "ann", "ok")
-    assert real_turns.output(session, turn) == "hello\n"
+    assert real_turns.output_of_turn(session, turn) == "hello\n"
 
 
 def test_processes_that_a_command_leaves_running_are_killed_and_named(settings: Config) -> None:
     is_up = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
-    session, turn = began(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
-    own = ended(session, turn)
+    session, turn = begin_turn(settings, f"setsid sleep 1000 >/dev/null 2>&1 & {is_up}; echo started")
+    own = wait_for_end(session, turn)
     (notice,) = (event["text"] for event in own if event["kind"] == "notice")
     assert notice.startswith("Killed the processes that this command left running: sleep. ")
-    assert status(session, turn) == "ok"
+    assert wait_for_status(session, turn) == "ok"
 
 
 def test_a_prompt_is_kept_unchanged_and_is_not_in_the_arguments_of_a_process(settings: Config) -> None:
     prompt = "-n : 'né\u2028\t' ; grep -az a-wo[r]d /proc/[0-9]*/cmdline; echo done # a-word"
-    session, turn = began(settings, prompt)
-    assert "a-word" not in printed(session, turn, "done")
-    assert ended(session, turn)[0]["text"] == prompt
+    session, turn = begin_turn(settings, prompt)
+    assert "a-word" not in wait_for_output(session, turn, "done")
+    assert wait_for_end(session, turn)[0]["text"] == prompt
 
 
 def test_a_prompt_of_the_maximum_length_reaches_the_agent(settings: Config) -> None:
     script = "echo ${#x}"
-    session, turn = began(settings, f"x={'y' * (MAX_PROMPT - len(script) - 3)}\n{script}")
-    assert printed(session, turn, "\n").strip() == str(MAX_PROMPT - len(script) - 3)
-    assert status(session, turn) == "ok"
+    session, turn = begin_turn(settings, f"x={'y' * (MAX_PROMPT - len(script) - 3)}\n{script}")
+    assert wait_for_output(session, turn, "\n").strip() == str(MAX_PROMPT - len(script) - 3)
+    assert wait_for_status(session, turn) == "ok"
 
 
 WRONG: dict[str, tuple[Any, dict[str, Any], type[Exception]]] = {
@@ -119,14 +116,14 @@ def test_no_turn_begins_if_the_agent_is_no_longer_configured(settings: Config) -
 
 
 def test_no_second_turn_begins_while_one_is_running(settings: Config) -> None:
-    session, turn = began(settings, "read line < <(sleep 99); echo never")
+    session, turn = begin_turn(settings, "read line < <(sleep 99); echo never")
     with pytest.raises(TurnRunning):
         submit_prompt(settings, session, "ls", by="ann")
     assert end_if_lost(session).turn is not None
     cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     again = submit_prompt(settings, session, "ls", by="ann").id
-    assert status(session, again) == "ok"
+    assert wait_for_status(session, again) == "ok"
 
 
 def test_only_one_of_many_simultaneous_prompts_begins_a_turn(settings: Config) -> None:
@@ -141,7 +138,7 @@ def test_only_one_of_many_simultaneous_prompts_begins_a_turn(settings: Config) -
     with ThreadPoolExecutor(8) as pool:
         begun = [turn for turn in pool.map(start, range(8)) if turn]
     assert begun == [2]
-    assert status(session, 2) == "ok"
+    assert wait_for_status(session, 2) == "ok"
     assert kinds(session).count("user") == 1
 
 
@@ -153,12 +150,12 @@ def test_a_key_begins_one_turn_although_it_is_sent_often_and_simultaneously(sett
 
     with ThreadPoolExecutor(8) as pool:
         assert {*pool.map(start, range(8))} == {2}
-    assert status(session, 2) == "ok"
+    assert wait_for_status(session, 2) == "ok"
     assert start(0) == 2
     other = submit_prompt(settings, session, "ls", by="ann", key="k-2").id
     assert other != 2
     assert start(0) == 2
-    assert status(session, other) == "ok"
+    assert wait_for_status(session, other) == "ok"
     assert kinds(session).count("user") == 2
 
 
@@ -179,8 +176,8 @@ def test_a_turn_continues_after_the_death_of_the_process_that_began_it(settings:
     command = [sys.executable, "-c", BEGIN_AND_DIE, str(settings.data), session.id]
     assert subprocess.run(command, check=False, cwd="/").returncode == -signal.SIGKILL
     assert end_if_lost(session).turn is not None
-    assert status(session, 2) == "ok"
-    assert real_turns.output(session, 2) == "done\n"
+    assert wait_for_status(session, 2) == "ok"
+    assert real_turns.output_of_turn(session, 2) == "done\n"
 
 
 # --- agents and runners that cannot start --------------------------------------------------------------------------
@@ -197,8 +194,8 @@ def agent(*command: str, protocol: str = "shell") -> AgentConfig:
 def test_an_agent_that_cannot_start_gives_an_error_that_says_what_to_do(
     command: str, reason: str, root: Path
 ) -> None:
-    session, turn = began(real_turns.config(root, agent(command)), "ls", "odd")
-    error, end = ended(session, turn)[-2:]
+    session, turn = begin_turn(real_turns.make_config(root, agent(command)), "ls", "odd")
+    error, end = wait_for_end(session, turn)[-2:]
     assert (error["kind"], end["status"]) == ("error", "error")
     assert f"{command}: {reason}" in error["error"]
     assert "Your prompt is kept as line 2" in error["error"]
@@ -209,13 +206,13 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     os.rmdir(session.workspace)
     Path(session.workspace).write_bytes(b"")
     turn = submit_prompt(settings, session, "ls", by="ann").id
-    assert [event["kind"] for event in ended(session, turn)] == ["user", "error", "turn_end"]
+    assert [event["kind"] for event in wait_for_end(session, turn)] == ["user", "error", "turn_end"]
     assert read_signer(session) is None
 
 
 def test_an_exception_in_the_runner_is_recorded_and_ends_the_turn(root: Path) -> None:
-    session, turn = began(real_turns.config(root, agent(protocol="acp")), "ls", "odd")
-    error, end = ended(session, turn)[-2:]
+    session, turn = begin_turn(real_turns.make_config(root, agent(protocol="acp")), "ls", "odd")
+    error, end = wait_for_end(session, turn)[-2:]
     assert "process failed: IndexError" in error["error"]
     assert end["status"] == "error"
 
@@ -226,23 +223,23 @@ BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/nul
 
 
 def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(settings: Config) -> None:
-    session, turn = began(settings, BACKGROUND)
-    shell, *family = pids(printed(session, turn, "up"))
-    assert all(map(is_alive, [shell, *family]))
+    session, turn = begin_turn(settings, BACKGROUND)
+    shell, *background = pids_in(wait_for_output(session, turn, "up"))
+    assert all(map(is_alive, [shell, *background]))
     kill_runner(session)
-    until(lambda: not is_alive(shell), "the death of the agent")
-    before = len(events(session))
+    wait_until(lambda: not is_alive(shell), "the death of the agent")
+    before = len(events_of(session))
     assert end_if_lost(session).status == "lost"
-    assert not any(map(is_alive, family))
-    assert [event["kind"] for event in events(session)[before:]] == ["error", "turn_end"]
-    assert status(session, turn) == "lost"
+    assert not any(map(is_alive, background))
+    assert [event["kind"] for event in events_of(session)[before:]] == ["error", "turn_end"]
+    assert wait_for_status(session, turn) == "lost"
     assert end_if_lost(session).turn is None
-    assert len(events(session)) == before + 2
+    assert len(events_of(session)) == before + 2
 
 
 def test_has_runner_does_not_read_the_log(settings: Config) -> None:
-    session, turn = began(settings, "echo up; sleep 1000")
-    printed(session, turn, "up")
+    session, turn = begin_turn(settings, "echo up; sleep 1000")
+    wait_for_output(session, turn, "up")
     os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
     assert has_runner(session)
     kill_runner(session)
@@ -251,25 +248,25 @@ def test_has_runner_does_not_read_the_log(settings: Config) -> None:
 
 
 def test_a_stopped_turn_whose_runner_dies_ends_as_cancelled(settings: Config) -> None:
-    session, turn = began(settings, "trap '' INT; echo up; sleep 1000")
-    printed(session, turn, "up")
-    os.kill(runner(session), signal.SIGSTOP)
+    session, turn = begin_turn(settings, "trap '' INT; echo up; sleep 1000")
+    wait_for_output(session, turn, "up")
+    os.kill(runner_pid(session), signal.SIGSTOP)
     assert cancel_turn(session, by="ann")
     kill_runner(session)
     assert end_if_lost(session).status == "cancelled"
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
 
 
 def test_a_session_whose_disk_failed_stays_degraded_after_its_lost_turn_is_ended(settings: Config) -> None:
-    session, turn = began(settings, "sleep 1000")
+    session, turn = begin_turn(settings, "sleep 1000")
     kill_runner(session)
     Path(session.directory, log.DEGRADED).touch()
     assert end_if_lost(session).status == "degraded"
-    assert status(session, turn) == "lost"
+    assert wait_for_status(session, turn) == "lost"
 
 
 def test_a_question_of_a_lost_turn_cannot_be_answered(settings: Config) -> None:
-    session, _ = began(settings, "sleep 1000")
+    session, _ = begin_turn(settings, "sleep 1000")
     with session.open_log() as opened:
         opened.append(
             "permission", turn=2, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
@@ -283,7 +280,7 @@ def test_a_question_of_a_lost_turn_cannot_be_answered(settings: Config) -> None:
 def test_a_session_can_be_read_although_its_lost_turn_cannot_be_ended(
     settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, turn = began(settings, "sleep 1000")
+    session, turn = begin_turn(settings, "sleep 1000")
     kill_runner(session)
     warnings: list[str] = []
     with monkeypatch.context() as readonly:
@@ -298,32 +295,32 @@ def refuse_to_open(_: Session) -> Log:
 
 
 def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
-    session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
+    session, turn = begin_turn(settings, BACKGROUND)
+    background = pids_in(wait_for_output(session, turn, "up"))
     kill_runner(session)
     again = submit_prompt(settings, session, "echo alive", by="ann").id
-    assert not any(map(is_alive, family))
-    assert status(session, again) == "ok"
-    assert [event["status"] for event in events(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
+    assert not any(map(is_alive, background))
+    assert wait_for_status(session, again) == "ok"
+    assert [event["status"] for event in events_of(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
 
 
 def test_many_simultaneous_readers_end_a_lost_turn_once(settings: Config) -> None:
-    session, turn = began(settings, "sleep 1000")
+    session, turn = begin_turn(settings, "sleep 1000")
     kill_runner(session)
     with ThreadPoolExecutor(8) as pool:
         [*pool.map(lambda _: end_if_lost(session), range(16))]
-    assert status(session, turn) == "lost"
+    assert wait_for_status(session, turn) == "lost"
 
 
 def test_a_torn_last_line_of_a_lost_turn_is_repaired_before_its_end(settings: Config) -> None:
-    session, turn = began(settings, "echo up; sleep 1000")
-    printed(session, turn, "up")
+    session, turn = begin_turn(settings, "echo up; sleep 1000")
+    wait_for_output(session, turn, "up")
     kill_runner(session)
     with open(f"{session.directory}/{log.NAME}", "ab") as file:
         file.write(b'{"id":5,"ts":"20')
     assert end_if_lost(session).status == "lost"
     assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
-    assert real_turns.broken(session) == []
+    assert real_turns.find_broken_rules(session) == []
 
 
 # --- stopping ----------------------------------------------------------------------------------
@@ -339,32 +336,32 @@ print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
 
 
 def test_a_turn_is_stopped_once_although_three_processes_stop_it(settings: Config) -> None:
-    session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
+    session, turn = begin_turn(settings, BACKGROUND)
+    background = pids_in(wait_for_output(session, turn, "up"))
     command = [sys.executable, "-c", CANCEL, str(settings.data), session.id]
     cancelling = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     answers = {process.communicate()[0] for process in cancelling}
     assert "True\n" in answers <= {"True\n", "False\n"}
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     assert kinds(session).count("cancelled") == 1
-    assert not any(map(is_alive, family))
+    assert not any(map(is_alive, background))
     assert "error" not in kinds(session)
 
 
 def test_a_second_stop_records_no_event_while_the_turn_is_still_running(settings: Config) -> None:
-    session, turn = began(settings, "echo up; sleep 1000")
-    printed(session, turn, "up")
-    os.kill(runner(session), signal.SIGSTOP)
+    session, turn = begin_turn(settings, "echo up; sleep 1000")
+    wait_for_output(session, turn, "up")
+    os.kill(runner_pid(session), signal.SIGSTOP)
     assert cancel_turn(session, by="ann")
     assert cancel_turn(session, by="bob")
-    os.kill(runner(session), signal.SIGCONT)
-    assert status(session, turn) == "cancelled"
+    os.kill(runner_pid(session), signal.SIGCONT)
+    assert wait_for_status(session, turn) == "cancelled"
     assert kinds(session).count("cancelled") == 1
 
 
 def test_a_stop_without_a_running_turn_records_no_event(settings: Config) -> None:
-    session, turn = began(settings, "true")
-    ended(session, turn)
+    session, turn = begin_turn(settings, "true")
+    wait_for_end(session, turn)
     before = kinds(session)
     assert not cancel_turn(session, by="ann")
     assert kinds(session) == before
@@ -372,29 +369,29 @@ def test_a_stop_without_a_running_turn_records_no_event(settings: Config) -> Non
 
 @pytest.mark.parametrize("traps", ["", "trap '' INT", "trap '' INT TERM", "trap 'echo no' INT TERM"])
 def test_an_agent_that_ignores_signals_is_killed(traps: str, settings: Config) -> None:
-    session, turn = began(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
-    (shell,) = pids(printed(session, turn, "up"))
+    session, turn = begin_turn(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
+    (shell,) = pids_in(wait_for_output(session, turn, "up"))
     assert cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     assert not is_alive(shell)
 
 
 def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
-    session, turn = began(settings, "echo up $$; kill -STOP $$")
-    (shell,) = pids(printed(session, turn, "up"))
+    session, turn = begin_turn(settings, "echo up $$; kill -STOP $$")
+    (shell,) = pids_in(wait_for_output(session, turn, "up"))
     assert cancel_turn(session, by="ann")
-    assert status(session, turn) == "cancelled"
+    assert wait_for_status(session, turn) == "cancelled"
     assert not is_alive(shell)
 
 
 def test_a_suspended_runner_is_killed(settings: Config) -> None:
-    session, turn = began(settings, BACKGROUND)
-    family = pids(printed(session, turn, "up"))
-    os.kill(runner(session), signal.SIGSTOP)
+    session, turn = begin_turn(settings, BACKGROUND)
+    background = pids_in(wait_for_output(session, turn, "up"))
+    os.kill(runner_pid(session), signal.SIGSTOP)
     assert cancel_turn(session, by="ann")
     assert wait_for_stop(session, 0.3).status == "cancelled"
-    assert status(session, turn) == "cancelled"
-    assert not any(map(is_alive, family))
+    assert wait_for_status(session, turn) == "cancelled"
+    assert not any(map(is_alive, background))
 
 
 def race(settings: Config, session: Session, delay: int) -> None:
@@ -403,7 +400,7 @@ def race(settings: Config, session: Session, delay: int) -> None:
     for _ in range(delay):
         os.stat(session.directory)  # a few microseconds
     stopped = cancel_turn(session, by="ann")
-    own = ended(session, turn)
+    own = wait_for_end(session, turn)
     assert [event["kind"] for event in own].count("cancelled") == stopped
     assert own[-1]["status"] == ("cancelled" if stopped else "ok")
     assert [event["kind"] for event in own].count("turn_end") == 1
@@ -441,57 +438,50 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A data root on a file system of 512 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small disk")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", place], check=True)
-    try:
-        yield place
-    finally:
-        real_turns.clear(place)
-        real_turns.clear(place)
-        subprocess.run(["umount", place], check=True)
+    with mount_small_disk(tmp_path / "disk", "512k") as disk:
+        yield disk
+        real_turns.kill_turns(disk)
+        real_turns.kill_turns(disk)
 
 
 def fill(settings: Config, session: Session) -> None:
-    """Send prompts until the disk has no room for one more."""
+    """Send prompts until the disk has no space for another one."""
     for _ in range(9):
-        ended(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
+        wait_for_end(session, submit_prompt(settings, session, "true " + "x" * 8_000, by="ann").id)
 
 
 def test_a_full_disk_ends_the_agent_and_the_turn_and_refuses_prompts(small_disk: Path) -> None:
-    settings = real_turns.config(small_disk)
-    session, turn = began(
+    settings = real_turns.make_config(small_disk)
+    session, turn = begin_turn(
         settings,
         "echo $$; exec 2>/dev/null; while true; do head -c 9000 /dev/zero | tr '\\0' x; sleep 0.01; done",
     )
-    shell = pids(printed(session, turn, "\n"))[0]
-    own = ended(session, turn)
+    shell = pids_in(wait_for_output(session, turn, "\n"))[0]
+    own = wait_for_end(session, turn)
     assert not is_alive(shell)
     assert [event["kind"] for event in own[-2:]] == ["error", "turn_end"]
     assert own[-1]["status"] == "error"
     assert "No space left" in own[-2]["error"]
     with pytest.raises(CannotRecord, match="No space"):
         fill(settings, session)
-    assert events(session)[-1]["kind"] == "turn_end"
+    assert events_of(session)[-1]["kind"] == "turn_end"
 
 
-@pytest.mark.parametrize("spoil", ["deleted", "cut short"])
-def test_a_deleted_or_truncated_log_ends_the_agent(spoil: str, settings: Config) -> None:
-    session, turn = began(settings, "echo up $$; while true; do sleep 0.1; done")
-    (shell,) = pids(printed(session, turn, "up"))
+@pytest.mark.parametrize("change", ["deleted", "cut short"])
+def test_a_deleted_or_shortened_log_ends_the_agent(change: str, settings: Config) -> None:
+    session, turn = begin_turn(settings, "echo up $$; while true; do sleep 0.1; done")
+    (shell,) = pids_in(wait_for_output(session, turn, "up"))
     path = Path(session.directory, log.NAME)
-    path.unlink() if spoil == "deleted" else os.truncate(path, 10)
-    until(lambda: not is_alive(shell), "the death of the agent")
-    until(lambda: not is_alive(runner(session)), "the death of the runner")
+    path.unlink() if change == "deleted" else os.truncate(path, 10)
+    wait_until(lambda: not is_alive(shell), "the death of the agent")
+    wait_until(lambda: not is_alive(runner_pid(session)), "the death of the runner")
 
 
 def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
-    mark = Path(session.directory, log.DEGRADED)
-    mark.touch()
-    with pytest.raises(Degraded, match=f"delete {mark}"):
+    degraded = Path(session.directory, log.DEGRADED)
+    degraded.touch()
+    with pytest.raises(Degraded, match=f"delete {degraded}"):
         submit_prompt(settings, session, "ls", by="ann")
-    mark.unlink()
-    assert status(session, submit_prompt(settings, session, "ls", by="ann").id) == "ok"
+    degraded.unlink()
+    assert wait_for_status(session, submit_prompt(settings, session, "ls", by="ann").id) == "ok"

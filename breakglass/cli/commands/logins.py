@@ -38,9 +38,7 @@ def _list(valid: list["Login"], void: list["Login"]) -> None:
             f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (login.since, login.expires)
         )
         access = "void, by another token" if login in void else "full" if login.may_act else "read-only"
-        client = (
-            f"{one_line(login.by):<10} {access:<9} {one_line(login.address):<15} {one_line(login.agent, 80)}"
-        )
+        client = f"{one_line(login.by):<10} {access:<9} {one_line(login.address):<15} {one_line(login.user_agent, 80)}"
         print(f"{one_line(login.id)}  {since} to {expires} UTC  {client}".rstrip())
     if not valid and not void and os.isatty(2):
         screen.say("no logins")

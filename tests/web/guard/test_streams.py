@@ -9,7 +9,8 @@ import quart
 from breakglass.access.credentials import Access
 from breakglass.access.tokens import rotate_token
 from breakglass.web.http.asgi import App, Receive, Scope, Send
-from tests.help.guarded import Client, Guarded, Pair, Response, receive_of, run, scope_of, until
+from tests.help.guarded import Client, Guarded, Pair, Response, receive_of, run, scope_of
+from tests.help.waiting import wait_until_async
 
 
 def streaming(closed: list[str]) -> App:
@@ -43,7 +44,7 @@ class Streams:
         scope = scope_of("GET", path, *pairs, peer=peer, query_string=b"")
         work = self.client.guard(scope, receive_of(()), response)
         self.tasks.append(asyncio.ensure_future(work))  # type: ignore[arg-type]
-        await until(lambda: bool(response.body))
+        await wait_until_async(lambda: bool(response.body), "the application")
         return response
 
     async def wait(self) -> None:
@@ -104,7 +105,7 @@ def test_a_stream_goes_on_while_its_credential_is_valid(guarded: Guarded) -> Non
         kept = await streams.open(guarded.bearer)
         ended = await streams.open(guarded.cookie())
         await revoke(guarded)
-        await until(lambda: ended.is_complete)
+        await wait_until_async(lambda: ended.is_complete, "the application")
         assert not kept.is_complete
         streams.client.guard.end_streams()
         await streams.wait()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from breakglass.events import ENDINGS, KINDS, Event
 from breakglass.web.page import fragments, terminal
 from tests.help.attacks import ATTACKS, events_with, replaced
-from tests.help.html_check import judge
+from tests.help.html_check import check_html
 from tests.help.sample_session import history
 
 
@@ -28,7 +28,7 @@ def test_a_fragment_is_one_line_with_the_number_of_its_event(event: Event) -> No
     assert html.endswith("</li>")
     assert f' id="e{event["id"]}" data-kind="{event["kind"]}"' in html
     assert f'href="#e{event["id"]}"' in html
-    assert judge(html).found == []
+    assert check_html(html).found == []
     assert len(html.splitlines()) == 1
 
 
@@ -41,7 +41,7 @@ def test_rendering_is_the_same_every_time() -> None:
 def test_what_an_agent_says_is_inert(attack: str) -> None:
     for event in events_with(attack):
         for html in (fragments.fragment(event), fragments.fragment(event, whole=True, settled=True)):
-            assert judge(html).found == [], event["kind"]
+            assert check_html(html).found == [], event["kind"]
             assert not set("\r\n\x1b\x9b\x07\u2028\u202e") & set(html), event["kind"]
             html.encode()
 
@@ -52,14 +52,14 @@ def test_an_event_of_any_shape_is_shown(kind: object) -> None:
     for value in odd:
         keys = {key for own in KINDS.values() for key in (*own.required, *own.optional)}
         html = fragments.fragment({"id": 5, "kind": kind, **dict.fromkeys(keys, value)})
-        assert judge(html).found == []
+        assert check_html(html).found == []
         assert 'id="e5"' in html
     assert 'id="e5"' in fragments.fragment({"id": 5, "kind": kind})
 
 
 def test_an_unknown_kind_is_shown_raw() -> None:
     event = next(event for event in history() if event["kind"] == "weather")
-    text = judge(fragments.fragment(event)).text
+    text = check_html(fragments.fragment(event)).text
     assert json.loads(text[text.index("{\n") :]) == event
 
 
@@ -67,7 +67,7 @@ def test_an_unknown_kind_is_shown_raw() -> None:
 def test_any_text_is_inert(text: str, kind: str) -> None:
     required, optional = KINDS[kind].required, KINDS[kind].optional
     html = fragments.fragment({"id": 1, "kind": kind, **dict.fromkeys((*required, *optional), text)})
-    assert judge(html).found == []
+    assert check_html(html).found == []
     assert "\n" not in html
 
 
@@ -90,7 +90,7 @@ def test_a_huge_text_is_folded_with_its_size(kind: str) -> None:
 
 def test_a_fold_shows_the_size_of_the_whole_text() -> None:
     [event] = [event for event in history() if event.get("truncated")]
-    text = judge(fragments.fragment(event)).text
+    text = check_html(fragments.fragment(event)).text
     assert f"show all {len(event['output']) / 1024:.0f} KB" in text
     assert "22 KB more were not recorded" in text
 
@@ -101,13 +101,13 @@ def test_a_question_shows_its_whole_command() -> None:
         **next(event for event in history() if event["kind"] == "permission"),
         "input": {"command": command},
     }
-    assert command in judge(fragments.fragment(event)).text
+    assert command in check_html(fragments.fragment(event)).text
 
 
 def test_hidden_characters_of_a_command_are_visible() -> None:
     event = {**next(event for event in history() if event["kind"] == "permission")}
     event["input"] = {"command": "cat \u202egpj.x\u202c \u200b; rm x\r# harmless"}
-    text = judge(fragments.fragment(event)).text
+    text = check_html(fragments.fragment(event)).text
     assert "cat \u27e8U+202E\u27e9gpj.x\u27e8U+202C\u27e9 \u27e8U+200B\u27e9; rm x\u240d# harmless" in text
 
 
@@ -182,13 +182,13 @@ def test_an_answer_shows_who_gave_it(by: str, words: str) -> None:
         "by": by,
         "message": message,
     }
-    assert judge(fragments.fragment(event)).text == f"2{words}"
+    assert check_html(fragments.fragment(event)).text == f"2{words}"
 
 
 @pytest.mark.parametrize("status", ENDINGS)
 def test_every_ending_of_a_turn_has_its_text(status: str) -> None:
     event = {"id": 2, "kind": "turn_end", "turn": 1, "status": status, "duration_ms": 61_000}
-    text = judge(fragments.fragment(event)).text
+    text = check_html(fragments.fragment(event)).text
     assert "1 min 1 s" in text
     assert status == "lost" or "Lost" not in text
 
@@ -197,7 +197,7 @@ def test_every_ending_of_a_turn_has_its_text(status: str) -> None:
 def test_a_failed_result_does_not_name_the_agent_as_the_cause(how: str) -> None:
     """With the shell agent the command failed, or the user stopped it."""
     event = {"id": 2, "kind": "result", "turn": 1, "is_error": True, "result": how, "duration_ms": 16_000}
-    assert judge(fragments.fragment(event)).text.split() == f"2 \u2717 Failed after 16 s{how}".split()
+    assert check_html(fragments.fragment(event)).text.split() == f"2 \u2717 Failed after 16 s{how}".split()
 
 
 def test_a_short_text_is_not_folded() -> None:

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from breakglass.web.page import render
 from breakglass.web.page.page_data import ErrorPage, Page, PromptBox
 from tests.help.attacks import ATTACKS
-from tests.help.html_check import judge
+from tests.help.html_check import check_html
 from tests.help.preview import FRAME, pages, row, session_page
 
 
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_a_page_has_no_inline_script_or_style_and_loads_nothing_from_other_servers(name: str) -> None:
     html = pages()[name]
-    checked = judge(html)
+    checked = check_html(html)
     assert checked.found == []
     assert "style" not in checked.tags
     assert "<script>" not in html
@@ -37,9 +37,9 @@ def test_a_title_is_inert_on_every_page(attack: str) -> None:
     frame = replace(FRAME, csrf=attack)
     box = PromptBox(presets=(), key=attack, is_shell=False)
     html = render.page(frame, session_page(shown, earlier=True, later=True, box=box))
-    assert judge(html).found == []
+    assert check_html(html).found == []
     html = render.page(frame, ErrorPage(500, attack, attack))
-    assert judge(html).found == []
+    assert check_html(html).found == []
 
 
 def test_a_name_that_a_template_needs_and_is_not_given_is_an_error() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from breakglass.text import strip_escapes
 from breakglass.web.page.terminal import fold, terminal
-from tests.help.html_check import judge
+from tests.help.html_check import check_html
 
 SHOWN = {
     "plain & <b>": "plain &amp; &lt;b&gt;",
@@ -46,7 +46,7 @@ def test_a_terminal_shows(text: str) -> None:
 def test_no_escape_and_no_markup_survives(text: str) -> None:
     html = str(terminal(text))
     assert not set("\x1b\x9b\x9d\x07\b\r") & set(html)
-    assert set(judge(html).tags) <= {"span"}
+    assert set(check_html(html).tags) <= {"span"}
     assert "\x1b" not in strip_escapes(text)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from breakglass.web.page.terminal import KEPT_WHOLE
 from breakglass.web.page.tools import MAX_DIFF, diff, fields, first_words, plan
-from tests.help.html_check import judge
+from tests.help.html_check import check_html
 
 FIRST = [
     ({"description": "Show", "command": "df -h\n  /var"}, "df -h /var"),
@@ -64,7 +64,7 @@ def test_nothing_of_an_input_is_left_out() -> None:
 
 def test_a_difference_leaves_out_distant_lines_and_marks_them() -> None:
     old = "\n".join(map(str, range(100)))
-    text = judge(diff(old, old.replace("50", "fifty").replace("90", "ninety"))).text
+    text = check_html(diff(old, old.replace("50", "fifty").replace("90", "ninety"))).text
     assert "\u2212 50\n+ fifty" in text
     assert "\u22ef" in text
     assert "  10\n" not in text
@@ -81,7 +81,7 @@ def test_texts_with_too_many_lines_are_not_compared() -> None:
 
 def test_a_difference_is_inert() -> None:
     html = diff("<script>", "</pre><img src=x onerror=alert(1)>")
-    assert judge(html).found == []
+    assert check_html(html).found == []
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from breakglass.store import disk
 RESERVED = 16 << 10
 """Bytes after the log of a running turn that only the end of the turn may use."""
 LEFT_BY_OTHERS = 8 << 10
-"""Bytes of `RESERVED` that other writers leave. So a stop still fits on a full disk, a long prompt does not."""
+"""Bytes of `RESERVED` that other writers leave. So on a full disk a stop still fits, but a long prompt does not."""
 _FILE_SYSTEM_BLOCK = 4096
-"""Bytes that a file system may allocate after the end of any file. More than that has been reserved."""
+"""Bytes that a file system may allocate after the end of any file. If more is allocated, a runner has reserved it."""
 
 
 class ReservedSpace:
@@ -34,7 +34,7 @@ class ReservedSpace:
         """The offset up to which blocks are allocated and a file may grow."""
 
     def reserve(self, end: int) -> None:
-        """From now on keep `RESERVED` bytes free after the end of the log. Raises OSError where there is no space."""
+        """From now on keep `RESERVED` bytes free after the end of the log. Raises OSError if there is no space."""
         self._use = "reserves"
         if end + RESERVED > self._reserved_to:
             self._extend(end, 0)
@@ -46,7 +46,7 @@ class ReservedSpace:
     def prepare(self, file: os.stat_result, end: int, length: int) -> None:
         """Make sure that an append of `length` bytes at the offset `end` leaves what must stay reserved.
 
-        `file` is the status of the log before the append. Raises OSError where there is not enough space.
+        `file` is the status of the log before the append. Raises OSError if there is not enough space.
         """
         if self._use == "reserves":
             if end + length + RESERVED > self._reserved_to:
@@ -61,5 +61,5 @@ class ReservedSpace:
         # Reserve some more at once: each call costs time and an entry in the file system's journal.
         ahead = max(RESERVED, min(end >> 4, 1 << 20))
         if not disk.preallocate(self._fd, end, length + RESERVED + ahead):
-            self._use = "shares"  # this file system cannot reserve
+            self._use = "shares"  # this file system cannot reserve space
         self._reserved_to = min(wanted + ahead, size_limit)

@@ -1,4 +1,4 @@
-"""On a full disk an event is written whole or not at all, and reserved space takes the end of a running turn."""
+"""On a full disk an event is written whole or not at all. A running turn's end is written into reserved space."""
 
 import pytest
 
@@ -23,7 +23,9 @@ def test_on_a_full_disk_no_part_of_a_line_stays_and_all_earlier_lines_do(size: i
         assert len(read_all(small_disk)) == 1 + written
 
 
-def test_reserved_space_takes_the_turns_end_when_the_rest_of_the_disk_is_full(small_disk: str) -> None:
+def test_the_turns_end_is_written_into_reserved_space_when_the_rest_of_the_disk_is_full(
+    small_disk: str,
+) -> None:
     with log.open_log(small_disk) as writer:
         writer.reserve_space()
         written = fill(writer, "x" * 3_000)
