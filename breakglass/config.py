@@ -58,12 +58,14 @@ class AgentConfig:
     permissions: Literal["bypass", "ask"] = setting(
         "bypass",
         parse_permissions,
-        "bypass: it acts without asking, as an emergency may need; ask: it asks for permission",
+        "bypass: it acts without asking, because it may have to act alone; ask: it asks for permission",
     )
     allow: tuple[str, ...] = setting(
-        (), parse_tools, "tools, by their exact names, that need no answer from a person; with ask only"
+        (), parse_tools, "tools, by exact name, that are allowed without asking the user; only with ask"
     )
-    deny: tuple[str, ...] = setting((), parse_tools, "tools that are refused at once; with ask only")
+    deny: tuple[str, ...] = setting(
+        (), parse_tools, "tools, by exact name, that are refused without asking the user; only with ask"
+    )
     thinking: bool = setting(
         default=False, parse=parse_boolean, meaning="keep the agent's thinking in the log"
     )
@@ -142,12 +144,12 @@ class Config:
     model: str | None = setting(
         None, parse_model, "the model of new sessions", default_words="the agent's own choice"
     )
-    turn_timeout_seconds: float = setting(1800.0, parse_seconds, "the time after which a turn is stopped")
+    turn_timeout_seconds: float = setting(1800.0, parse_seconds, "the seconds after which a turn is stopped")
     permission_timeout_seconds: float = setting(
-        600.0, parse_seconds, "the time after which an agent's question without an answer counts as refused"
+        600.0, parse_seconds, "the seconds after which an agent's unanswered question counts as refused"
     )
     sse_keepalive_seconds: float = setting(
-        20.0, parse_seconds, "the time after which a silent event stream sends a comment"
+        20.0, parse_seconds, "the seconds after which a silent event stream sends a comment"
     )
     limits: TurnLimits = TurnLimits()  # noqa: RUF009 — a constant
     token: str | None = setting(

@@ -111,7 +111,7 @@ KINDS: dict[str, Kind] = {
     ),
     "notice": Kind(
         ("turn", "text"),
-        "Something the user should know that is no failure, for example a compacted context or a rate limit.",
+        "Information for the user that is no failure, for example a compacted context or a rate limit.",
         optional=("parent",),
     ),
     "retry": Kind(
@@ -127,7 +127,7 @@ KINDS: dict[str, Kind] = {
     "error": Kind(
         ("turn", "error"), "Something failed. The text says what to do.", optional=("parent",), synced=True
     ),
-    "cancelled": Kind(("turn", "by"), "A person stopped the turn.", synced=True),
+    "cancelled": Kind(("turn", "by"), "A user stopped the turn.", synced=True),
     "turn_end": Kind(
         ("turn", "status", "duration_ms"),
         "The turn ended. Always the last event of a turn, exactly once. `status` is `ok`, `error`, `cancelled`, "
@@ -141,7 +141,7 @@ KINDS: dict[str, Kind] = {
     ),
     "repaired": Kind(
         ("offset", "bytes", "saved_as"),
-        'A torn last line was moved to the file `saved_as` (docs/design.md, "Torn tail").',
+        'A torn last line was moved to the file `saved_as` (docs/design.md, "Torn line").',
         anywhere=True,
     ),
 }

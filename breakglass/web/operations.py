@@ -106,7 +106,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Idempotency-Key": {
         "in": "header",
-        "description": "A random text of the client's. A repeated key returns the first result and starts nothing",
+        "description": "A random text of the client. A repeated key returns the first result and starts nothing",
         "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     },
 }

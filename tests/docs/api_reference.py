@@ -1,5 +1,6 @@
 """The reference of the HTTP API, from `web/operations.py`: a section for each operation, and a short table. Pure."""
 
+import textwrap
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ def _operation(operation: Operation) -> str:
     if needs_no_credential(operation):
         parts.append("Needs no credential.")
     if operation.details:
-        parts.append(operation.details)
+        parts.append(textwrap.fill(operation.details, 120, break_long_words=False, break_on_hyphens=False))
     if operation.parameters:
         parts.append(
             _table(("parameter", "in", "meaning"), [_parameter(name) for name in operation.parameters])

@@ -52,7 +52,8 @@ So does an unknown key in the file. In the environment, commas separate the item
 
 ## `[agents.NAME]`: an agent
 
-`NAME` consists of small letters, digits, `_` and `-`. {_built_in()} A table of the same name changes a built-in agent.
+`NAME` consists of small letters, digits, `_` and `-`.
+{_built_in()} A table of the same name changes a built-in agent.
 
 {_keys(AGENT_SETTINGS)}
 
