@@ -1,17 +1,17 @@
-"""The agents: what the program must know about each, and how each is spoken to. Pure.
+"""The agents: what the program must know about each, and the protocol of each. Pure.
 
 How to add an agent:
 
 1. Make a folder here with the name of its protocol.
 2. Its `__init__.py` exports `ABOUT`, an `About`: values and pure functions, cheap to import.
-3. Its `dialogue.py` exports `Dialogue`, a class that does what the `Dialogue` below says.
+3. Its `dialogue.py` exports `Dialogue`, a class with the methods of `Dialogue` below.
 4. An agent that prints one JSON object a line builds on `line_dialogue.LineDialogue`.
 5. Add one row to `PROTOCOLS`.
 6. Record the real program, test the dialogue on the recorded bytes (tests/agents), add a column to docs/agents.md.
 
-A dialogue is a protocol core without I/O, in the manner of h11. The runner feeds it what the agent printed, and
-writes to the agent what it returns. It opens no file, starts no process and reads no clock. Modules here may import
-`breakglass.events` and the standard library. A slow import stands inside the function that needs it, because a runner
+A dialogue is a protocol core without I/O, like h11. The runner passes it the agent's output, and writes the bytes
+that it returns to the agent. It opens no file, starts no process and reads no clock. Modules here may import
+`breakglass.events` and the standard library. Put a slow import into the function that needs it, because a runner
 starts for every turn.
 """
 
@@ -25,16 +25,16 @@ from breakglass.events import Draft
 
 
 class LoginProbe(NamedTuple):
-    """How a program is asked whether it is logged in. No prompt is sent and no backend is called."""
+    """The command that reports whether a program is logged in. It sends no prompt and calls no backend."""
 
     arguments: tuple[str, ...]
-    """What follows the configured command."""
+    """The arguments after the configured command."""
     since: tuple[int, int, int]
     """The first version known to have this command. An older program might take the arguments for a prompt."""
     read: Callable[[bytes], bool | None]
-    """Returns what the program's standard output says, None if it does not say. Never raises."""
+    """Takes the program's standard output. Returns whether it is logged in, None if unknown. Never raises."""
     hint: str
-    """What to do about it; `{name}` stands for the agent's name in the settings."""
+    """How to log in; `{name}` stands for the agent's name in the settings."""
 
 
 def _accepts_root(name: str, environ: Mapping[str, str]) -> str:
@@ -42,29 +42,29 @@ def _accepts_root(name: str, environ: Mapping[str, str]) -> str:
 
 
 class About(NamedTuple):
-    """What the rest of the program knows about the agents of one protocol."""
+    """The facts about the agents of one protocol."""
 
     built_in: tuple[str, ...] = ()
-    """The command of the agent that exists without any settings, under the protocol's name. Empty: there is none."""
+    """The command of the agent that needs no settings; its name is the protocol's. Empty if there is none."""
     is_command_line: bool = False
-    """Whether a prompt is a command to run, not a sentence to understand."""
+    """Whether a prompt is a command to run, not a request in words."""
     environment: tuple[str, ...] = ()
     """Patterns (fnmatch) of the variables that its programs are known to need, besides `environ.ALLOWED`."""
     choice_tools: frozenset[str] = frozenset()
     """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
     version_arguments: tuple[str, ...] = ("--version",)
-    """What makes the program print its version and exit."""
+    """The arguments that make the program print its version and exit."""
     login: LoginProbe | None = None
     """None if a program cannot tell without a prompt whether it is logged in."""
     root_refusal: Callable[[str, Mapping[str, str]], str] = _accepts_root
-    """Takes an agent's name and environment. Returns why it does not act without asking as root, "" if it does."""
+    """Takes an agent's name and environment. Returns why it refuses to act without asking as root, "" if it accepts."""
 
 
 # --- one turn -----------------------------------------------------------------------------------
 
 
 class TurnInput(NamedTuple):
-    """What an agent is given for one turn."""
+    """The input of an agent for one turn."""
 
     prompt: str
     command: tuple[str, ...]
@@ -91,7 +91,7 @@ class Exit(NamedTuple):
     code: int
     """Exit status. A negative one is the number of the signal that ended the process."""
     stderr: str = ""
-    """The last 4 KiB of what it wrote to standard error."""
+    """The last 4 KiB of its standard error."""
     cancelled: bool = False
     """Whether we stopped it. A failure is expected then, and not reported."""
     duration_ms: int = 0
@@ -99,7 +99,7 @@ class Exit(NamedTuple):
 
     @property
     def description(self) -> str:
-        """In words: `exit status 3`, `ended by signal KILL`. A shell's 128 + N names the signal too."""
+        """The end as text: `exit status 3`, `ended by signal KILL`. A shell's 128 + N names the signal too."""
         number = -self.code if self.code < 0 else self.code - 128
         name = _signal_name(number) if number > 0 else ""
         if self.code < 0:
@@ -126,7 +126,7 @@ class Dialogue(Protocol):
     merge_stderr: bool
     """Whether standard error is merged into standard output, in order."""
     failed: bool
-    """After `close`: whether the turn failed, by the agent's own account or by its exit."""
+    """After `close`: whether the turn failed, according to the agent or to its exit status."""
     start_over: bool
     """After `close`: whether the turn should run once more with `session=None`."""
 
@@ -139,7 +139,7 @@ class Dialogue(Protocol):
         ...
 
     def translate(self, data: bytes) -> list[Draft]:
-        """Return the events in the next bytes of the agent's output. Takes any bytes, cut anywhere; never raises.
+        """Return the events in the next bytes of the agent's output. Accepts any bytes, split anywhere; never raises.
 
         One call returns as few events as possible. The caller collects small pieces of prose and output for up to
         50 ms before it calls.
@@ -185,7 +185,7 @@ PROTOCOLS: dict[str, str] = {
 
 
 def about(protocol: str) -> About:
-    """Return what is known about a protocol. Raises KeyError for a protocol that is not in the table."""
+    """Return the facts about a protocol. Raises KeyError for a protocol that is not in the table."""
     found: About = import_module(PROTOCOLS[protocol]).ABOUT
     return found
 

@@ -1,6 +1,6 @@
 """The part of a dialogue that is the same for every agent that prints one JSON object a line.
 
-Knows no agent's vocabulary: a subclass gives `_read` the meaning of an object.
+Must not know any agent's messages: a subclass reads them in `_read`.
 """
 
 from typing import Any
@@ -10,9 +10,9 @@ from breakglass.agents.lines import MAX_LINE, LineSplitter, join_deltas, parse_o
 from breakglass.events import Draft, clip
 
 MAX_ERROR = 5 << 10
-"""Bytes of an error's text: up to 4 KiB of standard error, and our own words."""
+"""Bytes of an error's text: up to 4 KiB of standard error, and our own text."""
 
-_MAX_COMPLAINT = 20  # lines
+_MAX_PLAIN_LINES = 20
 
 
 class LineDialogue:
@@ -28,14 +28,14 @@ class LineDialogue:
         self._input = turn_input
         self._splitter = LineSplitter()
         self._unwritten = b""
-        self._complaint: list[bytes] = []  # the last lines that were no JSON: perhaps why the agent fails
+        self._plain_lines: list[bytes] = []  # the last lines that were not JSON: they may explain a failure
 
     def begin(self) -> list[Draft]:
-        """Return nothing: these agents say themselves that a session has begun."""
+        """Return nothing: these agents report the begin of a session themselves."""
         return []
 
     def reply(self) -> bytes:
-        """Return what is to be written now, once."""
+        """Return the bytes to write now. The next call returns only newer ones."""
         data, self._unwritten = self._unwritten, b""
         return data
 
@@ -53,8 +53,8 @@ class LineDialogue:
         message = parse_object(line)
         if message is not None:
             return self._read(message)
-        if not line.startswith(b"{"):  # an object cut off by the agent's death is no complaint
-            self._complaint = [*self._complaint[1 - _MAX_COMPLAINT :], line[:MAX_ERROR]]
+        if not line.startswith(b"{"):  # an object that is cut off because the agent died explains nothing
+            self._plain_lines = [*self._plain_lines[1 - _MAX_PLAIN_LINES :], line[:MAX_ERROR]]
         return []
 
     def _read_rest(self) -> list[Draft]:
@@ -62,11 +62,11 @@ class LineDialogue:
         last = self._splitter.rest()
         return self._read_line(last) if last else []
 
-    def _printed_complaint(self) -> str:
-        """Return the end of what the agent printed that is no JSON."""
-        return b"\n".join(self._complaint)[-MAX_ERROR:].decode(errors="replace").strip()
+    def _plain_output(self) -> str:
+        """Return the end of the agent's output that was not JSON."""
+        return b"\n".join(self._plain_lines)[-MAX_ERROR:].decode(errors="replace").strip()
 
 
-def error(text: str, marks: dict[str, str] | None = None) -> Draft:
-    """Return an `error` event. `marks` are its further keys, such as `parent`."""
-    return "error", {"error": clip(text, MAX_ERROR)[0], **(marks or {})}
+def error(text: str, more: dict[str, str] | None = None) -> Draft:
+    """Return an `error` event. `more` has its further keys, such as `parent`."""
+    return "error", {"error": clip(text, MAX_ERROR)[0], **(more or {})}

@@ -1,6 +1,6 @@
-"""What agents that print one JSON object a line share: cutting the lines, and keeping events uniform and small.
+"""Functions for agents that print one JSON object a line: split lines, read values, and limit the size of events.
 
-Knows no agent's vocabulary. Everything here accepts any output of a program, and raises nothing.
+Must not know any agent's messages. Everything here accepts any output of a program, and raises nothing.
 """
 
 import json
@@ -34,7 +34,7 @@ _decoder = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 class LineSplitter:
-    r"""Splits bytes that are cut anywhere into lines, at `\n` and nowhere else. Holds at most `limit` bytes."""
+    r"""Splits chunks of bytes into lines, at `\n` and nowhere else. Holds at most `limit` bytes."""
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
@@ -94,7 +94,7 @@ def as_short_text(value: Any) -> str:
 def as_session_id(value: Any) -> str:
     """Return `value` if it can name an agent's session, else "".
 
-    The name comes back in the command line of every later turn. A NUL in it would prevent all of them.
+    Every later turn has the name in its command line. A NUL in it would make all of them fail.
     """
     name = as_text(value)
     return name if _SESSION_ID.fullmatch(name) else ""
@@ -111,7 +111,7 @@ def as_objects(value: Any) -> list[dict[str, Any]]:
 
 
 def as_count(value: Any) -> int | None:
-    """Return `value` if it is a whole number from 0 that every JSON reader keeps exactly, else None."""
+    """Return `value` if it is a whole number from 0 to 2**53 - 1, which every JSON reader keeps exactly; else None."""
     return value if type(value) is int and 0 <= value < 1 << 53 else None
 
 
@@ -149,7 +149,7 @@ def join_deltas(drafts: list[Draft]) -> list[Draft]:
 
 
 class TextBuffer:
-    """Text that arrives in pieces. Holds about as much as one event takes, and drops the rest."""
+    """Text that arrives in pieces. Holds about as much as one event may have, and drops the rest."""
 
     def __init__(self) -> None:
         self._held = StringIO()
@@ -175,7 +175,7 @@ def cut_text(text: str) -> tuple[str, int]:
 
 
 def cut_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Return `value` in a size that fits an event. Long strings are cut as needed, and say how much is left out."""
+    """Return `value` in a size that fits an event. Long strings are cut, and end with the number of bytes left out."""
     for limit in (None, MAX_OUTPUT >> 1, MAX_OUTPUT >> 5):
         shown = value if limit is None else _cut_strings(value, limit, MAX_DEPTH)
         if _encoded_size(shown) <= MAX_ENCODED:

@@ -1,14 +1,14 @@
-"""The command line: turns the words into one call, and a failure into one line and an exit status.
+"""The command line: runs the typed command, and turns a failure into one line and an exit status.
 
     arguments.py     reads the command line and makes the help     commands/NAME.py   one command each
     command.py       what a command declares                       settings_help.py   the settings in the help
     follow.py        follows a log: attach, send --wait            caller.py          the user and their texts
-    transcript.py    PURE: events as text                          lines.py           PURE: margin, bars, streaming
+    transcript.py    PURE: events as text                          layout.py          PURE: margin, bars, streaming
     style.py         PURE: colours                                 screen.py          standard output and error
     examine.py       whether an agent can start                    qr.py              QR codes
 
-Commands work on the files alone. Only `serve` needs the web, which is imported when that runs. A command imports
-only what it needs, because a person waits for it.
+Commands work on the files alone. Only `serve` needs the web, and imports it when it runs. A command imports
+only what it needs, because the user waits for it.
 """
 
 import os
@@ -19,10 +19,10 @@ from breakglass.errors import BadInput, BreakglassError, TurnRunning
 from breakglass.text import one_line
 
 EXITS: tuple[tuple[type[BreakglassError], int], ...] = ((TurnRunning, 3), (BadInput, 2), (BreakglassError, 1))
-"""The exit status of each error: the first class that fits."""
+"""The exit status of each error: the first class that matches."""
 INTERRUPTED = 130
-READER_LEFT = 141
-"""The status that a shell gives a program ended by SIGPIPE: the reader of our output closed the pipe."""
+OUTPUT_CLOSED = 141
+"""The reader of our output closed the pipe. A shell reports this status for a program that SIGPIPE ended."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(words: list[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         screen.drop_output()
-        return READER_LEFT
+        return OUTPUT_CLOSED
     except BreakglassError as error:
         return _fail(str(error), next(status for kind, status in EXITS if isinstance(error, kind)))
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Reads the command line: which command, its options and words, and its help. Does not run commands.
+"""Reads the command line: the command, its options and its words (positional arguments). Makes the help.
 
-It uses argparse because a command is typed often, and other libraries take longer to import than argparse.
+It does not run commands. It uses argparse, because other libraries take longer to import and delay every command.
 Only the parser of the typed command is built.
 """
 
@@ -61,7 +61,7 @@ examples:
 
 
 def parse(name: str, words: list[str]) -> argparse.Namespace:
-    """Return what was typed after a command's name: its options, and its `words`.
+    """Return the options and the `words` after a command's name.
 
     Raises BadInput, and SystemExit after printing help.
     """

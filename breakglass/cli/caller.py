@@ -7,7 +7,7 @@ from breakglass.errors import BadInput
 
 
 def user_name() -> str:
-    """Return the user as the log's `by` names them, such as `cli:root`."""
+    """Return the user's name for the `by` of events, such as `cli:root`."""
     uid = os.getuid()
     try:
         return f"cli:{pwd.getpwuid(uid).pw_name}"

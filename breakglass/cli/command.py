@@ -27,20 +27,20 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command without its name and summary, which are the name and the first line of its file."""
+    """A command. The name of its file is its name, and the first line of the file is its summary."""
 
     run: Callable[["Config", Namespace], int]
-    """Carries the command out and returns the exit status. `args.words` holds the positional arguments."""
+    """Runs the command and returns the exit status. `args.words` holds the positional arguments."""
     examples: str
     words: tuple[Word, ...] = ()
     options: tuple[Option, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that have an option here, besides `data`."""
     output: str = ""
-    """What it prints on standard output, unless the summary says it."""
+    """Its standard output, unless the summary describes it."""
     notes: str = ""
     advice: str = ""
-    """What to do about a wrong number of words."""
+    """The advice for a wrong number of words."""
     exits: Mapping[int, str] = {}
     """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
 

@@ -1,6 +1,6 @@
-"""Examines an agent without a prompt: can it start here, which version is it, does it seem logged in.
+"""Examines an agent without a prompt: whether it can start, its version, and whether it seems logged in.
 
-Knows no agent: `AgentConfig.about` says how its program is asked.
+Must not know any single agent: `AgentConfig.about` has the arguments for its program.
 """
 
 import os
@@ -15,7 +15,7 @@ from breakglass.text import one_line, strip_escapes
 VERSION_SECONDS = 2.0
 """How long a program may take to print its version."""
 LOGIN_SECONDS = 10.0
-"""How long it may take to say whether it is logged in. Claude Code needs 1 to 2 seconds."""
+"""How long a program may take to report whether it is logged in. Claude Code needs some seconds."""
 
 
 def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -
 def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple[str, str]:
     """Return the version that a program prints, "" if it prints none; and why it cannot run, "" if it can.
 
-    A command with arguments is not asked: `npx --version` would print the version of npx.
+    A command with arguments is not run: `npx --version` would print the version of npx.
     """
     if len(agent.command) > 1:
         return "", ""
@@ -81,7 +81,7 @@ def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple
 def _logged_in(agent: AgentConfig, version: str, environ: dict[str, str]) -> bool | None:
     """Return whether an agent seems logged in, None if that cannot be told without a prompt.
 
-    It only seems so: whether the key is still valid is known to its backend alone, which is not called here.
+    Only the agent's backend knows whether the key is still valid, and this function does not call it.
     """
     login = agent.about.login
     printed = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", version)

@@ -29,7 +29,7 @@ Show = Callable[[Piece], int | None]
 
 
 def print_log(session: Session, after: int) -> int:
-    """Print the lines after line `after` as every client gets them, until Ctrl-C. Raises NotFound."""
+    """Print the lines after line `after` in the form that every client gets, until Ctrl-C. Raises NotFound."""
 
     def show(piece: Piece) -> None:
         screen.write_bytes(piece.body)
@@ -141,15 +141,15 @@ def _follow(
     Ends a turn that is lost meanwhile. Raises NotFound if there is no log or it disappears, BrokenPipeError if the
     reader of our output closes the pipe, and KeyboardInterrupt.
     """
-    return asyncio.run(_steps(session, after, frame, show, caught_up))
+    return asyncio.run(_follow_async(session, after, frame, show, caught_up))
 
 
-async def _steps(
+async def _follow_async(
     session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None]
 ) -> int:
-    hub = Followers(Watch())
+    followers = Followers(Watch())
     try:
-        async with aclosing(hub.follow(session.directory, after, frame)) as steps:
+        async with aclosing(followers.follow(session.directory, after, frame)) as steps:
             async for step in steps:
                 if isinstance(step, Piece):
                     status = show(step)
@@ -164,4 +164,4 @@ async def _steps(
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
     finally:
-        await hub.close()
+        await followers.close()

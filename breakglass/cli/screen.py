@@ -13,8 +13,8 @@ from breakglass.cli.style import UNLIMITED
 def prepare() -> None:
     """Open descriptors 0 to 2 if they are closed, and replace characters that their encoding does not have.
 
-    Otherwise a log or a lock that is opened next could get one of these numbers: our output would be written into
-    it, and a child process would not inherit it.
+    Otherwise a log or a lock that is opened next could get one of these numbers. Our output would go into that file,
+    and a child process would not inherit it.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -33,7 +33,7 @@ def is_terminal() -> bool:
 
 
 def has_colours(environ: Mapping[str, str]) -> bool:
-    """Return whether to use colours: on a terminal that has them, unless NO_COLOR is set (no-color.org)."""
+    """Return whether to use colours: on a terminal that supports them, unless NO_COLOR is set (no-color.org)."""
     return is_terminal() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
@@ -76,7 +76,7 @@ def show_progress(text: str) -> None:
 
 
 def check_reader() -> None:
-    """Raise BrokenPipeError if the reader of our output has closed the pipe. Without a write, no signal tells it."""
+    """Raise BrokenPipeError if the reader of our output has closed the pipe. Without a write, no signal reports it."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if any(flags & (select.POLLERR | select.POLLHUP) for _, flags in poll.poll(0)):

@@ -1,4 +1,4 @@
-"""The settings as `--help` explains them, made from the declarations in `config`."""
+"""The text about the settings in `--help`, made from the declarations in `config`."""
 
 import textwrap
 

@@ -1,9 +1,9 @@
 """Events as a transcript. Pure: no files and no clock.
 
 How this works. `_RENDERERS` has one function for each kind of event. A renderer returns the text that the event adds
-to the terminal, and uses `Lines` for the layout: line numbers of the log in the margin, a prompt behind a thick bar,
-a tool as one line, its output behind a thin bar, prose without a bar. Signs carry the meaning, so a transcript
-without colours says the same.
+to the terminal, and uses `Layout` for the layout: line numbers of the log in the margin, a prompt behind a thick bar,
+a tool as one line, its output behind a thin bar, prose without a bar. Signs have the meaning, so a transcript
+without colours has the same information.
 
 Prose comes twice: as `delta` events while it streams, then complete as `text`. `Transcript` remembers the deltas, so
 that the complete text is not shown again.
@@ -13,26 +13,26 @@ from collections.abc import Callable
 from typing import Any
 
 from breakglass import events
-from breakglass.cli.lines import Lines
+from breakglass.cli.layout import Layout
 from breakglass.cli.style import UNLIMITED, status_style
 from breakglass.events import Event
 from breakglass.text import cut, duration, money, one_line, plain, plan_status, status_sign
 
-LONGEST_ERROR = 1000
-"""Characters of a line of a tool's error that are shown, however narrow the terminal is."""
-LONGEST_CALL = 500
+MAX_ERROR_LINE = 1000
+"""Characters shown of each line of a tool's error. The width of the terminal does not matter."""
+MAX_CALL = 500
 """Characters of a tool's call that are shown at most."""
-_TELLING_KEYS = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
-"""The keys of a tool's input that say most about the call; the first one present is shown."""
+_MAIN_FIELDS = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
+"""The fields of a tool's input that describe a call best, the best first. The first one present is shown."""
 
 
 class Transcript:
-    """One log on its way to one terminal, with what the next events need from the previous ones."""
+    """Renders one log, and remembers what later events need from earlier ones."""
 
     def __init__(
         self, *, colours: bool = False, columns: int = UNLIMITED, output_lines: int = UNLIMITED
     ) -> None:
-        self.lines = Lines(colours=colours, columns=columns)
+        self.layout = Layout(colours=colours, columns=columns)
         self.output_lines = output_lines
         self.deltas: dict[str | None, list[str]] = {}
         """Prose that came as deltas and has not come as `text` yet, by the subagent (`parent`) that wrote it."""
@@ -42,7 +42,7 @@ class Transcript:
     @property
     def is_at_line_start(self) -> bool:
         """Whether the cursor is at the beginning of a line."""
-        return self.lines.is_at_line_start
+        return self.layout.is_at_line_start
 
     def render(self, event: Event) -> str:
         """Return what an event adds to the terminal. An unknown or malformed event is shown as JSON."""
@@ -52,8 +52,8 @@ class Transcript:
             return _raw(self, event)
 
     def finish(self) -> str:
-        """Return what ends the unfinished line."""
-        return self.lines.finish()
+        """Return the text that ends the unfinished line."""
+        return self.layout.finish()
 
 
 # --- sessions and turns ---------------------------------------------------------------------------
@@ -61,34 +61,34 @@ class Transcript:
 
 def _raw(out: Transcript, event: Event) -> str:
     text = event.get("text") if event.get("kind") == "foreign" else None
-    return out.lines.note(event, text if isinstance(text, str) else events.dumps(event))
+    return out.layout.note(event, text if isinstance(text, str) else events.dumps(event))
 
 
 def _created(out: Transcript, event: Event) -> str:
     by = f"{event['by']} on {event['host']}"
     facts = (event["title"], event["agent"], event["model"], by, _time(event))
-    return out.lines.note(event, " · ".join(str(fact) for fact in facts if fact))
+    return out.layout.note(event, " · ".join(str(fact) for fact in facts if fact))
 
 
 def _user(out: Transcript, event: Event) -> str:
     out.deltas.clear()
     out.last_text = ""
-    lines = out.lines
-    who = one_line(" · ".join(str(event[key]) for key in ("by", "model") if event.get(key)), lines.width)
-    head = lines.note(event, f"{who} · {_time(event)}")
+    layout = out.layout
+    who = one_line(" · ".join(str(event[key]) for key in ("by", "model") if event.get(key)), layout.width)
+    head = layout.note(event, f"{who} · {_time(event)}")
     without_number = {**event, "id": ""}
-    return lines.finish() + "\n" + head + lines.block(without_number, plain(event["text"]), "┃ ", "prompt")
+    return layout.finish() + "\n" + head + layout.block(without_number, plain(event["text"]), "┃ ", "prompt")
 
 
 def _session(out: Transcript, event: Event) -> str:
     model = f" with {event['model']}" if event.get("model") else ""
-    return out.lines.note(event, f"the agent's session {event['session_id']}{model}")
+    return out.layout.note(event, f"the agent's session {event['session_id']}{model}")
 
 
 def _turn_end(out: Transcript, event: Event) -> str:
     status = event["status"]
     text = one_line(f"{status} · {duration(event['duration_ms'])}")
-    return out.lines.block(event, text, f"{status_sign(status).sign} ", status_style(status))
+    return out.layout.block(event, text, f"{status_sign(status).sign} ", status_style(status))
 
 
 def _time(event: Event) -> str:
@@ -101,7 +101,7 @@ def _time(event: Event) -> str:
 def _delta(out: Transcript, event: Event) -> str:
     text, parent = plain(event["text"]), event.get("parent")
     out.deltas.setdefault(parent, []).append(event["text"])
-    return out.lines.stream(event, ("prose", parent), text, "╎   " if parent else "  ", "prose")
+    return out.layout.stream(event, ("prose", parent), text, "╎   " if parent else "  ", "prose")
 
 
 def _text(out: Transcript, event: Event) -> str:
@@ -109,22 +109,22 @@ def _text(out: Transcript, event: Event) -> str:
     streamed = "".join(out.deltas.pop(parent, ())).strip()
     if not parent:
         out.last_text = text
-    if streamed and text.endswith(streamed):  # the deltas were all of it, or its end since we began to follow
-        return out.lines.finish()
-    return out.lines.block(event, plain(text))
+    if streamed and text.endswith(streamed):  # the deltas had all of it, or the part since we began to follow
+        return out.layout.finish()
+    return out.layout.block(event, plain(text))
 
 
 def _plan(out: Transcript, event: Event) -> str:
-    width = out.lines.width - 4
+    width = out.layout.width - 4
     items = [
         f"{status_sign(plan_status(item['status'])).sign} {one_line(item['text'], width)}"
         for item in event["items"]
     ]
-    return out.lines.block(event, "\n".join(items), "▪ ", "note")
+    return out.layout.block(event, "\n".join(items), "▪ ", "note")
 
 
 def _thinking(out: Transcript, event: Event) -> str:
-    return out.lines.block(event, _shortened(out, plain(event["text"]), out.lines.width), "… ", "note")
+    return out.layout.block(event, _shortened(out, plain(event["text"]), out.layout.width), "… ", "note")
 
 
 def _result(out: Transcript, event: Event) -> str:
@@ -136,35 +136,35 @@ def _result(out: Transcript, event: Event) -> str:
     shown = " · ".join(filter(None, parts))
     if not shown:
         return ""
-    return out.lines.block(event, shown, "✗ " if is_error else "= ", "failure" if is_error else "note")
+    return out.layout.block(event, shown, "✗ " if is_error else "= ", "failure" if is_error else "note")
 
 
 def _retry(out: Transcript, event: Event) -> str:
-    return out.lines.note(event, f"attempt {event['attempt']}: {event['error']}", "question")
+    return out.layout.note(event, f"attempt {event['attempt']}: {event['error']}", "question")
 
 
 def _error(out: Transcript, event: Event) -> str:
-    return out.lines.block(event, plain(event["error"]), "✗ ", "failure")
+    return out.layout.block(event, plain(event["error"]), "✗ ", "failure")
 
 
 # --- tools ----------------------------------------------------------------------------------------
 
 
 def _tool(out: Transcript, event: Event) -> str:
-    return out.lines.block(event, _call(out, event), "● ", "tool")
+    return out.layout.block(event, _call(out, event), "● ", "tool")
 
 
 def _permission(out: Transcript, event: Event) -> str:
-    return out.lines.block(event, _call(out, event), "? ", "question")
+    return out.layout.block(event, _call(out, event), "? ", "question")
 
 
 def _call(out: Transcript, event: Event) -> str:
-    """Return a tool's name and the most telling part of its input, on one line."""
+    """Return a tool's name and the main part of its input, on one line."""
     shown = event["input"]
     if isinstance(shown, dict):
-        shown = next((shown[key] for key in _TELLING_KEYS if isinstance(shown.get(key), str)), shown)
+        shown = next((shown[key] for key in _MAIN_FIELDS if isinstance(shown.get(key), str)), shown)
     text = shown if isinstance(shown, str) else events.dumps(shown) if shown else ""
-    return one_line(f"{event['name']}: {text}", min(out.lines.width, LONGEST_CALL))
+    return one_line(f"{event['name']}: {text}", min(out.layout.width, MAX_CALL))
 
 
 def _tool_result(out: Transcript, event: Event) -> str:
@@ -173,19 +173,19 @@ def _tool_result(out: Transcript, event: Event) -> str:
     output = event["output"]
     text = plain(output if isinstance(output, str) else events.dumps(output))
     if out.output_lines == UNLIMITED and not event.get("parent"):
-        shown = out.lines.stream(event, ("output", event["tool_id"], is_error), text, bar, style)
+        shown = out.layout.stream(event, ("output", event["tool_id"], is_error), text, bar, style)
     else:
-        text = _shortened(out, text, LONGEST_ERROR if is_error else out.lines.width)
-        shown = out.lines.block(event, text, bar, style)
+        text = _shortened(out, text, MAX_ERROR_LINE if is_error else out.layout.width)
+        shown = out.layout.block(event, text, bar, style)
     if left_out := event.get("truncated"):
-        shown += out.lines.block(event, f"… {left_out:,} bytes were left out", bar, style)
+        shown += out.layout.block(event, f"… {left_out:,} bytes were left out", bar, style)
     return shown
 
 
 def _shortened(out: Transcript, text: str, width: int) -> str:
-    """Return the first lines of `text`, each cut to `width`, with a last line that says how many more there are."""
+    """Return the first lines of `text`, each cut to `width`, with a last line that counts the rest."""
     lines = text.strip("\n").split("\n")
-    if len(lines) > out.output_lines + 1:  # a line "1 more line" would take the place of that line
+    if len(lines) > out.output_lines + 1:  # "1 more line" would take as much space as that line
         lines[out.output_lines :] = [f"… {len(lines) - out.output_lines:,} more lines"]
     return "\n".join(cut(line.expandtabs(), width) for line in lines)
 
@@ -194,7 +194,7 @@ def _answer(out: Transcript, event: Event) -> str:
     message = f": {event['message']}" if event.get("message") else ""
     allowed = "allowed for the session" if event.get("for_session") is True else "allowed"
     verdict = allowed if event["allow"] is True else "refused"
-    return out.lines.note(event, f"{verdict} by {event['by']}{message}", "question")
+    return out.layout.note(event, f"{verdict} by {event['by']}{message}", "question")
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ Renderer = Callable[[Transcript, Event], str]
 
 
 def _note_of(text: Callable[[Event], str]) -> Renderer:
-    return lambda out, event: out.lines.note(event, text(event))
+    return lambda out, event: out.layout.note(event, text(event))
 
 
 _RENDERERS: dict[Any, Renderer] = {

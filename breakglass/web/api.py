@@ -21,7 +21,7 @@ from breakglass.store.sessions import Session
 from breakglass.turns import answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
-from breakglass.web.context import by, console, session_named
+from breakglass.web.context import caller_name, console, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -32,7 +32,7 @@ Result: TypeAlias = Json | tuple[Json, dict[str, str]] | Response
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Result]])
 
 api = Blueprint("api", __name__)
-_LINE = re.compile(r"[1-9][0-9]{0,17}")
+_EVENT_ID = re.compile(r"[1-9][0-9]{0,17}")
 _EVENT_STREAM = re.compile(r"(^|,)\s*text/event-stream\s*(;|,|$)", re.IGNORECASE)
 
 
@@ -77,7 +77,7 @@ async def health() -> Result:
 async def create_session(body: bodies.NewSession) -> Result:
     key = request.headers.get("Idempotency-Key")
     session = await console().write(
-        console().create, body.agent, body.model, by=by(), title=body.title, key=key
+        console().create, body.agent, body.model, by=caller_name(), title=body.title, key=key
     )
     return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
 
@@ -95,7 +95,9 @@ async def read_session(session: Session) -> Result:
 
 @operation
 async def change_session(session: Session, body: bodies.Change) -> Result:
-    await console().write(sessions.change, session, title=body.title, archived=body.archived, by=by())
+    await console().write(
+        sessions.change, session, title=body.title, archived=body.archived, by=caller_name()
+    )
     return await _describe(session)
 
 
@@ -107,12 +109,12 @@ async def _describe(session: Session) -> Json:
 async def read_events(session: Session) -> Result:
     after = request.args.getlist("after")
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
-        return await _log(session, stream.line_number(after, "after") or 0)
+        return await _raw_log(session, stream.line_number(after, "after") or 0)
     last = stream.last_seen(after, request.headers.getlist("Last-Event-ID"))
     return await attached.streaming_response(console().attach(session, last))
 
 
-async def _log(session: Session, after: int) -> Response:
+async def _raw_log(session: Session, after: int) -> Response:
     length, pieces = await read_raw(session.directory, after)
     if request.method == "HEAD":
         await anext(pieces, b"")  # a generator closes the log only if it has started
@@ -130,7 +132,7 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         console().config,
         session,
         body.prompt,
-        by=by(),
+        by=caller_name(),
         model=body.model,
         key=key,
         queue=body.queue,
@@ -140,15 +142,15 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
 
 @operation
 async def withdraw(session: Session, queued: str) -> Result:
-    if not _LINE.fullmatch(queued):
+    if not _EVENT_ID.fullmatch(queued):
         raise NotFound(f"there is no prompt {queued[:64]!r} in the queue of this session")
-    await console().write(withdraw_prompt, session, int(queued), by=by())
+    await console().write(withdraw_prompt, session, int(queued), by=caller_name())
     return {"withdrawn": int(queued)}
 
 
 @operation
 async def cancel_turn(session: Session) -> Result:
-    return {"cancelled": await console().write(console().stop, session, by())}
+    return {"cancelled": await console().write(console().stop_turn, session, caller_name())}
 
 
 @operation
@@ -160,7 +162,7 @@ async def answer_question(session: Session, body: bodies.Answer) -> Result:
         allow=body.allow,
         message=body.message,
         for_session=body.for_session,
-        by=by(),
+        by=caller_name(),
     )
     return {}
 

@@ -26,7 +26,7 @@ from breakglass.web.guard.responses import problem_body
 from breakglass.web.http.attached import StreamingHTTPConnection
 from breakglass.web.pages import error_page, pages
 
-STATUS: dict[type[BreakglassError], int] = {
+HTTP_STATUS: dict[type[BreakglassError], int] = {
     TooLarge: 413,
     Malformed: 400,
     BadInput: 422,
@@ -36,13 +36,13 @@ STATUS: dict[type[BreakglassError], int] = {
     CannotRecord: 507,
     BreakglassError: 500,
 }
-"""Subclasses before their bases: the first class that an error is an instance of counts."""
+"""The first class that an error is an instance of counts, so subclasses come before their bases."""
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(config: Config, access: Access) -> Quart:
-    """Return the application, to be served behind a `Guard`. It reads and writes no file until it serves."""
+    """Return the application, which must run behind a `Guard`. It opens no file until it serves."""
     app = Quart(__name__, static_folder=None)
     app.asgi_http_class = StreamingHTTPConnection
     app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # a second limit: the guard in front has a lower one
@@ -59,14 +59,14 @@ def create_app(config: Config, access: Access) -> Quart:
     async def close_console() -> None:
         await app.extensions["breakglass"].close()
 
-    app.register_error_handler(BreakglassError, _answer_own_error)
+    app.register_error_handler(BreakglassError, _answer_breakglass_error)
     app.register_error_handler(HTTPException, _answer_routing_error)
     app.register_error_handler(Exception, _answer_unexpected_error)
     return app
 
 
-def _answer_own_error(error: BreakglassError) -> Response:
-    status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+def _answer_breakglass_error(error: BreakglassError) -> Response:
+    status = next(code for kind, code in HTTP_STATUS.items() if isinstance(error, kind))
     return problem(status, str(error))
 
 
@@ -80,7 +80,7 @@ def _answer_unexpected_error(error: Exception) -> Response:
 
 
 def problem(status: int, detail: str) -> Response:
-    """Return an RFC 9457 problem, or a page that says the same for a browser outside /api."""
+    """Return an RFC 9457 problem. A browser outside /api gets a page with the same text."""
     if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
         return error_page(status, HTTPStatus(status).phrase, detail)
     return Response(problem_body(Refusal(status, detail)), status, content_type="application/problem+json")

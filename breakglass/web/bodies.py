@@ -12,7 +12,7 @@ from breakglass.turn_limits import MAX_PROMPT
 
 
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A session to create. For a field that is absent the default of the settings applies."""
+    """A session to create. If a field is absent, the default of the settings applies."""
 
     agent: Annotated[str | None, Meta(description="One of the configured agents")] = None
     model: Annotated[str | None, Meta(description="The model for every turn of the session")] = None
@@ -27,7 +27,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A prompt."""
+    """A prompt to send."""
 
     prompt: Annotated[
         str,

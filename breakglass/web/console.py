@@ -1,7 +1,7 @@
 """What the routes of one web process share: the settings, the access rules, the followers and the writer threads.
 
 Everything lives on the process's event loop, except the methods that block: those are called in threads. Other
-processes share none of it; what they must know stands in the logs.
+processes share none of it: they read the logs.
 """
 
 import asyncio
@@ -51,21 +51,24 @@ class Console:
     def create(
         self, agent: str | None, model: str | None, *, by: str, title: str = "", key: str | None = None
     ) -> Session:
-        """Make a session, or return the one that `key` made. Raises BadInput for an unknown agent or a bad model."""
+        """Create a session, or return the one of an earlier call with `key`.
+
+        Raises BadInput for an unknown agent or a bad model.
+        """
         chosen = self.config.agent_named(agent or self.config.agent).name
         if model:
             check_model("model", model)
         return sessions.create(self.config.data, chosen, model or None, title, by, key)
 
-    def stop(self, session: Session, by: str) -> bool:
+    def stop_turn(self, session: Session, by: str) -> bool:
         """Stop the running turn and return whether there was one.
 
-        A background thread waits for the end and kills a runner that does not stop. It does not belong to the request:
+        A background thread waits for the end and kills a runner that does not stop. It outlives the request, because
         the client may disconnect at once.
         """
         if not cancel_turn(session, by=by):
             return False
-        # A new thread, not one of the pool: it may wait 15 s.
+        # Not a thread of the pool, because it may wait 15 s.
         threading.Thread(target=self._wait_for_stop, args=(session,), daemon=True).start()
         return True
 
@@ -76,11 +79,11 @@ class Console:
             _log.warning("session %s: %s", session.id, error)
 
     def state(self, session: Session) -> SessionState:
-        """Return a session's state. Ends its turn first if that was lost. Raises NotFound."""
+        """Return a session's state. Ends its turn first if the turn is lost. Raises NotFound."""
         return current_state(session, warn=self.warn_once)
 
     def overview(self, *, archived: bool) -> list[dict[str, Any]]:
-        """Return the contract's objects of all sessions, latest first; archived ones only if asked for."""
+        """Return the contract's objects of all sessions, latest first; archived ones only with `archived`."""
         found = sessions.list_sessions(self.config.data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [
@@ -88,7 +91,7 @@ class Console:
         ]
 
     def warn_once(self, text: str) -> None:
-        """Log a warning, each text only once: every read finds a full disk again."""
+        """Log a warning, each text only once: on a full disk every read would repeat it."""
         if text not in self._warned:
             self._warned.add(text)
             _log.warning(text)

@@ -16,15 +16,15 @@ def console() -> Console:
     return found
 
 
-def visit() -> Caller:
-    """Return what the guard found out about this request's sender."""
+def caller() -> Caller:
+    """Return what the guard knows about the sender of this request."""
     found: Caller = cast(dict[str, Any], request.scope)["breakglass"]
     return found
 
 
-def by() -> str:
+def caller_name() -> str:
     """Return the caller's name, which events record as `by`; "" without a credential."""
-    credential = visit().credential
+    credential = caller().credential
     return credential.name if credential else ""
 
 

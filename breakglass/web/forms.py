@@ -17,7 +17,7 @@ from breakglass.store import sessions
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import stream
-from breakglass.web.context import by, console, session_named, visit
+from breakglass.web.context import caller, caller_name, console, session_named
 from breakglass.web.guard import cookies
 from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
@@ -34,7 +34,7 @@ async def log_in() -> Response:
     """Set the login cookie for the right access token."""
     form = await request.form
     next_path = local_path(form.get("next", ""))
-    access, address = console().access, visit().address
+    access, address = console().access, caller().address
     user_agent = request.headers.get("User-Agent", "")
     token = form.get("token", "").strip()
     cookie = await console().write(access.log_in, token, address=address, user_agent=user_agent)
@@ -44,7 +44,7 @@ async def log_in() -> Response:
         error = f"That is not the token.{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
     response = _redirect(next_path or f"{request.root_path}/")
-    response.headers["Set-Cookie"] = cookies.set_cookie(visit().origin, cookie)
+    response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, cookie)
     return response
 
 
@@ -52,10 +52,10 @@ async def log_in() -> Response:
 async def log_out() -> Response:
     """End the caller's login."""
     await _checked_form()
-    if (credential := visit().credential) is not None:
+    if (credential := caller().credential) is not None:
         await console().write(console().access.log_out, credential)
-    response = _to("/login")
-    response.headers["Set-Cookie"] = cookies.set_cookie(visit().origin, "", seconds=0)
+    response = _redirect_within("/login")
+    response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, "", seconds=0)
     return response
 
 
@@ -63,15 +63,15 @@ async def log_out() -> Response:
 
 
 @forms.post("/sessions")
-async def new_session() -> Response:
-    """Make a session and begin its first turn. The same form sent twice makes one session and one turn."""
+async def create_session() -> Response:
+    """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
     form = await _checked_form()
     prompt, agent = _prompt(form)
     agent = agent or form.get("agent") or None
     model, key = form.get("model") or None, _digest(form)
-    session = await console().write(console().create, agent, model, by=by(), key=key)
-    await _begin(session, prompt, form)
-    return _to(f"/sessions/{session.id}#end")
+    session = await console().write(console().create, agent, model, by=caller_name(), key=key)
+    await _submit(session, prompt, form)
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>")
@@ -79,26 +79,28 @@ async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
     session, form = session_named(session_id), await _checked_form()
     archived = {"1": True, "0": False}.get(form.get("archived", ""))
-    await console().write(sessions.change, session, title=form.get("title"), archived=archived, by=by())
-    return _to(f"/sessions/{session.id}#end")
+    await console().write(
+        sessions.change, session, title=form.get("title"), archived=archived, by=caller_name()
+    )
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/turns")
-async def begin_turn(session_id: str) -> Response:
-    """Begin a turn."""
+async def start_turn(session_id: str) -> Response:
+    """Start a turn, or queue its prompt."""
     session, form = session_named(session_id), await _checked_form()
     agent = await asyncio.to_thread(lambda: console().state(session).agent)
-    await _begin(session, _prompt(form, agent)[0], form)
-    return _to(f"/sessions/{session.id}#end")
+    await _submit(session, _prompt(form, agent)[0], form)
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/cancel")
-async def stop_turn(session_id: str) -> Response:
+async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
     session = session_named(session_id)
     await _checked_form()
-    await console().write(console().stop, session, by())
-    return _to(f"/sessions/{session.id}#end")
+    await console().write(console().stop_turn, session, caller_name())
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/queue")
@@ -106,8 +108,8 @@ async def withdraw(session_id: str) -> Response:
     """Withdraw a queued prompt. The button pressed carries its line number."""
     session, form = session_named(session_id), await _checked_form()
     queued = stream.line_number(form.getlist("queued"), "queued") or 0
-    await console().write(withdraw_prompt, session, queued, by=by())
-    return _to(f"/sessions/{session.id}#end")
+    await console().write(withdraw_prompt, session, queued, by=caller_name())
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/answers")
@@ -117,17 +119,21 @@ async def answer(session_id: str) -> Response:
     allow = "refuse" not in form
     request_id = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
     for_session = "allow_session" in form
-    await console().write(answer_question, session, request_id, allow=allow, for_session=for_session, by=by())
-    return _to(f"/sessions/{session.id}#end")
+    await console().write(
+        answer_question, session, request_id, allow=allow, for_session=for_session, by=caller_name()
+    )
+    return _redirect_within(f"/sessions/{session.id}#end")
 
 
-async def _begin(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
+async def _submit(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
     key = form.get("key") or None
-    await console().write(submit_prompt, console().config, session, prompt, by=by(), key=key, queue=True)
+    await console().write(
+        submit_prompt, console().config, session, prompt, by=caller_name(), key=key, queue=True
+    )
 
 
 def _digest(form: MultiDict[str, str]) -> str | None:
-    """Return the idempotency key of a form that makes a session; None for a form without a key.
+    """Return the idempotency key of a form that creates a session; None for a form without a key.
 
     Every field counts: after "back", a browser may send the form's old key with a new prompt.
     """
@@ -151,7 +157,7 @@ def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, s
 async def _checked_form() -> MultiDict[str, str]:
     """Return the form that was sent. Raises Forbidden unless it carries the CSRF token of the caller's login."""
     form: MultiDict[str, str] = await request.form
-    credential = visit().credential
+    credential = caller().credential
     if credential is None or not credentials.csrf_matches(credential, form.get("csrf", "")):
         raise Forbidden(
             "This form belongs to another login, or it is too old. Reload the page and send the form again."
@@ -159,7 +165,7 @@ async def _checked_form() -> MultiDict[str, str]:
     return form
 
 
-def _to(path: str) -> Response:
+def _redirect_within(path: str) -> Response:
     """Return a redirect to a path of this application, below the path that a proxy adds."""
     return _redirect(request.root_path + path)
 

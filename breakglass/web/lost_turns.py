@@ -72,5 +72,7 @@ class LostTurnWatch:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     def _end_one(self, session: Session) -> None:
-        if not has_runner(session):  # else every check would read what a long turn has written since the last
+        if not has_runner(
+            session
+        ):  # otherwise each check would read everything that a long turn has written since the last check
             current_state(session, warn=self._warn)

@@ -75,13 +75,13 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
 
 
 def _success(operation: Operation) -> dict[str, Any]:
-    if operation.answer is None:
+    if operation.response is None:
         text = {"schema": {"type": "string"}}
         return {
             "description": "The events",
             "content": {"text/event-stream": text, "application/x-ndjson": text},
         }
-    content = {"application/json": {"schema": operation.answer}}
+    content = {"application/json": {"schema": operation.response}}
     return {"description": operation.summary, "content": content}
 
 

@@ -1,6 +1,6 @@
 """The operations of the HTTP API, in one table. Pure.
 
-The routes and the reading of bodies (`api.py`), the OpenAPI document (`openapi.py`) and docs/api.md all follow from it.
+The routes and the reading of bodies (`api.py`), the OpenAPI document (`openapi.py`) and docs/api.md are made from it.
 A new operation is one row here, and in `api.py` one function with the row's name.
 """
 
@@ -27,8 +27,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     """Keys of `PARAMETERS`."""
     success: int = 200
-    answer: dict[str, Any] | None = None
-    """The JSON Schema of a successful answer; None if the answer is the session's log."""
+    response: dict[str, Any] | None = None
+    """The JSON Schema of a successful response; None if the response is the session's log."""
     errors: dict[int, str] = {}
     """The error statuses of this operation, with their meanings. `error_meanings` adds those that many share."""
 
@@ -84,7 +84,7 @@ SESSION = _object(
     asking=_described("boolean", "Whether a question of the agent is open"),
     queued=_described("integer", "How many prompts wait", minimum=0),
 )
-"""The session object: the answer of most operations, and a line of `breakglass ls --json`."""
+"""The session object: the response of most operations, and a line of `breakglass ls --json`."""
 
 SESSION_REF = {"$ref": "#/components/schemas/Session"}
 
@@ -119,18 +119,18 @@ OPERATIONS: dict[str, Operation] = {
         method="GET",
         path="/health",
         summary="Report that the server answers",
-        answer=_object(status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}),
+        response=_object(status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}),
     ),
     "create_session": Operation(
         method="POST",
         path="/api/sessions",
         summary="Create a session",
         details="The `Location` header names the session. A repeated `Idempotency-Key` returns the session that the "
-        "key created, in its present state. A key belongs to that session for ever.",
+        "key created, in its present state. The key never expires.",
         body=bodies.NewSession,
         parameters=("Idempotency-Key",),
         success=201,
-        answer=SESSION_REF,
+        response=SESSION_REF,
         errors={422: "An unknown agent, or a bad model, title or key", **_DISK},
     ),
     "list_sessions": Operation(
@@ -139,13 +139,13 @@ OPERATIONS: dict[str, Operation] = {
         summary="List the sessions, latest first",
         details="An archived session in which a turn runs is always listed.",
         parameters=("archived",),
-        answer=_object(sessions={"type": "array", "items": SESSION_REF}),
+        response=_object(sessions={"type": "array", "items": SESSION_REF}),
     ),
     "read_session": Operation(
         method="GET",
         path="/api/sessions/{id}",
         summary="Read one session",
-        answer=SESSION_REF,
+        response=SESSION_REF,
         errors=_NO_SESSION,
     ),
     "change_session": Operation(
@@ -153,15 +153,15 @@ OPERATIONS: dict[str, Operation] = {
         path="/api/sessions/{id}",
         summary="Rename or archive a session",
         body=bodies.Change,
-        answer=SESSION_REF,
+        response=SESSION_REF,
         errors={**_NO_SESSION, 422: "A bad title", **_DISK},
     ),
     "read_events": Operation(
         method="GET",
         path="/api/sessions/{id}/events",
         summary="Attach to a session, or read its log",
-        details="With `Accept: text/event-stream` the answer is an endless event stream (ATTACH). Otherwise it is the "
-        "log, byte for byte, as `application/x-ndjson`.",
+        details="With `Accept: text/event-stream` the response is an endless event stream (ATTACH). Otherwise it is "
+        "the log, byte for byte, as `application/x-ndjson`.",
         parameters=("after", "Last-Event-ID"),
         errors=_NO_SESSION,
     ),
@@ -169,12 +169,13 @@ OPERATIONS: dict[str, Operation] = {
         method="POST",
         path="/api/sessions/{id}/turns",
         summary="Start a turn, or queue its prompt",
-        details="The answer has `turn`, or, with `queue` while another turn runs, `queued`: the id of the event. "
-        "A repeated `Idempotency-Key` returns the same answer again and starts no second turn.",
+        details="The response has `turn`. With `queue`, while another turn runs, it has `queued`. "
+        "Both are ids of events. "
+        "A repeated `Idempotency-Key` returns the same response again and starts no second turn.",
         body=bodies.NewTurn,
         parameters=("Idempotency-Key",),
         success=202,
-        answer={"oneOf": [_object(turn={"type": "integer"}), _object(queued={"type": "integer"})]},
+        response={"oneOf": [_object(turn={"type": "integer"}), _object(queued={"type": "integer"})]},
         errors={
             **_NO_SESSION,
             409: "A turn is running",
@@ -187,7 +188,7 @@ OPERATIONS: dict[str, Operation] = {
         method="DELETE",
         path="/api/sessions/{id}/queue/{queued}",
         summary="Withdraw a prompt from the queue",
-        answer=_object(withdrawn={"type": "integer"}),
+        response=_object(withdrawn={"type": "integer"}),
         errors={
             404: "No such session, or the prompt was never in its queue",
             409: "The prompt is no longer in the queue",
@@ -199,7 +200,7 @@ OPERATIONS: dict[str, Operation] = {
         path="/api/sessions/{id}/cancel",
         summary="Stop the running turn, and withdraw every prompt in its queue",
         details="`cancelled` is false if no turn was running.",
-        answer=_object(cancelled={"type": "boolean"}),
+        response=_object(cancelled={"type": "boolean"}),
         errors={**_NO_SESSION, **_DISK},
     ),
     "answer_question": Operation(
@@ -208,7 +209,7 @@ OPERATIONS: dict[str, Operation] = {
         summary="Answer an agent's question",
         body=bodies.Answer,
         success=202,
-        answer={"type": "object"},
+        response={"type": "object"},
         errors={
             404: "No such session, or no such question",
             409: "The question was already answered, or has expired",
@@ -220,7 +221,7 @@ OPERATIONS: dict[str, Operation] = {
         method="GET",
         path="/api/openapi.json",
         summary="Describe this API (OpenAPI 3.1)",
-        answer={"type": "object"},
+        response={"type": "object"},
     ),
 }
-"""Every operation, by the name of the function in `api.py` that answers it."""
+"""Every operation, by the name of its function in `api.py`."""

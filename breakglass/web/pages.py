@@ -16,11 +16,19 @@ from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log
 from breakglass.web import sse, stream
-from breakglass.web.context import console, session_named, visit
+from breakglass.web.context import caller, console, session_named
 from breakglass.web.guard.request import STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.page import compress, fragments, queries, render, rows
-from breakglass.web.page.page_data import ErrorPage, Frame, ListPage, LoginPage, Page, PromptBox, SessionPage
+from breakglass.web.page.page_data import (
+    CommonData,
+    ErrorPage,
+    ListPage,
+    LoginPage,
+    Page,
+    PromptBox,
+    SessionPage,
+)
 
 pages = Blueprint("pages", __name__)
 BEAT = b"event: beat\ndata: {}\n\n"
@@ -109,19 +117,19 @@ async def login_page() -> Response:
 
 def page_of(content: Page, status: int = 200) -> Response:
     """Return a page as a response."""
-    credential = visit().credential
+    credential = caller().credential
     root = request.root_path
-    frame = Frame(
+    common = CommonData(
         host=socket.gethostname()
         if credential
-        else "Breakglass",  # before login the machine's name stays secret
+        else "Breakglass",  # an anonymous caller must not learn the machine's name
         csrf=credentials.csrf_token(credential) if credential else "",
         root=root,
         static=root + render.static_root(),
         now=log.now(),
         may_act=credential is None or credential.may_act,
     )
-    return Response(render.page(frame, content), status, content_type="text/html; charset=utf-8")
+    return Response(render.page(common, content), status, content_type="text/html; charset=utf-8")
 
 
 def _prompt_box(agent: str | None) -> PromptBox:
@@ -135,7 +143,7 @@ def _prompt_box(agent: str | None) -> PromptBox:
 
 
 def error_page(status: int, title: str, detail: str) -> Response:
-    """Return the page that says what went wrong."""
+    """Return the page that describes an error."""
     return page_of(ErrorPage(status, title, detail), status)
 
 

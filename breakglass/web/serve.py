@@ -1,4 +1,4 @@
-"""The server put together: settings, credentials, sockets, the guard around the application, and its processes."""
+"""Assembles the server from the settings: credentials, sockets, the guarded application and its processes."""
 
 import asyncio
 import signal
@@ -16,17 +16,17 @@ from breakglass.web.guard.guard import Guard
 from breakglass.web.guard.settings import guard_settings
 from breakglass.web.http import accesslog, addresses, limits, server
 from breakglass.web.http.asgi import App
-from breakglass.web.workers import KEEPER_SIGNALS, STOP_SIGNALS, keep_workers
+from breakglass.web.workers import STOP_SIGNALS, SUPERVISOR_SIGNALS, supervise_workers
 
 
 def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
-    """Serve until told to stop, and return the exit status. Raises BadConfig before anything is served.
+    """Serve until told to stop, and return the exit status. Raises BadConfig before it serves any request.
 
     `announce` gets the server's address and its login address. The login address is None if BREAKGLASS_TOKEN
     sets the token: a configured secret is not printed.
     """
     # Blocked before any thread starts: a thread without the block would receive the signal.
-    signals = signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SIGNALS if workers > 1 else ())
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
     for warning in (*root.prepare(config.data), *addresses.proxy_warnings(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
     processes.hide()
@@ -37,7 +37,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
     announce(addresses.own_address(config, port), token and addresses.login_address(config, port, token))
     if workers == 1:
         return instance.serve()
-    return keep_workers(instance.serve, workers, signals)
+    return supervise_workers(instance.serve, workers, signals)
 
 
 class Server:

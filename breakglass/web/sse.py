@@ -1,7 +1,7 @@
 """Server-sent events: a frame for each line of a log. Pure.
 
-The format is section 9.2.6 of the HTML Living Standard. A field ends in CR, LF or CRLF, so a line that is sent must
-never hold a raw CR. NUL in an `id` is ignored, and the stream is UTF-8. JSON is not parsed here: a line of ours is
+The format is section 9.2.6 of the HTML Living Standard. A field ends in CR, LF or CRLF, so a sent line must
+never contain a raw CR. NUL in an `id` is ignored, and the stream is UTF-8. JSON is not parsed here: a line of ours is
 recognized by its first bytes, and its id is checked against its number.
 """
 
@@ -15,10 +15,10 @@ RESET = b"event: reset\ndata: {}\n\n"
 
 
 def frame(lines: bytes, first: int) -> bytes:
-    """Return one frame for each of `lines`, which are whole and end in a newline. The first has number `first`."""
+    """Return one frame for each of `lines`, which are complete and end in a newline. The first has number `first`."""
     each = lines[:-1].split(b"\n")
     count, numbers = len(each), range(first, first + len(each))
-    # All lines at once, which is much cheaper, if all are as we write them.
+    # If all lines have our own format, one operation for all of them is much cheaper.
     heads = (b'{"id":%d,"ts":"\n' * count % tuple(numbers)).split(b"\n")
     if (
         events.is_clean(lines)

@@ -1,7 +1,7 @@
 """Attach: a session's log as a stream of server-sent events, first replayed, then live.
 
-Turns the marks and pieces of `store.follow` into bytes, and decides nothing. A stream ends when the client leaves,
-the log is deleted, the credential ends or the server stops.
+Turns the pieces and events of `store.follow` into bytes, and decides nothing. A stream ends when the client
+disconnects, the log is deleted, the credential ends or the server stops.
 """
 
 import math
@@ -19,8 +19,8 @@ from breakglass.web import sse
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
 LONGEST_TICK = 5.0
 """Seconds at most between two checks of a log that is followed."""
-BEYOND = 1 << 62
-"""More lines than any log has: a client that claims to have them gets a reset."""
+BEYOND_ANY_LOG = 1 << 62
+"""A line number that no log reaches. A client that sends it gets a reset."""
 
 
 def last_seen(after: list[str], last_event_id: list[str]) -> int:
@@ -35,14 +35,15 @@ def last_seen(after: list[str], last_event_id: list[str]) -> int:
 def line_number(values: list[str], name: str) -> int | None:
     """Return the line number in the values of a header or parameter, None without a value.
 
-    Raises Malformed for two values, and for one that is no whole number. A number with too many digits is `BEYOND`.
+    A number with too many digits is `BEYOND_ANY_LOG`. Raises Malformed for two values, and for a value that is not a
+    whole number.
     """
     if not values:
         return None
     if len(values) > 1 or not _NUMBER.fullmatch(values[0]):
         raise Malformed(f"{name}: expected one whole number, got {', '.join(values)[:80]!r}")
     digits = values[0].lstrip("0") or "0"
-    return int(digits) if len(digits) < 19 else BEYOND
+    return int(digits) if len(digits) < 19 else BEYOND_ANY_LOG
 
 
 def tick(keepalive: float) -> float:
@@ -59,7 +60,7 @@ async def attach(
     keepalive: float,
     beat: bytes = sse.KEEPALIVE,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield a replay of the lines after `after`, `caught-up`, then live events, with `beat` in silence.
+    """Yield a replay of the lines after `after`, `caught-up`, then live events, with `beat` while no event arrives.
 
     Raises NotFound before the first chunk.
     """

@@ -1,10 +1,10 @@
-"""Worker processes: started, started again when one dies, and ended together.
+"""Worker processes: starts them, restarts each one that dies, and ends them together.
 
-The workers share the listening sockets and nothing else: they agree through the files of the data root. Must not
+The workers share the listening sockets and the files of the data root, and nothing else. Must not
 know what a worker serves.
 
-The keeping process blocks `KEEPER_SIGNALS`, and asks for them only while nothing else is going on. A signal handler
-could run between a fork and the note of the new worker's pid, or be inherited by a worker.
+The supervising process blocks `SUPERVISOR_SIGNALS` and waits for them in `sigwait`. A signal handler instead could
+run after a fork and before the new worker's pid is stored, and a worker could inherit it.
 """
 
 import os
@@ -18,22 +18,22 @@ from breakglass.turns import processes
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 """The signals that stop a server."""
-KEEPER_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
-"""The signals that must be blocked before `keep_workers` is called, and before any thread starts."""
+SUPERVISOR_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+"""The signals that must be blocked before `supervise_workers` is called, and before any thread starts."""
 RESTART_SECONDS = 1.0
-"""From a worker's start to that of its successor, at least: one that dies at once must not use up a core."""
+"""Least time between the starts of a worker and its successor: a worker that dies at once must not use up a core."""
 
 
-def keep_workers(work: Callable[[], int], count: int, signals: Iterable[int]) -> int:
+def supervise_workers(work: Callable[[], int], count: int, signals: Iterable[int]) -> int:
     """Keep `count` processes running `work` until told to stop, then end them. Returns the exit status.
 
-    `KEEPER_SIGNALS` must be blocked. In the workers only `signals` are blocked.
+    `SUPERVISOR_SIGNALS` must be blocked. In the workers only `signals` are blocked.
     """
     started: dict[int, float] = {}  # by pid, in monotonic seconds
     while True:
         while len(started) < count:
             started[_fork(work, signals)] = time.monotonic()
-        if signal.sigwait(KEEPER_SIGNALS) in STOP_SIGNALS:
+        if signal.sigwait(SUPERVISOR_SIGNALS) in STOP_SIGNALS:
             break
         pause = 0.0
         for pid, status in _reap_ended():
@@ -65,7 +65,7 @@ def _fork(work: Callable[[], int], signals: Iterable[int]) -> int:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-        processes.die_with_parent(parent)  # else a worker would go on without the keeping process
+        processes.die_with_parent(parent)  # else a worker would go on without the supervising process
         os._exit(work())
     finally:
         os._exit(1)

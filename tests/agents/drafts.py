@@ -1,4 +1,4 @@
-"""What the tests of all agents do with drafts: join their pieces, and encode them as a runner would."""
+"""Functions on drafts for the tests of all agents: join their pieces, and encode them like a runner."""
 
 from breakglass.events import KINDS, Draft, decode, encode
 

@@ -1,4 +1,4 @@
-"""What the program knows about each agent: every row has its parts, and reading it is cheap."""
+"""The facts about each agent: every protocol has a dialogue, and the import of the facts is cheap."""
 
 import subprocess
 import sys

@@ -14,7 +14,7 @@ from tests.bench.client import ServerFailed
 
 
 class Sizes(NamedTuple):
-    """How much of everything a run does."""
+    """The numbers of events, clients, sessions and rounds of a run."""
 
     rounds: int = 7
     events: int = 100_000
@@ -36,7 +36,7 @@ class Sizes(NamedTuple):
     idle_seconds: float = 10.0
     """How long an idle server is measured."""
     server_seconds: float = 60.0
-    """After so many seconds in one workload a server gets no further round."""
+    """After this many seconds in one workload a server gets no further round."""
 
 
 QUICK = Sizes(
@@ -59,13 +59,13 @@ QUICK = Sizes(
 
 
 class Sample(NamedTuple):
-    """One measured number."""
+    """One measured value."""
 
     workload: str
     case: str
     """The case of the workload, such as `50 readers`."""
     metric: str
-    """What was measured, with its unit, such as `time, ms`."""
+    """The measured quantity with its unit, such as `time, ms`."""
     server: str
     round: int
     value: float

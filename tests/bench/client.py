@@ -1,4 +1,4 @@
-"""The load: many readers in one process, cheap enough that the server is what is measured.
+"""The load: many readers in one process. They are cheap, so the server and not the load is measured.
 
 How this works: all readers share one epoll and one buffer, and keep only the last few bytes of what they read. They
 look for the mark in the last line of a log, and for time stamps in live lines. A read then costs little more than
@@ -19,7 +19,7 @@ from tests.bench import logs
 BUFFER = 512 << 10
 """A smaller buffer is slower, a larger one no faster."""
 TAIL = 512
-"""Bytes kept of a stream, because the mark may lie across two reads."""
+"""Bytes kept of a stream, because the mark may be split between two reads."""
 DELIVERY_SECONDS = 120.0
 """Events that a follower has not received this long after the last append are missing."""
 READER_SECONDS = 300.0

@@ -10,9 +10,9 @@ from breakglass import events
 SIZE = 300
 """Bytes of a line, with its newline."""
 MARK = b"the-last-of-them"
-"""Stands in the last line of a log, so that a client knows when it has everything."""
+"""A text in the last line of a log, so that a client recognizes the end."""
 STAMP = b'"text":"@'
-"""Stands before the 20 digits of `time.monotonic_ns` in a live event."""
+"""The text before the 20 digits of `time.monotonic_ns` in a live event."""
 SESSION = "00000000-0000-4000-8000-{:012x}"
 _TS = "2026-11-23T06:00:00.000Z"
 _BATCH = 1000

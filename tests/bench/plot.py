@@ -156,7 +156,7 @@ def _curve(points: list[Point], across: _Scale, up: _Scale, colour: str) -> Iter
 def _expected_growth(points: list[Point], power: int, across: _Scale, up: _Scale) -> Iterator[str]:
     x, y = points[-1].x, points[-1].y.middle
     first = points[0].x
-    if power:  # start where the line enters the plot
+    if power:  # begin at the point where the line enters the plot
         first = max(first, x * (up.least / y) ** (1 / power))
     begin = y * (first / x) ** power
     yield _dashed(across(first), up(begin), across(x), up(y))

@@ -143,7 +143,7 @@ def test_on_a_phone_a_long_tool_name_does_not_hide_its_outcome_and_time(
 def test_the_name_of_the_machine_is_in_the_prompt_field_and_in_the_bar(
     size: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
-    """Two tunnels look alike. The name stays visible while the user types, so that nobody reboots the wrong machine."""
+    """Tunnels to two machines look alike. So the name of the machine stays visible while the user types."""
     host = socket.gethostname()
     hints = {"shell": f"A command for {host}", "scripted": f"What is wrong on {host}?"}
     for agent, hint in hints.items():

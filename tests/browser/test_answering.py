@@ -39,7 +39,7 @@ def test_the_answer_keys_work_only_while_the_question_has_the_focus(
     session = server.run_script("ask Bash ls")
     page = new_user().open(session)
     expect(page.locator(CARD)).to_be_visible()
-    page.keyboard.press(key)  # nothing has the focus, so this is no answer; `n` opens the list
+    page.keyboard.press(key)  # the question has no focus, so the key does not answer it; `n` opens the list
     if key == "n":
         page.wait_for_url("**/#prompt")
     page.goto(f"/sessions/{session}")

@@ -32,7 +32,7 @@ COUNT_STREAMS = """
   addEventListener('online', () => { window.opened = 0; });
 """
 RECORD_COUNT = "addEventListener('online', () => { window.openedAtOnce = window.opened; })"
-"""Together they count the streams that the page opens while it handles the event that the network is back.
+"""Together they count the streams that the page opens while it handles the `online` event.
 
 Listeners run in the order in which they were added, and the page adds its own in between.
 """

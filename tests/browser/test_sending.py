@@ -71,9 +71,9 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     def lose(route: Route) -> None:
         keys.append(route.request.headers["idempotency-key"])
         route.fetch()  # the server has it
-        route.abort()  # and the page does not learn it
+        route.abort()  # and the page gets no response
 
-    page.route("**/stream?*", lambda route: route.abort())  # nor does the line arrive
+    page.route("**/stream?*", lambda route: route.abort())  # the stream does not deliver the line either
     page.reload()
     page.route(TURNS, lose)
     send_prompt(page, "echo once")

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or full, or whose reader is gone, harm no log and print no traceback."""
+"""Closed standard streams, full ones and closed pipes harm no log and cause no traceback."""
 
 import json
 

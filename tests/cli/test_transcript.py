@@ -135,7 +135,7 @@ def test_deltas_stream_on_one_line_and_their_text_is_not_shown_again() -> None:
 
 @pytest.mark.parametrize("said", ["Hello world", "world", "\n\nHello world\n"])
 def test_a_text_that_ends_in_what_streamed_is_not_shown_again(said: str) -> None:
-    """The follower may have joined in the middle of the text, or the agent may trim what it streamed."""
+    """The follower may have begun in the middle of the text, or the agent may trim the streamed text."""
     assert shown(delta(said), prose("Hello world")).count("world") == 1
 
 

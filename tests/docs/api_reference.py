@@ -29,7 +29,7 @@ def render_table() -> str:
     for each in OPERATIONS.values():
         body = f"`{_body_shape(each.body)}`" if each.body else ""
         lines.append(
-            f"| `{each.method} {each.path}` | {body} | {each.success} {_answer(each)} | {each.summary} |"
+            f"| `{each.method} {each.path}` | {body} | {each.success} {_response(each)} | {each.summary} |"
         )
     return "\n".join(lines)
 
@@ -46,7 +46,7 @@ def _operation(operation: Operation) -> str:
         )
     if operation.body:
         parts.append(_table(("body field", "type", "default", "meaning"), _fields(operation.body)))
-    parts.append(f"Answer: {operation.success} {_answer(operation)}.")
+    parts.append(f"Answer: {operation.success} {_response(operation)}.")
     if operation.errors:
         parts.append(_table(("error", "meaning"), _errors(operation.errors)))
     return "\n\n".join(parts)
@@ -99,9 +99,9 @@ def _body_shape(body: type[msgspec.Struct]) -> str:
     return "{" + ", ".join(field.name + ("" if field.required else "?") for field in fields) + "}"
 
 
-def _answer(operation: Operation) -> str:
-    """Return the shape of the answer in one line."""
-    schema = operation.answer
+def _response(operation: Operation) -> str:
+    """Return the shape of the response in one line."""
+    schema = operation.response
     if schema is None:
         return "an event stream, or the log"
     shapes = [_shape(each) for each in schema.get("oneOf", [schema])]

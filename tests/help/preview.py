@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from breakglass.config import Preset
 from breakglass.state import OpenQuestion, SessionState
 from breakglass.web.page import fragments, render
-from breakglass.web.page.page_data import ErrorPage, Frame, ListPage, LoginPage, PromptBox, SessionPage
+from breakglass.web.page.page_data import CommonData, ErrorPage, ListPage, LoginPage, PromptBox, SessionPage
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow, by_urgency
 from tests.help.sample_session import history
 
 NOW = "2026-11-23T03:15:00.000Z"
-FRAME = Frame(host="db1", csrf="csrf", root="", static="/static/0", now=NOW, may_act=True)
+FRAME = CommonData(host="db1", csrf="csrf", root="", static="/static/0", now=NOW, may_act=True)
 RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
 ASKING: dict[str, Any] = {**RUNNING, "asking": (OpenQuestion(9, "r1", "Bash", NOW),)}
 

@@ -44,7 +44,7 @@ def claude_agent_acp() -> Agent:
     environ = {
         "CLAUDE_CODE_EXECUTABLE": str(programs.install("claude")),
         "CLAUDE_CODE_MAX_RETRIES": "1",
-        "IS_SANDBOX": "1",  # as root it offers its mode that never asks only with this
+        "IS_SANDBOX": "1",  # without it, the agent does not offer its mode that never asks to root
     }
     return Agent("claude-agent-acp", command, "Bash", environ, {})
 
@@ -62,7 +62,7 @@ def opencode(model: FakeModel) -> Agent:
         "OPENCODE_CONFIG_CONTENT": json.dumps(settings),
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "npm_config_registry": model.url,  # at its start it fetches a package of plugins: prevent that
+        "npm_config_registry": model.url,  # prevents the download of a plugin package at the start
     }
     asking = {"OPENCODE_PERMISSION": json.dumps({"*": "ask"})}
     return Agent("opencode", (str(programs.install("opencode")), "acp"), "bash", environ, asking)

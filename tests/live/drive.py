@@ -1,4 +1,4 @@
-"""Drives one agent process through one dialogue as a runner does, and keeps both directions of the conversation.
+"""Runs one agent process with one dialogue as a runner does, and records all input and output.
 
 There is no log and no lock. It serves tests of a dialogue alone with the real program, and recording.
 """
@@ -19,7 +19,7 @@ React = Callable[[Dialogue, Draft], bool]
 """Called for each event. May answer a question. Returns whether to cancel the turn now."""
 
 
-class Conversation(NamedTuple):
+class AgentRun(NamedTuple):
     """The result of a run."""
 
     drafts: list[Draft]
@@ -43,14 +43,14 @@ def passive(dialogue: Dialogue, draft: Draft) -> bool:
     return False
 
 
-def converse(
+def run_dialogue(
     dialogue: Dialogue,
     environ: Mapping[str, str],
     cwd: Path,
     react: React = passive,
     edit: Callable[[bytes], bytes] = bytes,
     seconds: float = 120,
-) -> Conversation:
+) -> AgentRun:
     """Run `dialogue` to the end of its agent. Raises TimeoutError, with the agent killed, after `seconds`.
 
     `edit` changes lines of the agent before they are used.
@@ -79,7 +79,7 @@ def converse(
         errors.seek(0)
         stderr = errors.read()[-4096:].decode(errors="replace")
     end = Exit(code, stderr, is_cancelled, int((time.monotonic() - began) * 1000))
-    return Conversation(drafts + dialogue.close(end), stdout, stdin, end, dialogue)
+    return AgentRun(drafts + dialogue.close(end), stdout, stdin, end, dialogue)
 
 
 def _exchange(

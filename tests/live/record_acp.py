@@ -19,7 +19,7 @@ from breakglass.events import Draft
 from tests.help import programs
 from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, base_environment, claude_agent_acp, opencode
-from tests.live.drive import Conversation, React, converse
+from tests.live.drive import AgentRun, React, run_dialogue
 
 CAPTURES = Path(__file__).parent.parent / "agents" / "acp" / "captures"
 
@@ -135,7 +135,7 @@ def _record(
     )
     environ = {key: value for key, value in environ.items() if value}
     edit = _without_resume if script.without_resume else bytes
-    talk = converse(Dialogue(turn_input), environ, home / "work", _reacting(script), edit)
+    talk = run_dialogue(Dialogue(turn_input), environ, home / "work", _reacting(script), edit)
     rewrite = _rewriter(home, model)
     (CAPTURES / f"{name}.stdout.jsonl").write_bytes(rewrite(talk.stdout))
     (CAPTURES / f"{name}.stdin.jsonl").write_bytes(rewrite(talk.stdin))
@@ -144,7 +144,7 @@ def _record(
 
 
 def _described(
-    script: Script, turn_input: TurnInput, talk: Conversation, rewrite: Callable[[bytes], bytes]
+    script: Script, turn_input: TurnInput, talk: AgentRun, rewrite: Callable[[bytes], bytes]
 ) -> dict[str, Any]:
     opened = [fields["session_id"] for _, fields in talk.of("session")]
     known = {

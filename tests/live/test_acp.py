@@ -12,9 +12,9 @@ from breakglass.agents.acp.dialogue import Dialogue
 from tests.help.fake_model import FakeModel
 from tests.help.fake_script import ODD
 from tests.live.agents import Agent, claude_agent_acp, opencode
-from tests.live.drive import Conversation, React, converse, passive
+from tests.live.drive import AgentRun, React, passive, run_dialogue
 
-Run = Callable[..., Conversation]
+Run = Callable[..., AgentRun]
 
 
 # A turn of opencode takes several times the time and memory of one of claude-agent-acp. What the recorded runs of
@@ -32,10 +32,10 @@ def agent(request: pytest.FixtureRequest, model: FakeModel) -> Agent:
 def run(agent: Agent, environ: dict[str, str], home: Path) -> Run:
     """A function that runs one turn of the agent."""
 
-    def turn(prompt: str, react: React = passive, **given: Any) -> Conversation:
+    def turn(prompt: str, react: React = passive, **given: Any) -> AgentRun:
         needed = agent.environ | (agent.asking if given.get("ask") else {})
         dialogue = Dialogue(TurnInput(prompt, agent.command, cwd=str(home / "work"), turn=1, **given))
-        return converse(dialogue, environ | needed, home / "work", react)
+        return run_dialogue(dialogue, environ | needed, home / "work", react)
 
     return turn
 

@@ -33,11 +33,11 @@ class Disk:
         self.mount()
 
     def cut_power(self) -> None:
-        """Lose what is not on disk yet. Every later access to the file system fails."""
+        """Lose all data that is not on disk yet. Every later access to the file system fails."""
         run_command("xfs_io", "-x", "-c", "shutdown", self.path)
 
     def mount(self) -> None:
-        """Mount what the disk holds."""
+        """Mount the file system again, with the data that reached the disk."""
         run_command("mount", "-o", "loop", self._image, self.path)
 
     def unmount(self) -> None:

@@ -16,7 +16,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Link:
-    """The link, which exists while in the context. `rate` is in tc's notation and holds both ways.
+    """The link. It exists inside the context. `rate` is in tc's notation and holds both ways.
 
     Packets that do not fit into the queue are dropped.
     """
@@ -52,7 +52,7 @@ class Link:
         return ["ip", "netns", "exec", self._namespace]
 
     def cut(self) -> None:
-        """Lose every packet from now on. Neither side is told."""
+        """Lose every packet from now on. Neither side is notified."""
         run_command(*self._in_namespace(), "ip", "link", "set", self._remote, "down")
 
     def restore(self) -> None:

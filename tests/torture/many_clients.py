@@ -25,7 +25,7 @@ SLOW_READ_SECONDS = 0.5
 """Time between two reads of a slow client."""
 RETRY_SECONDS = 0.2
 SILENT_SECONDS = 45.0
-"""After so long without a byte a client connects again: more than two heartbeats of the server.
+"""After this time without a byte a client connects again: more than two heartbeats of the server.
 
 A client that stalled needs this. When the kernel gave its connection up, it gets no event for that.
 """
@@ -169,9 +169,9 @@ class ManyClients:
                     self._drop(client)
             if time.monotonic() > self._next_slow_read:
                 self._next_slow_read = time.monotonic() + SLOW_READ_SECONDS
-                self._look_at_slow_and_silent()
+                self._read_slow_and_reconnect_silent()
 
-    def _look_at_slow_and_silent(self) -> None:
+    def _read_slow_and_reconnect_silent(self) -> None:
         for client in self.clients:
             if client.sock and client.read_size is not None:
                 if client.read_size and not client.read():

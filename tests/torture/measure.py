@@ -1,4 +1,4 @@
-"""Measures what a process holds, and how quickly a server answers others while a test loads it."""
+"""Measures the memory and descriptors of a process, and the latency of a server under the load of a test."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ MEGABYTE = 1 << 20
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the bytes of memory that a process holds."""
+    """Return the resident memory of a process in bytes."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -31,7 +31,7 @@ from tests.help.waiting import DEADLINE, wait_until
 
 AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 WEIGHTS = {"server": 1, "worker": 1, "runner": 5, "agent": 4}
-"""How often each kind of process is killed. A server needs half a second to start again."""
+"""How often each kind of process is killed. A server is killed less often, because its restart is slow."""
 CALLS = {
     "server": ("accept4", "pread64", "sendto", "flock", "fdatasync"),
     "worker": ("accept4", "pread64", "sendto", "flock", "fdatasync"),
@@ -42,7 +42,7 @@ CALLS = {
 AT_CALL_SHARE = 0.25
 """The share of kills at a system call."""
 DISCONNECTED = (OSError, http.client.HTTPException, ValueError)
-"""What a request raises if the server dies. ValueError: the answer is incomplete."""
+"""The exceptions of a request if the server dies. ValueError: the response is incomplete."""
 PAUSE_SECONDS = 0.1
 """The longest pause between two kills."""
 CALL_SECONDS = 0.3

@@ -199,17 +199,17 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     server.start()
     assert server.ended(session) == "lost"
     wait_until(lambda: client.attachments > attachments, "the client to attach again")
-    # The lost turn's end adds lines to those on disk. A client that received no more than that sum sends a number
-    # that is valid again, for another line: the server cannot see that, and sends no reset.
-    misled = on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.marks
+    # The end of the lost turn adds lines to those on disk. If there are then as many lines as a client received, the
+    # client sends a number that is valid, but for another line. The server cannot notice that, and sends no reset.
+    undetected = on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.marks
     acks.append(Ack(server.prompt(session, "echo back"), "user", "echo back"))
     assert server.ended(session) == "ok"
-    validate(server.log(session), acks, [] if misled else [client])
+    validate(server.log(session), acks, [] if undetected else [client])
     client.leave()
     server.kill()
     resets = client.marks.count("reset")
     print(f"power loss: the client had {received} lines, {on_disk} were on disk, {resets} resets")
-    assert misled or received <= on_disk or resets
+    assert undetected or received <= on_disk or resets
     return bool(resets)
 
 

@@ -59,7 +59,7 @@ def kill_runner_while_it_writes(server: Server, session: str, rng: random.Random
 
 
 def live_runner(session: Session) -> int:
-    """Return the pid of the session's runner; 0 if it is dead or has not signed yet."""
+    """Return the pid of the session's runner; 0 if it is dead or has not written its lock file yet."""
     signed = read_signer(session)
     return signed[0] if signed and processes.is_alive(*signed) else 0
 

@@ -106,7 +106,7 @@ def test_a_clock_that_jumps_back_a_year_changes_no_id_no_order_and_no_timeout(tm
         turn = server.prompt(session, "date +%Y; until [ -e go ]; do sleep 0.05; done; date +%Y; echo over")
         wait_until(lambda: client.has(turn + 2), "the first output")
         offset.write_text("-366d")
-        time.sleep(1.5)  # longer than a runner waits until it looks at its log again
+        time.sleep(1.5)  # longer than a runner waits between two checks of its log
         assert server.state(session)["turn_active"]
         (server.data / "workspaces" / session / "go").touch()
         assert server.ended(session) == "ok"

@@ -72,7 +72,7 @@ def test_a_link_that_is_cut_again_and_again_delays_events_and_loses_none(server:
         remote.leave()
         assert remote.attachments > 2
         validate(server.log(session), [Ack(turn, "user", TALK)], [remote])
-        # No packet tells the server that those connections are dead. TCP_USER_TIMEOUT does, 30 s after it has sent.
+        # No packet shows the server that those connections are dead. TCP_USER_TIMEOUT ends them 30 s after a send.
         wait_until(
             lambda: open_descriptors(server.process.pid) <= before + 1, "dead connections to be closed"
         )

@@ -1,4 +1,4 @@
-"""Many clients and sessions for some time: no client misses an event, and the server frees what it used.
+"""Many clients and sessions for some time: no client misses an event, and the server frees its memory and descriptors.
 
 `BREAKGLASS_LOAD_SECONDS` sets how long a load lasts; without it, 15 seconds.
 """

@@ -1,4 +1,4 @@
-"""Clients that stall, read slowly, stop or vanish disturb no other client, and continue where they were."""
+"""Clients that stall, read slowly, stop or disconnect disturb no other client, and continue at their position."""
 
 import random
 import signal
@@ -55,7 +55,7 @@ def test_a_thousand_stalled_clients_are_dropped_and_continue_where_they_were(ser
             assert server.ended(session) == "ok"
             wait_until(lambda: reader.has(turn), "live events at the client that reads")
         cost = (resident_bytes(pid) - memory) / len(stalled)
-        # The clients read nothing, so they do not notice: the end of the stream is behind unread data.
+        # The clients read nothing, so they cannot see the end of the stream behind the unread data.
         wait_until(lambda: open_descriptors(pid) < descriptors + 10, "all to be dropped", DROPPED_WITHIN)
         clients.catch_up({session: server.log(session)})
     print(f"1,000 stalled clients: {cost / 1024:.0f} KiB each while attached, {latency}")

@@ -225,7 +225,7 @@ def kill_runner(server: Server, session: str) -> None:
     os.kill(signature["pid"], signal.SIGKILL)
 
 
-def test_workers_end_with_the_process_that_keeps_them(tmp_path: Path) -> None:
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path / "var", "--workers", "2") as server:
         wait_until(lambda: server.ask("GET", "/health")[0] == 200, "the workers to serve")
         server.kill()

@@ -1,4 +1,4 @@
-"""A fuzzer that follows the OpenAPI document: every response is as documented, and never 5xx."""
+"""A fuzzer generates requests from the OpenAPI document. Every response is as documented, and never 5xx."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.help.servers import TOKEN, Server, serving
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 NO_EXECUTION = '[agents.shell]\ncommand = ["true"]\n'
-"""The agent for the fuzzer: what it writes into a prompt must not run."""
+"""The agent for the fuzzer, whose prompts must not run as scripts."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The layers inside breakglass/web, and who may use private names of the packages that it builds on."""
+"""The layers inside breakglass/web, and the modules that may use private names of dependencies."""
 
 import ast
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ WEB_ROWS = (
 
 WEB_HEIGHT = {part: -row for row, parts in enumerate(WEB_ROWS) for part in parts.split()}
 BORROWED_FROM = {"hypercorn", "h11", "h2", "quart"}
-"""The packages whose private names only web/http may use: a digest of each is tested there."""
+"""The packages whose private names only web/http may use. Its tests compare a digest of each used function."""
 
 DOCUMENTED = {"_asdict", "_replace"}
-"""Public names of named tuples in spite of the underscore."""
+"""Methods of named tuples. They begin with an underscore, but they are public."""
 
 
 def web_imports(source: str) -> Iterator[str]:
@@ -44,8 +44,8 @@ def web_imports(source: str) -> Iterator[str]:
                 yield name.removeprefix("breakglass.web.")
 
 
-def web_complaints(part: str, source: str) -> list[str]:
-    """Return the imports of `source` that are not below `part`, a module or a folder of breakglass/web."""
+def wrong_imports(part: str, source: str) -> list[str]:
+    """Return the imports of `source` from rows that are not below `part`, a module or folder of breakglass/web."""
     if part not in WEB_HEIGHT:
         return [f"{part} is in no row"]
     targets = {name.partition(".")[0] for name in web_imports(source)} - {part}
@@ -100,7 +100,7 @@ WEB_MODULES = {name.removeprefix("web."): path for name, path in MODULES.items()
 
 @pytest.mark.parametrize("module", WEB_MODULES)
 def test_inside_web_imports_go_down(module: str) -> None:
-    assert web_complaints(module.partition(".")[0], WEB_MODULES[module].read_text()) == []
+    assert wrong_imports(module.partition(".")[0], WEB_MODULES[module].read_text()) == []
 
 
 def test_inside_web_no_modules_import_each_other_in_a_circle() -> None:
@@ -133,7 +133,7 @@ def test_private_names_of_dependencies_are_used_in_web_http_only(module: str) ->
     ],
 )
 def test_a_wrong_import_inside_web_is_found(part: str, source: str) -> None:
-    assert len(web_complaints(part, source)) == 1
+    assert len(wrong_imports(part, source)) == 1
 
 
 def test_a_circle_of_imports_is_found() -> None:

@@ -1,4 +1,4 @@
-"""A log that another program keeps locked: only writes to that log wait, and each is done in the end."""
+"""A log that another program keeps locked: only writes to that log wait, and each is completed after the lock ends."""
 
 import fcntl
 import json
@@ -33,7 +33,7 @@ def locked(log: Path) -> Iterator[None]:
 
 
 def writers(server: Server, log: Path) -> int:
-    """Return how often the server has a log open for writing. While the log is locked, so many writes wait."""
+    """Return how often the server has a log open for writing: the number of writes that wait while it is locked."""
     process, found = Path(f"/proc/{server.process.pid}"), 0
     for each in (process / "fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed in the meantime
@@ -75,5 +75,5 @@ def test_a_stop_is_completed_after_its_client_has_disconnected(server: Server, p
         wait_until(lambda: writers(server, log), "the stop to wait for the lock")
         connection.close()
         os.kill(signature["pid"], signal.SIGKILL)  # now only the server can end this turn
-        server.ask("GET", "/health")  # when it answers, it knows that the client has left
+        server.ask("GET", "/health")  # when it answers, it has noticed that the client disconnected
     wait_until(lambda: b'"status":"cancelled"' in log.read_bytes(), "the end of the turn", 10)

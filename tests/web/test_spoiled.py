@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def attached(server: Server) -> tuple[str, Attached]:
-    """Return a session with one turn, and a client that has all of it."""
+    """Return a session with one turn, and a client that has received all of it."""
     session = server.new_session()
     server.prompt(session, "echo hello")
     assert server.ended(session) == "ok"

@@ -1,4 +1,4 @@
-"""Frames: line N of a log is sent as id N, whatever the line contains, and a browser reads exactly that."""
+"""Frames: any line N of a log is sent with id N, and a browser reads exactly that line."""
 
 import json
 from itertools import pairwise
@@ -20,7 +20,7 @@ VALID = [
 
 
 def frame_one_by_one(lines: bytes, first: int) -> bytes:
-    """Return the frames of lines that are framed one by one: framing them together must give the same."""
+    """Return the frames of lines, each framed by itself. All lines framed together must give the same frames."""
     return b"".join(
         sse.frame(each + b"\n", number) for number, each in enumerate(lines.split(b"\n")[:-1], first)
     )

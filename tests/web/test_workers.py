@@ -13,11 +13,11 @@ from tests.help.waiting import DEADLINE
 
 DYING_WORKERS = """
 import signal, sys
-from breakglass.web.workers import KEEPER_SIGNALS, keep_workers
+from breakglass.web.workers import SUPERVISOR_SIGNALS, supervise_workers
 def die():
     print("begun", flush=True)
     return 1
-sys.exit(keep_workers(die, 1, signal.pthread_sigmask(signal.SIG_BLOCK, KEEPER_SIGNALS)))
+sys.exit(supervise_workers(die, 1, signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)))
 """
 
 

@@ -5,16 +5,16 @@ How this works
 
 Both sides send JSON-RPC messages, one a line. `Opening` decides which request we send next, up to `session/prompt`.
 `UpdateReader` turns the agent's `session/update` notifications into events. `messages` reads and makes single
-messages. This class connects them, holds the open questions, and judges how the turn ended.
+messages. This class connects them, holds the open questions, and decides how the turn ended.
 
 Rules for editors:
 
-1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; only a
-   message without one answers a request of ours.
+1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; a
+   message without one is a response to a request of ours.
 2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Updates of
    another session are ignored too.
-3. The answer to `session/prompt` ends the turn. Everything after it is ignored, and standard input is closed.
-4. A request of the agent must get an answer, or the agent waits forever. We offer no services, so we refuse every
+3. The response to `session/prompt` ends the turn. Everything after it is ignored, and standard input is closed.
+4. A request of the agent must get a response, or the agent waits forever. We offer no services, so we refuse every
    request except `session/request_permission`.
 """
 
@@ -47,7 +47,7 @@ class Dialogue(LineDialogue):
     # --- what we write ------------------------------------------------------------------------
 
     def open(self) -> bytes:
-        """Return the request that begins the conversation."""
+        """Return the first request, `initialize`."""
         self._follow(self._opening.begin())
         return self.reply()
 
@@ -81,7 +81,7 @@ class Dialogue(LineDialogue):
         self._is_prompted |= step.method == PROMPT
         return step.drafts
 
-    # --- what it prints -----------------------------------------------------------------------
+    # --- what the agent prints ----------------------------------------------------------------
 
     def _read(self, message: Message) -> list[Draft]:
         if self.finished:
@@ -94,19 +94,19 @@ class Dialogue(LineDialogue):
             # An error without a number: the agent could not read one of our requests.
             if "error" in message and (method or number is None):
                 return self._follow(self._opening.refused(method, message["error"]))
-            return self._read_answer(method, as_object(message.get("result"))) if method else []
+            return self._read_response(method, as_object(message.get("result"))) if method else []
         except CannotContinue as reason:
             self.failed = self.finished = True
             return [*self._updates.flush(), error(f"The agent failed: {reason}")]
 
-    def _read_answer(self, method: str, answer: Message) -> list[Draft]:
+    def _read_response(self, method: str, response: Message) -> list[Draft]:
         if method != PROMPT:
-            return self._follow(self._opening.advance(method, answer))
+            return self._follow(self._opening.advance(method, response))
         self.finished = True
         drafts = self._updates.flush()
-        failure = messages.STOP_REASONS.get(as_text(answer.get("stopReason")), "")
+        failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
         self._result = {"is_error": bool(failure), "result": failure or self._updates.last_text}
-        if usage := messages.usage(answer):
+        if usage := messages.usage(response):
             self._result["usage"] = usage
         return drafts
 
@@ -154,7 +154,7 @@ class Dialogue(LineDialogue):
     # --- the end ------------------------------------------------------------------------------
 
     def close(self, end: Exit) -> list[Draft]:
-        """Return what was still held, the result, and the reason if the turn failed. Sets `failed`."""
+        """Return the events that were held back, the result, and the reason if the turn failed. Sets `failed`."""
         drafts = self._read_rest() + self._updates.flush()
         drafts += [withdrawal(request) for request in (*self._cancelled_questions, *self._questions)]
         if self._result:
@@ -164,10 +164,8 @@ class Dialogue(LineDialogue):
                 drafts.append(error(self._result["result"]))
         elif not self.failed and not end.cancelled:
             self.failed = True
-            complaint = end.stderr.strip() or self._printed_complaint()
-            drafts.append(
-                error(f"The agent failed without an answer: {end.description}. {complaint}".strip())
-            )
+            reason = end.stderr.strip() or self._plain_output()
+            drafts.append(error(f"The agent failed without an answer: {end.description}. {reason}".strip()))
         return join_deltas(drafts)
 
     def _cost(self) -> dict[str, float]:
@@ -175,5 +173,5 @@ class Dialogue(LineDialogue):
         total = self._updates.dollars
         if total is None:
             return {}
-        gained = total - (0.0 if self._opening.is_replaced else self._input.session_cost)
-        return {"cost_usd": round(gained if gained >= 0 else total, 9)}
+        cost = total - (0.0 if self._opening.is_replaced else self._input.session_cost)
+        return {"cost_usd": round(cost if cost >= 0 else total, 9)}

@@ -1,11 +1,11 @@
-"""What single messages of the Agent Client Protocol hold, read into values. Knows no history.
+"""Reads and makes single messages of the Agent Client Protocol. Must not know earlier messages.
 
 Format: agentclientprotocol.com, schema 1.19.0 (version 1 of the protocol), and what claude-agent-acp 0.101.0
 and opencode 1.18.33 print (tests/agents/acp/captures).
 
 Messages are plain dicts, not the models of the PyPI client library. Its import takes longer than a turn's start may
-take, its connection needs asyncio streams, and one wrong key would cost the whole message. The tests check every
-message that is written here against those models instead.
+take, its connection needs asyncio streams, and one wrong key makes it reject the whole message. The tests check every
+message that is made here against those models.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ METHOD_NOT_FOUND = -32601
 AUTH_REQUIRED = -32000
 
 ASKING = ("default", "ask", "manual", "read-only")
-"""Modes in which agents ask before they change anything: Claude Code and Gemini; others; Codex."""
+"""Modes in which agents ask before they change anything. Claude Code and Gemini have the first, Codex has the last."""
 
 ACTING = ("bypasspermissions", "yolo", "full-access")
 """Modes in which agents never ask: Claude Code, Gemini, Codex."""
@@ -76,15 +76,16 @@ def initialize(version: str) -> Message:
 
 
 def not_offered(message: Message) -> Message:
-    """Return the answer to a request for a service that we do not offer."""
+    """Return the response to a request for a service that we do not offer."""
     method = as_short_text(message.get("method"))
     return {"id": message.get("id"), "error": {"code": METHOD_NOT_FOUND, "message": f"not offered: {method}"}}
 
 
 def permission_answer(question: Message, kinds: Iterable[str]) -> Message:
-    """Return the answer to a `session/request_permission` request: the option of the first of `kinds` that it offers.
+    """Return the response to a `session/request_permission` request.
 
-    If it offers none of them, the answer is `cancelled`, which every agent must understand.
+    It selects the first of `kinds` that the request offers. If it offers none, it is `cancelled`, which every agent
+    must understand.
     """
     offered = options(question)
     chosen = next((offered[kind] for kind in kinds if kind in offered), None)
@@ -145,7 +146,7 @@ def pick(offered: list[str], wanted: Iterable[str]) -> str:
 
 
 def parent_of(update: Message) -> dict[str, str]:
-    """Return the key that marks a subagent's update. It is no part of the protocol: claude-agent-acp sends it."""
+    """Return the `parent` field of a subagent's update. claude-agent-acp adds it to the protocol."""
     parent = as_short_text(as_object(as_object(update.get("_meta")).get("claudeCode")).get("parentToolUseId"))
     return {"parent": parent} if parent else {}
 
@@ -194,12 +195,12 @@ def _displayed(item: Message) -> str:
     return "\n".join([as_short_text(item.get("path")), *changed])
 
 
-# --- the turn's course -----------------------------------------------------------------------------
+# --- the turn's progress ---------------------------------------------------------------------------
 
 
-def usage(answer: Message) -> dict[str, int]:
-    """Return the token counts in the answer to a prompt, under the log's names."""
-    counted = as_object(answer.get("usage"))
+def usage(response: Message) -> dict[str, int]:
+    """Return the token counts in the response to a prompt, under the log's names."""
+    counted = as_object(response.get("usage"))
     known = ((ours, as_count(counted.get(theirs))) for theirs, ours in _TOKENS.items())
     return {name: count for name, count in known if count is not None}
 

@@ -1,7 +1,7 @@
 """The requests that open a session of an ACP agent, in order, up to the prompt. Pure.
 
 `initialize`; then `session/new`, or for an earlier session `session/resume` or `session/load`; then the model and the
-mode, if they must be set; then `session/prompt`. Each request is sent when the one before it is answered.
+mode, if they must be set; then `session/prompt`. Each request is sent after the response to the one before it.
 """
 
 from typing import Any, NamedTuple
@@ -26,11 +26,11 @@ _NEVER_ASKS = (
 
 
 class CannotContinue(Exception):
-    """The agent cannot run the turn, or must not. The text is the reason, for the user."""
+    """The agent cannot or must not run the turn. The text is the reason, for the user."""
 
 
 class Step(NamedTuple):
-    """The next request, and the events that are known by now."""
+    """The next request, and the events that are known so far."""
 
     method: str
     params: Message
@@ -55,32 +55,32 @@ class Opening:
         """Return the first request."""
         return Step("initialize", messages.initialize(__version__))
 
-    def advance(self, method: str, answer: Message) -> Step:
-        """Return what follows the answer to a request of `method`."""
+    def advance(self, method: str, response: Message) -> Step:
+        """Return the step after the response to a request of `method`."""
         if method == "initialize":
-            return self._open_session(answer)
+            return self._open_session(response)
         if method in ("session/new", "session/load", "session/resume"):
-            self._accept_session(answer)
+            self._accept_session(response)
         return self._next_setting_or_prompt()
 
     def refused(self, method: str | None, refusal: Any) -> Step:
-        """Return what follows an error as the answer to `method`; None: the agent could not read a request."""
+        """Return the step after an error response to `method`. None: the agent could not read a request."""
         reason = messages.error_text(refusal, self._auth_methods)
         needs_login = as_object(refusal).get("code") == messages.AUTH_REQUIRED
         if method is not None and method == self._reopen_method and not needs_login:
             return self._open_new_session(reason)
         raise CannotContinue(reason)
 
-    def _open_session(self, answer: Message) -> Step:
-        self._auth_methods = as_objects(answer.get("authMethods"))
-        version = answer.get("protocolVersion")
+    def _open_session(self, response: Message) -> Step:
+        self._auth_methods = as_objects(response.get("authMethods"))
+        version = response.get("protocolVersion")
         if version != messages.VERSION:
             raise CannotContinue(
                 f"it speaks version {version} of the protocol, only {messages.VERSION} is supported"
             )
-        offered = as_object(answer.get("agentCapabilities"))
+        offered = as_object(response.get("agentCapabilities"))
         if isinstance(as_object(offered.get("sessionCapabilities")).get("resume"), dict):
-            self._reopen_method = "session/resume"  # like session/load, but without a replay of the past
+            self._reopen_method = "session/resume"  # like session/load, without a replay
         elif offered.get("loadSession") is True:
             self._reopen_method = "session/load"
         if not self._input.session:
@@ -97,13 +97,13 @@ class Opening:
     def _session_params(self) -> Message:
         return {"cwd": self._input.cwd, "mcpServers": []}
 
-    def _accept_session(self, answer: Message) -> None:
-        self.session = as_session_id(answer.get("sessionId")) or self._input.session or ""
+    def _accept_session(self, response: Message) -> None:
+        self.session = as_session_id(response.get("sessionId")) or self._input.session or ""
         if not self.session:
             raise CannotContinue("it opened a session without a name in visible ASCII")
-        self._model = self._input.model or messages.model(answer)
-        self._choose_model(answer)
-        self._choose_mode(answer)
+        self._model = self._input.model or messages.model(response)
+        self._choose_model(response)
+        self._choose_mode(response)
 
     def _choose_model(self, session: Message) -> None:
         """Queue the request that sets the turn's model."""
@@ -119,10 +119,10 @@ class Opening:
             raise CannotContinue("it offers no choice of models, and the turn requires one")
 
     def _choose_mode(self, session: Message) -> None:
-        """Queue the request that sets a mode which asks, or one which does not.
+        """Queue the request that sets a mode that asks, or one that never asks.
 
-        An agent without a mode that never asks is put into one that asks, and always gets permission. Its default
-        mode may be one in which it refuses by itself.
+        An agent without a mode that never asks gets a mode that asks, and permission for everything. Its default mode
+        could be one that refuses without asking.
         """
         current, offered = messages.modes(session)
         wanted = messages.ASKING if self._input.ask else (*messages.ACTING, *messages.ASKING)

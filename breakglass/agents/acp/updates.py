@@ -1,7 +1,7 @@
 """The `session/update` notifications of an ACP agent, read into events: prose by speaker, tools by call.
 
 Holds what is incomplete: agents send prose in chunks, and announce a tool call before its input is complete.
-A speaker is "" for the main agent, else the tool call that began a subagent (the `parent` of its events).
+A speaker is "" for the main agent, else the tool call that started a subagent (the `parent` of its events).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class UpdateReader:
         self.last_text = ""
         """The main agent's last prose."""
         self.dollars: float | None = None
-        """What the session has cost so far, None if the agent does not say."""
+        """The cost of the session so far, None if the agent does not report it."""
         self._wants_thinking = thinking
         self._thoughts: dict[str, TextBuffer] = {}  # by speaker
         self._prose: dict[str, ProsePart] = {}  # by speaker
@@ -35,12 +35,12 @@ class UpdateReader:
         """Return the tool call that the agent asks permission for, and the events that come before the question."""
         call = self._call(asked)
         raw = asked.get("rawInput")
-        # opencode asks with half of the input, or none, and gives all of it when the tool runs.
+        # opencode asks with a part of the input or none, and sends all of it when the tool runs.
         is_complete = raw is None or (bool(raw) and call.input == raw)
         return call, [*self._end_prose(call.speaker), *(call.announce() if is_complete else [])]
 
     def flush(self) -> list[Draft]:
-        """Return everything that was held back because more might come."""
+        """Return all events that were held back because more updates could change them."""
         speakers = {**self._thoughts, **self._prose}
         prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
         return prose + [draft for call in self._calls.values() for draft in call.announce()]
@@ -48,16 +48,16 @@ class UpdateReader:
     # --- prose --------------------------------------------------------------------------------
 
     def _message_chunk(self, update: Message) -> list[Draft]:
-        marks, text = messages.parent_of(update), messages.prose(update.get("content"))
+        parent, text = messages.parent_of(update), messages.prose(update.get("content"))
         message_id = as_short_text(update.get("messageId"))
-        speaker = marks.get("parent", "")
+        speaker = parent.get("parent", "")
         drafts = self._end_thought(speaker) + self._end_calls(speaker)
         if speaker in self._prose and self._prose[speaker].message_id != message_id:
             drafts += self._end_prose(speaker)
         if not text:
             return drafts
         self._prose.setdefault(speaker, ProsePart(message_id)).add(text)
-        return [*drafts, ("delta", {"text": text, **marks})]
+        return [*drafts, ("delta", {"text": text, **parent})]
 
     def _thought_chunk(self, update: Message) -> list[Draft]:
         speaker = messages.parent_of(update).get("parent", "")
@@ -74,10 +74,10 @@ class UpdateReader:
     def _end_thought(self, speaker: str) -> list[Draft]:
         thoughts = self._thoughts.pop(speaker, None)
         text = thoughts.text if thoughts else ""
-        return [("thinking", {"text": text, **_marks(speaker)})] if text.strip() else []
+        return [("thinking", {"text": text, **_parent_field(speaker)})] if text.strip() else []
 
     def _end_prose(self, speaker: str) -> list[Draft]:
-        """Return what a speaker has thought or said up to here, as a whole."""
+        """Return a speaker's thoughts or prose so far, as one event."""
         if thought := self._end_thought(speaker):
             return thought
         part = self._prose.pop(speaker, None)
@@ -86,7 +86,7 @@ class UpdateReader:
         text = part.text
         if not speaker:
             self.last_text = text
-        return [("text", {"text": text, **_marks(speaker)})]
+        return [("text", {"text": text, **_parent_field(speaker)})]
 
     # --- tools --------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class UpdateReader:
         return self._calls.setdefault(as_short_text(update.get("toolCallId")), ToolCall(update))
 
     def _end_calls(self, speaker: str) -> list[Draft]:
-        """Return the calls of a speaker that went on to something else: their input must be complete."""
+        """Return the calls of a speaker that has continued with something else: their input must be complete."""
         own = (call for call in self._calls.values() if call.speaker == speaker and call.is_updated)
         return [draft for call in own for draft in call.announce()]
 
@@ -126,10 +126,10 @@ class ProsePart(TextBuffer):
 
 
 class ToolCall:
-    """One tool call, as far as it is known.
+    """One tool call, built from the updates so far.
 
     The protocol does not say when the input of a call is complete. We take it as complete when the tool runs, when
-    the call shows content (claude-agent-acp shows none for half an input), when the speaker goes on to something
+    the call shows content (claude-agent-acp shows none for half an input), when the speaker continues with something
     else, or when the call is done.
     """
 
@@ -141,12 +141,12 @@ class ToolCall:
         self.state: Message = dict(first)
         """All keys of the updates so far, the newest value of each."""
         self.is_updated = False
-        """Whether anything came after the announcement of the agent."""
+        """Whether an update came after the first announcement."""
         self._is_announced = False
 
     @property
     def input(self) -> Message:
-        """What is known of its raw input."""
+        """Its raw input so far."""
         return as_object(self.state.get("rawInput"))
 
     @property
@@ -155,7 +155,7 @@ class ToolCall:
         return self.state.get("status") in ("completed", "failed")
 
     def merge(self, update: Message) -> list[Draft]:
-        """Take over the keys of an update, and return the events that are due now. Missing keys keep their value."""
+        """Merge an update, and return the events that are complete now. Missing keys keep their value."""
         self.is_updated = update.get("sessionUpdate") == "tool_call_update"
         self.state |= {key: value for key, value in update.items() if value is not None}
         has_content = bool(self.input and as_objects(self.state.get("content")))
@@ -169,7 +169,7 @@ class ToolCall:
             return []
         self._is_announced = True
         call = {"tool_id": self.id, "name": self.name, "input": messages.tool_input(self.state)}
-        return [("tool", {**call, **_marks(self.speaker)})]
+        return [("tool", {**call, **_parent_field(self.speaker)})]
 
     def _result(self) -> Draft:
         output, left_out = cut_text(messages.tool_output(self.state))
@@ -177,11 +177,11 @@ class ToolCall:
         return "tool_result", {
             **result,
             **({"truncated": left_out} if left_out else {}),
-            **_marks(self.speaker),
+            **_parent_field(self.speaker),
         }
 
 
-def _marks(speaker: str) -> dict[str, str]:
+def _parent_field(speaker: str) -> dict[str, str]:
     return {"parent": speaker} if speaker else {}
 
 

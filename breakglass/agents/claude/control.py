@@ -1,4 +1,4 @@
-"""What is written to the Claude Code CLI: the prompt, and the answers of its control protocol."""
+"""The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
@@ -6,15 +6,15 @@ from breakglass.agents.lines import as_object, as_objects, as_short_text, as_tex
 from breakglass.events import Draft, dumps
 
 
-class Questions:
+class ToolRequests:
     """The open questions of one process: `can_use_tool` requests that wait for an answer."""
 
     def __init__(self) -> None:
         self._open: dict[str, Line] = {}
-        self._subagent_calls: dict[str, str] = {}  # subagent to the tool call that began it
+        self._subagent_calls: dict[str, str] = {}  # subagent to the tool call that started it
 
     def note_subagent(self, line: Line) -> None:
-        """Remember which tool call began the subagent of a `task_started` line."""
+        """Remember which tool call started the subagent of a `task_started` line."""
         self._subagent_calls[as_text(line.get("task_id"))] = as_short_text(line.get("tool_use_id"))
 
     def ask(self, line: Line) -> Draft:
@@ -69,13 +69,13 @@ def interrupt() -> bytes:
     return _line({"type": "control_request", "request_id": "stop", "request": {"subtype": "interrupt"}})
 
 
-def unsupported(question: Line) -> bytes:
+def unsupported(request: Line) -> bytes:
     """Return the line that answers an unknown `control_request`. Without an answer the CLI would wait forever."""
-    return _response(question, "error", error="not supported")
+    return _response(request, "error", error="not supported")
 
 
-def _response(question: Line, subtype: str, **answer: object) -> bytes:
-    response = {"subtype": subtype, "request_id": question.get("request_id"), **answer}
+def _response(request: Line, subtype: str, **fields: object) -> bytes:
+    response = {"subtype": subtype, "request_id": request.get("request_id"), **fields}
     return _line({"type": "control_response", "response": response})
 
 

@@ -9,11 +9,12 @@ request becomes a `permission` event, and its answer becomes a `control_response
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
 reads prose and tools, `prose` holds what streams, `outcome` reads results, costs and failures, `todo` keeps the to-do
-list, and `control` holds the questions and makes the lines that we write.
+list, and `control` holds the open questions and makes the lines that we write.
 
 Rules for editors:
 
-1. The order of lines is no promise. `init` may come late or twice. A subagent's lines stand between the main agent's.
+1. Do not rely on the order of lines. `init` may come late or twice. A subagent's lines come between
+   the main agent's.
 2. A `result` line does not end the turn, because a background task may begin another round. The process's exit ends it.
 3. Prose comes twice: as deltas, then whole. `StreamedProse` holds the deltas that have no whole text yet, so that a
    broken stream or a stop loses none of them.
@@ -32,7 +33,7 @@ from breakglass.agents.lines import as_object, as_objects, as_session_id, as_sho
 from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
-# The mode is given because the user's own settings may set a default that asks nothing.
+# Without the mode, the user's own settings could choose one that never asks.
 _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio", "--permission-mode=default")
 _ACTING = ("--dangerously-skip-permissions",)
 
@@ -50,7 +51,7 @@ class Dialogue(LineDialogue):
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
         self._streamed = StreamedProse()
-        self._questions = control.Questions()
+        self._tool_requests = control.ToolRequests()
         self._has_background_tasks = False
         self._is_interrupted = False
         self._has_result = False
@@ -69,7 +70,7 @@ class Dialogue(LineDialogue):
 
         AskUserQuestion expects the choices in `message`, one line for each of its questions.
         """
-        line = self._questions.answer(request, allow=allow, message=message)
+        line = self._tool_requests.answer(request, allow=allow, message=message)
         self._unwritten += line
         return bool(line)
 
@@ -80,7 +81,7 @@ class Dialogue(LineDialogue):
         self._is_interrupted = True
         return control.interrupt()
 
-    # --- what it prints -----------------------------------------------------------------------
+    # --- what the agent prints ----------------------------------------------------------------
 
     def _read(self, message: Line) -> list[Draft]:
         reader = _READERS.get(as_text(message.get("type")))
@@ -95,7 +96,7 @@ class Dialogue(LineDialogue):
         if subtype == "compact_boundary":
             return [outcome.compaction(line)]
         if subtype == "task_started":
-            self._questions.note_subagent(line)
+            self._tool_requests.note_subagent(line)
         elif subtype == "background_tasks_changed":
             self._has_background_tasks = bool(as_objects(line.get("tasks")))
         return []
@@ -117,15 +118,17 @@ class Dialogue(LineDialogue):
         self._todo.note_calls(line)
         drafts = messages.assistant_events(line, thinking=self._input.thinking)
         texts = [fields["text"] for kind, fields in drafts if kind == "text"]
-        marks = messages.parent_of(line)
-        if not marks:
+        parent = messages.parent_of(line)
+        if not parent:
             self._model = messages.model(line) or self._model
-        if line.get("is_api_error_message"):  # looks like prose, but is the CLI's report about its backend
-            self._reported = self._reported if marks else "\n".join(texts)
-            errors = [error(outcome.with_advice(text, line.get("error")), marks) for text in texts]
-            return self._streamed.break_off(marks.get("parent", "")) + errors
+        if line.get(
+            "is_api_error_message"
+        ):  # it has the form of prose, but it is an error of the CLI's backend
+            self._reported = self._reported if parent else "\n".join(texts)
+            errors = [error(outcome.with_advice(text, line.get("error")), parent) for text in texts]
+            return self._streamed.break_off(parent.get("parent", "")) + errors
         if texts:
-            self._streamed.drop(marks.get("parent", ""))
+            self._streamed.drop(parent.get("parent", ""))
         return drafts
 
     def _user(self, line: Line) -> list[Draft]:
@@ -149,18 +152,18 @@ class Dialogue(LineDialogue):
         if not self._input.ask or not as_short_text(line.get("request_id")):
             return []
         if as_object(line.get("request")).get("subtype") == "can_use_tool":
-            return [self._questions.ask(line)]
+            return [self._tool_requests.ask(line)]
         self._unwritten += control.unsupported(line)
         return []
 
     def _control_cancel_request(self, line: Line) -> list[Draft]:
-        return self._questions.withdraw(line)
+        return self._tool_requests.withdraw(line)
 
     # --- the end ------------------------------------------------------------------------------
 
     def close(self, end: Exit) -> list[Draft]:
-        """Return what was still held, and the reason if the turn failed. Sets `failed` and `start_over`."""
-        drafts = self._read_rest() + self._questions.withdraw_all() + self._streamed.break_off_all()
+        """Return the events that were held back, and the reason if the turn failed. Sets `failed` and `start_over`."""
+        drafts = self._read_rest() + self._tool_requests.withdraw_all() + self._streamed.break_off_all()
         if end.cancelled:
             return join_deltas(drafts)
         self.start_over = self._is_session_missing(self._failure or end.stderr)
@@ -171,13 +174,13 @@ class Dialogue(LineDialogue):
             drafts.append(error(self._failure or self._explain(end)))
         return join_deltas(drafts)
 
-    def _is_session_missing(self, complaint: str) -> bool:
-        return self._input.session is not None and not self._session and outcome.names_no_session(complaint)
+    def _is_session_missing(self, text: str) -> bool:
+        return self._input.session is not None and not self._session and outcome.says_session_is_missing(text)
 
     def _explain(self, end: Exit) -> str:
         when = "after its answer" if self._has_result else "without an answer"
-        complaint = outcome.cause(end.stderr.strip() or self._printed_complaint())
-        return f"The agent failed {when}: {end.description}. {complaint}".strip()
+        reason = outcome.cause(end.stderr.strip() or self._plain_output())
+        return f"The agent failed {when}: {end.description}. {reason}".strip()
 
 
 _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
@@ -195,10 +198,12 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
 
 def _command(turn_input: TurnInput) -> list[str]:
     command = [*turn_input.command, *_PRINT, *(_ASKING if turn_input.ask else _ACTING)]
-    if turn_input.ask and turn_input.deny:  # it never asks about some tools, like reading a file: make it ask
+    if (
+        turn_input.ask and turn_input.deny
+    ):  # else it never asks about some tools, such as the one that reads a file
         command.append("--settings=" + dumps({"permissions": {"ask": list(turn_input.deny)}}))
     if session := as_session_id(turn_input.session):
-        command.append(f"--resume={session}")  # in one word, so that a value cannot act as a flag
+        command.append(f"--resume={session}")  # one argument, so that the value cannot become an option
     if turn_input.model:
         command.append(f"--model={turn_input.model}")
     return command

@@ -1,4 +1,4 @@
-"""What the Claude Code CLI prints about prose and tools: single lines, read into values. Knows no history.
+"""Reads the lines of the Claude Code CLI about prose and tools, each by itself, into values.
 
 Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification of it exists.
 """
@@ -20,7 +20,7 @@ Line = dict[str, Any]
 
 
 def parent_of(line: Line) -> dict[str, str]:
-    """Return the key that marks the line of a subagent: `parent`, the tool call that began it."""
+    """Return the `parent` field of a subagent's line: the tool call that started the subagent. {} for other lines."""
     parent = as_short_text(line.get("parent_tool_use_id"))
     return {"parent": parent} if parent else {}
 
@@ -72,7 +72,7 @@ def assistant_events(line: Line, *, thinking: bool = False) -> list[Draft]:
 
 
 def tool_results(line: Line) -> list[Draft]:
-    """Return the `tool_result` events in a `user` line. Its text is the CLI's own, not the user's."""
+    """Return the `tool_result` events in a `user` line. The CLI wrote its text, not the user."""
     results = [block for block in blocks(line) if block.get("type") == "tool_result"]
     drafts: list[Draft] = []
     for block in results:

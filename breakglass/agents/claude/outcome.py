@@ -1,4 +1,4 @@
-"""What the Claude Code CLI prints about the course of a turn: retries, limits, results, costs, failures.
+"""The lines of the Claude Code CLI about the progress of a turn: retries, limits, results, costs, failures.
 
 Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification of it exists.
 """
@@ -14,7 +14,7 @@ from breakglass.events import Draft
 TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 _NO_SESSION = re.compile("No conversation found|does not match any session")
-_DIAGNOSTIC = "[ede_diagnostic]"  # a note of the CLI to its makers, of no use to others
+_DIAGNOSTIC = "[ede_diagnostic]"  # a note for the developers of the CLI
 _ROUNDING = 1e-6  # US dollars: sums of rounded floats differ by less
 
 _ADVICE = {
@@ -28,7 +28,7 @@ _CAUSES = {
     "cannot be used with root": f"{NOT_AS_ROOT.format(name='claude')}.",
     "unknown option": "This Claude Code is too old for Breakglass: update it (2.1.330 is known to work).",
 }
-"""What standard error says when the CLI does not start, to what the user can do."""
+"""A part of standard error when the CLI does not start, to what the user can do."""
 
 
 # --- notices --------------------------------------------------------------------------------------
@@ -110,11 +110,11 @@ def _conclusion(line: Line) -> str:
 
 
 class SessionCost:
-    """What an agent's session has cost in US dollars, so that each `result` can report its own share.
+    """The cost of an agent's session in US dollars, from which each `result` gets its own cost.
 
-    The CLI's total includes all resumed turns, and what a killed turn spent and never reported. But a CLI that was
-    killed, or whose home was deleted, may have forgotten its total. It also says what it spent since its last result
-    in this process. No share is less than that.
+    The CLI reports a total for all resumed turns, including a killed turn that never reported its cost. A CLI that was
+    killed, or whose home was deleted, may have lost its total. The CLI also reports its cost since the last result of
+    this process. The cost of a `result` is never less than that.
     """
 
     def __init__(self, logged: float) -> None:
@@ -126,12 +126,12 @@ class SessionCost:
 
     def add(self, line: Line) -> float:
         """Return the cost of a `result` line alone, and count it."""
-        total, newly = _dollars(line.get("total_cost_usd")), _spent_since_last_result(line)
-        gained = total - self._logged
-        if gained < -_ROUNDING:
-            gained = total if newly is None else newly
+        total, newest = _dollars(line.get("total_cost_usd")), _spent_since_last_result(line)
+        cost = total - self._logged
+        if cost < -_ROUNDING:
+            cost = total if newest is None else newest
         self._logged = total
-        return round(max(gained, newly or 0.0, 0.0), 9)
+        return round(max(cost, newest or 0.0, 0.0), 9)
 
 
 def _dollars(value: Any) -> float:
@@ -150,8 +150,8 @@ def _spent_since_last_result(line: Line) -> float | None:
 # --- failures -------------------------------------------------------------------------------------
 
 
-def names_no_session(text: str) -> bool:
-    """Return whether `text` is the CLI's complaint that the session to resume does not exist."""
+def says_session_is_missing(text: str) -> bool:
+    """Return whether `text` is the CLI's error for a session to resume that does not exist."""
     return bool(_NO_SESSION.search(text))
 
 
@@ -163,4 +163,4 @@ def with_advice(text: str, error: Any) -> str:
 
 def cause(stderr: str) -> str:
     """Return what the user can do about a CLI that did not start, else `stderr` itself."""
-    return next((advice for mark, advice in _CAUSES.items() if mark in stderr), stderr)
+    return next((advice for part, advice in _CAUSES.items() if part in stderr), stderr)

@@ -1,4 +1,4 @@
-"""Prose that the Claude Code CLI streams: each delta becomes an event, and is held until its whole text comes."""
+"""The prose that the Claude Code CLI streams. Each delta becomes an event and is held until the whole text arrives."""
 
 from breakglass.agents.claude.messages import Line, begins_message, parent_of, text_delta
 from breakglass.agents.lines import TextBuffer
@@ -13,22 +13,22 @@ class StreamedProse:
 
     def read(self, line: Line) -> list[Draft]:
         """Return the `delta` in a `stream_event` line, if there is one."""
-        marks = parent_of(line)
-        speaker = marks.get("parent", "")
+        parent = parent_of(line)
+        speaker = parent.get("parent", "")
         if begins_message(line):
             self.drop(speaker)
         text = text_delta(line)
         if not text:
             return []
         self._held.setdefault(speaker, TextBuffer()).add(text)
-        return [("delta", {"text": text, **marks})]
+        return [("delta", {"text": text, **parent})]
 
     def drop(self, speaker: str) -> None:
         """Forget a speaker's prose, because its whole text has come or the model begins it again."""
         self._held.pop(speaker, None)
 
     def break_off(self, speaker: str) -> list[Draft]:
-        """Return a speaker's prose as a `text`. The stream broke off: the agent lost it, the reader should not."""
+        """Return a speaker's prose as a `text`. The stream broke off, so the whole text will not arrive."""
         held = self._held.pop(speaker, None)
         if held is None:
             return []

@@ -1,4 +1,4 @@
-"""The to-do list of the Claude Code CLI: the calls of the tools that change it, read into `plan` events. Pure.
+"""The to-do list of the Claude Code CLI. Reads the calls of the tools that change it into `plan` events. Pure.
 
 Two families of tools keep the list. TodoWrite gives the whole list in each call. TaskCreate and TaskUpdate, which
 newer models have instead, change one task. A call counts only when its result says that it was carried out.
@@ -13,7 +13,7 @@ _TOOLS = ("TodoWrite", "TaskCreate", "TaskUpdate")
 
 
 class TodoList:
-    """The to-do list during one turn. Of the tasks of earlier turns only the numbers are known."""
+    """The to-do list during one turn. Tasks of earlier turns are known by number only."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Line] = {}

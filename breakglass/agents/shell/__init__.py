@@ -1,4 +1,4 @@
-"""A shell, the agent that needs no model: each prompt is a script."""
+"""A shell as an agent without a model: each prompt is a script."""
 
 from breakglass.agents import About
 

@@ -1,7 +1,7 @@
 """A shell: the prompt is a script, and its output is the result of one tool.
 
 The output comes in pieces as it is produced: `tool_result` events of one `tool_id`. Only the last piece says how the
-script ended. What is kept of an output is bounded: its beginning, and its last 64 KiB.
+script ended. Of a long output only the beginning and the last 64 KiB are kept.
 """
 
 from codecs import getincrementaldecoder
@@ -13,12 +13,12 @@ PIECE = 64 << 10
 """Bytes of output in one event."""
 
 HEAD = MAX_OUTPUT - PIECE
-"""Bytes that are shown as they come. Of everything after that, the last `PIECE` bytes are kept for the end."""
+"""Bytes that become events at once. The rest is reduced to its last `PIECE` bytes, for the last event."""
 
 # The shell reads the whole script before it runs any of it, and the script gets an empty standard input. bash reads
 # with a builtin, so that it works without PATH and when no process can start; dash cannot, and uses cat. All of this
-# stands on one line, or bash miscounts the script's lines. The space before the script keeps one that begins with `-`
-# from being an option of eval: dash has no `eval --`.
+# is on one line, because otherwise bash counts the script's lines wrongly. Without the space, a script that begins with
+# `-` would be an option of eval: dash has no `eval --`.
 _READ = 'script=; IFS= read -r -d "" script 2>/dev/null || [ "$script" ] || script=$(cat) || exit 126'
 _READ_AND_RUN = _READ + '; exec </dev/null; eval " ${script:?could not be read}"'
 

@@ -1,7 +1,7 @@
 """The commands: one file each. The file's name is the command's name, its first line is the summary in the help.
 
 How to add a command: write `NAME.py` with a summary as its docstring and a `COMMAND`, and add the name to `NAMES`.
-Only the module of the typed command is imported: together, the modules import more than a command should wait for.
+Only the module of the typed command is imported: importing all of them would delay every command.
 """
 
 import os

@@ -51,7 +51,7 @@ def run(config: Config, args: Namespace) -> int:
 
 
 def _show(session: Session, asking: Iterable[OpenQuestion]) -> None:
-    """Print each question with its tool and the tool's whole input: a person decides by it."""
+    """Print each question with its tool and the tool's whole input, because the user decides by it."""
     fd = log.open_reader(session.directory)
     try:
         for question in asking:

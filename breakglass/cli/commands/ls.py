@@ -24,7 +24,7 @@ def run(config: Config, args: Namespace) -> int:
         return 0
     if not found:
         screen.say(f"no sessions in {config.data.absolute()}; to create one: breakglass new")
-    digits = _telling_digits([session.id for session, _ in found])
+    digits = _distinguishing_digits([session.id for session, _ in found])
     now, columns = log.now(), screen.columns()
     colours = screen.has_colours(config.environ)
     for session, state in found:
@@ -32,20 +32,20 @@ def run(config: Config, args: Namespace) -> int:
     return 0
 
 
-def _telling_digits(ids: list[str]) -> int:
-    """Return how many characters tell all ids apart, at least 8."""
+def _distinguishing_digits(ids: list[str]) -> int:
+    """Return how many characters make all ids different, at least 8."""
     return next(n for n in range(8, 37) if len({id_[:n] for id_ in ids}) == len(ids))
 
 
 def _row(name: str, state: SessionState, now: str, columns: int, *, colours: bool) -> str:
     status = "asking" if state.asking else state.status
     shown = paint(f"{status_sign(status).sign} {one_line(status):<9}", status_style(status), colours=colours)
-    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {headline(state)}"
+    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {heading(state)}"
     return f"{name}  {shown}  {cut(rest, columns - len(name) - 15)}"
 
 
-def headline(state: SessionState) -> str:
-    """Return a session's title, or else the beginning of its first prompt."""
+def heading(state: SessionState) -> str:
+    """Return a session's title, else the beginning of its first prompt."""
     return one_line(state.title or state.first_prompt, 80) or "-"
 
 

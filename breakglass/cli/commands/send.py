@@ -17,9 +17,9 @@ from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
 
 ID_CHARACTERS = frozenset("0123456789abcdef-")
-ID_LIKE = 3
-"""A lone word of at least so many characters that begins a session's id counts as an id without a prompt.
-Shorter ones, such as `fc` and `dd`, are commands."""
+MIN_ID_LENGTH = 3
+"""A single word that begins a session's id counts as an id without a prompt, if it has this many characters.
+Shorter words, such as `fc` and `dd`, may be shell commands."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -52,7 +52,7 @@ def _addressed_session(config: Config, args: Namespace) -> Session | None:
         if not (ids[0] and set(ids[0]) <= ID_CHARACTERS):
             raise BadInput(f"{ids[0]!r} is not a session's id; put a prompt of several words in quotes")
         return sessions.find(config.data, ids[0])
-    if len(word) >= ID_LIKE and any(id_.startswith(word) for id_ in sessions.ids(config.data)):
+    if len(word) >= MIN_ID_LENGTH and any(id_.startswith(word) for id_ in sessions.ids(config.data)):
         raise BadInput(
             f"{word} is a session's id, and there is no prompt; expected breakglass send {word} PROMPT"
             " (if it is the prompt, write an id before it)"

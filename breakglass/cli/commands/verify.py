@@ -17,7 +17,7 @@ from breakglass.text import one_line
 from breakglass.verify import Finding
 
 MAX_SHOWN = 20
-"""Broken rules and notes that are shown for one log: another file appended to a log would fill the screen."""
+"""Broken rules and notes shown for one log: a log with another file appended would fill the screen."""
 PROGRESS_SECONDS = 0.2
 BUFFER = 1 << 20
 
@@ -31,9 +31,11 @@ def run(config: Config, args: Namespace) -> int:
     if not config.data.is_dir():
         raise NotFound(f"there is no data folder {config.data.absolute()}; name it with --data")
     found = [Session(config.data, session_id) for session_id in sorted(sessions.ids(config.data))]
-    sound = [_check(session) for session in found if _has_log(session)]
-    print(f"{len(sound):,} {'log' if len(sound) == 1 else 'logs'}, {sound.count(False):,} of them broken")
-    return 0 if all(sound) else 1
+    are_valid = [_check(session) for session in found if _has_log(session)]
+    print(
+        f"{len(are_valid):,} {'log' if len(are_valid) == 1 else 'logs'}, {are_valid.count(False):,} of them broken"
+    )
+    return 0 if all(are_valid) else 1
 
 
 def _has_log(session: Session) -> bool:
@@ -48,7 +50,7 @@ def _has_log(session: Session) -> bool:
 def _check(session: Session) -> bool:
     """Print the findings in one log and a summary. Returns whether no rule is broken. Raises NotFound."""
     path = f"{session.directory}/{log.NAME}"
-    lines = _Lines(session)
+    lines = _LogReader(session)
     counts = {True: 0, False: 0}
     for finding in verify.findings(lines):
         counts[finding.is_note] += 1
@@ -72,8 +74,8 @@ def _describe(finding: Finding) -> str:
     return one_line(f"{'note: ' if finding.is_note else ''}{finding.what}")
 
 
-class _Lines:
-    """The lines of a log. On a terminal, shows how far they have been read."""
+class _LogReader:
+    """Reads the lines of a log. On a terminal it shows the progress."""
 
     def __init__(self, session: Session) -> None:
         self.number = 0

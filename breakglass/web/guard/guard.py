@@ -1,4 +1,4 @@
-"""The guard: ASGI middleware in front of the application. What it refuses reaches no route.
+"""The guard: ASGI middleware in front of the application. A refused request reaches no route.
 
 How this works
 --------------
@@ -19,7 +19,7 @@ Rules for editors:
 
 1. A new check is a function and a row in rules.py, with a row in docs/security.md. It needs no change here.
 2. Nothing bypasses `GuardedResponse`: every response, also a refusal, carries the security headers.
-3. A wrong token is counted only after the right one was compared. Guessing must never lock the user out.
+3. Compare a token first, and count it only if it is wrong. Guesses must never lock the user out.
 
 Must not know Quart.
 """
@@ -108,7 +108,7 @@ class Guard:
         return credential
 
     def _count_wrong_token(self, address: str) -> Refusal | None:
-        """Count on every path, open ones too: else an open page would tell wrong tokens from the right one."""
+        """Count on every path, open ones too. Otherwise an open page would show whether a token is right."""
         seconds = self._access.throttle.count_wrong_token(address)
         if not seconds:
             return None
@@ -132,7 +132,7 @@ class Guard:
         response.on_stream = lambda: self._streams.add(open_response, caller.address)
         try:
             await self._app(scope, open_response.receive, response)
-            if not response.has_length:  # with a length, a client sees by itself that the rest is missing
+            if not response.has_length:  # with a length, the client can see that the rest is missing
                 await response.finish()
         except TooManyStreams:
             busy = Refusal(503, "Too many streams are open.", ((b"retry-after", b"5"),))
@@ -142,7 +142,7 @@ class Guard:
 
 
 async def read_body(request: Request, receive: Receive, seconds: float) -> bytes | Refusal | None:
-    """Return the whole body, a refusal of it, or None if the client left."""
+    """Return the whole body, a refusal of it, or None if the client disconnected."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(seconds):

@@ -1,6 +1,6 @@
 """The values that the guard works with: a request as the rules see it, a refusal, and the caller.
 
-Pure. Must know nothing of the outside except ASGI's scope.
+Pure. Must not know any I/O; of ASGI it knows the scope only.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ OPEN_PATHS: Mapping[str, frozenset[str]] = {
     "/manifest.webmanifest": SAFE_METHODS,
     "/sw.js": SAFE_METHODS,
 }
-"""Path to methods: all that needs no credential, except the files below `STATIC_PREFIX`."""
+"""Path to methods: everything that needs no credential, except the files below `STATIC_PREFIX`."""
 
 STATIC_PREFIX = "/static/"
 """Files below it are the same for everyone: they need no credential, and browsers may keep them."""
@@ -37,7 +37,7 @@ _JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
 
 class Refusal(NamedTuple):
-    """A response of the guard in place of the application's."""
+    """A response that the guard sends instead of the application's."""
 
     status: int
     detail: str

@@ -16,7 +16,7 @@ from breakglass.web.http.headers import NO_STORE_HEADERS, SECURITY_HEADERS
 _OWN_NAMES = frozenset(name for name, _ in NO_STORE_HEADERS)
 _MAX_AGE = re.compile(rb"max-age=[0-9]+")
 _STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
-"""Media types of responses that may go on for long. What the request accepts does not matter."""
+"""Media types of streams. The request's Accept header does not matter."""
 
 
 class GuardedResponse:
@@ -34,7 +34,7 @@ class GuardedResponse:
         self.has_length = False
         """Whether the response has a Content-Length."""
         self.on_stream: Callable[[], object] = lambda: None
-        """Called before anything of a stream is sent. What it raises stops the response."""
+        """Called before the first byte of a stream is sent. An exception from it stops the response."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -69,7 +69,7 @@ class GuardedResponse:
 def replace_headers(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -> Headers:
     """Return the application's headers, with the guard's in place of its own.
 
-    For a response that browsers `may_keep` the application sets the `max-age`; it is always private.
+    If browsers `may_keep` the response, the application sets the `max-age`. It is always private.
     """
     own = [(name.lower(), value) for name, value in headers]
     kept = [pair for pair in own if pair[0] not in _OWN_NAMES and not pair[0].startswith(b"access-control-")]

@@ -16,7 +16,7 @@ METHODS = SAFE_METHODS | {"POST", "PATCH", "DELETE"}
 VERSIONS = frozenset({"1.0", "1.1", "2"})
 READ_ONLY_MAY_POST = frozenset({"/logout"})
 
-# If one of these is sent twice, two parsers in a row may each believe another value.
+# If one of these is sent twice, a proxy and this server may each use a different value.
 SINGLE_FIELDS = frozenset(
     b"host content-length transfer-encoding content-type authorization origin "
     b"sec-fetch-site sec-fetch-mode sec-fetch-dest".split()
@@ -111,7 +111,7 @@ def own_origin(settings: GuardSettings, request: Request) -> bytes:
 
 
 def refuse_other_sites(settings: GuardSettings, request: Request) -> Refusal | None:
-    """No other site acts or reads here through a browser. It may link here: a link carries no cookie."""
+    """Other sites must not act or read here through a browser. Links are allowed: a link carries no cookie."""
     site = request.fields.get(b"sec-fetch-site")
     origin = request.fields.get(b"origin")
     # Under `Referrer-Policy: no-referrer` a plain form of our own page sends `Origin: null` (Fetch, section 3.1).

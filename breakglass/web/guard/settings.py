@@ -16,15 +16,15 @@ _REACHED_AT_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"} | addresses.ALL_ADD
 
 @dataclass(frozen=True, slots=True)
 class GuardSettings:
-    """What the rules and the guard decide by. `map_hosts` makes `origin_by_host`."""
+    """The settings of the rules and the guard. `map_hosts` makes `origin_by_host`."""
 
     origin_by_host: Mapping[bytes, bytes]
     """Each Host of this server, in lower case, to the one Origin whose pages may act on it."""
     is_bound_to_all: bool = False
     """Bound to all addresses: the address that a client connected to is a valid Host too. DNS rebinding
-    needs a name, and an address is none."""
+    needs a host name, so it cannot use an address."""
     scheme: str = "http"
-    """Of the listening socket itself."""
+    """The scheme of the listening socket itself."""
     prefix: str = ""
     """The path below which a proxy serves this server, as `/breakglass`. The proxy leaves it in the path."""
     proxies: frozenset[str] = frozenset()

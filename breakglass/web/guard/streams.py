@@ -1,4 +1,4 @@
-"""Open streams: how many there may be, and their end when a credential ends or the server stops."""
+"""Open streams: limits their number, and ends them when a credential ends or the server stops."""
 
 import asyncio
 from typing import Any
@@ -10,13 +10,13 @@ from breakglass.web.http.clients import AddressCounter
 
 
 class TooManyStreams(Exception):
-    """The response is a stream, and a limit is reached. Nothing of it was sent."""
+    """The response is a stream, and a limit is reached. No part of it was sent."""
 
 
 class OpenResponse:
     """The `receive` of an application whose response can be ended early.
 
-    `end` tells the application that its client has disconnected, where every application waits for that.
+    `end` makes `receive` report a disconnect, which every application expects.
     Cancelling the application's task instead would leave tasks of Quart behind.
     """
 
@@ -38,7 +38,7 @@ class OpenResponse:
         except asyncio.CancelledError:
             if task is None or self._waiting is task:
                 raise
-            task.uncancel()  # `end` cancelled it, and nothing else
+            task.uncancel()  # only `end` cancelled it
             return {"type": "http.disconnect"}
         finally:
             self._waiting = None
@@ -69,7 +69,7 @@ class OpenStreams:
         self._recheck_later()
 
     def discard(self, response: OpenResponse) -> None:
-        """Take a response out, if it was a stream at all."""
+        """Forget a response, if it was a stream."""
         if response in self._open:
             self._counter.remove(self._open.pop(response))
 

@@ -1,6 +1,6 @@
 """The access log: one JSON object a line for every response, refusals included.
 
-Owns the format of a line and the file it goes to. Must not know requests, only the values of an `Entry`.
+Owns the format of a line and the file. Must not know requests, only the values of an `Entry`.
 Hypercorn's own log is off: it decodes the path, so `/%0a127.0.0.1 - …` would forge a line.
 """
 
@@ -16,7 +16,7 @@ MAX_PATH = 300
 
 
 class Entry(NamedTuple):
-    """What is kept of one request. It has no field for a query string, a header or a secret."""
+    """The recorded values of one request. It has no field for a query string, a header or a secret."""
 
     by: str | None
     """The credential's name, None without a credential."""
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     path: bytes
     """As received: percent-encoded, without the query."""
     status: int | None
-    """None if the client left before the response began."""
+    """None if the client disconnected before the response began."""
     ms: float
 
 

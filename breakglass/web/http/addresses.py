@@ -1,4 +1,4 @@
-"""The addresses of the server, worked out from the settings: its sockets, and the URLs that people open."""
+"""The server's addresses, made from the settings: its sockets, and the URLs that users open."""
 
 import socket
 from urllib.parse import quote
@@ -43,7 +43,7 @@ def own_address(config: Config, port: int) -> str:
 
 
 def public_address(config: Config, port: int) -> str:
-    """Return the URL that people open, with a slash at its end: the first public origin, else the socket's own."""
+    """Return the URL that users open, with a slash at its end: the first public origin, else the socket's own."""
     if config.origins:
         return f"{config.origins[0]}{config.prefix}/"
     return f"http://localhost{config.prefix}/" if config.socket else own_address(config, port)
@@ -67,7 +67,7 @@ def proxy_warnings(config: Config) -> list[str]:
 
 
 def _reachable_host(host: str) -> str:
-    """Return `host`, or for a bind to all addresses the one by which this machine reaches others."""
+    """Return `host`, or for a bind to all addresses the address that this machine uses towards others."""
     if host not in ALL_ADDRESSES:
         return host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,9 +1,9 @@
-"""Attached clients: responses that go on until the client leaves, thousands at a time.
+"""Responses that last until the client disconnects, for thousands of attached clients.
 
 How this works
 --------------
-Quart keeps two tasks, a request and its contexts for as long as a response runs. With thousands of attached
-clients that is much memory, so Quart's part ends before the response does:
+Quart keeps two tasks, a request and its contexts until a response ends. For thousands of attached clients that
+would take much memory, so Quart's part ends before the response does:
 
 1. A route returns a `StreamingResponse`, made by `streaming_response`, with its first chunk already there.
 2. `StreamingHTTPConnection._send_response` sends the head only, and remembers the response.
@@ -15,8 +15,8 @@ The invariant: the generator of chunks is closed exactly once, however the respo
 
 Rules for editors:
 
-1. What can fail must fail before the head is sent: with the first chunk, in the route.
-2. Sending and waiting for the client to leave run side by side; the first to end stops the other.
+1. Everything that can fail must fail before the head is sent: with the first chunk, in the route.
+2. Sending and waiting for the disconnect run side by side; the first to end stops the other.
 3. Nothing here knows what a chunk holds.
 """
 
@@ -42,7 +42,7 @@ Write = Callable[[bytes], Awaitable[object]]
 
 
 class StreamingResponse(Response):
-    """A response that goes on until the client leaves."""
+    """A response that lasts until the client disconnects."""
 
     timeout = None  # Quart would cut the response after RESPONSE_TIMEOUT, 60 s
 
@@ -55,7 +55,7 @@ class StreamingResponse(Response):
 
 
 async def streaming_response(chunks: AsyncGenerator[bytes, None], hello: bytes = b"") -> StreamingResponse:
-    """Return a response of `hello` and all chunks. Raises what making the first chunk raises."""
+    """Return a response of `hello` and all chunks. Raises what the first chunk raises."""
     return StreamingResponse(hello + await anext(chunks, b""), chunks)
 
 
@@ -65,24 +65,24 @@ class StreamingHTTPConnection(ASGIHTTPConnection):
     def __init__(self, app: Quart, scope: Any):
         super().__init__(app, scope)
         self._response: StreamingResponse | None = None
-        self._has_client_left = False
+        self._is_disconnected = False
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         try:
             await super().__call__(receive, send)
-            if self._response is not None and not self._has_client_left:
+            if self._response is not None and not self._is_disconnected:
                 first, rest = self._response.first, self._response.rest
                 self._response = None
                 async with aclosing(rest):
-                    await _write_until_left(first, rest, receive, self._writer(send))
+                    await _write_until_disconnect(first, rest, receive, self._writer(send))
         finally:
-            if self._response is not None:  # refused by the guard, or the client left before
+            if self._response is not None:  # the guard refused it, or the client disconnected before
                 await self._response.rest.aclose()
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
-        """Pass the body on to Quart until the client leaves."""
+        """Pass the body on to Quart until the client disconnects."""
         await super().handle_messages(request, receive)
-        self._has_client_left = True
+        self._is_disconnected = True
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         if isinstance(response, StreamingResponse) and self.scope["method"] == "HEAD":
@@ -106,13 +106,13 @@ class StreamingHTTPConnection(ASGIHTTPConnection):
         return send_chunk or write
 
 
-async def _write_until_left(
+async def _write_until_disconnect(
     first: bytes, rest: AsyncGenerator[bytes, None], receive: ASGIReceiveCallable, write: Write
 ) -> None:
-    """Write all chunks, but stop when the client leaves."""
-    leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
+    """Write all chunks, but stop when the client disconnects."""
+    disconnecting = asyncio.ensure_future(_wait_for_disconnect(receive))
     writing = asyncio.ensure_future(_write_all(first, rest, write))
-    tasks = {leaving, writing}
+    tasks = {disconnecting, writing}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -1,4 +1,4 @@
-"""Client addresses: one spelling for each, and a count of what each client has open.
+"""Client addresses: one spelling for each, and how many connections or streams each client has open.
 
 Knows nothing of HTTP: the server counts connections with it, the guard counts streams.
 """

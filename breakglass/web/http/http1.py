@@ -1,10 +1,10 @@
-"""HTTP/1.1 as h11 and Hypercorn speak it, made strict.
+"""HTTP/1.1 with h11 and Hypercorn, made strict.
 
 How this works
 --------------
 h11 turns bytes into events, and Hypercorn's `H11Protocol` turns events into ASGI messages. Both accept some
-malformed bytes, as the standard allows. A proxy in front may read the same bytes differently: what is one request
-for the proxy becomes two for the server, and the proxy never checked the second (request smuggling). The
+malformed bytes, as the standard allows. A proxy in front may read the same bytes differently. One request for
+the proxy can be two for the server, and the proxy never checked the second (request smuggling). The
 application cannot see such bytes, so they are refused here:
 
 * `StrictReceiveBuffer` sees the raw bytes of a head before h11 does. Bare LF, folded lines and two lengths
@@ -46,7 +46,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 class StrictReceiveBuffer(ReceiveBuffer):
-    """h11's buffer, but strict: bytes that h11 tolerates could be the next request for a proxy in front."""
+    """h11's buffer, but strict: a proxy in front could read tolerated bytes as the next request."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         """Return the lines up to an empty one, None if it has not arrived. Raises LocalProtocolError."""

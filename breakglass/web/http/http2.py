@@ -1,4 +1,4 @@
-"""HTTP/2 as h2 and Hypercorn speak it, without tunnels and with an end to every wait.
+"""HTTP/2 with h2 and Hypercorn, without tunnels and with a time limit on every wait.
 
 How this works
 --------------
@@ -10,7 +10,7 @@ the client's window allows. A client that shuts its window takes nothing.
   client takes nothing.
 * `StrictH2Protocol` refuses CONNECT, resets malformed requests alone, and resets a stream whose response was
   broken off.
-* `_OpenStreams` accepts data for streams that have ended. Else late data would drop the whole connection.
+* `_StreamsById` accepts data for streams that have ended. Else late data would drop the whole connection.
 
 The invariant: one stream never harms another, and no stream keeps more than its buffer in memory.
 
@@ -46,10 +46,10 @@ from breakglass.web.http.stalls import wait_while_progressing
 
 
 class BoundedStreamBuffer(StreamBuffer):
-    """The part of a response that a stream has still to send, with a limit that holds.
+    """The unsent part of a response, with a size limit.
 
     Hypercorn's buffer lets the application go on when a small *piece* was popped. With a shut window every
-    piece is empty, so such a client could fill the memory.
+    piece is empty, so the application could fill the memory.
     """
 
     def __init__(self, event_class: type[IOEvent], stall_seconds: float):
@@ -91,8 +91,8 @@ class _EndedStream:
         """Drop the event."""
 
 
-class _OpenStreams(dict[int, Any]):
-    """The open streams by number. Data for any other would make Hypercorn drop the connection."""
+class _StreamsById(dict[int, Any]):
+    """The open streams by number. Data for an unknown stream would make Hypercorn drop the connection."""
 
     def __missing__(self, stream_id: int) -> _EndedStream:
         return _EndedStream()
@@ -103,7 +103,7 @@ class StrictH2Protocol(H2Protocol):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self.streams = _OpenStreams()
+        self.streams = _StreamsById()
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         if not all(value.isascii() for name, value in request.headers if name.startswith(b":")):
@@ -124,16 +124,17 @@ class StrictH2Protocol(H2Protocol):
         if isinstance(event, StreamClosed) and buffer is not None and not buffer._complete:
             await self._reset_stream(event.stream_id, buffer)
         if isinstance(event, Body) and (buffer is None or buffer._complete):
-            await asyncio.sleep(0)  # else an application that keeps sending never learns that the client left
+            await asyncio.sleep(0)  # lets the application see that the client has disconnected
         try:
             await super().stream_send(event)
         except TimeoutError:
             if buffer is not None:
                 await self._reset_stream(event.stream_id, buffer)
-            await self._close_stream(event.stream_id)  # tells the application that its client has left
+            # Tells the application that its client has disconnected.
+            await self._close_stream(event.stream_id)
 
     async def _reset_stream(self, stream_id: int, buffer: StreamBuffer) -> None:
-        """Tell the client that the response ends here. Hypercorn says nothing, and the client would wait."""
+        """Tell the client that the response ends here. Hypercorn sends nothing, so the client would wait."""
         await buffer.close()
         self.priority.unblock(stream_id)
         await self.has_data.set()

@@ -1,4 +1,4 @@
-"""The limits of connections in time, number, memory and descriptors, and Hypercorn's configuration for them."""
+"""The limits on connections (time, number, memory, descriptors), and Hypercorn's configuration for them."""
 
 import resource
 from dataclasses import dataclass
@@ -74,7 +74,10 @@ def raise_descriptor_limit() -> None:
 
 
 def max_connections() -> int:
-    """Return how many connections fit: descriptors stay for logs, locks and turns, and memory for the server."""
+    """Return how many connections may be open.
+
+    Descriptors are reserved for logs, locks and turns, and memory is reserved for the server.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft - min(512, soft // 2)
     return min(descriptors, max(16, (memory.limit() - MEMORY_OF_SERVER) // MEMORY_PER_CONNECTION))

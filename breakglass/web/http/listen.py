@@ -1,4 +1,4 @@
-"""The listening sockets: bound here, because Hypercorn's would keep a client that reads nothing for ever.
+"""The listening sockets. Hypercorn's own would keep a client that reads nothing forever.
 
 Decides where the server listens, who may connect, and what a stalled client costs in the kernel. Must not know
 HTTP.
@@ -52,7 +52,7 @@ def open_unix(path: Path) -> socket.socket:
     """Return a socket bound to a path, open to this user alone from its creation. Raises BadConfig.
 
     In a setgid directory, whose group new files inherit, that group may connect too: this admits a proxy that
-    runs as another user. The socket of a dead server is replaced. A live socket or any other file is not.
+    runs as another user. The socket of a dead server is replaced. A live socket or any other file is not replaced.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -88,7 +88,7 @@ def _bind(family: int, address: tuple[Any, ...]) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_SECONDS * 1000)
-        if family == socket.AF_INET6:  # `::` includes IPv4, `::1` does not: 127.0.0.1 has its own socket
+        if family == socket.AF_INET6:  # `::` includes IPv4, but `::1` does not: 127.0.0.1 has its own socket
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         sock.bind(address)
     except OSError:

@@ -3,8 +3,8 @@
 How this works
 --------------
 `serve` starts the application, listens, waits for `stop`, and closes everything. It replaces Hypercorn's own
-loop. That loop accepts any number of connections. On Python 3.12 and later it also waits for stalled clients for
-ever when it stops (Hypercorn's issue 308).
+loop, which accepts any number of connections. On Python 3.12 and later, that loop also waits forever for stalled
+clients when it stops (Hypercorn's issue 308).
 
 * `_Connections` has one task for each open connection. It counts them against the limits, answers 503 over a
   limit, and ends what is left when the server stops.
@@ -14,11 +14,11 @@ ever when it stops (Hypercorn's issue 308).
 
 The invariant: a client that sends no complete head, or takes no data, loses its connection at a deadline. A head
 must be complete within `head_seconds`. A write must progress, and a close must end, within `stall_seconds`. A
-client that takes what is sent may stay attached for ever, in silence.
+client that takes what is sent may stay attached forever, even if it sends nothing.
 
 Rules for editors:
 
-1. Every wait for a head, a write or a close has a deadline. The guard has one for bodies. Add none without.
+1. Every wait for a head, a write or a close has a deadline. The guard has one for bodies. Add no wait without one.
 2. Hypercorn's `ProtocolWrapper` stays out: it switches to HTTP/2 in clear text on request.
 3. Most functions overridden here are private to Hypercorn. tests/web/http/test_borrowed_names.py lists each one,
    and fails when Hypercorn changes it.
@@ -49,7 +49,7 @@ from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerC
 from breakglass.web.http.stalls import wait_while_progressing
 
 HIGH_WATER = 64 << 10
-"""Bytes in asyncio's write buffer from which a write waits: asyncio's own default."""
+"""A write waits if asyncio's buffer has this many bytes: asyncio's own default."""
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
 ENDED_BEFORE_COLLECTION = 256
@@ -73,7 +73,7 @@ async def serve(
     """Serve until `stop` returns, then at most `limits.grace_seconds` more.
 
     `on_stop` is called first when stopping: it must end the application's streams. Connections of `proxies`
-    have no limit per address. Raises what starting the application raises.
+    have no limit per address. Raises what the start of the application raises.
     """
     # A full collection pauses all clients, so it runs rarely, and when connections end.
     gc.freeze()
@@ -159,7 +159,7 @@ class _Connections:
 
 
 class ClientConnection(TCPServer):
-    """One connection, from accepted to closed: Hypercorn's, with strict protocols and limits on stalled clients."""
+    """One connection: Hypercorn's `TCPServer`, with strict protocols and time limits for stalled clients."""
 
     def __init__(self, *args: Any):
         super().__init__(*args)
@@ -184,14 +184,16 @@ class ClientConnection(TCPServer):
                 await self.protocol.initiate()
                 await self.idle_task.restart(group, self._idle_timeout)
                 await self._read_data()
-                await self.idle_task.stop()  # else the group waits for it though the client has left
+                await (
+                    self.idle_task.stop()
+                )  # otherwise the group waits for it although the client has disconnected
         except OSError:
             pass
         finally:
             await self._close()
 
     async def protocol_send(self, event: Event) -> None:
-        """Do what the protocol asks for: send bytes, close, or start and stop the idle timer."""
+        """Carry out an event of the protocol: send bytes, close, or start and stop the idle timer."""
         if isinstance(event, RawData):
             await self._write(event.data)
         elif not (isinstance(event, Updated) and event.idle and self._is_disconnected):
@@ -233,7 +235,7 @@ class ClientConnection(TCPServer):
     async def _close(self) -> None:
         with suppress(OSError):  # our timeout, or that of TLS
             async with asyncio.timeout(self._stall_seconds):
-                await super()._close()  # waits for what is still to be sent
+                await super()._close()  # waits until everything is sent
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self.writer.transport.abort()

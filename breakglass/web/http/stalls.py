@@ -1,7 +1,7 @@
 """Stalled clients: how long a client may take nothing, and how to wait for a slow one.
 
-A slow client is kept as long as it takes something. A stalled client takes nothing: it would hold a
-connection, and the memory of what waits for it, for ever.
+A slow client stays connected while it takes something. A stalled client takes nothing: it would hold a
+connection, and the data that waits for it, forever.
 """
 
 import asyncio

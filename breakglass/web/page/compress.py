@@ -1,8 +1,8 @@
 """Pages and static files as gzip, which every browser accepts. Pure but for reading the static files, once.
 
-A phone on a weak link loads a transcript in seconds instead of minutes. Compression next to a secret, here the CSRF
-token of the forms, can leak that secret to an attacker who can make the browser load pages that contain his guesses
-(BREACH, 2013). He cannot do that here: the cookie is SameSite=Strict.
+A phone on a weak link loads a transcript in seconds instead of minutes. Compression can leak a secret in the page,
+here the CSRF token of the forms. An attacker makes the browser load pages that contain guesses and compares their sizes
+(BREACH, 2013). That fails here, because the cookie is SameSite=Strict.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LEVEL = 6
-"""Of 9. Level 1 gives four times the bytes, level 9 takes more than twice the time."""
+"""From 1 to 9. Level 1 gives much larger pages, and level 9 takes much more time."""
 # A qvalue of 0 means "not acceptable".
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE)
 _COMPRESSED_FORMATS = frozenset({".png"})
@@ -24,7 +24,7 @@ class File(NamedTuple):
 
     plain: bytes
     gzipped: bytes | None
-    """None where the format is compressed already."""
+    """None if the format is compressed already."""
     content_type: str
 
 

@@ -39,7 +39,7 @@ def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Mar
 
 
 def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragment]:
-    """Yield the fragments of consecutive events: each prose once, and buttons only on what is still open."""
+    """Yield the fragments of consecutive events: each prose once, and buttons only where they still work."""
     compacted = compact(events)
     settled = _settled(compacted)
     for event in compacted:

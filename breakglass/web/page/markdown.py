@@ -57,12 +57,12 @@ LEXERS: dict[str, str] = {
 }
 """The lexer of Pygments for the language of a code fence, or for the suffix of a file. Other code stays plain.
 
-c, cpp, java, make and terraform are left out: their lexers take many seconds for 20 KB of one repeated character (seen
-in Pygments 2.21), and the server answers no request meanwhile.
+c, cpp, java, make and terraform are left out. Their lexers take many seconds for 20 KB of one repeated character
+(seen in Pygments 2.21), and meanwhile the server answers no request.
 """
 
 _BLANK_SPANS = re.compile(r'<span class="w">(\s*)</span>')
-"""White space needs no class. In shell code these spans were a third of the bytes."""
+"""White space needs no class. Shell code has very many of these spans."""
 
 _MARKS = re.compile(r"\*\*|`|^#+ |^> ", re.MULTILINE)
 

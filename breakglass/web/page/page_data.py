@@ -1,6 +1,6 @@
-"""What the templates of whole pages are given: one type a page, named after its template. Pure.
+"""The values that the page templates get: one type for each page template. Pure.
 
-A template may use the fields of `Frame` and of its own type. Any other name is an error (StrictUndefined).
+A template may use the fields of `CommonData` and of its own type. Any other name is an error (StrictUndefined).
 """
 
 from typing import ClassVar
@@ -12,8 +12,8 @@ from breakglass.config import Preset
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
 
 
-class Frame(Struct, frozen=True):
-    """What every page is given."""
+class CommonData(Struct, frozen=True):
+    """The values that every page gets."""
 
     host: str
     """The name of the machine. A page before login says `Breakglass` instead."""
@@ -30,7 +30,7 @@ class Frame(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """What one page is given beside the frame."""
+    """The values that one page gets, besides `CommonData`."""
 
     template: ClassVar[str]
 
@@ -73,7 +73,7 @@ class ListPage(Page, frozen=True):
 
     sessions: SessionList
     query: str
-    """The words searched for; "" for none."""
+    """The words of the search; "" without a search."""
     archived: bool
     """Whether archived sessions are listed too."""
     agents: list[AgentChoice]

@@ -1,6 +1,6 @@
 """What the pages read from the store. Every function blocks, so a route calls it in a thread.
 
-A turn whose runner died is ended on the way, so no page shows it as running. `warn` is told why where that fails.
+Each function ends a lost turn first, so no page shows it as running. If that fails, `warn` gets the reason.
 """
 
 import os
@@ -27,7 +27,7 @@ Warn = Callable[[str], object]
 def list_sessions(
     root: Path, warn: Warn, *, archived: bool = False, query: str = "", limit: int | None = MAX_ROWS
 ) -> SessionList:
-    """Return the sessions that match `query`, at most `limit` of them; archived ones only if asked for."""
+    """Return the sessions that match `query`, at most `limit` of them; archived ones only with `archived`."""
     found = [
         SessionRow(session.id, current_state(session, state, warn))
         for session, state in sessions.list_sessions(root)
@@ -68,8 +68,8 @@ def checked_line(session: Session, number: int, ts: str) -> int:
     """
     fd = log.open_reader(session.directory)
     try:
-        return number if log.read_one(fd, number).get("ts") == ts else stream.BEYOND
+        return number if log.read_one(fd, number).get("ts") == ts else stream.BEYOND_ANY_LOG
     except NotFound:
-        return stream.BEYOND
+        return stream.BEYOND_ANY_LOG
     finally:
         os.close(fd)

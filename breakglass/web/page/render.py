@@ -1,7 +1,7 @@
 """The templates: pages, and the templates of events. Pure but for reading the template and static files.
 
-Everything that a template prints is escaped, and characters that would not show are made visible (`_inert`), whether or
-not the template's author thought of it. Only `Markup` from markdown.py, terminal.py and tools.py is printed as it is.
+`_inert` escapes everything that a template prints and makes hidden characters visible, so no template must do it.
+Only `Markup` from markdown.py, terminal.py and tools.py is printed unchanged.
 """
 
 import json
@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from breakglass import text
 from breakglass.text import visible
 from breakglass.web.page import markdown, terminal, tools
-from breakglass.web.page.page_data import Frame, Page
+from breakglass.web.page.page_data import CommonData, Page
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -31,9 +31,9 @@ _FILTERS: dict[Any, str] = {
 """The functions that templates use as filters, by module."""
 
 
-def page(frame: Frame, content: Page) -> str:
-    """Return a page. Raises jinja2.UndefinedError for a name that the template needs and was not given."""
-    return _environment().get_template(content.template).render({**asdict(frame), **asdict(content)})
+def page(common: CommonData, content: Page) -> str:
+    """Return a page. Raises jinja2.UndefinedError if a template uses a name that it did not get."""
+    return _environment().get_template(content.template).render({**asdict(common), **asdict(content)})
 
 
 @cache
@@ -81,7 +81,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    """Return a template. Those of events are put on one line, as a fragment must be."""
+    """Return a template. A template of an event is joined to one line, because a fragment must be one line."""
     source = (_FOLDER / "templates" / name).read_text(encoding="utf-8")
     return "".join(map(str.strip, source.split("\n"))) if name.startswith("events/") else source
 

@@ -1,4 +1,4 @@
-"""What the page lists: sessions in the order of urgency, and the agents that a new session can choose from."""
+"""The lists on the pages: sessions in the order of urgency, and the agents that a new session can choose from."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class SessionRow(NamedTuple):
     id: str
     state: SessionState
     last_line: str = ""
-    """The last finished prose of the agent, as Markdown; "" where the end of the log holds none."""
+    """The last finished prose of the agent, as Markdown; "" if the end of the log has none."""
 
     @property
     def heading(self) -> str:
@@ -36,7 +36,7 @@ class SessionList(NamedTuple):
 
     rows: list[SessionRow]
     total: int
-    """How many sessions there are to list; more than `rows` where the list is limited."""
+    """How many sessions there are to list; more than `rows` if the list is limited."""
 
 
 class AgentChoice(NamedTuple):
@@ -45,7 +45,7 @@ class AgentChoice(NamedTuple):
     name: str
     is_default: bool
     missing: str = ""
-    """The program that the agent needs and that was not found; "" where the agent can start."""
+    """The program that the agent needs and that was not found; "" if the agent can start."""
 
 
 def by_urgency(rows: Iterable[SessionRow]) -> list[SessionRow]:

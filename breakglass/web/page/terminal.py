@@ -88,7 +88,7 @@ def _classes(style: "Style") -> str:
 
     Concealed text has no class, so it is shown.
     """
-    colour, background = _number(style.color), _number(style.bgcolor)
+    colour, background = _colour_number(style.color), _colour_number(style.bgcolor)
     if style.reverse:
         colour, background = (0 if background is None else background), (7 if colour is None else colour)
     names = [name for name in ("bold", "dim", "italic", "underline", "strike") if getattr(style, name)]
@@ -96,7 +96,7 @@ def _classes(style: "Style") -> str:
     return " ".join(names)
 
 
-def _number(colour: "Color | None") -> int | None:
+def _colour_number(colour: "Color | None") -> int | None:
     from rich.color import ColorSystem
 
     return colour.downgrade(ColorSystem.STANDARD).number if colour else None

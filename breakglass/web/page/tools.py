@@ -1,6 +1,6 @@
-"""The input of a tool call for reading: its first words, its fields, its edits as differences. Pure.
+"""The input of a tool call for reading: its first words, its fields, and its edits as differences. Pure.
 
-The agent chooses the input, so it can have any shape. Nothing of it is left out: the user decides by what is shown.
+The agent chooses the input, so it can have any shape. All of it is shown, because the user decides by it.
 """
 
 import json

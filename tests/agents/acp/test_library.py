@@ -16,7 +16,7 @@ from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from tests.agents.acp.library_agent import EARLIER
 from tests.agents.acp.recorded import lines, load
-from tests.live.drive import Conversation, React, converse, passive
+from tests.live.drive import AgentRun, React, passive, run_dialogue
 
 REQUESTS: dict[str, Any] = {
     "initialize": schema.InitializeRequest,
@@ -46,11 +46,11 @@ def test_every_message_that_we_write_is_valid_and_has_no_unknown_key(name: str) 
         assert kept == held
 
 
-def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) -> Conversation:
+def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) -> AgentRun:
     """Run one turn of the agent that was made with the library."""
     command = (sys.executable, "-m", "tests.agents.acp.library_agent")
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return converse(
+    return run_dialogue(
         Dialogue(TurnInput(prompt, command, cwd=str(folder), turn=3, **given)), environ, folder, react
     )
 

@@ -11,7 +11,7 @@ SESSION = "75520ec5-fc8d-4c8a-adcd-d54f3810d47f"
 
 
 def line(**fields: Any) -> bytes:
-    """Return one line as the CLI prints it."""
+    """Return one line in the format of the CLI."""
     return json.dumps(fields).encode() + b"\n"
 
 

@@ -110,7 +110,7 @@ def test_the_answer_to_a_large_question_has_the_whole_input() -> None:
     assert len(verdict(dialogue)["updatedInput"]["content"]) == 3 << 20
 
 
-def test_a_subagents_question_names_the_call_that_began_it() -> None:
+def test_a_subagents_question_names_the_call_that_started_the_subagent() -> None:
     dialogue = begun(ask=True)
     dialogue.translate(line(type="system", subtype="task_started", task_id="a1", tool_use_id="t9"))
     [(_, fields)] = dialogue.translate(
@@ -153,7 +153,7 @@ def test_standard_input_stays_open_while_a_background_task_may_ask() -> None:
     dialogue.translate(result())
     assert not dialogue.finished
     dialogue.translate(line(type="system", subtype="background_tasks_changed", tasks=[]))
-    assert not dialogue.finished  # the report of the task begins another round, which may ask too
+    assert not dialogue.finished  # the result of the task begins another round, which may ask too
     dialogue.translate(INIT + result())
     assert dialogue.finished
 

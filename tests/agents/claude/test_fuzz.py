@@ -63,7 +63,7 @@ turn_inputs = st.builds(
 )
 
 
-def converse(turn_input: TurnInput, data: list[bytes], end: Exit) -> None:
+def run_dialogue(turn_input: TurnInput, data: list[bytes], end: Exit) -> None:
     """Run a whole dialogue, answer its questions, and check every draft."""
     dialogue = new_dialogue("claude", turn_input)
     drafts = dialogue.begin()
@@ -88,14 +88,14 @@ def converse(turn_input: TurnInput, data: list[bytes], end: Exit) -> None:
 def test_any_bytes_give_drafts_that_can_be_recorded(
     turn_input: TurnInput, data: list[bytes], end: Exit
 ) -> None:
-    converse(turn_input, data, end)
+    run_dialogue(turn_input, data, end)
 
 
 @given(turn_inputs, st.lists(mutated(), min_size=1, max_size=6), ends, st.binary(max_size=3))
 def test_any_lines_give_drafts_that_can_be_recorded(
     turn_input: TurnInput, lines: list[bytes], end: Exit, junk: bytes
 ) -> None:
-    converse(
+    run_dialogue(
         turn_input,
         [each + junk + b"\n" if number == 1 else each + b"\n" for number, each in enumerate(lines)],
         end,
@@ -104,7 +104,7 @@ def test_any_lines_give_drafts_that_can_be_recorded(
 
 @pytest.mark.parametrize("opening", [b"[", b'{"type":"assistant","message":', b'{"a":'])
 def test_endless_nesting_is_ignored(opening: bytes) -> None:
-    converse(TurnInput("hi", ("claude",)), [opening * 100_000 + b"\n"], Exit(0))
+    run_dialogue(TurnInput("hi", ("claude",)), [opening * 100_000 + b"\n"], Exit(0))
 
 
 @pytest.mark.parametrize("depth", [50, 150, 500, 900])
@@ -115,5 +115,5 @@ def test_a_deeply_nested_input_can_be_recorded(depth: int) -> None:
     big = {"deep": value, "long": "x" * (2 << 20)}
     for given_input in (value, big):
         block = {"type": "tool_use", "id": "t", "name": "N", "input": given_input}
-        converse(TurnInput("hi", ("claude",), ask=True), [assistant(block), line(
+        run_dialogue(TurnInput("hi", ("claude",), ask=True), [assistant(block), line(
             type="control_request", request_id="r", request={**ASKED, "input": given_input})], Exit(0))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Single lines of prose and tools: the events that they give."""
+"""Single lines about prose and tools, and the events that they become."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_a_subagents_events_are_marked_and_its_prose_is_kept_apart() -> None:
         ("delta", {"text": "its", "parent": "t9"}),
         ("text", {"text": "its", "parent": "t9"}),
         ("tool_result", {"tool_id": "t1", "output": "x", "is_error": False, "parent": "t9"}),
-        ("text", {"text": "mine"}),  # broken off by the end
+        ("text", {"text": "mine"}),  # the end of the process broke the stream off
     ]
 
 

@@ -20,13 +20,13 @@ LIMIT = "The rate limit of the agent's account"
             0.25,
             [(0.75, None), (1.0, None), (1.0, None)],
             [0.5, 0.25, 0.0],
-        ),  # and earlier results of the process
+        ),  # the total includes earlier results of the process too
         (0.25, [(0.25, None)], [0.0]),  # an API error costs nothing
-        (0.3, [(0.1 + 0.2 - 1e-9, None)], [0.0]),  # and neither does rounding
+        (0.3, [(0.1 + 0.2 - 1e-9, None)], [0.0]),  # rounding costs nothing either
         (0.25, [(0.5, 0.125)], [0.25]),  # a killed turn reported nothing: the next result includes its cost
         (1.0, [(0.25, None)], [0.25]),  # the CLI forgot its total
-        (1.0, [(0.25, 0.125)], [0.125]),  # it forgot it before this process
-        (1.0, [(1.25, 1.25)], [1.25]),  # it forgot it, and has spent more since
+        (1.0, [(0.25, 0.125)], [0.125]),  # the CLI forgot its total before this process
+        (1.0, [(1.25, 1.25)], [1.25]),  # the CLI forgot its total, and has spent more since
         (1.0, [(None, None)], [0.0]),
         (1.0, [(float("nan"), None)], [0.0]),
         (1.0, [(-5.0, -5.0)], [0.0]),

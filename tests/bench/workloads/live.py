@@ -1,4 +1,4 @@
-"""Live: the time from making an event until it arrives at each attached client."""
+"""Live: the time from the creation of an event to its arrival at each attached client."""
 
 import multiprocessing
 import time

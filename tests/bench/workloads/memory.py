@@ -17,9 +17,9 @@ NOTE = (
 )
 LOG = 20
 STEADY_SHARE = 0.01
-"""A process has stopped growing if its memory changes by less than this share between two looks."""
+"""A process has stopped growing if its memory changes by less than this share between two checks."""
 STEADY_LOOKS = 4
-"""That many looks in a row, because a server may not run at all between two looks on a loaded machine."""
+"""So many checks in a row, because on a loaded machine a server may not run at all between two checks."""
 
 
 def run(bench: Bench) -> Iterator[Sample]:

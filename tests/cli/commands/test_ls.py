@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from breakglass.cli.commands.ls import headline
+from breakglass.cli.commands.ls import heading
 from breakglass.state import SessionState
 from breakglass.store import sessions
 from breakglass.store.turnlock import TurnLock
@@ -105,5 +105,5 @@ def test_a_broken_session_hides_no_other(data: Data) -> None:
         (SessionState(), "-"),
     ],
 )
-def test_the_headline_is_the_title_or_else_the_first_prompt(state: SessionState, words: str) -> None:
-    assert headline(state) == words
+def test_the_heading_is_the_title_or_else_the_first_prompt(state: SessionState, words: str) -> None:
+    assert heading(state) == words

@@ -1,4 +1,4 @@
-"""`breakglass new`: the session holds what was asked for, and only its owner can read it."""
+"""`breakglass new`: the session has the given options, and only its owner can read it."""
 
 from tests.cli.program import USER, Data
 

@@ -61,7 +61,7 @@ def test_an_ambiguous_id_is_refused(data: Data) -> None:
     assert b"is the beginning of" in done.stderr
 
 
-def test_a_lone_id_is_an_error_but_a_short_word_is_a_prompt(data: Data) -> None:
+def test_an_id_without_a_prompt_is_an_error_but_a_short_word_is_a_prompt(data: Data) -> None:
     session = data.new()
     for word in (session, session[:8], session[:4]):
         done = data.run("send", word)

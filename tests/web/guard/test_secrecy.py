@@ -1,4 +1,4 @@
-"""What a real server gives away: to anonymous callers, in errors, in paths, and to other users of the machine."""
+"""What a real server reveals: to anonymous callers, in errors, in paths, and to other users of the machine."""
 
 import os
 import re
@@ -110,7 +110,7 @@ def test_a_data_root_open_to_other_users_prevents_the_start(mode: int, tmp_path:
     assert "chmod 700" in done.stderr
 
 
-def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
+def test_files_are_private_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with serving(

@@ -77,7 +77,7 @@ def test_a_stream_ends_soon_after_its_credential(
     run(scenario())
 
 
-def test_ending_a_stream_looks_to_the_application_like_a_disconnect(guarded: Guarded) -> None:
+def test_the_application_sees_an_ended_stream_as_a_disconnect(guarded: Guarded) -> None:
     received: list[str] = []
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:

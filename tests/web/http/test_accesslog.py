@@ -1,4 +1,4 @@
-"""The access log: one line of ASCII for each response, whatever a request contains."""
+"""The access log: each response adds one line of ASCII, for any bytes in the request."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""Counting what each client address has open."""
+"""The count of open connections for each client address."""
 
 from breakglass.web.http.clients import AddressCounter
 

@@ -1,4 +1,4 @@
-// Starts the scripts of a page. Without scripts the page shows and does the same; the scripts make it live.
+// Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
 import { $, $$, root, scriptURL, stored } from "./browser.js";
 import { listenForKeys } from "./keys.js";
@@ -9,12 +9,12 @@ import { SessionPage } from "./session_page.js";
 const page = document.body.dataset;
 const dock = $("#dock");
 
-let clearing;
+let clearTimer;
 /** Shows a short message above the prompt field. It disappears, unless it reports a failure or something in progress. */
 function say(text) {
   $("#notice").textContent = text;
-  clearTimeout(clearing);
-  if (text && !text.startsWith("Not ") && !text.endsWith("…")) clearing = setTimeout(() => say(""), 4000);
+  clearTimeout(clearTimer);
+  if (text && !text.startsWith("Not ") && !text.endsWith("…")) clearTimer = setTimeout(() => say(""), 4000);
 }
 
 /** On iPhones the keyboard covers the page, so the dock moves up by its height. */
@@ -37,7 +37,7 @@ offerNotifications(say);
 document.addEventListener("click", (event) => {
   for (const menu of $$(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
-stored.set("loaded", page.now); // tells windows that were logged out that a login exists again
+stored.set("loaded", page.now); // tells logged-out windows that the user has logged in again
 if (page.session) new SessionPage(page.session, say);
 else startListPage();
 navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

@@ -1,9 +1,9 @@
-// What the scripts use of the browser: elements of the page, requests to the server, and stored values. Markup and script
-// addresses enter the document only through this module.
+// Access to the browser: elements of the page, requests to the server, and stored values. Markup and script addresses
+// enter the document only through this module.
 
 const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
-// The page's Content-Security-Policy requires Trusted Types. What passes here comes from our own server, which has
-// escaped it.
+// The page's Content-Security-Policy requires Trusted Types. Everything that passes here comes from our own server, which
+// has escaped it.
 const policy = globalThis.trustedTypes?.createPolicy("breakglass", trusted) ?? trusted;
 
 /** The path under which a proxy publishes this server; "" without one. */
@@ -39,7 +39,7 @@ export async function callAPI(method, url, body, headers = {}) {
   }
 }
 
-/** Returns why no answer came, and what must come back before one can. */
+/** Returns why no answer came, and the beginning of "… back": "the server is", or "you are" without a network. */
 export const unreachable = () =>
   (navigator.onLine ? ["the server cannot be reached", "the server is"] : ["no network", "you are"]);
 
@@ -53,9 +53,9 @@ export async function fetchPage(url) {
   }
 }
 
-const memory = new Map(); // for browsers that forbid storage, or where it is full: lasts as long as the page
+const memory = new Map(); // used if the browser forbids storage or its storage is full; lasts as long as the page
 
-/** What this browser remembers: drafts, unsent prompts, settings. */
+/** The values that this browser stores: drafts, unsent prompts, settings. */
 export const stored = {
   get(key) {
     if (memory.has(key)) return memory.get(key);

@@ -2,7 +2,7 @@
 
 import { $, make } from "./browser.js";
 
-/** Copies `text`, then shows `done` by `say`. */
+/** Copies `text`, then shows the message `done` with `say`. */
 export async function copyText(text, done, say) {
   try {
     await navigator.clipboard.writeText(text);

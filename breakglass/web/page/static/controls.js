@@ -1,4 +1,4 @@
-// What the page shows of the session's state: the heading, the window's title, the outline, and the Send and Stop buttons.
+// The parts of the page that show the session's state: the heading, the window's title, the outline, and the Send and Stop buttons.
 
 import { $, $$, make } from "./browser.js";
 import { Notifier } from "./notifications.js";

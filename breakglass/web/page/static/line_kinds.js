@@ -1,11 +1,11 @@
-// The lines of the transcript by event kind: what each kind does to the lines before it when it is placed.
+// The effect of a new line on the earlier lines of the transcript, by the event's kind.
 
 import { $, $$, make } from "./browser.js";
 import { day, hhmmss } from "./text.js";
 
 export const lineNumber = (line) => Number(line?.id.slice(1));
 export const lineTime = (line) => new Date(line.dataset.ts);
-/** Who wrote prose: the agent of a turn, or one of its subagents. */
+/** The author of prose: the agent of a turn, or one of its subagents. */
 export const speaker = (line) => `${line.dataset.turn}/${line.dataset.parent ?? ""}`;
 
 /** By kind: called with the Transcript and the line. Returns true if the line was merged into another one. */
@@ -19,7 +19,7 @@ export const PLACE_BY_KIND = {
     transcript.prose.set(speaker(line), line);
     appendProse(line, "");
   },
-  text(transcript, line) { // the finished prose replaces its pieces
+  text(transcript, line) { // the finished prose replaces its deltas
     const growing = transcript.prose.get(speaker(line));
     if (!growing) return;
     growing.remove();
@@ -72,7 +72,7 @@ export function markDay(line) {
   if (date !== day(lineTime(before))) line.before(make("li", { className: "day", textContent: date }));
 }
 
-/** Appends text to prose, in paragraphs, so that little moves when the finished text replaces it. */
+/** Appends text to prose, in paragraphs. So the layout changes little when the finished text replaces it. */
 function appendProse(line, text) {
   const last = $(".body", line).lastElementChild;
   const [first, ...rest] = (last.textContent + text).split(/\n{2,}(?=\S)/);

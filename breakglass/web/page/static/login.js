@@ -1,5 +1,5 @@
 // The login address carries the token after `#`, which browsers send to no server, so no log records it. If the window
-// shows the login page already, only the part after `#` changes and no page is loaded: hence the listener.
+// already shows the login page, only the part after `#` changes and no page is loaded. The listener handles that.
 
 const form = document.getElementById("login");
 

@@ -1,4 +1,4 @@
-// What calls the user back to a hidden page: the window's title, the app's badge, a notification and a short tone.
+// Notifies the user of a hidden page: the window's title, the app's badge, a notification and a short tone.
 
 import { $, $$, stored } from "./browser.js";
 import { statusSign } from "./text.js";
@@ -42,7 +42,7 @@ export function offerNotifications(say) {
   }
 }
 
-/** Plays two soft notes, if the browser allows sound. */
+/** Plays two quiet tones, if the browser allows sound. */
 function playTone() {
   try {
     const audio = new AudioContext(), volume = audio.createGain();

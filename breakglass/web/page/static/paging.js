@@ -1,10 +1,10 @@
-// Which part of the log is on the page and on the screen: earlier and later parts are loaded when the user scrolls near
-// them and removed when the page grows too long; the scroll position follows the end, or stays where the user reads.
+// The part of the log on the page, and the scroll position. Earlier and later parts are loaded when the user scrolls near
+// them, and removed when the page grows too long. The scroll position follows the end, or stays where the user reads.
 
 import { $, $$, fetchPage, make, unreachable } from "./browser.js";
 import { lineNumber, speaker } from "./line_kinds.js";
 
-const MOST = 3000; // lines on the page; beyond that, lines are removed until KEPT are left
+const MAX_LINES = 3000; // lines on the page; beyond that, lines are removed until KEPT are left
 const KEPT = 2000;
 const AHEAD = 400; // px before the end of a part at which the next one is loaded
 const RETRY = 2000; // ms
@@ -13,9 +13,9 @@ const NEAR = 80; // px from the end that still count as the end
 export const firstLine = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 
 export class Paging {
-  /** `earlier`, `later`: the elements with the links to the parts before and after. `attached()`: the end was loaded. */
-  constructor(transcript, { earlier, later, attached }) {
-    Object.assign(this, { transcript, list: transcript.list, earlier, later, attached });
+  /** `earlier`, `later`: the elements with the links to the parts before and after. `endLoaded()`: the end was loaded. */
+  constructor(transcript, { earlier, later, endLoaded }) {
+    Object.assign(this, { transcript, list: transcript.list, earlier, later, endLoaded });
     // The log's first line on this page. It may have been merged into another line and have no element of its own.
     this.from = firstLine(earlier);
     for (const nav of [earlier, later]) {
@@ -23,7 +23,7 @@ export class Paging {
     }
   }
 
-  /** Loads the parts near the screen. An IntersectionObserver misses a part that arrives and leaves within one frame. */
+  /** Loads the parts near the screen. An IntersectionObserver misses a part that appears and disappears within one frame. */
   loadNear() {
     for (const nav of [this.earlier, this.later]) if (this.isNear(nav)) this.load(nav);
   }
@@ -55,17 +55,17 @@ export class Paging {
       if (before) this.trimEnd();
       else this.trimStart();
     });
-    if (!before && transcript.attached) this.attached();
+    if (!before && transcript.showsEnd) this.endLoaded();
     this.loadNear(); // the part may be short
   }
 
   prepend(lines, from) {
     this.from = from;
     const { transcript } = this, part = make("ol"), growing = transcript.prose;
-    transcript.prose = new Map(); // the prose that grows further down is not of this part
+    transcript.prose = new Map(); // prose that still grows belongs to the part below
     transcript.toolCalls.addEarlierPart(() => {
       for (const line of lines) transcript.place(line, part);
-      for (const [who, line] of transcript.prose) { // the part below may have its finished text
+      for (const [who, line] of transcript.prose) { // the finished text may be in the part below
         if ($$("li.prose:not(.live)", this.list).some((text) => speaker(text) === who)) line.remove();
       }
       this.list.prepend(...part.childNodes);
@@ -76,7 +76,7 @@ export class Paging {
   /** Removes the first lines of a page that is too long. The link to earlier lines appears. */
   trimStart() {
     const lines = this.list.children;
-    if (lines.length <= MOST) return;
+    if (lines.length <= MAX_LINES) return;
     for (const line of [...lines].slice(0, lines.length - KEPT)) line.remove();
     const { prose, toolCalls } = this.transcript;
     for (const map of [toolCalls.calls, toolCalls.orphans, prose])
@@ -88,7 +88,7 @@ export class Paging {
   /** Removes the last lines of a page that is too long. The page then no longer shows the end of the log. */
   trimEnd() {
     const lines = [...this.list.children];
-    if (lines.length <= MOST) return;
+    if (lines.length <= MAX_LINES) return;
     for (const line of lines.slice(KEPT)) line.remove();
     this.transcript.last = lineNumber(this.list.lastElementChild);
     this.transcript.scroll.following = false;
@@ -99,9 +99,9 @@ export class Paging {
 const page = () => document.scrollingElement;
 
 export class ScrollPosition {
-  /** `news`: the button that counts new lines. `isAttached()`: whether the page shows the end of the log. */
-  constructor({ list, news, isAttached, scrolled }) {
-    Object.assign(this, { list, news, isAttached });
+  /** `news`: the button that counts new lines. `showsEnd()`: whether the page shows the end of the log. */
+  constructor({ list, news, showsEnd, scrolled }) {
+    Object.assign(this, { list, news, showsEnd });
     this.following = true; // whether the page scrolls down with new lines
     this.unseen = 0; // new lines below what the user reads
     addEventListener("scroll", () => { this.update(); scrolled(); }, { passive: true });
@@ -111,13 +111,13 @@ export class ScrollPosition {
 
   update() {
     const { scrollHeight, scrollTop, clientHeight } = page();
-    this.following = this.isAttached() && scrollHeight - scrollTop - clientHeight < NEAR;
+    this.following = this.showsEnd() && scrollHeight - scrollTop - clientHeight < NEAR;
     if (this.following && this.unseen) this.toEnd();
   }
 
   toEnd() {
     this.unseen = 0;
-    this.following = this.isAttached();
+    this.following = this.showsEnd();
     scrollTo(0, page().scrollHeight);
     this.showUnseen();
   }

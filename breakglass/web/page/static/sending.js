@@ -1,4 +1,4 @@
-// What the user sends: prompts, answers, Stop, and the withdrawal of a queued prompt.
+// Sends what the user enters: prompts, answers, Stop, and the withdrawal of a queued prompt.
 //
 // A prompt is either in the log or visibly not sent. From the tap until its 202 answer it is stored in this browser with
 // its idempotency key, and sent again with the same key until the server has accepted or refused it.
@@ -6,7 +6,7 @@
 import { $, $$, callAPI, make, root, stored, timeout, unreachable } from "./browser.js";
 
 const RETRY = 5_000; // ms until a failed prompt is tried again, unless something happens before
-const LONGEST = 35_000; // ms that a window takes at most to send one prompt: two requests of 15 s each
+const LOCK_TIMEOUT = 35_000; // ms to wait for another window: it sends one prompt, in two requests of 15 s at most
 
 /** The unsent prompts of one page, in order. Each is sent when the one before it has arrived. */
 export class Outbox {
@@ -37,7 +37,7 @@ export class Outbox {
   /** The first entry that the server has not accepted. */
   get next() { return this.entries.find((entry) => !entry.line); }
 
-  /** Sends what waits. Called whenever sending might work again. */
+  /** Sends the unsent prompts. Called when sending might work again. */
   async sendAll() {
     if (this.busy || !this.next) return;
     this.busy = true;
@@ -81,7 +81,7 @@ export class Outbox {
     if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.sendAll(), RETRY);
   }
 
-  /** The log has a prompt with this key: it has arrived, even if the answer to sending it was lost. */
+  /** The log has a prompt with this key. So it has arrived, even if the response was lost. */
   arrived(key) {
     if (this.entries.some((entry) => entry.key === key)) this.remove(key);
   }
@@ -112,12 +112,12 @@ function newKey() {
 }
 
 /**
- * Runs `work` while no other window runs any under that name. Without a lock it runs all the same: over plain http there
- * are no locks, and a suspended window may hold one. The idempotency key prevents a second turn.
+ * Runs `work` under a lock that all windows share. Without the lock it runs too: plain http has no locks, and a suspended
+ * window may hold one. The idempotency key prevents a second turn.
  */
 async function withLock(name, work) {
   try {
-    return await navigator.locks.request(name, { signal: AbortSignal.timeout(LONGEST) }, work);
+    return await navigator.locks.request(name, { signal: AbortSignal.timeout(LOCK_TIMEOUT) }, work);
   } catch {
     return work();
   }
@@ -130,12 +130,12 @@ export const toSession = (session) => async ({ key, prompt }) => {
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
-/** Makes a session, sends the prompt to it and opens it. */
+/** Creates a session, sends the prompt to it and opens it. */
 export async function toNewSession({ key, prompt, agent, model }) {
-  const made = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
-  if (made.status !== 201) return made;
-  const sent = await toSession(made.body.id)({ key, prompt });
-  if (sent.status === 202) location.assign(`${root}/sessions/${made.body.id}#end`);
+  const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
+  if (created.status !== 201) return created;
+  const sent = await toSession(created.body.id)({ key, prompt });
+  if (sent.status === 202) location.assign(`${root}/sessions/${created.body.id}#end`);
   return { ...sent, arrived: true };
 }
 
@@ -205,7 +205,7 @@ export function connectWithdraw(form, session, field, say) {
 }
 
 /**
- * Returns the prompt of a line of the log. The page cannot give it: it folds long text and marks hidden characters.
+ * Returns the prompt of a line of the log. The page does not have it: it folds long text and marks hidden characters.
  * Reads no further than that line.
  */
 async function fetchPrompt(session, line) {
@@ -222,7 +222,7 @@ async function fetchPrompt(session, line) {
   return JSON.parse(read.split("\n", 1)[0]).text;
 }
 
-/** Stop is one tap. The page shows that the turn has stopped when the log says so. */
+/** The Stop button. The page shows the turn as stopped only when the log does. */
 export function connectStop(form, session, say) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -236,7 +236,7 @@ export function connectStop(form, session, say) {
   });
 }
 
-/** Returns why a tap had no effect. */
+/** Returns why a request failed. */
 function failure({ status, body }) {
   const [cause, whatIs] = unreachable();
   if (status === 0) return `${cause}. Tap again when ${whatIs} back.`;

@@ -58,11 +58,11 @@ export class SessionList {
 /** Starts the page that lists the sessions and begins a new one. */
 export function startListPage() {
   const badge = $("#badge"), form = $("#box");
-  let heard = new Date(document.body.dataset.now);
+  let lastAnswer = new Date(document.body.dataset.now);
   const refreshed = (ok) => {
-    if (ok) heard = new Date();
+    if (ok) lastAnswer = new Date();
     badge.dataset.state = ok ? "live" : "offline";
-    badge.textContent = ok ? "Live" : `Offline · as of ${hhmm(heard)}`;
+    badge.textContent = ok ? "Live" : `Offline · as of ${hhmm(lastAnswer)}`;
   };
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });

@@ -8,7 +8,7 @@ import { SessionList } from "./session_list.js";
 import { Stream } from "./stream.js";
 import { Transcript } from "./transcript.js";
 
-const TOO_MANY = 2000; // missed lines: with more, the page is loaded again instead of receiving each of them
+const MAX_MISSED = 2000; // missed lines; if there are more, the page is loaded again instead
 const RELOAD_RETRY = 2000; // ms
 
 export class SessionPage {
@@ -20,7 +20,7 @@ export class SessionPage {
       on: {
         line: (line) => this.lineArrived(line),
         lines: () => this.controls.update(),
-        attached: () => { this.stream.continueAfter(this.transcript.last); this.stream.open(); },
+        endLoaded: () => { this.stream.continueAfter(this.transcript.last); this.stream.open(); },
       },
     });
     this.outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
@@ -31,10 +31,10 @@ export class SessionPage {
     this.showLineOfAddress();
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
-    if (this.page.asking && !this.transcript.attached) showLinkToQuestion();
+    if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
     this.stream.open();
     document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
-    // Another window was loaded with a login, so this page may be logged in again.
+    // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
   }
 
@@ -85,7 +85,7 @@ export class SessionPage {
     if (kind === "renamed") controls.showTitle(title);
     if (kind === "permission") {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
-      if (!this.transcript.attached) showLinkToQuestion();
+      if (!this.transcript.showsEnd) showLinkToQuestion();
     }
     if (kind === "turn_end") {
       controls.turnEnded(line);
@@ -101,13 +101,13 @@ export class SessionPage {
   newStream() {
     const { page, transcript } = this;
     return new Stream({
-      url: `${root}/sessions/${this.id}/stream`, last: Number(transcript.attached ? page.last : page.end), end: Number(page.end),
-      beat: Number(page.beat), heard: new Date(page.now), badge: $("#badge"),
+      url: `${root}/sessions/${this.id}/stream`, last: Number(transcript.showsEnd ? page.last : page.end), end: Number(page.end),
+      beat: Number(page.beat), lastAnswer: new Date(page.now), badge: $("#badge"),
       on: {
         line: (html) => transcript.add(html),
         caughtUp: () => this.caughtUp(),
         clock: (now) => { transcript.clockOffset = Date.now() - new Date(now); },
-        missed: (count) => count > TOO_MANY && this.reload(),
+        missed: (count) => count > MAX_MISSED && this.reload(),
         reset: () => this.reload(),
         refused: () => this.refused(),
       },
@@ -127,7 +127,7 @@ export class SessionPage {
     const fresh = await this.transcript.reload();
     if (!fresh) {
       stream.fail();
-      return stream.retryAfter(RELOAD_RETRY); // not at once: a stream that starts with a reset leads here again
+      return stream.retryAfter(RELOAD_RETRY); // not at once: the next stream may start with a reset again
     }
     stream.continueAfter(Number(fresh.last), Number(fresh.end));
     controls.isTurnRunning = fresh.active === "yes";
@@ -152,8 +152,8 @@ export class SessionPage {
 
   keepForOffline() {
     const { page, stream, transcript } = this;
-    if (!globalThis.caches || stream.state !== "live" || !transcript.attached) return;
-    page.now = stream.heard.toISOString();
+    if (!globalThis.caches || stream.state !== "live" || !transcript.showsEnd) return;
+    page.now = stream.lastAnswer.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
     storePage();
   }
@@ -162,7 +162,7 @@ export class SessionPage {
 /** Stores the page as it is now, for reading without a network. The service worker serves it. */
 async function storePage() {
   const copy = document.documentElement.cloneNode(true);
-  for (const made of $$("dialog, .copy, #announcement", copy)) made.remove(); // the scripts make these again
+  for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
   const html = `<!doctype html>${copy.outerHTML}`;
   const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
   await (await caches.open("pages")).put(location.pathname, response).catch(() => {});

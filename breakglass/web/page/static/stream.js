@@ -1,4 +1,4 @@
-// The stream of events, and the badge, which depends on the stream alone.
+// The stream of events, and the badge that shows the stream's state.
 //
 // How this works: EventSource's own retry cannot be made faster, and EventSource does not notice a dead connection. So
 // this module closes and opens each connection itself, and continues after the last line that arrived. Keepalives in SSE
@@ -8,28 +8,28 @@
 import { hhmm, hhmmss } from "./text.js";
 
 const OPENING = 10_000; // ms until the first event of a connection
-const RETRY = 800; // ms at most between two attempts while the page is visible, give or take a quarter
+const RETRY = 800; // longest pause in ms between two attempts while the page is visible, plus or minus a quarter
 const RETRY_HIDDEN = 15_000;
 const TS = / data-ts="([^"]*)"/;
 
 export class Stream {
   /**
-   * `last`: the last line on the page; `end`: the last line of the log; `beat`: seconds between two beats; `heard`: the
+   * `last`: the last line on the page; `end`: the last line of the log; `beat`: seconds between two beats; `lastAnswer`: the
    * time of the server's last answer. `on` has `line(html)`, `missed(count)` at the start of a connection, `caughtUp()`,
    * `reset()`, `clock(now)` with the server's time, and `refused()`: the server answered, but not with a stream.
    */
-  constructor({ url, last, end, beat, heard, badge, on }) {
+  constructor({ url, last, end, beat, lastAnswer, badge, on }) {
     Object.assign(this, { url, last, end, badge, on });
     this.beat = beat * 1000;
     this.ts = ""; // time of the last line: after a power loss another line may have its number, which means a reset
-    this.heard = heard; // Date of the server's last answer
+    this.lastAnswer = lastAnswer; // a Date
     this.state = "behind"; // live, behind, lost, stopped
     this.attempts = 0;
     addEventListener("online", () => this.open());
     addEventListener("offline", () => this.open()); // loopback may still work: try
     addEventListener("pageshow", (event) => event.persisted && this.open());
     addEventListener("pagehide", () => this.close());
-    let network = navigator.connection?.type; // the event also comes for every new estimate of the speed
+    let network = navigator.connection?.type; // the event is also sent for every new estimate of the speed
     navigator.connection?.addEventListener?.("change", () => {
       if (network !== navigator.connection.type) this.open();
       network = navigator.connection.type;
@@ -55,7 +55,7 @@ export class Stream {
     const source = this.source = new EventSource(`${this.url}?after=${this.last}${ts}`);
     const listen = (name, handle) => source.addEventListener(name, (event) => {
       if (source !== this.source) return;
-      this.heard = new Date();
+      this.lastAnswer = new Date();
       this.isOpen = true;
       this.attempts = 0;
       if (this.state === "lost") this.state = "behind";
@@ -70,7 +70,7 @@ export class Stream {
     });
     listen("message", (event) => {
       const id = Number(event.lastEventId);
-      if (id <= this.last) return; // never the same line twice
+      if (id <= this.last) return; // this line is already on the page
       this.last = id;
       this.ts = TS.exec(event.data)?.[1] ?? "";
       this.end = Math.max(this.end, id);
@@ -112,7 +112,7 @@ export class Stream {
 
   /** Opens a new connection if this one has been silent for too long. Called every second, and when the page is shown. */
   check(beats = 2) {
-    const silent = Date.now() - (this.isOpen ? this.heard : this.opened);
+    const silent = Date.now() - (this.isOpen ? this.lastAnswer : this.opened);
     const limit = this.isOpen ? beats * this.beat : OPENING;
     if (this.source && silent > limit) this.open();
     this.show();
@@ -132,7 +132,7 @@ export class Stream {
       return ["behind", missing > 0 ? `Catching up · ${missing}` : "Catching up"];
     }
     if (this.state === "stopped") return ["offline", this.reason];
-    if (!navigator.onLine) return ["offline", `Offline · as of ${hhmm(this.heard)}`];
-    return ["lost", `Reconnecting · since ${hhmmss(this.heard)}`];
+    if (!navigator.onLine) return ["offline", `Offline · as of ${hhmm(this.lastAnswer)}`];
+    return ["lost", `Reconnecting · since ${hhmmss(this.lastAnswer)}`];
   }
 }

@@ -12,7 +12,7 @@ const FILES = [
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
 ];
 const MAX_PAGES = 20; // pages in the cache
-const TIMEOUT = 8000; // ms to wait for the network where the cache has the page
+const TIMEOUT = 8000; // ms to wait for the network if the cache has the page
 
 addEventListener("install", (event) => {
   skipWaiting();

@@ -1,6 +1,6 @@
 // Tool calls and their results as one line each.
 //
-// A result goes under its call. A shell's output comes in several results, and only the end of the turn says which was
+// A result goes under its call. A shell's output comes in several results, and only the end of the turn shows which was
 // the last. A result whose call is on an earlier part of the log stands alone, as an orphan, until that part is loaded.
 
 import { $, $$, make } from "./browser.js";
@@ -19,7 +19,7 @@ export class ToolCalls {
 
   add(line) {
     this.calls.set(keyOf(line), line);
-    this.adopt(keyOf(line));
+    this.mergeOrphan(keyOf(line));
   }
 
   /** Returns true if the result was merged into another line. */
@@ -54,8 +54,8 @@ export class ToolCalls {
     for (const output of $$(".output", result)) appendOutput($("details", orphan), output, result);
   }
 
-  /** Puts an orphan under its call, once both are on the page. */
-  adopt(key) {
+  /** Merges an orphan into its call, if both are on the page. */
+  mergeOrphan(key) {
     const call = this.calls.get(key), result = this.orphans.get(key);
     if (!call || !result) return;
     this.orphans.delete(key);
@@ -73,7 +73,7 @@ export class ToolCalls {
       if (before) this.join(before, line);
       if (before) line.remove();
       else this.orphans.set(key, line);
-      this.adopt(key);
+      this.mergeOrphan(key);
     }
   }
 

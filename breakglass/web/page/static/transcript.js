@@ -1,8 +1,8 @@
-// The transcript of a session: places the lines that come with the page, with other parts of the log and by the stream.
+// The transcript of a session: places the lines that come with the page, with other parts of the log and from the stream.
 //
 // How this works: each line is an `li` with its number as id. `place` puts a line at the end of a list and lets its kind
-// act on the lines before it (line_kinds.js). A line may be merged into another one, so the number of elements says
-// nothing about the number of lines; `last` does.
+// act on the lines before it (line_kinds.js). A line may be merged into another one, so count lines
+// with `last`, not by the number of elements.
 
 import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
 import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./line_kinds.js";
@@ -11,20 +11,20 @@ import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
 
 export class Transcript {
-  /** `on` has `line(line)` for each line of the stream, `lines()` after some of them, `attached()` as the end is loaded. */
+  /** `on` has `line(line)` for each line of the stream, `lines()` after some of them, `endLoaded()` when the end was loaded. */
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, on });
     this.clockOffset = 0; // ms by which this device's clock is ahead of the server's
     this.prose = new Map(); // turn/parent → the line of the prose that grows
-    this.endedTurns = new Set(); // turns that have no more output
+    this.endedTurns = new Set(); // turns without further output
     this.newestTurn = 0;
     this.last = 0; // the highest line number placed
     this.waiting = []; // HTML of lines that have arrived and are not inserted yet
     this.insertTime = 0; // ms that the last insertion took
     this.toolCalls = new ToolCalls((turn) => this.isRunning(turn));
-    this.paging = new Paging(this, { earlier, later, attached: on.attached });
+    this.paging = new Paging(this, { earlier, later, endLoaded: on.endLoaded });
     this.scroll = new ScrollPosition({
-      list, news, isAttached: () => this.attached, scrolled: () => this.paging.loadNear(),
+      list, news, showsEnd: () => this.showsEnd, scrolled: () => this.paging.loadNear(),
     });
     this.placeAll();
     connectFoldedText(list, this.scroll);
@@ -33,9 +33,9 @@ export class Transcript {
   }
 
   /** Whether the page shows the end of the log. Only then new lines are added below. */
-  get attached() { return this.paging.later.hidden; }
+  get showsEnd() { return this.paging.later.hidden; }
 
-  // --- lines that arrive by the stream -----------------------------------------------------------
+  // --- lines that the stream delivers ------------------------------------------------------------
 
   /** Takes one line of the stream. Lines that arrive within a frame, or while the device is busy, are inserted together. */
   add(html) {
@@ -54,7 +54,7 @@ export class Transcript {
     const lines = [...parse(html).body.children].filter((line) => lineNumber(line) > this.last);
     if (!lines.length) return;
     for (const line of lines) {
-      if (this.attached) this.place(line, this.list);
+      if (this.showsEnd) this.place(line, this.list);
       if (lines.length < 20 && !["delta", "text"].includes(line.dataset.kind)) line.classList.add("appearing");
       this.on.line(line);
     }
@@ -63,7 +63,7 @@ export class Transcript {
     if (this.scroll.following) {
       this.paging.trimStart();
       this.scroll.toEnd();
-    } else if (this.attached) {
+    } else if (this.showsEnd) {
       this.scroll.addUnseen(lines.filter((line) => line.isConnected && line.dataset.kind !== "delta").length);
     }
   }
@@ -97,8 +97,8 @@ export class Transcript {
     this.list.dataset.digits = Math.max(3, String(this.last).length);
   }
 
-  /** Whether a turn is running, as far as this page knows. A page that shows an older part of the log knows of none. */
-  isRunning(turn) { return this.attached && Number(turn) === this.newestTurn && !this.endedTurns.has(turn); }
+  /** Whether a turn is running, as far as this page knows. A page that shows an older part of the log reports none. */
+  isRunning(turn) { return this.showsEnd && Number(turn) === this.newestTurn && !this.endedTurns.has(turn); }
 
   /** No more pieces of output come: the agent gave its result, or the turn has ended. */
   endOutput(turn) {
@@ -107,7 +107,7 @@ export class Transcript {
   }
 
   endTurn(turn, status) {
-    // A turn that was cut off did not say which piece of output was its last.
+    // After an abnormal end it is unknown which piece of output was the last.
     if (status === "ok") this.endOutput(turn);
     this.endedTurns.add(turn);
     for (const [speaker, line] of this.prose) {
@@ -138,7 +138,7 @@ export class Transcript {
     return doc.body.dataset;
   }
 
-  /** Shows a line by its number, and opens what it is folded in. Returns whether it is on this page. */
+  /** Scrolls to a line by its number, and opens the folds around it. Returns whether it is on this page. */
   show(number) {
     const line = document.getElementById(`e${number}`) // or the line that this one was merged into
       ?? (number >= this.paging.from && number < this.last && $$("li.line", this.list).findLast((one) => lineNumber(one) < number));
@@ -152,7 +152,7 @@ export class Transcript {
   }
 }
 
-/** Folded text: "show all" loads the whole text, and a fold that the user has opened or closed is left as it is. */
+/** Folded text: "show all" loads the whole text. A fold that the user has opened or closed is not changed any more. */
 function connectFoldedText(list, scroll) {
   list.addEventListener("click", (event) => {
     const summary = event.target.closest("summary"), link = event.target.closest("a.show-all");

@@ -80,7 +80,7 @@ async ({ at, session }) => {
 """
 
 
-class Elsewhere(BaseHTTPRequestHandler):
+class OtherSite(BaseHTTPRequestHandler):
     """An empty page."""
 
     def do_GET(self) -> None:
@@ -96,7 +96,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere() -> Iterator[int]:
     """The port of another server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OtherSite)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
@@ -127,7 +127,7 @@ def logged_in(page: Page, server: Server) -> None:
 
 # For a browser another port of this host is the same site, so it sends the SameSite=Strict cookie there.
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.example"])
-def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
+def test_a_page_of_another_site_reads_nothing_and_changes_nothing(
     host: str, page: Page, elsewhere: int, tmp_path: Path
 ) -> None:
     record = tmp_path / "access.jsonl"
@@ -143,7 +143,7 @@ def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
         assert {name: result for name, result in got.items() if not result.startswith("refused: ")} == {}
         wait_until(lambda: len(access_log(record)) > before + 12, "the refused requests in the access log")
         statuses = {(row["method"], row["path"], row["status"]) for row in access_log(record)[before:]}
-        # The list that the user has left may still be loading its page and scripts.
+        # The list page, which the user opened before, may still be loading its scripts.
         attacked = {status for _, path, status in statuses if path.startswith(("/api", "/sessions"))}
         assert attacked <= {400, 403, 405}
         assert server.log(session).read_bytes() == lines
@@ -154,14 +154,14 @@ def test_a_page_from_elsewhere_reads_nothing_and_changes_nothing(
         assert page.title().startswith("mine"), "still logged in"
 
 
-def test_a_name_that_was_made_to_point_here_is_refused(page: Page, tmp_path: Path) -> None:
+def test_a_foreign_name_that_resolves_to_this_server_is_refused(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         answer = page.goto(f"http://evil.example:{server.port}/")
         assert answer
         assert answer.status == 421
 
 
-def test_a_page_of_ours_runs_no_script_of_anybody_else(page: Page, tmp_path: Path) -> None:
+def test_our_pages_run_no_script_of_another_site(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         logged_in(page, server)
         for attack in (

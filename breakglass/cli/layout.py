@@ -1,8 +1,8 @@
-"""The lines of a transcript: margin, bars, colours, and text that continues a line. Pure.
+"""The layout of a transcript: margin, bars, colours, and text that continues a line. Pure.
 
 How this works. A terminal line belongs to one *channel* at a time: the agent's prose, or the output of one tool.
 `stream` continues the line at the cursor if the channel is the same, and begins a new line otherwise. `block` always
-begins and ends lines of its own. `_open` is the channel of the unfinished line at the cursor.
+uses whole lines of its own. `_open` is the channel of the unfinished line at the cursor.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ MARGIN = 7
 """Columns of the margin: a line number of up to six digits and a blank."""
 
 
-class Lines:
+class Layout:
     """Lays out the text of events. Every method returns what to write next."""
 
     def __init__(self, *, colours: bool = False, columns: int = UNLIMITED) -> None:
@@ -49,7 +49,7 @@ class Lines:
         return "".join(out)
 
     def block(self, event: Mapping[str, Any], text: str, bar: str = "  ", style: str = "prose") -> str:
-        """Show `text` on lines of its own. A subagent's block is set apart by a second bar."""
+        """Show `text` on lines of its own. A second bar marks a subagent's block."""
         if event.get("parent"):
             bar = "╎ " + bar
         own_channel = object()
