@@ -12,7 +12,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
-from tests.help import turns as living
+from tests.help import turns as turn_help
 from tests.help.fake_model import FakeModel
 
 
@@ -46,15 +46,17 @@ class Real:
 
     def end(self, turn: int) -> "Events":
         """Wait for a turn's end, check its log and that no process is left, and return its events."""
-        return Events(living.ended(self.session, turn))
+        return Events(turn_help.ended(self.session, turn))
 
     def so_far(self) -> "Events":
         """Return all events of the session so far."""
-        return Events(living.events(self.session))
+        return Events(turn_help.events(self.session))
 
     def wait(self, kind: str, holds: Callable[[Event], bool] = lambda _: True) -> Event:
         """Wait for an event of `kind`, and return it."""
-        return living.until(lambda: next((e for e in self.so_far().of(kind) if holds(e)), None), kind) or {}
+        return (
+            turn_help.until(lambda: next((e for e in self.so_far().of(kind) if holds(e)), None), kind) or {}
+        )
 
     def answer(self, question: Event, *, allow: bool, by: str = "ann", **more: Any) -> None:
         answer_question(self.session, question["request"], allow=allow, by=by, **more)

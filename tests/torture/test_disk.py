@@ -199,7 +199,7 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     server.start()
     assert server.ended(session) == "lost"
     wait_until(lambda: client.attachments > attachments, "the client to attach again")
-    # The end of the lost turn adds lines to those on disk. A client may have received no more lines than there are then.
+    # The end of the lost turn adds lines to those on disk. A client may have received fewer lines than that.
     # It sends a number that is valid, but for another line. The server cannot notice that, and sends no reset.
     undetected = on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.marks
     acks.append(Ack(server.prompt(session, "echo back"), "user", "echo back"))
