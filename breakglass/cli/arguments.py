@@ -69,7 +69,7 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
         raise BadInput(f"there is no command {name!r}; {_suggestion(name)}")
     command = commands.command(name)
     parser = build_parser(name, command)
-    # Options may stand anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
+    # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
     end = words.index("--") if "--" in words else len(words)
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]

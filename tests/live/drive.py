@@ -1,6 +1,6 @@
 """Runs one agent process with one dialogue as a runner does, and records all input and output.
 
-There is no log and no lock. It serves tests of a dialogue alone with the real program, and recording.
+There is no log and no lock. Tests of a dialogue with the real program use it, and the recording of captures.
 """
 
 import os
@@ -94,13 +94,13 @@ def _exchange(
     assert agent.stdout
     drafts, stdout = dialogue.begin(), b""
     stdin = _write(agent, dialogue, dialogue.open())
-    torn, is_cancelled = b"", False
+    incomplete, is_cancelled = b"", False
     with selectors.DefaultSelector() as ready:
         ready.register(agent.stdout, selectors.EVENT_READ)
         while ready.select(max(0.0, deadline - time.monotonic())):
             data = os.read(agent.stdout.fileno(), 1 << 16)
-            *ended, torn = (torn + data).split(b"\n")
-            for line in [edit(line + b"\n") for line in ended] if data else [torn]:
+            *ended, incomplete = (incomplete + data).split(b"\n")
+            for line in [edit(line + b"\n") for line in ended] if data else [incomplete]:
                 stdout += line
                 for draft in dialogue.translate(line):
                     drafts.append(draft)

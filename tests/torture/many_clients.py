@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.2
 SILENT_SECONDS = 45.0
 """After this time without a byte a client connects again: more than two heartbeats of the server.
 
-A client that stalled needs this. When the kernel gave its connection up, it gets no event for that.
+Stalled clients need this, because they get no event when the kernel closes their connection.
 """
 BUFFER_BYTES = 256 << 10
 

@@ -1,7 +1,7 @@
 """Kills servers, runners and agents at random moments while turns run and clients follow, and checks that no
 promise is broken.
 
-How this works: `SessionDriver` prompts one session again and again and notes every acknowledgement. `KillTest`
+How this works: `SessionDriver` prompts one session again and again and stores every acknowledgement. `KillTest`
 runs a server, some drivers and some clients, and kills processes, also at chosen system calls. At the end it
 compares the logs with the acknowledgements and with what each client received.
 """

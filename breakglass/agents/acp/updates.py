@@ -128,9 +128,9 @@ class ProsePart(TextBuffer):
 class ToolCall:
     """One tool call, built from the updates so far.
 
-    The protocol does not say when the input of a call is complete. We take it as complete when the tool runs, when
-    the call shows content (claude-agent-acp shows none for half an input), when the speaker continues with something
-    else, or when the call is done.
+    The protocol does not say when the input of a call is complete. We take it as complete when one of these is true:
+    the tool runs, the call shows content, the speaker continues with something else, or the call is done.
+    claude-agent-acp shows no content for an incomplete input.
     """
 
     def __init__(self, first: Message) -> None:

@@ -7,9 +7,9 @@ There are two modes. In one-way mode the prompt goes to standard input, which is
 In two-way mode (`TurnInput.ask`) messages and the control protocol are JSON lines on standard input. A `can_use_tool`
 request becomes a `permission` event, and its answer becomes a `control_response` line.
 
-`_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
-reads prose and tools, `prose` holds what streams, `outcome` reads results, costs and failures, `todo` keeps the to-do
-list, and `control` holds the open questions and makes the lines that we write.
+`_READERS` maps a line's type to the method that reads it. The other modules do not know this class. `messages`
+reads prose and tools, `prose` holds streamed prose, `outcome` reads results, costs and failures, and `todo` keeps the
+to-do list. `control` holds the open questions and makes the lines that we write.
 
 Rules for editors:
 

@@ -18,7 +18,7 @@ def run(config: Config, args: Namespace) -> int:
 
 
 def create_session(config: Config, agent: str | None, model: str | None, title: str | None) -> Session:
-    """Create a session and return it. None stands for the default. Warns if the agent's program is missing."""
+    """Create a session and return it. None means the default. Warns if the agent's program is missing."""
     chosen = config.agent_named(agent or config.agent)
     if model is not None:
         check_model("--model", model)

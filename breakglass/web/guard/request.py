@@ -123,7 +123,7 @@ def read_request(settings: GuardSettings, scope: Scope) -> Request:
 
 
 def _path_below(prefix: str, path: str) -> str:
-    # Quart removes the first occurrence of the prefix, wherever it stands. So /static/PREFIX/api would be
+    # Quart removes the first occurrence of the prefix, anywhere in the path. So /static/PREFIX/api would be
     # open here and be routed as /api.
     if not prefix:
         return path

@@ -6,8 +6,8 @@ Each event kind has a template in templates/events/. A fragment is one `<li id="
 
 * The same event always gives the same bytes, so a fragment can be cached by its line number.
 * A fragment has no CR and no LF (`&#10;` stands for a newline), so it fits on one `data:` line of the stream.
-* A fragment has no session id and no CSRF token. Its links and buttons belong to the page around it: `?line=12` is a
-  query of the session's page, and the buttons of a question belong to that page's `<form id="answer">`.
+* A fragment has no session id and no CSRF token. Its links and buttons use the page around it. `?line=12` is a query of
+  the session's page, and the buttons of a question belong to that page's `<form id="answer">`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,10 @@
 """Markdown and code that an agent wrote, as safe HTML. Pure.
 
-There are three defences, each enough alone: markdown-it with raw HTML off and a short list of link schemes, nh3 on its
-output, and the page's Content-Security-Policy. An image becomes a link with its alternative text. It is never loaded,
-because its URL could send what the agent has read to an attacker.
+There are three defences, and each is enough alone. markdown-it has raw HTML off and a short list of link schemes. nh3
+cleans its output. The page has a Content-Security-Policy.
+
+An image becomes a link with its alternative text. It is never loaded, because its URL could send what the agent has
+read to an attacker.
 """
 
 import re

@@ -1,11 +1,11 @@
 // Sends what the user enters: prompts, answers, Stop, and the withdrawal of a queued prompt.
 //
-// A prompt is either in the log or visibly not sent. From the tap until its 202 answer it is stored in this browser with
-// its idempotency key, and sent again with the same key until the server has accepted or refused it.
+// A prompt is either in the log or visibly not sent. From the tap until its 202 response this browser stores it
+// with its idempotency key. It is sent again with the same key until the server accepts or refuses it.
 
 import { $, $$, callAPI, make, root, stored, timeout, unreachable } from "./browser.js";
 
-const RETRY = 5_000; // ms until a failed prompt is tried again, unless something happens before
+const RETRY = 5_000; // ms until a failed prompt is sent again, unless an event causes that earlier
 const LOCK_TIMEOUT = 35_000; // ms to wait for another window: it sends one prompt, in two requests of 15 s at most
 
 /** The unsent prompts of one page, in order. Each is sent when the one before it has arrived. */

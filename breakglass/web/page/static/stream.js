@@ -14,9 +14,10 @@ const TS = / data-ts="([^"]*)"/;
 
 export class Stream {
   /**
-   * `last`: the last line on the page; `end`: the last line of the log; `beat`: seconds between two beats; `lastAnswer`: the
-   * time of the server's last answer. `on` has `line(html)`, `missed(count)` at the start of a connection, `caughtUp()`,
-   * `reset()`, `clock(now)` with the server's time, and `refused()`: the server answered, but not with a stream.
+   * `last` is the last line on the page, and `end` the last line of the log. `beat` is the seconds between two beats.
+   * `lastAnswer` is the time of the server's last answer. `on` has these functions: `line(html)`; `missed(count)` at the
+   * start of a connection; `caughtUp()`; `reset()`; `clock(now)` with the server's time; `refused()`, if the server
+   * answered, but not with a stream.
    */
   constructor({ url, last, end, beat, lastAnswer, badge, on }) {
     Object.assign(this, { url, last, end, badge, on });
