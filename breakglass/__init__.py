@@ -1,3 +1,3 @@
-"""Breakglass: an emergency console for a machine in trouble. A session is an append-only file; see docs/design.md."""
+"""Runs coding agents on a machine in trouble. All processes communicate through the log; see docs/design.md."""
 
 __version__ = "0.1.0"

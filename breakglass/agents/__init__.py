@@ -181,7 +181,7 @@ PROTOCOLS: dict[str, str] = {
     "acp": "breakglass.agents.acp",
     "shell": "breakglass.agents.shell",
 }
-"""Protocol to its package. The default agent is the first built-in one whose program is installed, else the last."""
+"""Each protocol with its package."""
 
 
 def about(protocol: str) -> About:
