@@ -44,7 +44,7 @@ def test_a_login_is_listed_with_its_address_and_ends_when_revoked(tmp_path: Path
         curl(*jar, "-d", f"token={TOKEN}", "-H", f"Origin: {at}", f"{at}/login")
         assert curl(*jar, f"{at}/").startswith("HTTP/1.1 200")
         (row,) = breakglass(data, "logins").stdout.splitlines()
-        assert re.fullmatch(r"[0-9a-f]{8}  .* UTC  owner +acts +127\.0\.0\.1 +Phone␛\[2J", row)
+        assert re.fullmatch(r"[0-9a-f]{8}  .* UTC  owner +full +127\.0\.0\.1 +Phone␛\[2J", row)
         (void,) = breakglass(data, "logins", BREAKGLASS_TOKEN="another" * 8).stdout.splitlines()
         assert "void, by another token" in void
         assert breakglass(data, "logins", "--revoke", row[:8]).returncode == 0
@@ -79,7 +79,7 @@ def test_the_read_only_token_reads_everything_and_changes_nothing(tmp_path: Path
         page = server.ask("GET", f"/sessions/{session}", headers={"Authorization": f"Bearer {watcher}"})[
             1
         ].decode()
-        assert "You are watching" in page
+        assert "Read-only: this login" in page
         assert '<form id="box" hidden' in page
 
 
