@@ -171,7 +171,7 @@ def parse_flag(name: str, value: object) -> bool:
 
 
 def parse_path(name: str, value: object) -> Path:
-    """Return a path, relative to the current folder."""
+    """Return a path, relative to the current directory."""
     return Path(parse_text(name, os.fspath(value) if isinstance(value, Path) else value))
 
 

@@ -3,10 +3,10 @@
 from argparse import Namespace
 
 from breakglass.cli import screen
-from breakglass.cli.caller import whole_number
 from breakglass.cli.command import Command, Option
 from breakglass.cli.qr import show_qr
 from breakglass.cli.settings_help import settings_help
+from breakglass.cli.user import whole_number
 from breakglass.config import FALLBACK_AGENT, PREFERRED_AGENT, SETTINGS, Config, variable
 from breakglass.errors import BadInput
 
