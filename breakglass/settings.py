@@ -1,4 +1,4 @@
-"""How a setting is declared, and the parsers of single values. Pure.
+"""How a setting is declared, and the parsers of single values. Opens no file.
 
 A parser takes a name and a value. The name shows the source of the value: `BREAKGLASS_PORT`, `--port` or `port`.
 The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. The same
