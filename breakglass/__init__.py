@@ -1,3 +1,3 @@
-"""Breakglass runs coding agents on a machine in trouble. All processes communicate through the log (docs/design.md)."""
+"""Runs coding agents on a machine in trouble. All processes communicate through the log; see docs/design.md."""
 
 __version__ = "0.1.0"

@@ -126,6 +126,15 @@ def built_in() -> dict[str, AgentConfig]:
     return {name: AgentConfig(name, name, command) for name, command in commands.items() if command}
 
 
+PREFERRED_AGENT = "claude"
+FALLBACK_AGENT = "shell"
+
+
+def default_agent(agents: Mapping[str, AgentConfig], environ: Mapping[str, str]) -> str:
+    """Return the agent of new sessions if no setting names one: `PREFERRED_AGENT` if its program is found."""
+    return PREFERRED_AGENT if agents[PREFERRED_AGENT].program(environ) else FALLBACK_AGENT
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
@@ -136,10 +145,10 @@ class Config:
     host: str = setting("127.0.0.1", parse_text, "the address to listen on", option="--host H")
     port: int = setting(8420, parse_port, "the port to listen on, 0 for any free one", option="--port P")
     agent: str = setting(
-        "shell",
+        FALLBACK_AGENT,
         parse_text,
         "the agent of new sessions",
-        default_words="claude if that program is found, else shell",
+        default_words=f"{PREFERRED_AGENT} if that program is found, else {FALLBACK_AGENT}",
     )
     model: str | None = setting(
         None, parse_model, "the model of new sessions", default_words="the agent's own choice"

@@ -1,18 +1,18 @@
 """The exception tree. Callers react to each class in a different way. The text is one line that says what to do.
 
-    BreakglassError            any error below; the command line prints it and exits 1
-    ├── BadInput               the request is wrong; nothing was changed      HTTP 422, exit 2
-    │   ├── Malformed          the request cannot be parsed                   HTTP 400
-    │   ├── TooLarge           the request is too large                       HTTP 413
-    │   └── BadConfig          a setting is wrong; the program does not start
-    ├── Forbidden              the request did not come from our own page     HTTP 403
-    ├── NotFound               the session or question does not exist         HTTP 404
-    ├── Conflict               not possible now, perhaps later                HTTP 409
-    │   └── TurnRunning        a turn is already running                      exit 3
-    └── CannotRecord           the disk refused; nothing was done             HTTP 507
+    BreakglassError            any error below
+    ├── BadInput               the request is wrong; nothing was changed
+    │   ├── Malformed          the request cannot be parsed
+    │   ├── TooLarge           the request is too large
+    │   └── BadConfig          a setting, or a value that a setting also takes, is wrong
+    ├── Forbidden              the request did not come from our own page
+    ├── NotFound               the session or event does not exist
+    ├── Conflict               not possible now, perhaps later
+    │   └── TurnRunning        a turn is already running
+    └── CannotRecord           the disk refused; nothing was done
         └── Degraded           the disk failed (EIO); the log accepts no more events
 
-Only web/app.py maps them to HTTP statuses, and only cli/__init__.py to exit codes. A failure of an agent is an
+Only web/app.py maps them to HTTP statuses, and only cli/__init__.py to exit statuses. A failure of an agent is an
 event, not an exception.
 """
 
@@ -34,7 +34,8 @@ class TooLarge(BadInput):
 
 
 class BadConfig(BadInput):
-    """A setting has a bad value. The text names the key, the value and what was expected."""
+    """A setting has a bad value, or a request names a bad agent or model. The text names the key, the value and what
+    was expected."""
 
 
 class Forbidden(BreakglassError):

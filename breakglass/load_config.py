@@ -21,6 +21,7 @@ from breakglass.config import (
     Config,
     Preset,
     built_in,
+    default_agent,
     variable,
 )
 from breakglass.errors import BadConfig
@@ -50,8 +51,7 @@ def load_config(
     for name, value in (overrides or {}).items():
         if value is not None:
             values[name] = SETTINGS[name].parse(f"--{name.replace('_', '-')}", value)
-    *preferred, last = built_in()
-    values.setdefault("agent", next((name for name in preferred if agents[name].program(environ)), last))
+    values.setdefault("agent", default_agent(agents, environ))
     config = Config(agents=agents, presets=presets, environ=dict(environ), **values)
     config.agent_named(config.agent)
     _check_combinations(config)

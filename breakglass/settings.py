@@ -1,4 +1,4 @@
-"""How a setting is declared, and the parsers of single values. Pure.
+"""How a setting is declared, and the parsers of single values. Opens no file.
 
 A parser takes a name and a value. The name shows the source of the value: `BREAKGLASS_PORT`, `--port` or `port`.
 The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. The same
@@ -171,7 +171,7 @@ def parse_flag(name: str, value: object) -> bool:
 
 
 def parse_path(name: str, value: object) -> Path:
-    """Return a path, relative to the current folder."""
+    """Return a path, relative to the current directory."""
     return Path(parse_text(name, os.fspath(value) if isinstance(value, Path) else value))
 
 

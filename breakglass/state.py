@@ -51,7 +51,7 @@ class SessionState(NamedTuple):
     status: str = "new"
     """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
-    """Whether a person stopped the open turn."""
+    """Whether a user stopped the open turn."""
     agent_session: str | None = None
     """The id of the agent's own session, or None if it has opened none yet."""
     agent_cost: float = 0.0
@@ -63,7 +63,7 @@ class SessionState(NamedTuple):
     asking: tuple[OpenQuestion, ...] = ()
     """The open questions of the running turn."""
     allowed: tuple[str, ...] = ()
-    """The tools that a person allowed for the whole session."""
+    """The tools that a user allowed for the whole session."""
 
     @property
     def is_shown(self) -> bool:

@@ -95,7 +95,7 @@ def duration(milliseconds: float) -> str:
 def age(ts: str, now: str) -> str:
     """Return the time from `ts` to `now`, both RFC 3339, in the largest whole unit: `now`, `12 min`, `3 h`, `40 d`.
 
-    Returns "" for a time that cannot be read: a person may have edited the log.
+    Returns "" for a time that cannot be read: a user may have edited the log.
     """
     try:
         seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(ts)).total_seconds()

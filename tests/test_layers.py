@@ -1,6 +1,7 @@
 """The layers of CONTRIBUTING.md: imports go down only, and packages of one row do not import each other."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,9 +44,6 @@ OWNERS = {
 }
 """Each third-party package, and the modules that may import it."""
 
-PURE = ("errors", "turn_limits", "events", "state", "text", "masking", "agents", "verify", "web.sse")
-"""They take values and return values. Their tests need no folder, no clock and no event loop."""
-
 OUTSIDE = set(
     "asyncio fcntl multiprocessing os pathlib random select selectors shutil socket ssl subprocess"
     " tempfile threading time uuid".split()
@@ -75,7 +73,16 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def claims_to_be_pure(source: str) -> bool:
+    """Return whether the docstring of a module says "Pure." without an exception. A package says it for its modules."""
+    return re.search(r"\bPure[.:]", ast.get_docstring(ast.parse(source)) or "") is not None
+
+
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PURE = {"errors", "turn_limits"} | {
+    name for name, path in MODULES.items() if claims_to_be_pure(path.read_text())
+}
+"""They take values and return values. Their tests need no directory, no clock and no event loop."""
 LEVEL = {package: -row for row, packages in enumerate(ROWS) for package in packages.split()}
 """The height of each package: a larger number is higher."""
 
@@ -143,6 +150,11 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_and_third_party_packages_stay_with_their_owners(module: str) -> None:
     assert violations(module, MODULES[module].read_text()) == []
+
+
+def test_modules_of_every_layer_claim_to_be_pure() -> None:
+    assert {"events", "state", "agents", "verify", "web.sse", "web.guard.rules", "cli.transcript"} <= PURE
+    assert not claims_to_be_pure('"""Templates. Pure but for reading a file."""')
 
 
 def test_the_package_itself_imports_nothing() -> None:

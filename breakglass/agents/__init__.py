@@ -2,7 +2,7 @@
 
 How to add an agent:
 
-1. Make a folder here with the name of its protocol.
+1. Make a directory here with the name of its protocol.
 2. Its `__init__.py` exports `ABOUT`, an `About`: values and pure functions, cheap to import.
 3. Its `dialogue.py` exports `Dialogue`, a class with the methods of `Dialogue` below.
 4. An agent that prints one JSON object a line builds on `line_dialogue.LineDialogue`.
@@ -181,7 +181,7 @@ PROTOCOLS: dict[str, str] = {
     "acp": "breakglass.agents.acp",
     "shell": "breakglass.agents.shell",
 }
-"""Protocol to its package. The default agent is the first built-in one whose program is installed, else the last."""
+"""Each protocol with its package."""
 
 
 def about(protocol: str) -> About:

@@ -1,14 +1,7 @@
 """The command line: runs the typed command, and turns a failure into one line and an exit status.
 
-    arguments.py     reads the command line and makes the help     commands/NAME.py   one command each
-    command.py       what a command declares                       settings_help.py   the settings in the help
-    follow.py        follows a log: attach, send --wait            caller.py          the user and their texts
-    transcript.py    PURE: events as text                          layout.py          PURE: margin, bars, streaming
-    style.py         PURE: colours                                 screen.py          standard output and error
-    examine.py       whether an agent can start                    qr.py              QR codes
-
-Commands work on the files alone. Only `serve` needs the web, and imports it when it runs. A command imports
-only what it needs, because the user waits for it.
+docs/design.md has the map of the modules. Commands work on the files alone. Only `serve` needs the web, and imports it
+when it runs. A command imports only what it needs, because the user waits for it.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Events as a transcript. Pure: no files and no clock.
 
 How this works. `_RENDERERS` has one function for each kind of event. A renderer returns the text that the event adds
-to the terminal. `Layout` puts line numbers of the log into the margin. A prompt is behind a thick bar, a tool is one
-line, its output is behind a thin bar, and prose has no bar. Signs have the meaning, so a transcript
+to the terminal, and uses `Layout` for the layout. The margin shows line numbers of the log. A prompt is behind a thick
+bar, a tool is one line, its output is behind a thin bar, and prose has no bar. Signs have the meaning, so a transcript
 without colours has the same information.
 
 Prose comes twice: as `delta` events while it streams, then complete as `text`. `Transcript` remembers the deltas, so

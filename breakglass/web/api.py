@@ -21,7 +21,7 @@ from breakglass.store.sessions import Session
 from breakglass.turns import answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
-from breakglass.web.context import caller_name, console, session_named
+from breakglass.web.context import caller_name, console, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -84,8 +84,8 @@ async def create_session(body: bodies.NewSession) -> Result:
 
 @operation
 async def list_sessions() -> Result:
-    archived = request.args.get("archived", "") not in ("", "0")
-    return {"sessions": await asyncio.to_thread(console().overview, archived=archived)}
+    archived = has_flag("archived")
+    return {"sessions": await asyncio.to_thread(console().list_sessions, archived=archived)}
 
 
 @operation

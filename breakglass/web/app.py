@@ -19,7 +19,7 @@ from breakglass.errors import (
     TooLarge,
 )
 from breakglass.web.api import api
-from breakglass.web.console import Console
+from breakglass.web.console import CONSOLE, Console
 from breakglass.web.forms import forms
 from breakglass.web.guard.request import Refusal
 from breakglass.web.guard.responses import problem_body
@@ -52,29 +52,29 @@ def create_app(config: Config, access: Access) -> Quart:
 
     @app.before_serving
     async def open_console() -> None:
-        app.extensions["breakglass"] = Console(config, access)
-        app.extensions["breakglass"].lost_turns.check_all()
+        app.extensions[CONSOLE] = Console(config, access)
+        app.extensions[CONSOLE].lost_turns.check_all()
 
     @app.after_serving
     async def close_console() -> None:
-        await app.extensions["breakglass"].close()
+        await app.extensions[CONSOLE].close()
 
-    app.register_error_handler(BreakglassError, _answer_breakglass_error)
-    app.register_error_handler(HTTPException, _answer_routing_error)
-    app.register_error_handler(Exception, _answer_unexpected_error)
+    app.register_error_handler(BreakglassError, _respond_to_breakglass_error)
+    app.register_error_handler(HTTPException, _respond_to_routing_error)
+    app.register_error_handler(Exception, _respond_to_unexpected_error)
     return app
 
 
-def _answer_breakglass_error(error: BreakglassError) -> Response:
+def _respond_to_breakglass_error(error: BreakglassError) -> Response:
     status = next(code for kind, code in HTTP_STATUS.items() if isinstance(error, kind))
     return problem(status, str(error))
 
 
-def _answer_routing_error(error: HTTPException) -> Response:
+def _respond_to_routing_error(error: HTTPException) -> Response:
     return problem(error.code or 500, error.description or "")
 
 
-def _answer_unexpected_error(error: Exception) -> Response:
+def _respond_to_unexpected_error(error: Exception) -> Response:
     _log.error("a request failed", exc_info=error)
     return problem(500, "Breakglass made a mistake; its own log has the details. Nothing else is affected.")
 

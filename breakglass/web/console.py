@@ -30,6 +30,9 @@ WRITER_THREADS = 32
 """Threads for writes, which may wait for a log's lock. Separate from asyncio's few threads, which read logs: any
 process may hold a lock, and reading must go on meanwhile."""
 
+CONSOLE = "breakglass.console"
+"""The key of the Console in the extensions of the application."""
+
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +71,7 @@ class Console:
         """
         if not cancel_turn(session, by=by):
             return False
-        # Not a thread of the pool, because it may wait 15 s.
+        # Not a thread of the pool, because it may wait for `end.STOP_SECONDS`.
         threading.Thread(target=self._wait_for_stop, args=(session,), daemon=True).start()
         return True
 
@@ -82,7 +85,7 @@ class Console:
         """Return a session's state. Ends its turn first if the turn is lost. Raises NotFound."""
         return current_state(session, warn=self.warn_once)
 
-    def overview(self, *, archived: bool) -> list[dict[str, Any]]:
+    def list_sessions(self, *, archived: bool) -> list[dict[str, Any]]:
         """Return the contract's objects of all sessions, latest first; archived ones only with `archived`."""
         found = sessions.list_sessions(self.config.data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
@@ -103,12 +106,14 @@ class Console:
         return await asyncio.get_running_loop().run_in_executor(self._writers, partial(call, *args, **kwargs))
 
     def attach(
-        self, session: Session, after: int, frame: Frame = sse.frame, beat: bytes = sse.KEEPALIVE
+        self, session: Session, after: int, frame: Frame = sse.frame, keepalive: bytes = sse.KEEPALIVE
     ) -> AsyncGenerator[bytes, None]:
         """Return the stream of a session for one client."""
         self.lost_turns.check_followed()
-        keepalive = self.config.sse_keepalive_seconds
-        return stream.attach(self.followers, session, after, frame=frame, keepalive=keepalive, beat=beat)
+        interval = self.config.sse_keepalive_seconds
+        return stream.attach(
+            self.followers, session, after, frame=frame, keepalive=keepalive, interval=interval
+        )
 
     async def close(self) -> None:
         """End every stream and all background work."""

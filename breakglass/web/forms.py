@@ -1,7 +1,7 @@
 """The forms of the pages, which work without JavaScript: login, logout, and every action on sessions.
 
 Each form carries the CSRF token of the caller's login, except the login form, which carries the access token. Each
-answer is a redirect (303) to the page that shows the result.
+response is a redirect (303) to the page that shows the result.
 """
 
 import asyncio

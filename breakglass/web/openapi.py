@@ -3,6 +3,7 @@
 Served at /api/openapi.json. A test compares its paths with the application's routes.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -54,9 +55,8 @@ def document() -> dict[str, Any]:
 
 def _describe(name: str, operation: Operation) -> dict[str, Any]:
     path_parameters = [
-        {"name": parameter, "in": "path", "required": True, "schema": schema}
-        for parameter, schema in _PATH_PARAMETERS.items()
-        if f"{{{parameter}}}" in operation.path
+        {"name": each, "in": "path", "required": True, "schema": _PATH_PARAMETERS[each]}
+        for each in re.findall(r"\{(\w+)\}", operation.path)
     ]
     described: dict[str, Any] = {
         "operationId": name,

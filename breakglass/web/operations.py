@@ -10,7 +10,7 @@ import msgspec
 
 from breakglass.events import ENDINGS
 from breakglass.web import bodies
-from breakglass.web.guard.request import OPEN_PATHS
+from breakglass.web.guard.request import PUBLIC_PATHS
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ BODY_ERRORS = {413: "The body is too large", 415: "The body is not `application/
 
 def needs_no_credential(operation: Operation) -> bool:
     """Return whether the guard lets anonymous callers use the operation."""
-    return operation.method in OPEN_PATHS.get(operation.path, ())
+    return operation.method in PUBLIC_PATHS.get(operation.path, ())
 
 
 def error_meanings(operation: Operation) -> dict[int, str]:

@@ -16,7 +16,7 @@ from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log
 from breakglass.web import sse, stream
-from breakglass.web.context import caller, console, session_named
+from breakglass.web.context import caller, console, has_flag, session_named
 from breakglass.web.guard.request import STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.page import compress, fragments, queries, render, rows
@@ -31,7 +31,8 @@ from breakglass.web.page.page_data import (
 )
 
 pages = Blueprint("pages", __name__)
-BEAT = b"event: beat\ndata: {}\n\n"
+KEEPALIVE = b"event: keepalive\ndata: {}\n\n"
+"""The keepalive of a page's stream. Scripts do not see the comments that `sse.KEEPALIVE` uses."""
 ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest", "/favicon.ico": "icon.svg"}
 """Static files that a browser looks for at the root."""
 
@@ -42,9 +43,9 @@ ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest"
 @pages.get("/")
 async def list_page() -> Response:
     """The sessions, and the form for a new one."""
-    archived, everything = (request.args.get(name, "") not in ("", "0") for name in ("archived", "all"))
+    archived = has_flag("archived")
     query = request.args.get("q", "")
-    limit = None if everything else queries.MAX_ROWS
+    limit = None if has_flag("all") else queries.MAX_ROWS
     config, warn = console().config, console().warn_once
     found = await asyncio.to_thread(
         queries.list_sessions, config.data, warn, archived=archived, query=query, limit=limit
@@ -75,7 +76,7 @@ async def session_page(session_id: str) -> Response:
         last_id=shown.end.number,
         earlier=shown.has_earlier,
         later=shown.has_later,
-        beat=config.sse_keepalive_seconds,
+        keepalive=config.sse_keepalive_seconds,
         box=_prompt_box(row.state.agent),
     )
     return page_of(content)
@@ -94,10 +95,10 @@ async def page_stream(session_id: str) -> Response:
     if ts := request.args.get("ts"):
         last = await asyncio.to_thread(queries.checked_line, session, last, ts)
     state = await asyncio.to_thread(console().state, session)
-    hello = {"last": state.last_id, "beat": console().config.sse_keepalive_seconds, "now": log.now()}
-    chunks = console().attach(session, last, frame=render_frames, beat=BEAT)
+    start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
+    chunks = console().attach(session, last, frame=render_frames, keepalive=KEEPALIVE)
     return await attached.streaming_response(
-        chunks, b"event: hello\ndata: %b\n\n" % json.dumps(hello).encode()
+        chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )
 
 
@@ -118,14 +119,14 @@ async def login_page() -> Response:
 def page_of(content: Page, status: int = 200) -> Response:
     """Return a page as a response."""
     credential = caller().credential
-    root = request.root_path
+    prefix = request.root_path
     common = CommonData(
         host=socket.gethostname()
         if credential
         else "Breakglass",  # an anonymous caller must not learn the machine's name
         csrf=credentials.csrf_token(credential) if credential else "",
-        root=root,
-        static=root + render.static_root(),
+        prefix=prefix,
+        static=prefix + render.static_root(),
         now=log.now(),
         may_act=credential is None or credential.may_act,
     )

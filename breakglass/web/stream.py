@@ -46,9 +46,9 @@ def line_number(values: list[str], name: str) -> int | None:
     return int(digits) if len(digits) < 19 else BEYOND_ANY_LOG
 
 
-def tick(keepalive: float) -> float:
-    """Return the seconds between two checks of a followed log: a whole number of them is one `keepalive`."""
-    return keepalive / math.ceil(keepalive / LONGEST_TICK)
+def tick(interval: float) -> float:
+    """Return the seconds between two checks of a followed log. A whole number of them is the keepalive `interval`."""
+    return interval / math.ceil(interval / LONGEST_TICK)
 
 
 async def attach(
@@ -57,15 +57,17 @@ async def attach(
     after: int,
     *,
     frame: Frame = sse.frame,
-    keepalive: float,
-    beat: bytes = sse.KEEPALIVE,
+    keepalive: bytes = sse.KEEPALIVE,
+    interval: float,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield a replay of the lines after `after`, `caught-up`, then live events, with `beat` while no event arrives.
+    """Yield a replay of the lines after `after`, then `caught-up`, then live events.
+
+    While no event arrives, yields `keepalive` every `interval` seconds.
 
     Raises NotFound before the first chunk.
     """
     number, last_sent = after, time.monotonic()
-    silence = keepalive - tick(keepalive) / 2  # a check may come slightly early, and the next one is too late
+    silence = interval - tick(interval) / 2  # a check may come slightly early, and the next one is too late
     async with aclosing(followers.follow(session.directory, after, frame)) as steps:
         async for step in steps:
             if isinstance(step, Piece):
@@ -75,7 +77,7 @@ async def attach(
             elif step is FollowEvent.QUIET:
                 if time.monotonic() - last_sent < silence:
                     continue
-                chunk = beat
+                chunk = keepalive
             else:  # RESET starts over, GONE ends the stream: in both cases the client must drop its copy
                 number, chunk = 0, sse.RESET
             yield chunk

@@ -1,5 +1,7 @@
-"""The documentation is in plain language: short sentences, and no vague words."""
+"""The documentation and the docstrings are in plain language: short sentences, and no vague words."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -11,6 +13,10 @@ PAGES = [
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "docs" / "decisions").glob("*.md"),
 ]
+MODULES = sorted((ROOT / "breakglass").rglob("*.py"))
+MAX_WORDS = 35
+"""The most words of one sentence. The average of a page is at most `AVERAGE_WORDS`."""
+AVERAGE_WORDS = 25
 AVOIDED = re.compile(r"\b(whoever|whomever|whatever|nobody|somebody|thereof|lest)\b", re.IGNORECASE)
 
 
@@ -27,10 +33,36 @@ def sentences(text: str) -> list[str]:
     return [each for each in found if each]
 
 
+def long_sentences(text: str) -> list[str]:
+    return [each for each in sentences(text) if len(each.split()) > MAX_WORDS]
+
+
+def docstrings(module: Path) -> list[str]:
+    """Return the texts that stand alone in a module, without their indented diagrams."""
+    found = [
+        inspect.cleandoc(node.value.value)
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
+    return ["\n".join(line for line in text.splitlines() if not line.startswith("    ")) for text in found]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_has_short_sentences(page: Path) -> None:
     lengths = [len(sentence.split()) for sentence in sentences(prose(page))]
-    assert not lengths or sum(lengths) / len(lengths) <= 25
+    assert not lengths or sum(lengths) / len(lengths) <= AVERAGE_WORDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_sentence_of_a_page_is_long(page: Path) -> None:
+    assert long_sentences(prose(page)) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_no_sentence_of_a_docstring_is_long(module: Path) -> None:
+    assert [each for text in docstrings(module) for each in long_sentences(text)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

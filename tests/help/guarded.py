@@ -124,7 +124,7 @@ class Guarded:
 
     def client(self, app: App | None = None, **settings: Any) -> Client:
         """Return a client of a guard with these settings, in front of `app` or of `echo`."""
-        values = replace(SETTINGS, linger_seconds=0.0, **settings)
+        values = replace(SETTINGS, drain_seconds=0.0, **settings)
         app = app or echo(self.seen, self.app_headers)
         return Client(Guard(app, values, self.access, log=self.entries.append))
 

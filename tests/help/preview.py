@@ -18,7 +18,7 @@ from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow, by_ur
 from tests.help.sample_session import history
 
 NOW = "2026-11-23T03:15:00.000Z"
-FRAME = CommonData(host="db1", csrf="csrf", root="", static="/static/0", now=NOW, may_act=True)
+FRAME = CommonData(host="db1", csrf="csrf", prefix="", static="/static/0", now=NOW, may_act=True)
 RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
 ASKING: dict[str, Any] = {**RUNNING, "asking": (OpenQuestion(9, "r1", "Bash", NOW),)}
 
@@ -41,7 +41,7 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
         "last_id": 1,
         "earlier": False,
         "later": False,
-        "beat": 20,
+        "keepalive": 20,
         "box": box,
     }
     return SessionPage(session=shown, sessions=listed, **{**usual, **fields})

@@ -130,7 +130,7 @@ def raw_server(
         sock.listen()  # clients may connect from here on, and are served once the server is up
     if not unix:
         port = sockets[0].getsockname()[1]
-    values: dict[str, Any] = {"linger_seconds": 0.2, "body_seconds": 0.2} | guard_settings
+    values: dict[str, Any] = {"drain_seconds": 0.2, "body_seconds": 0.2} | guard_settings
     scheme = "https" if tls else "http"
     settings = GuardSettings(map_hosts("127.0.0.1", port, scheme), scheme=scheme, **values)
     guard = Guard(app, settings, access)

@@ -13,9 +13,10 @@ import pytest
 from breakglass import __version__
 from breakglass.access.credentials import Access
 from breakglass.config import Config
+from breakglass.state import SessionState, describe
 from breakglass.web import api
 from breakglass.web.app import HTTP_STATUS, create_app
-from breakglass.web.operations import OPERATIONS, Operation
+from breakglass.web.operations import OPERATIONS, SESSION, Operation
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.waiting import wait_until
 
@@ -259,6 +260,10 @@ def test_a_function_takes_what_its_operation_has(name: str) -> None:
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: f"{each.method} {each.path}")
 def test_an_operations_own_errors_are_statuses_of_exceptions(operation: Operation) -> None:
     assert set(operation.errors) <= set(HTTP_STATUS.values())
+
+
+def test_the_described_session_has_the_keys_of_the_session_object() -> None:
+    assert list(describe("an-id", SessionState())) == list(SESSION["properties"])
 
 
 def test_the_openapi_document_lists_exactly_the_routes_of_the_api(server: Server, tmp_path: Path) -> None:

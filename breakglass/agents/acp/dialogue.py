@@ -48,7 +48,7 @@ class Dialogue(LineDialogue):
 
     def open(self) -> bytes:
         """Return the first request, `initialize`."""
-        self._follow(self._opening.begin())
+        self._send_step(self._opening.begin())
         return self.reply()
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
@@ -73,7 +73,7 @@ class Dialogue(LineDialogue):
     def _write(self, message: Message) -> None:
         self._unwritten += messages.encode_line(message)
 
-    def _follow(self, step: Step) -> list[Draft]:
+    def _send_step(self, step: Step) -> list[Draft]:
         """Send the request of `step`, and return its events."""
         number = len(self._sent) + 1
         self._sent[number] = step.method
@@ -91,9 +91,9 @@ class Dialogue(LineDialogue):
         number = message.get("id")
         method = self._sent.get(number) if type(number) is int else None
         try:
-            # An error without a number: the agent could not read one of our requests.
+            # An error without an id means that the agent could not parse a request of ours.
             if "error" in message and (method or number is None):
-                return self._follow(self._opening.refused(method, message["error"]))
+                return self._send_step(self._opening.refused(method, message["error"]))
             return self._read_response(method, as_object(message.get("result"))) if method else []
         except CannotContinue as reason:
             self.failed = self.finished = True
@@ -101,7 +101,7 @@ class Dialogue(LineDialogue):
 
     def _read_response(self, method: str, response: Message) -> list[Draft]:
         if method != PROMPT:
-            return self._follow(self._opening.advance(method, response))
+            return self._send_step(self._opening.advance(method, response))
         self.finished = True
         drafts = self._updates.flush()
         failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
@@ -116,7 +116,7 @@ class Dialogue(LineDialogue):
             is_current = self._is_prompted and params.get("sessionId") == self._opening.session
             return self._updates.read(as_object(params.get("update"))) if is_current else []
         if method == "$/cancel_request":
-            return self._withdraw(self._request_name(params.get("requestId")))
+            return self._withdraw(self._question_id(params.get("requestId")))
         if "id" not in message:
             return []
         if method == "session/request_permission":
@@ -131,7 +131,7 @@ class Dialogue(LineDialogue):
             self._write(messages.permission_answer(message, messages.ALLOWING))
             return []
         call, drafts = self._updates.read_question(asked)
-        request = self._request_name(message.get("id"))
+        request = self._question_id(message.get("id"))
         self._questions[request] = message
         fields = {
             "request": request,
@@ -140,7 +140,7 @@ class Dialogue(LineDialogue):
         }
         return [*drafts, ("permission", {**fields, **({"parent": call.speaker} if call.speaker else {})})]
 
-    def _request_name(self, number: Any) -> str:
+    def _question_id(self, number: Any) -> str:
         """Return a question's name that is unique in our session: the agent counts from 0 in each process."""
         return f"{self._input.turn}-{as_short_text(number) or number}"
 

@@ -15,7 +15,7 @@ NOT_AS_ROOT = (
     'IS_SANDBOX = "1" in [agents.{name}.env]. Otherwise set permissions = "ask" in [agents.{name}], '
     "or run the server as another user"
 )
-"""Why the CLI does not start as root, and what to do. IS_SANDBOX is the operator's decision: we never set it."""
+"""Why the CLI does not start as root, and what to do. IS_SANDBOX is the user's decision: we never set it."""
 
 
 def _root_refusal(name: str, environ: Mapping[str, str]) -> str:

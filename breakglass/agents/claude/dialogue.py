@@ -3,20 +3,20 @@
 How this works
 --------------
 
-There are two modes. In one-way mode the prompt goes to standard input, which is then closed; the agent asks nothing.
-In two-way mode (`TurnInput.ask`) messages and the control protocol are JSON lines on standard input. A `can_use_tool`
-request becomes a `permission` event, and its answer becomes a `control_response` line.
+`TurnInput.ask` decides what standard input carries. Without it the prompt alone is written, the input is closed, and
+the agent asks nothing. With it the messages and the control protocol are JSON lines. A `can_use_tool` request becomes
+a `permission` event, and its answer becomes a `control_response` line.
 
-`_READERS` maps a line's type to the method that reads it. The other modules do not know this class. `messages`
-reads prose and tools, `prose` holds streamed prose, `outcome` reads results, costs and failures, and `todo` keeps the
-to-do list. `control` holds the open questions and makes the lines that we write.
+`_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
+reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `todo` keeps
+the to-do list. `control` holds the open questions and makes the lines that we write.
 
 Rules for editors:
 
 1. Do not rely on the order of lines. `init` may come late or twice. A subagent's lines come between
    the main agent's.
 2. A `result` line does not end the turn, because a background task may begin another round. The process's exit ends it.
-3. Prose comes twice: as deltas, then whole. `StreamedProse` holds the deltas that have no whole text yet, so that a
+3. Prose comes twice: as deltas, then whole. `StreamedText` holds the deltas that have no whole text yet, so that a
    broken stream or a stop loses none of them.
 4. Judge a result by `is_error`, never by `subtype`.
 """
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude import control, messages, outcome
 from breakglass.agents.claude.messages import Line
-from breakglass.agents.claude.prose import StreamedProse
+from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
 from breakglass.agents.line_dialogue import LineDialogue, error
 from breakglass.agents.lines import as_object, as_objects, as_session_id, as_short_text, as_text, join_deltas
@@ -50,13 +50,13 @@ class Dialogue(LineDialogue):
         self._model = ""  # the model that answered last
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
-        self._streamed = StreamedProse()
+        self._streamed = StreamedText()
         self._tool_requests = control.ToolRequests()
         self._has_background_tasks = False
         self._is_interrupted = False
         self._has_result = False
         self._failure = ""  # why the last result failed
-        self._reported = ""  # the last API failure that has an `error` event
+        self._reported_failure = ""  # the last API failure that has an `error` event
 
     # --- what we write ------------------------------------------------------------------------
 
@@ -121,10 +121,8 @@ class Dialogue(LineDialogue):
         parent = messages.parent_of(line)
         if not parent:
             self._model = messages.model(line) or self._model
-        if line.get(
-            "is_api_error_message"
-        ):  # it has the form of prose, but it is an error of the CLI's backend
-            self._reported = self._reported if parent else "\n".join(texts)
+        if line.get("is_api_error_message"):  # it looks like prose, but is an error of the CLI's backend
+            self._reported_failure = self._reported_failure if parent else "\n".join(texts)
             errors = [error(outcome.with_advice(text, line.get("error")), parent) for text in texts]
             return self._streamed.break_off(parent.get("parent", "")) + errors
         if texts:
@@ -170,7 +168,7 @@ class Dialogue(LineDialogue):
         self.failed = bool(self._failure) or end.code != 0 or not self._has_result
         if self.start_over:
             drafts.append(error(_FORGOTTEN.format(self._input.session)))
-        elif self.failed and not (self._failure and self._failure == self._reported):
+        elif self.failed and not (self._failure and self._failure == self._reported_failure):
             drafts.append(error(self._failure or self._explain(end)))
         return join_deltas(drafts)
 
@@ -198,9 +196,7 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
 
 def _command(turn_input: TurnInput) -> list[str]:
     command = [*turn_input.command, *_PRINT, *(_ASKING if turn_input.ask else _ACTING)]
-    if (
-        turn_input.ask and turn_input.deny
-    ):  # else it never asks about some tools, such as the one that reads a file
+    if turn_input.ask and turn_input.deny:  # else it never asks about some tools, such as Read
         command.append("--settings=" + dumps({"permissions": {"ask": list(turn_input.deny)}}))
     if session := as_session_id(turn_input.session):
         command.append(f"--resume={session}")  # one argument, so that the value cannot become an option

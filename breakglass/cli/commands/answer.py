@@ -5,8 +5,8 @@ import os
 from argparse import Namespace
 from collections.abc import Iterable
 
-from breakglass.cli.caller import check_text, user_name
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
+from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.state import OpenQuestion

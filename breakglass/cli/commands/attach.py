@@ -2,9 +2,9 @@
 
 from argparse import Namespace
 
-from breakglass.cli.caller import whole_number
 from breakglass.cli.command import LAST_SESSION, Command, Option
 from breakglass.cli.follow import print_log, show_session
+from breakglass.cli.user import whole_number
 from breakglass.config import Config
 from breakglass.store import sessions
 

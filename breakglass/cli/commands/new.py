@@ -3,8 +3,8 @@
 from argparse import Namespace
 
 from breakglass.cli import screen
-from breakglass.cli.caller import check_text, user_name
 from breakglass.cli.command import Command, Option
+from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.settings import check_model
 from breakglass.store import sessions

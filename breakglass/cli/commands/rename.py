@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
-from breakglass.cli.caller import check_text, user_name
 from breakglass.cli.command import SESSION, Command, Word
+from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.store import sessions
 

@@ -5,9 +5,9 @@ import sys
 from argparse import Namespace
 
 from breakglass.cli import screen
-from breakglass.cli.caller import check_text, user_name
 from breakglass.cli.command import SESSION, Command, Option, Word
 from breakglass.cli.commands.new import create_session
+from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model

@@ -3,11 +3,11 @@
 from argparse import Namespace
 
 from breakglass.cli import screen
-from breakglass.cli.caller import whole_number
 from breakglass.cli.command import Command, Option
 from breakglass.cli.qr import show_qr
 from breakglass.cli.settings_help import settings_help
-from breakglass.config import SETTINGS, Config
+from breakglass.cli.user import whole_number
+from breakglass.config import FALLBACK_AGENT, PREFERRED_AGENT, SETTINGS, Config, variable
 from breakglass.errors import BadInput
 
 
@@ -19,7 +19,7 @@ def run(config: Config, args: Namespace) -> int:
 
     def announce(address: str, login: str | None) -> None:
         print(f"Breakglass is at {address}", flush=True)
-        if login is not None:  # None: the operator chose the token, so it is not printed
+        if login is not None:  # None: the user chose the token, so it is not printed
             print(f"Log in at {login}", flush=True)
             if screen.is_terminal():
                 show_qr(login)
@@ -29,10 +29,10 @@ def run(config: Config, args: Namespace) -> int:
 
 
 def _reason(config: Config) -> str:
-    """Return why the agent is not Claude Code, which most users expect; "" if the operator chose the agent."""
-    is_fallback = config.agent == "shell" and "BREAKGLASS_AGENT" not in config.environ
-    is_there = config.agent_named("claude").program(config.environ)
-    return ", because claude was not found" if is_fallback and not is_there else ""
+    """Return why the agent is not the preferred one; "" if the user chose the agent."""
+    is_fallback = config.agent == FALLBACK_AGENT and variable("agent") not in config.environ
+    is_there = config.agent_named(PREFERRED_AGENT).program(config.environ)
+    return f", because {PREFERRED_AGENT} was not found" if is_fallback and not is_there else ""
 
 
 COMMAND = Command(

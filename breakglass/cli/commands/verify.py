@@ -29,7 +29,7 @@ def run(config: Config, args: Namespace) -> int:
     if args.words:
         raise BadInput("--all checks every session: leave out the id, or leave out --all")
     if not config.data.is_dir():
-        raise NotFound(f"there is no data folder {config.data.absolute()}; name it with --data")
+        raise NotFound(f"there is no data directory {config.data.absolute()}; name it with --data")
     found = [Session(config.data, session_id) for session_id in sorted(sessions.ids(config.data))]
     are_valid = [_check(session) for session in found if _has_log(session)]
     print(

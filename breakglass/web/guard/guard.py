@@ -13,7 +13,7 @@ Every request takes the same steps, and the first refusal ends it:
 * streams.py counts open streams, and ends them when their credential ends.
 
 The invariant: the application runs only after every rule has allowed the request and the whole body has arrived.
-So no slow or oversized body reaches Quart, and an anonymous caller reaches open paths only.
+So no slow or oversized body reaches Quart, and an anonymous caller reaches public paths only.
 
 Rules for editors:
 
@@ -30,7 +30,7 @@ from collections.abc import Callable
 
 from breakglass.access.credentials import Access, Credential
 from breakglass.web.guard.cookies import cookie_name, cookies_named
-from breakglass.web.guard.request import HEALTH, SAFE_METHODS, Caller, Refusal, Request, read_request
+from breakglass.web.guard.request import CALLER, HEALTH, SAFE_METHODS, Caller, Refusal, Request, read_request
 from breakglass.web.guard.responses import GuardedResponse, refuse_websocket
 from breakglass.web.guard.rules import admit, check, client_address, own_origin, proxy_user, refuse_size
 from breakglass.web.guard.settings import GuardSettings
@@ -73,19 +73,19 @@ class Guard:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         request = read_request(self._settings, scope)
-        response = GuardedResponse(send, request, self._settings.linger_seconds)
+        response = GuardedResponse(send, request, self._settings.drain_seconds)
         address, credential = client_address(self._settings, request), None
         try:
             refusal = check(self._settings, request)
             if refusal is None:
                 credential = self._identify(request)
-                is_wrong = credential is None and request.bearer is not None and request.path != HEALTH
-                refusal = self._count_wrong_token(address) if is_wrong else None
+                has_wrong_token = credential is None and request.bearer is not None and request.path != HEALTH
+                refusal = self._count_wrong_token(address) if has_wrong_token else None
                 refusal = refusal or admit(self._settings, request, credential)
             if refusal is not None:
                 return await response.refuse(refusal, receive)
             scope["root_path"] = self._settings.prefix
-            scope["breakglass"] = Caller(own_origin(self._settings, request).decode(), address, credential)
+            scope[CALLER] = Caller(own_origin(self._settings, request).decode(), address, credential)
             await self._pass_on(scope, request, receive, response)
         except Exception:
             if not response.status:
@@ -108,7 +108,7 @@ class Guard:
         return credential
 
     def _count_wrong_token(self, address: str) -> Refusal | None:
-        """Count on every path, open ones too. Otherwise an open page would show whether a token is right."""
+        """Count on every path. Otherwise the response of a public path would show whether a token is right."""
         seconds = self._access.throttle.count_wrong_token(address)
         if not seconds:
             return None
@@ -117,7 +117,7 @@ class Guard:
     async def _pass_on(
         self, scope: Scope, request: Request, receive: Receive, response: GuardedResponse
     ) -> None:
-        body = await read_body(request, receive, self._settings.body_seconds)
+        body = await read_body(self._settings, request, receive)
         if isinstance(body, Refusal):
             await response.refuse(body, receive)
         elif body is not None and request.method in SAFE_METHODS:
@@ -127,7 +127,7 @@ class Guard:
 
     async def _pass_on_read(self, scope: Scope, receive: Receive, response: GuardedResponse) -> None:
         """Pass on a request that changes nothing. If its response is a stream, count it and check it again."""
-        caller: Caller = scope["breakglass"]
+        caller: Caller = scope[CALLER]
         open_response = OpenResponse(receive, caller.credential)
         response.on_stream = lambda: self._streams.add(open_response, caller.address)
         try:
@@ -141,23 +141,23 @@ class Guard:
             self._streams.discard(open_response)
 
 
-async def read_body(request: Request, receive: Receive, seconds: float) -> bytes | Refusal | None:
+async def read_body(settings: GuardSettings, request: Request, receive: Receive) -> bytes | Refusal | None:
     """Return the whole body, a refusal of it, or None if the client disconnected."""
     parts, size = [], 0
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(settings.body_seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if refusal := refuse_size(request, size):
+                if refusal := refuse_size(settings, request, size):
                     return refusal
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        return Refusal(408, f"The body was not complete after {seconds:.0f} s.")
+        return Refusal(408, f"The body was not complete after {settings.body_seconds:.0f} s.")
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:

@@ -15,23 +15,22 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
 
 HEALTH = "/health"
-"""Open to everyone, also with a wrong token: a monitor with an old token is not guessing."""
+"""Public, also with a wrong token: a monitor with an old token is not guessing."""
 
-OPEN_PATHS: Mapping[str, frozenset[str]] = {
+PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
     HEALTH: SAFE_METHODS,
     "/login": SAFE_METHODS | {"POST"},
     "/favicon.ico": SAFE_METHODS,
     "/manifest.webmanifest": SAFE_METHODS,
     "/sw.js": SAFE_METHODS,
 }
-"""Path to methods: everything that needs no credential, except the files below `STATIC_PREFIX`."""
+"""Path to methods: everything that is public (needs no credential), except the files below `STATIC_PREFIX`."""
 
 STATIC_PREFIX = "/static/"
 """Files below it are the same for everyone: they need no credential, and browsers may keep them."""
 
-MAX_BODY = 256 << 10
-MAX_TURN_BODY = 2 << 20
-"""Bytes of a body that is sent to `/turns`: a prompt of 256 KiB with every character escaped."""
+CALLER = "breakglass.caller"
+"""The key of the `Caller` in an ASGI scope."""
 
 _JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
@@ -45,14 +44,14 @@ class Refusal(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who sent a request. The application finds it in `scope["breakglass"]`."""
+    """Who sent a request. The application finds it in `scope[CALLER]`."""
 
     origin: str
     """This server's origin, as this client sees it. With `https:`, cookies are Secure."""
     address: str
     """The client's address, also behind a proxy."""
     credential: Credential | None
-    """None for an anonymous caller, which reaches open paths only."""
+    """None for an anonymous caller, which reaches public paths only."""
 
 
 class Request(NamedTuple):
@@ -78,22 +77,17 @@ class Request(NamedTuple):
         return self.path == "/api" or self.path.startswith("/api/")
 
     @property
-    def is_open(self) -> bool:
+    def is_public(self) -> bool:
         """Whether the request needs no credential."""
         if self.path.startswith(STATIC_PREFIX):
             return self.method in SAFE_METHODS
-        return self.method in OPEN_PATHS.get(self.path, ())
+        return self.method in PUBLIC_PATHS.get(self.path, ())
 
     @property
     def bearer(self) -> bytes | None:
         """The token in the header, right or wrong. Other schemes are for a proxy in front."""
         scheme, _, secret = self.fields.get(b"authorization", b"").partition(b" ")
         return secret.strip() if scheme.lower() == b"bearer" else None
-
-    @property
-    def max_body(self) -> int:
-        """Bytes."""
-        return MAX_TURN_BODY if self.path.endswith("/turns") else MAX_BODY
 
 
 def read_request(settings: GuardSettings, scope: Scope) -> Request:
@@ -124,7 +118,7 @@ def read_request(settings: GuardSettings, scope: Scope) -> Request:
 
 def _path_below(prefix: str, path: str) -> str:
     # Quart removes the first occurrence of the prefix, anywhere in the path. So /static/PREFIX/api would be
-    # open here and be routed as /api.
+    # public here and be routed as /api.
     if not prefix:
         return path
     return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else ""

@@ -22,12 +22,12 @@ _STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
 class GuardedResponse:
     """The `send` of an application behind the guard. It adds the guard's headers, and remembers the status."""
 
-    __slots__ = ("_is_finished", "_linger_seconds", "_request", "_send", "has_length", "on_stream", "status")
+    __slots__ = ("_drain_seconds", "_is_finished", "_request", "_send", "has_length", "on_stream", "status")
 
-    def __init__(self, send: Send, request: Request, linger_seconds: float):
+    def __init__(self, send: Send, request: Request, drain_seconds: float):
         self._send = send
         self._request = request
-        self._linger_seconds = linger_seconds
+        self._drain_seconds = drain_seconds
         self._is_finished = False
         self.status: int | None = None
         """None until the response has begun."""
@@ -54,7 +54,7 @@ class GuardedResponse:
             await self({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, refusal: Refusal, receive: Receive) -> None:
-        """Send a refusal. Then read and drop what the client is still sending, for `linger_seconds`."""
+        """Send a refusal. Then read and drop what the client is still sending, for `drain_seconds`."""
         body = problem_body(refusal)
         headers = [*refusal.headers, (b"content-type", b"application/problem+json")]
         headers.append((b"content-length", str(len(body)).encode()))
@@ -62,7 +62,7 @@ class GuardedResponse:
             headers.append((b"connection", b"close"))
         await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self({"type": "http.response.body", "body": body, "more_body": True})
-        await _drop_body(receive, self._linger_seconds)
+        await _drop_body(receive, self._drain_seconds)
         await self.finish()
 
 

@@ -180,15 +180,16 @@ def refuse_other_media_types(settings: GuardSettings, request: Request) -> Refus
 
 
 def refuse_declared_size(settings: GuardSettings, request: Request) -> Refusal | None:
-    return refuse_size(request, int(request.fields.get(b"content-length", 0)))
+    return refuse_size(settings, request, int(request.fields.get(b"content-length", 0)))
 
 
-def refuse_size(request: Request, size: int) -> Refusal | None:
+def refuse_size(settings: GuardSettings, request: Request, size: int) -> Refusal | None:
     """Return the refusal of a body of that many bytes, declared or received; None if it is allowed."""
     if size and request.method in SAFE_METHODS:
         return Refusal(400, f"A {request.method} request has no body here.")
-    if size > request.max_body:
-        return Refusal(413, f"The body is larger than {request.max_body} bytes.")
+    limit = settings.max_body(request.path)
+    if size > limit:
+        return Refusal(413, f"The body is larger than {limit} bytes.")
     return None
 
 
@@ -214,9 +215,9 @@ def check(settings: GuardSettings, request: Request) -> Refusal | None:
 
 def admit(settings: GuardSettings, request: Request, credential: Credential | None) -> Refusal | None:
     """Return why this caller may not send a request that `check` allowed; None if it may."""
-    if credential is None and not request.is_open:
+    if credential is None and not request.is_public:
         return refuse_anonymous(settings, request)
-    if credential is not None and not request.is_open:
+    if credential is not None and not request.is_public:
         found = (rule(settings, request, credential) for rule in FOR_CREDENTIALS)
         if refusal := next(filter(None, found), None):
             return refusal

@@ -35,13 +35,20 @@ class GuardSettings:
     """In lower case. Of several addresses the last one counts: our own proxy added it."""
     max_streams: int = 8192
     max_streams_per_address: int = 1024
+    max_body_bytes: int = 256 << 10
+    max_turn_body_bytes: int = 2 << 20
+    """For a body sent to `/turns`: a prompt of 256 KiB with every character escaped."""
     body_seconds: float = 10
     """From the head of a request to the end of its body."""
-    linger_seconds: float = 2
+    drain_seconds: float = 2
     """How long after a refusal incoming data is read and dropped. Closing at once would reset the
     connection, and the client would never read why it was refused."""
     recheck_seconds: float = 5
     """How often the credentials of open streams are checked again."""
+
+    def max_body(self, path: str) -> int:
+        """Return the most bytes that a body sent to `path` may have."""
+        return self.max_turn_body_bytes if path.endswith("/turns") else self.max_body_bytes
 
 
 def guard_settings(config: Config, port: int) -> GuardSettings:

@@ -54,9 +54,9 @@ class StreamingResponse(Response):
         self.headers["X-Accel-Buffering"] = "no"  # else nginx holds events back
 
 
-async def streaming_response(chunks: AsyncGenerator[bytes, None], hello: bytes = b"") -> StreamingResponse:
-    """Return a response of `hello` and all chunks. Raises what the first chunk raises."""
-    return StreamingResponse(hello + await anext(chunks, b""), chunks)
+async def streaming_response(chunks: AsyncGenerator[bytes, None], start: bytes = b"") -> StreamingResponse:
+    """Return a response of `start` and all chunks. Raises what the first chunk raises."""
+    return StreamingResponse(start + await anext(chunks, b""), chunks)
 
 
 class StreamingHTTPConnection(ASGIHTTPConnection):

@@ -48,8 +48,8 @@ from breakglass.web.http.stalls import wait_while_progressing
 class BoundedStreamBuffer(StreamBuffer):
     """The unsent part of a response, with a size limit.
 
-    Hypercorn's buffer lets the application go on when a small *piece* was popped. With a shut window every
-    piece is empty, so the application could fill the memory.
+    Hypercorn's buffer lets the application go on when a small *piece* was popped. With a closed flow-control window
+    every piece is empty, so the application could fill the memory.
     """
 
     def __init__(self, event_class: type[IOEvent], stall_seconds: float):

@@ -52,7 +52,7 @@ HIGH_WATER = 64 << 10
 """A write waits if asyncio's buffer has this many bytes: asyncio's own default."""
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
-ENDED_BEFORE_COLLECTION = 256
+CONNECTIONS_PER_COLLECTION = 256
 """Ended connections after which garbage is collected: each leaves reference cycles of several KiB."""
 
 _TOO_MANY_CONNECTIONS = (
@@ -114,8 +114,8 @@ class _Connections:
         self._context = WorkerContext(None)
         self._limits = limits
         self._proxies = proxies
-        most = min(limits.connections, max_connections())
-        self._counter = AddressCounter(most, limits.connections_per_address)
+        max_open = min(limits.connections, max_connections())
+        self._counter = AddressCounter(max_open, limits.connections_per_address)
         self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._ended = 0
 
@@ -148,7 +148,7 @@ class _Connections:
 
     def _collect_garbage(self) -> None:
         self._ended += 1
-        if self._ended > max(ENDED_BEFORE_COLLECTION, len(self._open) // 2):
+        if self._ended > max(CONNECTIONS_PER_COLLECTION, len(self._open) // 2):
             self._ended = 0
             gc.collect()
 
@@ -184,9 +184,8 @@ class ClientConnection(TCPServer):
                 await self.protocol.initiate()
                 await self.idle_task.restart(group, self._idle_timeout)
                 await self._read_data()
-                await (
-                    self.idle_task.stop()
-                )  # otherwise the group waits for it although the client has disconnected
+                # Otherwise the task group waits for the idle timer.
+                await self.idle_task.stop()
         except OSError:
             pass
         finally:

@@ -19,10 +19,10 @@ class CommonData(Struct, frozen=True):
     """The name of the machine. A page before login says `Breakglass` instead."""
     csrf: str
     """The CSRF token of the forms; "" before login."""
-    root: str
-    """The path under which a proxy publishes this server; "" without one."""
+    prefix: str
+    """The setting `prefix`: the path under which a proxy publishes this server; "" without one."""
     static: str
-    """The path of the static files, below `root`."""
+    """The path of the static files, below `prefix`."""
     now: str
     """RFC 3339, UTC."""
     may_act: bool
@@ -95,6 +95,6 @@ class SessionPage(Page, frozen=True):
     earlier: bool
     later: bool
     """Whether the log has lines before and after those shown."""
-    beat: float
-    """Seconds between two `beat` events of the stream."""
+    keepalive: float
+    """Seconds between two `keepalive` events of the stream."""
     box: PromptBox

@@ -214,7 +214,7 @@ def test_a_failure_says_what_happened(data: bytes, end: Exit, error: str | None)
     assert not dialogue.start_over
 
 
-@pytest.mark.parametrize("end", [Exit(-9), Exit(-15), Exit(143), Exit(0), Exit(1, "whatever")])
+@pytest.mark.parametrize("end", [Exit(-9), Exit(-15), Exit(143), Exit(0), Exit(1, "some text")])
 def test_a_cancelled_turn_has_not_failed(end: Exit) -> None:
     aborted = line(
         type="result", is_error=True, subtype="error_during_execution", terminal_reason="aborted_tools"

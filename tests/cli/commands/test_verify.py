@@ -38,7 +38,7 @@ def test_a_broken_rule_is_reported_with_line_and_reason(data: Data) -> None:
 def test_a_finding_that_breaks_no_rule_is_a_note(data: Data) -> None:
     path = log_with_turn(data)
     with path.open("ab") as file:
-        file.write(b"a stranger's \x1b[31m\n" * 30 + b'{"id":')
+        file.write(b"not an event \x1b[31m\n" * 30 + b'{"id":')
     (path.parent / "degraded").touch()
     before = path.read_bytes()
     printed = data.ok("verify")

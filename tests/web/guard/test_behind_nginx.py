@@ -146,7 +146,7 @@ def test_behind_nginx_every_link_of_a_page_is_below_the_prefix(proxied: Proxied)
     for path in ("/", f"/sessions/{session}", "/login"):
         page = proxied.ask(path)
         assert page.startswith("HTTP/1.1 200")
-        found = re.findall(r'(?:href|src|action|data-root|data-static)="(/[^"]*)"', page)
+        found = re.findall(r'(?:href|src|action|data-prefix|data-static)="(/[^"]*)"', page)
         assert found
         assert [each for each in found if not each.startswith("/breakglass")] == []
         style = re.search(r'href="/breakglass(/static/[^"]*\.css)"', page)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.web.guard.request import Caller
+from breakglass.web.guard.request import CALLER, Caller
 from breakglass.web.http.asgi import Message, Receive, Scope, Send
 from breakglass.web.http.headers import SECURITY_HEADERS
 from tests.help.guarded import JSON, OWN_ORIGIN, Guarded, Pair, Response, receive_of, run, scope_of
@@ -16,7 +16,7 @@ def test_the_application_gets_the_caller_and_the_whole_body(guarded: Guarded) ->
         guarded.client().request(scope_of("POST", "/api/x", JSON, guarded.bearer), b'{"a"', b":1}")
     )
     assert (response.status, response.body, response.is_complete) == (200, b'{"a":1}', True)
-    caller = guarded.seen[0]["breakglass"]
+    caller = guarded.seen[0][CALLER]
     assert isinstance(caller, Caller)
     assert (caller.origin, caller.address) == (OWN_ORIGIN.decode(), "127.0.0.1")
     assert caller.credential is not None
@@ -125,7 +125,7 @@ def test_a_wrong_token_counts_on_every_path(guarded: Guarded) -> None:
     assert run(guess()) == [200] * 10 + [429] * 2
 
 
-def test_health_is_open_to_a_monitor_with_an_old_token(guarded: Guarded) -> None:
+def test_health_is_public_for_a_monitor_with_an_old_token(guarded: Guarded) -> None:
     async def monitor() -> set[int]:
         wrong = (b"authorization", b"Bearer wrong")
         return {(await guarded.client().request(scope_of("GET", "/health", wrong))).status for _ in range(30)}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breakglass.access.credentials import Credential
-from breakglass.web.guard.request import OPEN_PATHS
+from breakglass.web.guard.request import PUBLIC_PATHS
 from breakglass.web.guard.rules import admit, check
 from breakglass.web.guard.settings import GuardSettings, map_hosts
 from tests.help.guarded import HOST, JSON, OWN_ORIGIN, SETTINGS, Pair, request_of, status
@@ -46,7 +46,7 @@ FOR_EVERY_CALLER = [
     ("no port", "GET", "/", (), {"host": b"127.0.0.1"}, 421),
     ("a trailing dot", "GET", "/", (), {"host": b"localhost.:8420"}, 421),
     ("IPv6 without brackets", "GET", "/", (), {"host": b"::1:8420"}, 421),
-    ("an unknown Host for an open path", "GET", "/health", (), {"host": b"evil.example"}, 421),
+    ("an unknown Host for a public path", "GET", "/health", (), {"host": b"evil.example"}, 421),
     ("a body", "POST", "/", ((b"content-length", b"3"),), {}, PASSED),
     ("a chunked body", "POST", "/", ((b"transfer-encoding", b"chunked"),), {}, PASSED),
     ("both lengths", "POST", "/", ((b"content-length", b"3"), (b"transfer-encoding", b"chunked")), {}, 400),
@@ -97,7 +97,7 @@ SITES = [
     ("fetch by another site", "POST", "/api/sessions", ((ORIGIN, b"https://evil.example"),), 403),
     ("an EventSource of another site", "GET", "/api/x/events", ((ORIGIN, b"https://evil.example"),), 403),
     ("an image of another site", "GET", "/api/sessions", ((SITE, b"cross-site"),), 403),
-    ("an image of another site, of an open path", "GET", "/health", ((SITE, b"cross-site"),), 403),
+    ("an image of another site, of a public path", "GET", "/health", ((SITE, b"cross-site"),), 403),
     ("a sandboxed frame", "POST", "/x", ((ORIGIN, b"null"),), 403),
     ("a sandboxed frame with Sec-Fetch-Site", "POST", "/x", ((SITE, b"cross-site"), (ORIGIN, b"null")), 403),
     ("another port of this host", "GET", "/api/sessions", ((SITE, b"same-site"),), 403),
@@ -131,7 +131,7 @@ FOR_CREDENTIALS = [
     ("anonymous, API, POST of a form", "POST", "/api/sessions", (FORM,), None, 401),
     ("anonymous, a page", "GET", "/sessions/x", (), None, 303),
     ("anonymous, an unknown path", "GET", "/nothing", (), None, 303),
-    ("anonymous, an open path with another method", "POST", "/health", (), None, 303),
+    ("anonymous, a public path with another method", "POST", "/health", (), None, 303),
     ("anonymous, a path that resembles a static file", "GET", "/staticx", (), None, 303),
     ("anonymous, a static file by POST", "POST", "/static/a.css", (), None, 303),
     ("anonymous, a static file", "GET", "/static/a.css", (), None, PASSED),
@@ -175,8 +175,8 @@ def test_a_caller_may_do_what_its_credential_allows(
 
 
 def test_only_these_paths_and_static_files_are_open() -> None:
-    assert set(OPEN_PATHS) == {"/health", "/login", "/favicon.ico", "/manifest.webmanifest", "/sw.js"}
-    assert {path for path, methods in OPEN_PATHS.items() if methods - {"GET", "HEAD"}} == {"/login"}
+    assert set(PUBLIC_PATHS) == {"/health", "/login", "/favicon.ico", "/manifest.webmanifest", "/sw.js"}
+    assert {path for path, methods in PUBLIC_PATHS.items() if methods - {"GET", "HEAD"}} == {"/login"}
 
 
 def test_nothing_is_served_outside_the_prefix() -> None:

@@ -104,5 +104,5 @@ def test_a_body_may_contain_bytes_that_a_head_may_not(server: RawServer) -> None
 def test_a_client_that_is_still_sending_can_read_why_it_was_refused(tmp_path: Path) -> None:
     body = b"x" * (16 << 20)  # more than the socket buffers of both ends hold
     start = b"POST /api/x HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with raw_server(tmp_path, ConnectionLimits(), linger_seconds=TIMEOUT) as server:
+    with raw_server(tmp_path, ConnectionLimits(), drain_seconds=TIMEOUT) as server:
         assert b"Authorization: Bearer" in server.send(start + body)

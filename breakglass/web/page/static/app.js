@@ -1,6 +1,6 @@
 // Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
-import { $, $$, root, scriptURL, stored } from "./browser.js";
+import { $, $$, prefix, scriptURL, stored } from "./browser.js";
 import { listenForKeys } from "./keys.js";
 import { offerNotifications } from "./notifications.js";
 import { startListPage } from "./session_list.js";
@@ -40,4 +40,4 @@ document.addEventListener("click", (event) => {
 stored.set("loaded", page.now); // tells logged-out windows that the user has logged in again
 if (page.session) new SessionPage(page.session, say);
 else startListPage();
-navigator.serviceWorker?.register(scriptURL(`${root}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${prefix}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

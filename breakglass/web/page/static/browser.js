@@ -7,7 +7,7 @@ const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
 const policy = globalThis.trustedTypes?.createPolicy("breakglass", trusted) ?? trusted;
 
 /** The path under which a proxy publishes this server; "" without one. */
-export const root = document.body.dataset.root;
+export const prefix = document.body.dataset.prefix;
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -29,7 +29,7 @@ export const timeout = () => AbortSignal.timeout(TIMEOUT);
 /** Sends JSON. Resolves to {status, body}; status 0 means that no answer came, see `unreachable`. */
 export async function callAPI(method, url, body, headers = {}) {
   try {
-    const response = await fetch(root + url, {
+    const response = await fetch(prefix + url, {
       method, body: body && JSON.stringify(body), signal: timeout(),
       headers: { "content-type": "application/json", accept: "application/json", ...headers },
     });

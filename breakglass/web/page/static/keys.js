@@ -1,7 +1,7 @@
 // Keyboard shortcuts. While the user types in a field, only Esc does anything.
 
 import { copyLink } from "./clipboard.js";
-import { $, $$, make, root } from "./browser.js";
+import { $, $$, make, prefix } from "./browser.js";
 
 const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
@@ -46,7 +46,7 @@ const PAGE_KEYS = {
   g: () => scrollTo(0, 0),
   G: () => scrollTo(0, document.scrollingElement.scrollHeight),
   "/": () => $("input[type=search]")?.focus(),
-  n: () => (location.pathname === `${root}/` ? $("#prompt").focus() : location.assign(`${root}/#prompt`)),
+  n: () => (location.pathname === `${prefix}/` ? $("#prompt").focus() : location.assign(`${prefix}/#prompt`)),
   a: () => $$(".permission.open .card").at(-1)?.focus(),
   "?": ({ dialog }) => dialog.showModal(),
 };

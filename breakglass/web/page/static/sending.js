@@ -3,7 +3,7 @@
 // A prompt is either in the log or visibly not sent. From the tap until its 202 response this browser stores it
 // with its idempotency key. It is sent again with the same key until the server accepts or refuses it.
 
-import { $, $$, callAPI, make, root, stored, timeout, unreachable } from "./browser.js";
+import { $, $$, callAPI, make, prefix, stored, timeout, unreachable } from "./browser.js";
 
 const RETRY = 5_000; // ms until a failed prompt is sent again, unless an event causes that earlier
 const LOCK_TIMEOUT = 35_000; // ms to wait for another window: it sends one prompt, in two requests of 15 s at most
@@ -135,7 +135,7 @@ export async function toNewSession({ key, prompt, agent, model }) {
   const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
   if (created.status !== 201) return created;
   const sent = await toSession(created.body.id)({ key, prompt });
-  if (sent.status === 202) location.assign(`${root}/sessions/${created.body.id}#end`);
+  if (sent.status === 202) location.assign(`${prefix}/sessions/${created.body.id}#end`);
   return { ...sent, arrived: true };
 }
 
@@ -209,7 +209,7 @@ export function connectWithdraw(form, session, field, say) {
  * Reads no further than that line.
  */
 async function fetchPrompt(session, line) {
-  const url = `${root}/api/sessions/${session}/events?after=${line - 1}`;
+  const url = `${prefix}/api/sessions/${session}/events?after=${line - 1}`;
   const response = await fetch(url, { signal: timeout() });
   if (!response.ok) throw new Error(response.statusText);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

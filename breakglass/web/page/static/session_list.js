@@ -1,6 +1,6 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, fetchPage, root } from "./browser.js";
+import { $, $$, fetchPage, prefix } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
@@ -23,7 +23,7 @@ export class SessionList {
   async refresh() {
     if (document.hidden || this.busy || !this.list.checkVisibility()) return;
     this.busy = true;
-    const doc = await fetchPage(`${root}/${location.pathname === `${root}/` ? location.search : ""}`);
+    const doc = await fetchPage(`${prefix}/${location.pathname === `${prefix}/` ? location.search : ""}`);
     this.busy = false;
     this.refreshed(Boolean(doc));
     const fresh = doc && $("#sessions", doc);
@@ -51,7 +51,7 @@ export class SessionList {
     }
     if (!noMatch) return;
     noMatch.hidden = rows.some((row) => !row.hidden);
-    $("a", noMatch).href = `${root}/?archived=1&q=${encodeURIComponent(this.query.value)}`;
+    $("a", noMatch).href = `${prefix}/?archived=1&q=${encodeURIComponent(this.query.value)}`;
   }
 }
 

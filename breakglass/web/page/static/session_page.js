@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, make, root } from "./browser.js";
+import { $, $$, callAPI, make, prefix } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -101,8 +101,8 @@ export class SessionPage {
   newStream() {
     const { page, transcript } = this;
     return new Stream({
-      url: `${root}/sessions/${this.id}/stream`, last: Number(transcript.showsEnd ? page.last : page.end), end: Number(page.end),
-      beat: Number(page.beat), lastAnswer: new Date(page.now), badge: $("#badge"),
+      url: `${prefix}/sessions/${this.id}/stream`, last: Number(transcript.showsEnd ? page.last : page.end), end: Number(page.end),
+      keepalive: Number(page.keepalive), lastAnswer: new Date(page.now), badge: $("#badge"),
       on: {
         line: (html) => transcript.add(html),
         caughtUp: () => this.caughtUp(),
@@ -147,7 +147,7 @@ export class SessionPage {
     this.stream.stop("Logged out");
     this.isLive = false;
     $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `${root}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+      make("a", { href: `${prefix}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
   }
 
   keepForOffline() {

@@ -2,8 +2,8 @@
 //
 // How this works: EventSource's own retry cannot be made faster, and EventSource does not notice a dead connection. So
 // this module closes and opens each connection itself, and continues after the last line that arrived. Keepalives in SSE
-// comments are hidden from scripts, so the page's stream sends `beat` events instead: two missing beats mean that the
-// connection is dead.
+// comments are hidden from scripts, so the page's stream sends `keepalive` events instead. Two missing keepalives mean that
+// the connection is dead.
 
 import { hhmm, hhmmss } from "./text.js";
 
@@ -14,14 +14,14 @@ const TS = / data-ts="([^"]*)"/;
 
 export class Stream {
   /**
-   * `last` is the last line on the page, and `end` the last line of the log. `beat` is the seconds between two beats.
-   * `lastAnswer` is the time of the server's last answer. `on` has these functions: `line(html)`; `missed(count)` at the
-   * start of a connection; `caughtUp()`; `reset()`; `clock(now)` with the server's time; `refused()`, if the server
-   * answered, but not with a stream.
+   * `last` is the last line on the page, and `end` the last line of the log. `keepalive` is the seconds between
+   * two keepalives. `lastAnswer` is the time of the server's last answer. `on` has these functions: `line(html)`;
+   * `missed(count)` at the start of a connection; `caughtUp()`; `reset()`; `clock(now)` with the server's time;
+   * `refused()`, if the server answered, but not with a stream.
    */
-  constructor({ url, last, end, beat, lastAnswer, badge, on }) {
+  constructor({ url, last, end, keepalive, lastAnswer, badge, on }) {
     Object.assign(this, { url, last, end, badge, on });
-    this.beat = beat * 1000;
+    this.keepalive = keepalive * 1000;
     this.ts = ""; // time of the last line: after a power loss another line may have its number, which means a reset
     this.lastAnswer = lastAnswer; // a Date
     this.state = "behind"; // live, behind, lost, stopped
@@ -63,9 +63,9 @@ export class Stream {
       handle(event);
       this.show();
     });
-    listen("hello", (event) => {
-      const { last, beat, now } = JSON.parse(event.data);
-      Object.assign(this, { end: last, beat: beat * 1000, state: "behind" });
+    listen("start", (event) => {
+      const { last, keepalive, now } = JSON.parse(event.data);
+      Object.assign(this, { end: last, keepalive: keepalive * 1000, state: "behind" });
       this.on.clock(now);
       this.on.missed(last - this.last);
     });
@@ -79,7 +79,7 @@ export class Stream {
     });
     listen("caught-up", () => { this.state = "live"; this.on.caughtUp(); });
     listen("reset", () => { this.state = "behind"; this.close(); this.on.reset(); });
-    listen("beat", () => {});
+    listen("keepalive", () => {});
     source.onerror = () => source === this.source && this.fail(source.readyState === EventSource.CLOSED);
     this.show();
   }
@@ -112,9 +112,9 @@ export class Stream {
   }
 
   /** Opens a new connection if this one has been silent for too long. Called every second, and when the page is shown. */
-  check(beats = 2) {
+  check(missing = 2) {
     const silent = Date.now() - (this.isOpen ? this.lastAnswer : this.opened);
-    const limit = this.isOpen ? beats * this.beat : OPENING;
+    const limit = this.isOpen ? missing * this.keepalive : OPENING;
     if (this.source && silent > limit) this.open();
     this.show();
   }

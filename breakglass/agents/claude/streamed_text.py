@@ -1,11 +1,11 @@
-"""The prose that the Claude Code CLI streams. Each delta becomes an event and is held until the whole text arrives."""
+"""The text that the Claude Code CLI streams. Each delta becomes an event and is held until the whole text arrives."""
 
 from breakglass.agents.claude.messages import Line, begins_message, parent_of, text_delta
 from breakglass.agents.lines import TextBuffer
 from breakglass.events import Draft
 
 
-class StreamedProse:
+class StreamedText:
     """Prose that has no whole text yet. A speaker is "" for the main agent, else the `parent` of a subagent."""
 
     def __init__(self) -> None:
