@@ -70,6 +70,10 @@ class SessionState(NamedTuple):
         """Whether lists show the session by default: it is not archived, or a turn runs in it."""
         return not self.archived or self.turn is not None
 
+    def end_status(self, status: str) -> str:
+        """Return the status with which the open turn ends: `cancelled` if a person stopped it, otherwise `status`."""
+        return "cancelled" if self.cancelled else status
+
 
 def fold(state: SessionState, event: Event) -> SessionState:
     """Return the state after one more event. Unknown kinds and keys change nothing."""

@@ -26,7 +26,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
-from breakglass.turns.end import end_lost_turn
+from breakglass.turns.end import end_lost_turn, end_turn
 from breakglass.turns.plan import Plan
 
 MAX_PROMPT = 256 << 10
@@ -165,10 +165,8 @@ def _begin(config: Config, session: Session, log: Log, lock: TurnLock, prompt: P
     try:
         _start_runner(_plan(config, agent, session, turn, end, state, lock))
     except OSError as error:
-        log.append_end(
-            ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
-            ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
-        )
+        reason = f"The turn's process could not start: {error.strerror}."
+        end_turn(session, log, turn, status="error", error=reason)
     return Accepted("turn", turn)
 
 
