@@ -34,6 +34,7 @@ def answer_question(
             if question is None:
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:
+                log.confirm()
                 raise Conflict(f"the question was already {question.closed}")
             log.append(
                 "answer",

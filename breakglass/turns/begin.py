@@ -16,11 +16,11 @@ from breakglass import masking
 from breakglass.access import tokens
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadConfig, BadInput, Conflict, Degraded, NotFound, TooLarge, TurnRunning
+from breakglass.errors import BadConfig, BadInput, Conflict, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
-from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
+from breakglass.store.log import Log, read_one, refuse_degraded
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
@@ -75,13 +75,10 @@ def submit_prompt(
     """
     _check(prompt, model, key)
     checked = Prompt(prompt, by, model, key)
-    if is_degraded(session.directory):
-        raise Degraded(
-            f"the disk failed under this session; once it is repaired, delete {session.directory}/{DEGRADED}"
-        )
     with session.open_log() as log:
-        if earlier := _earlier_result(session, log, key):
-            return earlier
+        with log.exclusive():
+            if earlier := _earlier_result(session, log, key):
+                return earlier
         lock = _take_lock_or_queue(session, log, checked, queue=queue)
         if isinstance(lock, Accepted):
             return lock
@@ -107,10 +104,16 @@ def _check(prompt: object, model: str | None, key: str | None) -> None:
 
 
 def _earlier_result(session: Session, log: Log, key: str | None) -> Accepted | None:
-    """Return what was done with an earlier prompt that had the same key, None if there was no such prompt."""
+    """Return what was done with an earlier prompt that had the same key, None if there was no such prompt.
+
+    The caller holds the log's lock: the process of the earlier prompt holds it until that prompt is on disk, or until
+    the disk has failed. Raises Degraded if it has.
+    """
+    refuse_degraded(session.directory)
     number = session.log_state(log.fd).keys.get(key) if key else None
     if number is None:
         return None
+    log.confirm()
     return Accepted("queued" if read_one(log.fd, number)["kind"] == "queued" else "turn", number)
 
 
@@ -258,6 +261,7 @@ def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:
         if queued in [waiting.id for waiting in session.log_state(log.fd).state.queued]:
             log.append("withdrawn", queued=queued, by=by)
         elif read_one(log.fd, queued)["kind"] == "queued":
+            log.confirm()
             raise Conflict("the prompt no longer waits: its turn has begun, or it was withdrawn")
         else:
             raise NotFound(f"line {queued} is not a queued prompt")

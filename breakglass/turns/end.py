@@ -130,18 +130,26 @@ def cancel_turn(session: Session, *, by: str) -> bool:
     """
     if end_if_lost(session).turn is None:
         return False
-    with session.open_log() as opened:
-        with opened.exclusive():
-            state = session.log_state(opened.fd).state
-            if state.turn is None:
-                return False
-            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
-            if not state.cancelled:
-                stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
-            if stop:  # in one write: a stopped turn must not end while the next prompt still waits
-                opened.append_together(*stop)
-        notify_runner(session)
-        return True
+    try:
+        with session.open_log() as opened, opened.exclusive():
+            return _record_stop(session, opened, by)
+    finally:
+        notify_runner(session)  # also if the disk failed: the runner can read the stop
+
+
+def _record_stop(session: Session, opened: Log, by: str) -> bool:
+    """Append what stops the open turn, unless it is in the log already. Needs the log's lock. As `cancel_turn`."""
+    state = session.log_state(opened.fd).state
+    if state.turn is None:
+        return False
+    stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
+    if not state.cancelled:
+        stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
+    if stop:  # in one write: a stopped turn must not end while the next prompt still waits
+        opened.append_together(*stop)
+    else:
+        opened.confirm()
+    return True
 
 
 def notify_runner(session: Session) -> None:
