@@ -30,7 +30,7 @@ class OpenQuestion(NamedTuple):
     name: str
     """The tool."""
     expires: str
-    """The time at which the question is refused without an answer."""
+    """About when the question is refused without an answer. A hint for people: the runner has its own clock."""
 
 
 class SessionState(NamedTuple):
