@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     ),
     "permission": Kind(
         ("turn", "request", "name", "input", "expires"),
-        "The agent asks for permission to use a tool, and waits.",
+        "The agent asks for permission to use a tool, and waits. `expires` is about when it counts as refused.",
         optional=("parent",),
         synced=True,
     ),

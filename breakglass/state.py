@@ -30,7 +30,7 @@ class OpenQuestion(NamedTuple):
     name: str
     """The tool."""
     expires: str
-    """The time at which the question is refused without an answer."""
+    """About when the question is refused without an answer. A hint for people: the runner has its own clock."""
 
 
 class SessionState(NamedTuple):
@@ -69,6 +69,10 @@ class SessionState(NamedTuple):
     def is_shown(self) -> bool:
         """Whether lists show the session by default: it is not archived, or a turn runs in it."""
         return not self.archived or self.turn is not None
+
+    def end_status(self, status: str) -> str:
+        """Return the status with which the open turn ends: `cancelled` if a person stopped it, otherwise `status`."""
+        return "cancelled" if self.cancelled else status
 
 
 def fold(state: SessionState, event: Event) -> SessionState:

@@ -152,6 +152,15 @@ class Log:
             self._degrade()
             raise Degraded(f"the log could not be synced: {error.strerror}") from error
 
+    def confirm(self) -> None:
+        """Put on disk what others have written, before a caller is told that it is recorded. Call it under the lock.
+
+        Its writer may have been killed before its sync, or its sync may have failed. Raises Degraded then, and always
+        if the disk failed under this log.
+        """
+        self.sync()
+        refuse_degraded(self._directory)
+
     def _refusal(self, what: str, error: OSError) -> CannotRecord:
         if error.errno != errno.EIO:
             return CannotRecord(f"{what}: {error.strerror}")
@@ -253,6 +262,14 @@ def open_log(
 def open_reader(directory: str) -> int:
     """Return a read-only descriptor of a session's log. Raises NotFound if there is none."""
     return _open(directory, os.O_RDONLY)
+
+
+def refuse_degraded(directory: str) -> None:
+    """Raise Degraded if the disk failed under the log in this directory."""
+    if is_degraded(directory):
+        raise Degraded(
+            f"the disk failed under this session; once it is repaired, delete {directory}/{DEGRADED}"
+        )
 
 
 def is_degraded(directory: str) -> bool:

@@ -86,7 +86,10 @@ def create(
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
         with _create_or_open_log(session) as opened, opened.exclusive():
-            if not session.log_state(opened.fd).state.last_id:
+            log.refuse_degraded(session.directory)
+            if session.log_state(opened.fd).state.last_id:
+                opened.confirm()
+            else:
                 opened.append(
                     "created",
                     schema=SCHEMA,

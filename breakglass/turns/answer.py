@@ -34,6 +34,7 @@ def answer_question(
             if question is None:
                 raise NotFound(f"there is no question {request[:64]!r} in this session")
             if question.closed:
+                opened.confirm()
                 raise Conflict(f"the question was already {question.closed}")
             opened.append(
                 "answer",
@@ -55,30 +56,30 @@ class QuestionStatus(NamedTuple):
     """`answered`, `expired` or `withdrawn`, or "" for an open question."""
 
 
+CLOSED_BY = {"timeout": "expired", "agent": "withdrawn"}
+"""How a question was closed, if its answer is not from a person or a rule, by the `by` of the answer."""
+
+
 def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus | None:
     """Return the status of a question of the last turn, None if that turn has no such question.
 
     `fd` is the log, and `state` is the state after its last line. An open question is found in the state. A closed
-    one is not in the state, so the turn's events are read.
+    one is not in the state, so the turn's events are read. The clock is not asked: only the runner lets a question
+    expire, by its own clock, and records that as an answer.
     """
     turn = state.last_turn
     if turn is None:
         return None
-    for asked in state.asking:
-        if asked.request == request:
-            return QuestionStatus(turn, _expired(asked.expires))
+    if request in [asked.request for asked in state.asking]:
+        return QuestionStatus(turn)
     end = seek.find_end(fd, log.size(fd))
     found: QuestionStatus | None = None
     for event in log.read(fd, seek.find_after(fd, turn - 1, end), end):
         kind = event["kind"]
         if kind == "permission" and event.get("request") == request:
-            found = QuestionStatus(turn, _expired(str(event.get("expires", "~"))))
+            found = QuestionStatus(turn)
         elif found and kind == "answer" and event.get("request") == request:
-            return QuestionStatus(turn, "answered")
+            return QuestionStatus(turn, CLOSED_BY.get(str(event.get("by")), "answered"))
         elif found and kind in ("cancelled", "turn_end"):
             found = QuestionStatus(turn, "withdrawn")
     return found
-
-
-def _expired(expires: str) -> str:
-    return "expired" if expires <= log.now() else ""

@@ -16,18 +16,18 @@ from breakglass import masking
 from breakglass.access import tokens
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadConfig, BadInput, Conflict, Degraded, NotFound, TooLarge, TurnRunning
+from breakglass.errors import BadConfig, BadInput, Conflict, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
-from breakglass.store.log import DEGRADED, Log, is_degraded, read_one
+from breakglass.store.log import Log, read_one, refuse_degraded
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
-from breakglass.turns.end import end_lost_turn
+from breakglass.turns.end import end_lost_turn, end_turn
 from breakglass.turns.plan import Plan
 
 RELEASE_SECONDS = 1.0
@@ -74,13 +74,10 @@ def submit_prompt(
     """
     _check(prompt, model, key)
     checked = Prompt(prompt, by, model, key)
-    if is_degraded(session.directory):
-        raise Degraded(
-            f"the disk failed under this session; once it is repaired, delete {session.directory}/{DEGRADED}"
-        )
     with session.open_log() as opened:
-        if earlier := _earlier_result(session, opened, key):
-            return earlier
+        with opened.exclusive():
+            if earlier := _earlier_result(session, opened, key):
+                return earlier
         lock = _take_lock_or_queue(session, opened, checked, queue=queue)
         if isinstance(lock, Accepted):
             return lock
@@ -105,10 +102,16 @@ def _check(prompt: object, model: str | None, key: str | None) -> None:
 
 
 def _earlier_result(session: Session, opened: Log, key: str | None) -> Accepted | None:
-    """Return what was done with an earlier prompt that had the same key, None if there was no such prompt."""
+    """Return what was done with an earlier prompt that had the same key, None if there was no such prompt.
+
+    The caller holds the log's lock: the process of the earlier prompt holds it until that prompt is on disk, or until
+    the disk has failed. Raises Degraded if it has.
+    """
+    refuse_degraded(session.directory)
     number = session.log_state(opened.fd).keys.get(key) if key else None
     if number is None:
         return None
+    opened.confirm()
     return Accepted("queued" if read_one(opened.fd, number)["kind"] == "queued" else "turn", number)
 
 
@@ -162,10 +165,8 @@ def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt
     try:
         _start_runner(_plan(config, agent, session, turn, end, state, lock))
     except OSError as error:
-        opened.append_end(
-            ("error", {"turn": turn, "error": f"The turn's process could not start: {error.strerror}."}),
-            ("turn_end", {"turn": turn, "status": "error", "duration_ms": 0}),
-        )
+        reason = f"The turn's process could not start: {error.strerror}."
+        end_turn(session, opened, turn, status="error", error=reason)
     return Accepted("turn", turn)
 
 
@@ -257,6 +258,7 @@ def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:
         if queued in [waiting.id for waiting in session.log_state(opened.fd).state.queued]:
             opened.append("withdrawn", queued=queued, by=by)
         elif read_one(opened.fd, queued)["kind"] == "queued":
+            opened.confirm()
             raise Conflict("the prompt no longer waits: its turn has begun, or it was withdrawn")
         else:
             raise NotFound(f"line {queued} is not a queued prompt")

@@ -74,12 +74,27 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     assert turn is not None
     if not _kill_processes(session):
         raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
-    end = {"turn": turn, "duration_ms": turn_duration_ms(opened.fd, state)}
-    if state.cancelled:
-        opened.append_end(("turn_end", {**end, "status": "cancelled"}))
-        return
     error = "The turn was lost: its process died. What it did so far is kept above."
-    opened.append_end(("error", {"turn": turn, "error": error}), ("turn_end", {**end, "status": "lost"}))
+    end_turn(session, opened, turn, status="lost", error=error)
+
+
+def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: str) -> None:
+    """Append the end of a turn that no runner will end. The caller holds the turn lock. Raises CannotRecord.
+
+    The state under the log's lock decides, because other processes may have appended in the meantime. A turn that a
+    person stopped ends as `cancelled`, without the error. A turn that has ended gets no second end.
+    """
+    with opened.exclusive():
+        state = session.log_state(opened.fd).state
+        if state.turn != turn:
+            return
+        end = {
+            "turn": turn,
+            "status": state.end_status(status),
+            "duration_ms": turn_duration_ms(opened.fd, state),
+        }
+        errors: list[Draft] = [] if state.cancelled else [("error", {"turn": turn, "error": error})]
+        opened.append_end(*errors, ("turn_end", end))
 
 
 def _kill_processes(session: Session) -> bool:
@@ -119,18 +134,26 @@ def cancel_turn(session: Session, *, by: str) -> bool:
     """
     if end_if_lost(session).turn is None:
         return False
-    with session.open_log() as opened:
-        with opened.exclusive():
-            state = session.log_state(opened.fd).state
-            if state.turn is None:
-                return False
-            stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
-            if not state.cancelled:
-                stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
-            if stop:  # in one write: a stopped turn must not end while the next prompt still waits
-                opened.append_together(*stop)
-        notify_runner(session)
-        return True
+    try:
+        with session.open_log() as opened, opened.exclusive():
+            return _record_stop(session, opened, by)
+    finally:
+        notify_runner(session)  # also if the disk failed: the runner can read the stop
+
+
+def _record_stop(session: Session, opened: Log, by: str) -> bool:
+    """Append what stops the open turn, unless it is in the log already. Needs the log's lock. As `cancel_turn`."""
+    state = session.log_state(opened.fd).state
+    if state.turn is None:
+        return False
+    stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
+    if not state.cancelled:
+        stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
+    if stop:  # in one write: a stopped turn must not end while the next prompt still waits
+        opened.append_together(*stop)
+    else:
+        opened.confirm()
+    return True
 
 
 def notify_runner(session: Session) -> None:

@@ -186,7 +186,8 @@ class Turn:
             last.append(("error", {"turn": self.plan.turn, "error": failure}))
         with record.log.exclusive():  # a `cancelled` event is recorded before the end or not at all
             record.read_others()
-            end = {"turn": self.plan.turn, "status": record.status, "duration_ms": record.elapsed_ms()}
+            status = record.state.end_status(record.status)
+            end = {"turn": self.plan.turn, "status": status, "duration_ms": record.elapsed_ms()}
             if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
                 before = record.log.end.number
                 try:

@@ -20,7 +20,14 @@ ASKED: Draft = ("permission", {"expires": LATER})
 QUESTIONS: dict[str, tuple[list[Draft], str]] = {
     "waits": ([ASKED], ""),
     "answered": ([ASKED, ("answer", {})], "answered"),
-    "expired": ([("permission", {"expires": EARLIER})], "expired"),
+    "waits, and its time is over by the wall clock": ([("permission", {"expires": EARLIER})], ""),
+    "waits, and its time is no time": ([("permission", {"expires": ""})], ""),
+    "expired": ([ASKED, ("answer", {"by": "timeout"})], "expired"),
+    "expired, by the runner's clock only": (
+        [ASKED, ("answer", {"by": "timeout"}), ("turn_end", {})],
+        "expired",
+    ),
+    "withdrawn by the agent": ([ASKED, ("answer", {"by": "agent"})], "withdrawn"),
     "another's answer": ([ASKED, ("answer", {"request": "r-2"})], ""),
     "the turn was stopped": ([ASKED, ("cancelled", {})], "withdrawn"),
     "the turn ended": ([ASKED, ("turn_end", {})], "withdrawn"),

@@ -30,6 +30,7 @@ from breakglass.turns.end import (
     wait_for_stop,
 )
 from tests.help import turns as real_turns
+from tests.help.questions import open_turn
 from tests.help.session_logs import events_of
 from tests.help.small_disk import mount_small_disk
 from tests.help.turns import (
@@ -275,6 +276,30 @@ def test_a_question_of_a_lost_turn_cannot_be_answered(settings: Config) -> None:
     with pytest.raises(Conflict):
         answer_question(session, "r", allow=True, by="ann")
     assert "answer" not in kinds(session)
+
+
+def test_a_question_can_be_answered_although_its_time_is_over_by_the_wall_clock(settings: Config) -> None:
+    """The machine has slept, or its clock has jumped. The runner's clock decides, and the agent still waits."""
+    session = sessions.create(settings.data, "shell")
+    with open_turn(settings.data, session.id, {"expires": "2001-01-01T00:00:00.000Z"}):
+        assert [each.request for each in current_state(session).asking] == ["r"]
+        answer_question(session, "r", allow=True, by="ann")
+        with pytest.raises(Conflict, match="already answered"):
+            answer_question(session, "r", allow=False, by="bob")
+
+
+@pytest.mark.parametrize(
+    ("by", "closed"), [("timeout", "expired"), ("agent", "withdrawn"), ("settings", "answered")]
+)
+def test_a_question_is_closed_by_any_answer_although_its_time_is_not_over(
+    by: str, closed: str, settings: Config
+) -> None:
+    session = sessions.create(settings.data, "shell")
+    with open_turn(settings.data, session.id, {}) as opened:
+        opened.append("answer", turn=2, request="r", allow=False, by=by)
+        assert current_state(session).asking == ()
+        with pytest.raises(Conflict, match=f"already {closed}"):
+            answer_question(session, "r", allow=True, by="ann")
 
 
 def test_a_session_can_be_read_although_its_lost_turn_cannot_be_ended(
