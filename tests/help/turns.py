@@ -16,6 +16,7 @@ from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import find_processes
 
 SECONDS = 30.0
 """How long to wait for a condition. No condition takes that long, unless the test fails."""
@@ -36,7 +37,7 @@ def config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
 def clear(root: Path) -> None:
     """Kill the processes of all turns below `root`."""
     for session_id in sessions.ids(root):
-        processes.kill_all(functools.partial(processes.marked, session_id), SECONDS)
+        processes.kill_all(functools.partial(find_processes, Session(root, session_id)), SECONDS)
 
 
 def until(condition: Callable[[], T], what: object = "") -> T:
@@ -78,7 +79,7 @@ def ended(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn and return its events. Fails if a rule is broken or a process is left."""
     until(lambda: session.state().turn is None, "the end of the turn")
     signed = read_signer(session)
-    assert processes.marked(session.id) <= ({signed[0]} if signed else set())
+    assert find_processes(session) <= ({signed[0]} if signed else set())
     assert broken(session) == []
     return [event for event in events(session) if event.get("turn") == turn]
 

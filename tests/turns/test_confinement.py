@@ -11,8 +11,7 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store.sessions import Session
-from breakglass.turns import processes
-from breakglass.turns.end import cancel_turn, end_if_lost
+from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.turns import began, ended, events, printed, status, until
@@ -92,7 +91,7 @@ def sandboxed(name: str, root: Path) -> AgentConfig:
 
 
 def alive(session: Session) -> set[int]:
-    return processes.marked(session.id)
+    return find_processes(session)
 
 
 SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig, Config
-from breakglass.store import sessions
+from breakglass.store import sessions, turnlock
 from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
-from breakglass.turns.end import cancel_turn
+from breakglass.turns.end import cancel_turn, find_processes
 from tests.help import turns as real_turns
 from tests.help.turns import began, ended, events, printed, runner, status, until
 from tests.turns.test_turns import is_alive, pids
@@ -122,7 +122,7 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     session, turn = began(settings, "echo ran")
-    until(lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner")
+    until(lambda: session.state().turn is None and not find_processes(session), "the exit of the runner")
     assert status(session, turn) == "ok"
     assert (real_turns.output(session, turn), read_signer(session)) == ("ran\n", None)
 
@@ -311,7 +311,7 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
         "LC_TIME": "C",
         "ASKED_FOR": "a",
         "MINE": "yes",
-        processes.MARK: f"{session.id}/{turn}",
+        processes.MARK: processes.mark(session.id, turn, turnlock.place(session.directory)),
     }
     assert got["PWD"] == session.workspace
     assert status(session, turn) == "ok"
