@@ -1,6 +1,7 @@
 """The turn lock: a turn is running exactly as long as its runner holds it. Take it, sign it, read its signer.
 
-The runner writes its pid and start time into `turn.lock`, so that other processes can signal it.
+The runner writes its pid and start time into `turn.lock`, so that other processes can signal it. It also writes the
+place of the session's directory there: the signer in a copied file is the runner of the original.
 """
 
 import errno
@@ -68,6 +69,12 @@ class TurnLock:
         self.fds = ()
 
 
+def place(directory: str | int) -> str:
+    """Return device and inode of a session's directory: a copy has others, a rename keeps them. Raises OSError."""
+    status = os.stat(directory)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
 def _open_lock_file(directory: int) -> int:
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -78,14 +85,16 @@ def _open_lock_file(directory: int) -> int:
         return os.open(NAME, flags | os.O_RDONLY, dir_fd=directory)  # enough to find out whether it is held
 
 
-def sign(fd: int, signer: Signer) -> None:
-    """Write the signer into the lock file `fd`, replacing an earlier one. Raises OSError."""
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.dumps(signer._asdict()).encode() + b"\n", 0)
+def sign(lock: tuple[int, ...], signer: Signer) -> None:
+    """Write the signer into the lock file of a held `TurnLock`, replacing an earlier one. Raises OSError."""
+    directory, file = lock
+    signed = {**signer._asdict(), "place": place(directory)}
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps(signed).encode() + b"\n", 0)
 
 
 def read_signer(session: "Session") -> Signer | None:
-    """Return the process that last signed the session's lock file, None if there is none. Raises OSError."""
+    """Return the process that last signed this session's lock file, None if there is none. Raises OSError."""
     try:
         fd = os.open(f"{session.directory}/{NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -94,6 +103,8 @@ def read_signer(session: "Session") -> Signer | None:
         raise
     try:
         signed = json.loads(os.read(fd, 4096))
+        if signed["place"] != place(session.directory):  # a copied file
+            return None
         return Signer(int(signed["pid"]), int(signed["started"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -23,7 +23,7 @@ from breakglass.store import sessions
 from breakglass.store.log import Log, read_one, refuse_degraded
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import TurnLock
+from breakglass.store.turnlock import TurnLock, place
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
@@ -197,7 +197,7 @@ def _plan(
         lock=lock.fds,
         protocol=agent.protocol,
         command=agent.command,
-        environ={**environment, processes.MARK: f"{session.id}/{turn}"},
+        environ={**environment, processes.MARK: processes.mark(session.id, turn, place(lock.fds[0]))},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
         ask=agent.permissions == "ask",
         allow=agent.allow,

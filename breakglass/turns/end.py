@@ -97,9 +97,14 @@ def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: st
         opened.append_end(*errors, ("turn_end", end))
 
 
+def find_processes(session: Session) -> set[int]:
+    """Return the pids of all processes of this session's turns. Those of a copy of the session are not among them."""
+    return processes.marked(session.id, turnlock.place(session.directory))
+
+
 def _kill_processes(session: Session) -> bool:
-    """Kill every process with a mark of this session. Return whether all are dead."""
-    return processes.kill_all(functools.partial(processes.marked, session.id), KILL_SECONDS)
+    """Kill every process of this session's turns. Return whether all are dead."""
+    return processes.kill_all(functools.partial(find_processes, session), KILL_SECONDS)
 
 
 def turn_duration_ms(fd: int, state: SessionState) -> int:

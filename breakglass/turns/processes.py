@@ -5,8 +5,8 @@ the processes of a turn are found in two other ways.
 
 - By descent. The runner is a child subreaper (prctl(2)): every process that the agent started stays a descendant of the
   runner, even if its parent died. This works while the runner lives.
-- By mark. Every process of a turn has `BREAKGLASS_TURN=<session>/<turn>` in its environment, which /proc shows. This
-  works after the runner's death. It misses a process that cleared its environment.
+- By mark. Every process of a turn has `BREAKGLASS_TURN=<session>/<turn>/<place>` in its environment, which /proc shows.
+  This works after the runner's death. It misses a process that cleared its environment.
 
 The invariant: no signal reaches a process that is not of the turn. A pid alone identifies no process, because the
 kernel gives it to a new process after the old one was reaped. A pid with its start time does (`is_alive`). So does a
@@ -21,12 +21,13 @@ For editors:
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterable
 
 MARK = "BREAKGLASS_TURN"
-"""The variable that marks the processes of a turn. Its value is `<session>/<turn>`."""
+"""The variable that marks the processes of a turn (`mark`)."""
 EXEC_TRIES = 400
 """How often the environment of a process in the middle of an execve is read, once every half a millisecond."""
 
@@ -100,14 +101,19 @@ def descendants(root: int) -> set[int]:
     return found
 
 
-def marked(session_id: str) -> set[int]:
+def mark(session_id: str, turn: int, place: str) -> str:
+    """Return the value of `MARK` for a turn. `place` tells a session from its copies (`turnlock.place`)."""
+    return f"{session_id}/{turn}/{place}"
+
+
+def marked(session_id: str, place: str) -> set[int]:
     """Return the pids of all processes with a mark of this session, its runner included, this process excluded.
 
     The turn in the mark does not matter. A runner that continued with a queued prompt keeps the mark of its first
     turn. A session never has more than one tree of processes.
     """
-    wanted = f"\0{MARK}={session_id}/".encode()
-    return {pid for pid in pids() if wanted in b"\0" + _environ(pid) and pid != os.getpid()}
+    wanted = re.compile(rf"\0{MARK}={re.escape(session_id)}/[0-9]+/{re.escape(place)}\0".encode())
+    return {pid for pid in pids() if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
 
 
 def _environ(pid: int) -> bytes:

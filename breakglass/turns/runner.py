@@ -33,7 +33,7 @@ from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.log import Log
-from breakglass.store.turnlock import Signer, sign
+from breakglass.store.turnlock import Signer, place, sign
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.child import Child
@@ -60,7 +60,7 @@ def main() -> None:
         # On a full disk the pid cannot be written. Then no process can signal this one, but it reads the log every
         # second.
         with contextlib.suppress(OSError):
-            sign(plan.lock[1], Signer(os.getpid(), processes.started(os.getpid())))
+            sign(plan.lock, Signer(os.getpid(), processes.started(os.getpid())))
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, signals).run()
@@ -151,7 +151,8 @@ class Turn:
 
     def _start(self, dialogue: Dialogue) -> Child:
         """Start the agent, with the mark of this turn in its environment. Raises OSError."""
-        mark = f"{os.path.basename(self.plan.directory)}/{self.plan.turn}"
+        session_id = os.path.basename(self.plan.directory)
+        mark = processes.mark(session_id, self.plan.turn, place(self.plan.lock[0]))
         return Child(
             dialogue.argv,
             {**self.plan.environ, **dialogue.environ, processes.MARK: mark},

@@ -15,7 +15,7 @@ from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
-from breakglass.turns.end import has_runner
+from breakglass.turns.end import find_processes, has_runner
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -33,7 +33,7 @@ def make_config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
 def kill_turns(root: Path) -> None:
     """Kill the processes of all turns below `root`."""
     for session_id in sessions.ids(root):
-        processes.kill_all(functools.partial(processes.marked, session_id), DEADLINE)
+        processes.kill_all(functools.partial(find_processes, Session(root, session_id)), DEADLINE)
 
 
 def begin_turn(settings: Config, prompt: str, agent: str = "shell") -> tuple[Session, int]:
@@ -58,7 +58,7 @@ def wait_for_end(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn and return its events. Fails if a rule is broken or a process is left."""
     wait_until(lambda: session.state().turn is None, "the end of the turn")
     signed = read_signer(session)
-    assert processes.marked(session.id) <= ({signed[0]} if signed else set())
+    assert find_processes(session) <= ({signed[0]} if signed else set())
     assert find_broken_rules(session) == []
     return [event for event in events_of(session) if event.get("turn") == turn]
 

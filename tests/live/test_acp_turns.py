@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig
-from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
-from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
+from breakglass.turns.end import cancel_turn, end_if_lost, find_processes, wait_for_stop
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.waiting import wait_until
@@ -87,7 +86,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, 
     wait_until(lambda: end_if_lost(acp.session).turn is None, "the turn to be ended")
     assert acp.end(turn).status == "lost"
     assert is_gone(hidden)
-    assert not processes.marked(acp.session.id)
+    assert not find_processes(acp.session)
 
 
 @ADAPTER_ONLY

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,28 +120,46 @@ def test_the_last_signer_of_a_lock_can_be_read_as_json_too(session: Session) -> 
     lock = TurnLock(session)
     lock.take()
     for signer in (Signer(123_456, 789), Signer(12, 34)):
-        turnlock.sign(lock.fds[1], signer)
+        turnlock.sign(lock.fds, signer)
         assert read_signer(session) == signer
     lock.release()
-    assert json.loads(Path(session.directory, turnlock.NAME).read_bytes()) == {"pid": 12, "started": 34}
+    assert json.loads(Path(session.directory, turnlock.NAME).read_bytes()) == {
+        "pid": 12,
+        "started": 34,
+        "place": turnlock.place(session.directory),
+    }
     assert read_signer(session) == Signer(12, 34)
+
+
+def test_the_signer_in_a_copied_lock_file_is_not_that_of_the_copy(session: Session, tmp_path: Path) -> None:
+    lock = TurnLock(session)
+    lock.take()
+    turnlock.sign(lock.fds, Signer(12, 34))
+    shutil.copytree(session.root, tmp_path / "copy")
+    assert read_signer(Session(tmp_path / "copy", session.id)) is None
+    os.rename(session.root, tmp_path / "moved")
+    assert read_signer(Session(tmp_path / "moved", session.id)) == Signer(12, 34)
+    lock.release()
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b'{"pid": 12, "started": 34}\n', Signer(12, 34)),
+        (b'{"pid": 12, "started": 34, "place": "HERE"}\n', Signer(12, 34)),
+        (b'{"pid": 12, "started": 34}\n', None),
+        (b'{"pid": 12, "started": 34, "place": "1:1"}\n', None),
         (b"", None),
         (b"{}", None),
         (b"12", None),
         (b"\xff", None),
-        (b'{"pid": "x", "started": 1}', None),
-        (b'{"pid": 1}', None),
+        (b'{"pid": "x", "started": 1, "place": "HERE"}', None),
+        (b'{"pid": 1, "place": "HERE"}', None),
     ],
 )
 def test_a_lock_file_without_a_valid_signer_has_none(
     content: bytes, expected: Signer | None, session: Session
 ) -> None:
     assert read_signer(session) is None
-    Path(session.directory, turnlock.NAME).write_bytes(content)
+    place = turnlock.place(session.directory).encode()
+    Path(session.directory, turnlock.NAME).write_bytes(content.replace(b"HERE", place))
     assert read_signer(session) == expected

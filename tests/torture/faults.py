@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from breakglass.store.sessions import Session
 from breakglass.turns import processes
+from breakglass.turns.end import find_processes
 from tests.help.servers import Server, environment
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -111,6 +113,6 @@ def serving_under(data: Path, *prefix: str, **env: str) -> Iterator[Server]:
         server.kill()
 
 
-def kill_turn_processes(session: str) -> None:
+def kill_turn_processes(data: Path, session: str) -> None:
     """Kill every process of a session's turns, and wait for their end."""
-    assert processes.kill_all(lambda: processes.marked(session), DEADLINE)
+    assert processes.kill_all(lambda: find_processes(Session(data, session)), DEADLINE)

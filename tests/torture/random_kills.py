@@ -24,6 +24,7 @@ from pathlib import Path
 from breakglass.store import sessions
 from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
+from breakglass.turns.end import find_processes
 from tests.help import validator
 from tests.help.servers import Attached, Server
 from tests.help.validator import Ack, Count
@@ -183,7 +184,7 @@ class KillTest:
         self.server.kill()
         for driver in self.drivers:
             driver.over.set()
-            marked = partial(processes.marked, driver.session)
+            marked = partial(find_processes, sessions.Session(self.server.data, driver.session))
             assert processes.kill_all(marked, DEADLINE)
 
 

@@ -191,7 +191,7 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     time.sleep(seconds)
     disk.cut_power()
     server.kill()
-    kill_turn_processes(session)
+    kill_turn_processes(disk.path / "var", session)
     received, attachments = client.received[-1][0], client.attachments
     disk.unmount()
     disk.mount()
@@ -220,7 +220,7 @@ def test_a_lost_turn_can_be_read_while_the_data_root_is_read_only_and_ends_later
         try:
             server.prompt(session, "echo up; sleep 1000")
             wait_until(lambda: "up" in output_of(server.log(session)), "the first output")
-            kill_turn_processes(session)
+            kill_turn_processes(data, session)
             run_command("mount", "-o", "remount,ro,bind", data)
             assert server.state(session)["turn_active"] is True
             for path in ("/api/sessions", f"/sessions/{session}", "/"):

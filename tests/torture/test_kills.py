@@ -13,6 +13,7 @@ import pytest
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
+from breakglass.turns.end import find_processes
 from tests.help.servers import Attached, Server, environment, serving
 from tests.help.session_logs import output_of
 from tests.help.validator import Ack, validate
@@ -130,5 +131,5 @@ def test_a_turn_can_be_cancelled_although_a_process_of_it_is_stopped(kind: str, 
         os.kill(pid, signal.SIGSTOP)
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": True}
     assert server.ended(session) == "cancelled"
-    wait_until(lambda: not processes.marked(session), "all processes of the turn to end")
+    wait_until(lambda: not find_processes(Session(server.data, session)), "all processes of the turn to end")
     validate(server.log(session), clients=[client])

@@ -10,8 +10,7 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store.sessions import Session
-from breakglass.turns import processes
-from breakglass.turns.end import cancel_turn, end_if_lost
+from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.session_logs import output_of
@@ -93,7 +92,7 @@ def sandboxed(name: str, root: Path) -> AgentConfig:
 
 
 def alive(session: Session) -> set[int]:
-    return processes.marked(session.id)
+    return find_processes(session)
 
 
 SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"

@@ -19,13 +19,13 @@ TREE = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000) &
 @pytest.fixture
 def tree() -> Iterator[subprocess.Popen[bytes]]:
     """A shell with four descendants. All have the mark of a turn, and two run in process sessions of their own."""
-    marked = {**os.environ, processes.MARK: "a-session/7"}
+    marked = {**os.environ, processes.MARK: processes.mark("a-session", 7, "1:2")}
     shell = subprocess.Popen(["bash", "-c", TREE], stdout=subprocess.PIPE, env=marked, start_new_session=True)
     assert shell.stdout
     assert shell.stdout.readline() == b"up\n"
     wait_until(lambda: len(processes.descendants(shell.pid)) == 4, "the four descendants")
     yield shell
-    processes.kill_all(lambda: processes.marked("a-session"), 5.0)
+    processes.kill_all(lambda: processes.marked("a-session", "1:2"), 5.0)
     shell.communicate()
 
 
@@ -34,9 +34,12 @@ def test_descendants_and_marked_processes_are_found_in_any_process_session(
 ) -> None:
     found = processes.descendants(tree.pid)
     assert len(found) == 4
-    assert processes.marked("a-session") == found | {tree.pid}
-    assert processes.marked("another") == set()
-    assert processes.marked("a-sessio") == set()
+    assert processes.marked("a-session", "1:2") == found | {tree.pid}
+    assert processes.marked("another", "1:2") == set()
+    assert processes.marked("a-sessio", "1:2") == set()
+    assert processes.marked("a-session", "1:3") == set()
+    assert processes.marked("a-session", "1:23") == set()
+    assert processes.marked("a-session", ":2") == set()
 
 
 def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
@@ -48,19 +51,23 @@ def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
 
 def test_processes_that_start_faster_than_proc_is_read_are_killed() -> None:
     code = "while true; do (setsid bash -c 'sleep 1000' &) ; done"
-    shell = subprocess.Popen(["bash", "-c", code], env={**os.environ, processes.MARK: "b-session/1"})
-    wait_until(lambda: len(processes.marked("b-session")) > 5, "six processes")
-    assert processes.kill_all(lambda: processes.marked("b-session"), 20.0)
-    assert processes.marked("b-session") == set()
+    shell = subprocess.Popen(
+        ["bash", "-c", code], env={**os.environ, processes.MARK: processes.mark("b-session", 1, "1:2")}
+    )
+    wait_until(lambda: len(processes.marked("b-session", "1:2")) > 5, "six processes")
+    assert processes.kill_all(lambda: processes.marked("b-session", "1:2"), 20.0)
+    assert processes.marked("b-session", "1:2") == set()
     shell.wait()
 
 
 def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     script = tmp_path / "again.sh"
     script.write_text(f"exec /bin/sh {script}\n")
-    again = subprocess.Popen(["/bin/sh", str(script)], env={processes.MARK: "a-session/7"})
-    missed = sum(again.pid not in processes.marked("a-session") for _ in range(500))
-    assert processes.kill_all(lambda: processes.marked("a-session"), 5.0)
+    again = subprocess.Popen(
+        ["/bin/sh", str(script)], env={processes.MARK: processes.mark("a-session", 7, "1:2")}
+    )
+    missed = sum(again.pid not in processes.marked("a-session", "1:2") for _ in range(500))
+    assert processes.kill_all(lambda: processes.marked("a-session", "1:2"), 5.0)
     again.wait(5)
     assert missed == 0
 
@@ -69,7 +76,7 @@ def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare = subprocess.Popen(["sleep", "1000"], env={})
     wait_until(lambda: processes.name(bare.pid) == "sleep", "the exec of sleep")
     began = time.monotonic()
-    assert processes.marked("a-session") == set()
+    assert processes.marked("a-session", "1:2") == set()
     assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
     bare.kill()
     bare.wait()

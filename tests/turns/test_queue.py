@@ -20,7 +20,7 @@ from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
-from breakglass.turns.end import cancel_turn, end_if_lost, has_runner
+from breakglass.turns.end import cancel_turn, end_if_lost, find_processes, has_runner
 from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
 from tests.help.turns import find_broken_rules
@@ -312,7 +312,7 @@ def test_no_process_survives_a_runner_that_is_killed_in_a_queued_turn(shell: She
     os.kill(shell.runner_pid(), signal.SIGKILL)
     assert [end["status"] for end in shell.wait_until_idle()] == ["ok", "lost"]
     assert not processes.is_alive(int(pid_file.read_text()), processes.started(int(pid_file.read_text())))
-    assert processes.marked(shell.session.id) == set()
+    assert find_processes(shell.session) == set()
 
 
 def test_a_runner_that_receives_sigterm_begins_no_queued_turn(shell: ShellSession) -> None:

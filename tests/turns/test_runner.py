@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig, Config
-from breakglass.store import sessions
+from breakglass.store import sessions, turnlock
 from breakglass.store.turnlock import read_signer
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
-from breakglass.turns.end import cancel_turn
+from breakglass.turns.end import cancel_turn, find_processes
 from tests.help import turns as real_turns
 from tests.help.session_logs import events_of
 from tests.help.turns import (
@@ -133,9 +133,7 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     session, turn = begin_turn(settings, "echo ran")
-    wait_until(
-        lambda: session.state().turn is None and not processes.marked(session.id), "the exit of the runner"
-    )
+    wait_until(lambda: session.state().turn is None and not find_processes(session), "the exit of the runner")
     assert wait_for_status(session, turn) == "ok"
     assert (real_turns.output_of_turn(session, turn), read_signer(session)) == ("ran\n", None)
 
@@ -326,7 +324,7 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
         "LC_TIME": "C",
         "ASKED_FOR": "a",
         "MINE": "yes",
-        processes.MARK: f"{session.id}/{turn}",
+        processes.MARK: processes.mark(session.id, turn, turnlock.place(session.directory)),
     }
     assert got["PWD"] == session.workspace
     assert wait_for_status(session, turn) == "ok"

@@ -16,7 +16,7 @@ from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degra
 from breakglass.store import log, sessions
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import Signer, TurnLock, read_signer, sign
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import processes
 from breakglass.turns.answer import answer_question
@@ -449,12 +449,15 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
     session = sessions.create(settings.data, "shell")
     other = subprocess.Popen(["sleep", "100"])
     started = processes.started(other.pid)
-    Path(session.directory, "turn.lock").write_text(f'{{"pid": {other.pid}, "started": {started - 1}}}')
+    lock = TurnLock(session)
+    lock.take()
+    sign(lock.fds, Signer(other.pid, started - 1))
     notify_runner(session)
     assert other.poll() is None
-    Path(session.directory, "turn.lock").write_text(f'{{"pid": {other.pid}, "started": {started}}}')
+    sign(lock.fds, Signer(other.pid, started))
     notify_runner(session)
     assert other.wait() == -signal.SIGUSR1
+    lock.release()
 
 
 # --- disks and logs that fail -----------------------------------------------------------
