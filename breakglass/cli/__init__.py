@@ -40,11 +40,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if not words:
-        raise BadInput(f"expected a command: {arguments.names()}; breakglass --help explains them")
-    name, *rest = words
-    if name in ("-h", "--help", "--version"):
-        print(arguments.version() if name == "--version" else arguments.overview())
+    name, rest = arguments.split_command(words)
+    if name in arguments.HELP or name in arguments.VERSION:
+        print(arguments.version() if name in arguments.VERSION else arguments.overview())
         return 0
     try:
         args = arguments.parse(name, rest)

@@ -13,6 +13,11 @@ from breakglass.cli import commands
 from breakglass.cli.command import EXITS, RARE_EXITS, Command, Option
 from breakglass.errors import BadInput
 
+HELP = ("-h", "--help", "help")
+VERSION = ("--version", "version")
+COMMON = ("--data", "--config")
+"""The options that every command has. They may also be before the command."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports a mistake as BadInput, in one line."""
@@ -58,6 +63,24 @@ examples:
 {exit_statuses(EXITS | RARE_EXITS)}
 
 {settings_help()}"""
+
+
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """Return the command's name and its words. `words` may begin with options of `COMMON`, which every command takes.
+
+    `help COMMAND` is the command with --help. Raises BadInput if only options are there.
+    """
+    common: list[str] = []
+    rest = words
+    while rest and rest[0].partition("=")[0] in COMMON:
+        width = 1 if "=" in rest[0] else 2
+        common, rest = common + rest[:width], rest[width:]
+    if not rest:
+        raise BadInput(f"expected a command: {names()}; breakglass --help explains them")
+    name, *own = rest
+    if name in HELP and own and own[0] in commands.NAMES:
+        return own[0], ["--help"]
+    return name, [*common, *own]
 
 
 def parse(name: str, words: list[str]) -> argparse.Namespace:

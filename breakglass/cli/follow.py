@@ -68,6 +68,8 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
     """
     transcript = _transcript(config, session)
     turn = accepted.id if accepted.what == "turn" else None
+    if turn is None:
+        screen.say("queued: waiting for the end of the running turn")
 
     def show(piece: Piece) -> int | None:
         nonlocal turn
@@ -88,8 +90,9 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         name = session.id[:8]
+        goes_on = "the turn goes on" if turn else "the prompt stays in the queue"
         screen.say(
-            f"detached; the turn goes on. To watch it: breakglass attach {name}, to stop it: breakglass cancel {name}"
+            f"detached; {goes_on}. To watch: breakglass attach {name}, to stop: breakglass cancel {name}"
         )
         raise
 

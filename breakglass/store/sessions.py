@@ -25,6 +25,7 @@ from breakglass.store.log import Log
 from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+ID_CHARACTERS = frozenset("0123456789abcdef-")
 _KEY = re.compile(r"[!-~]{1,200}")
 MAX_TITLE = 200
 """Characters of a title."""

@@ -18,7 +18,10 @@ ONE_LINE = re.compile(rb"breakglass: [^\n]+\n")
     [
         ((), "expected a command: serve, new"),
         (("atach",), "did you mean attach?"),
-        (("--data", "x", "ls"), "there is no command '--data'"),
+        (("--data", "x"), "expected a command: serve, new"),
+        (("--data",), "expected a command: serve, new"),
+        (("--port", "1", "ls"), "there is no command '--port'"),
+        (("answer", "maybe"), "expected [ID] [allow|deny], got maybe"),
         (("ls", "--jsno"), "unrecognized arguments: --jsno; see: breakglass ls --help"),
         (("ls", "--js"), "unrecognized arguments: --js"),
         (("ls", "3f2a"), "unrecognized arguments: 3f2a"),
@@ -146,3 +149,16 @@ def test_the_command_line_overrides_the_environment_and_the_environment_override
     assert data.root.is_dir()
     loaded = load_config({}, str(file))
     assert loaded.data == Path("of-the-file")
+
+
+@pytest.mark.parametrize("common", [("--data", "elsewhere"), ("--data=elsewhere",)])
+def test_an_option_of_every_command_may_be_before_the_command(data: Data, common: tuple[str, ...]) -> None:
+    session = data.ok(*common, "new").strip()
+    assert session in data.ok("ls", "--json", *common)
+    assert (data.root.parent / "elsewhere" / "sessions" / session).is_dir()
+
+
+def test_help_and_version_are_words_too(data: Data) -> None:
+    assert data.ok("help") == data.ok("--help")
+    assert data.ok("help", "send") == data.ok("send", "--help")
+    assert data.ok("version") == data.ok("--version")

@@ -22,7 +22,11 @@ def run(config: Config, args: Namespace) -> int:
         status = "error" if agent["problem"] else "ok"
         sign = paint(status_sign(status).sign, status_style(status), colours=colours)
         default = " (default)" if agent["default"] else ""
-        facts = [one_line(str(agent[key])) for key in ("protocol", "permissions", "version") if agent[key]]
+        facts = [
+            f"{key} {one_line(str(agent[key]))}"
+            for key in ("protocol", "permissions", "version")
+            if agent[key]
+        ]
         print(f"{sign} {agent['name']}{default}: {' · '.join(facts)}")
         print(f"  {one_line(agent['problem'] or agent['program'])}")
     return 0

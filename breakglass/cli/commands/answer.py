@@ -22,7 +22,7 @@ VERDICTS = ("allow", "deny")
 def run(config: Config, args: Namespace) -> int:
     """Answer the agent's question, or show the open questions."""
     *ids, verdict = args.words if args.words[-1:] and args.words[-1] in VERDICTS else [*args.words, ""]
-    if len(ids) > 1:
+    if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
     asking = current_state(session).asking

@@ -40,13 +40,20 @@ def _distinguishing_digits(ids: list[str]) -> int:
 def _row(name: str, state: SessionState, now: str, columns: int, *, colours: bool) -> str:
     status = "asking" if state.asking else state.status
     shown = paint(f"{status_sign(status).sign} {one_line(status):<9}", status_style(status), colours=colours)
-    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {heading(state)}"
+    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {_marks(state)}{heading(state)}"
     return f"{name}  {shown}  {cut(rest, columns - len(name) - 15)}"
 
 
 def heading(state: SessionState) -> str:
     """Return a session's title, else the beginning of its first prompt."""
     return one_line(state.title or state.first_prompt, 80) or "-"
+
+
+def _marks(state: SessionState) -> str:
+    """Return what is special about a session, such as `[2 queued, archived] `, else ""."""
+    facts = [f"{len(state.queued)} queued"] if state.queued else []
+    facts += ["archived"] if state.archived else []
+    return f"[{', '.join(facts)}] " if facts else ""
 
 
 COMMAND = Command(

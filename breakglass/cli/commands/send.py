@@ -16,7 +16,6 @@ from breakglass.store.sessions import Session
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
 
-ID_CHARACTERS = frozenset("0123456789abcdef-")
 MIN_ID_LENGTH = 3
 """A single word that begins a session's id counts as an id without a prompt, if it has this many characters.
 Shorter words, such as `fc` and `dd`, may be shell commands."""
@@ -36,8 +35,14 @@ def run(config: Config, args: Namespace) -> int:
         return show_turn(config, session, accepted)
     print(session.id, accepted.id, flush=True)
     if screen.is_terminal():
-        screen.say(f"To watch it: breakglass attach {session.id[:8]}")
+        screen.say(f"{_what_happened(accepted)}. To watch the session: breakglass attach {session.id[:8]}")
     return 0
+
+
+def _what_happened(accepted: Accepted) -> str:
+    if accepted.what == "queued":
+        return f"A turn is running: the prompt waits as line {accepted.id}, and its turn begins when that turn ends"
+    return f"Turn {accepted.id} has begun"
 
 
 def _addressed_session(config: Config, args: Namespace) -> Session | None:
@@ -49,7 +54,7 @@ def _addressed_session(config: Config, args: Namespace) -> Session | None:
             raise BadInput(
                 "--agent and --title begin a new session: leave out the id, or leave out the options"
             )
-        if not (ids[0] and set(ids[0]) <= ID_CHARACTERS):
+        if not (ids[0] and set(ids[0]) <= sessions.ID_CHARACTERS):
             raise BadInput(f"{ids[0]!r} is not a session's id; put a prompt of several words in quotes")
         return sessions.find(config.data, ids[0])
     if len(word) >= MIN_ID_LENGTH and any(id_.startswith(word) for id_ in sessions.ids(config.data)):

@@ -105,7 +105,7 @@ def test_the_list_says_what_to_do_about_a_problem(data: Data) -> None:
         '[agents.it]\nprotocol = "shell"\ncommand = ["no-such-program"]\n'
     )
     lines = data.ok("agents").splitlines()
-    assert "✗ it: shell · bypass" in lines
+    assert "✗ it: protocol shell · permissions bypass" in lines
     assert (
         "  no-such-program was not found on PATH: install it, or put its whole path into [agents.it] command"
         in lines

@@ -43,6 +43,16 @@ def test_a_row_shows_the_status_and_the_title_or_first_prompt(data: Data) -> Non
     assert second.endswith("shell     disk ␛[31mfull")
 
 
+def test_a_row_says_what_is_queued_and_archived(data: Data, gate: Gate) -> None:
+    busy, old = data.new(), data.new("--title", "old")
+    data.ok("send", busy, gate.script)
+    data.ok("send", busy, "echo next", "--queue")
+    data.ok("archive", old)
+    rows = {line.split()[0]: line for line in data.ok("ls", "--archived").splitlines()}
+    assert "[1 queued] " in rows[busy[:8]]
+    assert rows[old[:8]].endswith("[archived] old")
+
+
 def test_a_session_with_an_open_question_is_shown_as_asking(data: Data) -> None:
     session = sessions.get(data.root, data.new())
     lock = TurnLock(session)
