@@ -5,6 +5,7 @@ when it runs. A command imports only what it needs, because the user waits for i
 """
 
 import os
+import signal
 import sys
 
 from breakglass.cli import arguments, commands, screen
@@ -20,6 +21,9 @@ OUTPUT_CLOSED = 141
 
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit status. Never raises: a failure is one line on standard error."""
+    # A starter may have ignored or blocked them. Other ignored signals stay so, as nohup and `&` in a script expect.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     screen.prepare()
     try:
         status = _run(sys.argv[1:] if words is None else words)

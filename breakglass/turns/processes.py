@@ -50,6 +50,18 @@ def hide() -> None:
     _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def reset_signals() -> None:
+    """Undo what the starter ignored or blocked: both are inherited through execve (signal(7)).
+
+    With SIGCHLD ignored, the kernel discards exit statuses. Python itself ignores SIGPIPE and SIGXFSZ, so they stay.
+    `subprocess` restores these two in the agent.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def die_with_parent(parent: int) -> None:
     """Make the kernel kill this process when `parent` dies. Called in the child between fork and exec."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
