@@ -1,4 +1,4 @@
-"""Worker processes: starts them, restarts each one that dies, and ends them together.
+"""Worker processes: starts them, restarts each one that dies, and ends them together, those that hang by SIGKILL.
 
 The workers share the listening sockets and the files of the data root, and nothing else. Must not
 know what a worker serves.
@@ -23,9 +23,17 @@ SUPERVISOR_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
 RESTART_SECONDS = 1.0
 """Least time between the starts of a worker and its successor: a worker that dies at once must not use up a core."""
 
+STOP_SECONDS = 6.0
+"""Seconds that the workers have to end after SIGTERM: more than the grace time of their connections."""
+KILL_SECONDS = 2.0
+"""Seconds that they have to end after SIGKILL. Only a process in uninterruptible sleep needs more."""
+
 
 def supervise_workers(work: Callable[[], int], count: int, signals: Iterable[int]) -> int:
     """Keep `count` processes running `work` until told to stop, then end them. Returns the exit status.
+
+    A worker that does not end, because it is stopped (SIGSTOP) or hangs, is killed. The status is 1 if not even that
+    ends it.
 
     `SUPERVISOR_SIGNALS` must be blocked. In the workers only `signals` are blocked.
     """
@@ -41,11 +49,25 @@ def supervise_workers(work: Callable[[], int], count: int, signals: Iterable[int
             print(f"worker {pid} ended ({status}); starting another", file=sys.stderr, flush=True)
         if signal.sigtimedwait(STOP_SIGNALS, pause):
             break
-    for pid in started:  # a process that has ended keeps its pid until it is reaped below
-        os.kill(pid, signal.SIGTERM)
-    for pid in started:
-        os.waitpid(pid, 0)
-    return 0
+    running = set(started)
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        for pid in running:  # a process that has ended keeps its pid until it is reaped
+            os.kill(pid, number)
+        _wait_for_end(running, seconds)
+    for pid in running:
+        print(f"worker {pid} could not be killed; it goes on", file=sys.stderr, flush=True)
+    return 1 if running else 0
+
+
+def _wait_for_end(running: set[int], seconds: float) -> None:
+    """Wait at most `seconds` for the end of these workers, and remove each that has ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        running.difference_update(pid for pid, _ in _reap_ended())
+        left = deadline - time.monotonic()
+        if not running or left <= 0:
+            return
+        signal.sigtimedwait({signal.SIGCHLD}, left)
 
 
 def _reap_ended() -> Iterator[tuple[int, int]]:
