@@ -35,6 +35,7 @@ export async function callAPI(method, url, body, headers = {}) {
     });
     return { status: response.status, body: await response.json().catch(() => ({})) };
   } catch {
+    dispatchEvent(new Event("unanswered"));
     return { status: 0, body: {} };
   }
 }

@@ -152,7 +152,7 @@ export class SessionPage {
 
   keepForOffline() {
     const { page, stream, transcript } = this;
-    if (!globalThis.caches || stream.state !== "live" || !transcript.showsEnd) return;
+    if (!globalThis.caches || !["live", "polling"].includes(stream.state) || !transcript.showsEnd) return;
     page.now = stream.lastAnswer.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
     storePage();
