@@ -10,6 +10,7 @@
     ├── Conflict               not possible now, perhaps later
     │   └── TurnRunning        a turn is already running
     └── CannotRecord           the disk refused; nothing was done
+        ├── ReadOnly           the data root or the session can only be read; nothing was done
         └── Degraded           the disk failed (EIO); the log accepts no more events
 
 Only web/app.py maps them to HTTP statuses, and only cli/__init__.py to exit statuses. A failure of an agent is an
@@ -56,6 +57,10 @@ class TurnRunning(Conflict):
 
 class CannotRecord(BreakglassError):
     """An event could not be written, so the action that it records was not done."""
+
+
+class ReadOnly(CannotRecord):
+    """The data root or the session can only be read. Nothing was changed. The text names the reason."""
 
 
 class Degraded(CannotRecord):

@@ -20,7 +20,7 @@ from breakglass.access.logins import Login, Logins, Revoked, append, fold
 from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, TOKEN_PATTERN, check_token, open_token
 from breakglass.access.watched_file import WatchedFile
-from breakglass.errors import CannotRecord
+from breakglass.errors import CannotRecord, ReadOnly
 
 LOGIN_SECONDS = 30 * 86_400
 """How long a login lasts."""
@@ -61,17 +61,20 @@ class Access:
         root: Path,
         *,
         token: str | None = None,
+        read_only: Callable[[], str] = str,
         lifetime: int = LOGIN_SECONDS,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        """`token` is the setting BREAKGLASS_TOKEN. Raises BadConfig and CannotRecord as `open_token` does."""
-        if token is None:
-            open_token(root)
-        else:
+        """`token` is the setting BREAKGLASS_TOKEN. Raises BadConfig and CannotRecord as `open_token` does.
+
+        `read_only` returns the sentence that says that the root is read-only, "" if it is not. Then no token is made,
+        and logins are kept in memory.
+        """
+        self._read_only = read_only
+        if token is not None:
             check_token(token, "BREAKGLASS_TOKEN")
-        if os.path.lexists(root / TOKEN_FILES[False]):
-            open_token(root, may_act=False)
+        _check_token_files(root, is_configured=token is not None, is_read_only=bool(read_only()))
         self._configured_digest = None if token is None else _sha256(token.encode())
         self._token_files = {
             may_act: WatchedFile(root / name, _token_digest, b"") for may_act, name in TOKEN_FILES.items()
@@ -146,17 +149,25 @@ class Access:
     def revoke(self, login_id: str) -> bool:
         """End a login and return whether it existed. It ends here at once, in other processes within 15 s.
 
-        Raises CannotRecord if that cannot be written. Then the login has ended for this process only.
+        Raises CannotRecord if that cannot be written, and ReadOnly in a read-only root. Then the login has ended for
+        this process only. A login that is only in this process's memory raises neither.
         """
         if login_id not in {login.id for login in self._logins().values()}:
             return False
+        was_written = login_id in {login.id for login in self._written.read().values()}
         if not self._record(Revoked(login_id, int(self._now()))):
+            if message := self._read_only():
+                if was_written:
+                    raise ReadOnly(message)
+                return True
             raise CannotRecord(f"{self._path} cannot be written: the login is valid again after a restart")
         return True
 
     def _record(self, row: Login | Revoked) -> bool:
         with self._recording:  # several threads log in at the same time
             self._unwritten += msgspec.json.encode(row) + b"\n"
+            if self._read_only():
+                return False
             try:
                 append(self._path, self._unwritten)
             except OSError:
@@ -192,6 +203,15 @@ class Access:
 
     def _token_fingerprint(self, *, may_act: bool) -> str:
         return _sha256(self._digest(may_act=may_act)).hex()
+
+
+def _check_token_files(root: Path, *, is_configured: bool, is_read_only: bool) -> None:
+    """Check the token files that are used, and make the token if it is missing and may be made. As `open_token`."""
+    for may_act, name in TOKEN_FILES.items():
+        is_made = may_act and not is_read_only
+        is_there = os.access(root / name, os.R_OK) if is_read_only else os.path.lexists(root / name)
+        if (is_made or is_there) and not (may_act and is_configured):
+            open_token(root, may_act=may_act)
 
 
 def _sha256(secret: bytes) -> bytes:

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from breakglass.errors import BadConfig, CannotRecord
+from breakglass.errors import BadConfig, CannotRecord, ReadOnly
 
 MIN_LENGTH = 32
 """Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
@@ -31,16 +31,21 @@ def check_token(token: str, name: str) -> str:
     return token
 
 
-def open_token(root: Path, *, may_act: bool = True) -> str:
+def open_token(root: Path, *, may_act: bool = True, read_only: str = "") -> str:
     """Return the token in the data root. Create it if it is missing.
 
     Raises BadConfig for a file that holds no token, is a link, or can be read by others. Raises CannotRecord if a new
-    token cannot be written.
+    token cannot be written. In a read-only root, whose sentence `read_only` is, raises ReadOnly for all of these.
     """
     path = root / TOKEN_FILES[may_act]
     try:
         token = _read_secret(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, BadConfig) as error:
+        if read_only:
+            why = f"no token is made in {path}" if isinstance(error, FileNotFoundError) else str(error)
+            raise ReadOnly(f"{read_only}; {why}{'; set BREAKGLASS_TOKEN' if may_act else ''}") from error
+        if isinstance(error, BadConfig):
+            raise
         _write_secret(path, secrets.token_urlsafe(32), os.link)
         token = _read_secret(path)  # if two processes make one at the same time, the first one counts
     return check_token(token, str(path))

@@ -36,9 +36,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 from breakglass import events
-from breakglass.errors import CannotRecord, Degraded, NotFound
+from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.events import Draft
-from breakglass.store import repair, seek
+from breakglass.store import disk, repair, seek
 from breakglass.store.loglock import LogLock
 from breakglass.store.reserved_space import ReservedSpace
 from breakglass.store.seek import Position
@@ -241,7 +241,7 @@ def count_all(fd: int) -> Position:
 def open_log(
     directory: str, known_end: Callable[[int], Position] = count_all, lock_timeout: float | None = None
 ) -> Log:
-    """Return the log of an existing session, open for appending. Raises NotFound and CannotRecord.
+    """Return the log of an existing session, open for appending. Raises NotFound, ReadOnly and CannotRecord.
 
     `known_end` returns, for the log's descriptor, a position that the caller knows. Lines after it count as added by
     others. With a `lock_timeout` in seconds, an append that waits longer for the lock raises CannotRecord.
@@ -256,6 +256,8 @@ def open_log(
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise
+        if error.errno in disk.READ_ONLY:
+            raise ReadOnly(f"this session is read-only: {error.strerror}") from error
         raise CannotRecord(f"the log could not be opened: {error.strerror}") from error
 
 

@@ -1,23 +1,35 @@
-"""The data root: created if only it is missing, and checked to be private and writable.
+"""The data root: created if only it is missing, and checked to be private. It may be read-only.
 
 <root>/            mode 0700
   sessions/        one directory for each session
   workspaces/      the agents' working directories
+  read-only        if it exists, nothing below the root is changed; its text is the reason
+
+A root is read-only by this marker, by a mount or by permission. The marker is for user 0, whom no permission stops,
+and for copies that only another program may change. Every writer calls `refuse_read_only` before it opens a file.
 """
 
 import os
 import stat
 from pathlib import Path
 
-from breakglass.errors import BadConfig
+from breakglass.errors import BadConfig, ReadOnly
 from breakglass.store import disk
+from breakglass.text import one_line
+
+MARKER = "read-only"
+REASON_BYTES = 1024
+REASON_CHARACTERS = 200
 
 
 def prepare(root: Path) -> list[str]:
-    """Create and check the data root. Return warnings, one line each.
+    """Create and check the data root. Return warnings, one line each. A read-only root is left as it is.
 
-    Raises BadConfig if it cannot be created or written, is not a directory, or other users have access to it.
+    Raises BadConfig if it cannot be created or used, is not a directory, or other users have access to it.
     """
+    if message := read_only_message(root):
+        _check_readable(root)
+        return [message]
     try:
         create(root)
         status = os.stat(root)
@@ -45,3 +57,60 @@ def create(root: Path) -> None:
         except FileExistsError:
             continue
         disk.sync_directory(directory.parent)
+
+
+def _check_readable(root: Path) -> None:
+    for directory in (root, root / "sessions"):
+        if directory.exists() and not os.access(directory, os.R_OK | os.X_OK, effective_ids=True):
+            raise BadConfig(f"data: user {os.geteuid()} may not read {directory}")
+
+
+def refuse_read_only(root: Path) -> None:
+    """Raise ReadOnly, with the reason, if nothing below the root may be changed."""
+    if message := read_only_message(root):
+        raise ReadOnly(message)
+
+
+def read_only_message(root: Path) -> str:
+    """Return the sentence that tells a user that the root is read-only and why, "" if it is not."""
+    marker = root / MARKER
+    if not root.is_dir():
+        return ""
+    if os.path.lexists(marker):
+        reason = _first_line(marker) or f"{marker} exists"
+    else:
+        reason = why_not_writable(root, root / "sessions")
+    return reason and f"this data root is read-only: {reason}"
+
+
+def why_not_writable(*paths: str | os.PathLike[str]) -> str:
+    """Return why this process may not write the first of the paths that it may not write, else "".
+
+    A path that does not exist counts as writable: another error says that.
+    """
+    for path in paths:
+        if os.access(path, os.W_OK, effective_ids=True):
+            continue
+        try:
+            is_mount = os.statvfs(path).f_flag & os.ST_RDONLY
+        except OSError:
+            continue
+        return f"{path} is on a read-only mount" if is_mount else f"user {os.geteuid()} may not write {path}"
+    return ""
+
+
+def _first_line(marker: Path) -> str:
+    """Return the first line of the marker that is not empty, "" if there is none or it is no plain file."""
+    try:
+        # O_NONBLOCK: without it, an open of a named pipe waits for the other end.
+        fd = os.open(marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        data = os.read(fd, REASON_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    lines = (one_line(line, REASON_CHARACTERS) for line in data.decode(errors="replace").split("\n"))
+    return next(filter(None, lines), "")

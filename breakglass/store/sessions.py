@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
+from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
 from breakglass.state import SessionState
 from breakglass.store import disk, log, state_cache
@@ -49,8 +49,18 @@ class Session(NamedTuple):
         """The agent's working directory."""
         return f"{self.root}/workspaces/{self.id}"
 
+    def refuse_read_only(self) -> None:
+        """Raise ReadOnly if the data root or this session can only be read. Call it before any change."""
+        data_root.refuse_read_only(self.root)
+        if reason := data_root.why_not_writable(self.directory, f"{self.directory}/{log.NAME}"):
+            raise ReadOnly(f"this session is read-only: {reason}")
+
     def open_log(self) -> Log:
-        """Return the log open for appending. Raises NotFound. Appends wait at most `LOCK_TIMEOUT` for its lock."""
+        """Return the log open for appending. Appends wait at most `LOCK_TIMEOUT` for its lock.
+
+        Raises NotFound, ReadOnly and CannotRecord.
+        """
+        self.refuse_read_only()
         return log.open_log(self.directory, lambda fd: self.log_state(fd).end, LOCK_TIMEOUT)
 
     def log_state(self, fd: int) -> LogState:
@@ -77,10 +87,12 @@ def create(
     """Create a session and return it. Its directories and its first event are on disk then.
 
     The same `key` always gives the same session: an existing one is returned unchanged, and one whose creation was
-    interrupted is completed. Raises BadInput for a bad key or a long title, CannotRecord if the disk refuses.
+    interrupted is completed. Raises BadInput for a bad key or a long title, ReadOnly, and CannotRecord if the disk
+    refuses.
     """
     check_title(title)
     check_key(key)
+    data_root.refuse_read_only(root)
     session = Session(root, _new_id() if key is None else _id_from_key(key))
     try:
         data_root.create(root)
@@ -105,7 +117,11 @@ def create(
     except (OSError, CannotRecord) as error:
         if key is None:  # with a key, another request may have received this session as its response
             _delete_files(session)
+        if isinstance(error, ReadOnly):
+            raise
         reason = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, OSError) and error.errno in disk.READ_ONLY:
+            raise ReadOnly(f"this data root is read-only: {reason}") from error
         raise CannotRecord(f"the session could not be created: {reason}") from error
     return session
 
@@ -131,7 +147,7 @@ def _delete_files(session: Session) -> None:
 def change(session: Session, *, title: str | None = None, archived: bool | None = None, by: str = "") -> None:
     """Record a new title, or that the session is archived or no longer archived. An unchanged value is not recorded.
 
-    Raises NotFound, BadInput and CannotRecord.
+    Raises NotFound, BadInput, ReadOnly and CannotRecord.
     """
     check_title(title or "")
     with session.open_log() as opened, opened.exclusive():

@@ -10,8 +10,8 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from breakglass.errors import CannotRecord, NotFound, TurnRunning
-from breakglass.store import log
+from breakglass.errors import CannotRecord, NotFound, ReadOnly, TurnRunning
+from breakglass.store import disk, log
 
 if TYPE_CHECKING:  # a runner signs the lock and needs nothing else from that module
     from breakglass.store.sessions import Session
@@ -41,7 +41,8 @@ class TurnLock:
         self.fds: tuple[int, ...] = ()
 
     def take(self) -> None:
-        """Take the lock without waiting. Raises TurnRunning if it is held, NotFound and CannotRecord."""
+        """Take the lock without waiting. Raises TurnRunning if it is held, NotFound, ReadOnly and CannotRecord."""
+        self._session.refuse_read_only()
         try:
             directory = os.open(
                 self._session.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,6 +61,8 @@ class TurnLock:
             raise TurnRunning(f"a turn is running in session {self._session.id}") from None
         except OSError as error:
             self.release()
+            if error.errno in disk.READ_ONLY:
+                raise ReadOnly(f"this session is read-only: {error.strerror}") from error
             raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
 
     def release(self) -> None:
@@ -76,13 +79,7 @@ def place(directory: str | int) -> str:
 
 
 def _open_lock_file(directory: int) -> int:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(NAME, flags | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-        return os.open(NAME, flags | os.O_RDONLY, dir_fd=directory)  # enough to find out whether it is held
+    return os.open(NAME, os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
 
 
 def sign(lock: tuple[int, ...], signer: Signer) -> None:

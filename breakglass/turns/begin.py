@@ -70,7 +70,7 @@ def submit_prompt(
 
     On return the prompt is on disk, and the runner of a new turn has been started. A `key` that was used before
     returns its first result and does nothing else. Raises TurnRunning, NotFound, BadInput (an empty prompt, a bad
-    model or key), TooLarge, BadConfig and CannotRecord. Then no turn has begun.
+    model or key), TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
     checked = Prompt(prompt, by, model, key)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from breakglass.errors import BreakglassError, CannotRecord, TurnRunning
+from breakglass.errors import BreakglassError, CannotRecord, ReadOnly, TurnRunning
 from breakglass.events import Draft
 from breakglass.state import SessionState
 from breakglass.store import log, turnlock
@@ -31,19 +31,21 @@ def current_state(
 ) -> SessionState:
     """Return the session's state, and end its turn if that is lost. Raises NotFound.
 
-    For readers: on a full or read-only disk a lost turn cannot be ended, but the session can still be read. Then `warn`
-    gets the reason, and the state is returned as it is.
+    For readers: on a full disk a lost turn cannot be ended, but the session can still be read. Then `warn` gets the
+    reason, and the state is returned as it is. A read-only session has the state that its log has, without a warning.
     """
     state = state or session.state()
     try:
         return end_if_lost(session, state)
+    except ReadOnly:
+        return state
     except (BreakglassError, OSError) as error:
         warn(f"session {session.id}: {error}")
         return state
 
 
 def end_if_lost(session: Session, state: SessionState | None = None) -> SessionState:
-    """Return the session's state, and end its turn if that is lost. Raises NotFound and CannotRecord.
+    """Return the session's state, and end its turn if that is lost. Raises NotFound, ReadOnly and CannotRecord.
 
     A caller that has just read the state passes it as `state`.
     """
@@ -121,7 +123,7 @@ def _milliseconds(ts: str) -> int:
 
 
 def has_runner(session: Session) -> bool:
-    """Return whether a runner holds the turn lock, without reading the log. Raises NotFound."""
+    """Return whether a runner holds the turn lock, without reading the log. Raises NotFound and ReadOnly."""
     lock = TurnLock(session)
     try:
         lock.take()
@@ -135,8 +137,9 @@ def cancel_turn(session: Session, *, by: str) -> bool:
     """Record that a person stops the running turn, and notify its runner. Return whether a turn was running.
 
     The waiting prompts are withdrawn too: a person who stops a turn does not expect the next one to begin. Returns as
-    soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound and CannotRecord.
+    soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound, ReadOnly and CannotRecord.
     """
+    session.refuse_read_only()
     if end_if_lost(session).turn is None:
         return False
     try:

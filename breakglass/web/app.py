@@ -16,6 +16,7 @@ from breakglass.errors import (
     Forbidden,
     Malformed,
     NotFound,
+    ReadOnly,
     TooLarge,
 )
 from breakglass.web.api import api
@@ -33,6 +34,7 @@ HTTP_STATUS: dict[type[BreakglassError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    ReadOnly: 403,
     CannotRecord: 507,
     BreakglassError: 500,
 }

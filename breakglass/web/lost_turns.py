@@ -6,11 +6,12 @@ sessions that clients only follow.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from breakglass.errors import BreakglassError
+from breakglass.errors import BreakglassError, ReadOnly
 from breakglass.store import pieces, sessions
 from breakglass.store.follow import Followers
 from breakglass.store.sessions import Session
@@ -57,6 +58,8 @@ class LostTurnWatch:
                 # Only the end of each log is read: whole logs may be gigabytes and would delay the first clients.
                 if pieces.is_busy(session.directory) and not has_runner(session):
                     end_if_lost(session)
+            except ReadOnly:
+                continue  # the server's start has said so, or its pages do
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
 
@@ -72,7 +75,7 @@ class LostTurnWatch:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     def _end_one(self, session: Session) -> None:
-        if not has_runner(
-            session
-        ):  # otherwise each check would read everything that a long turn has written since the last check
-            current_state(session, warn=self._warn)
+        with contextlib.suppress(ReadOnly):
+            # Otherwise each check would read everything that a long turn has written since the last check.
+            if not has_runner(session):
+                current_state(session, warn=self._warn)

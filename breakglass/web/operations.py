@@ -35,7 +35,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 COMMON_ERRORS = {400: "The request cannot be parsed"}
 """Errors of every operation."""
-CREDENTIAL_ERRORS = {401: "No credential, or a wrong one", 403: "A foreign origin, or a read-only credential"}
+CREDENTIAL_ERRORS = {
+    401: "No credential, or a wrong one",
+    403: "A foreign origin, a read-only credential, or a read-only data root",
+}
 """Errors of every operation that needs a credential."""
 BODY_ERRORS = {413: "The body is too large", 415: "The body is not `application/json`"}
 """Errors of every operation that reads a body."""

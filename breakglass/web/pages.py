@@ -14,7 +14,7 @@ from quart import Blueprint, Response, request
 from breakglass.access import credentials
 from breakglass.errors import NotFound
 from breakglass.events import Event
-from breakglass.store import log
+from breakglass.store import log, root
 from breakglass.web import sse, stream
 from breakglass.web.context import caller, console, has_flag, session_named
 from breakglass.web.guard.request import STATIC_PREFIX
@@ -120,6 +120,7 @@ def page_of(content: Page, status: int = 200) -> Response:
     """Return a page as a response."""
     credential = caller().credential
     prefix = request.root_path
+    read_only = root.read_only_message(console().config.data) if credential else ""
     common = CommonData(
         host=socket.gethostname()
         if credential
@@ -128,7 +129,8 @@ def page_of(content: Page, status: int = 200) -> Response:
         prefix=prefix,
         static=prefix + render.static_root(),
         now=log.now(),
-        may_act=credential is None or credential.may_act,
+        may_act=credential is None or (credential.may_act and not read_only),
+        read_only=read_only,
     )
     return Response(render.page(common, content), status, content_type="text/html; charset=utf-8")
 

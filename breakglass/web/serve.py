@@ -4,11 +4,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 from breakglass.access import tokens
 from breakglass.access.credentials import Access
 from breakglass.config import Config
+from breakglass.errors import BadInput, ReadOnly
 from breakglass.store import root, watch
 from breakglass.turns import processes
 from breakglass.web.app import create_app
@@ -22,22 +24,37 @@ from breakglass.web.workers import STOP_SIGNALS, SUPERVISOR_SIGNALS, supervise_w
 def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
     """Serve until told to stop, and return the exit status. Raises BadConfig before it serves any request.
 
+    In a read-only data root, raises ReadOnly without a token to read, and for a file that would be made there.
+
     `announce` gets the server's address and its login address. The login address is None if BREAKGLASS_TOKEN
     sets the token: a configured secret is not printed.
     """
     # Blocked before any thread starts: a thread without the block would receive the signal.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
+    read_only = root.read_only_message(config.data)
     for warning in (*root.prepare(config.data), *addresses.proxy_warnings(config)):
         print(f"breakglass: {warning}", file=sys.stderr, flush=True)
+    if read_only:
+        _refuse_writes(config, read_only, workers)
     processes.hide()
     watch.preload(str(config.data))
+    token = tokens.open_token(config.data, read_only=read_only) if config.token is None else None
     instance = Server(config)
-    token = tokens.open_token(config.data) if config.token is None else None
     port = instance.port
     announce(addresses.own_address(config, port), token and addresses.login_address(config, port, token))
     if workers == 1:
         return instance.serve()
     return supervise_workers(instance.serve, workers, signals)
+
+
+def _refuse_writes(config: Config, read_only: str, workers: int) -> None:
+    """Raise ReadOnly for a file that the server would make in its read-only data root, BadInput for workers."""
+    data = config.data.resolve()
+    for path in (config.access_log, config.socket):
+        if path and path != "-" and Path(path).resolve().is_relative_to(data):
+            raise ReadOnly(f"{read_only}; {path} would be made in it")
+    if workers > 1:  # each would know only the logins of its own memory
+        raise BadInput(f"--workers: expected 1, because {read_only}; logins are kept in the server's memory")
 
 
 class Server:
@@ -46,7 +63,9 @@ class Server:
     def __init__(self, config: Config) -> None:
         """Listen. Clients that connect wait until `serve` runs. Raises BadConfig."""
         self._config = config
-        self._access = Access(config.data, token=config.token)
+        self._access = Access(
+            config.data, token=config.token, read_only=lambda: root.read_only_message(config.data)
+        )
         self._server_config = limits.configure(config.tls_cert, config.tls_key)
         self._sockets = addresses.open_sockets(config)
         self.port = addresses.port_of(self._sockets[0])

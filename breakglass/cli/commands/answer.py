@@ -25,6 +25,8 @@ def run(config: Config, args: Namespace) -> int:
     if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
+    if verdict:
+        session.refuse_read_only()
     asking = current_state(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)

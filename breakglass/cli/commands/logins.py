@@ -21,7 +21,7 @@ def run(config: Config, args: Namespace) -> int:
     from breakglass.access.credentials import Access  # imported only here: it delays other commands
 
     root.prepare(config.data)
-    access = Access(config.data, token=config.token)
+    access = Access(config.data, token=config.token, read_only=lambda: root.read_only_message(config.data))
     if args.revoke is None:
         _list(access.logins(), access.logins_of_other_tokens())
     elif access.revoke(args.revoke):

@@ -7,18 +7,20 @@ from breakglass.cli.command import Command, Option
 from breakglass.cli.style import paint, status_style
 from breakglass.config import Config
 from breakglass.state import SessionState, describe
-from breakglass.store import log, sessions
+from breakglass.store import log, root, sessions
 from breakglass.text import age, cut, one_line, status_sign
 from breakglass.turns.end import current_state
 
 
 def run(config: Config, args: Namespace) -> int:
-    """List the sessions. Ends each lost turn that it finds."""
+    """List the sessions. Ends each lost turn that it finds, except in a read-only data root."""
     found = [
         (session, current_state(session, state)) for session, state in sessions.list_sessions(config.data)
     ]
     if not args.archived:
         found = [(session, state) for session, state in found if state.is_shown]
+    if any(state.turn is not None for _, state in found) and (message := root.read_only_message(config.data)):
+        screen.say(f"note: {message}; a turn shown as running may have ended")
     if args.json:
         screen.print_json(describe(session.id, state) for session, state in found)
         return 0

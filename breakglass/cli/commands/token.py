@@ -20,10 +20,13 @@ def run(config: Config, args: Namespace) -> int:
     (action,) = args.words
     if action not in ACTIONS:
         raise BadInput(f"expected breakglass token show or breakglass token rotate, got {action!r}")
+    read_only = root.read_only_message(config.data)
     for warning in root.prepare(config.data):
-        screen.say(f"breakglass: {warning}")
+        if warning != read_only:  # reading a token needs no write, so only a failure names the reason
+            screen.say(f"breakglass: {warning}")
     may_act, is_set = not args.read_only, config.token is not None and not args.read_only
     if action == "rotate":
+        root.refuse_read_only(config.data)
         if is_set:
             raise BadInput(
                 "the token is set by BREAKGLASS_TOKEN: change the variable, then restart the server"
@@ -32,7 +35,7 @@ def run(config: Config, args: Namespace) -> int:
     elif is_set:
         secret = tokens.check_token(str(config.token), "BREAKGLASS_TOKEN")
     else:
-        secret = tokens.open_token(config.data, may_act=may_act)
+        secret = tokens.open_token(config.data, may_act=may_act, read_only=read_only)
     print(secret)
     if args.qr:
         login = addresses.login_address(config, config.port, secret)

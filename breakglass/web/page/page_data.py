@@ -27,6 +27,8 @@ class CommonData(Struct, frozen=True):
     """RFC 3339, UTC."""
     may_act: bool
     """Whether the user may do more than read."""
+    read_only: str = ""
+    """The sentence that says why the data root is read-only; "" if it is not, and before login."""
 
 
 class Page(Struct, frozen=True):
