@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from breakglass import events
-from breakglass.events import ENDINGS, KINDS, Event
+from breakglass.events import ENDINGS, KINDS, SCHEMA, Event
 
 _TS = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")
 _SHOWN = 60
@@ -39,6 +39,8 @@ class Verifier:
         self._turn: int | None = None
         self._questions: set[str] = set()
         """The open questions of the open turn."""
+        self._is_cancelled = False
+        """Whether a person stopped the open turn."""
         self._queue: set[int] = set()
         """The ids of the waiting prompts."""
         self._correct: set[tuple[str, ...]] = set()
@@ -76,6 +78,10 @@ class Verifier:
             return Finding(self.number, f"claims to be line {claim[0]}")
         if claim:
             return Finding(self.number, "begins like an event but is not one")
+        if self.number == 1:
+            return Finding(
+                1, f"a session begins with `created`, got {line[:_SHOWN].decode(errors='replace')!r}"
+            )
         return self._note(f"a foreign line: {line[:_SHOWN].decode(errors='replace')!r}")
 
     def _accept_shift(self, shift: int) -> Finding:
@@ -92,6 +98,8 @@ class Verifier:
             yield f"has no valid time: {event['ts'][:_SHOWN]!r}"
         if (event["id"] == 1) != (kind == "created"):
             yield "a session begins with `created`, and only there"
+        if kind == "created" and not (type(event.get("schema")) is int and event["schema"] == SCHEMA):
+            yield self._note(f"a schema that this version does not know: {str(event.get('schema'))[:_SHOWN]}")
         if (kind, *keys) in self._correct:
             return
         if kind not in KINDS:
@@ -108,7 +116,7 @@ class Verifier:
         else:
             self._correct.add((kind, *keys))
 
-    def _check_turn(self, event: Event) -> Iterator[str]:
+    def _check_turn(self, event: Event) -> Iterator[str | Finding]:
         """Yield what is wrong with the turn, and remember which turn is open."""
         kind, turn = event["kind"], event.get("turn")
         if kind == "user":
@@ -116,13 +124,18 @@ class Verifier:
                 yield f"a turn begins within turn {self._turn}"
             if turn != event["id"]:
                 yield f"begins turn {turn}, expected {event['id']}"
-            self._turn, self._questions = event["id"], set()
+            self._turn, self._questions, self._is_cancelled = event["id"], set(), False
         elif turn is not None and turn != self._turn:
             yield f"{kind} of turn {turn}, while {'turn ' + str(self._turn) if self._turn else 'none'} is open"
         elif kind == "turn_end":
             if event.get("status") not in ENDINGS:
                 yield f"a turn cannot end with status {event.get('status')!r}"
+            elif self._is_cancelled and event.get("status") != "cancelled":
+                # A note: older versions could end such a turn as `lost`, `error` or `timeout`.
+                yield self._note(f"turn {turn} was stopped, but ends as {event.get('status')}")
             self._turn = None
+        elif kind == "cancelled":
+            self._is_cancelled = True
 
     def _check_waiting(self, event: Event) -> Iterator[str]:
         """Yield what is wrong with questions and queued prompts, and remember which of them wait."""

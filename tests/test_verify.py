@@ -21,7 +21,7 @@ CORRECT: list[Draft | bytes] = [
     ("answer", {}),
     ("withdrawn", {}),
     ("queued", {}),
-    ("turn_end", {}),
+    ("turn_end", {"status": "cancelled"}),
 ]
 CORRECT.append(("user", {"turn": len(CORRECT) + 1, "queued": len(CORRECT) - 1}))
 CORRECT.append(("turn_end", {"turn": len(CORRECT)}))
@@ -37,6 +37,12 @@ def test_a_correct_log_has_no_findings() -> None:
 
 BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
     "the first line is not `created`": ([("user", {"turn": 1, "queued": None})], 1, "begins with `created`"),
+    "the first line is foreign": ([b"hello"], 1, "begins with `created`, got 'hello"),
+    "the first line begins with a byte order mark": (
+        [b"\xef\xbb\xbf" + line(1, "created")[:-1]],
+        1,
+        "begins with `created`",
+    ),
     "created twice": ([NEW, NEW], 2, "only there"),
     "the id of another line": ([NEW, line(7, "renamed")[:-1]], 2, "claims to be line 7"),
     "half an event": ([NEW, line(2, "renamed")[:-4]], 2, "begins like an event but is not one"),
@@ -115,6 +121,14 @@ NOTED: dict[str, tuple[list[Draft | bytes], int, str]] = {
         [NEW, line(2, "renamed")[:-1].replace(b'"renamed"', b'"party"')],
         2,
         "not know: party",
+    ),
+    "a schema of a later version": ([("created", {"schema": 2})], 1, "not know: 2"),
+    "a schema that is a text": ([("created", {"schema": "1"})], 1, "not know: 1"),
+    "a schema that is a boolean": ([("created", {"schema": True})], 1, "not know: True"),
+    "a stopped turn that an older version ended as lost": (
+        [NEW, USER, ("cancelled", {}), ("turn_end", {"status": "lost"})],
+        4,
+        "turn 2 was stopped, but ends as lost",
     ),
     "a key of a later version": ([NEW, line(2, "renamed")[:-2] + b',"colour":1}'], 2, "not know: 'colour'"),
 }

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass.errors import CannotRecord, NotFound, ReadOnly, TurnRunning
@@ -79,7 +80,24 @@ def place(directory: str | int) -> str:
 
 
 def _open_lock_file(directory: int) -> int:
-    return os.open(NAME, os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory)
+    return _open_plain_file(NAME, os.O_RDWR | os.O_CREAT, directory)
+
+
+def _open_plain_file(path: str, flags: int, directory: int | None = None) -> int:
+    """Return a descriptor of a lock file. Raises OSError unless it is a plain file.
+
+    O_NONBLOCK: without it, an open of a named pipe waits for the other end.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise
+        raise OSError(errno.EINVAL, f"{NAME} is not a plain file") from error
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, f"{NAME} is not a plain file")
 
 
 def sign(lock: tuple[int, ...], signer: Signer) -> None:
@@ -93,17 +111,21 @@ def sign(lock: tuple[int, ...], signer: Signer) -> None:
 def read_signer(session: "Session") -> Signer | None:
     """Return the process that last signed this session's lock file, None if there is none. Raises OSError."""
     try:
-        fd = os.open(f"{session.directory}/{NAME}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = _open_plain_file(f"{session.directory}/{NAME}", os.O_RDONLY)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):
+        if error.errno in (errno.ENOENT, errno.EINVAL):
             return None
         raise
     try:
         signed = json.loads(os.read(fd, 4096))
         if signed["place"] != place(session.directory):  # a copied file
             return None
-        return Signer(int(signed["pid"]), int(signed["started"]))
-    except (ValueError, KeyError, TypeError):
+        pid, started = signed["pid"], signed["started"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     finally:
         os.close(fd)
+    # Signals to a pid below 1 reach groups of processes. A runner is never process 1.
+    if type(pid) is int and type(started) is int and 1 < pid < 1 << 31:
+        return Signer(pid, started)
+    return None

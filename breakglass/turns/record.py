@@ -4,9 +4,11 @@ Other processes append to the same log: a person stops the turn, answers a quest
 to be read before a decision. `exclusive` keeps other writers out between the reading and the append.
 """
 
+import os
 import time
 from collections.abc import Iterable
 
+from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
 from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
@@ -25,6 +27,7 @@ class TurnRecord:
     def __init__(self, plan: Plan, opened: Log) -> None:
         self.turn = plan.turn
         self.log = opened
+        self._lock = plan.lock
         self.state = SessionState(
             turn=plan.turn,
             agent_session=plan.agent_session,
@@ -84,6 +87,18 @@ class TurnRecord:
             self.state = fold(self.state, event)
             if event.get("turn") == self.turn:
                 self._act_on(event)
+
+    def refuse_replaced_log(self) -> None:
+        """Raise CannotRecord unless the log's name still leads to the open log.
+
+        The name is looked up in the locked directory. A path would stop the turn of a data root that was moved.
+        """
+        try:
+            named = os.stat(log.NAME, dir_fd=self._lock[0], follow_symlinks=False)
+        except FileNotFoundError:
+            raise CannotRecord("the log was deleted or renamed") from None
+        if not os.path.samestat(named, os.fstat(self.log.fd)):
+            raise CannotRecord("the log was replaced by another file")
 
     def _act_on(self, event: Event) -> None:
         if event["kind"] == "cancelled":

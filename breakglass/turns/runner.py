@@ -41,7 +41,7 @@ from breakglass.turns.plan import Plan
 from breakglass.turns.record import TurnRecord
 
 CHECK_SECONDS = 1.0
-"""Seconds between two readings of what other processes appended. A signal that announces it may get lost."""
+"""Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
@@ -209,6 +209,7 @@ class Turn:
         This process holds the turn lock and the log's lock. So no other turn can begin in between, and no reader sees
         the session idle. Raises CannotRecord.
         """
+        self.record.refuse_replaced_log()
         state = self.record.state
         waiting = state.queued[0].id
         prompt = log.read_one(self.record.log.fd, waiting)
@@ -277,6 +278,7 @@ class Conversation:
         self.signals.received.discard(signal.SIGUSR1)
         self._checked_at = now
         self.child.reap_orphans()
+        self.record.refuse_replaced_log()
         self.record.flush()
         self.record.read_others()
         self.record.answer_due_questions()

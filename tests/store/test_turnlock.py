@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,48 @@ def test_a_lock_file_without_a_valid_signer_has_none(
     place = turnlock.place(session.directory).encode()
     Path(session.directory, turnlock.NAME).write_bytes(content.replace(b"HERE", place))
     assert read_signer(session) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 4096,
+        b'{"pid": NaN, "started": 1, "place": "HERE"}',
+        b'{"pid": 1e999, "started": 1, "place": "HERE"}',
+        b'{"pid": -5, "started": 1, "place": "HERE"}',
+        b'{"pid": 0, "started": 1, "place": "HERE"}',
+        b'{"pid": 1, "started": 1, "place": "HERE"}',
+        b'{"pid": true, "started": 1, "place": "HERE"}',
+        b'{"pid": "12", "started": 1, "place": "HERE"}',
+        b'{"pid": 12, "started": Infinity, "place": "HERE"}',
+        b'{"pid": 99999999999999999999, "started": 1, "place": "HERE"}',
+    ],
+)
+def test_hostile_content_of_a_lock_file_names_no_signer(content: bytes, session: Session) -> None:
+    place = turnlock.place(session.directory).encode()
+    Path(session.directory, turnlock.NAME).write_bytes(content.replace(b"HERE", place))
+    assert read_signer(session) is None
+
+
+def put_instead(path: Path, kind: str) -> None:
+    """Put something at `path` that is no plain file."""
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a directory":
+        path.mkdir()
+    elif kind == "a symbolic link":
+        path.symlink_to("events.jsonl")
+    elif kind == "a socket":
+        os.mknod(path, 0o600 | stat.S_IFSOCK)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a directory", "a symbolic link", "a socket"])
+def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_signer(
+    kind: str, session: Session
+) -> None:
+    put_instead(Path(session.directory, turnlock.NAME), kind)
+    lock = TurnLock(session)
+    with pytest.raises(CannotRecord, match=r"taken: turn\.lock is not a plain file"):
+        lock.take()
+    assert lock.fds == ()
+    assert read_signer(session) is None

@@ -16,7 +16,7 @@ from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import TurnLock, read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
@@ -262,6 +262,8 @@ def test_a_stop_is_recorded_completely_or_not_at_all(
 def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
     shell: ShellSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lock = TurnLock(shell.session)
+    lock.take()
     with shell.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
@@ -270,7 +272,7 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
             workspace=shell.session.workspace,
             turn=turn,
             end=opened.end,
-            lock=(),
+            lock=lock.fds,
             protocol="shell",
             command=("bash",),
             environ={},
@@ -293,6 +295,7 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)
             assert ending._end("") is None
+    lock.release()
     assert shell.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
     assert [(end["turn"], end["status"]) for end in shell.of_kind("turn_end")] == [(turn, "ok"), (5, "error")]
     assert find_broken_rules(shell.session) == []

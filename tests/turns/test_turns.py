@@ -1,6 +1,7 @@
 """A turn begins once and ends once. It does not depend on the process that began it. Any process can stop it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tests.help.turns import (
     begin_turn,
     is_alive,
     kill_runner,
+    output_of_turn,
     pids_in,
     runner_pid,
     wait_for_end,
@@ -503,6 +505,62 @@ def test_a_deleted_or_shortened_log_ends_the_agent(change: str, settings: Config
     path.unlink() if change == "deleted" else os.truncate(path, 10)
     wait_until(lambda: not is_alive(shell), "the death of the agent")
     wait_until(lambda: not is_alive(runner_pid(session)), "the death of the runner")
+
+
+def replace_log(path: Path, change: str) -> None:
+    """Let the name of a log lead to something other than the open file."""
+    old, new = path.with_name("old"), path.with_name("new")
+    shutil.copy(path, new)
+    if change == "a copy renamed over it":  # as `sed -i` does
+        os.rename(new, path)
+        return
+    os.rename(path, old)
+    if change == "renamed, and created again":  # as logrotate does
+        path.touch()
+    elif change == "a symbolic link to it":
+        path.symlink_to(old)
+    elif change == "a hard link to a copy":
+        os.link(new, path)
+    elif change == "a directory":
+        path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "a copy renamed over it",
+        "renamed away",
+        "renamed, and created again",
+        "a symbolic link to it",
+        "a hard link to a copy",
+        "a directory",
+    ],
+)
+def test_a_log_whose_name_leads_to_another_file_ends_the_agent_and_gets_no_further_event(
+    change: str, settings: Config
+) -> None:
+    session, turn = begin_turn(settings, "echo up $$; while true; do sleep 0.1; done")
+    (shell,) = pids_in(wait_for_output(session, turn, "up"))
+    runner, path = runner_pid(session), Path(session.directory, log.NAME)
+    replace_log(path, change)
+    before = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    wait_until(lambda: not is_alive(shell), "the death of the agent")
+    wait_until(lambda: not is_alive(runner), "the death of the runner")
+    if before:
+        assert path.read_bytes() == before
+
+
+def test_a_turn_goes_on_in_a_session_directory_that_was_renamed(settings: Config) -> None:
+    session, turn = begin_turn(settings, "echo up; until [ -e go ]; do sleep 0.1; done; echo done")
+    wait_for_output(session, turn, "up")
+    runner = runner_pid(session)
+    moved = session._replace(id=session.id[::-1])
+    os.rename(session.directory, moved.directory)
+    os.kill(runner, signal.SIGUSR1)  # the runner looks at the log now
+    Path(session.workspace, "go").touch()
+    wait_until(lambda: moved.state().turn is None, "the end of the turn")
+    assert moved.state().status == "ok"
+    assert output_of_turn(moved, turn) == "up\ndone\n"
 
 
 def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:
