@@ -63,7 +63,7 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
 @pytest.mark.parametrize(
     ("cls", "table", "others"),
     [
-        (Config, SETTINGS, {"agents", "presets", "environ", "limits"}),
+        (Config, SETTINGS, {"agents", "presets", "is_agent_chosen", "environ", "limits"}),
         (AgentConfig, AGENT_SETTINGS, {"name"}),
         (Preset, PRESET_SETTINGS, set()),
     ],
@@ -100,6 +100,21 @@ def test_the_default_agent_is_claude_if_its_program_is_found(
     if is_installed:
         (tmp_path / "claude").touch(0o755)
     assert load({"PATH": str(tmp_path)}).agent == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "is_chosen"),
+    [
+        ({}, "", False),
+        ({}, 'agent = "shell"', True),
+        ({"BREAKGLASS_AGENT": "shell"}, "", True),
+    ],
+)
+def test_an_agent_that_a_setting_names_is_chosen(
+    environ: dict[str, str], file: str, is_chosen: bool, write_file: WriteFile
+) -> None:
+    got = load({"PATH": "", **environ}, write_file(file))
+    assert (got.agent, got.is_agent_chosen) == ("shell", is_chosen)
 
 
 def test_a_settings_file_cannot_hold_the_token(write_file: WriteFile) -> None:
