@@ -206,6 +206,8 @@ class Config:
     )
     agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS
+    is_agent_chosen: bool = False
+    """Whether a setting names the agent of new sessions. Otherwise it is `default_agent`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that the program was started with. An agent's environment is based on it."""
 

@@ -51,8 +51,11 @@ def load_config(
     for name, value in (overrides or {}).items():
         if value is not None:
             values[name] = SETTINGS[name].parse(f"--{name.replace('_', '-')}", value)
+    is_agent_chosen = "agent" in values
     values.setdefault("agent", default_agent(agents, environ))
-    config = Config(agents=agents, presets=presets, environ=dict(environ), **values)
+    config = Config(
+        agents=agents, presets=presets, is_agent_chosen=is_agent_chosen, environ=dict(environ), **values
+    )
     config.agent_named(config.agent)
     _check_combinations(config)
     return config

@@ -3,6 +3,7 @@
 The page and the terminal use the same functions, so both show an event in the same way.
 """
 
+import math
 import re
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -83,13 +84,18 @@ def one_line(text: str, limit: int | None = None) -> str:
 def duration(milliseconds: float) -> str:
     """Return a length of time: `240 ms`, `3.4 s`, `14 s`, `3 min 20 s`, `2 h 5 min`."""
     if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
+        return f"{_rounded(milliseconds)} ms"
     if milliseconds < 9_950:
-        return f"{milliseconds / 1000:.1f} s"
-    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+        return f"{_rounded(milliseconds / 100) / 10:.1f} s"
+    minutes, seconds = divmod(_rounded(milliseconds / 1000), 60)
     if minutes < 60:
         return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _rounded(number: float) -> int:
+    """Return the nearest whole number, the larger one for a half, as JavaScript does. `round` returns the even one."""
+    return math.floor(number + 0.5)
 
 
 def age(ts: str, now: str) -> str:

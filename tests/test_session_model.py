@@ -28,7 +28,7 @@ from breakglass import events, verify
 from breakglass.errors import TurnRunning
 from breakglass.events import Event
 from breakglass.store import log, sessions
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Piece
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
@@ -78,7 +78,7 @@ class Client:
                     lines = step.body.split(b"\n")[:-1]
                     self.received += enumerate(lines, step.begin.number + 1)
                 else:
-                    assert step in (FollowEvent.CAUGHT_UP, FollowEvent.QUIET)
+                    assert step in (FollowSignal.CAUGHT_UP, FollowSignal.QUIET)
 
 
 def _as_client(lines: bytes, first: int) -> bytes:

@@ -12,7 +12,7 @@ from breakglass.cli.transcript import Transcript
 from breakglass.config import Config
 from breakglass.errors import NotFound
 from breakglass.events import Event
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
@@ -158,12 +158,12 @@ async def _follow_async(
                     status = show(step)
                     if status is not None:
                         return status
-                elif step is FollowEvent.CAUGHT_UP:
+                elif step is FollowSignal.CAUGHT_UP:
                     caught_up()
-                elif step is FollowEvent.QUIET:
+                elif step is FollowSignal.QUIET:
                     screen.check_reader()
                     await asyncio.to_thread(current_state, session)
-                elif step is FollowEvent.RESET:
+                elif step is FollowSignal.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")
     finally:

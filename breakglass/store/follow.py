@@ -19,7 +19,7 @@ the last one has left.
 Rules for editors:
 
 1. Take `changed` before the read, and wait for it after the read. Any other order loses lines.
-2. Yield only what is in the file. A fact that only this process knows is a `FollowEvent`.
+2. Yield only what is in the file. A fact that only this process knows is a `FollowSignal`.
 3. `follow` must end promptly after `close`, in every step: the shutdown of the server waits for it.
 """
 
@@ -37,7 +37,7 @@ IDLE_READERS = 16
 """Readers without a follower that are kept: a client that reconnects finds its pieces still cached."""
 
 
-class FollowEvent(Enum):
+class FollowSignal(Enum):
     """What `follow` yields besides pieces."""
 
     CAUGHT_UP = auto()
@@ -61,7 +61,7 @@ class Followers:
 
     async def follow(
         self, directory: str, after: int, frame: Frame
-    ) -> AsyncGenerator[Piece | FollowEvent, None]:
+    ) -> AsyncGenerator[Piece | FollowSignal, None]:
         """Yield the lines after line `after`, framed: the existing lines, `CAUGHT_UP`, then new lines.
 
         If the log has no line `after`, yields `RESET` first and then everything from line 1. Ends only after `GONE`
@@ -72,7 +72,7 @@ class Followers:
         try:
             position = await reader.find_position(after)
             if position is None:
-                yield FollowEvent.RESET
+                yield FollowSignal.RESET
                 position = seek.START
             if self._closing.is_set():
                 return
@@ -85,7 +85,7 @@ class Followers:
 
     async def _deliver(
         self, reader: PieceReader, topic: Topic, position: Position
-    ) -> AsyncIterator[Piece | FollowEvent]:
+    ) -> AsyncIterator[Piece | FollowSignal]:
         is_caught_up = False
         while not self._closing.is_set():
             changed = topic.changed
@@ -103,12 +103,12 @@ class Followers:
                 if not newest:  # the client missed nothing, but a turn may still be running, or lost
                     self._watch.set_busy(topic, is_busy=await reader.is_busy())
                 is_caught_up = True
-                yield FollowEvent.CAUGHT_UP
+                yield FollowSignal.CAUGHT_UP
             elif not newest:
                 if reader.is_gone(position):
-                    yield FollowEvent.GONE
+                    yield FollowSignal.GONE
                     return
-                yield FollowEvent.QUIET
+                yield FollowSignal.QUIET
             await changed.wait()
 
     def _reader(self, directory: str, frame: Frame) -> PieceReader:

@@ -67,9 +67,8 @@ class Child:
         self._stderr = b""
         self._stderr_closed = merge_stderr
         self._linger = linger
-        self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
-        self._selector.register(wakeup, selectors.EVENT_READ, self._on_wakeup)
+        self._selector.register(wakeup, selectors.EVENT_READ, lambda: _empty(wakeup))
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._on_exit)
         assert self._process.stdin and self._process.stdout
         self._stdin, self._stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -144,11 +143,6 @@ class Child:
         output, self._output = bytes(self._output), bytearray()
         return output
 
-    def _on_wakeup(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wakeup, 512):
-                pass
-
     def _on_exit(self) -> None:
         self._selector.unregister(self._pidfd)
         self._process.wait()
@@ -190,3 +184,10 @@ class Child:
             assert self._process.stdin
             self._process.stdin.close()
             self._stdin = -1
+
+
+def _empty(pipe: int) -> None:
+    """Read all that a non-blocking pipe holds."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(pipe, 512):
+            pass

@@ -101,7 +101,7 @@ def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: st
 
 def find_processes(session: Session) -> set[int]:
     """Return the pids of all processes of this session's turns. Those of a copy of the session are not among them."""
-    return processes.marked(session.id, turnlock.place(session.directory))
+    return processes.find_marked(session.id, turnlock.place(session.directory))
 
 
 def _kill_processes(session: Session) -> bool:

@@ -69,7 +69,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def started(pid: int) -> int:
+def start_time(pid: int) -> int:
     """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 if it does not exist."""
     fields = stat(pid)
     return int(fields[19]) if fields else 0
@@ -84,12 +84,12 @@ def stat(pid: int) -> list[str]:
         return []
 
 
-def pids() -> list[int]:
+def list_pids() -> list[int]:
     """Return the pids of all processes that /proc shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def name(pid: int) -> str:
+def program_name(pid: int) -> str:
     """Return the kernel's name of a process, "" if it does not exist."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
@@ -101,7 +101,7 @@ def name(pid: int) -> str:
 def descendants(root: int) -> set[int]:
     """Return the pids of all living descendants of `root`, without `root` itself and without zombies."""
     children: dict[int, list[int]] = {}
-    for pid in pids():
+    for pid in list_pids():
         fields = stat(pid)
         if fields and fields[0] not in "ZX":
             children.setdefault(int(fields[1]), []).append(pid)
@@ -118,14 +118,14 @@ def mark(session_id: str, turn: int, place: str) -> str:
     return f"{session_id}/{turn}/{place}"
 
 
-def marked(session_id: str, place: str) -> set[int]:
+def find_marked(session_id: str, place: str) -> set[int]:
     """Return the pids of all processes with a mark of this session, its runner included, this process excluded.
 
     The turn in the mark does not matter. A runner that continued with a queued prompt keeps the mark of its first
     turn. A session never has more than one tree of processes.
     """
     wanted = re.compile(rf"\0{MARK}={re.escape(session_id)}/[0-9]+/{re.escape(place)}\0".encode())
-    return {pid for pid in pids() if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
+    return {pid for pid in list_pids() if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
 
 
 def _environ(pid: int) -> bytes:
@@ -174,7 +174,7 @@ def send_all(find: Callable[[], Iterable[int]], number: int) -> int:
 
 
 def is_alive(pid: int, started_at: int) -> bool:
-    """Return whether `pid` is the process that `started` reported as `started_at`, and is not a zombie."""
+    """Return whether `pid` is the process that `start_time` reported as `started_at`, and is not a zombie."""
     fields = stat(pid)
     return bool(fields) and int(fields[19]) == started_at and fields[0] not in "ZX"
 
@@ -203,7 +203,7 @@ def kill_children(seconds: float) -> bool:
 
     def is_done() -> bool:
         me = os.getpid()
-        children = [fields for fields in map(stat, pids()) if fields and int(fields[1]) == me]
+        children = [fields for fields in map(stat, list_pids()) if fields and int(fields[1]) == me]
         for group in {int(fields[2]) for fields in children} - {os.getpgrp()}:
             with contextlib.suppress(OSError):
                 os.killpg(group, signal.SIGKILL)

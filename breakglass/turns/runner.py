@@ -61,7 +61,7 @@ def main() -> None:
         # On a full disk the pid cannot be written. Then no process can signal this one, but it reads the log every
         # second.
         with contextlib.suppress(OSError):
-            sign(plan.lock, Signer(os.getpid(), processes.started(os.getpid())))
+            sign(plan.lock, Signer(os.getpid(), processes.start_time(os.getpid())))
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, signals).run()
@@ -167,7 +167,7 @@ class Turn:
 
         Returns whether all are dead.
         """
-        left = sorted({processes.name(pid) for pid in processes.descendants(os.getpid())} - {""})
+        left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.plan.limits.kill)
         if (
             left

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from breakglass.errors import Malformed
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.web import sse
@@ -72,9 +72,9 @@ async def attach(
         async for step in steps:
             if isinstance(step, Piece):
                 number, chunk = step.end.number, step.body
-            elif step is FollowEvent.CAUGHT_UP:
+            elif step is FollowSignal.CAUGHT_UP:
                 chunk = sse.caught_up(number)
-            elif step is FollowEvent.QUIET:
+            elif step is FollowSignal.QUIET:
                 if time.monotonic() - last_sent < silence:
                     continue
                 chunk = keepalive

@@ -6,8 +6,8 @@ from tests.browser.conftest import NewUser
 MILLISECONDS = (
     *(0, 1, 240, 999, 1000, 1240, 3400, 9949, 9950, 14_000, 59_400, 59_600),
     *(60_000, 200_000, 3_599_400, 3_600_000, 7_500_000, 360_000_000),
+    *(0.5, 2.5, 1050, 1150, 1250, 2250, 3450, 10_500, 12_500, 59_500, 62_500),  # halves of the last digit
 )
-"""No exact halves of the last digit shown: Python rounds these to even, JavaScript up."""
 TEXTS = (
     "",
     "echo a",

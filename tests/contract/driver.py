@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
+from tests.contract.lists import Event, check_line
+
 TOKEN = "a-token-of-the-contract-suite-0123456789-abcdef"
 ANONYMOUS = {"Authorization": ""}
 COMMAND = (sys.executable, "-m", "breakglass")
@@ -24,7 +26,6 @@ SECONDS = 30.0
 """How long a condition may take before the test fails: far more than any condition needs."""
 
 T = TypeVar("T")
-Event = dict[str, Any]
 
 
 def wait_until(condition: Callable[[], T], what: str) -> T:
@@ -34,81 +35,6 @@ def wait_until(condition: Callable[[], T], what: str) -> T:
         assert time.monotonic() < deadline, f"waited {SECONDS:g} s for {what}"
         time.sleep(0.01)
     return value
-
-
-# --- lists of the contract -----------------------------------------------------------------------
-
-KEYS = {
-    "created": "schema agent model title by host",
-    "user": "turn text by model? key? queued?",
-    "queued": "text by model? key?",
-    "withdrawn": "queued by",
-    "session": "turn session_id model?",
-    "delta": "turn text",
-    "text": "turn text",
-    "tool": "turn tool_id name input",
-    "tool_result": "turn tool_id output is_error truncated?",
-    "permission": "turn request name input expires",
-    "answer": "turn request allow by message? for_session?",
-    "plan": "turn items",
-    "thinking": "turn text",
-    "notice": "turn text",
-    "retry": "turn attempt error",
-    "result": "turn is_error result duration_ms usage? cost_usd? model?",
-    "error": "turn error",
-    "cancelled": "turn by",
-    "turn_end": "turn status duration_ms",
-    "renamed": "title by",
-    "archived": "archived by",
-    "repaired": "offset bytes saved_as",
-}
-"""The own keys of each event kind, in order. An optional key has a question mark."""
-
-ROUTES = [
-    ("GET", "/health"),
-    ("POST", "/api/sessions"),
-    ("GET", "/api/sessions"),
-    ("GET", "/api/sessions/{id}"),
-    ("PATCH", "/api/sessions/{id}"),
-    ("GET", "/api/sessions/{id}/events"),
-    ("POST", "/api/sessions/{id}/turns"),
-    ("DELETE", "/api/sessions/{id}/queue/{queued}"),
-    ("POST", "/api/sessions/{id}/cancel"),
-    ("POST", "/api/sessions/{id}/answers"),
-    ("GET", "/api/openapi.json"),
-]
-"""The methods and paths of the HTTP API."""
-
-OPTIONS = {
-    "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
-    "new": "--agent --model --title",
-    "send": "--wait --queue --model --agent --title",
-    "attach": "--after --json",
-    "answer": "--message --for-session --request",
-    "cancel": "",
-    "ls": "--json --archived",
-    "rename": "",
-    "archive": "--undo",
-    "verify": "--all",
-    "token": "--read-only --qr",
-    "logins": "--revoke",
-    "agents": "--json",
-}
-"""The options of each command, without --data and --config, which every command has."""
-
-
-def check_line(line: bytes, number: int) -> Event:
-    """Return line `number` of a log as an event. Fail if it breaks a rule of section 2."""
-    text = line.decode()
-    event: Event = json.loads(text)
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", text), f"a raw control character: {text!r}"
-    assert not re.search(r"\s", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)), f"not compact: {text}"
-    named = [key.partition("?") for key in KEYS[event["kind"]].split()]
-    own = [key for key, optional, _ in named if not optional or key in event]
-    assert list(event) == ["id", "ts", "kind", *own, *(["parent"] if "parent" in event else [])], text
-    assert event["id"] == number
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["ts"]), text
-    return event
 
 
 # --- the command line and the files -------------------------------------------------------------

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.contract.driver import ANONYMOUS, ROUTES, DataRoot, Server, Stream, serving
+from tests.contract.driver import ANONYMOUS, DataRoot, Server, Stream, serving
+from tests.contract.lists import ROUTES
 
 pytestmark = pytest.mark.contract
 

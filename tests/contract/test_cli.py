@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.contract.driver import COMMAND, OPTIONS, SECONDS, TOKEN, DataRoot, Gate, wait_until
+from tests.contract.driver import COMMAND, SECONDS, TOKEN, DataRoot, Gate, wait_until
+from tests.contract.lists import OPTIONS
 
 pytestmark = pytest.mark.contract
 OPTION = re.compile(r"--[a-z][a-z-]*")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.contract.driver import TOKEN, DataRoot, Gate, check_line
+from tests.contract.driver import TOKEN, DataRoot, Gate
+from tests.contract.lists import check_line
 
 pytestmark = pytest.mark.contract
 

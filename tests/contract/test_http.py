@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.driver import ANONYMOUS, ROUTES, Gate, Response, Server
+from tests.contract.driver import ANONYMOUS, Gate, Response, Server
+from tests.contract.lists import ROUTES
 
 pytestmark = pytest.mark.contract
 SESSION = set("id title agent model created updated last_event_id turn_active status asking queued".split())

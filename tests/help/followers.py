@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from breakglass.store import log
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from breakglass.store.pieces import Frame, Piece
 from tests.help.waiting import wait_until_async
@@ -42,7 +42,7 @@ class Client:
     def __init__(self, followers: Followers, directory: str, after: int = 0, frame: Frame = unframed) -> None:
         self.after = self.number = after
         self.pieces: list[bytes] = []
-        self.events: list[FollowEvent] = []
+        self.events: list[FollowSignal] = []
         """The follow events that it received, without QUIET."""
         self.task = asyncio.create_task(self._run(followers, directory, frame))
 
@@ -56,11 +56,11 @@ class Client:
             async for step in steps:
                 self._receive(step)
 
-    def _receive(self, step: Piece | FollowEvent) -> None:
-        if isinstance(step, FollowEvent):
-            if step is FollowEvent.RESET:
+    def _receive(self, step: Piece | FollowSignal) -> None:
+        if isinstance(step, FollowSignal):
+            if step is FollowSignal.RESET:
                 self.after, self.number, self.pieces = 0, 0, []
-            if step is not FollowEvent.QUIET:
+            if step is not FollowSignal.QUIET:
                 self.events.append(step)
             return
         assert step.begin.number == self.number

@@ -170,7 +170,7 @@ class Attached:
     def __init__(self, server: Server, session: str) -> None:
         self.received: list[tuple[int, bytes]] = []
         """The id and the data of each event, in the order of arrival."""
-        self.marks: list[str] = []
+        self.signals: list[str] = []
         """The names of the named events (`caught-up`, `reset`)."""
         self.refused: list[int] = []
         """The statuses of the answers that were not a stream."""
@@ -225,8 +225,8 @@ class Attached:
 
     def _take(self, frame: dict[bytes, bytes]) -> None:
         if b"event" in frame:
-            self.marks.append(frame[b"event"].decode())
-            if self.marks[-1] == "reset":
+            self.signals.append(frame[b"event"].decode())
+            if self.signals[-1] == "reset":
                 self.received = []
         elif b"id" in frame:
             self.received.append((int(frame[b"id"]), frame[b"data"]))

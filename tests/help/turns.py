@@ -92,4 +92,4 @@ def pids_in(text: str) -> list[int]:
 
 def is_alive(pid: int) -> bool:
     """Return whether a process exists and is not a zombie."""
-    return processes.is_alive(pid, processes.started(pid))
+    return processes.is_alive(pid, processes.start_time(pid))

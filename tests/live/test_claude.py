@@ -23,7 +23,7 @@ def pid_in(path: Path) -> int:
 
 
 def is_gone(pid: int) -> bool:
-    return not processes.is_alive(pid, processes.started(pid))
+    return not processes.is_alive(pid, processes.start_time(pid))
 
 
 # --- turns ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from breakglass.errors import NotFound
 from breakglass.store import log, pieces
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from breakglass.store.watch import Watch
 from tests.help.followers import SECONDS, Client, append_texts, content, unframed, until
@@ -30,7 +30,7 @@ async def test_a_client_gets_the_lines_it_misses_then_caught_up_then_new_lines(
     append_texts(writer, "c")
     await until(lambda: client.number == 8)
     assert client.received == content(followed, after)
-    assert client.events == [FollowEvent.CAUGHT_UP]
+    assert client.events == [FollowSignal.CAUGHT_UP]
 
 
 @pytest.mark.parametrize("after", [6, 7, 1 << 62])
@@ -39,7 +39,7 @@ async def test_a_client_that_names_a_line_beyond_the_end_is_reset_and_gets_every
 ) -> None:
     client = Client(followers, followed, after)
     await until(lambda: len(client.events) == 2)
-    assert client.events == [FollowEvent.RESET, FollowEvent.CAUGHT_UP]
+    assert client.events == [FollowSignal.RESET, FollowSignal.CAUGHT_UP]
     assert client.received == content(followed)
 
 
@@ -126,7 +126,7 @@ async def test_a_deleted_replaced_or_shortened_log_ends_the_stream(
     else:
         path.write_bytes(b"y" * len(before) + b"\nz\n")
     await until(client.task.done)
-    assert client.events == [FollowEvent.CAUGHT_UP, FollowEvent.GONE]
+    assert client.events == [FollowSignal.CAUGHT_UP, FollowSignal.GONE]
     assert client.received == before
 
 
@@ -188,7 +188,7 @@ async def test_close_ends_every_stream_at_once_and_closes_the_logs(followed: str
     async with asyncio.timeout(SECONDS):
         await followers.close()
         await asyncio.gather(*(client.task for client in waiting + replaying))
-    assert all(FollowEvent.CAUGHT_UP not in client.events or client.number == 3_005 for client in replaying)
+    assert all(FollowSignal.CAUGHT_UP not in client.events or client.number == 3_005 for client in replaying)
     late = Client(followers, followed)
     await until(late.task.done)
     assert late.events == []

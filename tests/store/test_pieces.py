@@ -8,7 +8,7 @@ import pytest
 
 from breakglass.events import encode
 from breakglass.store import follow, log, pieces, seek
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from tests.help.followers import SECONDS, Client, CountingFrame, append_texts, content, unframed, until
 from tests.help.log_files import open_logs
@@ -103,7 +103,7 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
     client = await Client(followers, followed).caught_up()
     assert client.received == content(followed)
     await client.leave()
-    await until(lambda: staying.events[-1] is FollowEvent.GONE)
+    await until(lambda: staying.events[-1] is FollowSignal.GONE)
 
 
 # --- open files ---------------------------------------------------------------------------------

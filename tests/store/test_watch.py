@@ -10,7 +10,7 @@ from subprocess import PIPE
 import pytest
 
 from breakglass.store import log, sessions
-from breakglass.store.follow import Followers, FollowEvent
+from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from breakglass.store.pieces import Piece
 from breakglass.store.watch import QUICK_MS, SLOW_MS, Watch
@@ -34,7 +34,7 @@ async def test_when_every_wake_is_lost_lines_still_arrive_with_the_tick(followed
         await until(lambda: client.number == writer.end.number)
     Path(followed, log.NAME).unlink()
     await until(client.task.done)
-    assert client.events == [FollowEvent.CAUGHT_UP, FollowEvent.GONE]
+    assert client.events == [FollowSignal.CAUGHT_UP, FollowSignal.GONE]
     await followers.close()
 
 
@@ -48,7 +48,7 @@ async def test_a_change_wakes_followers_when_the_data_root_is_a_relative_path(
     steps = followers.follow(session.directory, 0, unframed)
     async with asyncio.timeout(20), aclosing(steps):
         async for step in steps:
-            if step is FollowEvent.QUIET:  # the watcher is armed
+            if step is FollowSignal.QUIET:  # the watcher is armed
                 sessions.change(session, title="a new line")
             elif isinstance(step, Piece) and step.end.number == 2:
                 break
@@ -87,7 +87,7 @@ async def test_events_that_do_not_belong_to_a_turn_do_not_change_whether_a_sessi
     writer.append("renamed", title="within the turn", by="test")
     followers = Followers(Watch())
     async with aclosing(followers.follow(directory, writer.end.number, unframed)) as steps:
-        assert await anext(steps) is FollowEvent.CAUGHT_UP
+        assert await anext(steps) is FollowSignal.CAUGHT_UP
         assert followers.busy_directories() == [directory]
         writer.append("turn_end", turn=turn, status="ok", duration_ms=1)
         writer.append("renamed", title="after the turn", by="test")
@@ -141,7 +141,7 @@ async def script(*prefix: str, code: str, arguments: list[str]) -> AsyncIterator
 
 FOLLOWS_TO_LINE_7 = """
 import asyncio, sys
-from breakglass.store.follow import FollowEvent, Followers
+from breakglass.store.follow import FollowSignal, Followers
 from breakglass.store.watch import Watch
 def unframed(lines, first):
     return lines
@@ -149,9 +149,9 @@ async def main():
     followers = Followers(Watch(tick=60))
     steps = followers.follow(sys.argv[1], 5, unframed)
     async for step in steps:
-        if step is FollowEvent.CAUGHT_UP:
+        if step is FollowSignal.CAUGHT_UP:
             print("caught up", flush=True)
-        elif step is not FollowEvent.QUIET:
+        elif step is not FollowSignal.QUIET:
             print(step.end.number, flush=True)
             if step.end.number == 7:
                 break

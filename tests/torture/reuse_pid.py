@@ -26,7 +26,7 @@ wait_until(lambda: not processes.stat(runner), "the runner's pid to be free")
 Path("/proc/sys/kernel/ns_last_pid").write_text(str(runner - 1))  # the kernel's next pid is the runner's
 other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
 assert other.pid == runner, (other.pid, runner)
-assert processes.started(runner) != started
+assert processes.start_time(runner) != started
 notify_runner(session)
 assert cancel_turn(session, by="ann") is False
 assert wait_for_stop(session).status == "lost"

@@ -201,13 +201,15 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     wait_until(lambda: client.attachments > attachments, "the client to attach again")
     # The end of the lost turn adds lines to those on disk. If there are then as many lines as a client received, the
     # client sends a number that is valid, but for another line. The server cannot notice that, and sends no reset.
-    undetected = on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.marks
+    undetected = (
+        on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.signals
+    )
     acks.append(Ack(server.prompt(session, "echo back"), "user", "echo back"))
     assert server.ended(session) == "ok"
     validate(server.log(session), acks, [] if undetected else [client])
     client.leave()
     server.kill()
-    resets = client.marks.count("reset")
+    resets = client.signals.count("reset")
     print(f"power loss: the client had {received} lines, {on_disk} were on disk, {resets} resets")
     assert undetected or received <= on_disk or resets
     return bool(resets)

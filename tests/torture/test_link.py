@@ -59,7 +59,7 @@ def test_a_link_that_is_cut_again_and_again_delays_events_and_loses_none(server:
     before = open_descriptors(server.process.pid)
     with Link("1mbit") as link:
         remote = Attached(RemoteHost(server, link), session)
-        wait_until(lambda: "caught-up" in remote.marks, "the replay")
+        wait_until(lambda: "caught-up" in remote.signals, "the replay")
         turn = server.prompt(session, TALK)
         while server.state(session)["turn_active"]:
             seen = len(remote.received)

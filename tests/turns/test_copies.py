@@ -36,7 +36,7 @@ def copy_with_python(root: Path, copy: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    return processes.is_alive(pid, processes.started(pid))
+    return processes.is_alive(pid, processes.start_time(pid))
 
 
 @pytest.mark.parametrize("make", [copy_with_cp, copy_with_tar, copy_with_python])

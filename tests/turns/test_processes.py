@@ -25,7 +25,7 @@ def tree() -> Iterator[subprocess.Popen[bytes]]:
     assert shell.stdout.readline() == b"up\n"
     wait_until(lambda: len(processes.descendants(shell.pid)) == 4, "the four descendants")
     yield shell
-    processes.kill_all(lambda: processes.marked("a-session", "1:2"), 5.0)
+    processes.kill_all(lambda: processes.find_marked("a-session", "1:2"), 5.0)
     shell.communicate()
 
 
@@ -34,18 +34,18 @@ def test_descendants_and_marked_processes_are_found_in_any_process_session(
 ) -> None:
     found = processes.descendants(tree.pid)
     assert len(found) == 4
-    assert processes.marked("a-session", "1:2") == found | {tree.pid}
-    assert processes.marked("another", "1:2") == set()
-    assert processes.marked("a-sessio", "1:2") == set()
-    assert processes.marked("a-session", "1:3") == set()
-    assert processes.marked("a-session", "1:23") == set()
-    assert processes.marked("a-session", ":2") == set()
+    assert processes.find_marked("a-session", "1:2") == found | {tree.pid}
+    assert processes.find_marked("another", "1:2") == set()
+    assert processes.find_marked("a-sessio", "1:2") == set()
+    assert processes.find_marked("a-session", "1:3") == set()
+    assert processes.find_marked("a-session", "1:23") == set()
+    assert processes.find_marked("a-session", ":2") == set()
 
 
 def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
     found = processes.descendants(tree.pid)
     assert processes.kill_all(lambda: processes.descendants(tree.pid), 5.0)
-    assert not any(processes.is_alive(pid, processes.started(pid)) for pid in found)
+    assert not any(processes.is_alive(pid, processes.start_time(pid)) for pid in found)
     assert tree.wait() == 0  # the shell is not its own descendant, so it was not killed
 
 
@@ -54,9 +54,9 @@ def test_processes_that_start_faster_than_proc_is_read_are_killed() -> None:
     shell = subprocess.Popen(
         ["bash", "-c", code], env={**os.environ, processes.MARK: processes.mark("b-session", 1, "1:2")}
     )
-    wait_until(lambda: len(processes.marked("b-session", "1:2")) > 5, "six processes")
-    assert processes.kill_all(lambda: processes.marked("b-session", "1:2"), 20.0)
-    assert processes.marked("b-session", "1:2") == set()
+    wait_until(lambda: len(processes.find_marked("b-session", "1:2")) > 5, "six processes")
+    assert processes.kill_all(lambda: processes.find_marked("b-session", "1:2"), 20.0)
+    assert processes.find_marked("b-session", "1:2") == set()
     shell.wait()
 
 
@@ -66,17 +66,17 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     again = subprocess.Popen(
         ["/bin/sh", str(script)], env={processes.MARK: processes.mark("a-session", 7, "1:2")}
     )
-    missed = sum(again.pid not in processes.marked("a-session", "1:2") for _ in range(500))
-    assert processes.kill_all(lambda: processes.marked("a-session", "1:2"), 5.0)
+    missed = sum(again.pid not in processes.find_marked("a-session", "1:2") for _ in range(500))
+    assert processes.kill_all(lambda: processes.find_marked("a-session", "1:2"), 5.0)
     again.wait(5)
     assert missed == 0
 
 
 def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare = subprocess.Popen(["sleep", "1000"], env={})
-    wait_until(lambda: processes.name(bare.pid) == "sleep", "the exec of sleep")
+    wait_until(lambda: processes.program_name(bare.pid) == "sleep", "the exec of sleep")
     began = time.monotonic()
-    assert processes.marked("a-session", "1:2") == set()
+    assert processes.find_marked("a-session", "1:2") == set()
     assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
     bare.kill()
     bare.wait()
@@ -102,14 +102,14 @@ os.wait()
 
 def test_a_process_is_distinguished_from_another_one_with_the_same_pid() -> None:
     child = subprocess.Popen(["sleep", "1000"])
-    started_at = processes.started(child.pid)
+    started_at = processes.start_time(child.pid)
     assert started_at > 0
     assert processes.is_alive(child.pid, started_at)
     assert not processes.is_alive(child.pid, started_at + 1)
     child.kill()
     wait_until(lambda: not processes.is_alive(child.pid, started_at), "a zombie that is not reaped yet")
     child.wait()
-    assert processes.started(child.pid) == 0
+    assert processes.start_time(child.pid) == 0
 
 
 def test_a_process_that_is_found_only_once_is_not_signalled() -> None:
@@ -128,7 +128,7 @@ def test_a_process_name_may_contain_spaces_and_brackets() -> None:
     assert child.stdout
     assert child.stdout.readline() == b"up\n"
     assert child.pid in processes.descendants(os.getpid())
-    assert processes.started(child.pid) > 0
+    assert processes.start_time(child.pid) > 0
     child.communicate(b"\n")
 
 
@@ -138,12 +138,12 @@ from breakglass.turns import processes
 processes.become_subreaper()
 agent = subprocess.Popen(["bash", "-c", "for i in 1 2 3; do (setsid true &); done; exit 3"])
 me = str(os.getpid())
-while sum(processes.stat(pid)[:2] == ["Z", me] for pid in processes.pids()) < 4:
+while sum(processes.stat(pid)[:2] == ["Z", me] for pid in processes.list_pids()) < 4:
     pass
 processes.reap(agent.pid)
 print(agent.wait())
 processes.reap()
-print(sum(processes.stat(pid)[1:2] == [me] for pid in processes.pids()))
+print(sum(processes.stat(pid)[1:2] == [me] for pid in processes.list_pids()))
 """
 
 
@@ -165,7 +165,7 @@ def test_a_child_dies_with_its_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert parent.stdout
     child = int(parent.stdout.readline())
-    started_at = processes.started(child)
+    started_at = processes.start_time(child)
     parent.kill()
     parent.communicate()
     wait_until(lambda: not processes.is_alive(child, started_at), "the death of the child")

@@ -314,7 +314,7 @@ def test_no_process_survives_a_runner_that_is_killed_in_a_queued_turn(shell: She
     wait_until(lambda: pid_file.exists() and pid_file.read_text().strip(), "the second turn to run")
     os.kill(shell.runner_pid(), signal.SIGKILL)
     assert [end["status"] for end in shell.wait_until_idle()] == ["ok", "lost"]
-    assert not processes.is_alive(int(pid_file.read_text()), processes.started(int(pid_file.read_text())))
+    assert not processes.is_alive(int(pid_file.read_text()), processes.start_time(int(pid_file.read_text())))
     assert find_processes(shell.session) == set()
 
 

@@ -168,7 +168,7 @@ def test_dead_orphans_are_reaped_while_the_turn_runs(settings: Config) -> None:
     wait_for_output(session, turn, "up")
 
     def zombies() -> int:
-        every = [fields for pid in processes.pids() if (fields := processes.stat(pid))]
+        every = [fields for pid in processes.list_pids() if (fields := processes.stat(pid))]
         return sum(fields[0] == "Z" and int(fields[1]) == runner_pid(session) for fields in every)
 
     wait_until(lambda: zombies() == 0, "the reaping of all orphans")

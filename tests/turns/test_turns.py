@@ -450,7 +450,7 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
     """The lock file contains the pid of another process with another start time, so no signal is sent."""
     session = sessions.create(settings.data, "shell")
     other = subprocess.Popen(["sleep", "100"])
-    started = processes.started(other.pid)
+    started = processes.start_time(other.pid)
     lock = TurnLock(session)
     lock.take()
     sign(lock.fds, Signer(other.pid, started - 1))

@@ -81,7 +81,7 @@ def test_sigterm_ends_the_server_within_5_s_with_clients_attached(tmp_path: Path
         session = server.new_session()
         clients = [Attached(server, session) for _ in range(3)]
         for client in clients:
-            wait_until(partial(client.marks.count, "caught-up"), "the replay")
+            wait_until(partial(client.signals.count, "caught-up"), "the replay")
         server.process.terminate()
         assert server.process.wait(5) == 0
         assert "Traceback" not in server.printed
@@ -206,7 +206,7 @@ def test_a_lost_turn_is_ended_when_a_server_starts_and_while_a_client_is_attache
         lost = b'"status":"lost"'
         wait_until(lambda: lost in server.log(sessions[0]).read_bytes(), "the lost turn to be ended", 5)
         client = Attached(server, sessions[1])
-        wait_until(partial(client.marks.count, "caught-up"), "the replay")
+        wait_until(partial(client.signals.count, "caught-up"), "the replay")
         kill_runner(server, sessions[1])
         wait_until(
             lambda: any(lost in data for _, data in client.received),

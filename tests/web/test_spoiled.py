@@ -33,7 +33,7 @@ def test_a_deleted_log_ends_its_streams_and_is_not_created_again(server: Server)
     server.log(session).unlink()
     wait_until(lambda: 404 in client.refused, "the client to get a reset or 404")
     client.leave()
-    assert client.marks[-1] == "reset"
+    assert client.signals[-1] == "reset"
     assert client.received == []
     for path in ("", "/events"):
         assert server.ask("GET", f"/api/sessions/{session}{path}")[0] == 404
@@ -50,7 +50,7 @@ def test_clients_of_a_replaced_or_truncated_log_get_a_reset(how: str, server: Se
     else:
         log.with_name("new").write_bytes(b"".join([line(1, "created", title="new"), line(2, "renamed")]))
         os.replace(log.with_name("new"), log)
-    wait_until(lambda: "reset" in client.marks, "the client to get a reset or 404")
+    wait_until(lambda: "reset" in client.signals, "the client to get a reset or 404")
     server.ask("PATCH", f"/api/sessions/{session}", {"title": "after"})
     assert validate(log, clients=[client])[-1]["title"] == "after"
 

@@ -7,7 +7,7 @@ from breakglass.cli.command import Command, Option
 from breakglass.cli.qr import show_qr
 from breakglass.cli.settings_help import settings_help
 from breakglass.cli.user import whole_number
-from breakglass.config import FALLBACK_AGENT, PREFERRED_AGENT, SETTINGS, Config, variable
+from breakglass.config import PREFERRED_AGENT, SETTINGS, Config
 from breakglass.errors import BadInput
 
 
@@ -30,9 +30,9 @@ def run(config: Config, args: Namespace) -> int:
 
 def _reason(config: Config) -> str:
     """Return why the agent is not the preferred one; "" if the user chose the agent."""
-    is_fallback = config.agent == FALLBACK_AGENT and variable("agent") not in config.environ
-    is_there = config.agent_named(PREFERRED_AGENT).program(config.environ)
-    return f", because {PREFERRED_AGENT} was not found" if is_fallback and not is_there else ""
+    if config.is_agent_chosen or config.agent == PREFERRED_AGENT:
+        return ""
+    return f", because {PREFERRED_AGENT} was not found"
 
 
 COMMAND = Command(

@@ -16,10 +16,9 @@ export function shorten(text, limit) {
 
 /** The same as `duration` in text.py. */
 export function duration(ms) {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  const all = Math.round(seconds), minutes = Math.floor(all / 60);
+  if (ms < 1000) return `${Math.round(Math.max(0, ms))} ms`;
+  if (ms < 9950) return `${(Math.round(ms / 100) / 10).toFixed(1)} s`;
+  const all = Math.round(ms / 1000), minutes = Math.floor(all / 60);
   if (minutes < 60) return minutes ? `${minutes} min ${all % 60} s` : `${all} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -1,0 +1,170 @@
+"""A bad value of a setting is an error that says where it is and what was expected."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from breakglass.errors import BadConfig
+from tests.help.settings_files import WriteFile, empty_folder, load, write_file
+
+__all__ = ["empty_folder", "write_file"]  # fixtures
+
+BAD_FILES: dict[str, tuple[str, str]] = {
+    "not TOML": ("port 3", "settings.toml: expected TOML"),
+    "an unknown key": ("colour = 1", "colour: no such setting; expected one of "),
+    "an unknown table": ("[server]\nport = 1", "server: no such setting"),
+    "a text for a number": ('port = "x"', "port: expected a whole number from 0 to 65535, got 'x'"),
+    "a fraction for a whole number": ("port = 8.5", "port: expected a whole number"),
+    "a boolean for a number": ("port = true", "port: expected a whole number"),
+    "a number too large": ("port = 65536", "got 65536"),
+    "a number too small": ("port = -1", "got -1"),
+    "zero seconds": (
+        "turn_timeout_seconds = 0",
+        "turn_timeout_seconds: expected a number of seconds greater than 0",
+    ),
+    "infinite seconds": ("turn_timeout_seconds = inf", "greater than 0, got inf"),
+    "seconds that are not a number": ("sse_keepalive_seconds = nan", "got nan"),
+    "a boolean for seconds": ("sse_keepalive_seconds = true", "got True"),
+    "an empty text": ('host = ""', "host: expected a text that is not empty, got ''"),
+    "a number for a text": ("host = 1", "host: expected a text"),
+    "a NUL": ('data = "a\\u0000b"', "data: expected a text"),
+    "a model like an option": ('model = "--help"', "model: expected a model's name"),
+    "a model with a blank": ('model = "a b"', "got 'a b'"),
+    "an unknown agent": ('agent = "x"', "agent: expected one of claude, shell, got 'x'"),
+    "agents that are a number": ("agents = 5", "agents: expected a table for each agent"),
+    "an agent that is no table": ("agents.x = 5", "agents.x: expected a table, got 5"),
+    "an agent's bad name": ('[agents."A b"]', "expected a name of small letters"),
+    "an agent's unknown key": ("[agents.claude]\ncolour = 1", "agents.claude.colour: no such setting"),
+    "an agent without a protocol": (
+        "[agents.x]",
+        "agents.x.protocol: expected one of acp, claude, shell, got nothing",
+    ),
+    "an agent's unknown protocol": ('[agents.x]\nprotocol = "y"', "got 'y'"),
+    "an agent's protocol that is a list": ("[agents.x]\nprotocol = []", "got []"),
+    "an agent without a command": (
+        '[agents.x]\nprotocol = "shell"',
+        "agents.x.command: expected a list of texts, the program first, got nothing",
+    ),
+    "an empty command": ("[agents.shell]\ncommand = []", "agents.shell.command"),
+    "an empty program": ('[agents.shell]\ncommand = [""]', "agents.shell.command"),
+    "a command that is a text": (
+        '[agents.shell]\ncommand = "sh -c"',
+        "agents.shell.command: expected a list",
+    ),
+    "unknown permissions": ('[agents.shell]\npermissions = "no"', 'expected "bypass" or "ask", got \'no\''),
+    "thinking that is a number": ("[agents.shell]\nthinking = 1", "agents.shell.thinking: expected true"),
+    "thinking that is a text": ('[agents.shell]\nthinking = "true"', "expected true or false, got 'true'"),
+    "env that is no table": ("[agents.shell]\nenv = []", "agents.shell.env: expected a table of texts"),
+    "env of numbers": ("[agents.shell]\nenv = { A = 1 }", "agents.shell.env"),
+    "env with a bad name": (
+        '[agents.shell]\nenv = { "A=B" = "c" }',
+        "named as environment variables are",
+    ),
+    "pass_env of numbers": (
+        "[agents.shell]\npass_env = [1]",
+        "agents.shell.pass_env: expected a list of names",
+    ),
+    "allow without ask": (
+        '[agents.shell]\nallow = ["x"]',
+        "agents.shell.allow: has an effect only with permissions",
+    ),
+    "a tool without a name": (
+        '[agents.shell]\npermissions = "ask"\nallow = [""]',
+        "agents.shell.allow: expected a list of names of tools",
+    ),
+    "a tool both allowed and refused": (
+        '[agents.shell]\npermissions = "ask"\nallow = ["x"]\ndeny = ["x"]',
+        "agents.shell.deny: 'x' is in allow as well",
+    ),
+    "presets that are a number": ("presets = 1", "presets: expected tables"),
+    "a preset that is a number": ("presets = [1]", "presets[0]: expected a table, got 1"),
+    "a preset without text": (
+        '[[presets]]\nlabel = "a"',
+        "presets[0].text: expected a text that is not empty, got nothing",
+    ),
+    "a preset's unknown key": (
+        '[[presets]]\nlabel = "a"\ntext = "b"\ntxt = "c"',
+        "presets[0].txt: no such setting; did you mean text?",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_value_in_the_file_is_named_with_what_was_expected(name: str, write_file: WriteFile) -> None:
+    text, message = BAD_FILES[name]
+    with pytest.raises(BadConfig) as caught:
+        load({}, write_file(text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PORT", "", "BREAKGLASS_PORT: expected a whole number from 0 to 65535, got ''"),
+        ("PORT", "1_000", "got '1_000'"),
+        ("PORT", "٨٤٢٠", "BREAKGLASS_PORT"),
+        ("PORT", " 80", "got ' 80'"),
+        ("PORT", "+80", "got '+80'"),
+        ("PORT", "80\n", "BREAKGLASS_PORT"),
+        ("TURN_TIMEOUT_SECONDS", "1e3", "BREAKGLASS_TURN_TIMEOUT_SECONDS: expected a number of seconds"),
+        ("TURN_TIMEOUT_SECONDS", "-1", "got '-1'"),
+        ("TURN_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("TURN_TIMEOUT_SECONDS", "inf", "got 'inf'"),
+        ("DATA", "", "BREAKGLASS_DATA: expected a text that is not empty"),
+        ("HOST", "", "BREAKGLASS_HOST"),
+        ("TOKEN", "", "BREAKGLASS_TOKEN"),
+        ("MODEL", "a b", "BREAKGLASS_MODEL: expected a model's name"),
+        ("AGENT", "x", "agent: expected one of claude, shell, got 'x'"),
+        ("CONFIG", "nowhere.toml", "nowhere.toml: could not be read: No such file"),
+    ],
+)
+def test_a_bad_value_in_the_environment_is_named_by_its_variable(
+    variable: str, value: str, message: str
+) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load({f"BREAKGLASS_{variable}": value})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"), [("port", "x", "--port: expected a whole number"), ("data", "", "--data")]
+)
+def test_a_bad_value_on_the_command_line_is_named_by_its_option(name: str, value: str, message: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load({}, None, **{name: value})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('tls_cert = "c"', "tls_cert and tls_key: expected both or neither"),
+        ('socket = "s"\ntls_cert = "c"\ntls_key = "k"', "socket: cannot be combined with tls_cert"),
+        ('proxy_user_header = "X-User"', "proxy_user_header: expected proxies as well"),
+        ('proxy_address_header = "X-Real-IP"', "proxy_address_header: expected proxies as well"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(
+    text: str, message: str, write_file: WriteFile
+) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load({}, write_file(text))
+    assert message in str(caught.value)
+
+
+def test_an_unreadable_settings_file_is_an_error(write_file: WriteFile, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="could not be read: Is a directory"):
+        load({}, str(tmp_path))
+    path = write_file("")
+    with open(path, "wb") as file:
+        file.write(b"port = 1 # \xff")
+    with pytest.raises(BadConfig, match="expected TOML"):
+        load({}, path)
+
+
+def test_an_unknown_key_is_reported_with_the_file_and_a_similar_key(write_file: WriteFile) -> None:
+    path = write_file("prot = 1")
+    with pytest.raises(BadConfig, match=re.escape(f"{path}: prot: no such setting; did you mean port?")):
+        load({}, path)
