@@ -59,6 +59,11 @@ class Dialogue(LineDialogue):
         self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
         return True
 
+    @property
+    def answered(self) -> bool:
+        """Whether the prompt has its response, or the agent failed before that."""
+        return self.finished
+
     def interrupt(self) -> bytes:
         """Return the cancellation of the turn and of its questions; b"" if no prompt is running."""
         if not self._is_prompted or self.finished:

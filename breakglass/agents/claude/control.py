@@ -13,6 +13,10 @@ class ToolRequests:
         self._open: dict[str, Line] = {}
         self._subagent_calls: dict[str, str] = {}  # subagent to the tool call that started it
 
+    @property
+    def are_open(self) -> bool:
+        return bool(self._open)
+
     def note_subagent(self, line: Line) -> None:
         """Remember which tool call started the subagent of a `task_started` line."""
         self._subagent_calls[as_text(line.get("task_id"))] = as_short_text(line.get("tool_use_id"))

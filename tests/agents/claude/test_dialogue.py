@@ -253,7 +253,8 @@ def test_a_turn_that_began_is_not_run_twice(data: bytes, session: str | None) ->
 def test_the_last_result_decides_whether_the_turn_failed() -> None:
     failed = line(type="result", subtype="success", is_error=True, result="API Error")
     assert ended(failed + result(), Exit(0))[1].failed is False
-    assert ended(result() + failed, Exit(0))[1].failed is True
+    spoken = line(type="assistant", message={"content": [{"type": "text", "text": "more"}]})
+    assert ended(result() + spoken + failed, Exit(0))[1].failed is True
 
 
 def test_an_overlong_line_is_dropped_and_the_log_says_so() -> None:
