@@ -256,6 +256,48 @@ time.sleep(1000)
     assert (own[-1]["status"], of(own, "notice", "text")) == ("ok", [NOTICE])
 
 
+ASKS: dict[str, Any] = {
+    "type": "control_request",
+    "request_id": "q1",
+    "request": {"subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": "ls"}},
+}
+KILLS_ITSELF = "signal.raise_signal(signal.SIGKILL)"
+
+
+@pytest.mark.parametrize(
+    ("dies", "how"),
+    [
+        (KILLS_ITSELF, "ended by signal KILL"),
+        ("os._exit(0)", "exit status 0"),
+        ("os._exit(7)", "exit status 7"),
+    ],
+)
+def test_a_question_of_an_agent_that_dies_ends_with_its_exit(dies: str, how: str, root: Path) -> None:
+    own = run(root, INIT, ASKS, dies, permissions="ask")
+    (answer,) = [event for event in own if event["kind"] == "answer"]
+    assert (answer["by"], answer["allow"]) == ("exit", False)
+    assert answer["message"] == f"The agent's process ended before an answer ({how})."
+    assert own[-1]["status"] == "error"
+
+
+def test_every_question_of_an_agent_that_dies_ends_and_an_answered_one_stays(root: Path) -> None:
+    others = [
+        {**ASKS, "request_id": number, "request": {**ASKS["request"], "tool_name": "Read"}} for number in "ab"
+    ]
+    own = run(root, INIT, ASKS, *others, KILLS_ITSELF, permissions="ask", allow=("Bash",))
+    answers = {event["request"]: event["by"] for event in own if event["kind"] == "answer"}
+    assert answers == {"q1": "settings", "a": "exit", "b": "exit"}
+
+
+def test_a_question_that_a_stop_ends_is_not_withdrawn_by_the_agent(root: Path) -> None:
+    config, name = claude(root, INIT, ASKS, STAY, permissions="ask")
+    session, turn = begin_turn(config, "why?\n", name)
+    wait_until(lambda: session.state().asking, "the question")
+    cancel_turn(session, by="ann")
+    own = wait_for_end(session, turn)
+    assert (of(own, "answer", "by"), own[-1]["status"]) == (["exit"], "cancelled")
+
+
 ACTS = st.lists(
     st.sampled_from(
         [

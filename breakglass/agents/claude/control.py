@@ -2,7 +2,15 @@
 
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
-from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, cut_object, withdrawal
+from breakglass.agents.lines import (
+    as_object,
+    as_objects,
+    as_short_text,
+    as_text,
+    closed_by_exit,
+    cut_object,
+    withdrawal,
+)
 from breakglass.events import Draft, dumps
 
 
@@ -55,9 +63,9 @@ class ToolRequests:
         request = as_short_text(line.get("request_id"))
         return [withdrawal(request)] if self._open.pop(request, None) else []
 
-    def withdraw_all(self) -> list[Draft]:
-        """Close all questions, and return their `answer` events."""
-        drafts = [withdrawal(request) for request in self._open]
+    def close(self, exit_description: str) -> list[Draft]:
+        """Close all questions, because the process ended. Return their `answer` events."""
+        drafts = [closed_by_exit(request, exit_description) for request in self._open]
         self._open.clear()
         return drafts
 

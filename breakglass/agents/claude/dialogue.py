@@ -172,7 +172,8 @@ class Dialogue(LineDialogue):
 
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, and the reason if the turn failed. Sets `failed` and `start_over`."""
-        drafts = self._read_rest() + self._tool_requests.withdraw_all() + self._streamed.break_off_all()
+        drafts = self._read_rest() + self._tool_requests.close(end.description)
+        drafts += self._streamed.break_off_all()
         if end.cancelled:
             return join_deltas(drafts)
         rounds = self._rounds

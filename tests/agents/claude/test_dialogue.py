@@ -127,9 +127,10 @@ def test_a_withdrawn_question_is_answered_in_the_log_and_closed() -> None:
     assert dialogue.translate(line(type="control_cancel_request", request_id="q1")) == []
 
 
-def test_open_questions_are_withdrawn_when_the_agent_ends() -> None:
-    kinds = [kind for kind, _ in asking().close(Exit(-9, cancelled=True))]
-    assert kinds == ["answer"]
+def test_open_questions_end_with_the_exit_of_the_agent() -> None:
+    ((kind, fields),) = asking().close(Exit(-9, cancelled=True))
+    assert (kind, fields["by"], fields["allow"]) == ("answer", "exit", False)
+    assert fields["message"] == "The agent's process ended before an answer (ended by signal KILL)."
 
 
 def test_an_unknown_control_request_is_answered_with_an_error() -> None:
