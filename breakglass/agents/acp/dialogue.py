@@ -161,8 +161,8 @@ class Dialogue(LineDialogue):
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, the result, and the reason if the turn failed. Sets `failed`."""
         drafts = self._read_rest() + self._updates.flush()
-        drafts += [withdrawal(request) for request in self._cancelled_questions]
-        drafts += [closed_by_exit(request, end.description) for request in self._questions]
+        unanswered = (*self._cancelled_questions, *self._questions)
+        drafts += [closed_by_exit(request, end.description) for request in unanswered]
         if self._result:
             drafts.append(("result", {**self._result, "duration_ms": end.duration_ms, **self._cost()}))
             if self._result["is_error"] and not end.cancelled:

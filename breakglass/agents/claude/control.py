@@ -1,5 +1,7 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
+import re
+
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.lines import (
@@ -12,6 +14,9 @@ from breakglass.agents.lines import (
     withdrawal,
 )
 from breakglass.events import Draft, dumps
+
+_OFFERED = re.compile(r"/compact(\s.*)?|/context\s*", re.DOTALL)
+"""The commands of the CLI that a prompt may be. `/compact` may be followed by instructions."""
 
 
 class ToolRequests:
@@ -68,6 +73,15 @@ class ToolRequests:
         drafts = [closed_by_exit(request, exit_description) for request in self._open]
         self._open.clear()
         return drafts
+
+
+def escape_command(prompt: str) -> str:
+    """Return `prompt` in a form that the model gets, unless it is one of the commands that we offer.
+
+    The CLI takes a prompt whose first character is `/` for a command of its own, if it has one of that name. Then the
+    model is not asked, and `/clear` also drops the conversation. After a space it is a prompt like any other.
+    """
+    return f" {prompt}" if prompt.startswith("/") and not _OFFERED.fullmatch(prompt) else prompt
 
 
 def user_message(prompt: str) -> bytes:

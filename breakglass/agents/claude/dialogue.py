@@ -41,6 +41,7 @@ _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio",
 _ACTING = ("--dangerously-skip-permissions",)
 
 _FORGOTTEN = "The agent's earlier session {} was not found. A new one begins, without the earlier turns."
+_REPLACED = "The agent began another session of its own, which may not know the earlier turns."
 
 
 class Dialogue(LineDialogue):
@@ -63,7 +64,7 @@ class Dialogue(LineDialogue):
 
     def open(self) -> bytes:
         """Return the prompt."""
-        prompt = self._input.prompt
+        prompt = control.escape_command(self._input.prompt)
         return control.user_message(prompt) if self._input.ask else prompt.encode(errors="replace")
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
@@ -114,9 +115,11 @@ class Dialogue(LineDialogue):
             return []
         if session != self._input.session:
             self._cost.reset()
+        is_changed = session != (self._session or self._input.session or session)
+        notices: list[Draft] = [("notice", {"text": _REPLACED})] if is_changed else []
         self._session = session
         model = as_short_text(line.get("model"))
-        return [("session", {"session_id": session, **({"model": model} if model else {})})]
+        return [*notices, ("session", {"session_id": session, **({"model": model} if model else {})})]
 
     def _stream_event(self, line: Line) -> list[Draft]:
         self._rounds.note_output(line)

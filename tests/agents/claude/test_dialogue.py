@@ -21,6 +21,34 @@ def test_in_one_way_mode_only_the_prompt_is_written() -> None:
     assert dialogue.interrupt() == b""
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["/login is broken", "/clear", "/clear the cache", "/context of this", "/compacted", "/", "//", "/etc/passwd",
+     "/contexts", "/help\n", "/a/compact"],
+)  # fmt: skip
+def test_a_prompt_that_looks_like_a_command_is_written_after_a_space(prompt: str) -> None:
+    assert begun(prompt=prompt).open() == b" " + prompt.encode()
+    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == " " + prompt
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["/compact", "/compact the disk only", "/compact\nthe\ndisk", "/context", "/context\n",
+     " /clear", "\n/clear", "\ufeff/clear", "#1", "!ls", "@file", "-x", "hi /clear"],
+)  # fmt: skip
+def test_other_prompts_and_the_offered_commands_are_written_unchanged(prompt: str) -> None:
+    assert begun(prompt=prompt).open() == prompt.encode()
+    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == prompt
+
+
+def test_a_change_of_the_agents_own_session_is_a_notice() -> None:
+    other = line(type="system", subtype="init", session_id="other")
+    kinds = [kind for kind, _ in begun().translate(INIT + INIT + other)]
+    assert kinds == ["session", "notice", "session"]
+    assert [kind for kind, _ in begun(session=SESSION).translate(INIT)] == ["session"]
+    assert [kind for kind, _ in begun(session=SESSION).translate(other)] == ["notice", "session"]
+
+
 def test_a_first_turn_names_no_session_and_no_model() -> None:
     assert not [word for word in begun().argv if "session" in word or "resume" in word or "model" in word]
 
