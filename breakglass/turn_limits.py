@@ -13,6 +13,12 @@ class TurnLimits(NamedTuple):
     """Bytes that an agent may print."""
     silent: float = 60.0
     """Seconds that an agent may run after it closed its output."""
+    quiet: float = 2.0
+    """Seconds without output after the final answer until the agent must exit."""
+    settle: float = 10.0
+    """Seconds after the final answer until the agent must exit although it still prints."""
+    leave: float = 5.0
+    """Seconds that it has to exit after its input was closed."""
     linger: float = 2.0
     """Seconds after the agent's exit for which its remaining processes may hold its output open."""
     interrupt: float = 5.0

@@ -165,6 +165,14 @@ class Dialogue(Protocol):
         """Whether nothing more will be written to the agent. Its standard input may be closed; this never reverts."""
         ...
 
+    @property
+    def answered(self) -> bool:
+        """Whether the agent gave its final answer and has no work left, so that it must exit soon.
+
+        It becomes False again if the agent begins to work again. An agent whose exit is its answer never has it.
+        """
+        ...
+
     def interrupt(self) -> bytes:
         """Return the bytes that ask the agent to stop its work, b"" if only a signal does that."""
         ...

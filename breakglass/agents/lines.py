@@ -124,6 +124,12 @@ def withdrawal(request: str) -> Draft:
     return "answer", fields
 
 
+def closed_by_exit(request: str, exit_description: str) -> Draft:
+    """Return the `answer` to a question whose agent's process ended before an answer came."""
+    text = f"The agent's process ended before an answer ({exit_description})"
+    return "answer", {"request": request, "allow": False, "by": "exit", "message": f"{text}."}
+
+
 def plan_item(text: Any, status: Any) -> dict[str, str]:
     """Return an item of a `plan` event. Its status is `pending` if `status` is not a known one."""
     return {"text": as_short_text(text), "status": status if status in _STATUSES else _STATUSES[0]}

@@ -193,8 +193,12 @@ def _shortened(out: Transcript, text: str, width: int) -> str:
 def _answer(out: Transcript, event: Event) -> str:
     message = f": {event['message']}" if event.get("message") else ""
     allowed = "allowed for the session" if event.get("for_session") is True else "allowed"
-    verdict = allowed if event["allow"] is True else "refused"
-    return out.layout.note(event, f"{verdict} by {event['by']}{message}", "question")
+    verdict = f"{allowed if event['allow'] is True else 'refused'} by {event['by']}"
+    without_verdict = {
+        "exit": "the question ended without an answer",
+        "agent": "the agent withdrew its question",
+    }
+    return out.layout.note(event, without_verdict.get(event["by"], verdict) + message, "question")
 
 
 # --- the table ------------------------------------------------------------------------------------

@@ -53,10 +53,10 @@ class QuestionStatus(NamedTuple):
 
     turn: int
     closed: str = ""
-    """`answered`, `expired` or `withdrawn`, or "" for an open question."""
+    """`answered`, `expired`, `withdrawn` or `closed by the agent's exit`; "" for an open question."""
 
 
-CLOSED_BY = {"timeout": "expired", "agent": "withdrawn"}
+CLOSED_BY = {"timeout": "expired", "agent": "withdrawn", "exit": "closed by the agent's exit"}
 """How a question was closed, if its answer is not from a person or a rule, by the `by` of the answer."""
 
 

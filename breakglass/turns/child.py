@@ -58,12 +58,15 @@ class Child:
         self.exited_at = 0.0
         self.printed = 0
         """Bytes of output so far."""
+        self.printed_at = 0.0
+        """When output was read last, on the monotonic clock; 0 if there was none."""
+        self.closed_at = 0.0
+        """When the agent closed its output, 0 if it is open."""
         self._pidfd = os.pidfd_open(self._process.pid)
         self._input = bytearray()
         self._input_ends = False
         self._output = bytearray()
         self._returned_at = 0.0
-        self._closed_at = 0.0
         self._stderr = b""
         self._stderr_closed = merge_stderr
         self._linger = linger
@@ -116,12 +119,8 @@ class Child:
         """Return whether the agent has exited and no more output is expected."""
         if not self.exited_at:
             return False
-        closed = self._closed_at and self._stderr_closed
+        closed = self.closed_at and self._stderr_closed
         return bool(closed) or time.monotonic() - self.exited_at > self._linger
-
-    def is_silent(self, seconds: float) -> bool:
-        """Return whether the agent closed its output more than `seconds` ago and has not exited."""
-        return bool(self._closed_at) and not self.exited_at and time.monotonic() - self._closed_at > seconds
 
     def reap_orphans(self) -> None:
         """Reap dead processes that the agent left behind. The agent itself stays unreaped until `_on_exit`."""
@@ -152,7 +151,9 @@ class Child:
         data = os.read(self._stdout, GATHER_BYTES)
         if not data:
             self._selector.unregister(self._stdout)
-            self._closed_at = time.monotonic()
+            self.closed_at = time.monotonic()
+        else:
+            self.printed_at = time.monotonic()
         self._output += data
         self.printed += len(data)
 

@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     request: str
     allow: bool
     by: str
-    """A person, `settings`, `session`, `timeout`, or `agent` for a question that the agent withdrew."""
+    """A person, `settings`, `session`, `timeout`, `agent` if the agent withdrew its question, `exit` if it ended."""
     message: str | None = None
     """Text for the agent: the reason of a refusal, or what was chosen."""
 

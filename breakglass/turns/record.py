@@ -62,7 +62,7 @@ class TurnRecord:
         for kind, fields in drafts:
             if kind == "permission":
                 self._ask(fields["request"], fields["name"], fields)
-            elif kind == "answer":  # the agent withdrew its question
+            elif kind == "answer":  # the agent withdrew its question, or ended
                 self._answer(Answer(**fields))
             else:
                 self.append(kind, **fields)

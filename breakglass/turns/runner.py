@@ -37,6 +37,7 @@ from breakglass.store.turnlock import Signer, place, sign
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.child import Child
+from breakglass.turns.ending import Ending, Facts, Phase, Step
 from breakglass.turns.plan import Plan
 from breakglass.turns.record import TurnRecord
 
@@ -47,6 +48,15 @@ LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
     "must keep running as a service, for example: systemd-run COMMAND."
 )
+
+DID_NOT_EXIT = "The agent did not exit after its answer, so it was ended."
+STOPS = {
+    Step.STOP_LATE: ("it ran longer than {timeout:g} seconds", "timeout"),
+    Step.STOP_LARGE: ("the agent printed more than {size:g} MiB", "error"),
+    Step.STOP_SILENT: ("the agent closed its output but did not exit", "error"),
+    Step.STOP_SHUTDOWN: ("its process received SIGTERM, as at a shutdown", "error"),
+}
+"""Why the runner stops a turn, and how the turn then ends."""
 
 
 def main() -> None:
@@ -138,8 +148,10 @@ class Turn:
             record.stop(f"The agent could not start: {reason}. {START_HELP.format(self.plan.turn)}")
             return False
         try:
-            Conversation(self.plan, record, child, dialogue, self.signals).run()
-            end = Exit(child.code, child.stderr, record.is_stopping, record.elapsed_ms())
+            ending = Conversation(self.plan, record, child, dialogue, self.signals).run()
+            # An exit status that a signal of ours caused says nothing about the answer that came before.
+            code = 0 if ending.needed_signal else child.code
+            end = Exit(code, child.stderr, record.is_stopping, record.elapsed_ms())
         finally:
             child.close()
         record.add(dialogue.close(end))
@@ -236,20 +248,16 @@ class Conversation:
         self.dialogue = dialogue
         self.signals = signals
         self._checked_at = time.monotonic()
-        limits = plan.limits
-        self._stop_steps = [
-            (signal.SIGINT, limits.interrupt),
-            (signal.SIGTERM, limits.terminate),
-            (signal.SIGKILL, limits.kill),
-        ]
-        """The steps that are left to stop the agent: each signal, and the seconds until the next step."""
-        self._next_step_at = 0.0
+        self._ending = Ending(plan.limits, record.began, plan.timeout)
 
-    def run(self) -> None:
-        """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed."""
+    def run(self) -> Ending:
+        """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed.
+
+        Returns how it ended.
+        """
         record, child, dialogue = self.record, self.child, self.dialogue
         child.write(dialogue.open(), ends=dialogue.finished)
-        while not child.has_ended():
+        while not child.has_ended() and self._ending.phase is not Phase.ENDED:
             if record.is_stopping and child.exited_at:  # processes that it left behind keep its output open
                 processes.kill_children(self.plan.limits.kill)
             if output := child.wait(self._seconds_to_wait()):
@@ -259,16 +267,28 @@ class Conversation:
                 dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
             child.write(dialogue.reply(), ends=dialogue.finished)
             record.sync_if_due()
-            self._check_limits()
-            if record.is_stopping and time.monotonic() >= self._next_step_at and not self._escalate():
-                return
+            while step := self._ending.next_step(self._facts()):
+                self._take(step)
+        return self._ending
+
+    def _facts(self) -> Facts:
+        child = self.child
+        return Facts(
+            now=time.monotonic(),
+            has_answered=self.dialogue.answered,
+            is_stopping=self.record.is_stopping,
+            has_exited=bool(child.exited_at),
+            is_shutdown=signal.SIGTERM in self.signals.received,
+            printed=child.printed,
+            printed_at=child.printed_at,
+            closed_at=child.closed_at,
+        )
 
     def _seconds_to_wait(self) -> float:
         """Return the seconds until something is due although the agent prints nothing."""
-        timeout_at = self.record.began + self.plan.timeout
-        stop_at = self._next_step_at if self.record.is_stopping else timeout_at
-        due = min(self._checked_at + CHECK_SECONDS, stop_at, self.record.sync_due_at())
-        return max(0.0, due - time.monotonic())
+        facts = self._facts()
+        due = min(self._checked_at + CHECK_SECONDS, self._ending.due_at(facts), self.record.sync_due_at())
+        return max(0.0, due - facts.now)
 
     def _read_log_if_due(self) -> None:
         """Act on what other processes appended and on questions that have expired. Reap dead orphans."""
@@ -283,33 +303,26 @@ class Conversation:
         self.record.read_others()
         self.record.answer_due_questions()
 
-    def _check_limits(self) -> None:
-        """Stop the turn if it took too long or printed too much, or if this process received SIGTERM."""
-        record, limits = self.record, self.plan.limits
-        if record.is_stopping:
-            return
-        if time.monotonic() - record.began > self.plan.timeout:
-            text = f"The turn was stopped: it ran longer than {self.plan.timeout:g} seconds."
-            record.stop(text, "timeout")
-        elif self.child.printed > limits.output:
-            size = limits.output / (1 << 20)
-            record.stop(f"The turn was stopped: the agent printed more than {size:g} MiB.")
-        elif self.child.is_silent(limits.silent):
-            record.stop("The turn was stopped: the agent closed its output but did not exit.")
-        elif signal.SIGTERM in self.signals.received:
-            record.stop("The turn was stopped: its process received SIGTERM, as at a shutdown.")
-
-    def _escalate(self) -> bool:
-        """Take the next step to stop the agent. Return whether there was one."""
-        if not self._stop_steps:
-            return False
-        number, seconds = self._stop_steps.pop(0)
-        if number != signal.SIGINT:
+    def _take(self, step: Step) -> None:
+        """Take one step to the end of the agent."""
+        if step in STOPS:
+            why, status = STOPS[step]
+            why = why.format(timeout=self.plan.timeout, size=self.plan.limits.output / (1 << 20))
+            self.record.stop(f"The turn was stopped: {why}.", status)
+        elif step is Step.CLOSE_INPUT:
+            self.child.write(b"", ends=True)
+        elif step is Step.INTERRUPT:
+            self._interrupt()
+        elif step is not Step.GIVE_UP:
+            if step is Step.TERMINATE and self._ending.needed_signal:
+                self.record.append("notice", text=DID_NOT_EXIT)
             me = os.getpid()
+            number = signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL
             processes.send_all(lambda: processes.descendants(me), number)
-        elif request := self.dialogue.interrupt():
+
+    def _interrupt(self) -> None:
+        """Ask the agent to stop. Only an agent that cannot be asked gets the signal."""
+        if request := self.dialogue.interrupt():
             self.child.write(request, ends=False)
         else:
             self.child.interrupt()
-        self._next_step_at = time.monotonic() + seconds
-        return True

@@ -72,6 +72,14 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     ),
     (("answer", {"request": "r", "allow": True, "by": "b", **TURN}), "     3   allowed by b\n"),
     (
+        ("answer", {"request": "r", "allow": False, "by": "exit", "message": "It died.", **TURN}),
+        "     3   the question ended without an answer: It died.\n",
+    ),
+    (
+        ("answer", {"request": "r", "allow": False, "by": "agent", **TURN}),
+        "     3   the agent withdrew its question\n",
+    ),
+    (
         ("answer", {"request": "r", "allow": False, "by": "b", "message": "no", **TURN}),
         "     3   refused by b: no\n",
     ),

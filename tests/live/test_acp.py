@@ -81,7 +81,7 @@ def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *,
 @ADAPTER_ONLY
 def test_a_tool_with_a_cancelled_question_does_not_run(run: Run, agent: Agent, home: Path) -> None:
     done = run(script(agent, "echo made > made"), lambda _, draft: draft[0] == "permission", ask=True)
-    assert done.only("answer", "by") == "agent"
+    assert done.only("answer", "by") == "exit"
     assert not (home / "work" / "made").exists()
 
 

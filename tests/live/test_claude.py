@@ -80,6 +80,31 @@ def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeMo
     assert model.turns[-1].texts == ["--help [[text fine]]"]
 
 
+@pytest.mark.parametrize("permissions", ["bypass", "ask"])
+def test_a_prompt_that_looks_like_a_command_reaches_the_model(
+    permissions: str, real: Real, model: FakeModel
+) -> None:
+    real.set_agent(permissions=permissions)
+    sessions = set()
+    prompts = ["/login is broken", "/status returns 502", "/clear the cache", "/context of this", "/help", "\n/clear",
+               "\ufeff/clear", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such-command"]  # fmt: skip
+    for prompt in prompts:
+        events = real.run(prompt)
+        sessions.add(events.only("session", "session_id"))
+        assert (events.status, model.turns[-1].texts[-1].strip()) == ("ok", prompt.strip())
+        assert "notice" not in events.kinds
+    assert len(sessions) == 1
+    assert len(model.turns[-1].texts) == len(prompts)
+
+
+def test_the_offered_commands_do_not_reach_the_model(real: Real, model: FakeModel) -> None:
+    real.run("[[text Hello]]")
+    asked = len(model.turns)
+    events = real.run("/context")
+    assert "Context Usage" in events.only("text", "text")
+    assert (events.status, len(model.turns)) == ("ok", asked)
+
+
 def test_a_prompt_of_200_kb_arrives_whole(real: Real, model: FakeModel) -> None:
     prompt = "[[text fine]]" + "é" * 100_000
     assert real.run(prompt).status == "ok"

@@ -28,6 +28,7 @@ QUESTIONS: dict[str, tuple[list[Draft], str]] = {
         "expired",
     ),
     "withdrawn by the agent": ([ASKED, ("answer", {"by": "agent"})], "withdrawn"),
+    "the agent died": ([ASKED, ("answer", {"by": "exit"})], "closed by the agent's exit"),
     "another's answer": ([ASKED, ("answer", {"request": "r-2"})], ""),
     "the turn was stopped": ([ASKED, ("cancelled", {})], "withdrawn"),
     "the turn ended": ([ASKED, ("turn_end", {})], "withdrawn"),

@@ -26,7 +26,7 @@ from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.opening import PROMPT, CannotContinue, Opening, Step
 from breakglass.agents.acp.updates import UpdateReader
 from breakglass.agents.line_dialogue import LineDialogue, error
-from breakglass.agents.lines import as_object, as_short_text, as_text, join_deltas, withdrawal
+from breakglass.agents.lines import as_object, as_short_text, as_text, closed_by_exit, join_deltas, withdrawal
 from breakglass.events import Draft
 
 
@@ -58,6 +58,11 @@ class Dialogue(LineDialogue):
             return False
         self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
         return True
+
+    @property
+    def answered(self) -> bool:
+        """Whether the prompt has its response, or the agent failed before that."""
+        return self.finished
 
     def interrupt(self) -> bytes:
         """Return the cancellation of the turn and of its questions; b"" if no prompt is running."""
@@ -156,7 +161,8 @@ class Dialogue(LineDialogue):
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, the result, and the reason if the turn failed. Sets `failed`."""
         drafts = self._read_rest() + self._updates.flush()
-        drafts += [withdrawal(request) for request in (*self._cancelled_questions, *self._questions)]
+        unanswered = (*self._cancelled_questions, *self._questions)
+        drafts += [closed_by_exit(request, end.description) for request in unanswered]
         if self._result:
             drafts.append(("result", {**self._result, "duration_ms": end.duration_ms, **self._cost()}))
             if self._result["is_error"] and not end.cancelled:

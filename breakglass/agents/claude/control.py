@@ -1,9 +1,22 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
+import re
+
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
-from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, cut_object, withdrawal
+from breakglass.agents.lines import (
+    as_object,
+    as_objects,
+    as_short_text,
+    as_text,
+    closed_by_exit,
+    cut_object,
+    withdrawal,
+)
 from breakglass.events import Draft, dumps
+
+_OFFERED = re.compile(r"/compact(\s.*)?|/context\s*", re.DOTALL)
+"""The commands of the CLI that a prompt may be. `/compact` may be followed by instructions."""
 
 
 class ToolRequests:
@@ -12,6 +25,10 @@ class ToolRequests:
     def __init__(self) -> None:
         self._open: dict[str, Line] = {}
         self._subagent_calls: dict[str, str] = {}  # subagent to the tool call that started it
+
+    @property
+    def are_open(self) -> bool:
+        return bool(self._open)
 
     def note_subagent(self, line: Line) -> None:
         """Remember which tool call started the subagent of a `task_started` line."""
@@ -51,11 +68,20 @@ class ToolRequests:
         request = as_short_text(line.get("request_id"))
         return [withdrawal(request)] if self._open.pop(request, None) else []
 
-    def withdraw_all(self) -> list[Draft]:
-        """Close all questions, and return their `answer` events."""
-        drafts = [withdrawal(request) for request in self._open]
+    def close(self, exit_description: str) -> list[Draft]:
+        """Close all questions, because the process ended. Return their `answer` events."""
+        drafts = [closed_by_exit(request, exit_description) for request in self._open]
         self._open.clear()
         return drafts
+
+
+def escape_command(prompt: str) -> str:
+    """Return `prompt` in a form that the model gets, unless it is one of the commands that we offer.
+
+    The CLI takes a prompt whose first character is `/` for a command of its own, if it has one of that name. Then the
+    model is not asked, and `/clear` also drops the conversation. After a space it is a prompt like any other.
+    """
+    return f" {prompt}" if prompt.startswith("/") and not _OFFERED.fullmatch(prompt) else prompt
 
 
 def user_message(prompt: str) -> bytes:

@@ -8,14 +8,16 @@ the agent asks nothing. With it the messages and the control protocol are JSON l
 a `permission` event, and its answer becomes a `control_response` line.
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
-reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `todo` keeps
-the to-do list. `control` holds the open questions and makes the lines that we write.
+reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `rounds`
+knows whether the agent still works. `todo` keeps the to-do list. `control` holds the open questions and makes the
+lines that we write.
 
 Rules for editors:
 
 1. Do not rely on the order of lines. `init` may come late or twice. A subagent's lines come between
    the main agent's.
 2. A `result` line does not end the turn, because a background task may begin another round. The process's exit ends it.
+   An agent that has answered and does not exit is ended by the runner.
 3. Prose comes twice: as deltas, then whole. `StreamedText` holds the deltas that have no whole text yet, so that a
    broken stream or a stop loses none of them.
 4. Judge a result by `is_error`, never by `subtype`.
@@ -26,10 +28,11 @@ from collections.abc import Callable
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude import control, messages, outcome
 from breakglass.agents.claude.messages import Line
+from breakglass.agents.claude.rounds import Rounds
 from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
 from breakglass.agents.line_dialogue import LineDialogue, error
-from breakglass.agents.lines import as_object, as_objects, as_session_id, as_short_text, as_text, join_deltas
+from breakglass.agents.lines import as_object, as_session_id, as_short_text, as_text, join_deltas
 from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
@@ -38,6 +41,7 @@ _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio",
 _ACTING = ("--dangerously-skip-permissions",)
 
 _FORGOTTEN = "The agent's earlier session {} was not found. A new one begins, without the earlier turns."
+_REPLACED = "The agent began another session of its own, which may not know the earlier turns."
 
 
 class Dialogue(LineDialogue):
@@ -52,17 +56,15 @@ class Dialogue(LineDialogue):
         self._todo = TodoList()
         self._streamed = StreamedText()
         self._tool_requests = control.ToolRequests()
-        self._has_background_tasks = False
+        self._rounds = Rounds()
         self._is_interrupted = False
-        self._has_result = False
-        self._failure = ""  # why the last result failed
         self._reported_failure = ""  # the last API failure that has an `error` event
 
     # --- what we write ------------------------------------------------------------------------
 
     def open(self) -> bytes:
         """Return the prompt."""
-        prompt = self._input.prompt
+        prompt = control.escape_command(self._input.prompt)
         return control.user_message(prompt) if self._input.ask else prompt.encode(errors="replace")
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
@@ -73,6 +75,11 @@ class Dialogue(LineDialogue):
         line = self._tool_requests.answer(request, allow=allow, message=message)
         self._unwritten += line
         return bool(line)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last round has ended, and no background task or question may continue it."""
+        return self._rounds.are_over and not self._tool_requests.are_open
 
     def interrupt(self) -> bytes:
         """Return the control request that stops the turn and keeps its prose; b"" if only SIGINT does that."""
@@ -97,25 +104,30 @@ class Dialogue(LineDialogue):
             return [outcome.compaction(line)]
         if subtype == "task_started":
             self._tool_requests.note_subagent(line)
-        elif subtype == "background_tasks_changed":
-            self._has_background_tasks = bool(as_objects(line.get("tasks")))
+        self._rounds.note_tasks(line)
         return []
 
     def _init(self, line: Line) -> list[Draft]:
         session = as_session_id(line.get("session_id"))
+        if self._session:
+            self._rounds.begin()  # a second `init` begins another round
         if not session or session == self._session:
             return []
         if session != self._input.session:
             self._cost.reset()
+        is_changed = session != (self._session or self._input.session or session)
+        notices: list[Draft] = [("notice", {"text": _REPLACED})] if is_changed else []
         self._session = session
         model = as_short_text(line.get("model"))
-        return [("session", {"session_id": session, **({"model": model} if model else {})})]
+        return [*notices, ("session", {"session_id": session, **({"model": model} if model else {})})]
 
     def _stream_event(self, line: Line) -> list[Draft]:
+        self._rounds.note_output(line)
         return self._streamed.read(line)
 
     def _assistant(self, line: Line) -> list[Draft]:
         self._todo.note_calls(line)
+        self._rounds.note_output(line)
         drafts = messages.assistant_events(line, thinking=self._input.thinking)
         texts = [fields["text"] for kind, fields in drafts if kind == "text"]
         parent = messages.parent_of(line)
@@ -136,15 +148,17 @@ class Dialogue(LineDialogue):
         return outcome.rate_limit(line)
 
     def _result(self, line: Line) -> list[Draft]:
-        self._has_result = True
-        self._failure = outcome.failure(line)
+        failure = outcome.failure(line)
+        notices = self._rounds.end(failure)
         # A subagent in the background may still ask.
-        self.finished |= self._is_interrupted or not self._has_background_tasks
-        if self._is_session_missing(self._failure):
+        self.finished |= self._is_interrupted or not self._rounds.has_background_tasks
+        if notices is None:
+            return self._rounds.contradict(failure)
+        if self._is_session_missing(failure):
             return []
         model = {"model": self._model} if self._model else {}
         result = {**outcome.result(line), "cost_usd": self._cost.add(line), **model}
-        return [*self._streamed.break_off(""), ("result", result)]
+        return [*self._streamed.break_off(""), ("result", result), *notices]
 
     def _control_request(self, line: Line) -> list[Draft]:
         if not self._input.ask or not as_short_text(line.get("request_id")):
@@ -161,22 +175,25 @@ class Dialogue(LineDialogue):
 
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, and the reason if the turn failed. Sets `failed` and `start_over`."""
-        drafts = self._read_rest() + self._tool_requests.withdraw_all() + self._streamed.break_off_all()
+        drafts = self._read_rest() + self._tool_requests.close(end.description)
+        drafts += self._streamed.break_off_all()
         if end.cancelled:
             return join_deltas(drafts)
-        self.start_over = self._is_session_missing(self._failure or end.stderr)
-        self.failed = bool(self._failure) or end.code != 0 or not self._has_result
+        rounds = self._rounds
+        self.start_over = self._is_session_missing(rounds.failure or end.stderr)
+        has_bad_exit = end.code < 0 or (end.code > 0 and not rounds.is_contradicted)
+        self.failed = bool(rounds.failure) or has_bad_exit or not rounds.has_result
         if self.start_over:
             drafts.append(error(_FORGOTTEN.format(self._input.session)))
-        elif self.failed and not (self._failure and self._failure == self._reported_failure):
-            drafts.append(error(self._failure or self._explain(end)))
+        elif self.failed and not (rounds.failure and rounds.failure == self._reported_failure):
+            drafts.append(error(rounds.failure or self._explain(end)))
         return join_deltas(drafts)
 
     def _is_session_missing(self, text: str) -> bool:
         return self._input.session is not None and not self._session and outcome.says_session_is_missing(text)
 
     def _explain(self, end: Exit) -> str:
-        when = "after its answer" if self._has_result else "without an answer"
+        when = "after its answer" if self._rounds.has_result else "without an answer"
         reason = outcome.cause(end.stderr.strip() or self._plain_output())
         return f"The agent failed {when}: {end.description}. {reason}".strip()
 

@@ -5,6 +5,7 @@ Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification o
 
 from typing import Any
 
+from breakglass.agents.blocks import as_json, blocks_text, with_citations
 from breakglass.agents.lines import (
     as_count,
     as_object,
@@ -17,6 +18,10 @@ from breakglass.agents.lines import (
 from breakglass.events import Draft
 
 Line = dict[str, Any]
+
+_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
+_WITHOUT_EVENT = ("redacted_thinking", "thinking")
+_UNKNOWN = "The agent sent content of a kind that Breakglass does not know: {}"
 
 
 def parent_of(line: Line) -> dict[str, str]:
@@ -51,21 +56,34 @@ def text_delta(line: Line) -> str:
 
 
 def assistant_events(line: Line, *, thinking: bool = False) -> list[Draft]:
-    """Return the `text` and `tool` events in an `assistant` line, and with `thinking` the `thinking` events."""
-    drafts: list[Draft] = []
-    for block in blocks(line):
-        if thinking and block.get("type") == "thinking" and as_text(block.get("thinking")):
-            drafts.append(("thinking", {"text": cut_text(block["thinking"])[0], **parent_of(line)}))
-        elif block.get("type") == "text" and as_text(block.get("text")):
-            drafts.append(("text", {"text": cut_text(block["text"])[0], **parent_of(line)}))
-        elif block.get("type") == "tool_use":
-            call = {
-                "tool_id": as_short_text(block.get("id")),
-                "name": as_short_text(block.get("name")),
-                "input": cut_object(as_object(block.get("input"))),
-            }
-            drafts.append(("tool", {**call, **parent_of(line)}))
-    return drafts
+    """Return the events in an `assistant` line: `text`, `tool`, and with `thinking` the `thinking`.
+
+    A tool that the provider or an MCP server ran is a `tool` and a `tool_result` too.
+    """
+    drafts = [_event(block, thinking=thinking) for block in blocks(line)]
+    return [(kind, {**fields, **parent_of(line)}) for kind, fields in drafts if kind]
+
+
+def _event(block: Line, *, thinking: bool) -> Draft:
+    """Return the event of one block of the agent's message, without its parent; its kind is "" if there is none."""
+    kind = as_text(block.get("type"))
+    if kind == "text":
+        return "text" if as_text(block.get("text")) else "", {"text": cut_text(with_citations(block))[0]}
+    if kind == "thinking":
+        text = as_text(block.get("thinking"))
+        return "thinking" if thinking and text else "", {"text": cut_text(text)[0]}
+    if kind in _CALLS:
+        server = as_short_text(block.get("server_name"))
+        name = as_short_text(block.get("name"))
+        return "tool", {
+            "tool_id": as_short_text(block.get("id")),
+            "name": f"mcp__{server}__{name}" if server else name,
+            "input": cut_object(as_object(block.get("input"))),
+        }
+    if kind.endswith("tool_result"):
+        return "tool_result", _result(block, blocks_text(block.get("content")), 0)
+    is_known = not kind or kind in _WITHOUT_EVENT
+    return "" if is_known else "notice", {"text": _UNKNOWN.format(as_json(block))}
 
 
 # --- tools ----------------------------------------------------------------------------------------
@@ -73,40 +91,34 @@ def assistant_events(line: Line, *, thinking: bool = False) -> list[Draft]:
 
 def tool_results(line: Line) -> list[Draft]:
     """Return the `tool_result` events in a `user` line. The CLI wrote its text, not the user."""
-    results = [block for block in blocks(line) if block.get("type") == "tool_result"]
+    results = [block for block in blocks(line) if as_text(block.get("type")).endswith("tool_result")]
     drafts: list[Draft] = []
     for block in results:
-        text, missing = _output(block.get("content")), 0
+        text, missing = blocks_text(block.get("content")), 0
         if len(results) == 1:
             text, missing = _fuller_output(text, as_object(line.get("tool_use_result")))
-        output, left_out = cut_text(text)
-        fields = {
-            "tool_id": as_short_text(block.get("tool_use_id")),
-            "output": output,
-            "is_error": bool(block.get("is_error")),
-        }
-        if left_out + missing:
-            fields["truncated"] = left_out + missing
-        drafts.append(("tool_result", {**fields, **parent_of(line)}))
+        drafts.append(("tool_result", {**_result(block, text, missing), **parent_of(line)}))
     return drafts
+
+
+def _result(block: Line, text: str, missing: int) -> Line:
+    """Return the fields of a `tool_result` event. `missing` bytes of the output are not in `text`."""
+    output, left_out = cut_text(text)
+    fields = {
+        "tool_id": as_short_text(block.get("tool_use_id")),
+        "output": output,
+        "is_error": bool(block.get("is_error")) or _is_error(block.get("content")),
+    }
+    return fields | {"truncated": left_out + missing} if left_out + missing else fields
+
+
+def _is_error(content: Any) -> bool:
+    """Return whether the result of a tool that the provider ran is an error object."""
+    return as_text(as_object(content).get("type")).endswith("_error")
 
 
 def _blocks(content: Any) -> list[Line]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else as_objects(content)
-
-
-def _output(content: Any) -> str:
-    return "\n".join(_block_text(block) for block in _blocks(content))
-
-
-def _block_text(block: Line) -> str:
-    if block.get("type") == "text":
-        return as_text(block.get("text"))
-    source = as_object(block.get("source"))
-    if not source:
-        return f"[{as_short_text(block.get('type'))}]"
-    size = len(as_text(source.get("data"))) * 3 // 4  # base64
-    return f"[{as_short_text(block.get('type'))}, {as_short_text(source.get('media_type'))}, {size} bytes]"
 
 
 def _fuller_output(text: str, result: Line) -> tuple[str, int]:

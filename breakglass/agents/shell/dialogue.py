@@ -31,6 +31,7 @@ class Dialogue:
     merge_stderr = True
     start_over = False
     finished = True
+    answered = False
 
     def __init__(self, turn_input: TurnInput) -> None:
         self.argv = [*turn_input.command, "-c", _READ_AND_RUN]

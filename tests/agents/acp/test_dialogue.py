@@ -92,6 +92,14 @@ def test_a_cancellation_answers_the_open_questions_once() -> None:
     assert kinds == ["answer"]
 
 
+def test_an_open_question_ends_with_the_exit_of_the_agent() -> None:
+    dialogue = begun(ask=True)
+    question(dialogue)
+    kind, fields = dialogue.close(Exit(-9))[0]
+    assert (kind, fields["request"], fields["by"]) == ("answer", "7-0", "exit")
+    assert fields["message"] == "The agent's process ended before an answer (ended by signal KILL)."
+
+
 def test_before_the_prompt_and_after_its_answer_only_a_signal_stops_the_agent() -> None:
     dialogue = Dialogue(TurnInput("hi", ("agent",)))
     dialogue.open()

@@ -21,6 +21,34 @@ def test_in_one_way_mode_only_the_prompt_is_written() -> None:
     assert dialogue.interrupt() == b""
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["/login is broken", "/clear", "/clear the cache", "/context of this", "/compacted", "/", "//", "/etc/passwd",
+     "/contexts", "/help\n", "/a/compact"],
+)  # fmt: skip
+def test_a_prompt_that_looks_like_a_command_is_written_after_a_space(prompt: str) -> None:
+    assert begun(prompt=prompt).open() == b" " + prompt.encode()
+    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == " " + prompt
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["/compact", "/compact the disk only", "/compact\nthe\ndisk", "/context", "/context\n",
+     " /clear", "\n/clear", "\ufeff/clear", "#1", "!ls", "@file", "-x", "hi /clear"],
+)  # fmt: skip
+def test_other_prompts_and_the_offered_commands_are_written_unchanged(prompt: str) -> None:
+    assert begun(prompt=prompt).open() == prompt.encode()
+    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == prompt
+
+
+def test_a_change_of_the_agents_own_session_is_a_notice() -> None:
+    other = line(type="system", subtype="init", session_id="other")
+    kinds = [kind for kind, _ in begun().translate(INIT + INIT + other)]
+    assert kinds == ["session", "notice", "session"]
+    assert [kind for kind, _ in begun(session=SESSION).translate(INIT)] == ["session"]
+    assert [kind for kind, _ in begun(session=SESSION).translate(other)] == ["notice", "session"]
+
+
 def test_a_first_turn_names_no_session_and_no_model() -> None:
     assert not [word for word in begun().argv if "session" in word or "resume" in word or "model" in word]
 
@@ -127,9 +155,10 @@ def test_a_withdrawn_question_is_answered_in_the_log_and_closed() -> None:
     assert dialogue.translate(line(type="control_cancel_request", request_id="q1")) == []
 
 
-def test_open_questions_are_withdrawn_when_the_agent_ends() -> None:
-    kinds = [kind for kind, _ in asking().close(Exit(-9, cancelled=True))]
-    assert kinds == ["answer"]
+def test_open_questions_end_with_the_exit_of_the_agent() -> None:
+    ((kind, fields),) = asking().close(Exit(-9, cancelled=True))
+    assert (kind, fields["by"], fields["allow"]) == ("answer", "exit", False)
+    assert fields["message"] == "The agent's process ended before an answer (ended by signal KILL)."
 
 
 def test_an_unknown_control_request_is_answered_with_an_error() -> None:
@@ -253,7 +282,8 @@ def test_a_turn_that_began_is_not_run_twice(data: bytes, session: str | None) ->
 def test_the_last_result_decides_whether_the_turn_failed() -> None:
     failed = line(type="result", subtype="success", is_error=True, result="API Error")
     assert ended(failed + result(), Exit(0))[1].failed is False
-    assert ended(result() + failed, Exit(0))[1].failed is True
+    spoken = line(type="assistant", message={"content": [{"type": "text", "text": "more"}]})
+    assert ended(result() + spoken + failed, Exit(0))[1].failed is True
 
 
 def test_an_overlong_line_is_dropped_and_the_log_says_so() -> None:

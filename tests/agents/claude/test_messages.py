@@ -65,7 +65,7 @@ def test_prose_that_streams_again_replaces_the_broken_stream() -> None:
             [{"type": "image", "source": {"media_type": "image/png", "data": "A" * 8192}}],
             "[image, image/png, 6144 bytes]",
         ),
-        ([{"type": "tool_reference", "tool_name": "X"}], "[tool_reference]"),
+        ([{"type": "tool_reference", "tool_name": "X"}], "[tool: X]"),
     ],
 )
 def test_a_tools_output_is_text(content: Any, output: str) -> None:

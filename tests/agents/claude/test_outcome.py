@@ -62,7 +62,7 @@ def test_the_costs_in_the_log_add_up_to_the_agents_total() -> None:
 def test_the_cost_of_a_new_session_starts_at_zero() -> None:
     dialogue = begun(session="another", session_cost=0.5)
     drafts = dialogue.translate(INIT + result(total_cost_usd=0.75))
-    assert drafts[1][1]["cost_usd"] == 0.75
+    assert drafts[-1][1]["cost_usd"] == 0.75
 
 
 def test_a_compacted_context_is_a_notice() -> None:

@@ -167,6 +167,7 @@ def test_only_a_queued_prompt_can_be_withdrawn() -> None:
     [
         ("timeout", "Refused: no answer in time."),
         ("agent", "The agent withdrew its question."),
+        ("exit", "The question ended without an answer: no."),
         ("settings", "Refused by the settings: no."),
         ("ada", "Refused by ada: no."),
     ],
