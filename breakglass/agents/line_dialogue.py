@@ -24,6 +24,7 @@ class LineDialogue:
         self.argv = argv
         self.environ: dict[str, str] = {}
         self.failed = False
+        self.waits_for_quiet = False
         self.start_over = False
         self._input = turn_input
         self._splitter = LineSplitter()
@@ -32,6 +33,10 @@ class LineDialogue:
 
     def begin(self) -> list[Draft]:
         """Return nothing: these agents report the begin of a session themselves."""
+        return []
+
+    def after_quiet(self) -> list[Draft]:
+        """Return nothing: most agents need no pause."""
         return []
 
     def reply(self) -> bytes:

@@ -11,8 +11,8 @@ Rules for editors:
 
 1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; a
    message without one is a response to a request of ours.
-2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Updates of
-   another session are ignored too.
+2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Some replay it
+   after their response, so the prompt then waits until the agent is quiet. Updates of another session are ignored too.
 3. The response to `session/prompt` ends the turn. Everything after it is ignored, and standard input is closed.
 4. A request of the agent must get a response, or the agent waits forever. We offer no services, so we refuse every
    request except `session/request_permission`.
@@ -75,11 +75,18 @@ class Dialogue(LineDialogue):
 
     def _send_step(self, step: Step) -> list[Draft]:
         """Send the request of `step`, and return its events."""
+        self.waits_for_quiet = not step.method
+        if not step.method:
+            return step.drafts
         number = len(self._sent) + 1
         self._sent[number] = step.method
         self._write({"id": number, "method": step.method, "params": step.params})
         self._is_prompted |= step.method == PROMPT
         return step.drafts
+
+    def after_quiet(self) -> list[Draft]:
+        """Send what waited until the agent has replayed the past."""
+        return self._send_step(self._opening.after_quiet()) if self.waits_for_quiet else []
 
     # --- what the agent prints ----------------------------------------------------------------
 

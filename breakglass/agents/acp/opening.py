@@ -2,6 +2,7 @@
 
 `initialize`; then `session/new`, or for an earlier session `session/resume` or `session/load`; then the model and the
 mode, if they must be set; then `session/prompt`. Each request is sent after the response to the one before it.
+After `session/load` the prompt waits until the agent is quiet, because gemini-cli replays the past after its response.
 """
 
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ class Step(NamedTuple):
     """The next request, and the events that are known so far."""
 
     method: str
+    """Its method; "" to send nothing until the agent is quiet."""
     params: Message
     drafts: list[Draft] = []  # noqa: RUF012 — never changed
 
@@ -50,6 +52,7 @@ class Opening:
         self._auth_methods: list[Message] = []
         self._reopen_method = ""  # the method that opens an earlier session, "" if the agent has none
         self._settings: list[tuple[str, Message]] = []  # requests to send before the prompt
+        self._must_wait = False  # whether the agent may still replay the past
 
     def begin(self) -> Step:
         """Return the first request."""
@@ -61,6 +64,12 @@ class Opening:
             return self._open_session(response)
         if method in ("session/new", "session/load", "session/resume"):
             self._accept_session(response)
+            self._must_wait = method == "session/load"
+        return self._next_setting_or_prompt()
+
+    def after_quiet(self) -> Step:
+        """Return what follows a step without a method, once the agent was quiet."""
+        self._must_wait = False
         return self._next_setting_or_prompt()
 
     def refused(self, method: str | None, refusal: Any) -> Step:
@@ -139,6 +148,8 @@ class Opening:
         if self._settings:
             method, params = self._settings.pop(0)
             return Step(method, {"sessionId": self.session, **params})
+        if self._must_wait:
+            return Step("", {})
         prompt = [{"type": "text", "text": self._input.prompt}]
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})

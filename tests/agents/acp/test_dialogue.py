@@ -16,6 +16,7 @@ def test_updates_before_the_prompt_or_of_another_session_are_ignored() -> None:
     say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
     assert update(dialogue, "agent_message_chunk", content=text_block("the past")) == []
     say(dialogue, id=2, result={})
+    dialogue.after_quiet()
     assert update(dialogue, "agent_message_chunk", session="other", content=text_block("elsewhere")) == []
     assert update(dialogue, "agent_message_chunk", content=text_block("now")) == [("delta", {"text": "now"})]
 
