@@ -49,7 +49,8 @@ class Played(NamedTuple):
 def load() -> dict[str, Run]:
     """Return all recorded runs by name."""
     runs = json.loads((CAPTURES / "runs.json").read_text())
-    return {name: _run(name, run) for name, run in runs.items()} | _other_client()
+    others = json.loads((CAPTURES / "other_runs.json").read_text())
+    return {name: _run(name, run) for name, run in (runs | others).items()} | _other_client()
 
 
 def _other_client() -> dict[str, Run]:
