@@ -83,6 +83,8 @@ class TurnInput(NamedTuple):
     cwd: str = "."
     turn: int = 0
     """The turn's number, for an agent that has no unique ids of its own."""
+    variables: tuple[str, ...] = ()
+    """The names of the variables in the agent's environment. Their values are not for a dialogue."""
 
 
 class Exit(NamedTuple):
@@ -127,6 +129,8 @@ class Dialogue(Protocol):
     """Whether standard error is merged into standard output, in order."""
     failed: bool
     """After `close`: whether the turn failed, according to the agent or to its exit status."""
+    waits_for_quiet: bool
+    """Whether `after_quiet` must be called once the agent has printed nothing for a short time."""
     start_over: bool
     """After `close`: whether the turn should run once more with `session=None`."""
 
@@ -144,6 +148,10 @@ class Dialogue(Protocol):
         One call returns as few events as possible. The caller collects small pieces of prose and output for up to
         50 ms before it calls.
         """
+        ...
+
+    def after_quiet(self) -> list[Draft]:
+        """Continue after the agent was quiet, and return events; `reply` then has the bytes."""
         ...
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:

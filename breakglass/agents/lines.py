@@ -5,6 +5,7 @@ Must not know any agent's messages. Everything here accepts any output of a prog
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from io import StringIO
 from typing import Any
 
@@ -22,10 +23,17 @@ MAX_SHORT = 1 << 10
 MAX_PLAN = 200
 """Items kept of a to-do list."""
 
+MAX_UNREADABLE = 4 << 10
+"""Bytes kept of something that the program does not understand."""
+
+UNREADABLE = "The agent printed something that Breakglass does not understand"
+
 _MAX_DELTA = 64 << 10  # characters of one joined `delta`
 _STATUSES = ("pending", "in_progress", "completed")
 _SESSION_ID = re.compile(r"[\x21-\x7e]{1,1024}")
 
+_OBJECT_START = re.compile(r'\{\s*"')
+_SEARCH_COST = 16  # characters that a search may read, for each character of the line
 # An agent written in Python may print NaN, which no strict JSON parser accepts.
 _decoder = json.JSONDecoder(parse_constant=lambda _: None)
 
@@ -78,6 +86,48 @@ def parse_object(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def find_objects(line: bytes, is_message: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any] | str]:
+    """Return the parts of a line in order: JSON objects, and the text that is no object.
+
+    A line that is one object is that object, of any shape. In a torn line, or after text without a newline, an object
+    counts only if `is_message` accepts it: a value inside a torn message is an object too. White space is no part.
+    """
+    if (whole := parse_object(line)) is not None:
+        return [whole]
+    text = line.decode(errors="replace")
+    parts: list[dict[str, Any] | str] = []
+    end = start = 0
+    budget = _SEARCH_COST * (
+        len(text) + MAX_SHORT
+    )  # a line of nothing but `{"a":` must not take quadratic time
+    while budget > 0 and (match := _OBJECT_START.search(text, start)):
+        start = match.start()
+        try:
+            value, after = _decoder.raw_decode(text, start)
+        except (ValueError, RecursionError) as reason:
+            budget -= _cost(reason, text, start)
+            start += 1
+            continue
+        budget -= after - start
+        if is_message(value):
+            parts += [text[end:start], value]
+            end = start = after
+        else:
+            start += 1
+    return [part for part in [*parts, text[end:]] if not isinstance(part, str) or part.strip()]
+
+
+def _cost(reason: Exception, text: str, start: int) -> int:
+    """Return what an attempt to decode `text` from `start` cost, in characters read.
+
+    The decoder reports an unterminated string at its start. It also counts the newlines before each failure, which is
+    fast, but without a charge for it a long hostile line takes quadratic time.
+    """
+    if isinstance(reason, json.JSONDecodeError) and not reason.msg.startswith("Unterminated"):
+        return reason.pos - start + 1 + reason.pos // 64
+    return len(text) - start + 1
+
+
 # --- reading values of any shape -------------------------------------------------------------------
 
 
@@ -128,6 +178,18 @@ def closed_by_exit(request: str, exit_description: str) -> Draft:
     """Return the `answer` to a question whose agent's process ended before an answer came."""
     text = f"The agent's process ended before an answer ({exit_description})"
     return "answer", {"request": request, "allow": False, "by": "exit", "message": f"{text}."}
+
+
+def unreadable(texts: Iterable[str]) -> Draft:
+    """Return the `notice` about things that an agent printed and that have no other place in the log."""
+    shown = "\n".join(beginning(text) for text in texts)
+    return "notice", {"text": cut_text(f"{UNREADABLE}: {shown}")[0]}
+
+
+def beginning(text: str) -> str:
+    """Return the first bytes of `text`, and how many are left out."""
+    kept, left_out = clip(text.strip(), MAX_UNREADABLE)
+    return kept + (f"… ({left_out} bytes left out)" if left_out else "")
 
 
 def plan_item(text: Any, status: Any) -> dict[str, str]:

@@ -43,6 +43,10 @@ from breakglass.turns.record import TurnRecord
 
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
+QUIET_SECONDS = 0.3
+"""Seconds without output after which an agent counts as quiet."""
+MAX_QUIET_WAIT = 10.0
+"""Seconds after which the turn goes on although the agent is never quiet."""
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
@@ -132,6 +136,7 @@ class Turn:
             thinking=plan.thinking,
             cwd=plan.workspace,
             turn=plan.turn,
+            variables=tuple(plan.environ),
         )
 
     def _run_agent(self, turn_input: TurnInput) -> bool:
@@ -249,6 +254,7 @@ class Conversation:
         self.signals = signals
         self._checked_at = time.monotonic()
         self._ending = Ending(plan.limits, record.began, plan.timeout)
+        self._waits_since = 0.0  # for the agent to be quiet; 0 if nothing waits for that
 
     def run(self) -> Ending:
         """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed.
@@ -262,6 +268,7 @@ class Conversation:
                 processes.kill_children(self.plan.limits.kill)
             if output := child.wait(self._seconds_to_wait()):
                 record.add(dialogue.translate(output))
+            self._go_on_if_quiet()
             self._read_log_if_due()
             for answer in record.take_undelivered_answers():
                 dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
@@ -288,7 +295,23 @@ class Conversation:
         """Return the seconds until something is due although the agent prints nothing."""
         facts = self._facts()
         due = min(self._checked_at + CHECK_SECONDS, self._ending.due_at(facts), self.record.sync_due_at())
+        if self._waits_since:
+            due = min(due, self._quiet_at())
         return max(0.0, due - facts.now)
+
+    def _go_on_if_quiet(self) -> None:
+        """Tell a dialogue that waits for it that the agent has been quiet."""
+        if not self.dialogue.waits_for_quiet:
+            self._waits_since = 0.0
+            return
+        self._waits_since = self._waits_since or time.monotonic()
+        if time.monotonic() >= self._quiet_at() and not self.record.is_stopping:
+            self.record.add(self.dialogue.after_quiet())
+
+    def _quiet_at(self) -> float:
+        """Return when the agent counts as quiet if it prints nothing until then."""
+        quiet_at = max(self.child.printed_at, self._waits_since) + QUIET_SECONDS
+        return min(quiet_at, self._waits_since + MAX_QUIET_WAIT)
 
     def _read_log_if_due(self) -> None:
         """Act on what other processes appended and on questions that have expired. Reap dead orphans."""

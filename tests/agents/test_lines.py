@@ -1,6 +1,7 @@
 """Splitting bytes into lines, reading values of any shape, and cutting values to the size of an event."""
 
 from itertools import pairwise
+from time import process_time
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from breakglass.agents.lines import (
     as_text,
     cut_object,
     cut_text,
+    find_objects,
     parse_object,
+    unreadable,
 )
 from breakglass.events import MAX_OUTPUT, dumps
 
@@ -109,3 +112,62 @@ def test_a_cut_object_keeps_its_short_strings() -> None:
     assert kept["path"] == "/srv/a"
     assert kept["content"].endswith("bytes left out)")
     assert kept["more"][0].endswith("bytes left out)")
+
+
+M = '{"jsonrpc":"2.0","id":1,"result":{"a":"{}"}}'
+MESSAGE = {"jsonrpc": "2.0", "id": 1, "result": {"a": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        (M, [MESSAGE]),
+        ('{"any":"object"}', [{"any": "object"}]),
+        ("", []),
+        (" \t\r", []),
+        ("\ufeff" + M, ["\ufeff", MESSAGE]),
+        ("\x1b]0;title\x07" + M, ["\x1b]0;title\x07", MESSAGE]),
+        ("\x1b[0m" + M + "\r", ["\x1b[0m", MESSAGE]),
+        ("\0\0" + M, ["\0\0", MESSAGE]),
+        ("Loaded cached credentials. " + M, ["Loaded cached credentials. ", MESSAGE]),
+        ("{" + M, ["{", MESSAGE]),
+        ("a {b} " + M, ["a {b} ", MESSAGE]),
+        (M + M, [MESSAGE, MESSAGE]),
+        (M + " trailing", [MESSAGE, " trailing"]),
+        ('{"jsonrpc":"2.0","method":"x","params":{"text":"to' + M, [
+            '{"jsonrpc":"2.0","method":"x","params":{"text":"to',
+            MESSAGE,
+        ]),
+        ('{"text":"to' + M + 'rn"}', ['{"text":"to', MESSAGE, 'rn"}']),
+        ('{"jsonrpc":"2.0","params":{"text":"torn"},', ['{"jsonrpc":"2.0","params":{"text":"torn"},']),
+        ("x [" + M + "]", ["x [", MESSAGE, "]"]),
+        ('{"n":' + "9" * 5000 + "}" + M, ['{"n":' + "9" * 5000 + "}", MESSAGE]),
+        ("not JSON", ["not JSON"]),
+        ("[1]", ["[1]"]),
+    ],
+)  # fmt: skip
+def test_a_line_is_divided_into_its_messages_and_the_text_around_them(
+    line: str, parts: list[dict[str, Any] | str]
+) -> None:
+    assert find_objects(line.encode(), lambda value: "jsonrpc" in value) == parts
+
+
+@pytest.mark.parametrize("unit", [b'{"a":', b'{"a":1,', b'{"', b'{"a":{"b":"', b'{ "', b'{"a":{}}'])
+def test_the_search_in_a_hostile_line_takes_linear_time(unit: bytes) -> None:
+    began = process_time()
+    find_objects(b"x" + unit * (1_000_000 // len(unit)), lambda value: False)
+    assert process_time() - began < 5
+
+
+@given(st.lists(st.sampled_from([M, "{", '"', "}", "\\", "a", " "]), max_size=12).map("".join))
+def test_no_text_is_lost_when_a_line_is_divided(line: str) -> None:
+    found = find_objects(line.encode(), lambda value: "jsonrpc" in value)
+    if parse_object(line.encode()) is None:
+        kept = "".join(part if isinstance(part, str) else M for part in found)
+        assert "".join(kept.split()) == "".join(line.split())
+
+
+def test_a_notice_holds_the_first_bytes_and_says_how_many_are_left_out() -> None:
+    kind, fields = unreadable(["x" * 5000, "y"])
+    text = f"The agent printed something that Breakglass does not understand: {'x' * 4096}… (904 bytes left out)\ny"
+    assert (kind, fields) == ("notice", {"text": text})

@@ -34,6 +34,7 @@ class Program(NamedTuple):
 
 # One npm package for each platform. "baseline" runs on older servers, which lack AVX2.
 _CPU = {"x86_64": "x64-baseline", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+_CODEX_CPU = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 PROGRAMS = {
     "claude": Program("pip", "claude-agent-sdk", "0.2.187", "claude_agent_sdk/_bundled/claude"),
@@ -46,6 +47,21 @@ PROGRAMS = {
     ),
     "opencode": Program(
         "npm", f"opencode-linux-{_CPU}", "1.18.33", f"node_modules/opencode-linux-{_CPU}/bin/opencode"
+    ),
+    "codex-acp": Program(
+        "npm",
+        "@agentclientprotocol/codex-acp",
+        "2.6.0",
+        "node_modules/@agentclientprotocol/codex-acp/dist/index.js",
+    ),
+    "codex": Program(
+        "npm",
+        "@openai/codex",
+        f"0.166.0-linux-{_CODEX_CPU}",
+        f"node_modules/@openai/codex/vendor/{platform.machine()}-unknown-linux-musl/bin/codex",
+    ),
+    "gemini": Program(
+        "npm", "@google/gemini-cli", "0.61.0", "node_modules/@google/gemini-cli/bundle/gemini.js"
     ),
     "axe": Program("npm", "axe-core", "4.14.1", "node_modules/axe-core/axe.min.js"),
 }

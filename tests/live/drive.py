@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from breakglass.agents import Dialogue, Exit
 from breakglass.events import Draft
+from breakglass.turns.runner import QUIET_SECONDS
 
 React = Callable[[Dialogue, Draft], bool]
 """Called for each event. May answer a question. Returns whether to cancel the turn now."""
@@ -97,7 +98,12 @@ def _exchange(
     incomplete, is_cancelled = b"", False
     with selectors.DefaultSelector() as ready:
         ready.register(agent.stdout, selectors.EVENT_READ)
-        while ready.select(max(0.0, deadline - time.monotonic())):
+        while time.monotonic() < deadline:
+            pause = QUIET_SECONDS if dialogue.waits_for_quiet else max(0.0, deadline - time.monotonic())
+            if not ready.select(pause):
+                drafts += dialogue.after_quiet()
+                stdin += _write(agent, dialogue, dialogue.reply())
+                continue
             data = os.read(agent.stdout.fileno(), 1 << 16)
             *ended, incomplete = (incomplete + data).split(b"\n")
             for line in [edit(line + b"\n") for line in ended] if data else [incomplete]:

@@ -11,23 +11,39 @@ Rules for editors:
 
 1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; a
    message without one is a response to a request of ours.
-2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Updates of
-   another session are ignored too.
-3. The response to `session/prompt` ends the turn. Everything after it is ignored, and standard input is closed.
+2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Some replay it
+   after their response, so the prompt then waits until the agent is quiet. Updates of another session are not shown.
+3. The response to `session/prompt` ends the turn, and standard input is closed. What the agent prints after it
+   belongs to the turn: the last text and the result are made when the agent has exited.
 4. A request of the agent must get a response, or the agent waits forever. We offer no services, so we refuse every
-   request except `session/request_permission`.
+   request except `session/request_permission`, and tell the user.
+5. What has no place in the log becomes a notice. Only `_QUIET_METHODS` and `updates._WITHOUT_NEWS` are left out.
 """
 
 from typing import Any
 
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.acp import messages
+from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.opening import PROMPT, CannotContinue, Opening, Step
 from breakglass.agents.acp.updates import UpdateReader
 from breakglass.agents.line_dialogue import LineDialogue, error
-from breakglass.agents.lines import as_object, as_short_text, as_text, closed_by_exit, join_deltas, withdrawal
-from breakglass.events import Draft
+from breakglass.agents.lines import (
+    as_object,
+    as_short_text,
+    as_text,
+    beginning,
+    closed_by_exit,
+    join_deltas,
+    unreadable,
+    withdrawal,
+)
+from breakglass.events import Draft, dumps
+
+_QUIET_METHODS = frozenset({"_auth/status_update"})
+"""Notifications that hold nothing for a reader of the log."""
+
+_REFUSED = "The turn stopped because permission was refused."
 
 
 class Dialogue(LineDialogue):
@@ -40,9 +56,12 @@ class Dialogue(LineDialogue):
         self._opening = Opening(turn_input)
         self._is_prompted = False
         self._updates = UpdateReader(thinking=turn_input.thinking)
-        self._result: dict[str, Any] | None = None
+        self._response: Message | None = None  # to the prompt
         self._questions: dict[str, Message] = {}
         self._cancelled_questions: list[str] = []
+        self._is_refused = False  # whether the answer to a question was no
+        self._is_interrupted = False
+        self._told_sessions: set[str] = set()  # other sessions that have a notice
 
     # --- what we write ------------------------------------------------------------------------
 
@@ -56,6 +75,9 @@ class Dialogue(LineDialogue):
         question = self._questions.pop(request, None)
         if question is None:
             return False
+        if not allow:
+            self._is_refused = True
+            self._updates.note_refusal(messages.call_id(question))
         self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
         return True
 
@@ -68,6 +90,7 @@ class Dialogue(LineDialogue):
         """Return the cancellation of the turn and of its questions; b"" if no prompt is running."""
         if not self._is_prompted or self.finished:
             return b""
+        self._is_interrupted = True
         self._write({"method": "session/cancel", "params": {"sessionId": self._opening.session}})
         for question in self._questions.values():
             self._write(messages.permission_answer(question, ()))
@@ -80,73 +103,115 @@ class Dialogue(LineDialogue):
 
     def _send_step(self, step: Step) -> list[Draft]:
         """Send the request of `step`, and return its events."""
+        self.waits_for_quiet = not step.method
+        if not step.method:
+            return step.drafts
         number = len(self._sent) + 1
         self._sent[number] = step.method
         self._write({"id": number, "method": step.method, "params": step.params})
         self._is_prompted |= step.method == PROMPT
         return step.drafts
 
+    def after_quiet(self) -> list[Draft]:
+        """Send what waited until the agent has replayed the past."""
+        return self._send_step(self._opening.after_quiet()) if self.waits_for_quiet else []
+
     # --- what the agent prints ----------------------------------------------------------------
 
+    def _is_message(self, value: Message) -> bool:
+        return value.get("jsonrpc") == "2.0"
+
     def _read(self, message: Message) -> list[Draft]:
-        if self.finished:
-            return []
         if "method" in message:
             return self._read_request(message)
         number = message.get("id")
-        method = self._sent.get(number) if type(number) is int else None
+        method = None
+        if type(number) is int and number in self._sent:
+            method, self._sent[number] = self._sent[number], ""  # a second answer is none
+        # An error without an id means that the agent could not parse a request of ours.
+        is_error = "error" in message and (method or number is None)
+        if self.finished or not (method or is_error):
+            return [unreadable([dumps(message)])]
         try:
-            # An error without an id means that the agent could not parse a request of ours.
-            if "error" in message and (method or number is None):
+            if is_error:
                 return self._send_step(self._opening.refused(method, message["error"]))
-            return self._read_response(method, as_object(message.get("result"))) if method else []
+            return self._read_response(method or "", as_object(message.get("result")))
         except CannotContinue as reason:
             self.failed = self.finished = True
             return [*self._updates.flush(), error(f"The agent failed: {reason}")]
 
     def _read_response(self, method: str, response: Message) -> list[Draft]:
         if method != PROMPT:
-            return self._send_step(self._opening.advance(method, response))
+            drafts = self._send_step(self._opening.advance(method, response))
+            self._updates.titles_are_names = self._opening.titles_are_names
+            return drafts
         self.finished = True
-        drafts = self._updates.flush()
-        failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
-        self._result = {"is_error": bool(failure), "result": failure or self._updates.last_text}
-        if usage := messages.usage(response):
-            self._result["usage"] = usage
-        return drafts
+        self._response = response
+        reason = response.get("stopReason")
+        if isinstance(reason, str) and (reason == "end_turn" or reason in messages.STOP_REASONS):
+            return []
+        said = beginning(dumps(reason)) if reason is not None else "none"
+        return [
+            (
+                "notice",
+                {"text": f"The agent ended its turn with a reason that Breakglass does not know: {said}"},
+            )
+        ]
 
     def _read_request(self, message: Message) -> list[Draft]:
         method, params = message["method"], as_object(message.get("params"))
         if method == "session/update":
-            is_current = self._is_prompted and params.get("sessionId") == self._opening.session
-            return self._updates.read(as_object(params.get("update"))) if is_current else []
+            if self._is_prompted and not isinstance(params.get("update"), dict):
+                return [unreadable([dumps(message)])]
+            return self._read_update(params)
         if method == "$/cancel_request":
             return self._withdraw(self._question_id(params.get("requestId")))
         if "id" not in message:
-            return []
+            is_quiet = isinstance(method, str) and method in _QUIET_METHODS
+            return [] if is_quiet else [unreadable([dumps(message)])]
         if method == "session/request_permission":
             return self._ask(message, as_object(params.get("toolCall")))
-        self._write(messages.not_offered(message))
-        return []
+        if not self.finished:
+            self._write(messages.not_offered(message))
+        asked = beginning(dumps({"method": method, "params": params}))
+        return [
+            ("notice", {"text": f"The agent asked for a service that Breakglass does not offer: {asked}"})
+        ]
+
+    def _read_update(self, params: Message) -> list[Draft]:
+        update, session = as_object(params.get("update")), params.get("sessionId")
+        if not self._is_prompted:
+            self._updates.note_past(update)
+            return []
+        if session in (None, self._opening.session):
+            return self._updates.read(update)
+        shown = beginning(dumps(session))
+        if shown in self._told_sessions:
+            return []
+        self._told_sessions.add(shown)
+        return [("notice", {"text": f"The agent works in another session too, which is not shown: {shown}"})]
 
     # --- questions ----------------------------------------------------------------------------
 
     def _ask(self, message: Message, asked: Message) -> list[Draft]:
+        if self.finished:  # nothing can be written any more
+            return [
+                (
+                    "notice",
+                    {"text": f"The agent asked for permission after its answer: {beginning(dumps(asked))}"},
+                )
+            ]
+        call, drafts = self._updates.read_question(asked)
         if not self._input.ask:
             self._write(messages.permission_answer(message, messages.ALLOWING))
-            return []
-        call, drafts = self._updates.read_question(asked)
+            return drafts
         request = self._question_id(message.get("id"))
         self._questions[request] = message
-        fields = {
-            "request": request,
-            "name": call.name,
-            "input": messages.tool_input({**call.state, **asked}),
-        }
+        fields = {"request": request, "name": call.name, "input": content.question_input(call.state, asked)}
         return [*drafts, ("permission", {**fields, **({"parent": call.speaker} if call.speaker else {})})]
 
     def _question_id(self, number: Any) -> str:
-        """Return a question's name that is unique in our session: the agent counts from 0 in each process."""
+        """Return a question's id that is unique in our session: the agent counts from 0 in each process."""
         return f"{self._input.turn}-{as_short_text(number) or number}"
 
     def _withdraw(self, request: str) -> list[Draft]:
@@ -160,19 +225,32 @@ class Dialogue(LineDialogue):
 
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, the result, and the reason if the turn failed. Sets `failed`."""
-        drafts = self._read_rest() + self._updates.flush()
+        drafts = self._read_rest() + self._updates.end()
         unanswered = (*self._cancelled_questions, *self._questions)
         drafts += [closed_by_exit(request, end.description) for request in unanswered]
-        if self._result:
-            drafts.append(("result", {**self._result, "duration_ms": end.duration_ms, **self._cost()}))
-            if self._result["is_error"] and not end.cancelled:
+        if self._response is not None:
+            result = self._result(self._response)
+            drafts.append(("result", {**result, "duration_ms": end.duration_ms, **self._cost()}))
+            if result["is_error"] and not end.cancelled:
                 self.failed = True
-                drafts.append(error(self._result["result"]))
+                drafts.append(error(result["result"]))
         elif not self.failed and not end.cancelled:
             self.failed = True
             reason = end.stderr.strip() or self._plain_output()
             drafts.append(error(f"The agent failed without an answer: {end.description}. {reason}".strip()))
         return join_deltas(drafts)
+
+    def _result(self, response: Message) -> dict[str, Any]:
+        """Return the keys of the `result` event: how the turn ended, and the last prose."""
+        text = self._updates.last_text
+        failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
+        if response.get("stopReason") == "cancelled" and self._is_refused and not self._is_interrupted:
+            text, failure = _REFUSED, ""  # codex-acp has no other way to refuse than to stop
+        elif self._updates.has_failed and not failure:
+            failure = text or "The agent's backend failed."
+        usage = messages.usage(response)
+        result = {"is_error": bool(failure), "result": failure or text}
+        return {**result, "usage": usage} if usage else result
 
     def _cost(self) -> dict[str, float]:
         """Return the cost of the turn. The agent's total includes the earlier turns of its session."""

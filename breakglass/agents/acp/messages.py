@@ -8,7 +8,8 @@ take, its connection needs asyncio streams, and one wrong key makes it reject th
 message that is made here against those models.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from breakglass.agents.lines import (
@@ -18,11 +19,9 @@ from breakglass.agents.lines import (
     as_objects,
     as_short_text,
     as_text,
-    cut_object,
-    cut_text,
     plan_item,
 )
-from breakglass.events import dumps
+from breakglass.events import clip, dumps
 
 Message = dict[str, Any]
 
@@ -31,12 +30,6 @@ VERSION = 1
 
 METHOD_NOT_FOUND = -32601
 AUTH_REQUIRED = -32000
-
-ASKING = ("default", "ask", "manual", "read-only")
-"""Modes in which agents ask before they change anything. Claude Code and Gemini have the first, Codex has the last."""
-
-ACTING = ("bypasspermissions", "yolo", "full-access")
-"""Modes in which agents never ask: Claude Code, Gemini, Codex."""
 
 ALLOWING = ("allow_once", "allow_always")
 REFUSING = ("reject_once", "reject_always")
@@ -48,7 +41,13 @@ STOP_REASONS = {
     "refusal": "The model refused to continue. It will not see this prompt in later turns.",
     "cancelled": "Interrupted.",
 }
-"""Why a prompt stopped early, to the result of the turn. `end_turn` and unknown reasons are a normal end."""
+"""Why a prompt stopped early, to the result of the turn. `end_turn` is a normal end."""
+
+MAX_REASON = 3 << 10
+"""Bytes kept of the text of an error, and of the reason in its `data`."""
+
+MAX_WAYS = 10
+"""Ways to log in, and parts of a reason, that are shown."""
 
 _TOKENS = {
     "inputTokens": "input_tokens",
@@ -93,6 +92,11 @@ def permission_answer(question: Message, kinds: Iterable[str]) -> Message:
     return {"id": question.get("id"), "result": {"outcome": outcome}}
 
 
+def call_id(question: Message) -> str:
+    """Return the id of the tool call that a `session/request_permission` request is about."""
+    return as_short_text(as_object(as_object(question.get("params")).get("toolCall")).get("toolCallId"))
+
+
 def options(question: Message) -> dict[str, str]:
     """Return the options of a `session/request_permission` request, kind to id. The first of each kind counts."""
     offered = as_objects(as_object(question.get("params")).get("options"))
@@ -124,25 +128,7 @@ def model(session: Message) -> str:
     return as_short_text(as_object(session.get("models")).get("currentModelId"))
 
 
-def modes(session: Message) -> tuple[str, list[str]]:
-    """Return the mode a session is in and the modes it offers: from `modes`, else from its config options."""
-    state = as_object(session.get("modes"))
-    if state:
-        offered = [as_text(mode.get("id")) for mode in as_objects(state.get("availableModes"))]
-        return as_text(state.get("currentModeId")), offered
-    for option in as_objects(session.get("configOptions")):
-        if option.get("category") == "mode":
-            return as_text(option.get("currentValue")), _values(option)
-    return "", []
-
-
-def pick(offered: list[str], wanted: Iterable[str]) -> str:
-    """Return the first of `wanted` that is offered, in the agent's own spelling, or ""."""
-    spelled = {mode.lower(): mode for mode in offered}
-    return next((spelled[name] for name in wanted if name in spelled), "")
-
-
-# --- prose and tools -----------------------------------------------------------------------------
+# --- updates -----------------------------------------------------------------------------
 
 
 def parent_of(update: Message) -> dict[str, str]:
@@ -151,51 +137,7 @@ def parent_of(update: Message) -> dict[str, str]:
     return {"parent": parent} if parent else {}
 
 
-def prose(content: Any) -> str:
-    """Return a content block as text."""
-    block = as_object(content)
-    kind = as_short_text(block.get("type"))
-    if kind == "text":
-        return cut_text(as_text(block.get("text")))[0]
-    if kind == "resource":
-        resource = as_object(block.get("resource"))
-        text = as_text(resource.get("text")) or f"[resource {as_short_text(resource.get('uri'))}]"
-        return cut_text(text)[0]
-    about = as_short_text(block.get("uri")) or as_short_text(block.get("mimeType"))
-    return f"[{kind} {about}]" if kind else ""
-
-
-def tool_input(call: Message) -> Message:
-    """Return the input of a tool call. Without a raw input, return the call's title, kind, locations and diffs."""
-    if raw := as_object(call.get("rawInput")):
-        return cut_object(raw)
-    about = {key: call[key] for key in ("title", "kind", "locations") if call.get(key)}
-    diffs = [item for item in as_objects(call.get("content")) if item.get("type") == "diff"]
-    return cut_object(about | {"diff": diffs} if diffs else about)
-
-
-def tool_output(call: Message) -> str:
-    """Return a tool's output: the raw output if it is text, else the content that the agent would display."""
-    raw = call.get("rawOutput")
-    if isinstance(raw, dict):
-        raw = raw.get("output") or raw.get("error") or raw
-    if isinstance(raw, list) and as_objects(raw):
-        raw = "\n".join(prose(block) for block in as_objects(raw))
-    if isinstance(raw, str):
-        return raw
-    shown = "\n".join(_displayed(item) for item in as_objects(call.get("content")))
-    return shown or ("" if raw is None else dumps(raw))
-
-
-def _displayed(item: Message) -> str:
-    if item.get("type") != "diff":
-        return prose(item.get("content"))
-    sides = (("-", item.get("oldText")), ("+", item.get("newText")))
-    changed = [sign + text for sign, side in sides for text in as_text(side).split("\n") if as_text(side)]
-    return "\n".join([as_short_text(item.get("path")), *changed])
-
-
-# --- the turn's progress ---------------------------------------------------------------------------
+# --- the turn's course -----------------------------------------------------------------------------
 
 
 def usage(response: Message) -> dict[str, int]:
@@ -214,14 +156,62 @@ def dollars(update: Message) -> float | None:
 
 
 def error_text(error: Any, auth_methods: list[Message]) -> str:
-    """Return the text of an error object. If the agent requires a login, add how it can be done."""
+    """Return the text of an error object, with the reason in its `data`. A required login adds how it can be done."""
     fields = as_object(error)
-    text = as_text(fields.get("message")) or "it did not say why"
+    text = as_text(fields.get("message")) or as_text(error) or "it did not say why"
     if fields.get("code") != AUTH_REQUIRED:
-        return text.removeprefix("Internal error: ")
-    ways = [as_text(method.get("description")) or as_text(method.get("name")) for method in auth_methods]
+        reason = _reason(fields.get("data"))
+        told = clip(text.removeprefix("Internal error: "), MAX_REASON)[0]
+        if not reason or reason in told:
+            return told
+        return reason if told == "Internal error" else f"{told}: {reason}"
+    said = ": ".join(filter(None, [text, _reason(fields.get("data"))]))
+    ways = [
+        as_short_text(way.get("description")) or as_short_text(way.get("name"))
+        for way in auth_methods[:MAX_WAYS]
+    ]
     hint = "Log the agent in, as the user that the server runs as, or set its key in the agent's `env`"
-    return f"{text}. {hint}{': ' if ways else '.'}{'; '.join(ways)}"
+    return f"{said}. {hint}{': ' if ways else '.'}{'; '.join(ways)}"
+
+
+def _reason(data: Any) -> str:
+    """Return the reason in the `data` of an error, which may have any shape; "" if it holds none."""
+    if isinstance(data, dict):
+        known = (data.get(key) for key in ("details", "detail", "message", "reason", "error", "text"))
+        return next(filter(None, map(_reason, known)), "")
+    if isinstance(data, list):
+        return clip("; ".join(filter(None, map(_reason, data[:MAX_WAYS]))), MAX_REASON)[0]
+    return clip(as_text(data).strip(), MAX_REASON)[0]
+
+
+def way_without_person(auth_methods: list[Message], variables: Collection[str]) -> str:
+    """Return the id of a login that needs no person, "" if there is none.
+
+    That is a key in variables that are all set, else an API key: an agent that finds none refuses it at once.
+    `variables` are the names in the agent's environment.
+    """
+    keys = ""
+    for way in auth_methods:
+        way_id = as_text(way.get("id"))
+        needed = [
+            as_text(each.get("name")) for each in as_objects(way.get("vars")) if not each.get("optional")
+        ]
+        if needed and all(name in variables for name in needed):
+            return way_id
+        has_key = "api-key" in as_object(way.get("_meta")) or re.search("api.?key", way_id, re.IGNORECASE)
+        keys = keys or (way_id if has_key and not needed else "")
+    return keys
+
+
+def failure_sign(update: Message) -> str | None:
+    """Return the status that an agent's backend has according to an update; None if it does not say.
+
+    It is no part of the protocol. codex-acp reports an error of its backend as prose and as `systemError` here.
+    """
+    for extension in as_object(update.get("_meta")).values():
+        if status := as_short_text(as_object(as_object(extension).get("threadStatus")).get("type")):
+            return status
+    return None
 
 
 def plan(update: Message) -> list[dict[str, str]]:

@@ -1,17 +1,19 @@
 """The requests that open a session of an ACP agent, in order, up to the prompt. Pure.
 
 `initialize`; then `session/new`, or for an earlier session `session/resume` or `session/load`; then the model and the
-mode, if they must be set; then `session/prompt`. Each request is sent after the response to the one before it.
+mode, if they must be set; then `session/prompt`. Each request is sent after the response to the one before it. An
+agent that requires a login gets `authenticate` once, if it offers a way that needs no user. After `session/load` the
+prompt waits until the agent is quiet, because gemini-cli replays the past after its response.
 """
 
 from typing import Any, NamedTuple
 
 from breakglass import __version__
 from breakglass.agents import TurnInput
-from breakglass.agents.acp import messages
+from breakglass.agents.acp import messages, modes
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.line_dialogue import error
-from breakglass.agents.lines import as_object, as_objects, as_session_id
+from breakglass.agents.lines import as_object, as_objects, as_session_id, as_short_text
 from breakglass.events import Draft
 
 PROMPT = "session/prompt"
@@ -23,6 +25,10 @@ _NEVER_ASKS = (
     'its mode "{}" never asks, it offers no mode that asks, and the settings say permissions = "ask". '
     "Nothing was sent to it. Choose another mode in the agent's own settings."
 )
+_MODE_REFUSED = (
+    'The agent refused its mode "{}" ({}). It stays in its mode "{}". Breakglass gives permission if it asks.'
+)
+_SETTING_METHODS = ("session/set_mode", "session/set_config_option")
 
 
 class CannotContinue(Exception):
@@ -33,6 +39,7 @@ class Step(NamedTuple):
     """The next request, and the events that are known so far."""
 
     method: str
+    """Its method; "" to send nothing until the agent is quiet."""
     params: Message
     drafts: list[Draft] = []  # noqa: RUF012 — never changed
 
@@ -45,11 +52,25 @@ class Opening:
         """The open session; "" before it is open."""
         self.is_replaced = False
         """Whether the session of the earlier turns was replaced by a new one."""
+        self.agent = ""
+        """The agent's own name; "" before it said one."""
         self._input = turn_input
         self._model = ""
         self._auth_methods: list[Message] = []
         self._reopen_method = ""  # the method that opens an earlier session, "" if the agent has none
         self._settings: list[tuple[str, Message]] = []  # requests to send before the prompt
+        self._offer = modes.Offer("", [], "")
+        self._notices: list[Draft] = []  # that come with the prompt
+        self._opening_step = Step("session/new", {})  # the last request that opens a session
+        self._has_authenticated = False
+        self._wanted_mode = ""  # that the last setting sets
+        self._has_fallen_back = False
+        self._must_wait = False  # whether the agent may still replay the past
+
+    @property
+    def titles_are_names(self) -> bool:
+        """Whether this agent gives the name of a tool as the title of a call. For others it can be the command."""
+        return any(name in self.agent.lower() for name in ("opencode", "kilo"))
 
     def begin(self) -> Step:
         """Return the first request."""
@@ -59,24 +80,55 @@ class Opening:
         """Return the step after the response to a request of `method`."""
         if method == "initialize":
             return self._open_session(response)
+        if method == "authenticate":
+            return self._opening_step
         if method in ("session/new", "session/load", "session/resume"):
             self._accept_session(response)
+            self._must_wait = method == "session/load"
+        return self._next_setting_or_prompt()
+
+    def after_quiet(self) -> Step:
+        """Return what follows a step without a method, once the agent was quiet."""
+        self._must_wait = False
         return self._next_setting_or_prompt()
 
     def refused(self, method: str | None, refusal: Any) -> Step:
         """Return the step after an error response to `method`. None: the agent could not read a request."""
+        fields = as_object(refusal)
+        needs_login = fields.get("code") == messages.AUTH_REQUIRED
+        if needs_login:
+            offered = as_objects(as_object(fields.get("data")).get("authMethods"))
+            self._auth_methods = self._auth_methods or offered
         reason = messages.error_text(refusal, self._auth_methods)
-        needs_login = as_object(refusal).get("code") == messages.AUTH_REQUIRED
+        if method == "authenticate":
+            raise CannotContinue(f"it refused its login ({reason}). {self._login_advice()}")
+        if needs_login and method == self._opening_step.method and (way := self._way_to_log_in()):
+            return Step("authenticate", {"methodId": way})
         if method is not None and method == self._reopen_method and not needs_login:
             return self._open_new_session(reason)
+        if method in _SETTING_METHODS and self._is_mode_pending and not self._input.ask:
+            return self._keep_mode(reason)
         raise CannotContinue(reason)
+
+    def _way_to_log_in(self) -> str:
+        """Return the id of a login that needs no person, "" if there is none or it was tried already."""
+        if self._has_authenticated:
+            return ""
+        self._has_authenticated = True
+        return messages.way_without_person(self._auth_methods, self._input.variables)
+
+    def _login_advice(self) -> str:
+        required = {"code": messages.AUTH_REQUIRED, "message": "It requires a login"}
+        return messages.error_text(required, self._auth_methods)
 
     def _open_session(self, response: Message) -> Step:
         self._auth_methods = as_objects(response.get("authMethods"))
+        self.agent = as_short_text(as_object(response.get("agentInfo")).get("name"))
         version = response.get("protocolVersion")
-        if version != messages.VERSION:
+        if isinstance(version, bool) or str(version) != str(messages.VERSION):
             raise CannotContinue(
-                f"it speaks version {version} of the protocol, only {messages.VERSION} is supported"
+                f"it speaks version {as_short_text(str(version))} of the protocol, "
+                f"only {messages.VERSION} is supported"
             )
         offered = as_object(response.get("agentCapabilities"))
         if isinstance(as_object(offered.get("sessionCapabilities")).get("resume"), dict):
@@ -84,15 +136,20 @@ class Opening:
         elif offered.get("loadSession") is True:
             self._reopen_method = "session/load"
         if not self._input.session:
-            return Step("session/new", self._session_params())
+            return self._open(Step("session/new", self._session_params()))
         if not self._reopen_method:
             return self._open_new_session("it cannot reopen any")
-        return Step(self._reopen_method, {**self._session_params(), "sessionId": self._input.session})
+        params = {**self._session_params(), "sessionId": self._input.session}
+        return self._open(Step(self._reopen_method, params))
+
+    def _open(self, step: Step) -> Step:
+        self._opening_step = step._replace(drafts=[])  # sent again after a login
+        return step
 
     def _open_new_session(self, reason: str) -> Step:
         self.is_replaced = True
         replaced = error(_FORGOTTEN.format(self._input.session, reason))
-        return Step("session/new", self._session_params(), [replaced])
+        return self._open(Step("session/new", self._session_params(), [replaced]))
 
     def _session_params(self) -> Message:
         return {"cwd": self._input.cwd, "mcpServers": []}
@@ -119,27 +176,47 @@ class Opening:
             raise CannotContinue("it offers no choice of models, and the turn requires one")
 
     def _choose_mode(self, session: Message) -> None:
-        """Queue the request that sets a mode that asks, or one that never asks.
+        """Queue the request that sets a mode which asks, or one which does not."""
+        self._offer = modes.read_offer(session)
+        choice = modes.choose(self._offer, self.agent, ask=self._input.ask)
+        if self._input.ask and not choice.mode and modes.never_asks(self._offer, self.agent):
+            raise CannotContinue(_NEVER_ASKS.format(self._offer.current))
+        if choice.notice:
+            self._notices.append(("notice", {"text": choice.notice}))
+        if choice.mode:
+            self._queue_mode(choice.mode)
 
-        An agent without a mode that never asks gets a mode that asks, and permission for everything. Its default mode
-        could be one that refuses without asking.
-        """
-        current, offered = messages.modes(session)
-        wanted = messages.ASKING if self._input.ask else (*messages.ACTING, *messages.ASKING)
-        mode = messages.pick(offered, wanted)
-        if not mode and self._input.ask and current.lower() in messages.ACTING:
-            raise CannotContinue(_NEVER_ASKS.format(current))
-        if mode and mode != current and as_object(session.get("modes")):
-            self._settings.append(("session/set_mode", {"modeId": mode}))
-        elif mode and mode != current:
-            params = {"configId": messages.config_option(session, "mode")[0], "value": mode}
+    def _queue_mode(self, mode: str) -> None:
+        if self._offer.option:
+            params = {"configId": self._offer.option, "value": mode}
             self._settings.append(("session/set_config_option", params))
+        else:
+            self._settings.append(("session/set_mode", {"modeId": mode}))
+        self._wanted_mode = mode
+
+    @property
+    def _is_mode_pending(self) -> bool:
+        """Whether the request that was sent last sets the mode. It is the last setting."""
+        return bool(self._wanted_mode) and not self._settings
+
+    def _keep_mode(self, reason: str) -> Step:
+        """Go on in another mode. Every question gets permission, so the agent can do the same in a mode that asks."""
+        refused, self._wanted_mode = self._wanted_mode, ""
+        other = modes.fallback(self._offer, self.agent, refused) if not self._has_fallen_back else ""
+        self._has_fallen_back = True
+        if other:
+            self._queue_mode(other)
+        stays = other or self._offer.current
+        self._notices.append(("notice", {"text": _MODE_REFUSED.format(refused, reason, stays)}))
+        return self._next_setting_or_prompt()
 
     def _next_setting_or_prompt(self) -> Step:
         if self._settings:
             method, params = self._settings.pop(0)
             return Step(method, {"sessionId": self.session, **params})
+        if self._must_wait:
+            return Step("", {})
         prompt = [{"type": "text", "text": self._input.prompt}]
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
-        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened])
+        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._notices])

@@ -6,16 +6,19 @@ A speaker is "" for the main agent, else the tool call that started a subagent (
 
 from collections.abc import Callable
 
-from breakglass.agents.acp import messages
+from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
-from breakglass.agents.lines import TextBuffer, as_object, as_objects, as_short_text, as_text, cut_text
-from breakglass.events import Draft
+from breakglass.agents.acp.tool_calls import ToolCall
+from breakglass.agents.lines import TextBuffer, as_short_text, as_text, unreadable
+from breakglass.events import Draft, dumps
 
 
 class UpdateReader:
     """The updates of one turn."""
 
     def __init__(self, *, thinking: bool = False) -> None:
+        self.titles_are_names = False
+        """Whether this agent gives the name of a tool as the title of a call."""
         self.last_text = ""
         """The main agent's last prose."""
         self.dollars: float | None = None
@@ -24,20 +27,43 @@ class UpdateReader:
         self._thoughts: dict[str, TextBuffer] = {}  # by speaker
         self._prose: dict[str, ProsePart] = {}  # by speaker
         self._calls: dict[str, ToolCall] = {}  # by id
-        self._done: set[str] = set()  # ids of calls that have their result
+        self._done: dict[
+            str, ToolCall | None
+        ] = {}  # calls that have their result by id; None for one of the past
+        self.has_failed = False
+        """Whether the agent's backend has failed, by what the agent says beside its prose."""
 
     def read(self, update: Message) -> list[Draft]:
-        """Return the events in one update. Unknown kinds are ignored."""
-        reader = _UPDATES.get(as_text(update.get("sessionUpdate")))
-        return reader(self, update) if reader else []
+        """Return the events in one update. One of an unknown kind is a notice."""
+        if status := messages.failure_sign(update):
+            self.has_failed = status == "systemError" or (self.has_failed and status != "active")
+        kind = as_text(update.get("sessionUpdate"))
+        if kind in _WITHOUT_NEWS:
+            return []
+        reader = _UPDATES.get(kind)
+        return reader(self, update) if reader else [unreadable([dumps(update)])]
 
-    def read_question(self, asked: Message) -> tuple["ToolCall", list[Draft]]:
+    def note_past(self, update: Message) -> None:
+        """Note a call that a reopened session replays: it is not logged, even if it is replayed again later."""
+        if call_id := as_short_text(update.get("toolCallId")):
+            self._done[call_id] = None
+
+    def note_refusal(self, call_id: str) -> None:
+        """Note that permission for a call was refused. Some agents report no result for it."""
+        if call := self._calls.get(call_id):
+            call.is_refused = True
+
+    def read_question(self, asked: Message) -> tuple[ToolCall, list[Draft]]:
         """Return the tool call that the agent asks permission for, and the events that come before the question."""
+        self._done.pop(
+            as_short_text(asked.get("toolCallId")), None
+        )  # a new call may have the id of an old one
         call = self._call(asked)
-        raw = asked.get("rawInput")
-        # opencode asks with a part of the input or none, and sends all of it when the tool runs.
-        is_complete = raw is None or (bool(raw) and call.input == raw)
-        return call, [*self._end_prose(call.speaker), *(call.announce() if is_complete else [])]
+        before, raw = call.input, asked.get("rawInput")
+        # opencode asks with half of the input, or none, and gives all of it when the tool runs.
+        is_complete = raw is None or (bool(raw) and before == raw)
+        drafts = [*self._end_prose(call.speaker), *call.take(asked)]
+        return call, [*drafts, *(call.announce() if is_complete else [])]
 
     def flush(self) -> list[Draft]:
         """Return all events that were held back because more updates could change them."""
@@ -45,10 +71,18 @@ class UpdateReader:
         prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
         return prose + [draft for call in self._calls.values() for draft in call.announce()]
 
+    def end(self) -> list[Draft]:
+        """Return what was held back, and a result for each call that the agent left open."""
+        drafts = self.flush()
+        for call in self._calls.values():
+            drafts += call.end()
+        self._calls.clear()
+        return drafts
+
     # --- prose --------------------------------------------------------------------------------
 
     def _message_chunk(self, update: Message) -> list[Draft]:
-        parent, text = messages.parent_of(update), messages.prose(update.get("content"))
+        parent, text = messages.parent_of(update), content.prose(update.get("content"))
         message_id = as_short_text(update.get("messageId"))
         speaker = parent.get("parent", "")
         drafts = self._end_thought(speaker) + self._end_calls(speaker)
@@ -64,7 +98,7 @@ class UpdateReader:
         thoughts = self._thoughts.pop(speaker, None) or TextBuffer()
         drafts = self._end_calls(speaker) + self._end_prose(speaker)
         if self._wants_thinking:
-            thoughts.add(messages.prose(update.get("content")))
+            thoughts.add(content.prose(update.get("content")))
             self._thoughts[speaker] = thoughts
         return drafts
 
@@ -91,20 +125,25 @@ class UpdateReader:
     # --- tools --------------------------------------------------------------------------------
 
     def _tool_call(self, update: Message) -> list[Draft]:
-        if as_short_text(update.get("toolCallId")) in self._done:
-            return []
+        call_id = as_short_text(update.get("toolCallId"))
+        if call_id in self._done:
+            ended = self._done[call_id]
+            return ended.take_late(update) if ended else []
         call = self._call(update)
         drafts = self._end_prose(call.speaker)
         if update.get("sessionUpdate") == "tool_call":
             drafts += self._end_calls(call.speaker)
         drafts += call.merge(update)
         if call.is_done:
-            self._done.add(call.id)
+            self._done[call.id] = call
             del self._calls[call.id]
         return drafts
 
-    def _call(self, update: Message) -> "ToolCall":
-        return self._calls.setdefault(as_short_text(update.get("toolCallId")), ToolCall(update))
+    def _call(self, update: Message) -> ToolCall:
+        call_id = as_short_text(update.get("toolCallId"))
+        if call_id not in self._calls:
+            self._calls[call_id] = ToolCall(update, title_is_name=self.titles_are_names)
+        return self._calls[call_id]
 
     def _end_calls(self, speaker: str) -> list[Draft]:
         """Return the calls of a speaker that has continued with something else: their input must be complete."""
@@ -125,62 +164,6 @@ class ProsePart(TextBuffer):
         self.message_id = message_id
 
 
-class ToolCall:
-    """One tool call, built from the updates so far.
-
-    The protocol does not say when the input of a call is complete. We take it as complete when one of these is true:
-    the tool runs, the call shows content, the speaker continues with something else, or the call is done.
-    claude-agent-acp shows no content for an incomplete input.
-    """
-
-    def __init__(self, first: Message) -> None:
-        names = (as_short_text(first.get(key)) for key in ("name", "title", "kind"))
-        self.id = as_short_text(first.get("toolCallId"))
-        self.name = next(filter(None, names), "tool")
-        self.speaker = messages.parent_of(first).get("parent", "")
-        self.state: Message = dict(first)
-        """All keys of the updates so far, the newest value of each."""
-        self.is_updated = False
-        """Whether an update came after the first announcement."""
-        self._is_announced = False
-
-    @property
-    def input(self) -> Message:
-        """Its raw input so far."""
-        return as_object(self.state.get("rawInput"))
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has a result."""
-        return self.state.get("status") in ("completed", "failed")
-
-    def merge(self, update: Message) -> list[Draft]:
-        """Merge an update, and return the events that are complete now. Missing keys keep their value."""
-        self.is_updated = update.get("sessionUpdate") == "tool_call_update"
-        self.state |= {key: value for key, value in update.items() if value is not None}
-        has_content = bool(self.input and as_objects(self.state.get("content")))
-        if self.is_done:
-            return [*self.announce(), self._result()]
-        return self.announce() if has_content or self.state.get("status") == "in_progress" else []
-
-    def announce(self) -> list[Draft]:
-        """Return the `tool` event, once."""
-        if self._is_announced:
-            return []
-        self._is_announced = True
-        call = {"tool_id": self.id, "name": self.name, "input": messages.tool_input(self.state)}
-        return [("tool", {**call, **_parent_field(self.speaker)})]
-
-    def _result(self) -> Draft:
-        output, left_out = cut_text(messages.tool_output(self.state))
-        result = {"tool_id": self.id, "output": output, "is_error": self.state["status"] == "failed"}
-        return "tool_result", {
-            **result,
-            **({"truncated": left_out} if left_out else {}),
-            **_parent_field(self.speaker),
-        }
-
-
 def _parent_field(speaker: str) -> dict[str, str]:
     return {"parent": speaker} if speaker else {}
 
@@ -194,3 +177,14 @@ _UPDATES: dict[str, Callable[[UpdateReader, Message], list[Draft]]] = {
     "usage_update": UpdateReader._usage,
 }
 """A kind of update, to the method that reads it."""
+
+_WITHOUT_NEWS = frozenset(
+    {
+        "user_message_chunk",  # the prompt, which the log has already
+        "available_commands_update",
+        "current_mode_update",
+        "config_option_update",
+        "session_info_update",
+    }
+)
+"""Kinds of updates that hold nothing for a reader of the log."""

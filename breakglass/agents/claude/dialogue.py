@@ -32,7 +32,14 @@ from breakglass.agents.claude.rounds import Rounds
 from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
 from breakglass.agents.line_dialogue import LineDialogue, error
-from breakglass.agents.lines import as_object, as_session_id, as_short_text, as_text, join_deltas
+from breakglass.agents.lines import (
+    as_object,
+    as_session_id,
+    as_short_text,
+    as_text,
+    join_deltas,
+    unreadable,
+)
 from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
@@ -90,15 +97,22 @@ class Dialogue(LineDialogue):
 
     # --- what the agent prints ----------------------------------------------------------------
 
+    def _is_message(self, value: Line) -> bool:
+        return as_text(value.get("type")) in _READERS
+
     def _read(self, message: Line) -> list[Draft]:
-        reader = _READERS.get(as_text(message.get("type")))
-        return reader(self, message) if reader else []
+        kind, subtype = as_text(message.get("type")), as_text(message.get("subtype"))
+        reader = _READERS.get(kind)
+        if reader and (kind != "system" or subtype in _SYSTEM or subtype.startswith("hook_")):
+            return reader(self, message)
+        return [] if kind in _WITHOUT_NEWS else [unreadable([dumps(message)])]
 
     def _system(self, line: Line) -> list[Draft]:
         subtype = line.get("subtype")
         if subtype == "init":
             return self._init(line)
         if subtype == "api_retry":
+            self._streamed.expect_again()
             return [outcome.retry(line)]
         if subtype == "compact_boundary":
             return [outcome.compaction(line)]
@@ -138,7 +152,7 @@ class Dialogue(LineDialogue):
             errors = [error(outcome.with_advice(text, line.get("error")), parent) for text in texts]
             return self._streamed.break_off(parent.get("parent", "")) + errors
         if texts:
-            self._streamed.drop(parent.get("parent", ""))
+            return self._streamed.settle(parent.get("parent", ""), texts[0]) + drafts
         return drafts
 
     def _user(self, line: Line) -> list[Draft]:
@@ -208,7 +222,28 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
     "control_request": Dialogue._control_request,
     "control_cancel_request": Dialogue._control_cancel_request,
 }
-"""A line's type, to the method that reads it. Other types are ignored."""
+"""A line's type, to the method that reads it. A line of an unknown type is a notice."""
+
+_SYSTEM = frozenset(
+    {
+        *("init", "api_retry", "compact_boundary", "task_started", "background_tasks_changed"),
+        *("status", "session_state_changed", "thinking_tokens", "files_persisted"),
+        *("task_progress", "task_updated", "task_notification", "permission_denied"),  # tools say the same
+    }
+)
+"""The known subtypes of `system` lines. Most hold nothing for a reader of the log."""
+
+_WITHOUT_NEWS = frozenset(
+    {
+        "control_response",
+        "command_lifecycle",
+        "keep_alive",
+        "tool_progress",
+        "auth_status",
+        "prompt_suggestion",
+    }
+)
+"""Types of lines that hold nothing for a reader of the log."""
 
 
 def _command(turn_input: TurnInput) -> list[str]:

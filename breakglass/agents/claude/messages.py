@@ -49,6 +49,11 @@ def begins_message(line: Line) -> bool:
     return as_object(line.get("event")).get("type") == "message_start"
 
 
+def ends_message(line: Line) -> bool:
+    """Return whether a `stream_event` line ends a message. Its whole text comes before or soon after it."""
+    return as_object(line.get("event")).get("type") == "message_stop"
+
+
 def text_delta(line: Line) -> str:
     """Return the prose in a `stream_event` line, "" for any other content, thinking included."""
     delta = as_object(as_object(line.get("event")).get("delta"))

@@ -30,6 +30,7 @@ class Dialogue:
 
     merge_stderr = True
     start_over = False
+    waits_for_quiet = False
     finished = True
     answered = False
 
@@ -51,6 +52,10 @@ class Dialogue:
     def open(self) -> bytes:
         r"""Return the script. A form on a page ends its lines with `\r\n`; no shell accepts that, nor a NUL."""
         return self._prompt.replace("\r\n", "\n").replace("\0", "").encode(errors="replace")
+
+    def after_quiet(self) -> list[Draft]:
+        """Return nothing: a shell needs no pause."""
+        return []
 
     def translate(self, data: bytes) -> list[Draft]:
         """Return pieces of output, as long as they are within `HEAD`."""

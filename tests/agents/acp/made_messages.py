@@ -41,13 +41,28 @@ def begun(session: dict[str, Any] | None = None, **given: Any) -> Dialogue:
 
 def say(dialogue: Dialogue, **message: Any) -> list[Draft]:
     """Return the events in one message of the agent."""
-    return dialogue.translate(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+    return dialogue.translate(encoded(message))
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    """Return the line of a message."""
+    return json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
 
 
 def update(dialogue: Dialogue, kind: str, /, session: str = "s", **fields: Any) -> list[Draft]:
     """Return the events in one `session/update`."""
+    return dialogue.translate(update_line(kind, session, **fields))
+
+
+def update_line(kind: str, /, session: str = "s", **fields: Any) -> bytes:
+    """Return the line of one `session/update`."""
     params = {"sessionId": session, "update": {"sessionUpdate": kind, **fields}}
-    return say(dialogue, method="session/update", params=params)
+    return encoded({"method": "session/update", "params": params})
+
+
+def not_understood(text: str) -> Draft:
+    """Return the notice of something that the dialogue does not understand."""
+    return "notice", {"text": f"The agent printed something that Breakglass does not understand: {text}"}
 
 
 def question(dialogue: Dialogue, number: int = 0, options: list[dict[str, str]] = OPTIONS) -> list[Draft]:

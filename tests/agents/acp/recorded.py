@@ -7,6 +7,7 @@ each difference before you commit it.
 import json
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,9 @@ class Run(NamedTuple):
     """The kind of event at which the turn was cancelled."""
     stdout: bytes
     stdin: bytes | None
-    """What we wrote; None if another client wrote it."""
+    """What we wrote; None if another client wrote it, or an earlier version."""
+    quiet_after: str = ""
+    """What the last line before a pause of the agent holds; "" if there is no pause."""
 
 
 class Played(NamedTuple):
@@ -46,7 +49,8 @@ class Played(NamedTuple):
 def load() -> dict[str, Run]:
     """Return all recorded runs by name."""
     runs = json.loads((CAPTURES / "runs.json").read_text())
-    return {name: _run(name, run) for name, run in runs.items()} | _other_client()
+    others = json.loads((CAPTURES / "other_runs.json").read_text())
+    return {name: _run(name, run) for name, run in (runs | others).items()} | _other_client()
 
 
 def _other_client() -> dict[str, Run]:
@@ -88,16 +92,24 @@ def _run(name: str, run: dict[str, Any]) -> Run:
     interrupt_at = run.get("interrupt_at", "")
     end = Exit(run["code"], cancelled=bool(interrupt_at), duration_ms=1000)
     stdout = (CAPTURES / f"{name}.stdout.jsonl").read_bytes()
-    stdin = (CAPTURES / f"{name}.stdin.jsonl").read_bytes()
-    return Run(name, turn_input, end, run.get("answer"), interrupt_at, stdout, stdin)
+    said = CAPTURES / f"{name}.stdin.jsonl"  # missing for the other agents, of which we now ask other things
+    stdin = said.read_bytes() if said.exists() else None
+    loads = stdin is not None and b"session/load" in stdin
+    quiet_after = run.get("quiet_after", '"id":2,"result"' if loads else "")
+    return Run(name, turn_input, end, run.get("answer"), interrupt_at, stdout, stdin, quiet_after)
 
 
 def play(run: Run, chunks: Iterable[bytes]) -> Played:
     """Return what a new dialogue makes of `chunks`. It gets the answers and the cancellation of the run."""
     dialogue = Dialogue(run.turn_input)
     drafts, written, cancelled = dialogue.begin(), dialogue.open(), False
-    for chunk in chunks:
-        for draft in dialogue.translate(chunk):
+    pause, fed = _pause(run), 0
+    for chunk in _cut(chunks, {pause, *_questions_end(run)}):
+        read = dialogue.translate(chunk)
+        fed += len(chunk)
+        if fed == pause:
+            read += dialogue.after_quiet()
+        for draft in read:
             drafts.append(draft)
             if draft[0] == "permission" and run.answer:
                 assert dialogue.answer(draft[1]["request"], **run.answer)
@@ -107,6 +119,28 @@ def play(run: Run, chunks: Iterable[bytes]) -> Played:
         written += dialogue.reply()
     drafts += dialogue.close(run.end)
     return Played(drafts, dialogue, written)
+
+
+def _pause(run: Run) -> int:
+    """Return where in the output the agent paused until it got a prompt; 0 if it did not."""
+    found = run.stdout.find(run.quiet_after.encode()) if run.quiet_after else -1
+    return run.stdout.index(b"\n", found) + 1 if found >= 0 else 0
+
+
+def _questions_end(run: Run) -> list[int]:
+    """Return where the agent asked in the output and waited for the answer."""
+    return (
+        [match.end() for match in re.finditer(rb".*request_permission.*\n", run.stdout)] if run.answer else []
+    )
+
+
+def _cut(chunks: Iterable[bytes], offsets: Iterable[int]) -> Iterable[bytes]:
+    """Return the chunks, cut at each of `offsets` in all of them."""
+    start = 0
+    for chunk in chunks:
+        inner = sorted(each - start for each in offsets if start < each < start + len(chunk))
+        yield from (chunk[a:b] for a, b in pairwise([0, *inner, len(chunk)]))
+        start += len(chunk)
 
 
 def lines(data: bytes) -> list[bytes]:

@@ -7,27 +7,44 @@ import pytest
 
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
-from tests.agents.acp.made_messages import OPTIONS, begun, outcome, question, say, text_block, update, written
+from tests.agents.acp.made_messages import (
+    OPTIONS,
+    begun,
+    not_understood,
+    outcome,
+    question,
+    say,
+    text_block,
+    update,
+    update_line,
+    written,
+)
 
 
-def test_updates_before_the_prompt_or_of_another_session_are_ignored() -> None:
+def test_updates_before_the_prompt_are_ignored_and_another_session_is_told_once() -> None:
     dialogue = Dialogue(TurnInput("hi", ("agent",), session="s"))
     dialogue.open()
     say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
     assert update(dialogue, "agent_message_chunk", content=text_block("the past")) == []
     say(dialogue, id=2, result={})
+    dialogue.after_quiet()
+    drafts = update(dialogue, "agent_message_chunk", session="other", content=text_block("elsewhere"))
+    text = 'The agent works in another session too, which is not shown: "other"'
+    assert drafts == [("notice", {"text": text})]
     assert update(dialogue, "agent_message_chunk", session="other", content=text_block("elsewhere")) == []
     assert update(dialogue, "agent_message_chunk", content=text_block("now")) == [("delta", {"text": "now"})]
 
 
 @pytest.mark.parametrize("method", ["fs/read_text_file", "terminal/create", "elicitation/create", "_x/y"])
-def test_an_unsupported_request_is_refused_and_a_notification_ignored(method: str) -> None:
+def test_an_unsupported_request_is_refused_and_told_and_so_is_a_notification(method: str) -> None:
     dialogue = begun()
     written(dialogue)
-    assert say(dialogue, id=0, method=method, params={"path": "/etc/shadow"}) == []
+    ((kind, fields),) = say(dialogue, id=0, method=method, params={"path": "/etc/shadow"})
+    assert (kind, method in fields["text"], "/etc/shadow" in fields["text"]) == ("notice", True, True)
     (answer,) = written(dialogue)
     assert (answer["id"], answer["error"]["code"]) == (0, -32601)
-    assert say(dialogue, method=method, params={}) == []
+    ((kind, fields),) = say(dialogue, method=method, params={"news": "x"})
+    assert (kind, '"news":"x"' in fields["text"]) == ("notice", True)
     assert written(dialogue) == []
 
 
@@ -61,7 +78,7 @@ def test_an_answer_without_a_matching_option_is_a_cancellation() -> None:
 def test_an_agent_that_need_not_ask_gets_permission_once_at_a_time() -> None:
     dialogue = begun()
     written(dialogue)
-    assert question(dialogue) == []
+    assert [kind for kind, _ in question(dialogue)] == []
     assert outcome(dialogue) == "yes"
 
 
@@ -89,7 +106,7 @@ def test_a_cancellation_answers_the_open_questions_once() -> None:
     assert cancellation[1]["result"]["outcome"] == {"outcome": "cancelled"}
     assert not dialogue.answer("7-0", allow=True)
     kinds = [kind for kind, _ in dialogue.close(Exit(0, cancelled=True))]
-    assert kinds == ["answer"]
+    assert kinds == ["tool", "tool_result", "answer"]
 
 
 def test_an_open_question_ends_with_the_exit_of_the_agent() -> None:
@@ -140,7 +157,90 @@ def test_an_exit_status_after_the_answer_is_no_failure() -> None:
 def test_output_that_is_no_json_is_reported_if_the_agent_fails() -> None:
     dialogue = Dialogue(TurnInput("hi", ("agent",)))
     dialogue.open()
-    dialogue.translate(b"agent: unknown option --acp\n")
+    assert dialogue.translate(b"agent: unknown option --acp\n") == [
+        not_understood("agent: unknown option --acp")
+    ]
     ((kind, fields),) = dialogue.close(Exit(2))
     assert kind == "error"
     assert fields["error"] == "The agent failed without an answer: exit status 2. agent: unknown option --acp"
+
+
+@pytest.mark.parametrize(
+    "before", ["\ufeff", "\x1b]0;title\x07", "\x1b[0m", "| thinking", "\0", "Loaded cached credentials. "]
+)
+def test_what_stands_before_a_message_is_a_notice_and_the_message_is_read(before: str) -> None:
+    dialogue = begun()
+    written(dialogue)
+    answer = b'{"jsonrpc":"2.0","id":3,"result":{"stopReason":"end_turn"}}\n'
+    assert dialogue.translate(before.encode() + answer) == [not_understood(before.strip())]
+    assert [kind for kind, _ in dialogue.close(Exit(0))] == ["result"]
+    assert not dialogue.failed
+
+
+def test_a_line_torn_by_a_second_writer_loses_neither_message() -> None:
+    dialogue = begun()
+    torn = update_line("agent_message_chunk", content=text_block("the answer")).rstrip()
+    whole = update_line("agent_message_chunk", content=text_block("whole"))
+    drafts = dialogue.translate(torn[:-20] + whole + torn[-20:] + b"\n")
+    assert drafts == [
+        not_understood(torn[:-20].decode()),
+        ("delta", {"text": "whole"}),
+        not_understood(torn[-20:].decode()),
+    ]
+
+
+def test_the_same_text_is_told_once() -> None:
+    dialogue = begun()
+    chunk = b"\x1b[0m" + update_line("agent_message_chunk", content=text_block("a"))
+    assert dialogue.translate(chunk * 3) == [not_understood("\x1b[0m"), ("delta", {"text": "aaa"})]
+
+
+def test_a_message_cut_off_by_the_agents_death_is_a_notice() -> None:
+    dialogue = begun()
+    dialogue.translate(b'{"jsonrpc":"2.0","method":"session/upd')
+    assert dialogue.close(Exit(-9))[0] == not_understood('{"jsonrpc":"2.0","method":"session/upd')
+
+
+def test_what_comes_after_the_answer_is_logged_and_part_of_the_result() -> None:
+    dialogue = begun()
+    update(dialogue, "agent_message_chunk", content=text_block("the ans"))
+    drafts = say(dialogue, id=3, result={"stopReason": "end_turn"})
+    assert (dialogue.finished, drafts) == (True, [])
+    drafts = update(dialogue, "agent_message_chunk", content=text_block("wer"))
+    drafts += update(dialogue, "tool_call", toolCallId="t", title="ls", status="completed", rawOutput="x")
+    drafts += dialogue.close(Exit(0))
+    assert [kind for kind, _ in drafts] == ["delta", "text", "tool", "tool_result", "result"]
+    assert (drafts[1][1]["text"], drafts[-1][1]["result"]) == ("the answer", "the answer")
+
+
+@pytest.mark.parametrize("reason", ["paused", None, 7])
+def test_an_unknown_stop_reason_is_told(reason: Any) -> None:
+    dialogue = begun()
+    ((kind, fields),) = say(dialogue, id=3, result={"stopReason": reason})
+    assert kind == "notice"
+    assert ("none" if reason is None else str(reason)) in fields["text"]
+
+
+def test_a_refusal_that_ends_the_turn_is_no_error_of_the_agent() -> None:
+    dialogue = begun(ask=True)
+    question(dialogue)
+    dialogue.answer("7-0", allow=False)
+    say(dialogue, id=3, result={"stopReason": "cancelled"})
+    drafts = dialogue.close(Exit(0))
+    assert drafts[-2][1]["output"] == "The tool did not run: permission was refused."
+    result = {
+        "is_error": False,
+        "result": "The turn stopped because permission was refused.",
+        "duration_ms": 0,
+    }
+    assert drafts[-1] == ("result", result)
+    assert not dialogue.failed
+
+
+def test_a_backend_error_told_as_prose_fails_the_turn() -> None:
+    dialogue = begun()
+    update(dialogue, "session_info_update", _meta={"codex": {"threadStatus": {"type": "systemError"}}})
+    update(dialogue, "agent_message_chunk", content=text_block("quota"))
+    say(dialogue, id=3, result={"stopReason": "end_turn"})
+    assert dialogue.close(Exit(0))[-1] == ("error", {"error": "quota"})
+    assert dialogue.failed

@@ -25,7 +25,7 @@ from tests.agents.acp.made_messages import (
         (MODES, {}, "session/set_mode", {"modeId": "Yolo"}),
         (MODES, {"ask": True}, "session/set_mode", {"modeId": "default"}),
         (MODE_OPTION, {"ask": True}, "session/set_config_option", {"configId": "m", "value": "ask"}),
-        (MODE_OPTION, {}, "session/set_config_option", {"configId": "m", "value": "ask"}),
+        (MODE_OPTION, {}, "session/prompt", {"prompt": [text_block("hi")]}),
         (MODEL_OPTION, {"model": "x"}, "session/set_config_option", {"configId": "llm", "value": "x"}),
         ({"models": {"currentModelId": "y"}}, {"model": "x"}, "session/set_model", {"modelId": "x"}),
     ],
@@ -121,3 +121,107 @@ def test_an_agent_that_requires_a_login_says_how() -> None:
     assert kind == "error"
     assert fields["error"].startswith("The agent failed: Authentication required. Log the agent in")
     assert fields["error"].endswith("Run `agent login`")
+
+
+@pytest.mark.parametrize("version", [1, "1"])
+def test_the_version_may_be_a_number_or_text(version: Any) -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",)))
+    dialogue.open()
+    assert say(dialogue, id=1, result={"protocolVersion": version}) == []
+    assert [message["method"] for message in written(dialogue)] == ["session/new"]
+
+
+def test_what_a_loaded_session_retells_is_never_news() -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",), session="s"))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
+    written(dialogue)
+    assert say(dialogue, id=2, result={}) == []
+    assert (dialogue.waits_for_quiet, written(dialogue)) == (True, [])
+    assert update(dialogue, "agent_message_chunk", content=text_block("the past")) == []
+    assert update(dialogue, "tool_call", toolCallId="old", title="ls", status="completed") == []
+    assert dialogue.after_quiet() == [("session", {"session_id": "s"})]
+    assert (dialogue.waits_for_quiet, written(dialogue)[0]["method"]) == (False, "session/prompt")
+    assert update(dialogue, "tool_call", toolCallId="old", title="ls", status="completed") == []
+    assert dialogue.after_quiet() == []
+
+
+KEY: dict[str, Any] = {"id": "api-key", "name": "API Key"}
+VARIABLE: dict[str, Any] = {"id": "v", "name": "Use K", "type": "env_var", "vars": [{"name": "K"}]}
+PERSON: dict[str, Any] = {"id": "web", "name": "Log in with a browser"}
+LOGIN_REQUIRED = {"code": -32000, "message": "Authentication required"}
+
+
+@pytest.mark.parametrize(
+    ("ways", "variables", "chosen"),
+    [
+        ([PERSON, KEY], (), "api-key"),
+        ([KEY, VARIABLE], ("K",), "v"),
+        ([PERSON, {"id": "k", "_meta": {"api-key": {"provider": "google"}}}], (), "k"),
+    ],
+)
+def test_a_login_that_needs_no_person_is_tried_once(
+    ways: list[dict[str, Any]], variables: tuple[str, ...], chosen: str
+) -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",), variables=variables))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "authMethods": ways})
+    written(dialogue)
+    assert say(dialogue, id=2, error=LOGIN_REQUIRED) == []
+    (message,) = written(dialogue)
+    assert (message["method"], message["params"]) == ("authenticate", {"methodId": chosen})
+    say(dialogue, id=3, result={})
+    assert [message["method"] for message in written(dialogue)] == ["session/new"]
+    assert say(dialogue, id=4, error=LOGIN_REQUIRED)[0][0] == "error"
+    assert (dialogue.failed, written(dialogue)) == (True, [])
+
+
+@pytest.mark.parametrize("ways", [[PERSON], [VARIABLE]])
+def test_a_login_that_needs_a_person_is_not_tried(ways: list[dict[str, Any]]) -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",)))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "authMethods": ways})
+    ((_, fields),) = say(dialogue, id=2, error=LOGIN_REQUIRED)
+    assert fields["error"].endswith(ways[0]["name"])
+
+
+def test_a_refused_login_says_what_the_agent_says() -> None:
+    dialogue = Dialogue(TurnInput("hi", ("agent",)))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "authMethods": [KEY, PERSON]})
+    say(dialogue, id=2, error=LOGIN_REQUIRED)
+    ((_, fields),) = say(
+        dialogue, id=3, error={"code": -32603, "message": "Internal error", "data": "no key"}
+    )
+    assert "it refused its login (no key)" in fields["error"]
+    assert "Log in with a browser" in fields["error"]
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"details": "untrusted folder"}, "untrusted folder"),
+        ({"message": "quota"}, "quota"),
+        ({"error": {"message": "nested"}}, "nested"),
+        ("plain", "plain"),
+        ({"errorKind": "unknown"}, "Internal error"),
+        (7, "Internal error"),
+    ],
+)
+def test_the_reason_in_the_data_of_an_error_is_told(data: Any, text: str) -> None:
+    dialogue = begun()
+    drafts = say(dialogue, id=3, error={"code": -32603, "message": "Internal error", "data": data})
+    assert drafts == [("error", {"error": f"The agent failed: {text}"})]
+
+
+def test_a_refused_mode_that_never_asks_is_a_notice_and_the_turn_goes_on() -> None:
+    dialogue = begun(MODES)
+    written(dialogue)
+    drafts = say(
+        dialogue, id=3, error={"code": -32603, "message": "Internal error", "data": {"details": "no"}}
+    )
+    assert [kind for kind, _ in drafts] == ["session", "notice"]
+    assert drafts[1][1]["text"].startswith(
+        'The agent refused its mode "Yolo" (no). It stays in its mode "auto"'
+    )
+    assert [message["method"] for message in written(dialogue)] == ["session/prompt"]

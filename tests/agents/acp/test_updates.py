@@ -114,3 +114,87 @@ def test_long_texts_are_cut_and_an_output_says_by_how_much() -> None:
     for draft in drafts:
         check(draft)
     assert drafts[-1][1]["truncated"] == 2 << 20
+
+
+def test_the_output_and_exit_of_a_terminal_are_gathered() -> None:
+    dialogue = begun()
+    here: dict[str, Any] = {"toolCallId": "t"}
+    update(
+        dialogue,
+        "tool_call",
+        **here,
+        kind="execute",
+        title="make",
+        status="in_progress",
+        rawInput={"command": "make"},
+    )
+    update(dialogue, "tool_call_update", **here, _meta={"terminal_output_delta": {"data": "one\n"}})
+    ended = {"terminal_output_delta": {"data": "two\n"}, "terminal_exit": {"exit_code": 2, "signal": None}}
+    drafts = update(dialogue, "tool_call_update", **here, status="completed", _meta=ended)
+    assert drafts[-1][1] == {"tool_id": "t", "output": "one\ntwo\n[exit status 2]", "is_error": True}
+
+
+@pytest.mark.parametrize(
+    ("item", "output"),
+    [
+        ({"type": "terminal", "terminalId": "x"}, "[terminal x]"),
+        (text_block("bare"), "bare"),
+        ("text", "text"),
+        ({"type": "resource_link", "uri": "https://a.example/", "title": "A"}, "[link https://a.example/ A]"),
+        ({"type": "image", "mimeType": "image/png", "data": "QUJDRA=="}, "[image image/png 4 bytes]"),
+        ({"type": "resource", "resource": {"uri": "file:///a", "text": "b"}}, "[resource file:///a]\nb"),
+        ({"type": "chart", "points": [1]}, '{"type":"chart","points":[1]}'),
+    ],
+)
+def test_content_of_every_kind_is_shown_wrapped_or_not(item: Any, output: str) -> None:
+    for content in ([item], item, [{"type": "content", "content": item}]):
+        if isinstance(content, list) and content[0] is not item and output.startswith("[terminal"):
+            continue
+        dialogue = begun()
+        result = update(
+            dialogue, "tool_call", toolCallId="t", title="x", status="completed", content=content
+        )[-1]
+        assert result[1]["output"] == output
+
+
+def test_the_input_in_a_question_is_kept_and_an_empty_one_replaces_nothing() -> None:
+    dialogue = begun()
+    assert update(dialogue, "tool_call", toolCallId="t", title="x", status="in_progress", rawInput={}) == []
+    assert question(dialogue) == []
+    drafts = update(
+        dialogue, "tool_call_update", toolCallId="t", status="completed", rawInput={}, rawOutput="a"
+    )
+    assert [kind for kind, _ in drafts] == ["tool", "tool_result"]
+    assert drafts[0][1]["input"] == {"command": "ls"}
+
+
+def test_an_input_that_comes_after_the_tool_was_shown_is_logged() -> None:
+    dialogue = begun()
+    first = update(dialogue, "tool_call", toolCallId="t", title="Shell", kind="execute", status="in_progress")
+    assert first[0][1]["input"] == {"title": "Shell", "kind": "execute"}
+    drafts = update(dialogue, "tool_call_update", toolCallId="t", rawInput={"command": "ls"})
+    assert drafts == [("tool", {"tool_id": "t", "name": "execute", "input": {"command": "ls"}})]
+
+
+def test_the_kind_is_the_name_of_a_tool_and_not_its_command_line() -> None:
+    dialogue = begun()
+    (_, fields), _ = update(
+        dialogue, "tool_call", toolCallId="t", title="rm -r x", kind="execute", status="completed"
+    )
+    assert (fields["name"], fields["input"]["title"]) == ("execute", "rm -r x")
+
+
+def test_an_update_of_an_unknown_kind_is_a_notice() -> None:
+    dialogue = begun()
+    ((kind, fields),) = update(dialogue, "agent_remark", content=text_block("important"))
+    assert (kind, "important" in fields["text"]) == ("notice", True)
+
+
+def test_output_of_a_tool_after_its_result_is_a_notice() -> None:
+    dialogue = begun()
+    update(dialogue, "tool_call", toolCallId="1", name="Bash", status="completed", rawOutput="first")
+    repeated = update(dialogue, "tool_call_update", toolCallId="1", status="completed", rawOutput="first")
+    assert repeated == []
+    late = update(dialogue, "tool_call_update", toolCallId="1", rawOutput="first and second")
+    text = "A tool gave more output after its result (Bash): first and second"
+    assert late == [("notice", {"text": text})]

@@ -14,11 +14,8 @@ from tests.agents.drafts import check
     "data",
     [
         b"\n",
-        b"null\n",
-        b"[1]\n",
-        b'{"type":["assistant"]}\n',
-        line(type="something_new", text="x"),
-        line(type="system", subtype="something_new"),
+        line(type="command_lifecycle", state="queued"),
+        line(type="system", subtype="hook_started"),
         line(type="user", message={"content": "synthetic"}),
         line(type="user", message={"content": [{"type": "text", "text": "[Request interrupted by user]"}]}),
         assistant({"type": "thinking", "thinking": "hmm"}, {"type": "text", "text": ""}),

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from breakglass.agents.lines import unreadable
 from tests.agents.claude.made_lines import begun
 from tests.agents.claude.recorded import ANSWERS, GOLDEN, Run, load, play, report
 from tests.agents.drafts import check, joined
@@ -42,12 +43,15 @@ def test_a_last_line_without_a_newline_counts(run: Run) -> None:
 
 
 @all_runs
-def test_an_incomplete_last_line_is_ignored(run: Run) -> None:
+def test_an_incomplete_last_line_is_only_a_notice(run: Run) -> None:
     *whole, last = run.stdout.splitlines(keepends=True) or [b""]
     before = b"".join(whole)
     expected = report(play(run, [before]))
     for at in {0, 1, len(last) // 2, max(0, len(last) - 2)}:
-        assert report(play(run, [before + last[:at]])) == expected
+        played = play(run, [before + last[:at]])
+        added = unreadable([last[:at].decode(errors="replace")])
+        assert (added in played.drafts) == bool(last[:at])
+        assert report(played._replace(drafts=[each for each in played.drafts if each != added])) == expected
 
 
 @all_runs

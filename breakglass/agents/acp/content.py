@@ -1,0 +1,130 @@
+"""The content of ACP messages as text: blocks of prose, and the input and the output of tool calls. Pure.
+
+Nothing that a person would call content is dropped. Text is kept, links keep their address and title, and data keeps
+its type and true size. A block of an unknown kind is kept as JSON.
+"""
+
+from typing import Any
+
+from breakglass.agents.acp.messages import Message
+from breakglass.agents.lines import (
+    as_object,
+    as_objects,
+    as_short_text,
+    as_text,
+    beginning,
+    cut_object,
+    cut_text,
+)
+from breakglass.events import dumps
+
+
+def prose(content: Any) -> str:
+    """Return a content block, or a list of blocks, as text."""
+    if isinstance(content, str):
+        return cut_text(content)[0]
+    if isinstance(content, list):
+        return cut_text("\n".join(prose(block) for block in content))[0]
+    block = as_object(content)
+    kind = block.get("type")
+    if isinstance(block.get("text"), str) and kind in ("text", None):
+        return cut_text(block["text"])[0]
+    if kind == "resource_link":
+        return _link(block)
+    if kind == "resource":
+        return _resource(block.get("resource"))
+    if kind in ("image", "audio"):
+        return f"[{' '.join([kind, *_about_data(block, 'data')])}]"
+    return beginning(dumps(content)) if content is not None else ""
+
+
+def _link(block: Message) -> str:
+    titles = (as_short_text(block.get(key)) for key in ("title", "name", "description"))
+    address = as_short_text(block.get("uri"))
+    return f"[link {' '.join(dict.fromkeys(filter(None, [address, *titles])))}]"
+
+
+def _resource(resource: Any) -> str:
+    about = as_object(resource)
+    address = as_short_text(about.get("uri"))
+    if isinstance(about.get("text"), str):
+        text = cut_text(about["text"])[0]
+        return f"[resource {address}]\n{text}" if address else text
+    return f"[{' '.join(['resource', *_about_data(about, 'blob')])}]"
+
+
+def _about_data(block: Message, data_key: str) -> list[str]:
+    about = [as_short_text(block.get("uri")), as_short_text(block.get("mimeType"))]
+    data = as_text(block.get(data_key))
+    size = f"{len(data) * 3 // 4 - data[-2:].count('=')} bytes" if data else ""
+    return [word for word in (*about, size) if word]
+
+
+# --- tools ---------------------------------------------------------------------------------------
+
+
+def tool_input(call: Message) -> Message:
+    """Return the input of a tool call. Without a raw input, return the call's title, kind, locations and diffs."""
+    raw = call.get("rawInput")
+    if isinstance(raw, dict) and raw:
+        return cut_object(raw)
+    about = {key: call[key] for key in ("title", "kind", "locations") if call.get(key)}
+    if raw:
+        about["input"] = raw
+    diffs = [item for item in as_objects(call.get("content")) if item.get("type") == "diff"]
+    return cut_object(about | {"diff": diffs} if diffs else about)
+
+
+def question_input(call: Message, asked: Message) -> Message:
+    """Return what the user is asked to allow. Without a raw input, it includes the text that the agent would show."""
+    state = {**call, **{key: value for key, value in asked.items() if value}}
+    about = tool_input(state)
+    shown = "" if as_object(state.get("rawInput")) else _shown(state, {"diff", "terminal"})
+    return cut_object({**about, "about": shown}) if shown else about
+
+
+def tool_output(call: Message, printed: str) -> str:
+    """Return a tool's output: the raw output if it is text, else what it printed, else the content for display.
+
+    `printed` is what the agent reported of the output of the call's terminal.
+    """
+    raw = call.get("rawOutput")
+    if isinstance(raw, dict):
+        raw = raw.get("output") or raw.get("error") or raw
+    if isinstance(raw, list) and raw:
+        raw = prose(raw)
+    text = raw if isinstance(raw, str) else printed
+    if text:  # the content repeats it, apart from what is no text
+        extra = _shown(call, {"text", "content", "terminal", *(["diff"] if call.get("rawInput") else [])})
+        return f"{text}\n{extra}" if extra else text
+    if isinstance(raw, str):
+        return raw or _shown(call, {"terminal"})
+    return _shown(call, set()) or ("" if raw is None else dumps(raw))
+
+
+def _shown(call: Message, left_out: set[str]) -> str:
+    """Return a call's content as text, without the kinds in `left_out`. Some agents do not wrap their blocks."""
+    content = call.get("content")
+    items = content if isinstance(content, list) else [] if content is None else [content]
+    pairs = [(_kind(item), _displayed(item)) for item in items]
+    return "\n".join(text for kind, text in pairs if kind not in left_out and text)
+
+
+def _kind(item: Any) -> str:
+    """Return the kind of a piece of content: of the block, if it is wrapped."""
+    item = item if isinstance(item, dict) else {"type": "text"}
+    block = as_object(item.get("content")) if item.get("type") == "content" else item
+    return as_short_text(block.get("type")) or "text"
+
+
+def _displayed(item: Any) -> str:
+    kind = item.get("type") if isinstance(item, dict) else None
+    if kind == "content":
+        return prose(item.get("content"))
+    if kind == "terminal":
+        return f"[terminal {as_short_text(item.get('terminalId'))}]"
+    if kind == "diff":
+        sides = (("-", item.get("oldText")), ("+", item.get("newText")))
+        changed = [sign + text for sign, side in sides for text in as_text(side).split("\n") if as_text(side)]
+        return "\n".join([as_short_text(item.get("path")), *changed])
+    return prose(item)
