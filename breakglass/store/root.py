@@ -5,8 +5,8 @@
   workspaces/      the agents' working directories
   read-only        if it exists, nothing below the root is changed; its text is the reason
 
-A root is read-only by this marker, by a mount or by permission. The marker is for user 0, whom no permission stops,
-and for copies that only another program may change. Every writer calls `refuse_read_only` before it opens a file.
+A root is read-only by this marker, by a mount, by permission, or because it belongs to another user. The marker is for
+copies that only another program may change: no permission stops user 0. Every writer calls `refuse_read_only` before it opens a file.
 """
 
 import os
@@ -35,10 +35,6 @@ def prepare(root: Path) -> list[str]:
         status = os.stat(root)
     except OSError as error:
         raise BadConfig(f"data: {root} cannot be used: {error.strerror}") from error
-    if status.st_uid != os.geteuid():
-        raise BadConfig(
-            f"data: {root} belongs to user {status.st_uid}, but this process is user {os.geteuid()}"
-        )
     if rights := stat.S_IMODE(status.st_mode) & 0o077:
         raise BadConfig(f"data: others have rights on {root} ({rights:03o}); do: chmod 700 {root}")
     for directory in (root, root / "sessions", root / "workspaces"):
@@ -79,8 +75,21 @@ def read_only_message(root: Path) -> str:
     if os.path.lexists(marker):
         reason = _first_line(marker) or f"{marker} exists"
     else:
-        reason = why_not_writable(root, root / "sessions")
+        reason = why_not_writable(root, root / "sessions") or _other_owner(root)
     return reason and f"this data root is read-only: {reason}"
+
+
+def _other_owner(root: Path) -> str:
+    """Return the reason not to write into the root of another user, "" if it is ours.
+
+    Only user 0 gets this far. Its files would be closed to the owner, and its turns would act as user 0.
+    """
+    owner = root.stat().st_uid
+    return (
+        ""
+        if owner == os.geteuid()
+        else f"{root} belongs to user {owner}, and this process is user {os.geteuid()}"
+    )
 
 
 def why_not_writable(*paths: str | os.PathLike[str]) -> str:
