@@ -345,7 +345,7 @@ def test_a_stop_in_a_queued_turn_stops_that_turn(shell: ShellSession) -> None:
 
 
 def test_a_stop_before_the_runner_opens_the_log_stops_the_turn(shell: ShellSession) -> None:
-    """A person can stop the turn after the prompt is recorded and before the runner has opened the log."""
+    """A user can stop the turn after the prompt is recorded and before the runner has opened the log."""
     turn = shell.start("sleep 300")
     cancel_turn(shell.session, by="ann")
     assert [(end["turn"], end["status"]) for end in shell.wait_until_idle()] == [(turn, "cancelled")]
