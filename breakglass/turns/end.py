@@ -82,7 +82,7 @@ def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: st
     """Append the end of a turn that no runner will end. The caller holds the turn lock. Raises CannotRecord.
 
     The state under the log's lock decides, because other processes may have appended in the meantime. A turn that a
-    user stopped ends as `cancelled`, without the error. A turn that has ended gets no second end.
+    person stopped ends as `cancelled`, without the error. A turn that has ended gets no second end.
     """
     with opened.exclusive():
         state = session.log_state(opened.fd).state
@@ -132,9 +132,9 @@ def has_runner(session: Session) -> bool:
 
 
 def cancel_turn(session: Session, *, by: str) -> bool:
-    """Record that a user stops the running turn, and notify its runner. Return whether a turn was running.
+    """Record that a person stops the running turn, and notify its runner. Return whether a turn was running.
 
-    The waiting prompts are withdrawn too: a user who stops a turn does not expect the next one to begin. Returns as
+    The waiting prompts are withdrawn too: a person who stops a turn does not expect the next one to begin. Returns as
     soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound and CannotRecord.
     """
     if end_if_lost(session).turn is None:
