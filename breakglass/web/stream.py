@@ -67,7 +67,8 @@ async def attach(
     Raises NotFound before the first chunk.
     """
     number, last_sent = after, time.monotonic()
-    silence = interval - tick(interval) / 2  # a check may come slightly early, and the next one is too late
+    # A check may come slightly early, and the next one is too late.
+    quiet_seconds = interval - tick(interval) / 2
     async with aclosing(followers.follow(session.directory, after, frame)) as steps:
         async for step in steps:
             if isinstance(step, Piece):
@@ -75,7 +76,7 @@ async def attach(
             elif step is FollowSignal.CAUGHT_UP:
                 chunk = sse.caught_up(number)
             elif step is FollowSignal.QUIET:
-                if time.monotonic() - last_sent < silence:
+                if time.monotonic() - last_sent < quiet_seconds:
                     continue
                 chunk = keepalive
             else:  # RESET starts over, GONE ends the stream: in both cases the client must drop its copy

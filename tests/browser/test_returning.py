@@ -245,7 +245,7 @@ def test_the_page_of_a_deleted_session_says_so_and_stops_connecting(
 
 
 def test_the_badge_of_a_silent_stream_is_not_live(new_user: NewUser, tmp_path: Path) -> None:
-    """For example, a NAT has lost the connection: nothing arrives, and no error. Two missing beats end the stream."""
+    """For example, a NAT has lost the connection: nothing arrives, and no error. Two missing keepalives end it."""
     with scripted_server(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="1") as quick:
         user = new_user(quick)
         user.expected = NETWORK

@@ -179,6 +179,15 @@ def test_its_levels_are_those_of_the_layer_test() -> None:
 
 
 @pytest.mark.parametrize("thing", PROBES)
+def test_a_list_has_as_many_places_as_its_heading_says(thing: str) -> None:
+    found = re.search(rf"\*\*A new {thing}\*\* \((.*?)\)\n\n(.*?)\n\n", TEXT, re.DOTALL)
+    assert found
+    assert sum(map(int, re.findall(r"[0-9]+", found[1]))) == len(
+        re.findall(r"^[0-9]\. ", found[2], re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("thing", PROBES)
 def test_an_addition_in_the_named_places_works(thing: str, tmp_path: Path) -> None:
     probe = PROBES[thing]
     shutil.copytree(
