@@ -1,5 +1,6 @@
 """What all tests share: the hypothesis profiles, and a data root whose turns are killed after the test."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from hypothesis import settings as hypothesis_settings
 
 from breakglass.config import Config
 from tests.help import turns as real_turns
+
+# A shell that starts the tests in the background ignores SIGINT for them, and the programs under test inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: how long an example takes depends on the machine.
 hypothesis_settings.register_profile("ci", max_examples=50, stateful_step_count=20, deadline=None)

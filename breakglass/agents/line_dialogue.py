@@ -9,7 +9,15 @@ bytes. Here this holds for text that is no JSON object. `_read` holds to it for 
 from typing import Any
 
 from breakglass.agents import TurnInput
-from breakglass.agents.lines import MAX_LINE, LineSplitter, beginning, find_objects, join_deltas, unreadable
+from breakglass.agents.lines import (
+    MAX_LINE,
+    UNREADABLE,
+    LineSplitter,
+    beginning,
+    find_objects,
+    join_deltas,
+    unreadable,
+)
 from breakglass.events import Draft, clip
 
 MAX_ERROR = 5 << 10
@@ -74,7 +82,7 @@ class LineDialogue:
                 if isinstance(part, str):
                     texts.append(part)
                 else:
-                    drafts += [*self._read_texts(texts), *self._read(part)]
+                    drafts += [*self._read_texts(texts), *self._without_repeats(self._read(part))]
                     texts = []
         return drafts + self._read_texts(texts)
 
@@ -92,6 +100,18 @@ class LineDialogue:
             if len(self._told) < _MAX_TOLD:
                 self._told.add(shown)
         return [unreadable(fresh)] if fresh else []
+
+    def _without_repeats(self, drafts: list[Draft]) -> list[Draft]:
+        """Return the events without notices of unreadable output that are in the log already."""
+        fresh = []
+        for kind, fields in drafts:
+            text = fields.get("text", "") if kind == "notice" else ""
+            is_told = text.startswith(UNREADABLE) and text in self._told
+            if text.startswith(UNREADABLE) and len(self._told) < _MAX_TOLD:
+                self._told.add(text)
+            if not is_told:
+                fresh.append((kind, fields))
+        return fresh
 
     def _read_rest(self) -> list[Draft]:
         """Return the events in a last line that has no newline."""

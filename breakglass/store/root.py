@@ -6,7 +6,8 @@
   read-only        if it exists, nothing below the root is changed; its text is the reason
 
 A root is read-only by this marker, by a mount, by permission, or because it belongs to another user. The marker is for
-copies that only another program may change: no permission stops user 0. Every writer calls `refuse_read_only` before it opens a file.
+copies that only another program may change: no permission stops user 0. Every writer calls `refuse_read_only` before
+it opens a file.
 """
 
 import os

@@ -196,7 +196,8 @@ STAY = "time.sleep(1000)"
 def test_a_turn_whose_agent_stays_after_its_answer_ends_as_ok(stay: tuple[str, ...], root: Path) -> None:
     own = run(root, INIT, SAID, RESULT, *stay)
     assert own[-1]["status"] == "ok"
-    assert of(own, "notice", "text") == [NOTICE]
+    assert NOTICE in of(own, "notice", "text")
+    assert len(of(own, "notice", "text")) <= 2  # the second one: what it prints on is no message
     assert of(own, "text", "text") == ["It is the disk."]
     assert of(own, "error", "error") == []
     assert own[-1]["duration_ms"] < 10_000

@@ -112,8 +112,10 @@ def test_a_cancellation_answers_the_open_questions_once() -> None:
 def test_an_open_question_ends_with_the_exit_of_the_agent() -> None:
     dialogue = begun(ask=True)
     question(dialogue)
-    kind, fields = dialogue.close(Exit(-9))[0]
-    assert (kind, fields["request"], fields["by"]) == ("answer", "7-0", "exit")
+    drafts = dialogue.close(Exit(-9))
+    assert [kind for kind, _ in drafts] == ["tool", "tool_result", "answer", "error"]
+    fields = drafts[2][1]
+    assert (fields["request"], fields["by"]) == ("7-0", "exit")
     assert fields["message"] == "The agent's process ended before an answer (ended by signal KILL)."
 
 

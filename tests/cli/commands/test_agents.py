@@ -110,4 +110,7 @@ def test_the_list_says_what_to_do_about_a_problem(data: Data) -> None:
         "  no-such-program was not found on PATH: install it, or put its whole path into [agents.it] command"
         in lines
     )
-    assert any(line.startswith("✓ shell (default): shell · bypass · GNU bash") for line in lines)
+    assert any(
+        line.startswith("✓ shell (default): protocol shell · permissions bypass · version GNU bash")
+        for line in lines
+    )
