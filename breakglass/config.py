@@ -16,12 +16,14 @@ from breakglass.errors import BadConfig
 from breakglass.settings import (
     declared_by,
     described,
+    expected,
     parse_boolean,
     parse_command,
     parse_flag,
     parse_header,
     parse_model,
     parse_names,
+    parse_origins,
     parse_path,
     parse_peers,
     parse_permissions,
@@ -29,7 +31,7 @@ from breakglass.settings import (
     parse_prefix,
     parse_seconds,
     parse_text,
-    parse_texts,
+    parse_token,
     parse_tools,
     parse_variables,
     setting,
@@ -135,6 +137,11 @@ def default_agent(agents: Mapping[str, AgentConfig], environ: Mapping[str, str])
     return PREFERRED_AGENT if agents[PREFERRED_AGENT].program(environ) else FALLBACK_AGENT
 
 
+def unknown_agent(key: str, name: str, agents: Mapping[str, AgentConfig]) -> BadConfig:
+    """Return the error for the name of an agent that is not configured."""
+    return expected(key, name, f"one of {', '.join(sorted(agents))}")
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked."""
@@ -163,13 +170,13 @@ class Config:
     limits: TurnLimits = TurnLimits()  # noqa: RUF009 — a constant
     token: str | None = setting(
         None,
-        parse_text,
+        parse_token,
         "the access token",
         default_words="generated, kept in var/token",
         in_file=False,  # other users may be able to read the file
     )
     origins: tuple[str, ...] = setting(
-        (), parse_texts, "the public addresses of the server, such as https://ops.example.com"
+        (), parse_origins, "the public addresses of the server, such as https://ops.example.com"
     )
     prefix: str = setting(
         "", parse_prefix, "the path below which a proxy shows the server, such as /breakglass"
@@ -214,8 +221,7 @@ class Config:
     def agent_named(self, name: str) -> AgentConfig:
         """Return a configured agent. Raises BadConfig if there is none of that name."""
         if name not in self.agents:
-            known = ", ".join(sorted(self.agents))
-            raise BadConfig(f"agent: expected one of {known}, got {name!r}")
+            raise unknown_agent("agent", name, self.agents)
         return self.agents[name]
 
     def is_command_line(self, agent: str) -> bool:

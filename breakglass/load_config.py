@@ -1,13 +1,14 @@
 """Loads the settings from a TOML file, the environment and the command line. Only this module reads the environment.
 
-A bad value stops the program. The error has the name, the value and what was expected. An unknown key stops it too,
-because it is most likely a typing mistake. docs/settings.md lists all settings.
+A bad value stops the program. The error has the name, the value and what was expected. An unknown key or variable
+stops it too, because it is most likely a typing mistake. docs/settings.md lists all settings.
 """
 
 import contextlib
+import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from breakglass.config import (
     Preset,
     built_in,
     default_agent,
+    unknown_agent,
     variable,
 )
 from breakglass.errors import BadConfig
@@ -29,6 +31,9 @@ from breakglass.settings import Setting, expected
 
 DEFAULT_FILE = "breakglass.toml"
 """The settings file that is read if it exists and no other file is named."""
+
+NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
+"""The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
 _AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -45,24 +50,60 @@ def load_config(
     named = path or environ.get("BREAKGLASS_CONFIG") or None
     with _naming(named or DEFAULT_FILE):
         values, agents, presets = _from_file(_read_file(named))
-    for name, row in SETTINGS.items():
-        if variable(name) in environ:
-            values[name] = row.parse(variable(name), environ[variable(name)])
-    for name, value in (overrides or {}).items():
-        if value is not None:
-            values[name] = SETTINGS[name].parse(f"--{name.replace('_', '-')}", value)
+    sources = {name: f"{named or DEFAULT_FILE}: {name}" for name in values}
+    _refuse_unknown_variables(environ)
+    in_environment = {name: environ[variable(name)] for name in SETTINGS if variable(name) in environ}
+    options = {name: value for name, value in (overrides or {}).items() if value is not None}
+    sources |= {name: variable(name) for name in in_environment}
+    sources |= {name: f"--{name.replace('_', '-')}" for name in options}
+    for name, value in (in_environment | options).items():
+        values[name] = SETTINGS[name].parse(sources[name], value)
     is_agent_chosen = "agent" in values
     values.setdefault("agent", default_agent(agents, environ))
     config = Config(
         agents=agents, presets=presets, is_agent_chosen=is_agent_chosen, environ=dict(environ), **values
     )
-    config.agent_named(config.agent)
-    _check_combinations(config)
+    if config.agent not in agents:
+        raise unknown_agent(sources["agent"], config.agent, agents)
+    _check_access_log(config.access_log, sources)
+    _check_combinations(config, sources)
     return config
 
 
-def _check_combinations(config: Config) -> None:
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Raise BadConfig for a variable that begins like a setting and is none."""
+    prefix = variable("")
+    known = {*map(variable, SETTINGS), *NO_SETTINGS}
+    for name in environ:
+        if name in known or not name.upper().startswith(prefix):
+            continue
+        key = name[len(prefix) :].lower()
+        if key in ("agents", "presets"):
+            raise BadConfig(f"{name}: no such setting; {key} can be set only in the file")
+        raise BadConfig(f"{name}: no such setting; {_suggestion(key, [*SETTINGS, 'config'], variable)}")
+
+
+def _check_access_log(path: str | None, sources: Mapping[str, str]) -> None:
+    """Raise BadConfig if the access log cannot be made at all. Whether this user may write it matters to `serve`."""
+    if path is None or path == "-":
+        return
+    if os.path.isdir(path):
+        raise expected(sources["access_log"], path, "a file or -, not a directory")
+    try:
+        os.stat(os.path.join(os.path.dirname(path), "."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise expected(sources["access_log"], path, "a file in a directory that exists, or -") from None
+    except OSError:  # not a matter of the settings, for example a parent that this user may not search
+        pass
+
+
+def _check_combinations(config: Config, sources: Mapping[str, str]) -> None:
     """Raise BadConfig for a setting that has no effect without another one, or that excludes another one."""
+    for name in ("host", "port"):  # as an option it is what the user wants now; a socket may override others
+        if config.socket and sources.get(name, "").startswith("--"):
+            raise BadConfig(
+                f"{sources[name]}: cannot be combined with {sources['socket']}, which replaces host and port"
+            )
     if (config.tls_cert is None) != (config.tls_key is None):
         raise BadConfig("tls_cert and tls_key: expected both or neither")
     if config.socket and config.tls_cert:
@@ -97,7 +138,13 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, AgentCo
     """Return the values, the agents (also the built-in ones), and the presets."""
     agents = _agents(table.pop("agents", {}))
     presets = _presets(table.pop("presets", None))
+    for index, preset in enumerate(presets):
+        if preset.agent is not None and preset.agent not in agents:
+            raise unknown_agent(f"presets[{index}].agent", preset.agent, agents)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
+    for name in table:
+        if name in SETTINGS and name not in in_file:
+            raise BadConfig(f"{name}: can be set only in the environment, by {variable(name)}")
     return _values("", table, in_file, "agents", "presets"), agents, presets
 
 
@@ -109,11 +156,14 @@ def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *t
     return {key: known[key].parse(prefix + key, value) for key, value in table.items()}
 
 
-def _suggestion(key: str, known: list[str]) -> str:
+def _suggestion(key: str, known: list[str], shown: Callable[[str], str] = str) -> str:
+    """Return what to write instead of `key`. `shown` turns a key into what the user writes."""
     import difflib  # imported only for a mistake, because it delays the start of each command
 
     close = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}"
+    if close:
+        return f"did you mean {shown(close[0])}?"
+    return f"expected one of {', '.join(map(shown, sorted(known)))}"
 
 
 def _agents(tables: object) -> dict[str, AgentConfig]:

@@ -21,6 +21,13 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+"""A public address: scheme, host and port."""
+
+MIN_TOKEN = 32
+"""Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
+TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_TOKEN},512}}")
+"""The characters that RFC 6750 allows in a header."""
 
 # --- declaring a setting --------------------------------------------------------------------------
 
@@ -131,6 +138,25 @@ def parse_texts(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(texts, list) or not is_texts(texts) or not all(texts):
         raise expected(name, value, "a list of texts")
     return tuple(texts)
+
+
+def parse_origins(name: str, value: object) -> tuple[str, ...]:
+    """Return public addresses of the server, each a scheme with a host and perhaps a port."""
+    origins = parse_texts(name, value)
+    for origin in origins:
+        if not ORIGIN.fullmatch(origin):
+            raise expected(name, origin, "https://NAME or https://NAME:PORT, in lower case")
+    return origins
+
+
+def parse_token(name: str, value: object) -> str:
+    """Return a token. The error names the setting or file and never the value."""
+    if not isinstance(value, str) or not TOKEN_PATTERN.fullmatch(value):
+        raise BadConfig(
+            f"{name} is no token ({len(str(value))} characters): expected {MIN_TOKEN} to 512 of "
+            "A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
+        )
+    return value
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:

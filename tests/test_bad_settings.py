@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BadConfig
+from breakglass.load_config import NO_SETTINGS
+from breakglass.turns.processes import MARK
 from tests.help.settings_files import WriteFile, empty_folder, load, write_file
 
 __all__ = ["empty_folder", "write_file"]  # fixtures
@@ -31,7 +33,25 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "a NUL": ('data = "a\\u0000b"', "data: expected a text"),
     "a model like an option": ('model = "--help"', "model: expected a model's name"),
     "a model with a blank": ('model = "a b"', "got 'a b'"),
-    "an unknown agent": ('agent = "x"', "agent: expected one of claude, shell, got 'x'"),
+    "an unknown agent": ('agent = "x"', "settings.toml: agent: expected one of claude, shell, got 'x'"),
+    "a preset of an unknown agent": (
+        '[[presets]]\nlabel = "a"\ntext = "b"\nagent = "clod"',
+        "settings.toml: presets[0].agent: expected one of claude, shell, got 'clod'",
+    ),
+    "an origin without a scheme": (
+        'origins = "ops"',
+        "settings.toml: origins: expected https://NAME or https://NAME:PORT, in lower case, got 'ops'",
+    ),
+    "an origin with a path": ('origins = ["https://a", "https://b/c"]', "got 'https://b/c'"),
+    "an access log in no folder": (
+        'access_log = "no/such/log"',
+        "settings.toml: access_log: expected a file in a directory that exists, or -, got 'no/such/log'",
+    ),
+    "an access log below a file": ('access_log = "settings.toml/log"', "in a directory that exists"),
+    "a token": (
+        'token = "a secret"',
+        "settings.toml: token: can be set only in the environment, by BREAKGLASS_TOKEN",
+    ),
     "agents that are a number": ("agents = 5", "agents: expected a table for each agent"),
     "an agent that is no table": ("agents.x = 5", "agents.x: expected a table, got 5"),
     "an agent's bad name": ('[agents."A b"]', "expected a name of small letters"),
@@ -116,7 +136,12 @@ def test_a_bad_value_in_the_file_is_named_with_what_was_expected(name: str, writ
         ("HOST", "", "BREAKGLASS_HOST"),
         ("TOKEN", "", "BREAKGLASS_TOKEN"),
         ("MODEL", "a b", "BREAKGLASS_MODEL: expected a model's name"),
-        ("AGENT", "x", "agent: expected one of claude, shell, got 'x'"),
+        ("AGENT", "x", "BREAKGLASS_AGENT: expected one of claude, shell, got 'x'"),
+        ("ORIGINS", "https://a,ops", "BREAKGLASS_ORIGINS: expected https://NAME or https://NAME:PORT"),
+        ("ACCESS_LOG", "no/log", "BREAKGLASS_ACCESS_LOG: expected a file in a directory that exists"),
+        ("ACCESS_LOG", "/", "BREAKGLASS_ACCESS_LOG: expected a file or -, not a directory, got '/'"),
+        ("TOKEN", "secret", "BREAKGLASS_TOKEN is no token (6 characters): expected 32 to 512 of"),
+        ("TOKEN", "x" * 40 + " ", "BREAKGLASS_TOKEN is no token (41 characters)"),
         ("CONFIG", "nowhere.toml", "nowhere.toml: could not be read: No such file"),
     ],
 )
@@ -126,6 +151,55 @@ def test_a_bad_value_in_the_environment_is_named_by_its_variable(
     with pytest.raises(BadConfig) as caught:
         load({f"BREAKGLASS_{variable}": value})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("BREAKGLASS_PROT", "BREAKGLASS_PROT: no such setting; did you mean BREAKGLASS_PORT?"),
+        ("BREAKGLASS_DATE", "BREAKGLASS_DATE: no such setting; did you mean BREAKGLASS_DATA?"),
+        ("BREAKGLASS_CONFG", "did you mean BREAKGLASS_CONFIG?"),
+        ("breakglass_port", "breakglass_port: no such setting; did you mean BREAKGLASS_PORT?"),
+        ("BREAKGLASS_", "BREAKGLASS_: no such setting; expected one of BREAKGLASS_ACCESS_LOG, "),
+        ("BREAKGLASS_XYZZY", "expected one of BREAKGLASS_ACCESS_LOG, BREAKGLASS_AGENT, "),
+        ("BREAKGLASS_AGENTS", "BREAKGLASS_AGENTS: no such setting; agents can be set only in the file"),
+        ("BREAKGLASS_LIMITS", "BREAKGLASS_LIMITS: no such setting"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_a_similar_one(name: str, message: str) -> None:
+    for value in ("1", ""):
+        with pytest.raises(BadConfig) as caught:
+            load({name: value})
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_mark_of_a_turn_and_names_that_only_look_like_ours_are_accepted() -> None:
+    assert {"BREAKGLASS_CONFIG", MARK} == NO_SETTINGS
+    load({MARK: "x", "BREAKGLASS": "x", "BREAKGLASSPORT": "1", "MY_BREAKGLASS_PORT": "2"})
+
+
+def test_an_access_log_may_be_in_the_current_folder_or_on_standard_error(tmp_path: Path) -> None:
+    for path in ("log", "./log", "-", str(tmp_path / "log")):
+        assert load({"BREAKGLASS_ACCESS_LOG": path}).access_log == path
+
+
+@pytest.mark.parametrize("option", [{"port": "1"}, {"host": "::1"}])
+@pytest.mark.parametrize("source", ["option", "variable", "file"])
+def test_a_port_or_host_as_an_option_excludes_a_socket(
+    option: dict[str, str], source: str, write_file: WriteFile
+) -> None:
+    path = write_file('socket = "s"' if source == "file" else "")
+    environ = {"BREAKGLASS_SOCKET": "s"} if source == "variable" else {}
+    options = {"socket": "s"} if source == "option" else {}
+    shown = {"option": "--socket", "variable": "BREAKGLASS_SOCKET", "file": f"{path}: socket"}[source]
+    with pytest.raises(BadConfig) as caught:
+        load(environ, path, **option, **options)
+    assert f"--{next(iter(option))}: cannot be combined with {shown}, which replaces" in str(caught.value)
+
+
+def test_a_socket_as_an_option_overrides_a_port_of_the_file_or_environment(write_file: WriteFile) -> None:
+    assert load({"BREAKGLASS_HOST": "::1"}, write_file("port = 1"), socket="s").socket == Path("s")
 
 
 @pytest.mark.parametrize(

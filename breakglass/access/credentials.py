@@ -18,9 +18,10 @@ import msgspec
 
 from breakglass.access.logins import Login, Logins, Revoked, append, fold
 from breakglass.access.throttle import Throttle
-from breakglass.access.tokens import TOKEN_FILES, TOKEN_PATTERN, check_token, open_token
+from breakglass.access.tokens import TOKEN_FILES, open_token
 from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import CannotRecord, ReadOnly
+from breakglass.settings import TOKEN_PATTERN, parse_token
 
 LOGIN_SECONDS = 30 * 86_400
 """How long a login lasts."""
@@ -73,7 +74,7 @@ class Access:
         """
         self._read_only = read_only
         if token is not None:
-            check_token(token, "BREAKGLASS_TOKEN")
+            parse_token("BREAKGLASS_TOKEN", token)
         _check_token_files(root, is_configured=token is not None, is_read_only=bool(read_only()))
         self._configured_digest = None if token is None else _sha256(token.encode())
         self._token_files = {

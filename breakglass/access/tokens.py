@@ -4,31 +4,15 @@ Owns the files `token` and `token.readonly`, and needs no server: the command li
 """
 
 import os
-import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from breakglass.errors import BadConfig, CannotRecord, ReadOnly
-
-MIN_LENGTH = 32
-"""Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
-
-TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_LENGTH},512}}")
-"""The characters that RFC 6750 allows in a header."""
+from breakglass.settings import parse_token
 
 TOKEN_FILES = {True: "token", False: "token.readonly"}
 """The name of a token's file in the data root. The key is whether the token allows changes."""
-
-
-def check_token(token: str, name: str) -> str:
-    """Return `token` if it is valid. Raises BadConfig, which names the setting and never the value."""
-    if not TOKEN_PATTERN.fullmatch(token):
-        raise BadConfig(
-            f"{name} is no token ({len(token)} characters): expected {MIN_LENGTH} to 512 of "
-            "A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
-        )
-    return token
 
 
 def open_token(root: Path, *, may_act: bool = True, read_only: str = "") -> str:
@@ -48,7 +32,7 @@ def open_token(root: Path, *, may_act: bool = True, read_only: str = "") -> str:
             raise
         _write_secret(path, secrets.token_urlsafe(32), os.link)
         token = _read_secret(path)  # if two processes make one at the same time, the first one counts
-    return check_token(token, str(path))
+    return parse_token(str(path), token)
 
 
 def rotate_token(root: Path, *, may_act: bool = True) -> str:

@@ -1,18 +1,41 @@
 """Standard output and standard error: each may be a terminal, a pipe, a file, or closed."""
 
 import errno
+import io
 import os
 import select
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from breakglass.cli.style import UNLIMITED
 
 
-def prepare() -> None:
-    """Open descriptors 0 to 2 if they are closed, and replace characters that their encoding does not have.
+class WaitingFile(io.FileIO):
+    """A descriptor to which each write is complete, also if the descriptor is non-blocking (fcntl(2), O_NONBLOCK).
 
+    Python's own file returns after a part, and raises BlockingIOError if the pipe is full. The flag stays: it belongs
+    to every process that shares the open file, perhaps the reader or the parent.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """Write all bytes, waiting for the reader. Raises OSError."""
+        view = memoryview(data).cast("B")
+        size = view.nbytes
+        while view:
+            try:
+                view = view[os.write(self.fileno(), view) :]
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self.fileno(), select.POLLOUT)
+                poll.poll()
+        return size
+
+
+def prepare() -> None:
+    """Open descriptors 0 to 2 if they are closed, and make every write complete.
+
+    Characters that the encoding does not have are replaced.
     Otherwise a log or a lock that is opened next could get one of these numbers. Our output would go into that file,
     and a child process would not inherit it.
     """
@@ -20,11 +43,20 @@ def prepare() -> None:
         pass
     os.close(fd)
     sys.stdin = sys.stdin or os.fdopen(0, "r", encoding="utf-8", closefd=False)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    if sys.stdout is sys.__stdout__:  # a test may have replaced it
+        sys.stdout = _waiting(1, sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _waiting(2, sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
+
+
+def _waiting(fd: int, stream: TextIO | None) -> io.TextIOWrapper:
+    """Return a stream that writes to `fd` completely. `stream`, which has its encoding, is None for a closed one."""
+    file = io.BufferedWriter(WaitingFile(fd, "w", closefd=False))
+    encoding = stream.encoding if stream else "utf-8"
+    return io.TextIOWrapper(file, encoding=encoding, newline="\n", line_buffering=fd == 2 or os.isatty(fd))
 
 
 def is_terminal() -> bool:

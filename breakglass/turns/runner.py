@@ -66,6 +66,7 @@ STOPS = {
 def main() -> None:
     """Run the turn that the plan on standard input describes, and then the turns of the prompts that wait."""
     processes.reset_signals()
+    processes.reset_oom_protection()
     plan = plans.decode(sys.stdin.buffer.read())
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock

@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from breakglass.turns.processes import reset_oom_protection
 from tests.cli.program import COMMAND, Data
+from tests.help.servers import Server
 from tests.help.waiting import DEADLINE
 
 STARTER = (
@@ -14,9 +17,16 @@ STARTER = (
     "for name in sys.argv[1].split(','):\n"
     "    signal.signal(getattr(signal, name), signal.SIG_IGN)\n"
     "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGINT})\n"
-    "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])\n"
+    "os.execv(sys.argv[2], sys.argv[2:])\n"
 )
-"""A program that ignores the named signals, blocks four, and then becomes `python ARGUMENTS`."""
+"""A program that ignores the named signals, blocks four, and then becomes another program."""
+PROTECTED = (
+    "import contextlib, os, sys\n"
+    "with contextlib.suppress(OSError), open('/proc/self/oom_score_adj', 'w') as file:\n"
+    "    file.write(sys.argv[1])\n"
+    "os.execv(sys.argv[2], sys.argv[2:])\n"
+)
+"""A program that sets its `oom_score_adj`, if it may, and then becomes another program."""
 EMPTY = "0000000000000000"
 SHOW = "grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 3"
 
@@ -24,7 +34,7 @@ SHOW = "grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 3"
 def send_from_starter(data: Data, ignored: str, prompt: str) -> subprocess.CompletedProcess[bytes]:
     """Run `send --wait` below `STARTER`."""
     return subprocess.run(
-        [sys.executable, "-c", STARTER, ignored, *COMMAND[1:], "send", "--wait", prompt],
+        [sys.executable, "-c", STARTER, ignored, *COMMAND, "send", "--wait", prompt],
         capture_output=True,
         timeout=DEADLINE,
         check=False,
@@ -42,3 +52,47 @@ def test_an_agent_starts_with_default_signals_whatever_its_starter_ignored(data:
     assert re.findall(r"Sig(?:Blk|Ign):\s+([0-9a-f]+)", done.stdout.decode()) == [EMPTY, EMPTY], done
     assert b"exit status 3" in done.stdout + done.stderr
     assert done.returncode == 1
+
+
+class StartedServer(Server):
+    """A server whose starter ignores SIGCHLD."""
+
+    prefix = (sys.executable, "-c", STARTER, "SIGCHLD")
+
+
+def test_a_turn_of_a_server_that_started_with_sigchld_ignored_logs_its_exit_status(tmp_path: Path) -> None:
+    server = StartedServer(tmp_path / "var")
+    try:
+        session = server.new_session()
+        server.prompt(session, SHOW)
+        assert server.ended(session) == "error"
+        log = server.log(session).read_text()
+    finally:
+        server.kill()
+    assert "exit status 3" in log
+    assert re.findall(r"Sig(?:Blk|Ign):\\t([0-9a-f]+)", log) == [EMPTY, EMPTY]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("-900", "0"), ("-1", "0"), ("300", "300")])
+def test_an_agent_does_not_inherit_protection_from_the_oom_killer(data: Data, given: str, kept: str) -> None:
+    data.new()
+    done = subprocess.run(
+        [sys.executable, "-c", PROTECTED, given, *COMMAND, "send", "--wait", "cat /proc/self/oom_score_adj"],
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+        env=data.env,
+        cwd=data.folder,
+    )
+    assert f" │ {kept}\n" in done.stdout.decode(), done
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("-1000\n", "0"), ("-1\n", "0"), ("0\n", "0\n"), ("7\n", "7\n"), ("", "")]
+)
+def test_only_a_negative_oom_score_is_raised(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "oom_score_adj"
+    path.write_text(before)
+    reset_oom_protection(str(path))
+    assert path.read_text().split("\n")[0][:1] == after.split("\n")[0][:1]
+    reset_oom_protection(str(tmp_path / "missing"))

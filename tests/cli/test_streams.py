@@ -1,9 +1,17 @@
 """Closed standard streams, full ones and closed pipes harm no log and cause no traceback."""
 
+import fcntl
 import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
 
 from tests.cli.conftest import Gate
-from tests.cli.program import Data
+from tests.cli.program import COMMAND, Data
+from tests.help.waiting import DEADLINE
 
 
 def test_a_closed_pipe_ends_a_list_quietly(data: Data) -> None:
@@ -57,3 +65,46 @@ def test_an_encoding_without_unicode_gets_replacement_characters(data: Data) -> 
     done = data.run("ls", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert done.returncode == 0
     assert "Ångström ?".encode("latin-1") in done.stdout
+
+
+@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("words", ["send --wait", "ls --json", "verify --all", "serve --help"])
+def test_every_byte_reaches_a_slow_reader_of_a_nonblocking_pipe(
+    data: Data, words: str, env: dict[str, str]
+) -> None:
+    script = "seq 1 30000"
+    session = data.new("--title", "x" * 200)
+    if words.startswith("attach"):
+        data.run("send", session, "--wait", script)
+    command = [*words.split(), *([script] if words.startswith("send") else [])]
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    os.set_blocking(read_end, True)
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    follows = words.startswith("attach")
+    with subprocess.Popen(
+        [*COMMAND, *command],
+        env={**data.env, **env},
+        cwd=data.folder,
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(write_end)
+        got = b""
+        last = b'"turn_end"' if "--json" in words else b"30000\n"
+        while piece := os.read(read_end, 512):
+            got += piece
+            if follows and last in got[-2000:]:
+                process.send_signal(signal.SIGINT)
+                follows = False
+        os.close(read_end)
+        assert process.wait(DEADLINE) == 0
+        assert process.stderr and process.stderr.read() == (
+            b"detached\n" if words.startswith("attach") else b""
+        )
+    if words.startswith(("send", "attach")):
+        text = got.decode().replace("\\n", "\n").replace('"', "\n")
+        numbers = [int(found) for found in re.findall(r"^(?: +\d* │ )?(\d+)$", text, re.MULTILINE)]
+        assert [n for n in numbers if n] == list(range(1, 30001))
+    else:
+        assert got == data.ok(*command).encode()

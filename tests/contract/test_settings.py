@@ -6,6 +6,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -104,6 +105,20 @@ def test_a_bad_line_in_the_file_stops_the_program(data: DataRoot, text: str, key
     assert is_refused(data.run("ls"), key, value)
 
 
+def test_an_unknown_variable_stops_the_program_with_a_suggestion(data: DataRoot) -> None:
+    for words in ("ls", "new", "serve --port 0", "token show"):
+        done = data.run(*words.split(), BREAKGLASS_PROT="1")
+        assert is_refused(done, "breakglass_prot", "BREAKGLASS_PORT"), words
+        assert done.returncode == 2
+
+
+def test_an_agent_can_use_breakglass(data: DataRoot) -> None:
+    python = f"{sys.executable} -m breakglass"
+    session = data.new()
+    data.run("send", session, "--wait", f"{python} --data {data.root} ls; echo $? $BREAKGLASS_TURN")
+    assert f"\n0 {session}/" in data.output(session)
+
+
 def test_options_override_the_environment_which_overrides_the_file(data: DataRoot) -> None:
     del data.env["BREAKGLASS_DATA"]
     data.ok("new")
@@ -155,8 +170,8 @@ agent = "mine"
 def test_an_agent_gets_its_command_and_no_variable_that_is_not_allowed(data: DataRoot) -> None:
     write(data, AGENTS)
     session = data.new("--agent", "mine")
-    script = 'echo "$SET $PASSED $LC_X $TZ [$STRAY$BREAKGLASS_STRAY$BREAKGLASS_TOKEN]"; false; echo no'
-    env = {"PASSED": "2", "LC_X": "3", "TZ": "UTC", "STRAY": "4", "BREAKGLASS_STRAY": "5"}
+    script = 'echo "$SET $PASSED $LC_X $TZ [$STRAY$BREAKGLASS_DATA$BREAKGLASS_TOKEN]"; false; echo no'
+    env = {"PASSED": "2", "LC_X": "3", "TZ": "UTC", "STRAY": "4"}
     data.run("send", session, "--wait", script, **env)
     assert data.output(session) == "1 2 3 UTC []\n"  # `sh -e` ends before `no`
 

@@ -42,13 +42,15 @@ Generated from `breakglass/config.py` by `make docs`. Do not edit this page.
 4. The default.
 
 The first place that has a setting wins. A bad value stops the program with the name, the value and what was expected.
-So does an unknown key in the file. In the environment, commas separate the items of a list.
+So do an unknown key in the file and an unknown variable that begins with `BREAKGLASS_`. In the environment, commas
+separate the items of a list. `--host` and `--port` exclude `socket`.
 
 ## Settings of one value
 
 {render_table()}
 
-`BREAKGLASS_CONFIG` names the settings file. `NO_COLOR`, with any value, turns the colours of the terminal off.
+`BREAKGLASS_CONFIG` names the settings file. `BREAKGLASS_TURN` marks the processes of a turn. `NO_COLOR`, with any
+value, turns the colours of the terminal off.
 
 ## `[agents.NAME]`: an agent
 

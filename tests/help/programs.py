@@ -1,6 +1,6 @@
 """Installs the real agents from the registries for the live tests: `python -m tests.help.programs claude opencode`.
 
-They are installed into `.cache/programs` in the checkout, which git ignores, or into `$BREAKGLASS_TEST_CACHE`. An
+They are installed into `.cache/programs` in the checkout, which git ignores, or into `$TEST_CACHE`. An
 installed program is not changed. Two processes may install at the same time. The versions are pinned, because
 the captures and docs/agents.md describe these versions. No part of them may be copied into the repository: Claude
 Code has its own license terms. All together need about 1.4 GB.
@@ -85,7 +85,7 @@ def install(name: str) -> Path:
 
 def cache() -> Path:
     """Return the directory of all programs, which may not exist yet."""
-    return Path(os.environ.get("BREAKGLASS_TEST_CACHE") or ROOT / ".cache" / "programs")
+    return Path(os.environ.get("TEST_CACHE") or ROOT / ".cache" / "programs")
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it has printed its address."""
-        serve = [sys.executable, "-m", "breakglass", "serve", "--port", str(self.port)]
+        port = [] if "--socket" in self._arguments else ["--port", str(self.port)]
+        serve = [sys.executable, "-m", "breakglass", "serve", *port]
         self.process = subprocess.Popen(
             [*self.prefix, *serve, *self._arguments],
             env=self._env,

@@ -33,7 +33,7 @@ def run(config: Config, args: Namespace) -> int:
             )
         secret = tokens.rotate_token(config.data, may_act=may_act)
     elif is_set:
-        secret = tokens.check_token(str(config.token), "BREAKGLASS_TOKEN")
+        secret = str(config.token)
     else:
         secret = tokens.open_token(config.data, may_act=may_act, read_only=read_only)
     print(secret)

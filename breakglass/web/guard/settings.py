@@ -1,14 +1,13 @@
 """The guard's settings, and which Host headers and origins belong to this server."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from breakglass.config import Config
 from breakglass.errors import BadConfig
+from breakglass.settings import ORIGIN
 from breakglass.web.http import addresses
 
-_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _REACHED_AT_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"} | addresses.ALL_ADDRESSES
@@ -75,7 +74,7 @@ def map_hosts(host: str, port: int, scheme: str = "http", origins: Iterable[str]
     names = _LOOPBACK_NAMES if host in _REACHED_AT_LOOPBACK else (f"[{host}]" if ":" in host else host,)
     origin_by_host: dict[bytes, bytes] = {}
     for origin in (*(f"{scheme}://{name.lower()}:{port}" for name in names), *origins):
-        match = _ORIGIN.fullmatch(origin)
+        match = ORIGIN.fullmatch(origin)
         if match is None:
             raise BadConfig(f"origin {origin!r}: expected https://NAME or https://NAME:PORT, in lower case")
         default_port = _DEFAULT_PORTS[match[1]]
