@@ -11,6 +11,7 @@
     │   └── TurnRunning        a turn is already running
     └── CannotRecord           the disk refused; nothing was done
         ├── ReadOnly           the data root or the session can only be read; nothing was done
+        ├── LogLocked          another process keeps the log locked; nothing was done
         └── Degraded           the disk failed (EIO); the log accepts no more events
 
 Only web/app.py maps them to HTTP statuses, and only cli/__init__.py to exit statuses. A failure of an agent is an
@@ -61,6 +62,10 @@ class CannotRecord(BreakglassError):
 
 class ReadOnly(CannotRecord):
     """The data root or the session can only be read. Nothing was changed. The text names the reason."""
+
+
+class LogLocked(CannotRecord):
+    """Another process keeps the log locked. Nothing was changed. The text names that process if it is known."""
 
 
 class Degraded(CannotRecord):

@@ -3,13 +3,14 @@
 import fcntl
 import time
 
-from breakglass.errors import CannotRecord
+from breakglass.errors import CannotRecord, LogLocked
+from breakglass.store import lock_holders
 
 
 class LogLock:
     """A reentrant lock on the open log `fd`. `with lock:` waits until this writer is the only one.
 
-    With a `timeout` in seconds, waiting longer raises CannotRecord.
+    With a `timeout` in seconds, waiting longer raises LogLocked.
     """
 
     def __init__(self, fd: int, timeout: float | None = None) -> None:
@@ -40,5 +41,6 @@ class LogLock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     message = f"another process has had the log locked for {self._timeout:g} s"
-                    raise CannotRecord(message) from None
+                    holders = lock_holders.describe(lock_holders.find_holders(self._fd))
+                    raise LogLocked(f"{message}: {holders}" if holders else message) from None
             time.sleep(0.001)

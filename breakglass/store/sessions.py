@@ -22,6 +22,7 @@ from breakglass.state import SessionState
 from breakglass.store import disk, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
+from breakglass.store.loglock import LogLock
 from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -29,6 +30,8 @@ ID_CHARACTERS = frozenset("0123456789abcdef-")
 _KEY = re.compile(r"[!-~]{1,200}")
 MAX_TITLE = 200
 """Characters of a title."""
+STATE_LOCK_TIMEOUT = 1.0
+"""Seconds that a reader of a state waits for a log's lock."""
 LOCK_TIMEOUT = 10.0
 """Seconds that a request waits for a log's lock. A writer holds it for microseconds, but any program may hold it."""
 
@@ -68,7 +71,11 @@ class Session(NamedTuple):
         return state_cache.read_cached(self.directory, fd)
 
     def state(self) -> SessionState:
-        """Return the session's state, with the status `degraded` if the disk failed under its log. Raises NotFound."""
+        """Return the session's state, with the status `degraded` if the disk failed under its log. Raises NotFound.
+
+        A reader can see a part of a write. Between a turn's end and the turn of a waiting prompt, that would show an
+        idle session. So an idle session with a queue is read again when its log is free, or after a second.
+        """
         try:
             fd = log.open_reader(self.directory)
         except NotFound:
@@ -76,6 +83,12 @@ class Session(NamedTuple):
             raise
         try:
             found = self.log_state(fd).state
+            if (
+                found.turn is None and found.queued
+            ):  # perhaps a runner is writing `turn_end` and the next `user`
+                with contextlib.suppress(CannotRecord), LogLock(fd, STATE_LOCK_TIMEOUT):
+                    pass
+                found = self.log_state(fd).state
         finally:
             os.close(fd)
         return found._replace(status="degraded") if log.is_degraded(self.directory) else found

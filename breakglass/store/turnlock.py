@@ -4,6 +4,7 @@ The runner writes its pid and start time into `turn.lock`, so that other process
 place of the session's directory there: the signer in a copied file is the runner of the original.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -12,7 +13,8 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass.errors import CannotRecord, NotFound, ReadOnly, TurnRunning
-from breakglass.store import disk, log
+from breakglass.store import disk, lock_holders, log
+from breakglass.store.lock_holders import Holder
 
 if TYPE_CHECKING:  # a runner signs the lock and needs nothing else from that module
     from breakglass.store.sessions import Session
@@ -71,6 +73,18 @@ class TurnLock:
         for fd in self.fds:
             os.close(fd)
         self.fds = ()
+
+
+def find_holders(session: "Session") -> list[Holder]:
+    """Return the processes that hold a session's turn lock, as far as /proc shows them. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        fds = [os.open(session.directory, flags | os.O_DIRECTORY)]
+        stack.callback(os.close, fds[0])
+        with contextlib.suppress(FileNotFoundError):
+            fds.append(_open_plain_file(NAME, os.O_RDONLY, fds[0]))
+            stack.callback(os.close, fds[1])
+        return lock_holders.find_holders(*fds)
 
 
 def place(directory: str | int) -> str:

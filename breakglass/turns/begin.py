@@ -16,7 +16,7 @@ from breakglass import masking
 from breakglass.access import tokens
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadConfig, BadInput, Conflict, NotFound, TooLarge, TurnRunning
+from breakglass.errors import BadConfig, BadInput, Conflict, LogLocked, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
@@ -27,11 +27,9 @@ from breakglass.store.turnlock import TurnLock, place
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
-from breakglass.turns.end import end_lost_turn, end_turn
+from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.plan import Plan
 
-RELEASE_SECONDS = 1.0
-"""Seconds for which a runner may still hold the turn lock after the end of its turn is in the log."""
 LOCK_ATTEMPTS = 5
 """How often a prompt may find the lock taken and yet no turn in the log, before that is an error."""
 _RUNNER = "from breakglass.turns.runner import main; main()"
@@ -75,16 +73,28 @@ def submit_prompt(
     _check(prompt, model, key)
     checked = Prompt(prompt, by, model, key)
     with session.open_log() as opened:
-        with opened.exclusive():
-            if earlier := _earlier_result(session, opened, key):
-                return earlier
-        lock = _take_lock_or_queue(session, opened, checked, queue=queue)
-        if isinstance(lock, Accepted):
-            return lock
         try:
-            return _begin(config, session, opened, lock, checked)
-        finally:
-            lock.release()
+            return _begin_or_queue(config, session, opened, checked, queue=queue)
+        except LogLocked:
+            if not kill_leftover_runner(session):
+                raise
+        return _begin_or_queue(config, session, opened, checked, queue=queue)
+
+
+def _begin_or_queue(
+    config: Config, session: Session, opened: Log, prompt: Prompt, *, queue: bool
+) -> Accepted:
+    """As `submit_prompt`, for a checked prompt."""
+    with opened.exclusive():
+        if earlier := _earlier_result(session, opened, prompt.key):
+            return earlier
+    lock = _take_lock_or_queue(session, opened, prompt, queue=queue)
+    if isinstance(lock, Accepted):
+        return lock
+    try:
+        return _begin(config, session, opened, lock, prompt)
+    finally:
+        lock.release()
 
 
 def _check(prompt: object, model: str | None, key: str | None) -> None:
@@ -136,7 +146,10 @@ def _take_lock_or_queue(session: Session, opened: Log, prompt: Prompt, *, queue:
 
 
 def _take_lock(session: Session) -> TurnLock:
-    """Take the turn lock. If it is held but the turn has ended, the runner is about to exit, so wait for that."""
+    """Take the turn lock. If it is held but the turn has ended, the runner is about to exit, so wait for that.
+
+    A runner that does not exit then is killed: it was stopped.
+    """
     lock = TurnLock(session)
     deadline = time.monotonic() + RELEASE_SECONDS
     while True:
@@ -144,7 +157,9 @@ def _take_lock(session: Session) -> TurnLock:
             lock.take()
             return lock
         except TurnRunning:
-            if session.state().turn is not None or time.monotonic() > deadline:
+            if session.state().turn is not None:
+                raise
+            if time.monotonic() > deadline and not kill_leftover_runner(session):
                 raise
         time.sleep(0.005)
 

@@ -6,15 +6,17 @@ process that detects this ends the turn: it kills every process of the turn, the
 """
 
 import functools
+import os
 import signal
 import time
 from collections.abc import Callable
 from datetime import datetime
 
-from breakglass.errors import BreakglassError, CannotRecord, ReadOnly, TurnRunning
+from breakglass.errors import BreakglassError, CannotRecord, LogLocked, ReadOnly, TurnRunning
 from breakglass.events import Draft
 from breakglass.state import SessionState
-from breakglass.store import log, turnlock
+from breakglass.store import lock_holders, log, turnlock
+from breakglass.store.lock_holders import Holder
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
@@ -23,7 +25,9 @@ from breakglass.turns import processes
 STOP_SECONDS = 15.0
 """Seconds after which a runner that has not ended a stopped turn is killed. Its own steps to stop the agent take 12."""
 KILL_SECONDS = 5.0
-"""Seconds for which the processes of a lost turn are killed before that fails."""
+"""Seconds for which processes are killed before that fails."""
+RELEASE_SECONDS = 1.0
+"""Seconds for which a runner may still hold the turn lock after the end of its turn is in the log."""
 
 
 def current_state(
@@ -74,8 +78,7 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     """
     turn = state.turn
     assert turn is not None
-    if not _kill_processes(session):
-        raise CannotRecord("processes of a turn whose runner died cannot be killed; the turn is left open")
+    _kill_processes(session, "the runner of the turn died; the turn is left open")
     error = "The turn was lost: its process died. What it did so far is kept above."
     end_turn(session, opened, turn, status="lost", error=error)
 
@@ -104,9 +107,12 @@ def find_processes(session: Session) -> set[int]:
     return processes.find_marked(session.id, turnlock.place(session.directory))
 
 
-def _kill_processes(session: Session) -> bool:
-    """Kill every process of this session's turns. Return whether all are dead."""
-    return processes.kill_all(functools.partial(find_processes, session), KILL_SECONDS)
+def _kill_processes(session: Session, why: str) -> None:
+    """Kill every process of this session's turns. Raises CannotRecord, with `why`, if one cannot be killed."""
+    find = functools.partial(find_processes, session)
+    if not processes.kill_all(find, KILL_SECONDS):
+        left = ", ".join(str(each) for each in map(lock_holders.look_up, sorted(find())) if each)
+        raise CannotRecord(f"{left or 'a process of the turn'} cannot be killed; {why}")
 
 
 def turn_duration_ms(fd: int, state: SessionState) -> int:
@@ -133,35 +139,90 @@ def has_runner(session: Session) -> bool:
     return False
 
 
-def cancel_turn(session: Session, *, by: str) -> bool:
+def cancel_turn(session: Session, *, by: str, warn: Callable[[str], object] = str) -> bool:
     """Record that a person stops the running turn, and notify its runner. Return whether a turn was running.
 
     The waiting prompts are withdrawn too: a person who stops a turn does not expect the next one to begin. Returns as
     soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound, ReadOnly and CannotRecord.
+
+    A process of the turn that keeps the log locked, or the turn lock after the turn's end, is killed: it was stopped,
+    or its disk hangs. `warn` gets one line about it.
     """
     session.refuse_read_only()
     if end_if_lost(session).turn is None:
+        kill_leftover_runner(session, RELEASE_SECONDS, warn)
         return False
     try:
-        with session.open_log() as opened, opened.exclusive():
+        with session.open_log() as opened:
+            try:
+                return _record_stop(session, opened, by)
+            except LogLocked:
+                if not _kill_own(
+                    session, lock_holders.find_holders(opened.fd), "It kept the log locked.", warn
+                ):
+                    raise
             return _record_stop(session, opened, by)
     finally:
         notify_runner(session)  # also if the disk failed: the runner can read the stop
 
 
 def _record_stop(session: Session, opened: Log, by: str) -> bool:
-    """Append what stops the open turn, unless it is in the log already. Needs the log's lock. As `cancel_turn`."""
-    state = session.log_state(opened.fd).state
-    if state.turn is None:
-        return False
-    stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
-    if not state.cancelled:
-        stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
-    if stop:  # in one write: a stopped turn must not end while the next prompt still waits
-        opened.append_together(*stop)
-    else:
-        opened.confirm()
-    return True
+    """Append what stops the open turn, unless it is in the log already. As `cancel_turn`."""
+    with opened.exclusive():
+        state = session.log_state(opened.fd).state
+        if state.turn is None:
+            return False
+        stop: list[Draft] = [("withdrawn", {"queued": each.id, "by": by}) for each in state.queued]
+        if not state.cancelled:
+            stop.insert(0, ("cancelled", {"turn": state.turn, "by": by}))
+        if stop:  # in one write: a stopped turn must not end while the next prompt still waits
+            opened.append_together(*stop)
+        else:
+            opened.confirm()
+        return True
+
+
+def kill_leftover_runner(session: Session, seconds: float = 0.0, warn: Callable[[str], object] = str) -> bool:
+    """Kill a runner that still holds the turn lock `seconds` after the end of its turn. Return whether there was one.
+
+    Such a runner was stopped between its `turn_end` and its exit. Raises CannotRecord if it cannot be killed.
+    """
+    deadline = time.monotonic() + seconds
+    while has_runner(session):
+        # Found before the state is read, so the runner of a turn that begins now is not among them.
+        holders = turnlock.find_holders(session)
+        if session.state().turn is not None:
+            return False
+        if time.monotonic() >= deadline:
+            return bool(holders) and _kill_own(
+                session, holders, "Its turn had ended, and it did not exit.", warn
+            )
+        time.sleep(0.005)
+    return False
+
+
+def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[[str], object]) -> bool:
+    """Kill those of the processes that belong to this session's turns. Return whether none of `holders` is left.
+
+    `warn` gets one line about what was killed and `why`. Raises CannotRecord if one cannot be killed.
+    """
+    signed = turnlock.read_signer(session)
+    marked = find_processes(session)
+    own = [
+        each
+        for each in holders
+        if each.pid != os.getpid() and (each.pid in marked or (each.pid, each.started) == signed)
+    ]
+
+    def find_alive(among: list[Holder]) -> list[int]:
+        return [each.pid for each in among if processes.is_alive(each.pid, each.started)]
+
+    if not processes.kill_all(lambda: find_alive(own), KILL_SECONDS):
+        left = ", ".join(str(each) for each in own if each.pid in find_alive(own))
+        raise CannotRecord(f"{left} cannot be killed. {why}")
+    if own:
+        warn(f"killed {', '.join(map(str, own))}. {why}")
+    return not find_alive(holders)
 
 
 def notify_runner(session: Session) -> None:
@@ -172,11 +233,22 @@ def notify_runner(session: Session) -> None:
         processes.send_all(lambda: [pid] if processes.is_alive(pid, started) else [], signal.SIGUSR1)
 
 
-def wait_for_stop(session: Session, seconds: float = STOP_SECONDS) -> SessionState:
-    """Wait until a stopped turn has ended, and return the state. After `seconds` its processes are killed."""
-    deadline = time.monotonic() + seconds
+def wait_for_stop(
+    session: Session, seconds: float = STOP_SECONDS, warn: Callable[[str], object] = str
+) -> SessionState:
+    """Wait until a stopped turn has ended, and return the state. After `seconds` its processes are killed.
+
+    Then `warn` gets one line. Raises CannotRecord, with the process that does not end, if that does not end the turn.
+    """
+    deadline, is_killed = time.monotonic() + seconds, False
     while (state := end_if_lost(session)).turn is not None and state.cancelled:
         if time.monotonic() > deadline:
-            _kill_processes(session)
+            holders = turnlock.find_holders(session)
+            if is_killed:
+                held_by = lock_holders.describe(holders) or "a process that /proc does not show"
+                raise CannotRecord(f"the stop is recorded, but the turn lock is held by {held_by}")
+            _kill_own(session, holders, "It had not ended the turn.", warn)
+            _kill_processes(session, "the stop is recorded")
+            deadline, is_killed = time.monotonic() + KILL_SECONDS, True
         time.sleep(0.02)
     return state

@@ -69,7 +69,7 @@ class Console:
         A background thread waits for the end and kills a runner that does not stop. It outlives the request, because
         the client may disconnect at once.
         """
-        if not cancel_turn(session, by=by):
+        if not cancel_turn(session, by=by, warn=_log.warning):
             return False
         # Not a thread of the pool, because it may wait for `end.STOP_SECONDS`.
         threading.Thread(target=self._wait_for_stop, args=(session,), daemon=True).start()
@@ -77,7 +77,7 @@ class Console:
 
     def _wait_for_stop(self, session: Session) -> None:
         try:
-            wait_for_stop(session)
+            wait_for_stop(session, warn=_log.warning)
         except (BreakglassError, OSError) as error:
             _log.warning("session %s: %s", session.id, error)
 

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from breakglass.cli import screen
 from breakglass.cli.command import LAST_SESSION, Command
 from breakglass.cli.user import user_name
 from breakglass.config import Config
@@ -14,9 +15,9 @@ def run(config: Config, args: Namespace) -> int:
     """Stop the running turn and wait for its end."""
     session = sessions.find(config.data, *args.words)
     waiting = len(session.state().queued)
-    if not cancel_turn(session, by=user_name()):
+    if not cancel_turn(session, by=user_name(), warn=screen.say):
         raise NotFound(f"no turn is running in session {session.id[:8]}")
-    wait_for_stop(session)
+    wait_for_stop(session, warn=screen.say)
     withdrawn = f" and withdrew {waiting} queued {'prompt' if waiting == 1 else 'prompts'}" if waiting else ""
     print(f"stopped the turn in session {session.id[:8]}{withdrawn}")
     return 0
