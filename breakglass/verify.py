@@ -39,6 +39,8 @@ class Verifier:
         self._turn: int | None = None
         self._questions: set[str] = set()
         """The open questions of the open turn."""
+        self._tools: set[str] = set()
+        """The calls of tools in the open turn."""
         self._is_cancelled = False
         """Whether a person stopped the open turn."""
         self._queue: set[int] = set()
@@ -50,12 +52,15 @@ class Verifier:
         """Return the findings on the next line. A line without a newline at its end is a torn last line."""
         self.number += 1
         begin, self._offset = self._offset, self._offset + len(line)
+        if not line.endswith(b"\n") and self.number == 1:
+            return [Finding(1, "a session begins with `created`, and this log has no whole line")]
         if not line.endswith(b"\n"):
             return [self._note(f"the last {len(line)} bytes are torn; the next append repairs that")]
         event = events.decode(line, self.number + self._shift)
         if event["kind"] == "foreign":
             return [self._check_foreign(line)]
         wrong = [*self._check_keys(event), *self._check_turn(event), *self._check_waiting(event)]
+        wrong += self._check_tool(event)
         if event["kind"] == "repaired" and event.get("offset") != begin:
             wrong.append(f"says that it repaired byte {event.get('offset')}, but is at byte {begin}")
         return [each if isinstance(each, Finding) else Finding(self.number, each) for each in wrong]
@@ -124,7 +129,8 @@ class Verifier:
                 yield f"a turn begins within turn {self._turn}"
             if turn != event["id"]:
                 yield f"begins turn {turn}, expected {event['id']}"
-            self._turn, self._questions, self._is_cancelled = event["id"], set(), False
+            self._turn, self._questions, self._tools = event["id"], set(), set()
+            self._is_cancelled = False
         elif turn is not None and turn != self._turn:
             yield f"{kind} of turn {turn}, while {'turn ' + str(self._turn) if self._turn else 'none'} is open"
         elif kind == "turn_end":
@@ -136,6 +142,15 @@ class Verifier:
             self._turn = None
         elif kind == "cancelled":
             self._is_cancelled = True
+
+    def _check_tool(self, event: Event) -> Iterator[Finding]:
+        """Yield a note on a result without its call, and remember the calls of the open turn."""
+        tool = str(event.get("tool_id"))
+        if event["kind"] == "tool":
+            self._tools.add(tool)
+        elif event["kind"] == "tool_result" and tool not in self._tools:
+            # A note: the agent chooses the id, and a tool may go on after the turn that called it.
+            yield self._note(f"the result of a tool that its turn did not call: {tool[:_SHOWN]!r}")
 
     def _check_waiting(self, event: Event) -> Iterator[str]:
         """Yield what is wrong with questions and queued prompts, and remember which of them wait."""

@@ -130,6 +130,29 @@ NOTED: dict[str, tuple[list[Draft | bytes], int, str]] = {
         4,
         "turn 2 was stopped, but ends as lost",
     ),
+    "a result without its tool": (
+        [NEW, USER, ("tool_result", {}), ("turn_end", {})],
+        3,
+        "the result of a tool that its turn did not call: 't-1'",
+    ),
+    "a result of a tool with another id": (
+        [NEW, USER, ("tool", {"tool_id": "t-2"}), ("tool_result", {}), ("turn_end", {})],
+        4,
+        "the result of a tool that its turn did not call: 't-1'",
+    ),
+    "a result of a tool of an earlier turn": (
+        [
+            NEW,
+            USER,
+            ("tool", {}),
+            ("turn_end", {}),
+            ("user", {"turn": 5, "queued": None}),
+            ("tool_result", {"turn": 5}),
+            ("turn_end", {"turn": 5}),
+        ],
+        6,
+        "the result of a tool that its turn did not call: 't-1'",
+    ),
     "a key of a later version": ([NEW, line(2, "renamed")[:-2] + b',"colour":1}'], 2, "not know: 'colour'"),
 }
 
@@ -151,6 +174,11 @@ def test_a_repair_and_a_torn_last_line_break_no_rule() -> None:
 
 def test_an_empty_log_breaks_a_rule() -> None:
     assert [each.is_note for each in verify.findings([])] == [False]
+
+
+def test_a_log_with_half_a_line_breaks_the_rule_of_the_first_line() -> None:
+    (found,) = verify.findings([line(1, "created")[:-1]])
+    assert found == Finding(1, "a session begins with `created`, and this log has no whole line")
 
 
 # --- the events that a client received -------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from breakglass.access.plain_file import open_plain_file
+
 
 class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     """An issued cookie: one line of logins.jsonl."""
@@ -58,8 +60,7 @@ def fold(data: bytes, before: Logins) -> Logins:
 
 def append(path: Path, data: bytes) -> None:
     """Append whole lines; they are on disk when this returns. Raises OSError, and then nothing was appended."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "rb+", buffering=0) as file:
+    with open(open_plain_file(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "rb+", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = os.fstat(file.fileno()).st_size
         is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"

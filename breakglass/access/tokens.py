@@ -3,11 +3,13 @@
 Owns the files `token` and `token.readonly`, and needs no server: the command line works on the files alone.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from breakglass.access.plain_file import open_plain_file
 from breakglass.errors import BadConfig, CannotRecord, ReadOnly
 from breakglass.settings import parse_token
 
@@ -42,9 +44,18 @@ def rotate_token(root: Path, *, may_act: bool = True) -> str:
     return token
 
 
+def readable_tokens(root: Path) -> list[str]:
+    """Return the tokens in a data root that this process can read, unchecked: no output may contain them."""
+    found = []
+    for name in TOKEN_FILES.values():
+        with contextlib.suppress(OSError), open(open_plain_file(root / name, os.O_RDONLY), "rb") as file:
+            found.append(file.read(1024).decode("ascii", "replace").strip())
+    return found
+
+
 def _read_secret(path: Path) -> str:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_plain_file(path, os.O_RDONLY)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from breakglass.access.plain_file import open_plain_file
+
 _T = TypeVar("_T")
 
 
@@ -27,7 +29,7 @@ class WatchedFile(Generic[_T]):
             stat = os.stat(self._path, follow_symlinks=False)
             version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
             if version != self._version:
-                with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                with open(open_plain_file(self._path, os.O_RDONLY), "rb") as file:
                     self._content = self._parse(file.read())
                 self._version = version
         except OSError:

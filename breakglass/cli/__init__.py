@@ -54,10 +54,14 @@ def _run(words: list[str]) -> int:
         return 0
     from breakglass.config import SETTINGS
     from breakglass.load_config import load_config
+    from breakglass.store import root
 
     overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
     config = load_config(os.environ, args.config, overrides)
-    return commands.command(name).run(config, args)
+    command = commands.command(name)
+    if command.writes and (warning := root.untrusted_message(config.data)):
+        screen.say(f"breakglass: {warning}")
+    return command.run(config, args)
 
 
 def _fail(text: str, status: int) -> int:

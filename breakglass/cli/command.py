@@ -36,6 +36,8 @@ class Command(NamedTuple):
     options: tuple[Option, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that have an option here, besides `data`."""
+    writes: bool = False
+    """Whether it may write to a log. Then it warns of a file system that cannot be trusted."""
     output: str = ""
     """Its standard output, unless the summary describes it."""
     notes: str = ""

@@ -13,7 +13,7 @@ _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int6
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a write that mean that these files can only be read. A full or failing disk gives others."""
 
-UNTRUSTED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "afs", "ceph")
+UNTRUSTED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "virtiofs", "afs", "ceph")
 """File systems on which one machine may not see the locks and appends of another."""
 
 

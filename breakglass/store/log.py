@@ -222,7 +222,8 @@ def _encode_together(first: int, drafts: Sequence[Draft]) -> bytes:
 
 def _create_degraded_file(directory: str) -> None:
     with contextlib.suppress(OSError):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        # O_NONBLOCK: without it, an open of a named pipe waits for the other end.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         os.close(os.open(os.path.join(directory, DEGRADED), flags, 0o600))
 
 

@@ -3,7 +3,6 @@
 A crash at any moment of a repair leaves a torn last line again. The caller holds the log's lock.
 """
 
-import fcntl
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -22,15 +21,20 @@ def repair_tail(
     """Replace the `torn` bytes after `end` by a `repaired` event and return the new end of the log.
 
     `path` is the path of the log, `ts` the time of the event. `sync` puts on disk what was written to the log.
-    The file never shrinks: a smaller file makes `tail -f` start again at the top. Raises OSError, and as `sync` does.
+    The file never shrinks: a smaller file makes `tail -f` start again at the top. Only a torn first line is removed,
+    because a log begins with `created`. Raises OSError, and as `sync` does.
     """
     saved_as = _free_name(f"{path}.torn-{end.offset}")
+    if not end.number:
+        _save_torn_bytes(fd, 0, torn, saved_as, needed=torn)
+        os.ftruncate(fd, 0)
+        return end
     fields = {"offset": end.offset, "bytes": torn, "saved_as": os.path.basename(saved_as)}
     line = events.encode(end.number + 1, ts, "repaired", fields)[:-1]
     length = max(len(line) + 1, torn)
     _save_torn_bytes(fd, end.offset, torn, saved_as, needed=length)
-    with _without_append_mode(fd):
-        _overwrite(fd, end.offset, line, end.offset + length - 1, sync)
+    with _opened_without_append_mode(fd) as second:
+        _overwrite(second, end.offset, line, end.offset + length - 1, sync)
     return Position(end.number + 1, end.offset + length)
 
 
@@ -58,14 +62,17 @@ def _save_torn_bytes(fd: int, offset: int, torn: int, name: str, *, needed: int)
 
 
 @contextmanager
-def _without_append_mode(fd: int) -> Iterator[None]:
-    """Clear O_APPEND for a while: with it, Linux ignores the offset of a pwrite and appends (pwrite(2), BUGS)."""
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_APPEND)
+def _opened_without_append_mode(fd: int) -> Iterator[int]:
+    """Open the file of `fd` once more: with O_APPEND, Linux ignores the offset of a pwrite (pwrite(2), BUGS).
+
+    The flag of `fd` itself is not cleared: a FUSE file system may know only the flags of the open. The path in /proc
+    leads to the same file even if its name changed (proc_pid_fd(5)).
+    """
+    second = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
     try:
-        yield
+        yield second
     finally:
-        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        os.close(second)
 
 
 def _overwrite(fd: int, offset: int, line: bytes, newline: int, sync: Callable[[], object]) -> None:

@@ -41,9 +41,21 @@ def prepare(root: Path) -> list[str]:
     for directory in (root, root / "sessions", root / "workspaces"):
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise BadConfig(f"data: {directory} cannot be written")
-    if disk.is_untrusted(file_system := disk.file_system_type(root)):
-        return [f"data: {root} is on {file_system}: locks and appends cannot be trusted there"]
-    return []
+    return [warning] if (warning := untrusted_message(root)) else []
+
+
+def untrusted_message(root: Path) -> str:
+    """Return the sentence that warns a writer of the file system of a root, "" if it can be trusted or is read-only.
+
+    A root that does not exist yet will be on the file system of its parent.
+    """
+    try:
+        file_system = disk.file_system_type(root if root.exists() else root.absolute().parent)
+    except OSError:
+        return ""
+    if not disk.is_untrusted(file_system) or read_only_message(root):
+        return ""
+    return f"data: {root} is on {file_system}: locks and appends cannot be trusted there"
 
 
 def create(root: Path) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
 from breakglass.state import SessionState
-from breakglass.store import disk, log, state_cache
+from breakglass.store import disk, first_line, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
 from breakglass.store.loglock import LogLock
@@ -58,12 +58,27 @@ class Session(NamedTuple):
         if reason := data_root.why_not_writable(self.directory, f"{self.directory}/{log.NAME}"):
             raise ReadOnly(f"this session is read-only: {reason}")
 
+    def refuse_unwritable_log(self) -> None:
+        """Raise ReadOnly as `refuse_read_only`, and also if nothing may be added to the log because of its first line.
+
+        Raises NotFound, and CannotRecord if the log cannot be read.
+        """
+        self.refuse_read_only()
+        try:
+            reason = first_line.why_not_writable(self.directory)
+        except PermissionError as error:
+            raise ReadOnly(f"this session is read-only: {error.strerror}") from error
+        except OSError as error:
+            raise CannotRecord(f"the log could not be read: {error.strerror}") from error
+        if reason:
+            raise ReadOnly(f"the log of session {self.id[:8]} {reason}")
+
     def open_log(self) -> Log:
         """Return the log open for appending. Appends wait at most `LOCK_TIMEOUT` for its lock.
 
         Raises NotFound, ReadOnly and CannotRecord.
         """
-        self.refuse_read_only()
+        self.refuse_unwritable_log()
         return log.open_log(self.directory, lambda fd: self.log_state(fd).end, LOCK_TIMEOUT)
 
     def log_state(self, fd: int) -> LogState:
@@ -114,6 +129,7 @@ def create(
         with _create_or_open_log(session) as opened, opened.exclusive():
             log.refuse_degraded(session.directory)
             if session.log_state(opened.fd).state.last_id:
+                session.refuse_unwritable_log()
                 opened.confirm()
             else:
                 opened.append(
@@ -142,8 +158,8 @@ def create(
 def _create_or_open_log(session: Session) -> Log:
     try:
         return log.create(session.directory)
-    except FileExistsError:
-        return session.open_log()
+    except FileExistsError:  # of an interrupted creation the log is empty, so `Session.open_log` refuses it
+        return log.open_log(session.directory, lock_timeout=LOCK_TIMEOUT)
 
 
 def _delete_files(session: Session) -> None:
@@ -221,7 +237,7 @@ def find(root: Path, prefix: str | None = None) -> Session:
     if prefix is None:
         for latest in sorted(ids(root), key=lambda id_: _modified_at(root, id_), reverse=True):
             state = _read_state(session := Session(root, latest))
-            if state and state.is_shown:
+            if state and state.last_id and state.is_shown:
                 return session
         raise NotFound(f"there are no sessions in {root.absolute()}; make one with: breakglass new")
     found = [id_ for id_ in ids(root) if id_.startswith(prefix)]

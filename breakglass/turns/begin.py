@@ -232,11 +232,7 @@ def _plan(
 
 def _access_tokens(config: Config) -> list[str]:
     """Return the access tokens of this data root that this process can read."""
-    found = [config.token] if config.token else []
-    for name in tokens.TOKEN_FILES.values():
-        with contextlib.suppress(OSError):
-            found.append((config.data / name).read_text("ascii", "replace").strip())
-    return found
+    return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
 
 
 def _start_runner(plan: Plan) -> None:

@@ -9,7 +9,7 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from breakglass.errors import BreakglassError, CannotRecord, LogLocked, ReadOnly, TurnRunning
@@ -56,6 +56,7 @@ def end_if_lost(session: Session, state: SessionState | None = None) -> SessionS
     state = state or session.state()
     if state.turn is None:
         return state
+    session.refuse_unwritable_log()  # before a lock file is made
     lock = TurnLock(session)
     try:
         lock.take()
@@ -102,9 +103,9 @@ def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: st
         opened.append_end(*errors, ("turn_end", end))
 
 
-def find_processes(session: Session) -> set[int]:
-    """Return the pids of all processes of this session's turns. Those of a copy of the session are not among them."""
-    return processes.find_marked(session.id, turnlock.place(session.directory))
+def find_processes(session: Session, among: Iterable[int] | None = None) -> set[int]:
+    """Return the pids of all processes of this session's turns, or of those in `among`. A copy has other processes."""
+    return processes.find_marked(session.id, turnlock.place(session.directory), among)
 
 
 def _kill_processes(session: Session, why: str) -> None:
@@ -148,7 +149,7 @@ def cancel_turn(session: Session, *, by: str, warn: Callable[[str], object] = st
     A process of the turn that keeps the log locked, or the turn lock after the turn's end, is killed: it was stopped,
     or its disk hangs. `warn` gets one line about it.
     """
-    session.refuse_read_only()
+    session.refuse_unwritable_log()
     if end_if_lost(session).turn is None:
         kill_leftover_runner(session, RELEASE_SECONDS, warn)
         return False
@@ -226,11 +227,15 @@ def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[
 
 
 def notify_runner(session: Session) -> None:
-    """Send the runner a signal to read its log. Without the signal it reads the log within a second."""
+    """Send the runner a signal to read its log. Without the signal it reads the log within a second.
+
+    Any program may write a pid into `turn.lock`, so only a process with this session's mark gets the signal.
+    """
     signed = turnlock.read_signer(session)
     if signed:
         pid, started = signed
-        processes.send_all(lambda: [pid] if processes.is_alive(pid, started) else [], signal.SIGUSR1)
+        own = functools.partial(find_processes, session, [pid])
+        processes.send_all(lambda: own() if processes.is_alive(pid, started) else (), signal.SIGUSR1)
 
 
 def wait_for_stop(

@@ -130,14 +130,16 @@ def mark(session_id: str, turn: int, place: str) -> str:
     return f"{session_id}/{turn}/{place}"
 
 
-def find_marked(session_id: str, place: str) -> set[int]:
+def find_marked(session_id: str, place: str, among: Iterable[int] | None = None) -> set[int]:
     """Return the pids of all processes with a mark of this session, its runner included, this process excluded.
 
+    With `among`, only these pids are looked at.
     The turn in the mark does not matter. A runner that continued with a queued prompt keeps the mark of its first
     turn. A session never has more than one tree of processes.
     """
     wanted = re.compile(rf"\0{MARK}={re.escape(session_id)}/[0-9]+/{re.escape(place)}\0".encode())
-    return {pid for pid in list_pids() if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
+    pids = list_pids() if among is None else among
+    return {pid for pid in pids if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
 
 
 def _environ(pid: int) -> bytes:

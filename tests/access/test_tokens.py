@@ -3,13 +3,14 @@
 import os
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from breakglass.access.credentials import Access
-from breakglass.access.tokens import open_token
+from breakglass.access.tokens import open_token, readable_tokens
 from breakglass.errors import BadConfig, CannotRecord
 
 
@@ -68,3 +69,47 @@ def test_a_token_file_must_not_be_a_link(tmp_path: Path, name: str) -> None:
 def test_a_missing_data_root_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotRecord, match="No such file"):
         Access(tmp_path / "missing")
+
+
+def make_device(path: Path) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero: it can be read without end
+
+
+OTHER_FILES = {"a named pipe": os.mkfifo, "a directory": os.mkdir, "a device": make_device}
+
+
+@pytest.mark.parametrize("make", OTHER_FILES.values(), ids=OTHER_FILES.keys())
+@pytest.mark.parametrize("name", ["token", "token.readonly"])
+def test_a_token_file_that_is_no_plain_file_is_one_clear_error_and_no_wait(
+    name: str, make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    (tmp_path / name).chmod(0o600)
+    with pytest.raises(BadConfig) as raised:
+        Access(tmp_path)
+    assert str(raised.value) == f"{tmp_path / name} cannot be read as a token: it is not a plain file"
+    assert len(readable_tokens(tmp_path)) == (name != "token")
+
+
+@pytest.mark.parametrize("make", OTHER_FILES.values(), ids=OTHER_FILES.keys())
+def test_a_token_file_that_becomes_another_kind_of_file_ends_the_token(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    token = open_token(tmp_path)
+    access = Access(tmp_path)
+    assert access.identify(token.encode(), [])
+    (tmp_path / "token").unlink()
+    make(tmp_path / "token")
+    assert access.identify(token.encode(), []) is None
+
+
+@pytest.mark.parametrize("make", OTHER_FILES.values(), ids=OTHER_FILES.keys())
+def test_with_a_login_file_that_is_no_plain_file_logins_are_kept_in_memory(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    make(tmp_path / "logins.jsonl")
+    access = Access(tmp_path)
+    cookie = access.log_in(open_token(tmp_path), address="::1")
+    assert cookie
+    assert access.identify(None, [cookie.encode()])
+    assert access.logins()

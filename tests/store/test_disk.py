@@ -9,7 +9,18 @@ from breakglass.store import disk
 
 @pytest.mark.parametrize(
     ("kind", "untrusted"),
-    [("nfs4", True), ("cifs", True), ("9p", True), ("fuse.sshfs", True), ("ext4", False), ("", False)],
+    [
+        ("nfs4", True),
+        ("cifs", True),
+        ("9p", True),
+        ("fuse", True),
+        ("fuse.sshfs", True),
+        ("fuse.bindfs", True),
+        ("virtiofs", True),
+        ("fuseblk", False),
+        ("ext4", False),
+        ("", False),
+    ],
 )
 def test_network_and_user_space_file_systems_are_untrusted(kind: str, untrusted: bool) -> None:
     assert disk.is_untrusted(kind) == untrusted

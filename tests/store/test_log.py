@@ -1,5 +1,6 @@
 """An event's id is its line number, for any number of writers; an event that cannot be written leaves no bytes."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import CannotRecord, NotFound
+from breakglass.errors import CannotRecord, Degraded, NotFound
 from breakglass.store import log
 from breakglass.store.log import Log
 from tests.help.log_files import append_bytes, append_with_fault, kinds, path_of, read_all
@@ -199,3 +200,17 @@ def test_a_full_disk_does_not_count_as_a_failed_disk(directory: str) -> None:
         append_with_fault(directory, "write:error=ENOSPC:when=2")
     assert not log.is_degraded(directory)
     assert kinds(directory) == ["created", "delta"]
+
+
+def test_a_named_pipe_in_the_place_of_the_mark_of_a_failed_disk_does_not_delay_the_error(
+    directory: str, writer: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(f"{directory}/{log.DEGRADED}")
+    monkeypatch.setattr(os, "fdatasync", raise_eio)
+    with pytest.raises(Degraded):
+        writer.append("user", text="true", by="ann")
+    assert log.is_degraded(directory)
+
+
+def raise_eio(_: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

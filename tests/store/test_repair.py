@@ -1,5 +1,6 @@
 """A torn last line is no event. The next append saves its bytes and repairs it in place. No crash loses a byte."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -47,6 +48,29 @@ def test_a_line_torn_at_any_byte_is_no_line_until_the_next_append_repairs_it_in_
     files = [str(path_of(str(tmp_path / str(cut)))) for cut in range(1, len(next_line))]
     ids = subprocess.run(["jq", ".id", *files], capture_output=True, check=True).stdout.split()
     assert ids == [b"1", b"2", b"3", b"4"] * len(files)
+
+
+def test_a_line_is_repaired_in_place_where_a_later_change_of_the_flags_has_no_effect(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Injects a file system in user space (bindfs): its O_APPEND is that of the open, and fcntl(2) changes nothing."""
+    real = fcntl.fcntl
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, *call: 0 if call[0] == fcntl.F_SETFL else real(fd, *call))
+    append_bytes(directory, b"torn" * 100)
+    append(directory)
+    assert [(event["id"], event["kind"]) for event in read_all(directory)] == [
+        (1, "created"),
+        (2, "repaired"),
+        (3, "renamed"),
+    ]
+
+
+def test_a_log_without_its_name_is_repaired_in_the_same_file(directory: str, writer: Log) -> None:
+    append_bytes(directory, b"torn" * 100)
+    os.rename(path_of(directory), f"{directory}/other")
+    writer.append("renamed", title="after", by="ann")
+    os.rename(f"{directory}/other", path_of(directory))
+    assert kinds(directory) == ["created", "repaired", "renamed"]
 
 
 @pytest.mark.parametrize("torn", [b"x", b"{" * 300, b"\0" * 5_000_000, b"\xff" * 200, b'{"id":2,"ts":"'])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BadConfig
+from breakglass.store import disk
 from breakglass.store import root as data_root
 
 
@@ -68,3 +69,18 @@ def test_a_root_that_cannot_be_written_is_left_as_it_is_with_a_warning(
         assert (root / "sessions").exists() == created_before
     finally:
         subprocess.run(["umount", root], check=True)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_root_on_an_untrusted_file_system_gives_a_warning_also_before_it_is_made(
+    exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "file_system_type", lambda path: "virtiofs" if path.exists() else "")
+    root = tmp_path / "var"
+    if exists:
+        root.mkdir(0o700)
+    message = f"data: {root} is on virtiofs: locks and appends cannot be trusted there"
+    assert data_root.untrusted_message(root) == message
+    assert data_root.prepare(root) == [message]
+    (root / "read-only").touch()
+    assert data_root.untrusted_message(root) == ""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from breakglass.config import Config
-from breakglass.store import sessions
+from breakglass.store import sessions, turnlock
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import Signer, TurnLock, sign
 from breakglass.turns import processes
@@ -126,7 +126,8 @@ def test_five_hundred_stops_at_the_end_of_a_turn_are_either_in_time_or_refused(s
 def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(settings: Config) -> None:
     """The lock file contains the pid of another process with another start time, so no signal is sent."""
     session = sessions.create(settings.data, "shell")
-    other = subprocess.Popen(["sleep", "100"])
+    marked = processes.mark(session.id, 2, turnlock.place(session.directory))
+    other = subprocess.Popen(["sleep", "100"], env={**os.environ, processes.MARK: marked})
     started = processes.start_time(other.pid)
     lock = TurnLock(session)
     lock.take()
@@ -136,4 +137,27 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
     sign(lock.fds, Signer(other.pid, started))
     notify_runner(session)
     assert other.wait() == -signal.SIGUSR1
+    lock.release()
+
+
+def test_a_signer_without_the_mark_of_the_session_gets_no_signal(settings: Config) -> None:
+    """Any program may write the pid and start time of a living process into `turn.lock`: also those of this process."""
+    session, another = sessions.create(settings.data, "shell"), sessions.create(settings.data, "shell")
+    lock = TurnLock(session)
+    lock.take()
+    place = turnlock.place(session.directory)
+    for mark in (
+        "",
+        processes.mark(another.id, 2, place),
+        processes.mark(session.id, 2, turnlock.place(another.directory)),
+        f"x{processes.mark(session.id, 2, place)}",
+        f"{processes.mark(session.id, 2, place)}0",
+    ):
+        other = subprocess.Popen(["sleep", "100"], env={**os.environ, processes.MARK: mark})
+        sign(lock.fds, Signer(other.pid, processes.start_time(other.pid)))
+        notify_runner(session)
+        other.terminate()
+        assert other.wait() == -signal.SIGTERM, mark
+    sign(lock.fds, Signer(os.getpid(), processes.start_time(os.getpid())))
+    notify_runner(session)
     lock.release()

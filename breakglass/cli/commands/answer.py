@@ -26,7 +26,7 @@ def run(config: Config, args: Namespace) -> int:
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
     if verdict:
-        session.refuse_read_only()
+        session.refuse_unwritable_log()
     asking = current_state(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)
@@ -68,6 +68,7 @@ def _show(session: Session, asking: Iterable[OpenQuestion]) -> None:
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(LAST_SESSION, Word("[allow|deny]", "the answer; without it, the open questions are shown")),
     options=(
         Option("--message M", "a text for the agent: why not, or which choice"),

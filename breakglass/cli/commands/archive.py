@@ -17,6 +17,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(SESSION,),
     options=(Option("--undo", "take it out of the archive"),),
     advice="breakglass ls lists the ids",

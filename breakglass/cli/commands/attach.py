@@ -19,6 +19,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(LAST_SESSION,),
     options=(
         Option("--after N", "leave out lines 1 to N", whole_number, 0),

@@ -25,6 +25,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(LAST_SESSION,),
     examples="""\
   breakglass cancel          in the session written to last

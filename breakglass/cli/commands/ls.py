@@ -60,6 +60,7 @@ def _marks(state: SessionState) -> str:
 
 COMMAND = Command(
     run,
+    writes=True,
     options=(
         Option("--json", "print one JSON object a session, one a line"),
         Option("--archived", "list archived sessions too"),

@@ -30,6 +30,7 @@ def create_session(config: Config, agent: str | None, model: str | None, title: 
 
 COMMAND = Command(
     run,
+    writes=True,
     options=(
         Option("--agent A", "the agent that works in it; breakglass agents lists them"),
         Option("--model M", "the agent's model"),

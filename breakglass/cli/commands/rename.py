@@ -18,6 +18,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(SESSION, Word("TITLE", 'the new title; "" removes it')),
     advice="put a title of several words in quotes",
     output="nothing",

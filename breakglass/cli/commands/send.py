@@ -97,6 +97,7 @@ def _submit(config: Config, session: Session, prompt: str, args: Namespace) -> A
 
 COMMAND = Command(
     run,
+    writes=True,
     words=(
         Word("[ID]", f"{SESSION.help} (default the session written to last; if there is none, a new one)"),
         Word("PROMPT", "what the agent is to do; - reads it from standard input"),
