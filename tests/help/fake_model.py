@@ -2,6 +2,7 @@
 
 This is the HTTP side: streams of server-sent events, complete messages, token counts and probes. It also fails the
 first N attempts of a request, and records all requests. fake_script.py decides the replies.
+The APIs of other agents are answered too, by the same scripts (fake_backends.py).
 Sources: docs.anthropic.com, "Messages", "Streaming Messages", "Errors" (2023-06-01).
 """
 
@@ -10,11 +11,12 @@ import secrets
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tests.help import fake_backends
 from tests.help.fake_script import (
     CUT,
     HOLD,
@@ -37,6 +39,11 @@ PING_SECONDS = 0.05
 """Seconds between two pings of a reply on hold. A client that disconnects is noticed within this time."""
 
 
+def is_model(path: str) -> bool:
+    """Return whether requests to `path` want a reply of the model."""
+    return path in ("/v1/messages", fake_backends.RESPONSES) or bool(fake_backends.GEMINI.fullmatch(path))
+
+
 class Request(NamedTuple):
     """One request, as it was received."""
 
@@ -45,6 +52,7 @@ class Request(NamedTuple):
     headers: dict[str, str]
     """The names are in lower case."""
     body: Json
+    """In the form of the Messages API."""
 
     @property
     def texts(self) -> list[str]:
@@ -62,7 +70,7 @@ class Request(NamedTuple):
 
         After a turn Claude Code asks for a suggestion of the next prompt. That request offers tools too.
         """
-        if self.path != "/v1/messages" or not self.body.get("tools"):
+        if not is_model(self.path) or not self.body.get("tools"):
             return False
         return not (self.texts and self.texts[-1].startswith("[SUGGESTION MODE"))
 
@@ -176,12 +184,29 @@ class _Handler(BaseHTTPRequestHandler):
         request, number = self._record(body)
         if request.path == "/v1/messages/count_tokens":
             self._send_json(200, {"input_tokens": 10})
+        elif is_model(request.path) and request.path != "/v1/messages":
+            self._answer_other_api(request, number)
         elif request.path != "/v1/messages":
             self._send_json(404, error("not_found_error", f"fake: no {request.path}"))
         elif not body.get("model", "").startswith(KNOWN_MODELS):
             self._send_json(404, error("not_found_error", f"model: {body.get('model')}"))
         else:
             self._answer(request, number)
+
+    def _answer_other_api(self, request: Request, number: int) -> None:
+        parts = reply(request.body) if request.is_turn else [Part("text", "a side request")]
+        failure = next((part for part in parts if part.kind == "err"), None)
+        if failure and self.server.model.takes_effect(failure, request):
+            self._send_json(failure.status, fake_backends.error(request.path, failure.status, failure.text))
+        elif request.path.endswith(":generateContent"):
+            self._send_json(200, fake_backends.gemini_message([{"text": parts[0].text}], "STOP"))
+        else:
+            ident = f"{self.server.model.name}{number}"
+            try:
+                self._send_events(fake_backends.stream(request.path, parts, ident))
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+                self.server.model.record_abort()
 
     def _answer(self, request: Request, number: int) -> None:
         parts = reply(request.body) if request.is_turn else [Part("text", "a side request")]
@@ -213,11 +238,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _send_stream(self, parts: list[Part], model: str, ident: str) -> None:
+        self._send_events(stream(parts, model, ident))
+
+    def _send_events(self, events: Iterable[Any]) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for event in stream(parts, model, ident):
+        for event in events:
             if event is CUT:
                 self.close_connection = True  # without the last chunk, so the client sees a broken body
                 return
@@ -234,7 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_event({"type": "ping"})
 
     def _send_event(self, event: Json) -> None:
-        data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+        name = f"event: {event['type']}\n" if "type" in event else ""
+        data = f"{name}data: {json.dumps(event)}\n\n".encode()
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _send_json(self, status: int, body: Json) -> None:
@@ -249,7 +278,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _record(self, body: Json) -> tuple[Request, int]:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path.partition("?")[0], headers, body)
+        path = self.path.partition("?")[0]
+        request = Request(self.command, path, headers, fake_backends.as_messages(path, body))
         return request, self.server.model.record(request)
 
     def log_message(self, format: str, *args: Any) -> None:

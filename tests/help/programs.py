@@ -3,7 +3,7 @@
 They are installed into `.cache/programs` in the checkout, which git ignores, or into `$BREAKGLASS_TEST_CACHE`. An
 installed program is not changed. Two processes may install at the same time. The versions are pinned, because
 the captures and docs/agents.md describe these versions. No part of them may be copied into the repository: Claude
-Code has its own license terms. All together need about 800 MB.
+Code has its own license terms. All together need about 1.4 GB.
 """
 
 import fcntl

@@ -49,6 +49,36 @@ def claude_agent_acp() -> Agent:
     return Agent("claude-agent-acp", command, "Bash", environ, {})
 
 
+def codex_acp(model: FakeModel) -> Agent:
+    """Return the adapter that makes Codex speak ACP. Installs both if necessary."""
+    command = (str(programs.install("node")), str(programs.install("codex-acp")))
+    provider = {
+        "name": "fake",
+        "base_url": f"{model.url}/v1",
+        "wire_api": "responses",
+        "request_max_retries": 0,
+    }
+    provider |= {"stream_max_retries": 0, "requires_openai_auth": True, "supports_websockets": False}
+    settings = {"model_provider": "fake", "model_providers": {"fake": provider}, "model": "gpt-5.5"}
+    environ = {
+        "CODEX_PATH": str(programs.install("codex")),
+        "CODEX_CONFIG": json.dumps(settings),
+        "OPENAI_API_KEY": "dummy",
+    }
+    return Agent("codex-acp", command, "execute", environ, {})
+
+
+def gemini(model: FakeModel) -> Agent:
+    """Return gemini-cli. Installs it if necessary."""
+    command = (str(programs.install("node")), str(programs.install("gemini")), "--acp")
+    environ = {
+        "GEMINI_API_KEY": "dummy",
+        "GOOGLE_GEMINI_BASE_URL": model.url,
+        "GEMINI_MODEL": "gemini-2.5-flash",  # else a request before each prompt chooses one
+    }
+    return Agent("gemini", command, "execute", environ, {})
+
+
 def opencode(model: FakeModel) -> Agent:
     """Return opencode. Installs it if necessary."""
     provider = {"anthropic": {"options": {"baseURL": f"{model.url}/v1", "apiKey": "dummy"}}}
