@@ -71,7 +71,7 @@ class SessionState(NamedTuple):
         return not self.archived or self.turn is not None
 
     def end_status(self, status: str) -> str:
-        """Return the status with which the open turn ends: `cancelled` if a person stopped it, otherwise `status`."""
+        """Return the status with which the open turn ends: `cancelled` if a user stopped it, otherwise `status`."""
         return "cancelled" if self.cancelled else status
 
 

@@ -24,7 +24,7 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [NEW, ("user", {}), ("turn_end", {"status": "error"})],
         {"turn": None, "last_turn": 2, "status": "error"},
     ),
-    "a person stops the turn": (
+    "a user stops the turn": (
         [NEW, ("user", {}), ("cancelled", {})],
         {"turn": 2, "status": "running", "cancelled": True},
     ),

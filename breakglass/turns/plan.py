@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     agent_cost: float
     """US dollars spent in `agent_session` so far."""
     allowed: tuple[str, ...]
-    """The tools that a person allowed for the session."""
+    """The tools that a user allowed for the session."""
     queued: tuple[int, ...]
     """The ids of the `queued` events that wait for the end of this turn."""
     timeout: float

@@ -1,6 +1,6 @@
 """The record of one turn: everything that the runner appends to the log, and everything that it reads from it.
 
-Other processes append to the same log: a person stops the turn, answers a question, queues a prompt. So the log has
+Other processes append to the same log: a user stops the turn, answers a question, queues a prompt. So the log has
 to be read before a decision. `exclusive` keeps other writers out between the reading and the append.
 """
 
@@ -39,7 +39,7 @@ class TurnRecord:
         self.status = "ok"
         """How the turn will end, as far as is known."""
         self.is_stopping = False
-        """Whether the agent must end: a person stopped the turn, or the turn reached a limit."""
+        """Whether the agent must end: a user stopped the turn, or the turn reached a limit."""
         self.questions = Questions(plan.allow, plan.deny, plan.choice_tools, plan.permission_timeout)
         self._masker = Masker(plan.secrets)
         self._undelivered: list[Answer] = []
@@ -108,12 +108,12 @@ class TurnRecord:
             self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message))
 
     def answer_due_questions(self) -> None:
-        """Record the answers that need no person: by rule and by timeout."""
+        """Record the answers that need no user: by rule and by timeout."""
         for answer in self.questions.due_answers(self.state.asking, self.state.allowed):
             self._answer(answer)
 
     def _answer(self, answer: Answer) -> None:
-        """Record an answer that no person gave, unless an earlier answer is in the log."""
+        """Record an answer that no user gave, unless an earlier answer is in the log."""
         with self.log.exclusive():
             self.read_others()
             if self.questions.is_open(answer.request):

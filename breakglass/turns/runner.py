@@ -109,7 +109,7 @@ class Turn:
         failure = ""
         try:
             self.record.log.reserve_space()
-            self.record.read_others()  # a person may have stopped the turn already
+            self.record.read_others()  # a user may have stopped the turn already
             turn_input = self._turn_input()
             if self._run_agent(turn_input):
                 self._run_agent(turn_input._replace(session=None, session_cost=0.0))
@@ -142,7 +142,7 @@ class Turn:
     def _run_agent(self, turn_input: TurnInput) -> bool:
         """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
         record = self.record
-        if record.is_stopping:  # a person stopped the turn before the agent started
+        if record.is_stopping:  # a user stopped the turn before the agent started
             return False
         dialogue = agents.new_dialogue(self.plan.protocol, turn_input)
         record.add(dialogue.begin())

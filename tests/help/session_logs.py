@@ -20,3 +20,8 @@ def events_of(where: Session | Path) -> list[Event]:
 def output_of(where: Session | Path) -> str:
     """Return all that tools have printed so far, in the session or log that `events_of` takes."""
     return "".join(event["output"] for event in events_of(where) if event["kind"] == "tool_result")
+
+
+def kinds(session: Session) -> list[str]:
+    """Return the kinds of all events of a session."""
+    return [event["kind"] for event in events_of(session)]

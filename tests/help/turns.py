@@ -19,6 +19,9 @@ from breakglass.turns.end import find_processes, has_runner
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
+BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
+"""A command that leaves two processes in sessions of their own. It prints the pids of the shell and of both."""
+
 
 def make_config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
     """Return settings for turns below `root`, with the environment of this process and short limits."""

@@ -1,4 +1,4 @@
-"""A turn ends once, by the state under the log's lock: a turn that a person stopped ends as `cancelled`."""
+"""A turn ends once, by the state under the log's lock: a turn that a user stopped ends as `cancelled`."""
 
 import os
 from collections.abc import Callable

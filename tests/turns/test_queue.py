@@ -20,7 +20,7 @@ from breakglass.store.turnlock import TurnLock, read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
-from breakglass.turns.end import cancel_turn, end_if_lost, find_processes, has_runner
+from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
 from tests.help.turns import find_broken_rules
@@ -185,64 +185,6 @@ def test_the_queue_survives_a_lost_turn_and_runs_after_the_next_turn(shell: Shel
     assert [event["text"] for event in shell.of_kind("user")][1:] == ["echo next", "echo kept"]
 
 
-@pytest.fixture
-def while_lost_turn_ends(
-    shell: ShellSession, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Callable[[], object]], None]:
-    """Kill the runner of a turn, and act while another process ends that lost turn."""
-
-    def kill_and_act(act: Callable[[], object]) -> None:
-        kill_all = processes.kill_all
-
-        def kill_all_and_act(*arguments: Any) -> bool:
-            monkeypatch.setattr(processes, "kill_all", kill_all)
-            act()
-            return kill_all(*arguments)
-
-        os.kill(shell.runner_pid(), signal.SIGKILL)
-        wait_until(lambda: not has_runner(shell.session), "the runner's death")
-        monkeypatch.setattr(processes, "kill_all", kill_all_and_act)
-
-    return kill_and_act
-
-
-ActWhileLostTurnEnds = Callable[[Callable[[], object]], None]
-
-
-def test_a_prompt_withdrawn_while_a_lost_turn_is_ended_begins_no_turn(
-    shell: ShellSession, while_lost_turn_ends: ActWhileLostTurnEnds
-) -> None:
-    shell.start_and_keep_running()
-    queued = shell.queue("echo withdrawn").id
-    while_lost_turn_ends(lambda: withdraw_prompt(shell.session, queued, by="bob"))
-    shell.start("echo next")
-    assert [end["status"] for end in shell.wait_until_idle()] == ["lost", "ok"]
-    assert [event["text"] for event in shell.of_kind("user")][1:] == ["echo next"]
-
-
-def test_a_prompt_queued_while_a_lost_turn_is_ended_runs(
-    shell: ShellSession, while_lost_turn_ends: ActWhileLostTurnEnds
-) -> None:
-    shell.start_and_keep_running()
-    while_lost_turn_ends(lambda: shell.queue("echo late"))
-    shell.start("echo next")
-    assert [end["status"] for end in shell.wait_until_idle()] == ["lost", "ok", "ok"]
-    assert [event["text"] for event in shell.of_kind("user")][1:] == ["echo next", "echo late"]
-
-
-def test_a_key_used_while_a_lost_turn_is_ended_begins_one_turn(
-    shell: ShellSession, while_lost_turn_ends: ActWhileLostTurnEnds
-) -> None:
-    shell.start_and_keep_running()
-    first: list[Accepted] = []
-    while_lost_turn_ends(lambda: first.append(shell.queue("echo once", key="k-1")))
-    again = shell.queue("echo once", key="k-1")
-    assert first == [again]
-    shell.start("echo next")
-    assert [end["status"] for end in shell.wait_until_idle()] == ["lost", "ok", "ok"]
-    assert [event["text"] for event in shell.of_kind("user")][1:] == ["echo next", "echo once"]
-
-
 def test_a_stop_is_recorded_completely_or_not_at_all(
     shell: ShellSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,7 +290,7 @@ def test_a_stop_in_a_queued_turn_stops_that_turn(shell: ShellSession) -> None:
 
 
 def test_a_stop_before_the_runner_opens_the_log_stops_the_turn(shell: ShellSession) -> None:
-    """A person can stop the turn after the prompt is recorded and before the runner has opened the log."""
+    """A user can stop the turn after the prompt is recorded and before the runner has opened the log."""
     turn = shell.start("sleep 300")
     cancel_turn(shell.session, by="ann")
     assert [(end["turn"], end["status"]) for end in shell.wait_until_idle()] == [(turn, "cancelled")]

@@ -1,4 +1,4 @@
-"""A turn begins once and ends once. It does not depend on the process that began it. Any process can stop it."""
+"""A turn begins once and ends once. It does not depend on the process that began it."""
 
 import os
 import shutil
@@ -13,28 +13,21 @@ from typing import Any
 import pytest
 
 from breakglass.config import AgentConfig, Config
-from breakglass.errors import BadConfig, BadInput, CannotRecord, Conflict, Degraded, TooLarge, TurnRunning
+from breakglass.errors import BadConfig, BadInput, CannotRecord, Degraded, TooLarge, TurnRunning
 from breakglass.store import log, sessions
-from breakglass.store.log import Log
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import Signer, TurnLock, read_signer, sign
+from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import MAX_PROMPT
-from breakglass.turns import processes
-from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import (
     cancel_turn,
-    current_state,
     end_if_lost,
-    has_runner,
-    notify_runner,
-    wait_for_stop,
 )
 from tests.help import turns as real_turns
-from tests.help.questions import open_turn
-from tests.help.session_logs import events_of
+from tests.help.session_logs import events_of, kinds
 from tests.help.small_disk import mount_small_disk
 from tests.help.turns import (
+    BACKGROUND,
     begin_turn,
     is_alive,
     kill_runner,
@@ -46,11 +39,6 @@ from tests.help.turns import (
     wait_for_status,
 )
 from tests.help.waiting import wait_until
-
-
-def kinds(session: Session) -> list[str]:
-    return [event["kind"] for event in events_of(session)]
-
 
 # --- beginning --------------------------------------------------------------------------------------
 
@@ -183,6 +171,16 @@ def test_a_turn_continues_after_the_death_of_the_process_that_began_it(settings:
     assert real_turns.output_of_turn(session, 2) == "done\n"
 
 
+def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
+    session, turn = begin_turn(settings, BACKGROUND)
+    background = pids_in(wait_for_output(session, turn, "up"))
+    kill_runner(session)
+    again = submit_prompt(settings, session, "echo alive", by="ann").id
+    assert not any(map(is_alive, background))
+    assert wait_for_status(session, again) == "ok"
+    assert [event["status"] for event in events_of(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
+
+
 # --- agents and runners that cannot start --------------------------------------------------------------------------
 
 
@@ -218,248 +216,6 @@ def test_an_exception_in_the_runner_is_recorded_and_ends_the_turn(root: Path) ->
     error, end = wait_for_end(session, turn)[-2:]
     assert "process failed: IndexError" in error["error"]
     assert end["status"] == "error"
-
-
-# --- lost turns ---------------------------------------------------------------------------------------
-
-BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
-
-
-def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(settings: Config) -> None:
-    session, turn = begin_turn(settings, BACKGROUND)
-    shell, *background = pids_in(wait_for_output(session, turn, "up"))
-    assert all(map(is_alive, [shell, *background]))
-    kill_runner(session)
-    wait_until(lambda: not is_alive(shell), "the death of the agent")
-    before = len(events_of(session))
-    assert end_if_lost(session).status == "lost"
-    assert not any(map(is_alive, background))
-    assert [event["kind"] for event in events_of(session)[before:]] == ["error", "turn_end"]
-    assert wait_for_status(session, turn) == "lost"
-    assert end_if_lost(session).turn is None
-    assert len(events_of(session)) == before + 2
-
-
-def test_has_runner_does_not_read_the_log(settings: Config) -> None:
-    session, turn = begin_turn(settings, "echo up; sleep 1000")
-    wait_for_output(session, turn, "up")
-    os.rename(f"{session.directory}/{log.NAME}", f"{session.directory}/aside")
-    assert has_runner(session)
-    kill_runner(session)
-    assert not has_runner(session)
-    os.rename(f"{session.directory}/aside", f"{session.directory}/{log.NAME}")
-
-
-def test_a_stopped_turn_whose_runner_dies_ends_as_cancelled(settings: Config) -> None:
-    session, turn = begin_turn(settings, "trap '' INT; echo up; sleep 1000")
-    wait_for_output(session, turn, "up")
-    os.kill(runner_pid(session), signal.SIGSTOP)
-    assert cancel_turn(session, by="ann")
-    kill_runner(session)
-    assert end_if_lost(session).status == "cancelled"
-    assert wait_for_status(session, turn) == "cancelled"
-
-
-def test_a_session_whose_disk_failed_stays_degraded_after_its_lost_turn_is_ended(settings: Config) -> None:
-    session, turn = begin_turn(settings, "sleep 1000")
-    kill_runner(session)
-    Path(session.directory, log.DEGRADED).touch()
-    assert end_if_lost(session).status == "degraded"
-    assert wait_for_status(session, turn) == "lost"
-
-
-def test_a_question_of_a_lost_turn_cannot_be_answered(settings: Config) -> None:
-    session, _ = begin_turn(settings, "sleep 1000")
-    with session.open_log() as opened:
-        opened.append(
-            "permission", turn=2, request="r", name="Bash", input={}, expires="2126-01-01T00:00:00.000Z"
-        )
-    kill_runner(session)
-    with pytest.raises(Conflict):
-        answer_question(session, "r", allow=True, by="ann")
-    assert "answer" not in kinds(session)
-
-
-def test_a_question_can_be_answered_although_its_time_is_over_by_the_wall_clock(settings: Config) -> None:
-    """The machine has slept, or its clock has jumped. The runner's clock decides, and the agent still waits."""
-    session = sessions.create(settings.data, "shell")
-    with open_turn(settings.data, session.id, {"expires": "2001-01-01T00:00:00.000Z"}):
-        assert [each.request for each in current_state(session).asking] == ["r"]
-        answer_question(session, "r", allow=True, by="ann")
-        with pytest.raises(Conflict, match="already answered"):
-            answer_question(session, "r", allow=False, by="bob")
-
-
-@pytest.mark.parametrize(
-    ("by", "closed"), [("timeout", "expired"), ("agent", "withdrawn"), ("settings", "answered")]
-)
-def test_a_question_is_closed_by_any_answer_although_its_time_is_not_over(
-    by: str, closed: str, settings: Config
-) -> None:
-    session = sessions.create(settings.data, "shell")
-    with open_turn(settings.data, session.id, {}) as opened:
-        opened.append("answer", turn=2, request="r", allow=False, by=by)
-        assert current_state(session).asking == ()
-        with pytest.raises(Conflict, match=f"already {closed}"):
-            answer_question(session, "r", allow=True, by="ann")
-
-
-def test_a_session_can_be_read_although_its_lost_turn_cannot_be_ended(
-    settings: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session, turn = begin_turn(settings, "sleep 1000")
-    kill_runner(session)
-    warnings: list[str] = []
-    with monkeypatch.context() as readonly:
-        readonly.setattr(Session, "open_log", refuse_to_open)
-        assert current_state(session, warn=warnings.append).turn == turn
-    assert warnings == [f"session {session.id}: Read-only file system"]
-    assert current_state(session).status == "lost"
-
-
-def refuse_to_open(_: Session) -> Log:
-    raise CannotRecord("Read-only file system")
-
-
-def test_a_new_turn_first_ends_the_lost_one(settings: Config) -> None:
-    session, turn = begin_turn(settings, BACKGROUND)
-    background = pids_in(wait_for_output(session, turn, "up"))
-    kill_runner(session)
-    again = submit_prompt(settings, session, "echo alive", by="ann").id
-    assert not any(map(is_alive, background))
-    assert wait_for_status(session, again) == "ok"
-    assert [event["status"] for event in events_of(session) if event["kind"] == "turn_end"] == ["lost", "ok"]
-
-
-def test_many_simultaneous_readers_end_a_lost_turn_once(settings: Config) -> None:
-    session, turn = begin_turn(settings, "sleep 1000")
-    kill_runner(session)
-    with ThreadPoolExecutor(8) as pool:
-        [*pool.map(lambda _: end_if_lost(session), range(16))]
-    assert wait_for_status(session, turn) == "lost"
-
-
-def test_a_torn_last_line_of_a_lost_turn_is_repaired_before_its_end(settings: Config) -> None:
-    session, turn = begin_turn(settings, "echo up; sleep 1000")
-    wait_for_output(session, turn, "up")
-    kill_runner(session)
-    with open(f"{session.directory}/{log.NAME}", "ab") as file:
-        file.write(b'{"id":5,"ts":"20')
-    assert end_if_lost(session).status == "lost"
-    assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
-    assert real_turns.find_broken_rules(session) == []
-
-
-# --- stopping ----------------------------------------------------------------------------------
-
-
-CANCEL = """
-import sys
-from pathlib import Path
-from breakglass.store.sessions import Session
-from breakglass.turns.end import cancel_turn
-print(cancel_turn(Session(Path(sys.argv[1]), sys.argv[2]), by="cli"))
-"""
-
-
-def test_a_turn_is_stopped_once_although_three_processes_stop_it(settings: Config) -> None:
-    session, turn = begin_turn(settings, BACKGROUND)
-    background = pids_in(wait_for_output(session, turn, "up"))
-    command = [sys.executable, "-c", CANCEL, str(settings.data), session.id]
-    cancelling = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    answers = {process.communicate()[0] for process in cancelling}
-    assert "True\n" in answers <= {"True\n", "False\n"}
-    assert wait_for_status(session, turn) == "cancelled"
-    assert kinds(session).count("cancelled") == 1
-    assert not any(map(is_alive, background))
-    assert "error" not in kinds(session)
-
-
-def test_a_second_stop_records_no_event_while_the_turn_is_still_running(settings: Config) -> None:
-    session, turn = begin_turn(settings, "echo up; sleep 1000")
-    wait_for_output(session, turn, "up")
-    os.kill(runner_pid(session), signal.SIGSTOP)
-    assert cancel_turn(session, by="ann")
-    assert cancel_turn(session, by="bob")
-    os.kill(runner_pid(session), signal.SIGCONT)
-    assert wait_for_status(session, turn) == "cancelled"
-    assert kinds(session).count("cancelled") == 1
-
-
-def test_a_stop_without_a_running_turn_records_no_event(settings: Config) -> None:
-    session, turn = begin_turn(settings, "true")
-    wait_for_end(session, turn)
-    before = kinds(session)
-    assert not cancel_turn(session, by="ann")
-    assert kinds(session) == before
-
-
-@pytest.mark.parametrize("traps", ["", "trap '' INT", "trap '' INT TERM", "trap 'echo no' INT TERM"])
-def test_an_agent_that_ignores_signals_is_killed(traps: str, settings: Config) -> None:
-    session, turn = begin_turn(settings, f"{traps}\necho up $$\nwhile true; do sleep 1000; done")
-    (shell,) = pids_in(wait_for_output(session, turn, "up"))
-    assert cancel_turn(session, by="ann")
-    assert wait_for_status(session, turn) == "cancelled"
-    assert not is_alive(shell)
-
-
-def test_an_agent_that_is_suspended_is_killed(settings: Config) -> None:
-    session, turn = begin_turn(settings, "echo up $$; kill -STOP $$")
-    (shell,) = pids_in(wait_for_output(session, turn, "up"))
-    assert cancel_turn(session, by="ann")
-    assert wait_for_status(session, turn) == "cancelled"
-    assert not is_alive(shell)
-
-
-def test_a_suspended_runner_is_killed(settings: Config) -> None:
-    session, turn = begin_turn(settings, BACKGROUND)
-    background = pids_in(wait_for_output(session, turn, "up"))
-    os.kill(runner_pid(session), signal.SIGSTOP)
-    assert cancel_turn(session, by="ann")
-    assert wait_for_stop(session, 0.3).status == "cancelled"
-    assert wait_for_status(session, turn) == "cancelled"
-    assert not any(map(is_alive, background))
-
-
-def race(settings: Config, session: Session, delay: int) -> None:
-    """Cancel a short turn after some delay, and check that the returned value agrees with the log."""
-    turn = submit_prompt(settings, session, "echo $$", by="ann").id
-    for _ in range(delay):
-        os.stat(session.directory)  # a few microseconds
-    stopped = cancel_turn(session, by="ann")
-    own = wait_for_end(session, turn)
-    assert [event["kind"] for event in own].count("cancelled") == stopped
-    assert own[-1]["status"] == ("cancelled" if stopped else "ok")
-    assert [event["kind"] for event in own].count("turn_end") == 1
-
-
-def test_a_stop_at_the_end_of_a_turn_is_either_in_time_or_refused(settings: Config) -> None:
-    session = sessions.create(settings.data, "shell")
-    for number in range(20):
-        race(settings, session, number * 2_000)
-
-
-@pytest.mark.torture
-def test_five_hundred_stops_at_the_end_of_a_turn_are_either_in_time_or_refused(settings: Config) -> None:
-    session = sessions.create(settings.data, "shell")
-    for number in range(500):
-        race(settings, session, number % 100 * 500)
-
-
-def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(settings: Config) -> None:
-    """The lock file contains the pid of another process with another start time, so no signal is sent."""
-    session = sessions.create(settings.data, "shell")
-    other = subprocess.Popen(["sleep", "100"])
-    started = processes.start_time(other.pid)
-    lock = TurnLock(session)
-    lock.take()
-    sign(lock.fds, Signer(other.pid, started - 1))
-    notify_runner(session)
-    assert other.poll() is None
-    sign(lock.fds, Signer(other.pid, started))
-    notify_runner(session)
-    assert other.wait() == -signal.SIGUSR1
-    lock.release()
 
 
 # --- disks and logs that fail -----------------------------------------------------------
