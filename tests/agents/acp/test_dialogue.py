@@ -112,8 +112,8 @@ def test_a_cancellation_answers_the_open_questions_once() -> None:
 def test_an_open_question_ends_with_the_exit_of_the_agent() -> None:
     dialogue = begun(ask=True)
     question(dialogue)
-    kind, fields = dialogue.close(Exit(-9))[0]
-    assert (kind, fields["request"], fields["by"]) == ("answer", "7-0", "exit")
+    (fields,) = [fields for kind, fields in dialogue.close(Exit(-9)) if kind == "answer"]
+    assert (fields["request"], fields["by"]) == ("7-0", "exit")
     assert fields["message"] == "The agent's process ended before an answer (ended by signal KILL)."
 
 
