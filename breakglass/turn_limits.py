@@ -13,6 +13,10 @@ class TurnLimits(NamedTuple):
     """Bytes that an agent may print."""
     silent: float = 60.0
     """Seconds that an agent may run after it closed its output."""
+    replay_quiet: float = 0.3
+    """Seconds without output after which a reopened session is taken to have replayed its past."""
+    replay: float = 10.0
+    """Seconds after which the prompt is sent although the session still replays."""
     quiet: float = 2.0
     """Seconds without output after the final answer until the agent must exit."""
     settle: float = 10.0

@@ -43,10 +43,6 @@ from breakglass.turns.record import TurnRecord
 
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
-QUIET_SECONDS = 0.3
-"""Seconds without output after which an agent counts as quiet."""
-MAX_QUIET_WAIT = 10.0
-"""Seconds after which the turn goes on although the agent is never quiet."""
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
@@ -310,9 +306,10 @@ class Conversation:
             self.record.add(self.dialogue.after_quiet())
 
     def _quiet_at(self) -> float:
-        """Return when the agent counts as quiet if it prints nothing until then."""
-        quiet_at = max(self.child.printed_at, self._waits_since) + QUIET_SECONDS
-        return min(quiet_at, self._waits_since + MAX_QUIET_WAIT)
+        """Return when the turn goes on: the agent is quiet, or it has printed for too long."""
+        limits = self.plan.limits
+        quiet_at = max(self.child.printed_at, self._waits_since) + limits.replay_quiet
+        return min(quiet_at, self._waits_since + limits.replay)
 
     def _read_log_if_due(self) -> None:
         """Act on what other processes appended and on questions that have expired. Reap dead orphans."""

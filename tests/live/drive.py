@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from breakglass.agents import Dialogue, Exit
 from breakglass.events import Draft
-from breakglass.turns.runner import QUIET_SECONDS
+from breakglass.turn_limits import TurnLimits
 
 React = Callable[[Dialogue, Draft], bool]
 """Called for each event. May answer a question. Returns whether to cancel the turn now."""
@@ -99,8 +99,8 @@ def _exchange(
     with selectors.DefaultSelector() as ready:
         ready.register(agent.stdout, selectors.EVENT_READ)
         while time.monotonic() < deadline:
-            pause = QUIET_SECONDS if dialogue.waits_for_quiet else max(0.0, deadline - time.monotonic())
-            if not ready.select(pause):
+            left = max(0.0, deadline - time.monotonic())
+            if not ready.select(TurnLimits().replay_quiet if dialogue.waits_for_quiet else left):
                 drafts += dialogue.after_quiet()
                 stdin += _write(agent, dialogue, dialogue.reply())
                 continue

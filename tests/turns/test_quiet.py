@@ -45,10 +45,17 @@ for line in os.fdopen(0, "rb", 0):
 """
 
 
-def texts_of_second_turn(root: Path, script: str) -> list[Any]:
+NEVER_QUIET = """
+    if method == "session/load":
+        while not is_prompted(0.05):
+            say(method="_auth/status_update", params={})
+"""
+
+
+def texts_of_second_turn(root: Path, script: str, **limits: float) -> list[Any]:
     """Return the texts of a turn that reopened the session of an earlier turn."""
     agent = AgentConfig("it", "acp", (sys.executable, "-c", script))
-    config = real_turns.make_config(root, agent)
+    config = real_turns.make_config(root, agent, limits=limits)
     session = sessions.create(config.data, "it")
     wait_for_end(session, submit_prompt(config, session, "one", by="ann").id)
     events = wait_for_end(session, submit_prompt(config, session, "two", by="ann").id)
@@ -59,3 +66,12 @@ def texts_of_second_turn(root: Path, script: str) -> list[Any]:
 @pytest.mark.parametrize("pieces", [0, 1, 10])
 def test_a_past_that_is_replayed_after_the_session_opened_is_not_logged(pieces: int, root: Path) -> None:
     assert texts_of_second_turn(root, AGENT.replace("PIECES", str(pieces))) == ["now"]
+
+
+def test_an_agent_that_is_never_quiet_gets_the_prompt_after_the_limit(root: Path) -> None:
+    script = AGENT.replace("PIECES", "0") + NEVER_QUIET
+    assert texts_of_second_turn(root, script, replay_quiet=1000, replay=0.2) == ["now"]
+
+
+def test_a_quiet_agent_gets_the_prompt_before_the_limit(root: Path) -> None:
+    assert texts_of_second_turn(root, AGENT.replace("PIECES", "1"), replay_quiet=0.2, replay=1000) == ["now"]

@@ -7,6 +7,7 @@ its type and true size. A block of an unknown kind is kept as JSON.
 from typing import Any
 
 from breakglass.agents.acp.messages import Message
+from breakglass.agents.blocks import block_text
 from breakglass.agents.lines import (
     as_object,
     as_objects,
@@ -20,44 +21,16 @@ from breakglass.events import dumps
 
 
 def prose(content: Any) -> str:
-    """Return a content block, or a list of blocks, as text."""
+    """Return a content block, or a list of blocks, as text. A block without a type that has text is text."""
     if isinstance(content, str):
         return cut_text(content)[0]
     if isinstance(content, list):
         return cut_text("\n".join(prose(block) for block in content))[0]
-    block = as_object(content)
-    kind = block.get("type")
-    if isinstance(block.get("text"), str) and kind in ("text", None):
-        return cut_text(block["text"])[0]
-    if kind == "resource_link":
-        return _link(block)
-    if kind == "resource":
-        return _resource(block.get("resource"))
-    if kind in ("image", "audio"):
-        return f"[{' '.join([kind, *_about_data(block, 'data')])}]"
-    return beginning(dumps(content)) if content is not None else ""
-
-
-def _link(block: Message) -> str:
-    titles = (as_short_text(block.get(key)) for key in ("title", "name", "description"))
-    address = as_short_text(block.get("uri"))
-    return f"[link {' '.join(dict.fromkeys(filter(None, [address, *titles])))}]"
-
-
-def _resource(resource: Any) -> str:
-    about = as_object(resource)
-    address = as_short_text(about.get("uri"))
-    if isinstance(about.get("text"), str):
-        text = cut_text(about["text"])[0]
-        return f"[resource {address}]\n{text}" if address else text
-    return f"[{' '.join(['resource', *_about_data(about, 'blob')])}]"
-
-
-def _about_data(block: Message, data_key: str) -> list[str]:
-    about = [as_short_text(block.get("uri")), as_short_text(block.get("mimeType"))]
-    data = as_text(block.get(data_key))
-    size = f"{len(data) * 3 // 4 - data[-2:].count('=')} bytes" if data else ""
-    return [word for word in (*about, size) if word]
+    if not isinstance(content, dict):
+        return beginning(dumps(content)) if content is not None else ""
+    if content.get("type") is None and isinstance(content.get("text"), str):
+        content = {**content, "type": "text"}
+    return cut_text(block_text(content))[0]
 
 
 # --- tools ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.agents.blocks import MAX_UNKNOWN
 from tests.agents.acp.made_messages import begun, question, text_block, update
 from tests.agents.drafts import check
 
@@ -140,21 +141,54 @@ def test_the_output_and_exit_of_a_terminal_are_gathered() -> None:
         ({"type": "terminal", "terminalId": "x"}, "[terminal x]"),
         (text_block("bare"), "bare"),
         ("text", "text"),
-        ({"type": "resource_link", "uri": "https://a.example/", "title": "A"}, "[link https://a.example/ A]"),
-        ({"type": "image", "mimeType": "image/png", "data": "QUJDRA=="}, "[image image/png 4 bytes]"),
-        ({"type": "resource", "resource": {"uri": "file:///a", "text": "b"}}, "[resource file:///a]\nb"),
+        (
+            {"type": "resource_link", "uri": "https://a.example/", "title": "A"},
+            "[link: A https://a.example/]",
+        ),
+        ({"type": "image", "mimeType": "image/png", "data": "QUJDRA=="}, "[image, image/png, 4 bytes]"),
+        ({"type": "image", "uri": "https://a.example/p"}, "[image, https://a.example/p]"),
+        ({"type": "audio", "mimeType": "audio/wav", "data": "QUJD\nRA=="}, "[audio, audio/wav, 4 bytes]"),
+        ({"type": "resource", "resource": {"uri": "file:///a", "text": "b"}}, "file:///a\nb"),
+        (
+            {"type": "resource", "resource": {"uri": "file:///a", "blob": "QUI="}},
+            "[resource, file:///a, 2 bytes]",
+        ),
+        ({"type": "diff", "path": "/a", "oldText": "x", "newText": "y"}, "/a\n-x\n+y"),
         ({"type": "chart", "points": [1]}, '{"type":"chart","points":[1]}'),
     ],
 )
 def test_content_of_every_kind_is_shown_wrapped_or_not(item: Any, output: str) -> None:
     for content in ([item], item, [{"type": "content", "content": item}]):
-        if isinstance(content, list) and content[0] is not item and output.startswith("[terminal"):
+        is_wrapped = isinstance(content, list) and content[0] is not item
+        if (
+            is_wrapped and isinstance(item, dict) and item["type"] in ("terminal", "diff")
+        ):  # no content blocks
             continue
         dialogue = begun()
         result = update(
             dialogue, "tool_call", toolCallId="t", title="x", status="completed", content=content
         )[-1]
         assert result[1]["output"] == output
+
+
+def test_content_of_an_unknown_kind_is_shortened() -> None:
+    content = [{"type": "content", "content": {"type": "chart", "points": "1" * 100_000}}]
+    for field in ({"content": content}, {"rawOutput": [content[0]["content"]]}):
+        result = update(begun(), "tool_call", toolCallId="t", title="x", status="completed", **field)[-1]
+        assert result[1]["output"].startswith('{"type":"chart"')
+        assert len(result[1]["output"]) < MAX_UNKNOWN + 100
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"type": "resource_link", "uri": "https://a.example/", "name": "A"}, "[link: A https://a.example/]"),
+        ({"type": "image", "uri": "https://a.example/p"}, "[image, https://a.example/p]"),
+        ({"type": "hologram", "depth": 3}, '{"type":"hologram","depth":3}'),
+    ],
+)
+def test_a_block_in_the_agents_prose_keeps_what_a_reader_needs(block: dict[str, Any], text: str) -> None:
+    assert update(begun(), "agent_message_chunk", content=block) == [("delta", {"text": text})]
 
 
 def test_the_input_in_a_question_is_kept_and_an_empty_one_replaces_nothing() -> None:
