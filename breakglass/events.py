@@ -135,9 +135,12 @@ KINDS: dict[str, Kind] = {
         synced=True,
         ends_activity=True,
     ),
-    "renamed": Kind(("title", "by"), "The session got another title.", anywhere=True),
+    "renamed": Kind(("title", "by"), "The session got another title.", synced=True, anywhere=True),
     "archived": Kind(
-        ("archived", "by"), "The session was archived, or taken out of the archive.", anywhere=True
+        ("archived", "by"),
+        "The session was archived, or taken out of the archive.",
+        synced=True,
+        anywhere=True,
     ),
     "repaired": Kind(
         ("offset", "bytes", "saved_as"),
