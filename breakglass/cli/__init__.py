@@ -56,16 +56,20 @@ def _run(words: list[str]) -> int:
     from breakglass.load_config import load_config
 
     overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
-    config = load_config(os.environ, args.config, overrides)
+    config = load_config(os.environ, args.config, overrides, warn=_warn)
     return commands.command(name).run(config, args)
 
 
 def _fail(text: str, status: int) -> int:
+    _warn(text)
+    return status
+
+
+def _warn(text: str) -> None:
     try:
         screen.say(f"breakglass: {one_line(text)}")
     except OSError:  # standard error is closed or full
         pass
-    return status
 
 
 def _location(error: Exception) -> str:
