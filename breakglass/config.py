@@ -130,6 +130,7 @@ def built_in() -> dict[str, AgentConfig]:
 
 PREFERRED_AGENT = "claude"
 FALLBACK_AGENT = "shell"
+DEFAULT_DATA = Path("var")
 
 
 def default_agent(agents: Mapping[str, AgentConfig], environ: Mapping[str, str]) -> str:
@@ -147,7 +148,7 @@ class Config:
     """Every setting, checked."""
 
     data: Path = setting(
-        Path("var"), parse_path, "where everything is kept", default_words="./var", option="--data DIR"
+        DEFAULT_DATA, parse_path, "where everything is kept", default_words="./var", option="--data DIR"
     )
     host: str = setting("127.0.0.1", parse_text, "the address to listen on", option="--host H")
     port: int = setting(8420, parse_port, "the port to listen on, 0 for any free one", option="--port P")

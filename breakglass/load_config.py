@@ -15,6 +15,7 @@ from typing import Any
 from breakglass.agents import PROTOCOLS
 from breakglass.config import (
     AGENT_SETTINGS,
+    DEFAULT_DATA,
     PRESET_SETTINGS,
     PRESETS,
     SETTINGS,
@@ -28,9 +29,10 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.settings import Setting, expected
+from breakglass.trusted_path import check_trusted
 
-DEFAULT_FILE = "breakglass.toml"
-"""The settings file that is read if it exists and no other file is named."""
+FILE_NAME = "breakglass.toml"
+SYSTEM_DIRECTORY = Path("/etc/breakglass")
 
 NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
@@ -42,18 +44,23 @@ def load_config(
     environ: Mapping[str, str],
     path: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    warn: Callable[[str], object] = str,
 ) -> Config:
     """Return the settings. `overrides` (the command line) override the environment, which overrides the file.
 
-    If `path` is None, it is BREAKGLASS_CONFIG, or else ./breakglass.toml if that exists. Raises BadConfig.
+    If `path` is None, it is BREAKGLASS_CONFIG, or else the first default file that exists. Raises BadConfig, also for
+    a file that is not trusted. In the current directory such a file is ignored, and `warn` gets the reason.
     """
+    overrides = overrides or {}
     named = path or environ.get("BREAKGLASS_CONFIG") or None
-    with _naming(named or DEFAULT_FILE):
-        values, agents, presets = _from_file(_read_file(named))
-    sources = {name: f"{named or DEFAULT_FILE}: {name}" for name in values}
+    file = Path(named) if named else _default_file(environ, overrides.get("data"), warn)
+    with _naming(str(file or FILE_NAME)):
+        values, agents, presets = _from_file(_read_file(file) if file else {})
+    sources = {name: f"{file or FILE_NAME}: {name}" for name in values}
     _refuse_unknown_variables(environ)
     in_environment = {name: environ[variable(name)] for name in SETTINGS if variable(name) in environ}
-    options = {name: value for name, value in (overrides or {}).items() if value is not None}
+    options = {name: value for name, value in overrides.items() if value is not None}
     sources |= {name: variable(name) for name in in_environment}
     sources |= {name: f"--{name.replace('_', '-')}" for name in options}
     for name, value in (in_environment | options).items():
@@ -122,11 +129,43 @@ def _naming(path: str) -> Iterator[None]:
         raise BadConfig(f"{path}: {error}") from error
 
 
-def _read_file(path: str | None) -> dict[str, Any]:
-    file = Path(path or DEFAULT_FILE)
-    if path is None and not file.exists():
-        return {}
+def _default_file(environ: Mapping[str, str], data: str | None, warn: Callable[[str], object]) -> Path | None:
+    """Return the settings file if none is named: the first that exists, None if there is none.
+
+    Another user may have prepared the current directory. So a file there is ignored unless it is trusted.
+    """
+    data, home = data or environ.get("BREAKGLASS_DATA"), environ.get("HOME")
+    for directory, is_current in (
+        (Path(data or DEFAULT_DATA), not data),
+        *([(Path(home, ".config", "breakglass"), False)] if home else []),
+        (SYSTEM_DIRECTORY, False),
+        (Path(), True),
+    ):
+        file = directory / FILE_NAME
+        if not os.path.lexists(file):
+            continue
+        if is_current and (reason := _why_ignored(file)):
+            warn(f"{file.absolute()} is ignored: {reason}")
+            continue
+        return file
+    return None
+
+
+def _why_ignored(file: Path) -> str:
+    """Return why a file in the current directory is not read, "" if it is read."""
+    for directory in (Path.cwd(), *Path.cwd().parents):
+        if directory.name == "workspaces" and (directory.parent / "sessions").is_dir():
+            return f"an agent may have written it, because it is below {directory}"
     try:
+        check_trusted(file)
+    except (BadConfig, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        check_trusted(file)
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfig(f"could not be read: {error.strerror}") from error

@@ -57,7 +57,7 @@ def _run(words: list[str]) -> int:
     from breakglass.store import root
 
     overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
-    config = load_config(os.environ, args.config, overrides)
+    config = load_config(os.environ, args.config, overrides, warn=_warn)
     command = commands.command(name)
     if command.writes and (warning := root.untrusted_message(config.data)):
         screen.say(f"breakglass: {warning}")
@@ -65,11 +65,15 @@ def _run(words: list[str]) -> int:
 
 
 def _fail(text: str, status: int) -> int:
+    _warn(text)
+    return status
+
+
+def _warn(text: str) -> None:
     try:
         screen.say(f"breakglass: {one_line(text)}")
     except OSError:  # standard error is closed or full
         pass
-    return status
 
 
 def _location(error: Exception) -> str:

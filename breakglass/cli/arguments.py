@@ -15,6 +15,10 @@ from breakglass.errors import BadInput
 
 HELP = ("-h", "--help", "help")
 VERSION = ("--version", "version")
+_CONFIG_HELP = (
+    "the settings file (default breakglass.toml in the data root, "
+    "~/.config/breakglass, /etc/breakglass or here)"
+)
 COMMON = ("--data", "--config")
 """The options that every command has. They may also be before the command."""
 
@@ -119,7 +123,7 @@ def build_parser(name: str, command: Command) -> Parser:
         _add_option(parser, option)
     for setting in (*command.settings, "data"):
         _add_setting(parser, setting)
-    parser.add_argument("--config", metavar="FILE", help="the settings file (default ./breakglass.toml)")
+    parser.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     return parser
 
 

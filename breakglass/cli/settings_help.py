@@ -15,8 +15,9 @@ def settings_help() -> str:
     rows = [_row(variable(name), row) for name, row in SETTINGS.items()]
     return "\n".join(
         (
-            "settings, from the environment or a TOML file (--config, BREAKGLASS_CONFIG or ./breakglass.toml),",
-            "where BREAKGLASS_PORT is called port:",
+            "settings, from the environment or a TOML file, where BREAKGLASS_PORT is called port. The file is that of",
+            "--config or BREAKGLASS_CONFIG, or the first breakglass.toml in the data root, ~/.config/breakglass,",
+            "/etc/breakglass or here. No other user may be able to change it.",
             *rows,
             _wrapped("[agents.NAME]", "an agent; only in the file; see: breakglass agents --help"),
             _wrapped("[[presets]]", "ready prompts: label, text, agent; only in the file"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from breakglass.errors import BadConfig, ReadOnly
 from breakglass.store import disk
 from breakglass.text import one_line
+from breakglass.trusted_path import check_trusted
 
 MARKER = "read-only"
 REASON_BYTES = 1024
@@ -26,18 +27,22 @@ REASON_CHARACTERS = 200
 def prepare(root: Path) -> list[str]:
     """Create and check the data root. Return warnings, one line each. A read-only root is left as it is.
 
-    Raises BadConfig if it cannot be created or used, is not a directory, or other users have access to it.
+    Raises BadConfig if it cannot be created or used, is not a directory, or other users have access to it or to a
+    directory above it.
     """
     if message := read_only_message(root):
         _check_readable(root)
         return [message]
     try:
+        if not os.path.lexists(root):
+            _check_trusted(root.parent)
         create(root)
         status = os.stat(root)
     except OSError as error:
         raise BadConfig(f"data: {root} cannot be used: {error.strerror}") from error
     if rights := stat.S_IMODE(status.st_mode) & 0o077:
         raise BadConfig(f"data: others have rights on {root} ({rights:03o}); do: chmod 700 {root}")
+    _check_trusted(root)
     for directory in (root, root / "sessions", root / "workspaces"):
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise BadConfig(f"data: {directory} cannot be written")
@@ -56,6 +61,14 @@ def untrusted_message(root: Path) -> str:
     if not disk.is_untrusted(file_system) or read_only_message(root):
         return ""
     return f"data: {root} is on {file_system}: locks and appends cannot be trusted there"
+
+
+def _check_trusted(directory: Path) -> None:
+    """Raise BadConfig if another user could exchange the data root for one of theirs."""
+    try:
+        check_trusted(directory)
+    except BadConfig as error:
+        raise BadConfig(f"data: {directory}: {error}") from error
 
 
 def create(root: Path) -> None:

@@ -38,12 +38,33 @@ Generated from `breakglass/config.py` by `make docs`. Do not edit this page.
 
 1. The command line: `--data` for every command, the other options for `breakglass serve`.
 2. The environment: a variable beginning with `BREAKGLASS_`.
-3. One TOML file: the one that `--config` names, or else `BREAKGLASS_CONFIG`, or else `./breakglass.toml` if it exists.
+3. One TOML file. It is the one that `--config` names, or else `BREAKGLASS_CONFIG`. If neither is given, it is the
+   first `breakglass.toml` that exists in these places:
+   1. the data root (`--data`, `BREAKGLASS_DATA` or `./var`),
+   2. `~/.config/breakglass/`,
+   3. `/etc/breakglass/`,
+   4. the current directory.
 4. The default.
 
 The first place that has a setting wins. A bad value stops the program with the name, the value and what was expected.
 So do an unknown key in the file and an unknown variable that begins with `BREAKGLASS_`. In the environment, commas
 separate the items of a list. `--host` and `--port` exclude `socket`.
+
+## Which file is trusted
+
+The file chooses the programs that run. So no user besides root and the one who runs `breakglass` may be able to change
+it. The check is that of sshd's `StrictModes`, without an option to turn it off:
+
+* The file, each directory above it and each link on the way belong to root or to the user.
+* Group and others may not write to the file or to a directory. A sticky directory, such as `/tmp`, is allowed: others
+  cannot exchange an entry there that is not theirs.
+
+Another file is an error, which names the owner and what to do. In the current directory (`./breakglass.toml`, and
+`./var/breakglass.toml` if no setting names the data root) it is ignored with a warning: another user may have put it
+there. A file there is also ignored anywhere below the `workspaces` directory of a data root, where agents write.
+
+The data root is checked in the same way, by `serve`, `token` and `logins`, and so is the file of `tls_key`, which must
+not be readable for every user either.
 
 ## Settings of one value
 

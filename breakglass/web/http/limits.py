@@ -8,6 +8,7 @@ from hypercorn.config import Config
 
 from breakglass.errors import BadConfig
 from breakglass.store import memory
+from breakglass.trusted_path import check_trusted
 from breakglass.web.http.stalls import STALL_SECONDS
 
 MAX_HEAD = 16 << 10
@@ -57,12 +58,20 @@ def configure(
     if certfile is not None and keyfile is not None:
         config.certfile, config.keyfile = str(certfile), str(keyfile)
         try:
+            _check_key(keyfile)
             config.create_ssl_context()
         except OSError as error:  # ssl.SSLError is a subclass
             raise BadConfig(
                 f"tls: {certfile} and {keyfile} are no certificate with its key: {error}"
             ) from error
     return config
+
+
+def _check_key(file: Path) -> None:
+    try:
+        check_trusted(file, is_secret=True)
+    except BadConfig as error:
+        raise BadConfig(f"tls_key: {file}: {error}") from error
 
 
 def raise_descriptor_limit() -> None:

@@ -1,0 +1,91 @@
+"""Whether only root and this process's user can change or replace a file, as in StrictModes of sshd. Opens no file.
+
+How this works. The path is walked from `/`, one component at a time, and every link is followed. Each directory, link
+and file on the way must belong to root or to this user, and no one else may write it. The order matters: an entry
+of a trusted directory cannot be exchanged after it was checked.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from breakglass.errors import BadConfig
+
+MAX_LINKS = 40
+"""As in the kernel (path_resolution(7))."""
+
+
+def check_trusted(path: Path, *, is_secret: bool = False) -> None:
+    """Raise BadConfig if a user besides root and this one can change `path`, or exchange it for another file.
+
+    A secret may not be read by every user either; its group may read it. The message has the reason and a remedy; the
+    caller puts the path before it. Raises OSError if the path leads nowhere.
+    """
+    mode = 0
+    for step, status in _steps(path):
+        mode = stat.S_IMODE(status.st_mode)
+        if status.st_uid not in (0, os.geteuid()):
+            trusted = " or ".join(dict.fromkeys((_user(0), _user(os.geteuid()))))
+            why = f"{step} belongs to user {_user(status.st_uid)}, not to {trusted}"
+            raise _untrusted(why, f"chown {_user(os.geteuid())} {step}")
+        if _is_open(status):
+            why = f"others than its owner, {_user(status.st_uid)}, may write {step} ({mode:03o})"
+            raise _untrusted(why, f"chmod go-w {step}")
+    if is_secret and mode & 0o007:
+        why = f"every user may read {path}, of {_user(status.st_uid)} ({mode:03o})"
+        raise _untrusted(why, f"chmod o-rwx {path}")
+
+
+def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield each directory and link on the way to `path`, then the file: where it is, and its status."""
+    here, links = "/", 0
+    yield here, os.lstat(here)
+    base = "/" if path.is_absolute() else os.getcwd()
+    pending = [*reversed(Path(base, path).parts[1:])]
+    while pending:
+        if (name := pending.pop()) == "..":
+            here = os.path.dirname(here)
+            continue
+        step = os.path.join(here, name)
+        status = os.lstat(step)
+        yield step, status
+        if not stat.S_ISLNK(status.st_mode):
+            here = step
+            continue
+        target = os.readlink(step)
+        if (
+            here.startswith("/proc/") and ":[" in target
+        ):  # a pipe, as of `--config <(command)`: it has no path
+            yield step, os.stat(step)
+            return
+        if (links := links + 1) > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        here = "/" if target.startswith("/") else here
+        pending += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+
+
+def _is_open(status: os.stat_result) -> bool:
+    """Return whether the mode lets others change a file, or exchange the entries of a directory.
+
+    A link's mode means nothing. In a sticky directory, such as /tmp, only its owner and an entry's owner can rename or
+    remove the entry (unlink(2)). The owners of both are checked.
+    """
+    kind = stat.S_IFMT(status.st_mode)
+    is_sticky = kind == stat.S_IFDIR and status.st_mode & stat.S_ISVTX
+    return kind != stat.S_IFLNK and not is_sticky and bool(status.st_mode & 0o022)
+
+
+def _untrusted(why: str, remedy: str) -> BadConfig:
+    return BadConfig(f"not trusted: {why}; do: {remedy}, or use another place")
+
+
+def _user(uid: int) -> str:
+    """Return a user's name, or the number of a user without one."""
+    import pwd  # imported only for an error: it delays the start of each command
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
