@@ -1,7 +1,7 @@
 """Whether only root and this process's user can change or replace a file, as in StrictModes of sshd. Opens no file.
 
 How this works. The path is walked from `/`, one component at a time, and every link is followed. Each directory, link
-and file on the way must belong to root or to this user, and no one else may write it. The order matters: an entry
+and file on the way must belong to root or to this user, and no one else may write it: no other user, and no group but the user's own. The order matters: an entry
 of a trusted directory cannot be exchanged after it was checked.
 """
 
@@ -74,7 +74,21 @@ def _is_open(status: os.stat_result) -> bool:
     """
     kind = stat.S_IFMT(status.st_mode)
     is_sticky = kind == stat.S_IFDIR and status.st_mode & stat.S_ISVTX
-    return kind != stat.S_IFLNK and not is_sticky and bool(status.st_mode & 0o022)
+    if kind == stat.S_IFLNK or is_sticky:
+        return False
+    return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_private(status.st_gid)))
+
+
+def _is_private(group: int) -> bool:
+    """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts such groups."""
+    import grp  # imported only for a group that may write: it delays the start of each command
+    import pwd
+
+    try:
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
 
 
 def _untrusted(why: str, remedy: str) -> BadConfig:

@@ -46,13 +46,25 @@ def test_a_file_of_our_own_in_our_own_directories_is_trusted(
 
 @pytest.mark.parametrize(("levels", "mode"), [(0, 0o664), (0, 0o646), (1, 0o775), (2, 0o777)])
 def test_a_file_or_directory_that_others_may_write_is_refused(levels: int, mode: int, file: Path) -> None:
+    require_superuser()
     step = [file, *file.parents][levels]
+    os.chown(step, -1, OTHER)
     step.chmod(mode)
     owner = subprocess.check_output(["id", "-un"], text=True).strip()
     assert refusal(file) == (
         f"not trusted: others than its owner, {owner}, may write {step} ({mode:03o});"
         f" do: chmod go-w {step}, or use another place"
     )
+
+
+def test_a_group_of_only_this_user_may_write(file: Path) -> None:
+    """With the umask 002 and a group for each user, every new directory is like this."""
+    require_superuser()
+    os.chown(file.parent, -1, 0)
+    file.parent.chmod(0o775)
+    check_trusted(file)
+    file.parent.chmod(0o777)
+    assert "(777)" in refusal(file)
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
