@@ -1,8 +1,8 @@
 """Whether only root and this process's user can change or replace a file, as in StrictModes of sshd. Opens no file.
 
 How this works. The path is walked from `/`, one component at a time, and every link is followed. Each directory, link
-and file on the way must belong to root or to this user, and no one else may write it: no other user, and no group but the user's own. The order matters: an entry
-of a trusted directory cannot be exchanged after it was checked.
+and file on the way must belong to root or to this user. No other user may write it, and no group but the user's own.
+The order matters: an entry of a trusted directory cannot be exchanged after it was checked.
 """
 
 import errno
@@ -80,7 +80,7 @@ def _is_open(status: os.stat_result) -> bool:
 
 
 def _is_private(group: int) -> bool:
-    """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts such groups."""
+    """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts it too."""
     import grp  # imported only for a group that may write: it delays the start of each command
     import pwd
 
