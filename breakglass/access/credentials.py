@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from breakglass.access.login_codes import use_code
 from breakglass.access.logins import Login, Logins, Revoked, append, fold
 from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, open_token
@@ -80,6 +81,7 @@ class Access:
         self._token_files = {
             may_act: WatchedFile(root / name, _token_digest, b"") for may_act, name in TOKEN_FILES.items()
         }
+        self._root = root
         self._path = root / "logins.jsonl"
         self._written: WatchedFile[Logins] = WatchedFile(self._path, lambda data: fold(data, {}), {})
         self._unwritten = b""
@@ -114,14 +116,32 @@ class Access:
         credential = self._by_token(_sha256(token.encode(errors="replace")))
         if credential is None:
             return None
+        fingerprint = self._token_fingerprint(may_act=credential.may_act)
+        return self._open_login(credential.may_act, fingerprint, address, user_agent)
+
+    def log_in_with_code(self, code: str, *, address: str, user_agent: str = "") -> str | None:
+        """Use up a one-time code and return the value of a new cookie, None for a code that opens no login.
+
+        Raises ReadOnly in a read-only root, and CannotRecord as `use_code` does.
+        """
+        if message := self._read_only():
+            raise ReadOnly(f"{message}; log in with the token")
+        # Read before the code is used: a rotation deletes the codes first, so it ends this login or finds the code.
+        fingerprints = {may_act: self._token_fingerprint(may_act=may_act) for may_act in (True, False)}
+        may_act = use_code(self._root, code, self._now())
+        if may_act is None or not self._digest(may_act=may_act):  # a login needs a token that can be rotated
+            return None
+        return self._open_login(may_act, fingerprints[may_act], address, user_agent)
+
+    def _open_login(self, may_act: bool, fingerprint: str, address: str, user_agent: str) -> str:
         cookie = secrets.token_urlsafe(32)
         since = int(self._now())
         login = Login(
             id=secrets.token_hex(4),
-            by=credential.name,
-            may_act=credential.may_act,
+            by=_TOKEN_NAMES[may_act],
+            may_act=may_act,
             digest=_sha256(cookie.encode()).hex(),
-            token=self._token_fingerprint(may_act=credential.may_act),
+            token=fingerprint,
             since=since,
             expires=since + self._lifetime,
             address=address,

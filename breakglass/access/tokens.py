@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from breakglass.access.login_codes import delete_codes
 from breakglass.access.plain_file import open_plain_file
 from breakglass.errors import BadConfig, CannotRecord, ReadOnly
 from breakglass.settings import parse_token
@@ -38,8 +39,12 @@ def open_token(root: Path, *, may_act: bool = True, read_only: str = "") -> str:
 
 
 def rotate_token(root: Path, *, may_act: bool = True) -> str:
-    """Replace the token and return the new one. Logins and streams of the old one end within 15 s."""
+    """Replace the token and return the new one. Logins and streams of the old one end within 15 s.
+
+    Unused login codes are deleted before: a code that is used meanwhile opens a login of the old token.
+    """
     token = secrets.token_urlsafe(32)
+    delete_codes(root)
     _write_secret(root / TOKEN_FILES[may_act], token, os.replace)
     return token
 

@@ -23,6 +23,11 @@ from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
+_WRONG_TOKEN = "That is not the token."
+_WRONG_CODE = (
+    "This login address has expired or was used already: it works once, within ten minutes. To get a new one, run "
+    "breakglass login on the machine."
+)
 _PRESET = re.compile(r"[0-9]{1,4}")
 
 
@@ -31,17 +36,18 @@ _PRESET = re.compile(r"[0-9]{1,4}")
 
 @forms.post("/login")
 async def log_in() -> Response:
-    """Set the login cookie for the right access token."""
+    """Set the login cookie for the right access token, or for a one-time code."""
     form = await request.form
     next_path = local_path(form.get("next", ""))
     access, address = console().access, caller().address
     user_agent = request.headers.get("User-Agent", "")
-    token = form.get("token", "").strip()
-    cookie = await console().write(access.log_in, token, address=address, user_agent=user_agent)
+    token, code = form.get("token", "").strip(), form.get("code", "").strip()
+    log_in, secret = (access.log_in_with_code, code) if code and not token else (access.log_in, token)
+    cookie = await console().write(log_in, secret, address=address, user_agent=user_agent)
     if cookie is None:
         seconds = access.throttle.count_wrong_token(address)
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
-        error = f"That is not the token.{wait}"
+        error = f"{_WRONG_TOKEN if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
     response = _redirect(next_path or f"{request.root_path}/")
     response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, cookie)

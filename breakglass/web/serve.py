@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.errors import BadInput, ReadOnly
 from breakglass.store import root, watch
+from breakglass.store.servers import RunningServer, registered
 from breakglass.turns import processes
 from breakglass.web.app import create_app
 from breakglass.web.guard.guard import Guard
@@ -21,13 +23,13 @@ from breakglass.web.http.asgi import App
 from breakglass.web.workers import STOP_SIGNALS, SUPERVISOR_SIGNALS, supervise_workers
 
 
-def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None], None]) -> int:
+def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer], None]) -> int:
     """Serve until told to stop, and return the exit status. Raises BadConfig before it serves any request.
 
     In a read-only data root, raises ReadOnly without a token to read, and for a file that would be made there.
 
-    `announce` gets the server's address and its login address. The login address is None if BREAKGLASS_TOKEN
-    sets the token: a configured secret is not printed.
+    `announce` is called when clients can connect, with the server's addresses. They are kept in the data root while
+    it runs.
     """
     # Blocked before any thread starts: a thread without the block would receive the signal.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
@@ -38,13 +40,17 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[str, str | None
         _refuse_writes(config, read_only, workers)
     processes.hide()
     watch.preload(str(config.data))
-    token = tokens.open_token(config.data, read_only=read_only) if config.token is None else None
+    if config.token is None:
+        tokens.open_token(config.data, read_only=read_only)
     instance = Server(config)
     port = instance.port
-    announce(addresses.own_address(config, port), token and addresses.login_address(config, port, token))
-    if workers == 1:
-        return instance.serve()
-    return supervise_workers(instance.serve, workers, signals)
+    running = RunningServer(addresses.own_address(config, port), addresses.login_page(config, port))
+    with ExitStack() as stack:
+        if not read_only:
+            with suppress(OSError):  # on a full disk it serves, and `breakglass login` does not find it
+                stack.enter_context(registered(config.data, running))
+        announce(running)
+        return instance.serve() if workers == 1 else supervise_workers(instance.serve, workers, signals)
 
 
 def _refuse_writes(config: Config, read_only: str, workers: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.user import DEADLINE_MS, FLAGS, executable
-from tests.help.servers import TOKEN, Server, serving
+from tests.help.servers import Server, serving
 from tests.help.waiting import wait_until
 
 ATTACK = """
@@ -121,7 +121,7 @@ def access_log(path: Path) -> list[dict[str, Any]]:
 
 
 def logged_in(page: Page, server: Server) -> None:
-    page.goto(f"{server.address}/login#{TOKEN}")
+    page.goto(server.login_address())
     page.wait_for_url(f"{server.address}/")
 
 

@@ -225,7 +225,7 @@ def test_logging_in_again_in_another_window_reconnects_the_page(
     own_server.kill()
     own_server.start()
     expect(page.locator("#notice")).to_contain_text("Not logged in any more.")
-    user.window().goto(f"/login#{TOKEN}")
+    user.window().goto(own_server.login_address())
     expect(user.badge).to_have_text("Live")
     expect(page.locator("#notice")).to_be_hidden()
 

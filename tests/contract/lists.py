@@ -58,7 +58,8 @@ OPTIONS = {
     "rename": "",
     "archive": "--undo",
     "verify": "--all",
-    "token": "--read-only --qr",
+    "token": "--read-only",
+    "login": "--read-only --qr",
     "logins": "--revoke",
     "agents": "--json",
 }

@@ -58,9 +58,17 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_the_server_prints_an_address_that_logs_in(server: Server) -> None:
-    token = re.escape(server.token).encode()
-    server.program.wait_for(rb"http://127\.0\.0\.1:%d/login\S*%b\s" % (server.port, token))
+def test_a_login_address_holds_a_code_that_logs_in_once_instead_of_the_token(server: Server) -> None:
+    server.program.wait_for(rb"To log in: breakglass login\n")
+    address = server.data.ok("login").strip()
+    assert re.fullmatch(rf"http://127\.0\.0\.1:{server.port}/login#code=\S+", address)
+    assert server.token not in address
+    sent = urlencode({"code": address.partition("#code=")[2]}).encode()
+    headers = {**ANONYMOUS, "Content-Type": "application/x-www-form-urlencoded"}
+    responses = [server.ask("POST", "/login", sent, headers) for _ in range(2)]
+    assert [response.status for response in responses] == [303, 401]
+    cookie = responses[0].headers["set-cookie"].partition(";")[0]
+    assert status(server, {**ANONYMOUS, "Cookie": cookie}) == 200
 
 
 def test_without_a_credential_the_api_is_401_and_a_page_redirects_to_login(server: Server) -> None:

@@ -206,15 +206,13 @@ def test_verify_reports_a_broken_rule_and_a_note_and_changes_nothing(data: DataR
     assert path.read_bytes() == log
 
 
-def test_token_shows_rotates_and_prints_a_login_address(data: DataRoot) -> None:
+def test_token_shows_and_rotates(data: DataRoot) -> None:
     assert data.ok("token", "show").strip() == TOKEN
     del data.env["BREAKGLASS_TOKEN"]
     for kind in ([], ["--read-only"]):
         first, second = (data.ok("token", word, *kind).strip() for word in ("show", "rotate"))
         assert first != second
-        shown, address = data.ok("token", "show", "--qr", *kind).split()[:2]
-        assert shown == second
-        assert re.fullmatch(rf"http://127\.0\.0\.1:8420/\S*{re.escape(second)}", address)
+        assert data.ok("token", "show", *kind) == f"{second}\n"
 
 
 def test_agents_reports_whether_each_agent_can_start(data: DataRoot) -> None:

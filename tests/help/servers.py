@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from breakglass.access.login_codes import make_code
 from tests.help.waiting import DEADLINE, wait_until
 
 TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
@@ -94,6 +95,10 @@ class Server:
     def address(self) -> str:
         """The address for a browser."""
         return f"http://127.0.0.1:{self.port}"
+
+    def login_address(self) -> str:
+        """Make a one-time code and return the address that logs in with it."""
+        return f"{self.address}/login#code={make_code(self.data)}"
 
     def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         """Return a new connection."""

@@ -4,7 +4,6 @@ from argparse import Namespace
 
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option, Word
-from breakglass.cli.qr import show_qr
 from breakglass.config import Config
 from breakglass.errors import BadInput
 from breakglass.store import root
@@ -14,8 +13,7 @@ ACTIONS = ("show", "rotate")
 
 def run(config: Config, args: Namespace) -> int:
     """Show the token or replace it."""
-    from breakglass.access import tokens  # imported only here, like the next: they delay other commands
-    from breakglass.web.http import addresses
+    from breakglass.access import tokens  # imported only here: it delays other commands
 
     (action,) = args.words
     if action not in ACTIONS:
@@ -37,10 +35,6 @@ def run(config: Config, args: Namespace) -> int:
     else:
         secret = tokens.open_token(config.data, may_act=may_act, read_only=read_only)
     print(secret)
-    if args.qr:
-        login = addresses.login_address(config, config.port, secret)
-        print(login)
-        show_qr(login)
     return 0
 
 
@@ -52,16 +46,13 @@ COMMAND = Command(
             "show: print the token, created if there is none; rotate: replace it and end its logins",
         ),
     ),
-    options=(
-        Option("--read-only", "the read-only token: its user can watch and cannot change anything"),
-        Option("--qr", "also print the login address, as text and as a QR code"),
-    ),
+    options=(Option("--read-only", "the read-only token: its user can watch and cannot change anything"),),
     advice="breakglass token show prints the token",
-    output="the token and nothing else; with --qr also the login address",
+    output="the token and nothing else",
     examples="""\
   curl -H "Authorization: Bearer $(breakglass token show)" http://127.0.0.1:8420/api/sessions
-  breakglass token show --qr                the login address for a phone
-  breakglass token show --read-only --qr    the same for view-only access
+  breakglass token show --read-only         the token for view-only access
   breakglass token rotate                   after the token became known: its logins end within 15 seconds""",
-    notes="A token that is set by BREAKGLASS_TOKEN is shown, and cannot be replaced here.",
+    notes="breakglass login prints an address for a browser.\n\n"
+    "A token that is set by BREAKGLASS_TOKEN is shown, and cannot be replaced here.",
 )

@@ -4,8 +4,6 @@ import re
 
 from breakglass.access.credentials import LOGIN_SECONDS
 
-_MAX_READ = 4
-
 
 def cookie_name(origin: str) -> str:
     """Return the cookie's name at an origin. The port is part of it, because cookies ignore ports."""
@@ -22,6 +20,10 @@ def set_cookie(origin: str, value: str, *, seconds: int = LOGIN_SECONDS) -> str:
 
 
 def cookies_named(name: str, header: bytes) -> list[bytes]:
-    """Return the first 4 values of the cookies of that name: another program on the host may plant some."""
+    """Return the values of all cookies of that name, each once.
+
+    Another program on the host may plant any number of them, and the right one may be the last. The size of a request's
+    head limits their number.
+    """
     pairs = (pair.strip().partition(b"=") for pair in header.split(b";"))
-    return [value for key, _, value in pairs if key == name.encode()][:_MAX_READ]
+    return list(dict.fromkeys(value for key, _, value in pairs if key == name.encode()))

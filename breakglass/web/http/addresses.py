@@ -1,7 +1,6 @@
 """The server's addresses, made from the settings: its sockets, and the URLs that users open."""
 
 import socket
-from urllib.parse import quote
 
 from breakglass.config import Config
 from breakglass.web.http import listen
@@ -37,21 +36,19 @@ def scheme(config: Config) -> str:
 def own_address(config: Config, port: int) -> str:
     """Return the address of the socket itself: a URL with a slash at its end, or a path."""
     if config.socket:
-        return str(config.socket)
+        return str(config.socket.absolute())
     host = _reachable_host(config.host)
     return f"{scheme(config)}://{f'[{host}]' if ':' in host else host}:{port}{config.prefix}/"
 
 
-def public_address(config: Config, port: int) -> str:
-    """Return the URL that users open, with a slash at its end: the first public origin, else the socket's own."""
+def login_page(config: Config, port: int) -> str | None:
+    """Return the URL of the login page: at the first public origin, else at the socket's own address.
+
+    None for a Unix socket without a public origin: no browser can open that.
+    """
     if config.origins:
-        return f"{config.origins[0]}{config.prefix}/"
-    return f"http://localhost{config.prefix}/" if config.socket else own_address(config, port)
-
-
-def login_address(config: Config, port: int, token: str) -> str:
-    """Return the URL that logs in. The token follows `#`, a part that browsers send to no server."""
-    return f"{public_address(config, port)}login#{quote(token)}"
+        return f"{config.origins[0]}{config.prefix}/login"
+    return None if config.socket else f"{own_address(config, port)}login"
 
 
 def proxy_warnings(config: Config) -> list[str]:

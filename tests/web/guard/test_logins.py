@@ -103,18 +103,6 @@ def test_the_token_command_rotates_a_kept_token_but_not_a_configured_one(tmp_pat
     assert breakglass(data, "token").returncode == 2
 
 
-def test_the_login_address_can_be_shown_as_a_qr_code(tmp_path: Path) -> None:
-    env = {
-        "BREAKGLASS_TOKEN": "",
-        "BREAKGLASS_ORIGINS": "https://ops.example.com",
-        "BREAKGLASS_PREFIX": "/ops",
-    }
-    token, login, *code = breakglass(tmp_path / "var", "token", "show", "--qr", **env).stdout.splitlines()
-    assert login == f"https://ops.example.com/ops/login#{token}"
-    assert len(code) > 10
-    assert set("".join(code)) <= set(" ▀▄█")
-
-
 def test_the_access_log_names_caller_and_request_but_no_secret(tmp_path: Path) -> None:
     path = tmp_path / "access.jsonl"
     with serving(tmp_path / "var", BREAKGLASS_ACCESS_LOG=str(path)) as server:

@@ -1,19 +1,16 @@
-// The login address carries the token after `#`, which browsers send to no server, so no log records it. If the window
+// The login address carries a one-time code after `#`, which browsers send to no server, so no log records it. If the window
 // already shows the login page, only the part after `#` changes and no page is loaded. The listener handles that.
 
 const form = document.getElementById("login");
 
 function logInWithHash() {
-  const token = decoded(location.hash.slice(1));
+  const code = location.hash.match(/^#code=(.+)/)?.[1];
   history.replaceState(null, "", location.pathname + location.search);
-  if (!token) return;
-  form.elements.token.value = token;
+  if (!code) return;
+  form.elements.code.value = code;
+  form.elements.token.value = ""; // the browser may have filled it in
+  form.elements.token.required = false;
   form.requestSubmit();
-}
-
-/** A `%` without two hex digits makes decodeURIComponent throw. The text is then the token as it is. */
-function decoded(text) {
-  try { return decodeURIComponent(text); } catch { return text; }
 }
 
 addEventListener("hashchange", logInWithHash);
