@@ -10,13 +10,18 @@ import pytest
 SCRIPT = """
 import os, sys
 from breakglass.turns.child import Child
-orphans = [os.fork() for _ in range(2)]
-if 0 in orphans:
+held, gate = os.pipe()
+orphan = os.fork()
+if not orphan:
+    os.close(gate)
+    os.read(held, 1)
     os._exit(7)
 wakeup, _ = os.pipe2(os.O_NONBLOCK)
 child = Child(["sh", "-c", sys.argv[1]], dict(os.environ), wakeup, linger=1.0, merge_stderr=True)
 os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT)
 child.reap_orphans()
+os.close(gate)  # the orphan is older than the agent and dies after it: a wait for any child finds the orphan first
+os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
 while not child.has_ended():
     child.wait(0.1)
 child.reap_orphans()
