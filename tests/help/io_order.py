@@ -56,6 +56,8 @@ class IoRecorder:
         def call(*arguments: Any, **named: Any) -> Any:
             text = describe(*arguments, **named)
             result = original(*arguments, **named)
+            if text.startswith("lock "):  # a lock that was refused has raised
+                self._locked.add(arguments[0])
             if text and " /" not in text:  # a name that is still absolute is outside the root
                 self.calls.append(text)
             return result
@@ -66,7 +68,6 @@ class IoRecorder:
         if operation == fcntl.LOCK_UN:
             self._locked.discard(fd)
             return f"unlock {self._name(fd)}"
-        self._locked.add(fd)
         return f"lock {self._name(fd)}"
 
     def _unlocked_by_close(self, fd: int) -> str:
