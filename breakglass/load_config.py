@@ -72,7 +72,7 @@ def load_config(
     )
     if config.agent not in agents:
         raise unknown_agent(sources["agent"], config.agent, agents)
-    _check_access_log(config.access_log, sources)
+    _check_access_log(config.access_log, config.data, sources)
     _check_combinations(config, sources)
     return config
 
@@ -90,9 +90,12 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
         raise BadConfig(f"{name}: no such setting; {_suggestion(key, [*SETTINGS, 'config'], variable)}")
 
 
-def _check_access_log(path: str | None, sources: Mapping[str, str]) -> None:
-    """Raise BadConfig if the access log cannot be made at all. Whether this user may write it matters to `serve`."""
-    if path is None or path == "-":
+def _check_access_log(path: str | None, data: Path, sources: Mapping[str, str]) -> None:
+    """Raise BadConfig if the access log cannot be made at all. Whether this user may write it matters to `serve`.
+
+    The data root may be missing: `serve` creates it first.
+    """
+    if path is None or path == "-" or Path(path).absolute().parent == data.absolute():
         return
     if os.path.isdir(path):
         raise expected(sources["access_log"], path, "a file or -, not a directory")

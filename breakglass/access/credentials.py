@@ -19,7 +19,7 @@ import msgspec
 from breakglass.access.login_codes import use_code
 from breakglass.access.logins import Login, Logins, Revoked, append, fold
 from breakglass.access.throttle import Throttle
-from breakglass.access.tokens import TOKEN_FILES, open_token
+from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import CannotRecord, ReadOnly
 from breakglass.settings import TOKEN_PATTERN, parse_token
@@ -79,7 +79,8 @@ class Access:
         _check_token_files(root, is_configured=token is not None, is_read_only=bool(read_only()))
         self._configured_digest = None if token is None else _sha256(token.encode())
         self._token_files = {
-            may_act: WatchedFile(root / name, _token_digest, b"") for may_act, name in TOKEN_FILES.items()
+            may_act: WatchedFile(root / name, _token_digest, b"", is_private)
+            for may_act, name in TOKEN_FILES.items()
         }
         self._root = root
         self._path = root / "logins.jsonl"

@@ -49,6 +49,11 @@ def rotate_token(root: Path, *, may_act: bool = True) -> str:
     return token
 
 
+def is_private(status: os.stat_result) -> bool:
+    """Return whether a token's file belongs to root or to this user, and no one else has rights on it."""
+    return not status.st_mode & 0o077 and status.st_uid in (0, os.geteuid())
+
+
 def readable_tokens(root: Path) -> list[str]:
     """Return the tokens in a data root that this process can read, unchecked: no output may contain them."""
     found = []
@@ -66,8 +71,7 @@ def _read_secret(path: Path) -> str:
     except OSError as error:
         raise BadConfig(f"{path} cannot be read as a token: {error.strerror}") from error
     with open(fd, "rb") as file:
-        stat = os.fstat(fd)
-        if stat.st_mode & 0o077 or stat.st_uid not in (0, os.geteuid()):
+        if not is_private(os.fstat(fd)):
             raise BadConfig(f"{path} may be read by others: `chmod 600` it, and rotate the token")
         return file.read(1024).decode("ascii", "replace").removesuffix("\n")
 

@@ -66,6 +66,49 @@ def test_a_token_file_must_not_be_a_link(tmp_path: Path, name: str) -> None:
         Access(tmp_path)
 
 
+def test_a_token_file_that_becomes_a_link_while_serving_is_refused(tmp_path: Path) -> None:
+    token = open_token(tmp_path)
+    access = Access(tmp_path)
+    (tmp_path / "token").rename(tmp_path / "elsewhere")
+    (tmp_path / "token").symlink_to("elsewhere")
+    assert access.identify(token.encode(), ()) is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_token_whose_file_is_opened_to_others_while_serving_is_refused_until_it_is_private(
+    tmp_path: Path, mode: int
+) -> None:
+    token = open_token(tmp_path).encode()
+    access = Access(tmp_path)
+    seen = []
+    for each in (0o600, mode, 0o600):
+        (tmp_path / "token").chmod(each)
+        seen.append(access.identify(token, ()) is not None)
+    assert seen == [True, False, True]
+
+
+def require_superuser() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to change owners")
+
+
+def test_a_token_file_of_another_user_prevents_the_start(tmp_path: Path) -> None:
+    require_superuser()
+    open_token(tmp_path)
+    os.chown(tmp_path / "token", 12345, -1)
+    with pytest.raises(BadConfig, match="may be read by others"):
+        Access(tmp_path)
+
+
+def test_a_token_file_that_another_user_gets_while_serving_is_refused(tmp_path: Path) -> None:
+    require_superuser()
+    token = open_token(tmp_path).encode()
+    access = Access(tmp_path)
+    assert access.identify(token, ()) is not None
+    os.chown(tmp_path / "token", 12345, -1)
+    assert access.identify(token, ()) is None
+
+
 def test_a_missing_data_root_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotRecord, match="No such file"):
         Access(tmp_path / "missing")

@@ -50,11 +50,10 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it has printed its address."""
-        port = [] if "--socket" in self._arguments else ["--port", str(self.port)]
-        serve = [sys.executable, "-m", "breakglass", "serve", *port]
+        serve = [sys.executable, "-m", "breakglass", "serve"]
         self.process = subprocess.Popen(
             [*self.prefix, *serve, *self._arguments],
-            env=self._env,
+            env={**self._env, "BREAKGLASS_PORT": str(self.port)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
