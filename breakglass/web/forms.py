@@ -23,7 +23,7 @@ from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
-_WRONG_TOKEN = "That is not the token."
+_WRONG_TYPED = "That is not the token."
 _WRONG_CODE = (
     "This login address has expired or was used already: it works once, within ten minutes. To get a new one, run "
     "breakglass login on the machine."
@@ -47,7 +47,7 @@ async def log_in() -> Response:
     if cookie is None:
         seconds = access.throttle.count_wrong_token(address)
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
-        error = f"{_WRONG_TOKEN if secret == token else _WRONG_CODE}{wait}"
+        error = f"{_WRONG_TYPED if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
     response = _redirect(next_path or f"{request.root_path}/")
     response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, cookie)
