@@ -66,7 +66,7 @@ def test_a_repeated_creation_by_key_is_synced_before_it_is_acknowledged(
     sessions.create(tmp_path / "var", "shell", key="k-1")
     io.acknowledge()
     assert io.calls == [
-        *("read the state", "lock events.jsonl", "read the state"),
+        *("lock events.jsonl", "read the state"),
         "sync events.jsonl",
         "unlock events.jsonl",
         *SYNC_NAMES,
@@ -82,7 +82,7 @@ def test_a_creation_by_key_that_was_interrupted_is_completed_under_the_lock(
     io.start()
     sessions.create(tmp_path / "var", "shell", key="k-1")
     io.acknowledge()
-    assert io.calls == ["read the state", *RECORD_CREATION, *SYNC_NAMES, "acknowledged"]
+    assert io.calls == [*RECORD_CREATION, *SYNC_NAMES, "acknowledged"]
 
 
 def test_a_rename_and_an_archiving_share_one_lock_and_each_is_synced(

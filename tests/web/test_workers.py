@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def is_suspended(pid: int) -> bool:
     return processes.stat(pid)[:1] == ["T"]
 
 
+@pytest.fixture
+def default_hangup() -> Iterator[None]:
+    """Let programs that the test starts die by SIGHUP, also if nohup started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("default_hangup")
 @pytest.mark.parametrize(
     ("workers", "suspended", "number", "status"),
     [
