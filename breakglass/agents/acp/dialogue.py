@@ -5,7 +5,7 @@ How this works
 
 Both sides send JSON-RPC messages, one a line. `Opening` decides which request we send next, up to `session/prompt`.
 `UpdateReader` turns the agent's `session/update` notifications into events. `messages` reads and makes single
-messages. This class connects them, holds the open questions, and decides how the turn ended.
+messages, `Questions` holds the open questions, and `outcome` reads how the turn ended. This class connects them.
 
 Rules for editors:
 
@@ -20,18 +20,15 @@ Rules for editors:
 5. What has no place in the log becomes a notice. Only `_QUIET_METHODS` and `updates._WITHOUT_NEWS` are left out.
 """
 
-from typing import Any
-
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.acp import content, messages
+from breakglass.agents.acp import content, messages, outcome
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.opening import PROMPT, CannotContinue, Opening, Step
+from breakglass.agents.acp.questions import Questions
 from breakglass.agents.acp.updates import UpdateReader
 from breakglass.agents.line_dialogue import LineDialogue, error
 from breakglass.agents.lines import (
     as_object,
-    as_short_text,
-    as_text,
     beginning,
     closed_by_exit,
     join_deltas,
@@ -42,8 +39,6 @@ from breakglass.events import Draft, dumps
 
 _QUIET_METHODS = frozenset({"_auth/status_update"})
 """Notifications that hold nothing for a reader of the log."""
-
-_REFUSED = "The turn stopped because permission was refused."
 
 
 class Dialogue(LineDialogue):
@@ -57,9 +52,7 @@ class Dialogue(LineDialogue):
         self._is_prompted = False
         self._updates = UpdateReader(thinking=turn_input.thinking)
         self._response: Message | None = None  # to the prompt
-        self._questions: dict[str, Message] = {}
-        self._cancelled_questions: list[str] = []
-        self._is_refused = False  # whether the answer to a question was no
+        self._questions = Questions(turn_input.turn)
         self._is_interrupted = False
         self._told_sessions: set[str] = set()  # other sessions that have a notice
 
@@ -72,11 +65,11 @@ class Dialogue(LineDialogue):
 
     def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
         """Answer an open question. Returns False if no such question is open. The protocol cannot carry `message`."""
-        question = self._questions.pop(request, None)
+        question = self._questions.take(request)
         if question is None:
             return False
         if not allow:
-            self._is_refused = True
+            self._questions.has_refusal = True
             self._updates.note_refusal(messages.call_id(question))
         self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
         return True
@@ -92,10 +85,8 @@ class Dialogue(LineDialogue):
             return b""
         self._is_interrupted = True
         self._write({"method": "session/cancel", "params": {"sessionId": self._opening.session}})
-        for question in self._questions.values():
-            self._write(messages.permission_answer(question, ()))
-        self._cancelled_questions += self._questions
-        self._questions.clear()
+        for response in self._questions.cancel_all():
+            self._write(response)
         return self.reply()
 
     def _write(self, message: Message) -> None:
@@ -151,12 +142,7 @@ class Dialogue(LineDialogue):
         if isinstance(reason, str) and (reason == "end_turn" or reason in messages.STOP_REASONS):
             return []
         said = beginning(dumps(reason)) if reason is not None else "none"
-        return [
-            (
-                "notice",
-                {"text": f"The agent ended its turn with a reason that Breakglass does not know: {said}"},
-            )
-        ]
+        return [_notice(f"The agent ended its turn with a reason that Breakglass does not know: {said}")]
 
     def _read_request(self, message: Message) -> list[Draft]:
         method, params = message["method"], as_object(message.get("params"))
@@ -165,7 +151,7 @@ class Dialogue(LineDialogue):
                 return [unreadable([dumps(message)])]
             return self._read_update(params)
         if method == "$/cancel_request":
-            return self._withdraw(self._question_id(params.get("requestId")))
+            return self._withdraw(self._questions.id_of(params.get("requestId")))
         if "id" not in message:
             is_quiet = isinstance(method, str) and method in _QUIET_METHODS
             return [] if is_quiet else [unreadable([dumps(message)])]
@@ -174,9 +160,7 @@ class Dialogue(LineDialogue):
         if not self.finished:
             self._write(messages.not_offered(message))
         asked = beginning(dumps({"method": method, "params": params}))
-        return [
-            ("notice", {"text": f"The agent asked for a service that Breakglass does not offer: {asked}"})
-        ]
+        return [_notice(f"The agent asked for a service that Breakglass does not offer: {asked}")]
 
     def _read_update(self, params: Message) -> list[Draft]:
         update, session = as_object(params.get("update")), params.get("sessionId")
@@ -189,33 +173,26 @@ class Dialogue(LineDialogue):
         if shown in self._told_sessions:
             return []
         self._told_sessions.add(shown)
-        return [("notice", {"text": f"The agent works in another session too, which is not shown: {shown}"})]
+        return [_notice(f"The agent works in another session too, which is not shown: {shown}")]
 
     # --- questions ----------------------------------------------------------------------------
 
     def _ask(self, message: Message, asked: Message) -> list[Draft]:
         if self.finished:  # nothing can be written any more
-            return [
-                (
-                    "notice",
-                    {"text": f"The agent asked for permission after its answer: {beginning(dumps(asked))}"},
-                )
-            ]
+            return [_notice(f"The agent asked for permission after its answer: {beginning(dumps(asked))}")]
         call, drafts = self._updates.read_question(asked)
         if not self._input.ask:
             self._write(messages.permission_answer(message, messages.ALLOWING))
             return drafts
-        request = self._question_id(message.get("id"))
-        self._questions[request] = message
-        fields = {"request": request, "name": call.name, "input": content.question_input(call.state, asked)}
+        fields = {
+            "request": self._questions.add(message),
+            "name": call.name,
+            "input": content.question_input(call.state, asked),
+        }
         return [*drafts, ("permission", {**fields, **({"parent": call.speaker} if call.speaker else {})})]
 
-    def _question_id(self, number: Any) -> str:
-        """Return a question's id that is unique in our session: the agent counts from 0 in each process."""
-        return f"{self._input.turn}-{as_short_text(number) or number}"
-
     def _withdraw(self, request: str) -> list[Draft]:
-        question = self._questions.pop(request, None)
+        question = self._questions.take(request)
         if question is None:
             return []
         self._write(messages.permission_answer(question, ()))
@@ -226,11 +203,14 @@ class Dialogue(LineDialogue):
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, the result, and the reason if the turn failed. Sets `failed`."""
         drafts = self._read_rest() + self._updates.end()
-        unanswered = (*self._cancelled_questions, *self._questions)
-        drafts += [closed_by_exit(request, end.description) for request in unanswered]
+        drafts += [closed_by_exit(request, end.description) for request in self._questions.unanswered()]
         if self._response is not None:
-            result = self._result(self._response)
-            drafts.append(("result", {**result, "duration_ms": end.duration_ms, **self._cost()}))
+            is_refusal = self._questions.has_refusal and not self._is_interrupted
+            result = outcome.read_result(self._response, self._updates, is_refusal=is_refusal)
+            cost = outcome.read_cost(
+                self._updates, 0.0 if self._opening.is_replaced else self._input.session_cost
+            )
+            drafts.append(("result", {**result, "duration_ms": end.duration_ms, **cost}))
             if result["is_error"] and not end.cancelled:
                 self.failed = True
                 drafts.append(error(result["result"]))
@@ -240,22 +220,6 @@ class Dialogue(LineDialogue):
             drafts.append(error(f"The agent failed without an answer: {end.description}. {reason}".strip()))
         return join_deltas(drafts)
 
-    def _result(self, response: Message) -> dict[str, Any]:
-        """Return the keys of the `result` event: how the turn ended, and the last prose."""
-        text = self._updates.last_text
-        failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
-        if response.get("stopReason") == "cancelled" and self._is_refused and not self._is_interrupted:
-            text, failure = _REFUSED, ""  # codex-acp has no other way to refuse than to stop
-        elif self._updates.has_failed and not failure:
-            failure = text or "The agent's backend failed."
-        usage = messages.usage(response)
-        result = {"is_error": bool(failure), "result": failure or text}
-        return {**result, "usage": usage} if usage else result
 
-    def _cost(self) -> dict[str, float]:
-        """Return the cost of the turn. The agent's total includes the earlier turns of its session."""
-        total = self._updates.dollars
-        if total is None:
-            return {}
-        cost = total - (0.0 if self._opening.is_replaced else self._input.session_cost)
-        return {"cost_usd": round(cost if cost >= 0 else total, 9)}
+def _notice(text: str) -> Draft:
+    return "notice", {"text": text}

@@ -1,0 +1,43 @@
+"""The agent's questions for permission that wait for an answer. Makes the responses and writes nothing itself."""
+
+from typing import Any
+
+from breakglass.agents.acp import messages
+from breakglass.agents.acp.messages import Message
+from breakglass.agents.lines import as_short_text
+
+
+class Questions:
+    """The open questions of one process of the agent, by the ids that the log has for them."""
+
+    def __init__(self, turn: int) -> None:
+        self.has_refusal = False
+        """Whether the answer to a question was no."""
+        self._turn = turn
+        self._open: dict[str, Message] = {}
+        self._cancelled: list[str] = []
+
+    def add(self, request: Message) -> str:
+        """Keep a `session/request_permission` until it is answered, and return its id."""
+        question = self.id_of(request.get("id"))
+        self._open[question] = request
+        return question
+
+    def id_of(self, number: Any) -> str:
+        """Return a question's id that is unique in our session: the agent counts from 0 in each process."""
+        return f"{self._turn}-{as_short_text(number) or number}"
+
+    def take(self, question: str) -> Message | None:
+        """Return the request of an open question, which is then no longer open. None if it is not open."""
+        return self._open.pop(question, None)
+
+    def cancel_all(self) -> list[Message]:
+        """Return a response to every open question that says that the turn is cancelled."""
+        responses = [messages.permission_answer(request, ()) for request in self._open.values()]
+        self._cancelled += self._open
+        self._open.clear()
+        return responses
+
+    def unanswered(self) -> tuple[str, ...]:
+        """Return the ids of the questions that got no answer from a user or a rule."""
+        return (*self._cancelled, *self._open)
