@@ -12,6 +12,7 @@ import pytest
 from breakglass import load_config as module
 from breakglass.errors import BadConfig
 from breakglass.load_config import load_config
+from tests.help.superuser import require_superuser
 
 MALLORY = 12345
 
@@ -23,8 +24,7 @@ def open_to_others(file: Path) -> None:
 
 
 def of_another_user(file: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to change owners")
+    require_superuser("to change owners")
     os.chown(file, MALLORY, -1)
 
 

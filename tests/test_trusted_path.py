@@ -8,6 +8,7 @@ import pytest
 
 from breakglass.errors import BadConfig
 from breakglass.trusted_path import check_trusted
+from tests.help.superuser import require_superuser
 
 MALLORY = 12345
 OTHER = 23456
@@ -21,11 +22,6 @@ def file(tmp_path: Path) -> Path:
     path.write_text("")
     path.chmod(0o644)
     return path
-
-
-def require_superuser() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to change owners")
 
 
 def refusal(path: Path) -> str:
@@ -46,7 +42,7 @@ def test_a_file_of_our_own_in_our_own_directories_is_trusted(
 
 @pytest.mark.parametrize(("levels", "mode"), [(0, 0o664), (0, 0o646), (1, 0o775), (2, 0o777)])
 def test_a_file_or_directory_that_others_may_write_is_refused(levels: int, mode: int, file: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     step = [file, *file.parents][levels]
     os.chown(step, -1, OTHER)
     step.chmod(mode)
@@ -59,7 +55,7 @@ def test_a_file_or_directory_that_others_may_write_is_refused(levels: int, mode:
 
 def test_a_group_of_only_this_user_may_write(file: Path) -> None:
     """With the umask 002 and a group for each user, every new directory is like this."""
-    require_superuser()
+    require_superuser("to change owners")
     os.chown(file.parent, -1, 0)
     file.parent.chmod(0o775)
     check_trusted(file)
@@ -69,7 +65,7 @@ def test_a_group_of_only_this_user_may_write(file: Path) -> None:
 
 @pytest.mark.parametrize("levels", [0, 1, 2])
 def test_a_file_or_directory_of_another_user_is_refused(levels: int, file: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     step = [file, *file.parents][levels]
     os.chown(step, MALLORY, -1)
     assert refusal(file) == (
@@ -80,13 +76,13 @@ def test_a_file_or_directory_of_another_user_is_refused(levels: int, file: Path)
 def test_in_a_sticky_directory_the_owner_of_the_entry_decides(file: Path) -> None:
     file.parent.chmod(0o1777)
     check_trusted(file)
-    require_superuser()
+    require_superuser("to change owners")
     os.chown(file, MALLORY, -1)
     assert f"{file} belongs to user {MALLORY}" in refusal(file)
 
 
 def test_a_sticky_directory_of_another_user_is_refused(file: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     file.parent.chmod(0o1777)
     os.chown(file.parent, MALLORY, -1)
     assert f"{file.parent} belongs to user {MALLORY}" in refusal(file)
@@ -107,7 +103,7 @@ def test_a_link_is_followed_and_each_directory_on_the_way_is_checked(target: str
 
 
 def test_a_link_of_another_user_is_refused_in_a_sticky_directory_too(file: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     file.parent.chmod(0o1777)
     link = file.parent / "link"
     link.symlink_to(file)
@@ -161,7 +157,7 @@ def test_a_secret_may_be_read_by_its_group_but_not_by_every_user(
 def test_a_user_trusts_files_of_root_and_of_their_own(
     owner: int, is_trusted: bool, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     os.chown(file, owner, -1)
     monkeypatch.setattr(os, "geteuid", lambda: MALLORY)
     if is_trusted:

@@ -1,7 +1,7 @@
 """The end of a turn: what the runner does next so that every agent process ends in bounded time. Pure.
 
 How this works: the runner reports what it sees (`Facts`), and `Ending.next_step` returns what to do now. An agent goes
-through four phases, whatever its protocol.
+through four phases. They are the same for every protocol.
 
 - running: the agent works. The turn's limits apply: its time, its output, and the time without an output.
 - answered: the agent gave its final answer. What it still prints is read until it is quiet for a moment.

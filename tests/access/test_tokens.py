@@ -12,6 +12,7 @@ import pytest
 from breakglass.access.credentials import Access
 from breakglass.access.tokens import open_token, readable_tokens
 from breakglass.errors import BadConfig, CannotRecord
+from tests.help.superuser import require_superuser
 
 
 def test_a_token_is_made_once_with_256_bits_in_a_private_file(tmp_path: Path) -> None:
@@ -87,13 +88,8 @@ def test_a_token_whose_file_is_opened_to_others_while_serving_is_refused_until_i
     assert seen == [True, False, True]
 
 
-def require_superuser() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to change owners")
-
-
 def test_a_token_file_of_another_user_prevents_the_start(tmp_path: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     open_token(tmp_path)
     os.chown(tmp_path / "token", 12345, -1)
     with pytest.raises(BadConfig, match="may be read by others"):
@@ -101,7 +97,7 @@ def test_a_token_file_of_another_user_prevents_the_start(tmp_path: Path) -> None
 
 
 def test_a_token_file_that_another_user_gets_while_serving_is_refused(tmp_path: Path) -> None:
-    require_superuser()
+    require_superuser("to change owners")
     token = open_token(tmp_path).encode()
     access = Access(tmp_path)
     assert access.identify(token, ()) is not None

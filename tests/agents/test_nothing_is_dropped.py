@@ -1,6 +1,6 @@
 """One rule for the agents that print JSON lines: what cannot be understood is never dropped in silence.
 
-Each case holds words that a user would call content. They must be in the events, whatever stands around them.
+Each case holds words that a user would call content. They must be in the events, also with other output around them.
 """
 
 import json

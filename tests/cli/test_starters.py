@@ -55,7 +55,9 @@ def send_from_starter(data: Data, ignored: str, prompt: str) -> subprocess.Compl
 @pytest.mark.parametrize(
     "ignored", ["SIGCHLD", "SIGINT,SIGQUIT", "SIGHUP", "SIGPIPE,SIGTERM,SIGUSR1", "SIGCHLD,SIGRTMIN"]
 )
-def test_an_agent_starts_with_default_signals_whatever_its_starter_ignored(data: Data, ignored: str) -> None:
+def test_an_agent_starts_with_default_signals_although_its_starter_ignored_some(
+    data: Data, ignored: str
+) -> None:
     data.new()
     done = send_from_starter(data, ignored, SHOW)
     assert signal_sets(done.stdout.decode()) == [0, 0], done

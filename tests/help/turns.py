@@ -10,12 +10,14 @@ from breakglass import verify
 from breakglass.config import AgentConfig, Config
 from breakglass.events import Event
 from breakglass.store import log, sessions
+from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_signer
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import find_processes, has_runner
+from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -96,3 +98,32 @@ def pids_in(text: str) -> list[int]:
 def is_alive(pid: int) -> bool:
     """Return whether a process exists and is not a zombie."""
     return processes.is_alive(pid, processes.start_time(pid))
+
+
+def make_plan(session: Session, turn: int, end: Position, **changes: Any) -> Plan:
+    """Return the plan of a turn with the shell, for a test of the runner's parts. `changes` are other values."""
+    plan = Plan(
+        directory=session.directory,
+        workspace=session.workspace,
+        turn=turn,
+        end=end,
+        lock=(),
+        protocol="shell",
+        command=("bash",),
+        environ={},
+        secrets=(),
+        ask=False,
+        allow=(),
+        deny=(),
+        choice_tools=(),
+        thinking=False,
+        model=None,
+        agent_session=None,
+        agent_cost=0.0,
+        allowed=(),
+        queued=(),
+        timeout=10,
+        permission_timeout=10,
+        limits=TurnLimits(),
+    )
+    return plan._replace(**changes)

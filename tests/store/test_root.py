@@ -9,6 +9,7 @@ import pytest
 from breakglass.errors import BadConfig
 from breakglass.store import disk
 from breakglass.store import root as data_root
+from tests.help.superuser import require_superuser
 
 
 @pytest.fixture
@@ -39,13 +40,8 @@ def test_a_root_that_is_a_file_is_refused(root: Path) -> None:
         data_root.prepare(root)
 
 
-def require_superuser() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount and to change owners")
-
-
 def test_a_root_that_belongs_to_another_user_is_read_only(root: Path) -> None:
-    require_superuser()
+    require_superuser("to mount and to change owners")
     data_root.prepare(root)
     os.chown(root, 12345, -1)
     assert data_root.prepare(root) == [
@@ -57,7 +53,7 @@ def test_a_root_that_belongs_to_another_user_is_read_only(root: Path) -> None:
 def test_a_root_that_cannot_be_written_is_left_as_it_is_with_a_warning(
     created_before: bool, root: Path
 ) -> None:
-    require_superuser()
+    require_superuser("to mount and to change owners")
     root.mkdir(0o700)
     if created_before:
         data_root.prepare(root)

@@ -10,13 +10,18 @@ import pytest
 from breakglass.config import Config
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from breakglass.turn_limits import TurnLimits
 from breakglass.turns import begin, processes, runner
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, end_turn, wait_for_stop
-from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
-from tests.help.turns import begin_turn, find_broken_rules, kill_runner, wait_for_end, wait_for_output
+from tests.help.turns import (
+    begin_turn,
+    find_broken_rules,
+    kill_runner,
+    make_plan,
+    wait_for_end,
+    wait_for_output,
+)
 
 
 def ending_of(session: Session) -> list[tuple[str, Any]]:
@@ -106,7 +111,7 @@ def test_a_turn_that_was_stopped_before_its_agent_failed_to_start_ends_as_cancel
     session = sessions.create(settings.data, "shell")
     with session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
-        plan = bare_plan(session, turn, opened.end)
+        plan = make_plan(session, turn, opened.end)
         with session.open_log() as other:
             other.append("cancelled", turn=turn, by="bob")
         ending = runner.Turn(plan, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
@@ -115,31 +120,3 @@ def test_a_turn_that_was_stopped_before_its_agent_failed_to_start_ends_as_cancel
         assert ending._end("") is None
     assert ending_of(session) == [("cancelled", None), ("error", None), ("turn_end", "cancelled")]
     assert find_broken_rules(session) == []
-
-
-def bare_plan(session: Session, turn: int, end: Any) -> Plan:
-    """Return the plan of a turn that starts no agent."""
-    return Plan(
-        directory=session.directory,
-        workspace=session.workspace,
-        turn=turn,
-        end=end,
-        lock=(),
-        protocol="shell",
-        command=("bash",),
-        environ={},
-        secrets=(),
-        ask=False,
-        allow=(),
-        deny=(),
-        choice_tools=(),
-        thinking=False,
-        model=None,
-        agent_session=None,
-        agent_cost=0.0,
-        allowed=(),
-        queued=(),
-        timeout=10,
-        permission_timeout=10,
-        limits=TurnLimits(),
-    )

@@ -22,8 +22,7 @@ from breakglass.turns.record import TurnRecord
 from tests.help.io_order import IoRecorder
 from tests.help.questions import open_turn
 from tests.help.session_logs import events_of
-from tests.help.turns import wait_for_end
-from tests.turns.test_ends import bare_plan
+from tests.help.turns import make_plan, wait_for_end
 
 OPEN = "read the state"
 LOCK, READ, UNLOCK = "lock events.jsonl", "read the state", "unlock events.jsonl"
@@ -234,7 +233,7 @@ def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_a
 def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None:
     with session.open_log() as opened, session.open_log() as other:
         turn = opened.append("user", text="one", by="ann")
-        record = TurnRecord(bare_plan(session, turn, opened.end), opened)
+        record = TurnRecord(make_plan(session, turn, opened.end), opened)
         record.add([("permission", {"request": "r", "name": "Bash", "input": {}})])
         other.append("answer", turn=turn - 1, request="r", allow=True, by="bob")
         record.read_others()

@@ -21,9 +21,8 @@ from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
-from breakglass.turns.plan import Plan
 from tests.help.session_logs import events_of
-from tests.help.turns import find_broken_rules
+from tests.help.turns import find_broken_rules, make_plan
 from tests.help.waiting import wait_until
 
 
@@ -209,30 +208,7 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
     with shell.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
-        plan = Plan(
-            directory=shell.session.directory,
-            workspace=shell.session.workspace,
-            turn=turn,
-            end=opened.end,
-            lock=lock.fds,
-            protocol="shell",
-            command=("bash",),
-            environ={},
-            secrets=(),
-            ask=False,
-            allow=(),
-            deny=(),
-            choice_tools=(),
-            thinking=False,
-            model=None,
-            agent_session=None,
-            agent_cost=0.0,
-            allowed=(),
-            queued=(queued,),
-            timeout=10,
-            permission_timeout=10,
-            limits=TurnLimits(),
-        )
+        plan = make_plan(shell.session, turn, opened.end, lock=lock.fds, queued=(queued,))
         ending = runner.Turn(plan, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)

@@ -91,7 +91,7 @@ def test_a_suspended_worker_does_not_keep_the_server_from_ending(
 
 
 WORKERS = """
-import os, signal, sys, time
+import os, signal, sys
 from breakglass.web import workers
 from breakglass.web.workers import SUPERVISOR_SIGNALS, supervise_workers
 workers.STOP_SECONDS = workers.KILL_SECONDS = 0.3
@@ -100,7 +100,7 @@ def work():
     {work}
     while True:
         os.write(1, b"begun %d\\n" % os.getpid())
-        time.sleep(1000)
+        signal.pause()
 sys.exit(supervise_workers(work, 2, signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS)))
 """
 IGNORES_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
