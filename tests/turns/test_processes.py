@@ -14,19 +14,21 @@ from breakglass.turns import processes
 from tests.help.superuser import require_superuser
 from tests.help.waiting import wait_until
 
+SESSION = f"session-{os.getpid()}-of-this-process"
+"""A mark of our own: another process may run these tests at the same time."""
 TREE = "sleep 1000 & setsid sleep 1000 & (sleep 1000 & exec setsid sleep 1000) & echo up; wait"
 
 
 @pytest.fixture
 def tree() -> Iterator[subprocess.Popen[bytes]]:
     """A shell with four descendants. All have the mark of a turn, and two run in process sessions of their own."""
-    marked = {**os.environ, processes.MARK: processes.mark("a-session", 7, "1:2")}
+    marked = {**os.environ, processes.MARK: processes.mark(SESSION, 7, "1:2")}
     shell = subprocess.Popen(["bash", "-c", TREE], stdout=subprocess.PIPE, env=marked, start_new_session=True)
     assert shell.stdout
     assert shell.stdout.readline() == b"up\n"
     wait_until(lambda: len(processes.descendants(shell.pid)) == 4, "the four descendants")
     yield shell
-    processes.kill_all(lambda: processes.find_marked("a-session", "1:2"), 5.0)
+    processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), 5.0)
     shell.communicate()
 
 
@@ -35,12 +37,12 @@ def test_descendants_and_marked_processes_are_found_in_any_process_session(
 ) -> None:
     found = processes.descendants(tree.pid)
     assert len(found) == 4
-    assert processes.find_marked("a-session", "1:2") == found | {tree.pid}
+    assert processes.find_marked(SESSION, "1:2") == found | {tree.pid}
     assert processes.find_marked("another", "1:2") == set()
-    assert processes.find_marked("a-sessio", "1:2") == set()
-    assert processes.find_marked("a-session", "1:3") == set()
-    assert processes.find_marked("a-session", "1:23") == set()
-    assert processes.find_marked("a-session", ":2") == set()
+    assert processes.find_marked(SESSION[:-1], "1:2") == set()
+    assert processes.find_marked(SESSION, "1:3") == set()
+    assert processes.find_marked(SESSION, "1:23") == set()
+    assert processes.find_marked(SESSION, ":2") == set()
 
 
 def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
@@ -54,11 +56,11 @@ def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
 def test_processes_that_start_faster_than_proc_is_read_are_killed() -> None:
     code = "while true; do (setsid bash -c 'sleep 1000' &) ; done"
     shell = subprocess.Popen(
-        ["bash", "-c", code], env={**os.environ, processes.MARK: processes.mark("b-session", 1, "1:2")}
+        ["bash", "-c", code], env={**os.environ, processes.MARK: processes.mark(f"b-{SESSION}", 1, "1:2")}
     )
-    wait_until(lambda: len(processes.find_marked("b-session", "1:2")) > 5, "six processes")
-    assert processes.kill_all(lambda: processes.find_marked("b-session", "1:2"), 20.0)
-    assert processes.find_marked("b-session", "1:2") == set()
+    wait_until(lambda: len(processes.find_marked(f"b-{SESSION}", "1:2")) > 5, "six processes")
+    assert processes.kill_all(lambda: processes.find_marked(f"b-{SESSION}", "1:2"), 20.0)
+    assert processes.find_marked(f"b-{SESSION}", "1:2") == set()
     shell.wait()
 
 
@@ -66,10 +68,10 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     script = tmp_path / "again.sh"
     script.write_text(f"exec /bin/sh {script}\n")
     again = subprocess.Popen(
-        ["/bin/sh", str(script)], env={processes.MARK: processes.mark("a-session", 7, "1:2")}
+        ["/bin/sh", str(script)], env={processes.MARK: processes.mark(SESSION, 7, "1:2")}
     )
-    missed = sum(again.pid not in processes.find_marked("a-session", "1:2") for _ in range(500))
-    assert processes.kill_all(lambda: processes.find_marked("a-session", "1:2"), 5.0)
+    missed = sum(again.pid not in processes.find_marked(SESSION, "1:2") for _ in range(500))
+    assert processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), 5.0)
     again.wait(5)
     assert missed == 0
 
@@ -78,7 +80,7 @@ def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare = subprocess.Popen(["sleep", "1000"], env={})
     wait_until(lambda: processes.program_name(bare.pid) == "sleep", "the exec of sleep")
     began = time.monotonic()
-    assert processes.find_marked("a-session", "1:2") == set()
+    assert processes.find_marked(SESSION, "1:2") == set()
     assert time.monotonic() - began < processes.EXEC_TRIES * 0.0005
     bare.kill()
     bare.wait()
