@@ -20,7 +20,7 @@ ROWS = (
     "        store    agents    access    verify       ",
     "                  state   masking                 ",
     "                 events      text                 ",
-    "       settings   turn_limits   trusted_path      ",
+    "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",
 )
 """The layers of the package, the highest first. A module imports only modules of lower rows."""

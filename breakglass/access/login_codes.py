@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from breakglass.errors import CannotRecord
+from breakglass.plain_file import open_plain_file
 
 CODE_SECONDS = 600
 """How long a code can be used."""
@@ -76,7 +77,7 @@ def _path(root: Path, code: str) -> Path:
 def _read(path: Path) -> tuple[bool, int] | None:
     """Return whether the code of a file may act, and when it expires; None if that cannot be read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
             row = json.loads(file.read(1024))
         return row["may_act"] is True, int(row["expires"])
     except (OSError, ValueError, TypeError, KeyError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from breakglass.access.plain_file import open_plain_file
+from breakglass.plain_file import open_plain_file
 
 
 class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):

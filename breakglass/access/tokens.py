@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from breakglass.access.login_codes import delete_codes
-from breakglass.access.plain_file import open_plain_file
 from breakglass.errors import BadConfig, CannotRecord, ReadOnly
+from breakglass.plain_file import open_plain_file
 from breakglass.settings import parse_token
 
 TOKEN_FILES = {True: "token", False: "token.readonly"}

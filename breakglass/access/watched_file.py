@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from breakglass.access.plain_file import open_plain_file
+from breakglass.plain_file import open_plain_file
 
 _T = TypeVar("_T")
 

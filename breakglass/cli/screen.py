@@ -33,11 +33,10 @@ class WaitingFile(io.FileIO):
 
 
 def prepare() -> None:
-    """Open descriptors 0 to 2 if they are closed, and make every write complete.
+    """Open descriptors 0 to 2 if they are closed, make every write complete, and replace characters without a code.
 
-    Characters that the encoding does not have are replaced.
-    Otherwise a log or a lock that is opened next could get one of these numbers. Our output would go into that file,
-    and a child process would not inherit it.
+    A log or a lock that is opened next could otherwise get the number of a closed descriptor. Our output would go into
+    that file, and a child process would not inherit it.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass

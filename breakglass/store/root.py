@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 
 from breakglass.errors import BadConfig, ReadOnly
+from breakglass.plain_file import open_plain_file
 from breakglass.store import disk
 from breakglass.text import one_line
 from breakglass.trusted_path import check_trusted
@@ -137,15 +138,9 @@ def why_not_writable(*paths: str | os.PathLike[str]) -> str:
 def _first_line(marker: Path) -> str:
     """Return the first line of the marker that is not empty, "" if there is none or it is no plain file."""
     try:
-        # O_NONBLOCK: without it, an open of a named pipe waits for the other end.
-        fd = os.open(marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(open_plain_file(marker, os.O_RDONLY), "rb") as file:
+            data = file.read(REASON_BYTES)
     except OSError:
         return ""
-    try:
-        data = os.read(fd, REASON_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)
     lines = (one_line(line, REASON_CHARACTERS) for line in data.decode(errors="replace").split("\n"))
     return next(filter(None, lines), "")

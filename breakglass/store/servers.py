@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from breakglass.plain_file import open_plain_file
+
 DIRECTORY = "servers"
 
 
@@ -56,7 +58,7 @@ def running_servers(root: Path) -> list[RunningServer]:
 
 def _server_of(path: Path) -> RunningServer | None:
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
             if _is_locked(file.fileno()):
                 return RunningServer(**json.loads(file.read(4096)))
     except (OSError, ValueError, TypeError):

@@ -9,10 +9,10 @@ import errno
 import fcntl
 import json
 import os
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass.errors import CannotRecord, NotFound, ReadOnly, TurnRunning
+from breakglass.plain_file import open_plain_file
 from breakglass.store import disk, lock_holders, log
 from breakglass.store.lock_holders import Holder
 
@@ -66,7 +66,7 @@ class TurnLock:
             self.release()
             if error.errno in disk.READ_ONLY:
                 raise ReadOnly(f"this session is read-only: {error.strerror}") from error
-            raise CannotRecord(f"the turn lock could not be taken: {error.strerror}") from error
+            raise CannotRecord(f"the turn lock could not be taken: {NAME}: {error.strerror}") from error
 
     def release(self) -> None:
         """Close this process's descriptors. The lock stays with the processes that inherited them."""
@@ -82,7 +82,7 @@ def find_holders(session: "Session") -> list[Holder]:
         fds = [os.open(session.directory, flags | os.O_DIRECTORY)]
         stack.callback(os.close, fds[0])
         with contextlib.suppress(FileNotFoundError):
-            fds.append(_open_plain_file(NAME, os.O_RDONLY, fds[0]))
+            fds.append(open_plain_file(NAME, os.O_RDONLY, fds[0]))
             stack.callback(os.close, fds[1])
         return lock_holders.find_holders(*fds)
 
@@ -94,24 +94,7 @@ def place(directory: str | int) -> str:
 
 
 def _open_lock_file(directory: int) -> int:
-    return _open_plain_file(NAME, os.O_RDWR | os.O_CREAT, directory)
-
-
-def _open_plain_file(path: str, flags: int, directory: int | None = None) -> int:
-    """Return a descriptor of a lock file. Raises OSError unless it is a plain file.
-
-    O_NONBLOCK: without it, an open of a named pipe waits for the other end.
-    """
-    try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
-            raise
-        raise OSError(errno.EINVAL, f"{NAME} is not a plain file") from error
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(errno.EINVAL, f"{NAME} is not a plain file")
+    return open_plain_file(NAME, os.O_RDWR | os.O_CREAT, directory)
 
 
 def sign(lock: tuple[int, ...], signer: Signer) -> None:
@@ -125,7 +108,7 @@ def sign(lock: tuple[int, ...], signer: Signer) -> None:
 def read_signer(session: "Session") -> Signer | None:
     """Return the process that last signed this session's lock file, None if there is none. Raises OSError."""
     try:
-        fd = _open_plain_file(f"{session.directory}/{NAME}", os.O_RDONLY)
+        fd = open_plain_file(f"{session.directory}/{NAME}", os.O_RDONLY)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EINVAL):
             return None

@@ -1,7 +1,9 @@
 """One-time codes: who can use one, how often and how long."""
 
+import os
 import stat
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -163,3 +165,13 @@ def test_in_a_read_only_root_no_code_is_used_up(tmp_path: Path) -> None:
     with pytest.raises(ReadOnly, match="a mirror; log in with the token"):
         access.log_in_with_code(code, address="-")
     assert len(list((tmp_path / "login-codes").iterdir())) == 1
+
+
+def test_a_named_pipe_among_the_codes_opens_no_login_and_stops_nothing(tmp_path: Path) -> None:
+    code = make_code(tmp_path)
+    (path,) = (tmp_path / "login-codes").iterdir()
+    path.unlink()
+    os.mkfifo(path)
+    assert use_code(tmp_path, code, time.time()) is None
+    os.mkfifo(path)
+    assert len(make_code(tmp_path)) == len(code)

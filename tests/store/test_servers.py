@@ -1,5 +1,6 @@
 """The addresses of running servers: only a server that runs is believed."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -65,3 +66,9 @@ def test_the_address_of_a_server_is_not_kept_after_an_error(tmp_path: Path) -> N
     with pytest.raises(ZeroDivisionError), registered(tmp_path, HERE):
         1 // 0  # noqa: B018
     assert list((tmp_path / "servers").iterdir()) == []
+
+
+def test_a_named_pipe_among_the_files_is_no_server_and_stops_nothing(tmp_path: Path) -> None:
+    with registered(tmp_path, HERE):
+        os.mkfifo(tmp_path / "servers" / "1-pipe.json")
+        assert running_servers(tmp_path) == [HERE]

@@ -205,7 +205,7 @@ def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_s
 ) -> None:
     put_instead(Path(session.directory, turnlock.NAME), kind)
     lock = TurnLock(session)
-    with pytest.raises(CannotRecord, match=r"taken: turn\.lock is not a plain file"):
+    with pytest.raises(CannotRecord, match=r"taken: turn\.lock: it is not a plain file"):
         lock.take()
     assert lock.fds == ()
     assert read_signer(session) is None

@@ -6,13 +6,14 @@ import stat
 from pathlib import Path
 
 
-def open_plain_file(path: Path, flags: int) -> int:
+def open_plain_file(path: str | Path, flags: int, directory: int | None = None) -> int:
     """Return a descriptor of a plain file; a new one is for its owner alone. Raises OSError, also for any other file.
 
-    A link is not followed. O_NONBLOCK: without it, an open of a named pipe waits for the other end.
+    A relative `path` starts at the open `directory`. A link is not followed. O_NONBLOCK: without it, an open of a
+    named pipe waits for the other end.
     """
     try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=directory)
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
             raise
