@@ -30,6 +30,7 @@ def test_little_memory_allows_few_connections_but_at_least_16(monkeypatch: pytes
 
 def test_an_unusable_certificate_prevents_the_start(certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
+    cert.chmod(0o600)  # a key that every user may read is refused before
     for wrong in ((cert, cert), (key, key), (cert, Path("/nonexistent"))):
         with pytest.raises(BadConfig, match="no certificate with its key"):
             configure(*wrong)
