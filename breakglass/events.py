@@ -88,15 +88,17 @@ KINDS: dict[str, Kind] = {
     ),
     "permission": Kind(
         ("turn", "request", "name", "input", "expires"),
-        "The agent asks for permission to use a tool, and waits. `expires` is about when it counts as refused.",
-        optional=("parent",),
+        "The agent asks for permission to use a tool, and waits. `expires` is about when it counts as refused. With "
+        "`choices`, it asks the user to choose: `[{id, question, options: [{label, description}]}]`, each with "
+        '`header`, `multiple`, `other` and `optional` where they are not "", false, true and false.',
+        optional=("parent", "choices"),
         synced=True,
     ),
     "answer": Kind(
         ("turn", "request", "allow", "by"),
         "Permission is given or refused. The first answer counts. With `for_session`, the tool needs no permission "
-        "in this session from now on.",
-        optional=("message", "for_session"),
+        "in this session from now on. `answers` are the answers to `choices`: `{id: [label or text, …]}`.",
+        optional=("message", "for_session", "answers"),
         synced=True,
     ),
     "plan": Kind(

@@ -11,14 +11,15 @@ How to add an agent:
 
 A dialogue is a protocol core without I/O, like h11. The runner passes it the agent's output, and writes the bytes
 that it returns to the agent. It opens no file, starts no process and reads no clock. Modules here may import
-`breakglass.events` and the standard library. Put a slow import into the function that needs it, because a runner
-starts for every turn.
+`breakglass.events`, `breakglass.choices` and the standard library. Put a slow import into the function that needs it,
+because a runner starts for every turn.
 """
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
+from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft
 
 # --- about an agent -----------------------------------------------------------------------------
@@ -154,10 +155,11 @@ class Dialogue(Protocol):
         """Continue after the agent was quiet, and return events; `reply` then has the bytes."""
         ...
 
-    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Answer a `permission` event; `reply` then has the bytes. Returns False if no such question is open.
 
-        `message` goes to the agent: the reason for a refusal, or the choice if the agent asked for one.
+        `message` is the reason for a refusal. `answers` are what the user chose, by the `id` of each of the event's
+        `choices`.
         """
         ...
 

@@ -155,6 +155,7 @@ def _add_option(parser: Parser, option: Option) -> None:
     default = "" if option.default in (None, 0) else f" (default {option.default})"
     parser.add_argument(
         flag,
+        action="append" if option.is_repeatable else "store",
         metavar=metavar,
         type=_reporting(option.parse),
         default=option.default,

@@ -24,6 +24,8 @@ class Option(NamedTuple):
     help: str
     parse: Callable[[str], Any] = str
     default: Any = None
+    is_repeatable: bool = False
+    """Whether it may be given several times. Its value is then a list."""
 
 
 class Command(NamedTuple):

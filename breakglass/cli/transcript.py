@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from breakglass import events
+from breakglass.choices import Choice, answers_text, read_choices
 from breakglass.cli.layout import Layout
 from breakglass.cli.style import UNLIMITED, status_style
 from breakglass.events import Event
@@ -155,7 +156,15 @@ def _tool(out: Transcript, event: Event) -> str:
 
 
 def _permission(out: Transcript, event: Event) -> str:
+    if choices := read_choices(event.get("choices")):
+        return out.layout.block(event, "\n".join(map(_choice, choices)), "? ", "question")
     return out.layout.block(event, _call(out, event), "? ", "question")
+
+
+def _choice(choice: Choice) -> str:
+    """Return what is to decide and the numbered answers. `breakglass answer` takes the numbers."""
+    offered = [f"{n}) {one_line(option.label)}" for n, option in enumerate(choice.options, 1)]
+    return "  ".join((one_line(choice.question), *offered))
 
 
 def _call(out: Transcript, event: Event) -> str:
@@ -194,6 +203,8 @@ def _answer(out: Transcript, event: Event) -> str:
     message = f": {event['message']}" if event.get("message") else ""
     allowed = "allowed for the session" if event.get("for_session") is True else "allowed"
     verdict = f"{allowed if event['allow'] is True else 'refused'} by {event['by']}"
+    if chosen := answers_text(event.get("answers")):
+        verdict = f"answered by {event['by']}: {chosen}"
     without_verdict = {
         "exit": "the question ended without an answer",
         "agent": "the agent withdrew its question",

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from breakglass.choices import NO_ANSWERS, Answers, check_answers, read_choices
 from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.state import SessionState
 from breakglass.store import log, seek
@@ -17,16 +18,20 @@ def answer_question(
     by: str,
     message: str | None = None,
     for_session: bool = False,
+    answers: Answers = NO_ANSWERS,
 ) -> None:
     """Record a person's answer to an agent's question and notify the runner. The first answer counts.
 
-    With `for_session`, the tool is allowed until the end of the session, without further questions. Raises BadInput
-    for a refusal with `for_session`, NotFound if there is no such question, and Conflict if the question is closed.
+    With `for_session`, the tool is allowed until the end of the session, without further questions. `answers` are what
+    the user chose, if the question has choices. Raises BadInput for a refusal with `for_session` or `answers`, and for
+    answers that do not fit the choices, NotFound if there is no such question, and Conflict if the question is closed.
     """
     if for_session and not allow:
         raise BadInput(
             "for_session: only permission can be given for the session; a refusal is for one question"
         )
+    if answers and not allow:
+        raise BadInput("answers: a refusal has no answers")
     end_if_lost(session)
     with session.open_log() as opened:
         with opened.exclusive():
@@ -36,6 +41,11 @@ def answer_question(
             if question.closed:
                 opened.confirm()
                 raise Conflict(f"the question was already {question.closed}")
+            chosen = (
+                _check_answers(opened.fd, question, answers, message, for_session=for_session)
+                if allow
+                else {}
+            )
             opened.append(
                 "answer",
                 turn=question.turn,
@@ -44,6 +54,7 @@ def answer_question(
                 by=by,
                 message=message or None,
                 for_session=for_session or None,
+                answers=chosen or None,
             )
         notify_runner(session)
 
@@ -52,12 +63,29 @@ class QuestionStatus(NamedTuple):
     """The turn of a question, and whether the question is still open."""
 
     turn: int
+    id: int
+    """The id of its `permission` event."""
     closed: str = ""
     """`answered`, `expired`, `withdrawn` or `closed by the agent's exit`; "" for an open question."""
 
 
 CLOSED_BY = {"timeout": "expired", "agent": "withdrawn", "exit": "closed by the agent's exit"}
 """How a question was closed, if its answer is not from a person or a rule, by the `by` of the answer."""
+
+
+def _check_answers(
+    fd: int, question: QuestionStatus, answers: Answers, message: str | None, *, for_session: bool
+) -> dict[str, list[str]]:
+    """Return the answers to an open question. Raises BadInput if they do not fit what it asks.
+
+    A `message` without `answers` is accepted: clients older than `answers` give one line for each choice.
+    """
+    choices = read_choices(log.read_one(fd, question.id).get("choices"))
+    if answers and not choices:
+        raise BadInput("answers: the question offers no choices")
+    if for_session and choices:
+        raise BadInput("for_session: a choice is for one question")
+    return check_answers(choices, answers) if choices and (answers or not message) else {}
 
 
 def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus | None:
@@ -70,16 +98,17 @@ def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus 
     turn = state.last_turn
     if turn is None:
         return None
-    if request in [asked.request for asked in state.asking]:
-        return QuestionStatus(turn)
+    for asked in state.asking:
+        if asked.request == request:
+            return QuestionStatus(turn, asked.id)
     end = seek.find_end(fd, log.size(fd))
     found: QuestionStatus | None = None
     for event in log.read(fd, seek.find_after(fd, turn - 1, end), end):
         kind = event["kind"]
         if kind == "permission" and event.get("request") == request:
-            found = QuestionStatus(turn)
+            found = QuestionStatus(turn, event["id"])
         elif found and kind == "answer" and event.get("request") == request:
-            return QuestionStatus(turn, CLOSED_BY.get(str(event.get("by")), "answered"))
+            return found._replace(closed=CLOSED_BY.get(str(event.get("by")), "answered"))
         elif found and kind in ("cancelled", "turn_end"):
-            found = QuestionStatus(turn, "withdrawn")
+            found = found._replace(closed="withdrawn")
     return found

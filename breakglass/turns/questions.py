@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
+from breakglass.choices import Answers
 from breakglass.state import OpenQuestion
 
 
@@ -20,7 +21,9 @@ class Answer(NamedTuple):
     by: str
     """A person, `settings`, `session`, `timeout`, `agent` if the agent withdrew its question, `exit` if it ended."""
     message: str | None = None
-    """Text for the agent: the reason of a refusal, or what was chosen."""
+    """Text for the agent: the reason of a refusal."""
+    answers: Answers | None = None
+    """What was chosen, if the agent asked for a choice."""
 
 
 class Questions:

@@ -105,7 +105,8 @@ class TurnRecord:
             self.status, self.is_stopping = "cancelled", True
         elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
             allow, message = event.get("allow") is True, event.get("message") or ""
-            self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message))
+            answers = event.get("answers")
+            self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message, answers))
 
     def answer_due_questions(self) -> None:
         """Record the answers that need no user: by rule and by timeout."""

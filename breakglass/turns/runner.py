@@ -268,7 +268,8 @@ class Conversation:
             self._go_on_if_quiet()
             self._read_log_if_due()
             for answer in record.take_undelivered_answers():
-                dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
+                text, answers = answer.message or "", answer.answers or {}
+                dialogue.answer(answer.request, allow=answer.allow, message=text, answers=answers)
             child.write(dialogue.reply(), ends=dialogue.finished)
             record.sync_if_due()
             while step := self._ending.next_step(self._facts()):

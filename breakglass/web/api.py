@@ -162,6 +162,7 @@ async def answer_question(session: Session, body: bodies.Answer) -> Result:
         allow=body.allow,
         message=body.message,
         for_session=body.for_session,
+        answers={name: [one] if isinstance(one, str) else one for name, one in body.answers.items()},
         by=caller_name(),
     )
     return {}

@@ -49,6 +49,10 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     for_session: Annotated[
         bool, Meta(description="With `allow`: allow this tool in the whole session from now on")
     ] = False
+    answers: Annotated[
+        dict[str, str | list[str]],
+        Meta(description="With `allow`: what was chosen, by the `id` of each of the question's `choices`"),
+    ] = msgspec.field(default_factory=dict)
 
 
 T = TypeVar("T")

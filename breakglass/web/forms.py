@@ -6,13 +6,14 @@ response is a redirect (303) to the page that shows the result.
 
 import asyncio
 import hashlib
+import json
 import re
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.datastructures import MultiDict
 
 from breakglass.access import credentials
-from breakglass.errors import Forbidden
+from breakglass.errors import BadInput, Forbidden
 from breakglass.store import sessions
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
@@ -122,13 +123,38 @@ async def withdraw(session_id: str) -> Response:
 async def answer(session_id: str) -> Response:
     """Answer a question. The button pressed carries the id of the request."""
     session, form = session_named(session_id), await _checked_form()
-    allow = "refuse" not in form
-    request_id = form.get("refuse") or form.get("allow") or form.get("allow_session") or ""
-    for_session = "allow_session" in form
+    button = next((name for name in ("refuse", "allow", "allow_session", "choose") if name in form), "")
     await console().write(
-        answer_question, session, request_id, allow=allow, for_session=for_session, by=caller_name()
+        answer_question,
+        session,
+        request_id := form.get(button, ""),
+        allow=button != "refuse",
+        for_session=button == "allow_session",
+        answers=_answers(form, request_id) if button == "choose" else {},
+        by=caller_name(),
     )
     return _redirect_within(f"/sessions/{session.id}#end")
+
+
+def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]:
+    """Return what was chosen and typed for one question, by the id of the choice.
+
+    A field's name is `choice:` or `other:` and the JSON of [request, id]. Its value is the JSON of the chosen label, ""
+    for "Other", or the typed text.
+    """
+    answers: dict[str, list[str]] = {}
+    for name, value in form.items(multi=True):
+        kind, _, of = name.partition(":")
+        if kind not in ("choice", "other") or not value:
+            continue
+        try:
+            asked, choice = json.loads(of)
+            text = json.loads(value) if kind == "choice" else value.replace("\r\n", "\n")
+        except (ValueError, TypeError, RecursionError):
+            raise BadInput(f"the form has a field that is not of this page: {name[:80]}") from None
+        if asked == request_id:
+            answers.setdefault(str(choice), []).append(str(text))
+    return answers
 
 
 async def _submit(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:

@@ -216,7 +216,7 @@ OPERATIONS: dict[str, Operation] = {
         errors={
             404: "No such session, or no such question",
             409: "The question was already answered, or has expired",
-            422: "A bad field, or `for_session` without `allow`",
+            422: "A bad field, `for_session` or `answers` without `allow`, or answers that do not fit the choices",
             **_DISK,
         },
     ),

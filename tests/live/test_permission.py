@@ -20,7 +20,16 @@ CHOICES = {
                 {"label": "Red", "description": "as blood"},
                 {"label": "Blue", "description": "as the sky"},
             ],
-        }
+        },
+        {
+            "question": "Which parts?",
+            "header": "Parts",
+            "multiSelect": True,
+            "options": [
+                {"label": "Door", "description": "in front"},
+                {"label": "Roof", "description": "on top"},
+            ],
+        },
     ]
 }
 
@@ -101,10 +110,14 @@ def test_a_choice_is_shown_and_the_selection_is_sent(asking: Real) -> None:
     turn = asking.start(f"[[tool AskUserQuestion {json.dumps(CHOICES)}]]")
     question = asking.wait("permission")
     assert question["name"] == "AskUserQuestion"
-    assert [each["label"] for each in question["input"]["questions"][0]["options"]] == ["Red", "Blue"]
-    asking.answer(question, allow=True, message="Blue")
+    assert [each["label"] for each in question["choices"][0]["options"]] == ["Red", "Blue"]
+    assert question["choices"][1]["multiple"] is True
+    answers = {"Which colour?": ["none,\nreally"], "Which parts?": ["Door", 'the "cellar", too']}
+    asking.answer(question, allow=True, answers=answers)
     events = asking.end(turn)
-    assert "Blue" in events.only("tool_result", "output")
+    output = events.only("tool_result", "output")
+    assert all(text in output for text in ("none,\nreally", "Door", "cellar"))
+    assert events.only("answer", "answers") == answers
     assert events.status == "ok"
 
 

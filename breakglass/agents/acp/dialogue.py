@@ -35,6 +35,7 @@ from breakglass.agents.lines import (
     unreadable,
     withdrawal,
 )
+from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft, dumps
 
 _QUIET_METHODS = frozenset({"_auth/status_update"})
@@ -63,7 +64,7 @@ class Dialogue(LineDialogue):
         self._send_step(self._opening.begin())
         return self.reply()
 
-    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Answer an open question. Returns False if no such question is open. The protocol cannot carry `message`."""
         question = self._questions.take(request)
         if question is None:

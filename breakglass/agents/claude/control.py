@@ -1,6 +1,7 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
 import re
+from collections.abc import Sequence
 
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
@@ -13,6 +14,7 @@ from breakglass.agents.lines import (
     cut_object,
     withdrawal,
 )
+from breakglass.choices import NO_ANSWERS, Answers, Choice, Option
 from breakglass.events import Draft, dumps
 
 _OFFERED = re.compile(r"/compact(\s.*)?|/context\s*", re.DOTALL)
@@ -39,14 +41,16 @@ class ToolRequests:
         request, asked = as_short_text(line.get("request_id")), as_object(line.get("request"))
         self._open[request] = line
         parent = self._subagent_calls.get(as_text(asked.get("agent_id")))
-        fields = {
+        fields: dict[str, object] = {
             "request": request,
             "name": as_short_text(asked.get("tool_name")),
             "input": cut_object(as_object(asked.get("input"))),
         }
+        if fields["name"] == CHOICE_TOOL and (choices := _choices_of(as_object(fields["input"]))):
+            fields["choices"] = choices
         return "permission", {**fields, **({"parent": parent} if parent else {})}
 
-    def answer(self, request: str, *, allow: bool, message: str) -> bytes:
+    def answer(self, request: str, *, allow: bool, message: str, answers: Answers = NO_ANSWERS) -> bytes:
         """Close a question, and return the line that answers it, b"" if no such question is open.
 
         The model reads the `message` of a refusal as the tool's result.
@@ -57,7 +61,7 @@ class ToolRequests:
         if allow:
             verdict = {
                 "behavior": "allow",
-                "updatedInput": _with_choices(as_object(question.get("request")), message),
+                "updatedInput": _with_answers(as_object(question.get("request")), message, answers),
             }
         else:
             verdict = {"behavior": "deny", "message": message or "The operator refused."}
@@ -109,11 +113,47 @@ def _line(value: Line) -> bytes:
     return dumps(value).encode() + b"\n"
 
 
-def _with_choices(asked: Line, message: str) -> Line:
-    """Return the tool's input. For `CHOICE_TOOL`, `message` has one line for each of its questions."""
+def _choices_of(given: Line) -> list[dict[str, object]]:
+    """Return what the input of `CHOICE_TOOL` asks, for the `permission` event. Each answer has its question as key."""
+    return [
+        Choice(
+            as_text(item.get("question")),
+            as_text(item.get("question")),
+            as_text(item.get("header")),
+            tuple(
+                Option(as_text(option.get("label")), as_text(option.get("description")))
+                for option in as_objects(item.get("options"))
+                if option.get("label")
+            ),
+            multiple=item.get("multiSelect") is True,
+        ).as_json()
+        for item in as_objects(given.get("questions"))
+        if item.get("question")
+    ]
+
+
+def _with_answers(asked: Line, message: str, answers: Answers) -> Line:
+    """Return the tool's input, and for `CHOICE_TOOL` with what the user chose.
+
+    A caller that knows no `answers` gives one line of `message` for each of the questions.
+    """
     given = as_object(asked.get("input"))
-    if asked.get("tool_name") != CHOICE_TOOL or not message:
+    if asked.get("tool_name") != CHOICE_TOOL:
+        return given
+    if answers:
+        return {**given, "answers": {question: _join(chosen) for question, chosen in answers.items()}}
+    if not message:
         return given
     questions = [as_text(item.get("question")) for item in as_objects(given.get("questions"))]
     choices = message.split("\n", max(0, len(questions) - 1))
     return {**given, "answers": dict(zip(questions, choices, strict=False))}
+
+
+def _join(chosen: Sequence[str]) -> str:
+    """Return several answers as the one text that the tool takes: joined by commas.
+
+    The tool splits the text again, so one of several that holds a separator is quoted as the CLI's own dialog does.
+    """
+    if len(chosen) == 1:
+        return chosen[0]
+    return ", ".join(dumps(text) if ", " in text or '"' in text else text for text in chosen)

@@ -40,6 +40,7 @@ from breakglass.agents.lines import (
     join_deltas,
     unreadable,
 )
+from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
@@ -74,12 +75,9 @@ class Dialogue(LineDialogue):
         prompt = control.escape_command(self._input.prompt)
         return control.user_message(prompt) if self._input.ask else prompt.encode(errors="replace")
 
-    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
-        """Answer an open question. Returns False if no such question is open.
-
-        AskUserQuestion expects the choices in `message`, one line for each of its questions.
-        """
-        line = self._tool_requests.answer(request, allow=allow, message=message)
+    def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
+        """Answer an open question. Returns False if no such question is open."""
+        line = self._tool_requests.answer(request, allow=allow, message=message, answers=answers)
         self._unwritten += line
         return bool(line)
 

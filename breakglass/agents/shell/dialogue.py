@@ -7,6 +7,7 @@ script ended. Of a long output only the beginning and the last 64 KiB are kept.
 from codecs import getincrementaldecoder
 
 from breakglass.agents import Exit, TurnInput
+from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import MAX_OUTPUT, Draft
 
 PIECE = 64 << 10
@@ -68,7 +69,7 @@ class Dialogue:
             self._hold(rest)
         return [self._piece(text) for text in pieces if text]
 
-    def answer(self, request: str, *, allow: bool, message: str = "") -> bool:
+    def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Return False: a script never asks for permission."""
         return False
 

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 from argparse import Namespace
 from collections.abc import Iterable
 
+from breakglass.choices import Choice, read_choices
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
+from breakglass.events import Event
 from breakglass.state import OpenQuestion
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
@@ -17,11 +20,13 @@ from breakglass.turns.answer import answer_question
 from breakglass.turns.end import current_state
 
 VERDICTS = ("allow", "deny")
+_NUMBERS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 
 def run(config: Config, args: Namespace) -> int:
     """Answer the agent's question, or show the open questions."""
     *ids, verdict = args.words if args.words[-1:] and args.words[-1] in VERDICTS else [*args.words, ""]
+    verdict = verdict or ("allow" if args.choose else "")
     if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
         raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
     session = sessions.find(config.data, *ids)
@@ -46,24 +51,70 @@ def run(config: Config, args: Namespace) -> int:
         by=user_name(),
         message=check_text("--message", args.message or ""),
         for_session=args.for_session,
+        answers=_chosen(_read_choices(session, asking[0]), args.choose or []),
     )
-    done = "allowed" if verdict == "allow" else "refused"
+    done = "answered" if args.choose else "allowed" if verdict == "allow" else "refused"
     print(f"{done} {one_line(asking[0].name)} in session {session.id[:8]}")
     return 0
 
 
 def _show(session: Session, asking: Iterable[OpenQuestion]) -> None:
     """Print each question with its tool and the tool's whole input, because the user decides by it."""
+    for question in asking:
+        event = _read_question(session, question)
+        print(f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}")
+        choices = read_choices(event.get("choices"))
+        if not choices:
+            print(plain(json.dumps(event.get("input"), ensure_ascii=False, indent=2)))
+        for choice in choices:
+            print(_choice_as_text(choice))
+
+
+def _choice_as_text(choice: Choice) -> str:
+    """Return what is to decide, with the numbers by which `--choose` names the offered answers."""
+    how = "one or more" if choice.multiple else "one"
+    asked = f"{f'{choice.header}: ' if choice.header else ''}{choice.question}"
+    lines = [f"  {plain(asked)} ({how}{', optional' if choice.optional else ''})"]
+    for number, option in enumerate(choice.options, 1):
+        about = f": {one_line(option.description)}" if option.description else ""
+        lines.append(f"  {number:>4}  {one_line(option.label)}{about}")
+    return "\n".join([*lines, *(["        or a text of your own"] if choice.other else [])])
+
+
+def _read_question(session: Session, question: OpenQuestion) -> Event:
     fd = log.open_reader(session.directory)
     try:
-        for question in asking:
-            event = log.read_one(fd, question.id)
-            print(
-                f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}"
-            )
-            print(plain(json.dumps(event.get("input"), ensure_ascii=False, indent=2)))
+        return log.read_one(fd, question.id)
     finally:
         os.close(fd)
+
+
+def _read_choices(session: Session, question: OpenQuestion) -> tuple[Choice, ...]:
+    return read_choices(_read_question(session, question).get("choices"))
+
+
+def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str]]:
+    """Return the answers that the values of `--choose` give, one value for each choice in its order.
+
+    A value is the numbers of offered answers, with commas between them, or a text.
+    """
+    if not given:
+        return {}
+    if len(given) > len(choices):
+        raise BadInput(f"--choose: the question has {len(choices)} choices, got {len(given)} answers")
+    return {
+        choice.id: _named(choice, check_text("--choose", value))
+        for choice, value in zip(choices, given, strict=False)
+    }
+
+
+def _named(choice: Choice, value: str) -> list[str]:
+    if not choice.options or not _NUMBERS.fullmatch(value):
+        return [value]
+    numbers = [int(number) for number in value.split(",")]
+    if wrong := [number for number in numbers if not 1 <= number <= len(choice.options)]:
+        raise BadInput(f"--choose: there is no answer {wrong[0]}; the answers are 1 to {len(choice.options)}")
+    return [choice.options[number - 1].label for number in numbers]
 
 
 COMMAND = Command(
@@ -71,16 +122,22 @@ COMMAND = Command(
     writes=True,
     words=(LAST_SESSION, Word("[allow|deny]", "the answer; without it, the open questions are shown")),
     options=(
-        Option("--message M", "a text for the agent: why not, or which choice"),
+        Option("--message M", "a text for the agent: why not"),
+        Option(
+            "--choose A",
+            "an answer to the next thing to decide: its number, several as 1,3, or a text",
+            is_repeatable=True,
+        ),
         Option("--for-session", "allow the tool for the whole session"),
         Option("--request R", "the question to answer, if several are open"),
     ),
-    output="what was answered, or the open questions with all that the tools would be given",
+    output="what was answered, or the open questions with all that the tools would be given or that is to decide",
     examples="""\
   breakglass answer                              the open questions of the session written to last
   breakglass answer allow                        allow the only open question
   breakglass answer 3f2a allow --for-session     and every later use of that tool
   breakglass answer deny --message "use the replica"
-  breakglass answer allow --message "Blue"       if the agent offers choices: choose this one""",
+  breakglass answer --choose 2 --choose 1,3      if the agent asks to choose: an answer to each, by number
+  breakglass answer --choose "neither of them"   or a text of your own""",
     exits={1: "no question is open, or another answer came first"},
 )

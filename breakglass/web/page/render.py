@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
-from breakglass import text
+from breakglass import choices, text
 from breakglass.text import visible
 from breakglass.web.page import markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
@@ -25,7 +25,8 @@ STATIC = _FOLDER / "static"
 _FILTERS: dict[Any, str] = {
     markdown: "markdown unmarked",
     terminal: "fold terminal",
-    tools: "coloured fields first_words plan raw",
+    tools: "coloured exact fields first_words plan raw",
+    choices: "answers_text read_choices",
     text: "age duration money one_line plan_status size status_sign strip_escapes token_counts",
 }
 """The functions that templates use as filters, by module."""

@@ -120,6 +120,11 @@ def raw(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
+def exact(value: Any) -> str:
+    """Return a value as JSON in ASCII, which the page prints unchanged and a form sends back unchanged."""
+    return json.dumps(value)
+
+
 def plan(value: Any) -> list[tuple[str, str]]:
     """Return the steps of a plan event or of a tool's input as (status, text); [] if it is no plan."""
     steps = (value.get("todos") or value.get("entries")) if isinstance(value, dict) else value

@@ -66,3 +66,65 @@ def test_answer_without_an_open_question_fails(data: Data) -> None:
         1,
         f"breakglass: no question is open in session {session[:8]}\n".encode(),
     )
+
+
+CHOICES = [
+    {
+        "id": "a",
+        "question": "Which \x1b[31mdatabase?",
+        "options": [{"label": "Postgres"}, {"label": "SQLite"}],
+    },
+    {
+        "id": "b",
+        "question": "Which parts?",
+        "options": [{"label": "Door"}, {"label": "Roof"}],
+        "multiple": True,
+    },
+]
+
+
+@pytest.fixture
+def choosing(data: Data, asking: Session) -> Session:
+    """The session `asking` with one more question, `r3`, which offers choices."""
+    turn = asking.state().turn
+    with asking.open_log() as log:
+        asked = {"name": "AskUserQuestion", "input": {}, "expires": "2126-01-01T00:00:00.000Z"}
+        log.append("permission", turn=turn, request="r3", choices=CHOICES, **asked)
+    return asking
+
+
+def test_choices_are_shown_with_numbers_and_chosen_by_number_or_text(data: Data, choosing: Session) -> None:
+    shown = data.ok("answer", "--request", "r3")
+    assert "Which database? (one)" in shown.replace("\\x1b[31m", "")
+    assert "   2  SQLite" in shown
+    assert "\x1b" not in shown
+    told = data.ok("answer", "--request", "r3", "--choose", "none of them", "--choose", "2,1")
+    assert told == f"answered AskUserQuestion in session {choosing.id[:8]}\n"
+    [answer] = [event for event in data.events(choosing.id) if event["kind"] == "answer"]
+    assert (answer["allow"], answer["answers"]) == (True, {"a": ["none of them"], "b": ["Roof", "Door"]})
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--choose", "3", "--choose", "1"], b"there is no answer 3; the answers are 1 to 2"),
+        (["--choose", "1"], b"'Which parts?' has no answer"),
+        (["--choose", "1,2", "--choose", "1"], b"takes one answer, got 2"),
+        (["--choose", "1", "--choose", "1", "--choose", "1"], b"has 2 choices, got 3 answers"),
+        (["deny", "--choose", "1", "--choose", "1"], b"a refusal has no answers"),
+        (["allow", "--for-session"], b"a choice is for one question"),
+        (["allow"], b"'Which \\x1b[31mdatabase?' has no answer"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_the_reason(
+    data: Data, choosing: Session, words: list[str], reason: bytes
+) -> None:
+    done = data.run("answer", "--request", "r3", *words)
+    assert (done.returncode, answers(data, choosing)) == (2, [])
+    assert reason in done.stderr
+
+
+def test_a_question_without_choices_takes_no_choice(data: Data, asking: Session) -> None:
+    done = data.run("answer", "--request", "r1", "--choose", "1")
+    assert (done.returncode, answers(data, asking)) == (2, [])
+    assert b"has 0 choices, got 1 answers" in done.stderr

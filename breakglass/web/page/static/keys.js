@@ -34,7 +34,7 @@ export function listenForKeys(say) {
 }
 
 const QUESTION_KEYS = {
-  y: ({ card }) => $(".allow", card).click(),
+  y: ({ card }) => $(".allow", card)?.click(),
   n: ({ card }) => $(".refuse", card).click(),
 };
 

@@ -175,18 +175,34 @@ export function connectPromptField(form, name, submit) {
 
 /** The buttons of a question. The question closes when the log has its answer, not when the answer was sent. */
 export function connectAnswers(form, session, say) {
+  document.addEventListener("input", ({ target }) => {
+    const other = target.matches(".decision textarea") && target.value && $(".other", target.closest(".decision"));
+    if (other) other.checked = true;
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const { name, value } = event.submitter;
-    const buttons = $$("button", event.submitter.closest(".card"));
+    const { name, value } = event.submitter, card = event.submitter.closest(".card");
+    const buttons = $$("button", card);
     for (const button of buttons) button.disabled = true;
-    say(name === "refuse" ? "Refusing…" : "Allowing…");
-    const body = { request: value, allow: name !== "refuse", ...(name === "allow_session" && { for_session: true }) };
+    say({ refuse: "Refusing…", choose: "Sending the answer…" }[name] ?? "Allowing…");
+    const body = { request: value, allow: name !== "refuse", ...(name === "allow_session" && { for_session: true }),
+      ...(name === "choose" && { answers: chosenAnswers(card) }) };
     const answer = await callAPI("POST", `/api/sessions/${session}/answers`, body);
     if (answer.status === 202) return say("");
     for (const button of buttons) button.disabled = false;
     say(`Not answered: ${failure(answer)}`);
   });
+}
+
+/** Returns what is chosen and typed in a question's card, by the id of each choice. The names are those of the form. */
+function chosenAnswers(card) {
+  const answers = {};
+  for (const field of $$(".decision :is(input:checked, textarea)", card)) {
+    const [, id] = JSON.parse(field.name.slice(field.name.indexOf(":") + 1));
+    const text = field.matches("input") ? field.value && JSON.parse(field.value) : field.value;
+    if (text.trim()) (answers[id] ??= []).push(text);
+  }
+  return answers;
 }
 
 /** Withdrawing a queued prompt puts its text back into the field, below what the user has written there. */
