@@ -47,7 +47,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "created": Kind(
         ("schema", "agent", "model", "title", "by", "host"),
-        "The session is created. Always line 1. `schema` is 1.",
+        "The session is created. Line 1 of every log that this version creates. `schema` is 1.",
         synced=True,
         ends_activity=True,
     ),

@@ -7,6 +7,7 @@ stops it too, because it is most likely a typing mistake. docs/settings.md lists
 import contextlib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -95,10 +96,13 @@ def _check_access_log(path: str | None, data: Path, sources: Mapping[str, str]) 
 
     The data root may be missing: `serve` creates it first.
     """
-    if path is None or path == "-" or Path(path).absolute().parent == data.absolute():
+    if path is None or path == "-":
         return
-    if os.path.isdir(path):
-        raise expected(sources["access_log"], path, "a file or -, not a directory")
+    # A write to a named pipe or a device may wait, and the server with it. A link is not followed (accesslog.py).
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise expected(sources["access_log"], path, "a plain file or -")
+    if Path(path).absolute().parent == data.absolute():
+        return
     try:
         os.stat(os.path.join(os.path.dirname(path), "."))
     except (FileNotFoundError, NotADirectoryError):

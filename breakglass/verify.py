@@ -31,6 +31,8 @@ class Verifier:
     def __init__(self) -> None:
         self.number = 0
         """Lines checked so far."""
+        self._begin = 1
+        """The line that must be `created`. Older versions could write `repaired` lines before it."""
         self._offset = 0
         self._shift = 0
         """The difference between an id and its line number. Above 0, lines are missing. Below 0, lines are repeated."""
@@ -52,8 +54,8 @@ class Verifier:
         """Return the findings on the next line. A line without a newline at its end is a torn last line."""
         self.number += 1
         begin, self._offset = self._offset, self._offset + len(line)
-        if not line.endswith(b"\n") and self.number == 1:
-            return [Finding(1, "a session begins with `created`, and this log has no whole line")]
+        if not line.endswith(b"\n") and self.number == self._begin:
+            return [Finding(self.number, "a session begins with `created`, and this log has no whole line")]
         if not line.endswith(b"\n"):
             return [self._note(f"the last {len(line)} bytes are torn; the next append repairs that")]
         event = events.decode(line, self.number + self._shift)
@@ -67,8 +69,9 @@ class Verifier:
 
     def finish(self) -> list[Finding]:
         """Return the findings on the whole log, after its last line was checked."""
-        if not self.number:
-            return [Finding(0, "the log is empty: a session begins with `created`")]
+        if self.number < self._begin:
+            what = "the log has no `created`" if self.number else "the log is empty"
+            return [Finding(self.number, f"{what}: a session begins with `created`")]
         return [self._note(f"turn {self._turn} has not ended")] if self._turn else []
 
     def _note(self, what: str) -> Finding:
@@ -83,9 +86,10 @@ class Verifier:
             return Finding(self.number, f"claims to be line {claim[0]}")
         if claim:
             return Finding(self.number, "begins like an event but is not one")
-        if self.number == 1:
+        if self.number == self._begin:
             return Finding(
-                1, f"a session begins with `created`, got {line[:_SHOWN].decode(errors='replace')!r}"
+                self.number,
+                f"a session begins with `created`, got {line[:_SHOWN].decode(errors='replace')!r}",
             )
         return self._note(f"a foreign line: {line[:_SHOWN].decode(errors='replace')!r}")
 
@@ -101,7 +105,10 @@ class Verifier:
         kind, keys = event["kind"], tuple(event)
         if not _TS.fullmatch(event["ts"]):
             yield f"has no valid time: {event['ts'][:_SHOWN]!r}"
-        if (event["id"] == 1) != (kind == "created"):
+        if kind == "repaired" and event["id"] == self._begin:
+            self._begin += 1
+            yield self._note("before `created`: an older version repaired a torn line of the creation")
+        elif (event["id"] == self._begin) != (kind == "created"):
             yield "a session begins with `created`, and only there"
         if kind == "created" and not (type(event.get("schema")) is int and event["schema"] == SCHEMA):
             yield self._note(f"a schema that this version does not know: {str(event.get('schema'))[:_SHOWN]}")

@@ -1,6 +1,8 @@
 """A bad value of a setting is an error that says where it is and what was expected."""
 
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -139,7 +141,7 @@ def test_a_bad_value_in_the_file_is_named_with_what_was_expected(name: str, writ
         ("AGENT", "x", "BREAKGLASS_AGENT: expected one of claude, shell, got 'x'"),
         ("ORIGINS", "https://a,ops", "BREAKGLASS_ORIGINS: expected https://NAME or https://NAME:PORT"),
         ("ACCESS_LOG", "no/log", "BREAKGLASS_ACCESS_LOG: expected a file in a directory that exists"),
-        ("ACCESS_LOG", "/", "BREAKGLASS_ACCESS_LOG: expected a file or -, not a directory, got '/'"),
+        ("ACCESS_LOG", "/", "BREAKGLASS_ACCESS_LOG: expected a plain file or -, got '/'"),
         ("TOKEN", "secret", "BREAKGLASS_TOKEN is no token (6 characters): expected 32 to 512 of"),
         ("TOKEN", "x" * 40 + " ", "BREAKGLASS_TOKEN is no token (41 characters)"),
         ("CONFIG", "nowhere.toml", "nowhere.toml: could not be read: No such file"),
@@ -182,6 +184,21 @@ def test_the_mark_of_a_turn_and_names_that_only_look_like_ours_are_accepted() ->
 def test_an_access_log_may_be_in_the_current_folder_or_on_standard_error(tmp_path: Path) -> None:
     for path in ("log", "./log", "-", str(tmp_path / "log")):
         assert load({"BREAKGLASS_ACCESS_LOG": path}).access_log == path
+
+
+def test_an_access_log_that_is_no_plain_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("log")
+    (tmp_path / "directory").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    for path in (*sorted(tmp_path.iterdir()), Path("/dev/null"), Path("/dev/stdout")):
+        for data in (tmp_path, tmp_path / "other"):
+            with pytest.raises(BadConfig) as caught:
+                load({"BREAKGLASS_ACCESS_LOG": str(path), "BREAKGLASS_DATA": str(data)})
+            assert (
+                str(caught.value) == f"BREAKGLASS_ACCESS_LOG: expected a plain file or -, got {str(path)!r}"
+            )
 
 
 @pytest.mark.parametrize("option", [{"port": "1"}, {"host": "::1"}])

@@ -172,6 +172,32 @@ def test_a_repair_and_a_torn_last_line_break_no_rule() -> None:
     assert torn == Finding(3, "the last 7 bytes are torn; the next append repairs that", is_note=True)
 
 
+def repaired(number: int) -> bytes:
+    """Return line `number` if every line is as long as this one."""
+    before = b""
+    for each in range(1, number + 1):
+        before += line(each, "repaired", offset=len(before), bytes=60, saved_as="events.jsonl.torn-0")
+    return before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_repaired_lines_of_an_older_version_before_created_are_noted(count: int) -> None:
+    log = repaired(count) + line(count + 1, "created")
+    notes = [*verify.findings(log.splitlines(keepends=True))]
+    what = "before `created`: an older version repaired a torn line of the creation"
+    assert notes == [Finding(number, what, is_note=True) for number in range(1, count + 1)]
+    for rest, at in (
+        (b"", count),
+        (line(count + 1, "renamed"), count + 1),
+        (b"hello\n", count + 1),
+        (b'{"id":', count + 1),
+    ):
+        lines = (repaired(count) + rest).splitlines(keepends=True)
+        (broken,) = [each for each in verify.findings(lines) if not each.is_note]
+        assert broken.line == at
+        assert "a session begins with `created`" in broken.what
+
+
 def test_an_empty_log_breaks_a_rule() -> None:
     assert [each.is_note for each in verify.findings([])] == [False]
 

@@ -1,6 +1,8 @@
 """The first line of a log decides whether this version may write to the log: it must be a `created` of its schema.
 
 A log of another schema may belong to a later version. Its lines may mean something else there, so nothing is added.
+Lines before `created` that are `repaired` do not count: older versions repaired the torn line of an interrupted
+creation in place.
 """
 
 import json
@@ -27,12 +29,16 @@ def why_not_writable(directory: str) -> str:
         block, _ = seek.read_lines(fd, seek.START, size, seek.TAIL_BLOCK)
     finally:
         os.close(fd)
-    line, newline, _ = block.partition(b"\n")
-    return _problem(line + newline) if newline else "has no whole line" if size else "is empty"
+    if not block:
+        return "has no whole line" if size else "is empty"
+    number, lines = 1, block[:-1].split(b"\n")
+    while number < len(lines) and events.decode(lines[number - 1], number)["kind"] == "repaired":
+        number += 1
+    return _problem(lines[number - 1], number)
 
 
-def _problem(line: bytes) -> str:
-    event = events.decode(line, 1)
+def _problem(line: bytes, number: int) -> str:
+    event = events.decode(line, number)
     if event["kind"] != "created":
         return f"does not begin with `created`: {one_line(line.decode(errors='replace'), _SHOWN)!r}"
     if "schema" not in event:

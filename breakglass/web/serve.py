@@ -35,7 +35,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
     read_only = root.read_only_message(config.data)
     for warning in (*root.prepare(config.data), *addresses.proxy_warnings(config)):
-        print(f"breakglass: {warning}", file=sys.stderr, flush=True)
+        _warn(warning)
     if read_only:
         _refuse_writes(config, read_only, workers)
     processes.hide()
@@ -51,6 +51,10 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
                 stack.enter_context(registered(config.data, running))
         announce(running)
         return instance.serve() if workers == 1 else supervise_workers(instance.serve, workers, signals)
+
+
+def _warn(text: str) -> None:
+    print(f"breakglass: {text}", file=sys.stderr, flush=True)
 
 
 def _refuse_writes(config: Config, read_only: str, workers: int) -> None:
@@ -76,7 +80,7 @@ class Server:
         self._sockets = addresses.open_sockets(config)
         self.port = addresses.port_of(self._sockets[0])
         self._guard_settings = guard_settings(config, self.port)
-        self._log = accesslog.open_access_log(config.access_log)
+        self._log = accesslog.open_access_log(config.access_log, _warn)
         for each in self._sockets:
             each.listen(server.BACKLOG)  # before the address is announced: a client may connect at once
 

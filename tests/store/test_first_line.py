@@ -109,6 +109,39 @@ def test_every_command_and_request_that_writes_says_what_is_wrong_with_the_log(
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_log_whose_creation_an_older_version_repaired_opens_as_any_other(count: int, root: Path) -> None:
+    """Older versions put `repaired` in place of the torn line, and then appended `created`."""
+    session = sessions.create(root, "shell", title="t")
+    path = Path(session.directory, log.NAME)
+    created = path.read_bytes()
+    padding = " " * (len(created) // 2)
+    before = b""
+    for number in range(1, count + 1):
+        before += (
+            f'{{"id":{number},"ts":"2026-01-02T03:04:05.678Z","kind":"repaired","offset":{len(before)},"bytes":90'
+            f',"saved_as":"events.jsonl.torn-{len(before)}"}}{padding}\n'
+        ).encode()
+    path.write_bytes(before + created.replace(b'"id":1,', f'"id":{count + 1},'.encode()))
+    done = breakglass(root, "send", session.id, "--wait", "echo hello")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hello" in done.stdout
+    sessions.change(session, title="other")
+    assert json.loads(breakglass(root, "ls", "--json").stdout)["title"] == "other"
+    done = breakglass(root, "verify", session.id)
+    assert done.returncode == 0
+    assert done.stdout.count("note: before `created`: an older version repaired a torn line") == count
+
+
+def test_repaired_lines_without_created_are_only_read(root: Path) -> None:
+    session = sessions.create(root, "shell")
+    line = '{"id":1,"ts":"2026-01-02T03:04:05.678Z","kind":"repaired","offset":0,"bytes":9,"saved_as":"x"}\n'
+    for rest in ("", OPEN_TURN):
+        Path(session.directory, log.NAME).write_text(line + rest)
+        with pytest.raises(ReadOnly, match="does not begin with `created`"):
+            session.open_log()
+
+
 def test_a_log_of_a_later_schema_is_listed_and_shown(root: Path) -> None:
     session = sessions.create(root, "shell")
     Path(session.directory, log.NAME).write_text(of_schema("2"))

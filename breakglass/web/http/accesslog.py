@@ -6,10 +6,13 @@ Hypercorn's own log is off: it decodes the path, so `/%0a127.0.0.1 - …` would 
 
 import json
 import os
+import select
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from breakglass.plain_file import open_plain_file
 
 MAX_PATH = 300
 """Characters of a path that are kept, so that every line stays small."""
@@ -46,8 +49,8 @@ def format_line(entry: Entry, now: datetime) -> bytes:
 class AccessLog:
     """Appends entries to a file, or to standard error if `path` is None.
 
-    A file that was moved away (logrotate) is created again. An entry that cannot be written is dropped:
-    requests must succeed on a full disk.
+    A file that was moved away (logrotate) is created again. An entry that cannot be written at once is dropped:
+    requests must succeed on a full disk, and while the reader of a pipe is stopped.
     """
 
     def __init__(self, path: Path | None = None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)):
@@ -60,9 +63,19 @@ class AccessLog:
         try:
             if self._path is not None:
                 self._reopen_if_moved(self._path)
-            os.write(self._fd, format_line(entry, self._now()))
+            if _has_room(self._fd):
+                os.write(self._fd, format_line(entry, self._now()))
         except OSError:
             pass
+
+    def problem(self) -> str:
+        """Open the file, and return why that is not possible, "" if it is."""
+        try:
+            if self._path is not None:
+                self._reopen_if_moved(self._path)
+        except OSError as error:
+            return f"access_log: {self._path} cannot be written: {error.strerror}"
+        return ""
 
     def close(self) -> None:
         """Close the file. The next entry opens it again."""
@@ -77,13 +90,25 @@ class AccessLog:
             inode = 0
         if not inode or inode != self._inode:
             self.close()
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(path, flags, 0o600)
+            self._fd = open_plain_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             self._inode = os.fstat(self._fd).st_ino
 
 
-def open_access_log(target: str | None) -> Callable[[Entry], None]:
-    """Return the function that takes entries: `target` is a path, `-` for standard error, or None for no log."""
+def _has_room(fd: int) -> bool:
+    """Return whether a write of a line does not wait. A pipe has room for a line (PIPE_BUF) if it has any (pipe(7))."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(flags & select.POLLOUT for _, flags in poll.poll(0))
+
+
+def open_access_log(target: str | None, warn: Callable[[str], object]) -> Callable[[Entry], None]:
+    """Return the function that takes entries: `target` is a path, `-` for standard error, or None for no log.
+
+    `warn` gets one line if the file cannot be written. Its entries are dropped until it can be.
+    """
     if target is None:
         return lambda entry: None
-    return AccessLog(None if target == "-" else Path(target))
+    log = AccessLog(None if target == "-" else Path(target))
+    if problem := log.problem():
+        warn(problem)
+    return log

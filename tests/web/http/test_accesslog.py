@@ -1,14 +1,18 @@
 """The access log: each response adds one line of ASCII, for any bytes in the request."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from breakglass.web.http.accesslog import AccessLog, Entry, format_line
+from breakglass.web.http.accesslog import AccessLog, Entry, format_line, open_access_log
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 7000, UTC)
 
@@ -46,3 +50,47 @@ def test_an_unwritable_access_log_stops_no_request(tmp_path: Path) -> None:
     log(Entry(None, "-", "GET", b"/", 200, 1))
     log.close()
     assert len((tmp_path / "missing" / "access.log").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.parametrize("has_reader", [False, True])
+def test_a_named_pipe_in_place_of_the_access_log_is_not_waited_for(
+    tmp_path: Path, *, has_reader: bool
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(path)
+    log(Entry("a", "-", "GET", b"/1", 200, 1))
+    path.unlink()
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if has_reader else None
+    log(Entry("a", "-", "GET", b"/2", 200, 1))
+    path.unlink()
+    log(Entry("a", "-", "GET", b"/3", 200, 1))
+    log.close()
+    if reader is not None:
+        assert os.read(reader, 1) == b""
+        os.close(reader)
+    assert [json.loads(line)["path"] for line in path.read_bytes().splitlines()] == ["/3"]
+
+
+def test_an_access_log_on_standard_error_does_not_wait_for_the_reader_of_a_full_pipe() -> None:
+    script = (
+        "from breakglass.web.http.accesslog import AccessLog, Entry\n"
+        "log = AccessLog()\n"
+        "for number in range(2000): log(Entry('a', '-', 'GET', b'/', 200, 1))\n"
+        "print('done')"
+    )
+    done = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout and done.stderr
+    with done, done.stdout, done.stderr:
+        assert done.stdout.read() == b"done\n"  # nobody reads standard error meanwhile
+        lines = done.stderr.read().splitlines()
+    assert 0 < len(lines) < 2000
+    assert all(json.loads(line)["status"] == 200 for line in lines)
+
+
+def test_an_access_log_that_cannot_be_written_is_told_once_at_the_start(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    open_access_log(str(tmp_path / "log"), warnings.append)
+    assert warnings == []
+    open_access_log(str(tmp_path / "missing" / "log"), warnings.append)
+    assert warnings == [f"access_log: {tmp_path}/missing/log cannot be written: No such file or directory"]
