@@ -17,20 +17,22 @@ MAX_LINKS = 40
 """As in the kernel (path_resolution(7))."""
 
 
-def check_trusted(path: Path, *, is_secret: bool = False) -> None:
+def check_trusted(path: Path, *, is_secret: bool = False, user: int | None = None) -> None:
     """Raise BadConfig if a user besides root and this one can change `path`, or exchange it for another file.
 
-    A secret may not be read by every user either; its group may read it. The message has the reason and a remedy; the
-    caller puts the path before it. Raises OSError if the path leads nowhere.
+    `user` is the number of a user that takes the place of this one. A secret may not be read by every user either; its
+    group may read it. The message has the reason and a remedy; the caller puts the path before it. Raises OSError if
+    the path leads nowhere.
     """
+    user = os.geteuid() if user is None else user
     mode = 0
     for step, status in _steps(path):
         mode = stat.S_IMODE(status.st_mode)
-        if status.st_uid not in (0, os.geteuid()):
-            trusted = " or ".join(dict.fromkeys((_user(0), _user(os.geteuid()))))
+        if status.st_uid not in (0, user):
+            trusted = " or ".join(dict.fromkeys((_user(0), _user(user))))
             why = f"{step} belongs to user {_user(status.st_uid)}, not to {trusted}"
-            raise _untrusted(why, f"chown {_user(os.geteuid())} {step}")
-        if _is_open(status):
+            raise _untrusted(why, f"chown {_user(user)} {step}")
+        if _is_open(status, user):
             why = f"others than its owner, {_user(status.st_uid)}, may write {step} ({mode:03o})"
             raise _untrusted(why, f"chmod go-w {step}")
     if is_secret and mode & 0o007:
@@ -66,7 +68,7 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         pending += [part for part in reversed(target.split("/")) if part not in ("", ".")]
 
 
-def _is_open(status: os.stat_result) -> bool:
+def _is_open(status: os.stat_result, user: int) -> bool:
     """Return whether the mode lets others change a file, or exchange the entries of a directory.
 
     A link's mode means nothing. In a sticky directory, such as /tmp, only its owner and an entry's owner can rename or
@@ -76,16 +78,16 @@ def _is_open(status: os.stat_result) -> bool:
     is_sticky = kind == stat.S_IFDIR and status.st_mode & stat.S_ISVTX
     if kind == stat.S_IFLNK or is_sticky:
         return False
-    return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_private(status.st_gid)))
+    return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_private(status.st_gid, user)))
 
 
-def _is_private(group: int) -> bool:
+def _is_private(group: int, uid: int) -> bool:
     """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts it too."""
     import grp  # imported only for a group that may write: it delays the start of each command
     import pwd
 
     try:
-        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+        user, found = pwd.getpwuid(uid), grp.getgrgid(group)
     except KeyError:
         return False
     return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}

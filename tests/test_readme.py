@@ -98,11 +98,6 @@ def test_every_toml_block_is_a_valid_configuration(tmp_path: Path, block: Block)
     assert set(tomllib.loads(block.text).get("agents", {})) <= set(loaded.agents)
 
 
-def test_a_restart_of_the_systemd_unit_does_not_stop_turns() -> None:
-    (unit,) = blocks("ini")
-    assert "KillMode=process" in unit.text.split("\n")
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_documented(name: str) -> None:
     assert f"breakglass {name}" in EVERYTHING

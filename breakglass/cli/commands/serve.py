@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
+from breakglass.cli.notify import notify_ready
 from breakglass.cli.settings_help import settings_help
 from breakglass.cli.user import whole_number
 from breakglass.config import PREFERRED_AGENT, SETTINGS, Config
@@ -26,6 +27,7 @@ def run(config: Config, args: Namespace) -> int:
         print(f"Breakglass is at {server.address}", flush=True)
         _show_login(config, server, args)
         screen.say(f"Sessions are in {config.data.absolute()}. New ones use {config.agent}{_reason(config)}")
+        notify_ready(config.environ)
 
     return server.run(config, workers=args.workers, announce=announce)
 

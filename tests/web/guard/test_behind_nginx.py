@@ -37,7 +37,7 @@ def nginx(folder: Path, port: int) -> Iterator[None]:
     """Run nginx with the configuration of docs/deploy.md, its paths replaced by paths in `folder`."""
     cert, key = make_certificate(folder)
     (folder / "htpasswd").write_text("ann:{PLAIN}secret\n")
-    text = block("nginx", "proxy_pass")
+    text = block("nginx", "X-Forwarded-User")
     for in_readme, here in (
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("/etc/nginx/ops.pem", str(cert)),
