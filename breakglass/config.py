@@ -183,7 +183,9 @@ class Config:
         "", parse_prefix, "the path below which a proxy shows the server, such as /breakglass"
     )
     proxies: frozenset[str] = setting(
-        frozenset(), parse_peers, "IP addresses of the proxies in front; unix for the Unix socket"
+        frozenset(),
+        parse_peers,
+        "the proxies in front: IP addresses, unix:USER for a user at the Unix socket, unix for all users there",
     )
     proxy_user_header: str | None = setting(
         None, parse_header, "the header in which a listed proxy names the user it has authenticated"

@@ -152,6 +152,9 @@ KINDS: dict[str, Kind] = {
 }
 """Every kind of event, in the order of the contract's table. A new kind is one more row here."""
 
+ANSWERERS = frozenset({"settings", "session", "timeout", "agent", "exit"})
+"""The values of `by` in an `answer` that no user gave. No user may have one of these names."""
+
 ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
 """The values of `status` in a `turn_end`."""
 

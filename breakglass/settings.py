@@ -1,4 +1,4 @@
-"""How a setting is declared, and the parsers of single values. Opens no file.
+"""How a setting is declared, and the parsers of single values. Opens no file but the list of users.
 
 A parser takes a name and a value. The name shows the source of the value: `BREAKGLASS_PORT`, `--port` or `port`.
 The parser returns the checked value, or raises BadConfig with the name, the value and what was expected. The same
@@ -160,15 +160,32 @@ def parse_token(name: str, value: object) -> str:
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:
-    """Return IP addresses in their standard form; `unix` means the Unix socket."""
+    """Return IP addresses in their standard form, `unix`, and `unix:UID` for each `unix:USER`."""
+    return frozenset(_parse_peer(name, each) for each in parse_texts(name, value))
+
+
+def _parse_peer(name: str, text: str) -> str:
     import ipaddress  # imported only here: it delays commands without proxies
 
+    kind, has_user, user = text.partition(":")
+    if kind == "unix":
+        return f"unix:{_parse_user(name, user)}" if has_user else kind
     try:
-        return frozenset(
-            each if each == "unix" else str(ipaddress.ip_address(each)) for each in parse_texts(name, value)
-        )
+        return str(ipaddress.ip_address(text))
     except ValueError:
-        raise expected(name, value, "IP addresses, or unix for the Unix socket") from None
+        raise expected(name, text, "IP addresses, unix:USER or unix") from None
+
+
+def _parse_user(name: str, user: str) -> int:
+    """Return the number of a user of this machine. `user` is a name or a number."""
+    import pwd  # imported only here: it delays commands without proxies
+
+    if re.fullmatch(r"[0-9]{1,9}", user):
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise expected(name, f"unix:{user}", "unix: with a user of this machine, as unix:www-data") from None
 
 
 def parse_header(name: str, value: object) -> str:

@@ -22,6 +22,7 @@ from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import CannotRecord, ReadOnly
+from breakglass.events import ANSWERERS
 from breakglass.settings import TOKEN_PATTERN, parse_token
 
 LOGIN_SECONDS = 30 * 86_400
@@ -29,6 +30,8 @@ LOGIN_SECONDS = 30 * 86_400
 
 _TOKEN_NAMES = {True: "owner", False: "watcher"}
 """The name of a token's credential. The key is whether the token allows changes."""
+_OWN_NAMES = ANSWERERS.union(_TOKEN_NAMES.values())
+"""The names in `by` that have a meaning of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,10 @@ class Access:
         return next(filter(None, (self._by_cookie(_sha256(cookie)) for cookie in cookies)), None)
 
     def credential_of_proxy_user(self, name: str) -> Credential:
-        """Return the credential of a user that a trusted proxy named."""
+        """Return the credential of a user that a trusted proxy named. A name of ours gets `proxy:` before it."""
         key = hmac.digest(self._digest(may_act=True), name.encode(), "sha256")
-        return Credential(name, may_act=True, kind="proxy", key=key)
+        shown = f"proxy:{name}" if name.lower() in _OWN_NAMES else name
+        return Credential(shown, may_act=True, kind="proxy", key=key)
 
     def still_valid(self, credential: Credential) -> bool:
         """Return whether the same secret is valid now: False after rotation, revocation or expiry."""

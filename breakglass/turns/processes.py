@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterable
 
 MARK = "BREAKGLASS_TURN"
 """The variable that marks the processes of a turn (`mark`)."""
+MAX_ANCESTORS = 64
+"""A process with more ancestors counts as one of a turn: a program could make so many to delay the reader."""
 EXEC_TRIES = 400
 """How often the environment of a process in the middle of an execve is read, once every half a millisecond."""
 
@@ -140,6 +142,21 @@ def find_marked(session_id: str, place: str, among: Iterable[int] | None = None)
     wanted = re.compile(rf"\0{MARK}={re.escape(session_id)}/[0-9]+/{re.escape(place)}\0".encode())
     pids = list_pids() if among is None else among
     return {pid for pid in pids if wanted.search(b"\0" + _environ(pid)) and pid != os.getpid()}
+
+
+def is_of_turn(pid: int) -> bool:
+    """Return whether a process or one of its ancestors has the mark of any turn. True also if it has exited.
+
+    A process that cleared its environment still descends from the runner, which is a subreaper.
+    """
+    for _ in range(MAX_ANCESTORS):
+        fields = stat(pid)
+        if not fields or f"\0{MARK}=".encode() in b"\0" + _environ(pid):
+            return True
+        pid = int(fields[1])
+        if pid <= 1:  # 0 is the parent of process 1, and of one that entered this pid namespace
+            return False
+    return True
 
 
 def _environ(pid: int) -> bytes:

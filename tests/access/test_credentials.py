@@ -74,6 +74,15 @@ def test_logins_are_invalid_for_a_server_with_another_configured_token(tmp_path:
     assert Access(tmp_path, token="b" * 32).identify(None, [cookie]) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["settings", "session", "timeout", "agent", "exit", "owner", "watcher", "Owner"]
+)
+def test_a_proxys_user_with_a_name_of_ours_is_told_from_it(name: str, tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    assert access.credential_of_proxy_user(name).name == f"proxy:{name}"
+    assert access.credential_of_proxy_user(f"{name}2").name == f"{name}2"
+
+
 def test_a_csrf_token_belongs_to_one_login(tmp_path: Path) -> None:
     access = Access(tmp_path)
     found = [access.identify(None, [log_in(access, open_token(tmp_path))]) for _ in range(2)]

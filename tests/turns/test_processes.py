@@ -45,6 +45,32 @@ def test_descendants_and_marked_processes_are_found_in_any_process_session(
     assert processes.find_marked(SESSION, ":2") == set()
 
 
+def test_a_process_is_of_a_turn_by_its_own_mark_or_by_that_of_an_ancestor(
+    tree: subprocess.Popen[bytes],
+) -> None:
+    script = "env -i sh -c 'echo $$; read x'"
+    with subprocess.Popen(["bash", "-c", script], stdin=-1, stdout=-1) as unmarked:
+        assert unmarked.stdout
+        assert not processes.is_of_turn(int(unmarked.stdout.readline()))
+        unmarked.communicate(b"\n")
+    assert processes.is_of_turn(unmarked.pid), "it has exited, so nothing shows that it was none"
+    assert all(map(processes.is_of_turn, {tree.pid, *processes.descendants(tree.pid)}))
+    marked = {**os.environ, processes.MARK: processes.mark(SESSION, 7, "1:2")}
+    with subprocess.Popen(["bash", "-c", f"{script}; :"], stdin=-1, stdout=-1, env=marked) as shell:
+        assert shell.stdout
+        assert processes.is_of_turn(int(shell.stdout.readline()))
+        shell.communicate(b"\n")
+
+
+def test_a_process_with_very_many_ancestors_counts_as_one_of_a_turn() -> None:
+    fork = "for _ in range(70):\n  if os.fork(): os.wait(); os._exit(0)"
+    code = f"import os\n{fork}\nprint(os.getpid(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1) as deep:
+        assert deep.stdout
+        assert processes.is_of_turn(int(deep.stdout.readline()))
+        deep.communicate(b"\n")
+
+
 def test_all_found_processes_are_killed(tree: subprocess.Popen[bytes]) -> None:
     found = {pid: processes.start_time(pid) for pid in processes.descendants(tree.pid)}
     assert processes.kill_all(lambda: processes.descendants(tree.pid), 5.0)

@@ -68,7 +68,7 @@ class Request(NamedTuple):
     repeated: frozenset[bytes]
     """Names of fields that were sent more than once."""
     peer: str
-    """The other end of the connection: an address, or `unix`."""
+    """The other end of the connection: an address, `unix:UID`, or `turn` (`http.peers`)."""
     local_host: bytes
     """The address and port that the client connected to, as a Host header names them."""
 

@@ -49,7 +49,7 @@ def refuse_other_methods(settings: GuardSettings, request: Request) -> Refusal |
 
 
 def refuse_repeated_fields(settings: GuardSettings, request: Request) -> Refusal | None:
-    trusted = {settings.user_header} if request.peer in settings.proxies else set()
+    trusted = {settings.user_header} if settings.is_proxy(request.peer) else set()
     if request.repeated and (both := request.repeated & (SINGLE_FIELDS | trusted)):
         return Refusal(400, f"The header field {min(both, key=str)!r} was sent twice.")
     return None
@@ -131,14 +131,14 @@ def refuse_malformed_users(settings: GuardSettings, request: Request) -> Refusal
 
 def proxy_user(settings: GuardSettings, request: Request) -> bytes:
     """Return the user that a listed proxy named, else b"". From any other peer the header is ignored."""
-    if request.peer not in settings.proxies:
+    if not settings.is_proxy(request.peer):
         return b""
     return request.fields.get(settings.user_header or b"", b"")
 
 
 def client_address(settings: GuardSettings, request: Request) -> str:
     """Return the client's address: the peer, or the address that a listed proxy gives."""
-    if settings.address_header is None or request.peer not in settings.proxies:
+    if settings.address_header is None or not settings.is_proxy(request.peer):
         return request.peer
     last = request.fields.get(settings.address_header, b"").rpartition(b",")[2].strip()
     return last.decode("latin-1")[:45] or request.peer

@@ -27,7 +27,7 @@ class GuardSettings:
     prefix: str = ""
     """The path below which a proxy serves this server, as `/breakglass`. The proxy leaves it in the path."""
     proxies: frozenset[str] = frozenset()
-    """Addresses of the proxies whose two headers below are trusted; `unix` for the Unix socket."""
+    """The peers whose two headers below are trusted, as `is_proxy` explains."""
     user_header: bytes | None = None
     """In lower case."""
     address_header: bytes | None = None
@@ -44,6 +44,10 @@ class GuardSettings:
     connection, and the client would never read why it was refused."""
     recheck_seconds: float = 5
     """How often the credentials of open streams are checked again."""
+
+    def is_proxy(self, peer: str) -> bool:
+        """Return whether the headers of a peer count. `unix` stands for every peer whose name begins with it."""
+        return peer in self.proxies or ("unix" in self.proxies and peer.partition(":")[0] == "unix")
 
     def max_body(self, path: str) -> int:
         """Return the most bytes that a body sent to `path` may have."""

@@ -17,7 +17,7 @@ def open_sockets(config: Config) -> list[socket.socket]:
     listen.refuse_exposed(
         config.host,
         tls=config.tls_cert is not None,
-        proxied=bool(config.proxies - {"unix"}),
+        proxied=any(not each.startswith("unix") for each in config.proxies),
         allow_plain=config.allow_plain,
     )
     return listen.open_tcp(config.host, config.port)
@@ -53,14 +53,21 @@ def login_page(config: Config, port: int) -> str | None:
 
 def proxy_warnings(config: Config) -> list[str]:
     """Return a warning for each allowed setting that weakens protection, one line each."""
-    local_proxies = {"127.0.0.1", "::1", "unix"} & config.proxies
-    if config.proxy_user_header and local_proxies:
-        warning = (
-            f"proxies: {', '.join(sorted(local_proxies))} is this machine: every program here that can connect, the"
-            f" agent included, can name any user in {config.proxy_user_header}; see docs/security.md"
+    header = config.proxy_user_header
+    if header is None:
+        return []
+    warnings = []
+    if addresses := sorted({"127.0.0.1", "::1"} & config.proxies):
+        warnings.append(
+            f"proxies: {', '.join(addresses)} is this machine: every program here, the agent included, can name any"
+            f" user in {header}; see docs/security.md"
         )
-        return [warning]
-    return []
+    if "unix" in config.proxies:
+        warnings.append(
+            f"proxies: unix lets every user who may open the socket name any user in {header}; list the user of the"
+            " proxy instead, as unix:www-data"
+        )
+    return warnings
 
 
 def _reachable_host(host: str) -> str:

@@ -23,9 +23,9 @@ class AddressCounter:
     def add(self, address: str) -> bool:
         """Count one more and return True. Return False, and count nothing, if a limit is reached.
 
-        `unix` has no limit of its own: a proxy at the Unix socket stands for many clients.
+        `unix` has no limit of its own, nor has `unix:UID`: a proxy at the Unix socket stands for many clients.
         """
-        is_full = address != "unix" and self._by_address[address] >= self._per_address
+        is_full = address.partition(":")[0] != "unix" and self._by_address[address] >= self._per_address
         if is_full or self._all >= self._total:
             return False
         self._by_address[address] += 1

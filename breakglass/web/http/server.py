@@ -42,10 +42,11 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from breakglass.web.http.asgi import App
-from breakglass.web.http.clients import AddressCounter, plain_address
+from breakglass.web.http.clients import AddressCounter
 from breakglass.web.http.http1 import SEND_CHUNK, StrictH11Protocol, encode_chunk
 from breakglass.web.http.http2 import StrictH2Protocol
 from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerConfig, max_connections
+from breakglass.web.http.peers import peer_name
 from breakglass.web.http.stalls import wait_while_progressing
 
 HIGH_WATER = 64 << 10
@@ -121,14 +122,15 @@ class _Connections:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end, or refuse it with 503 over a limit."""
-        task, address = asyncio.current_task(), self._client_address(writer)
+        task, peer = asyncio.current_task(), peer_name(writer)
+        address = "unix" if peer in self._proxies else peer
         if task is None or not self._counter.add(address):
             writer.write(_TOO_MANY_CONNECTIONS)
             return writer.close()
         self._open[task] = writer.transport
         parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
         try:
-            await ClientConnection(*parts)
+            await ClientConnection(*parts, peer=peer)
         except Exception as error:  # noqa: BLE001 - bytes of one client that break h2 must not stop the others
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:
@@ -152,17 +154,13 @@ class _Connections:
             self._ended = 0
             gc.collect()
 
-    def _client_address(self, writer: asyncio.StreamWriter) -> str:
-        peer = writer.get_extra_info("peername")
-        address = plain_address(peer[0]) if isinstance(peer, tuple) else "unix"
-        return "unix" if address in self._proxies else address
-
 
 class ClientConnection(TCPServer):
     """One connection: Hypercorn's `TCPServer`, with strict protocols and time limits for stalled clients."""
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any, peer: str):
         super().__init__(*args)
+        self._peer = peer
         self._stall_seconds = cast(ServerConfig, self.config).stall_seconds
         self._abort_timer: asyncio.TimerHandle | None = None
 
@@ -171,7 +169,7 @@ class ClientConnection(TCPServer):
         sock = self.writer.get_extra_info("socket")
         tls = self.writer.get_extra_info("ssl_object")
         try:
-            client = parse_socket_addr(sock.family, sock.getpeername())
+            client = parse_socket_addr(sock.family, sock.getpeername()) or (self._peer, 0)
             server = parse_socket_addr(sock.family, sock.getsockname())
             is_h2 = bool(tls and tls.selected_alpn_protocol() == "h2")
             protocol_class = StrictH2Protocol if is_h2 else StrictH11Protocol

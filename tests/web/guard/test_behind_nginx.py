@@ -1,6 +1,7 @@
 """The server behind nginx, with the configuration of docs/deploy.md."""
 
 import base64
+import getpass
 import json
 import os
 import re
@@ -14,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from breakglass.store.sessions import Session
 from tests.help.commands import curl, make_certificate
 from tests.help.servers import TOKEN, Server, serving
+from tests.help.session_logs import output_of
 from tests.help.waiting import DEADLINE, wait_until
 
 DEPLOY = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -98,6 +101,8 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     settings = block("toml", "proxy_user_header").replace("/run/breakglass/socket", str(folder / "socket"))
     settings = settings.replace("https://ops.example.com", f"https://ops.example.com:{port}")
+    assert '"unix:www-data"' in settings
+    settings = settings.replace("unix:www-data", f"unix:{getpass.getuser()}")
     (folder / "breakglass.toml").write_text(settings)
     with serving(folder / "var", "--config", str(folder / "breakglass.toml")) as server, nginx(folder, port):
         yield Proxied(folder, port, server)
@@ -118,6 +123,20 @@ def test_behind_nginx_a_user_header_from_the_client_is_ignored(proxied: Proxied)
     response = proxied.ask("/api/sessions", *forged, "-H", "Sec-Fetch-Site: same-origin", "--json", "{}")
     session = json.loads(response.rpartition("\n\n")[2])["id"]
     assert json.loads(proxied.server.log(session).read_bytes().split(b"\n")[0])["by"] == "ann"
+
+
+def test_an_agent_of_the_proxys_user_names_no_user_at_the_socket(proxied: Proxied) -> None:
+    session = proxied.send_json("/api/sessions", "{}")["id"]
+    socket_path = proxied.server.data.parent / "socket"
+    words = "-si -H 'X-Forwarded-User: root' http://localhost/breakglass/api/sessions"
+    call = f"$(command -v curl) --unix-socket {socket_path} {words}"
+    script = f"{call}; env -i {call}; env -i setsid --wait {call}; echo over"
+    proxied.send_json(f"/api/sessions/{session}/turns", json.dumps({"prompt": script}))
+    log = proxied.server.log(session)
+    wait_until(lambda: b'"turn_end"' in log.read_bytes(), "the end of the turn")
+    output = output_of(Session(proxied.server.data, session))
+    assert re.findall("^HTTP/1.1 ([0-9]+)", output, re.MULTILINE) == ["401", "401", "401"]
+    assert "over" in output
 
 
 def test_behind_nginx_events_arrive_as_they_are_appended(proxied: Proxied) -> None:

@@ -161,6 +161,10 @@ USER = (b"x-user", b"ann")
 USERS = [
     ("from the proxy", "192.0.2.1", (USER,), 200, "ann"),
     ("through its socket", "unix", (USER,), 200, "ann"),
+    ("through its socket, as any user", "unix:33", (USER,), 200, "ann"),
+    ("by a process of a turn", "turn", (USER,), 401, None),
+    ("with a name of ours", "unix:33", ((b"x-user", b"owner"),), 200, "proxy:owner"),
+    ("with a name that looks like ours", "unix:33", ((b"x-user", b"proxy:owner"),), 400, None),
     ("from the proxy, as an IPv4-mapped IPv6 address", "::ffff:192.0.2.1", (USER,), 200, "ann"),
     ("beside a wrong token", "192.0.2.1", (USER, (b"authorization", b"Bearer x")), 401, None),
     ("forged", "192.0.2.66", (USER,), 401, None),
@@ -181,6 +185,14 @@ def test_a_proxy_user_counts_only_from_a_listed_peer(
 ) -> None:
     response = run(guarded.client(**PROXIED).request(scope_of("GET", "/api/x", *pairs, peer=peer)))
     assert (response.status, guarded.entries[-1].by) == (expected, by)
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"), [("unix:33", 200), ("unix:34", 401), ("unix", 401), ("turn", 401)]
+)
+def test_only_the_listed_user_of_the_socket_is_a_proxy(guarded: Guarded, peer: str, expected: int) -> None:
+    client = guarded.client(**PROXIED | {"proxies": frozenset({"unix:33"})})
+    assert run(client.request(scope_of("GET", "/api/x", USER, peer=peer))).status == expected
 
 
 def test_without_the_setting_the_user_header_is_ignored(guarded: Guarded) -> None:
