@@ -18,7 +18,7 @@ def answer_question(
     message: str | None = None,
     for_session: bool = False,
 ) -> None:
-    """Record a person's answer to an agent's question and notify the runner. The first answer counts.
+    """Record a user's answer to an agent's question and notify the runner. The first answer counts.
 
     With `for_session`, the tool is allowed until the end of the session, without further questions. Raises BadInput
     for a refusal with `for_session`, NotFound if there is no such question, and Conflict if the question is closed.
@@ -57,7 +57,7 @@ class QuestionStatus(NamedTuple):
 
 
 CLOSED_BY = {"timeout": "expired", "agent": "withdrawn", "exit": "closed by the agent's exit"}
-"""How a question was closed, if its answer is not from a person or a rule, by the `by` of the answer."""
+"""How a question was closed, if its answer is not from a user or a rule, by the `by` of the answer."""
 
 
 def find_question(fd: int, state: SessionState, request: str) -> QuestionStatus | None:
