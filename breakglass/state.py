@@ -30,7 +30,7 @@ class OpenQuestion(NamedTuple):
     name: str
     """The tool."""
     expires: str
-    """About when the question is refused without an answer. A hint for people: the runner has its own clock."""
+    """About when the question is refused without an answer. A hint for users: the runner has its own clock."""
 
 
 class SessionState(NamedTuple):

@@ -44,7 +44,7 @@ class Verifier:
         self._tools: set[str] = set()
         """The calls of tools in the open turn."""
         self._is_cancelled = False
-        """Whether a person stopped the open turn."""
+        """Whether a user stopped the open turn."""
         self._queue: set[int] = set()
         """The ids of the waiting prompts."""
         self._correct: set[tuple[str, ...]] = set()

@@ -172,6 +172,30 @@ def test_only_the_log_opens_a_log(word: str, owners: set[str]) -> None:
     assert {name for name, path in MODULES.items() if word in names_in(path.read_text())} <= owners
 
 
+MAX_LINES = {"file": 350, "class": 150, "function": 40}
+"""The lines that a part of the package may have. A longer one is split by subject."""
+
+
+def sizes(source: str) -> Iterator[tuple[str, str, int]]:
+    """Yield what each part of `source` is, its name and its lines: the file, its classes and its functions."""
+    yield "file", "", source.count("\n")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            what = "class" if isinstance(node, ast.ClassDef) else "function"
+            yield what, node.name, (node.end_lineno or 0) - node.lineno + 1
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_class_or_function_is_too_long(module: str) -> None:
+    found = sizes(MODULES[module].read_text())
+    assert [(what, name, lines) for what, name, lines in found if lines > MAX_LINES[what]] == []
+
+
+def test_a_part_that_is_too_long_is_found() -> None:
+    source = "class Long:\n" + "    x = 1\n" * 150 + "def short():\n    pass\n" + "x = 1\n" * 200
+    assert list(sizes(source)) == [("file", "", 353), ("class", "Long", 151), ("function", "short", 2)]
+
+
 STARTUP = {
     "turns.runner": SLOW | set(OWNERS),
     "agents": SLOW | set(OWNERS),

@@ -66,7 +66,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Se
         (folder / "var" / "token").chmod(0o600)
         session = server.new_session(title="an example")
         server.prompt(session, "echo one; ls /nowhere")
-        server.ended(session)
+        server.wait_for_end(session)
         yield folder, server
 
 

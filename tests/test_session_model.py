@@ -31,7 +31,7 @@ from breakglass.store import log, sessions
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Piece
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.store.watch import Watch
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
@@ -159,15 +159,15 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def kill_the_runner(self) -> None:
-        signed = read_signer(self.session)
-        if signed and processes.is_alive(*signed):
-            os.kill(signed[0], signal.SIGKILL)
-            wait_until(lambda: not processes.is_alive(*signed), "the death of the runner")
+        runner = read_runner(self.session)
+        if runner and processes.is_alive(*runner):
+            os.kill(runner[0], signal.SIGKILL)
+            wait_until(lambda: not processes.is_alive(*runner), "the death of the runner")
 
     @rule()
     def kill_the_agent(self) -> None:
-        signed = read_signer(self.session)
-        for pid in processes.descendants(signed[0]) if signed and processes.is_alive(*signed) else ():
+        runner = read_runner(self.session)
+        for pid in processes.descendants(runner[0]) if runner and processes.is_alive(*runner) else ():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -7,17 +7,14 @@ import hashlib
 import hmac
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from breakglass.access.login_codes import use_code
-from breakglass.access.logins import Login, Logins, Revoked, append, fold
+from breakglass.access.logins import Login, LoginFile, Revoked
 from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
@@ -77,19 +74,9 @@ class Access:
         and logins are kept in memory.
         """
         self._read_only = read_only
-        if token is not None:
-            parse_token("BREAKGLASS_TOKEN", token)
-        _check_token_files(root, is_configured=token is not None, is_read_only=bool(read_only()))
-        self._configured_digest = None if token is None else _sha256(token.encode())
-        self._token_files = {
-            may_act: WatchedFile(root / name, _token_digest, b"", is_private)
-            for may_act, name in TOKEN_FILES.items()
-        }
+        self._tokens = _Tokens(root, token, is_read_only=bool(read_only()))
         self._root = root
-        self._path = root / "logins.jsonl"
-        self._written: WatchedFile[Logins] = WatchedFile(self._path, lambda data: fold(data, {}), {})
-        self._unwritten = b""
-        self._recording = threading.Lock()
+        self._logins = LoginFile(root / "logins.jsonl", read_only)
         self._lifetime = lifetime
         self._now = now
         self.throttle = Throttle(monotonic)
@@ -102,7 +89,7 @@ class Access:
 
     def credential_of_proxy_user(self, name: str) -> Credential:
         """Return the credential of a user that a trusted proxy named. A name of ours gets `proxy:` before it."""
-        key = hmac.digest(self._digest(may_act=True), name.encode(), "sha256")
+        key = hmac.digest(self._tokens.digest(may_act=True), name.encode(), "sha256")
         shown = f"proxy:{name}" if name.lower() in _OWN_NAMES else name
         return Credential(shown, may_act=True, kind="proxy", key=key)
 
@@ -121,7 +108,7 @@ class Access:
         credential = self._by_token(_sha256(token.encode(errors="replace")))
         if credential is None:
             return None
-        fingerprint = self._token_fingerprint(may_act=credential.may_act)
+        fingerprint = self._tokens.fingerprint(may_act=credential.may_act)
         return self._open_login(credential.may_act, fingerprint, address, user_agent)
 
     def log_in_with_code(self, code: str, *, address: str, user_agent: str = "") -> str | None:
@@ -132,9 +119,11 @@ class Access:
         if message := self._read_only():
             raise ReadOnly(f"{message}; log in with the token")
         # Read before the code is used: a rotation deletes the codes first, so it ends this login or finds the code.
-        fingerprints = {may_act: self._token_fingerprint(may_act=may_act) for may_act in (True, False)}
+        fingerprints = {may_act: self._tokens.fingerprint(may_act=may_act) for may_act in (True, False)}
         may_act = use_code(self._root, code, self._now())
-        if may_act is None or not self._digest(may_act=may_act):  # a login needs a token that can be rotated
+        if may_act is None or not self._tokens.digest(
+            may_act=may_act
+        ):  # a login needs a token that can be rotated
             return None
         return self._open_login(may_act, fingerprints[may_act], address, user_agent)
 
@@ -152,23 +141,23 @@ class Access:
             address=address,
             user_agent=user_agent[:200],
         )
-        self._record(login)
+        self._logins.record(login)
         return cookie
 
     def log_out(self, credential: Credential) -> None:
         """End the login of a cookie. Raises CannotRecord as `revoke` does."""
-        if credential.kind == "cookie" and (login := self._logins().get(credential.key.hex())):
+        if credential.kind == "cookie" and (login := self._logins.all().get(credential.key.hex())):
             self.revoke(login.id)
 
     def logins(self) -> list[Login]:
         """Return the valid logins, the latest first."""
-        return [login for login in reversed(self._logins().values()) if self._is_valid(login)]
+        return [login for login in reversed(self._logins.all().values()) if self._is_valid(login)]
 
     def logins_of_other_tokens(self) -> list[Login]:
         """Return the logins, latest first, that have not expired but are invalid here: another token opened them."""
         return [
             login
-            for login in reversed(self._logins().values())
+            for login in reversed(self._logins.all().values())
             if login.expires > self._now() and not self._is_valid(login)
         ]
 
@@ -178,57 +167,59 @@ class Access:
         Raises CannotRecord if that cannot be written, and ReadOnly in a read-only root. Then the login has ended for
         this process only. A login that is only in this process's memory raises neither.
         """
-        if login_id not in {login.id for login in self._logins().values()}:
+        if login_id not in {login.id for login in self._logins.all().values()}:
             return False
-        was_written = login_id in {login.id for login in self._written.read().values()}
-        if not self._record(Revoked(login_id, int(self._now()))):
+        was_written = self._logins.is_written(login_id)
+        if not self._logins.record(Revoked(login_id, int(self._now()))):
             if message := self._read_only():
                 if was_written:
                     raise ReadOnly(message)
                 return True
-            raise CannotRecord(f"{self._path} cannot be written: the login is valid again after a restart")
+            raise CannotRecord(
+                f"{self._logins.path} cannot be written: the login is valid again after a restart"
+            )
         return True
 
-    def _record(self, row: Login | Revoked) -> bool:
-        with self._recording:  # several threads log in at the same time
-            self._unwritten += msgspec.json.encode(row) + b"\n"
-            if self._read_only():
-                return False
-            try:
-                append(self._path, self._unwritten)
-            except OSError:
-                return False
-            self._unwritten = b""
-            return True
-
-    def _logins(self) -> Logins:
-        written = self._written.read()
-        return fold(self._unwritten, written) if self._unwritten else written
-
     def _is_valid(self, login: Login) -> bool:
-        fingerprint = self._token_fingerprint(may_act=login.may_act)
+        fingerprint = self._tokens.fingerprint(may_act=login.may_act)
         return login.expires > self._now() and login.token == fingerprint
 
     def _by_cookie(self, digest: bytes) -> Credential | None:
         # The time of a lookup varies, which could reveal digests. A digest alone does not give access.
-        login = self._logins().get(digest.hex())
+        login = self._logins.all().get(digest.hex())
         if login is None or not self._is_valid(login):
             return None
         return Credential(login.by, login.may_act, "cookie", digest)
 
     def _by_token(self, digest: bytes) -> Credential | None:
         for may_act in (True, False):
-            if hmac.compare_digest(digest, self._digest(may_act=may_act)):
+            if hmac.compare_digest(digest, self._tokens.digest(may_act=may_act)):
                 return Credential(_TOKEN_NAMES[may_act], may_act, "token", digest)
         return None
 
-    def _digest(self, *, may_act: bool) -> bytes:
-        if may_act and self._configured_digest:
-            return self._configured_digest
-        return self._token_files[may_act].read()
 
-    def _token_fingerprint(self, *, may_act: bool) -> str:
-        return _sha256(self._digest(may_act=may_act)).hex()
+class _Tokens:
+    """The SHA-256 of each valid token, from the setting or from its file."""
+
+    def __init__(self, root: Path, configured: str | None, *, is_read_only: bool) -> None:
+        if configured is not None:
+            parse_token("BREAKGLASS_TOKEN", configured)
+        _check_token_files(root, is_configured=configured is not None, is_read_only=is_read_only)
+        self._configured = None if configured is None else _sha256(configured.encode())
+        self._files = {
+            may_act: WatchedFile(root / name, _token_digest, b"", is_private)
+            for may_act, name in TOKEN_FILES.items()
+        }
+
+    def digest(self, *, may_act: bool) -> bytes:
+        """Return the SHA-256 of the token, b"" if there is none: no digest is equal to that."""
+        if may_act and self._configured:
+            return self._configured
+        return self._files[may_act].read()
+
+    def fingerprint(self, *, may_act: bool) -> str:
+        """Return the SHA-256 of the digest, in hex: what a login keeps of its token."""
+        return _sha256(self.digest(may_act=may_act)).hex()
 
 
 def _check_token_files(root: Path, *, is_configured: bool, is_read_only: bool) -> None:

@@ -7,10 +7,13 @@ communicating with each other. The file holds the SHA-256 of a cookie, never the
 import errno
 import fcntl
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from breakglass.access.watched_file import WatchedFile
 from breakglass.plain_file import open_plain_file
 
 
@@ -69,3 +72,37 @@ def append(path: Path, data: bytes) -> None:
             os.ftruncate(file.fileno(), size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(file.fileno())
+
+
+class LoginFile:
+    """The logins of `logins.jsonl`, and those that could not be written to it and are only in memory."""
+
+    def __init__(self, path: Path, read_only: Callable[[], str]) -> None:
+        """`read_only` returns why the root is read-only, "" if it is not. In such a root nothing is written."""
+        self.path = path
+        self._read_only = read_only
+        self._written: WatchedFile[Logins] = WatchedFile(path, lambda data: fold(data, {}), {})
+        self._unwritten = b""
+        self._recording = threading.Lock()
+
+    def record(self, row: Login | Revoked) -> bool:
+        """Count a line from now on. Return whether it is on disk; otherwise it is written with the next one."""
+        with self._recording:  # several threads log in at the same time
+            self._unwritten += msgspec.json.encode(row) + b"\n"
+            if self._read_only():
+                return False
+            try:
+                append(self.path, self._unwritten)
+            except OSError:
+                return False
+            self._unwritten = b""
+            return True
+
+    def all(self) -> Logins:
+        """Return the logins that were not revoked, also those that have expired."""
+        written = self._written.read()
+        return fold(self._unwritten, written) if self._unwritten else written
+
+    def is_written(self, login_id: str) -> bool:
+        """Return whether the login of that id is in the file, and not revoked there."""
+        return any(login.id == login_id for login in self._written.read().values())

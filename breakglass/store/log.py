@@ -14,7 +14,7 @@ A log is the file `events.jsonl` in a session's directory. Any number of process
 * Full disk. The writer of a running turn reserves space, so that it can still record the turn's end
   (reserved_space.py).
 * Failing disk. After the first I/O error a writer accepts only the end of its turn. A file `degraded` beside the log
-  informs other processes.
+  informs other processes (degraded.py).
 
 Invariant: the `id` in a line of ours is the line's number, counted from 1. The position decides, not the `id`: any
 program may append a foreign line, which may claim any number.
@@ -26,7 +26,6 @@ Rules for editors:
 3. `append` runs for every event of an agent. Measure it before you add a system call.
 """
 
-import contextlib
 import errno
 import functools
 import os
@@ -39,13 +38,12 @@ from breakglass import events
 from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.events import Draft
 from breakglass.store import disk, repair, seek
+from breakglass.store.degraded import DiskFailure, refuse_degraded
 from breakglass.store.loglock import LogLock
 from breakglass.store.reserved_space import ReservedSpace
 from breakglass.store.seek import Position
 
 NAME = "events.jsonl"
-DEGRADED = "degraded"
-"""The file beside a log that marks a failed disk. The administrator deletes it after repairing the disk."""
 GROUP_BYTES = 1 << 20
 """Unsynced bytes after which an append syncs, for every kind of event."""
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
@@ -68,7 +66,7 @@ class Log:
         self._space = ReservedSpace(fd)
         self._unread: list[tuple[Position, Position]] = []
         """The ranges of lines that others added and `read_others` has not returned yet."""
-        self._has_failed = False
+        self._failure = DiskFailure(directory)
 
     def close(self) -> None:
         """Close the descriptor. Nothing is synced."""
@@ -90,12 +88,8 @@ class Log:
         A `user` event gets its own id as `turn`. Raises CannotRecord if the line could not be written: no part of it
         stays. Raises Degraded on an I/O error and at every later append.
         """
-        self._check()
+        self._failure.check()
         return self._append(kind, fields)
-
-    def _check(self) -> None:
-        if self._has_failed:
-            raise Degraded("the disk failed under this log; it accepts no more events")
 
     def _append(self, kind: str, fields: dict[str, Any]) -> int:
         with self._lock:
@@ -110,7 +104,7 @@ class Log:
 
     def append_together(self, *drafts: Draft) -> list[int]:
         """Append several events in one synced write and return their ids. Readers see all or none. Raises as append."""
-        self._check()
+        self._failure.check()
         with self._lock:
             file = self._catch_up()
             first = self.end.number + 1
@@ -141,7 +135,7 @@ class Log:
         try:
             self._space.reserve(self.end.offset)
         except OSError as error:
-            raise self._refusal("an event could not be written", error) from error
+            raise self._failure.refusal("an event could not be written", error) from error
 
     def sync(self) -> None:
         """Put everything written so far on disk. Raises Degraded if the disk fails."""
@@ -149,7 +143,7 @@ class Log:
         try:
             os.fdatasync(self.fd)
         except OSError as error:
-            self._degrade()
+            self._failure.note()
             raise Degraded(f"the log could not be synced: {error.strerror}") from error
 
     def confirm(self) -> None:
@@ -160,17 +154,6 @@ class Log:
         """
         self.sync()
         refuse_degraded(self._directory)
-
-    def _refusal(self, what: str, error: OSError) -> CannotRecord:
-        if error.errno != errno.EIO:
-            return CannotRecord(f"{what}: {error.strerror}")
-        self._degrade()
-        return Degraded(f"{what}: the disk failed ({error.strerror})")
-
-    def _degrade(self) -> None:
-        """Refuse further appends, and leave a `degraded` file for other processes if the disk allows it."""
-        self._has_failed = True
-        _create_degraded_file(self._directory)
 
     def read_others(self) -> list[events.Event]:
         """Return the events that other writers have added since the log was opened or since the last call."""
@@ -196,7 +179,9 @@ class Log:
                 path, torn = os.path.join(self._directory, NAME), file.st_size - self.end.offset
                 self.end = repair.repair_tail(self.fd, path, self.end, torn, now(), self.sync)
             except OSError as error:
-                raise self._refusal("the log's torn last line could not be repaired", error) from error
+                raise self._failure.refusal(
+                    "the log's torn last line could not be repaired", error
+                ) from error
         return file
 
     def _write(self, data: bytes, lines: int, file: os.stat_result) -> None:
@@ -204,7 +189,7 @@ class Log:
             self._space.prepare(file, self.end.offset, len(data))
             written = os.write(self.fd, data)
         except OSError as error:
-            raise self._refusal("an event could not be written", error) from error
+            raise self._failure.refusal("an event could not be written", error) from error
         if written < len(data):
             os.ftruncate(self.fd, self.end.offset)
             raise CannotRecord("an event could not be written: the disk is full")
@@ -218,13 +203,6 @@ def _encode_together(first: int, drafts: Sequence[Draft]) -> bytes:
         events.encode(number, now(), kind, {**fields, "turn": number} if kind == "user" else fields)
         for number, (kind, fields) in enumerate(drafts, first)
     )
-
-
-def _create_degraded_file(directory: str) -> None:
-    with contextlib.suppress(OSError):
-        # O_NONBLOCK: without it, an open of a named pipe waits for the other end.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        os.close(os.open(os.path.join(directory, DEGRADED), flags, 0o600))
 
 
 def create(directory: str) -> Log:
@@ -265,19 +243,6 @@ def open_log(
 def open_reader(directory: str) -> int:
     """Return a read-only descriptor of a session's log. Raises NotFound if there is none."""
     return _open(directory, os.O_RDONLY)
-
-
-def refuse_degraded(directory: str) -> None:
-    """Raise Degraded if the disk failed under the log in this directory."""
-    if is_degraded(directory):
-        raise Degraded(
-            f"the disk failed under this session; once it is repaired, delete {directory}/{DEGRADED}"
-        )
-
-
-def is_degraded(directory: str) -> bool:
-    """Return whether the disk failed under the log in this directory."""
-    return os.path.lexists(os.path.join(directory, DEGRADED))
 
 
 def _open(directory: str, flags: int) -> int:

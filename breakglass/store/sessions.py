@@ -19,7 +19,7 @@ from typing import NamedTuple
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
 from breakglass.state import SessionState
-from breakglass.store import disk, first_line, log, state_cache
+from breakglass.store import degraded, disk, first_line, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
 from breakglass.store.loglock import LogLock
@@ -106,7 +106,7 @@ class Session(NamedTuple):
                 found = self.log_state(fd).state
         finally:
             os.close(fd)
-        return found._replace(status="degraded") if log.is_degraded(self.directory) else found
+        return found._replace(status="degraded") if degraded.is_degraded(self.directory) else found
 
 
 def create(
@@ -127,19 +127,14 @@ def create(
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
         with _create_or_open_log(session) as opened, opened.exclusive():
-            log.refuse_degraded(session.directory)
+            degraded.refuse_degraded(session.directory)
             if session.log_state(opened.fd).state.last_id:
                 session.refuse_unwritable_log()
                 opened.confirm()
             else:
+                host = socket.gethostname()
                 opened.append(
-                    "created",
-                    schema=SCHEMA,
-                    agent=agent,
-                    model=model,
-                    title=title,
-                    by=by,
-                    host=socket.gethostname(),
+                    "created", schema=SCHEMA, agent=agent, model=model, title=title, by=by, host=host
                 )
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")

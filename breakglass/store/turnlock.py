@@ -1,7 +1,7 @@
-"""The turn lock: a turn is running exactly as long as its runner holds it. Take it, sign it, read its signer.
+"""The turn lock: a turn is running exactly as long as its runner holds it. Take it; write and read which runner it is.
 
 The runner writes its pid and start time into `turn.lock`, so that other processes can signal it. It also writes the
-place of the session's directory there: the signer in a copied file is the runner of the original.
+place of the session's directory there: the runner in a copied file is that of the original.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from breakglass.plain_file import open_plain_file
 from breakglass.store import disk, lock_holders, log
 from breakglass.store.lock_holders import Holder
 
-if TYPE_CHECKING:  # a runner signs the lock and needs nothing else from that module
+if TYPE_CHECKING:  # a runner writes itself into the lock and needs nothing else from that module
     from breakglass.store.sessions import Session
 
 NAME = "turn.lock"
 
 
-class Signer(NamedTuple):
-    """The process that signed a turn lock. It may be dead, and its pid may belong to another process by now."""
+class RunnerProcess(NamedTuple):
+    """The process of the last runner. It may be dead, and its pid may belong to another process by now."""
 
     pid: int
     started: int
@@ -97,16 +97,16 @@ def _open_lock_file(directory: int) -> int:
     return open_plain_file(NAME, os.O_RDWR | os.O_CREAT, directory)
 
 
-def sign(lock: tuple[int, ...], signer: Signer) -> None:
-    """Write the signer into the lock file of a held `TurnLock`, replacing an earlier one. Raises OSError."""
+def write_runner(lock: tuple[int, ...], runner: RunnerProcess) -> None:
+    """Write the runner into the lock file of a held `TurnLock`, replacing an earlier one. Raises OSError."""
     directory, file = lock
-    signed = {**signer._asdict(), "place": place(directory)}
+    entry = {**runner._asdict(), "place": place(directory)}
     os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps(signed).encode() + b"\n", 0)
+    os.pwrite(file, json.dumps(entry).encode() + b"\n", 0)
 
 
-def read_signer(session: "Session") -> Signer | None:
-    """Return the process that last signed this session's lock file, None if there is none. Raises OSError."""
+def read_runner(session: "Session") -> RunnerProcess | None:
+    """Return the runner that was last written into this session's lock file, None if there is none. Raises OSError."""
     try:
         fd = open_plain_file(f"{session.directory}/{NAME}", os.O_RDONLY)
     except OSError as error:
@@ -114,15 +114,15 @@ def read_signer(session: "Session") -> Signer | None:
             return None
         raise
     try:
-        signed = json.loads(os.read(fd, 4096))
-        if signed["place"] != place(session.directory):  # a copied file
+        entry = json.loads(os.read(fd, 4096))
+        if entry["place"] != place(session.directory):  # a copied file
             return None
-        pid, started = signed["pid"], signed["started"]
+        pid, started = entry["pid"], entry["started"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     finally:
         os.close(fd)
     # Signals to a pid below 1 reach groups of processes. A runner is never process 1.
     if type(pid) is int and type(started) is int and 1 < pid < 1 << 31:
-        return Signer(pid, started)
+        return RunnerProcess(pid, started)
     return None

@@ -20,7 +20,7 @@ def answer_question(
     for_session: bool = False,
     answers: Answers = NO_ANSWERS,
 ) -> None:
-    """Record a person's answer to an agent's question and notify the runner. The first answer counts.
+    """Record a user's answer to an agent's question and notify the runner. The first answer counts.
 
     With `for_session`, the tool is allowed until the end of the session, without further questions. `answers` are what
     the user chose, if the question has choices. Raises BadInput for a refusal with `for_session` or `answers`, and for
@@ -70,7 +70,7 @@ class QuestionStatus(NamedTuple):
 
 
 CLOSED_BY = {"timeout": "expired", "agent": "withdrawn", "exit": "closed by the agent's exit"}
-"""How a question was closed, if its answer is not from a person or a rule, by the `by` of the answer."""
+"""How a question was closed, if its answer is not from a user or a rule, by the `by` of the answer."""
 
 
 def _check_answers(

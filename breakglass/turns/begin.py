@@ -20,15 +20,16 @@ from breakglass.errors import BadConfig, BadInput, Conflict, LogLocked, NotFound
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
-from breakglass.store.log import Log, read_one, refuse_degraded
+from breakglass.store.degraded import refuse_degraded
+from breakglass.store.log import Log, read_one
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
 from breakglass.turn_limits import MAX_PROMPT
-from breakglass.turns import plan as plans
+from breakglass.turns import job as jobs
 from breakglass.turns import processes
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
-from breakglass.turns.plan import Plan
+from breakglass.turns.job import Job
 
 LOCK_ATTEMPTS = 5
 """How often a prompt may find the lock taken and yet no turn in the log, before that is an error."""
@@ -200,11 +201,11 @@ def _plan(
     end: Position,
     state: SessionState,
     lock: TurnLock,
-) -> Plan:
-    """Return the plan for the runner of this turn. `end` is the log's position after the prompt."""
+) -> Job:
+    """Return the job for the runner of this turn. `end` is the log's position after the prompt."""
     environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
     variables = (config.environ, *(each.env for each in config.agents.values()))
-    return Plan(
+    return Job(
         directory=os.path.abspath(session.directory),
         workspace=os.path.abspath(session.workspace),
         turn=turn,
@@ -235,25 +236,25 @@ def _access_tokens(config: Config) -> list[str]:
     return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
 
 
-def _start_runner(plan: Plan) -> None:
+def _start_runner(job: Job) -> None:
     """Start the runner in a session of its own, with the turn lock and the agent's environment. Raises OSError."""
-    os.makedirs(plan.workspace, mode=0o700, exist_ok=True)
+    os.makedirs(job.workspace, mode=0o700, exist_ok=True)
     process = subprocess.Popen(
         # -I: nothing in the agent's environment or working directory may change what the runner imports.
         [
             *(sys.executable, "-I", "-c", _RUNNER),
-            *(f"session={os.path.basename(plan.directory)}", f"turn={plan.turn}"),  # for a reader of `ps`
+            *(f"session={os.path.basename(job.directory)}", f"turn={job.turn}"),  # for a reader of `ps`
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=plan.lock,
+        pass_fds=job.lock,
         start_new_session=True,
-        cwd=plan.workspace,
-        env=plan.environ,
+        cwd=job.workspace,
+        env=job.environ,
     )
     assert process.stdin
-    process.stdin.write(plans.encode(plan))
+    process.stdin.write(jobs.encode(job))
     process.stdin.close()
     # Without a free thread the dead runner stays a zombie until this process ends.
     with contextlib.suppress(RuntimeError):

@@ -88,7 +88,7 @@ def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: st
     """Append the end of a turn that no runner will end. The caller holds the turn lock. Raises CannotRecord.
 
     The state under the log's lock decides, because other processes may have appended in the meantime. A turn that a
-    person stopped ends as `cancelled`, without the error. A turn that has ended gets no second end.
+    user stopped ends as `cancelled`, without the error. A turn that has ended gets no second end.
     """
     with opened.exclusive():
         state = session.log_state(opened.fd).state
@@ -141,9 +141,9 @@ def has_runner(session: Session) -> bool:
 
 
 def cancel_turn(session: Session, *, by: str, warn: Callable[[str], object] = str) -> bool:
-    """Record that a person stops the running turn, and notify its runner. Return whether a turn was running.
+    """Record that a user stops the running turn, and notify its runner. Return whether a turn was running.
 
-    The waiting prompts are withdrawn too: a person who stops a turn does not expect the next one to begin. Returns as
+    The waiting prompts are withdrawn too: a user who stops a turn does not expect the next one to begin. Returns as
     soon as the stop is on disk; `wait_for_stop` waits for the end. Raises NotFound, ReadOnly and CannotRecord.
 
     A process of the turn that keeps the log locked, or the turn lock after the turn's end, is killed: it was stopped,
@@ -207,12 +207,12 @@ def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[
 
     `warn` gets one line about what was killed and `why`. Raises CannotRecord if one cannot be killed.
     """
-    signed = turnlock.read_signer(session)
+    runner = turnlock.read_runner(session)
     marked = find_processes(session)
     own = [
         each
         for each in holders
-        if each.pid != os.getpid() and (each.pid in marked or (each.pid, each.started) == signed)
+        if each.pid != os.getpid() and (each.pid in marked or (each.pid, each.started) == runner)
     ]
 
     def find_alive(among: list[Holder]) -> list[int]:
@@ -231,9 +231,9 @@ def notify_runner(session: Session) -> None:
 
     Any program may write a pid into `turn.lock`, so only a process with this session's mark gets the signal.
     """
-    signed = turnlock.read_signer(session)
-    if signed:
-        pid, started = signed
+    runner = turnlock.read_runner(session)
+    if runner:
+        pid, started = runner
         own = functools.partial(find_processes, session, [pid])
         processes.send_all(lambda: own() if processes.is_alive(pid, started) else (), signal.SIGUSR1)
 

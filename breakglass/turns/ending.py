@@ -52,7 +52,7 @@ class Facts(NamedTuple):
     has_answered: bool = False
     """Whether the agent gave its final answer and has no open background task."""
     is_stopping: bool = False
-    """Whether a person stopped the turn, or a limit did."""
+    """Whether a user stopped the turn, or a limit did."""
     has_exited: bool = False
     is_shutdown: bool = False
     """Whether this process received SIGTERM."""

@@ -1,7 +1,7 @@
 """The open questions of one turn: may the agent use this tool? Pure, except for the clock.
 
 Four parties can answer a question, and the first answer counts. The settings and the session answer at once by rule. A
-person answers from any process, through the log. The timeout answers last, with a refusal. This module decides which
+user answers from any process, through the log. The timeout answers last, with a refusal. This module decides which
 answers are due. It neither records an answer nor passes it to the agent: `record` and `runner` do that.
 """
 
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     request: str
     allow: bool
     by: str
-    """A person, `settings`, `session`, `timeout`, `agent` if the agent withdrew its question, `exit` if it ended."""
+    """A user, `settings`, `session`, `timeout`, `agent` if the agent withdrew its question, `exit` if it ended."""
     message: str | None = None
     """Text for the agent: the reason of a refusal."""
     answers: Answers | None = None
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 class Questions:
-    """The questions that are open, each with its deadline, and the rules that answer questions without a person."""
+    """The questions that are open, each with its deadline, and the rules that answer questions without a user."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Questions:
         return self._deadlines.pop(request, None) is not None
 
     def answer_by_rule(self, request: str, tool: str, allowed: Collection[str]) -> Answer | None:
-        """Return the answer that the rules give, None if a person must answer.
+        """Return the answer that the rules give, None if a user must answer.
 
-        `allowed` are the tools that a person allowed for the session.
+        `allowed` are the tools that a user allowed for the session.
         """
         if tool in self._deny:
             return Answer(request, allow=False, by="settings", message=f"The settings refuse {tool}.")

@@ -14,7 +14,7 @@ from breakglass.masking import Masker
 from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
-from breakglass.turns.plan import Plan
+from breakglass.turns.job import Job
 from breakglass.turns.questions import Answer, Questions
 
 SYNC_SECONDS = 0.2
@@ -24,24 +24,24 @@ SYNC_SECONDS = 0.2
 class TurnRecord:
     """One turn as the log shows it: its status, its questions, and the state of its session."""
 
-    def __init__(self, plan: Plan, opened: Log) -> None:
-        self.turn = plan.turn
+    def __init__(self, job: Job, opened: Log) -> None:
+        self.turn = job.turn
         self.log = opened
-        self._lock = plan.lock
+        self._lock = job.lock
         self.state = SessionState(
-            turn=plan.turn,
-            agent_session=plan.agent_session,
-            agent_cost=plan.agent_cost,
-            allowed=plan.allowed,
-            queued=tuple(QueuedPrompt(number, "") for number in plan.queued),
+            turn=job.turn,
+            agent_session=job.agent_session,
+            agent_cost=job.agent_cost,
+            allowed=job.allowed,
+            queued=tuple(QueuedPrompt(number, "") for number in job.queued),
         )
         """The part of the session's state that a runner needs, after every event known so far."""
         self.status = "ok"
         """How the turn will end, as far as is known."""
         self.is_stopping = False
         """Whether the agent must end: a user stopped the turn, or the turn reached a limit."""
-        self.questions = Questions(plan.allow, plan.deny, plan.choice_tools, plan.permission_timeout)
-        self._masker = Masker(plan.secrets)
+        self.questions = Questions(job.allow, job.deny, job.choice_tools, job.permission_timeout)
+        self._masker = Masker(job.secrets)
         self._undelivered: list[Answer] = []
         self.began = self._synced_at = time.monotonic()
         """The monotonic time at which the turn began."""

@@ -15,7 +15,13 @@ def test_no_object_and_no_file_keeps_a_secret_in_clear(tmp_path: Path) -> None:
     access = Access(tmp_path, token=token)
     cookie = log_in(access, token)
     found = access.identify(None, [cookie])
-    held = repr(vars(access)) + repr([vars(kept) for kept in access._token_files.values()]) + repr(found)
+    held = (
+        repr(vars(access))
+        + repr(vars(access._tokens))
+        + repr(vars(access._logins))
+        + repr([vars(kept) for kept in access._tokens._files.values()])
+        + repr(found)
+    )
     written = (tmp_path / "logins.jsonl").read_text()
     assert all(secret not in held + written for secret in (token, cookie.decode()))
 

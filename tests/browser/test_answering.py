@@ -107,7 +107,7 @@ def test_a_page_that_shows_an_older_part_links_to_the_question(
 ) -> None:
     session = server.new_session(agent="scripted")
     server.prompt(session, "\n".join(f"say line {number} {'x' * 900}" for number in range(250)))
-    server.ended(session)
+    server.wait_for_end(session)
     server.prompt(session, f"wait {gate}\nask Bash ls")
     page = new_user().open(session, "?before=100")
     gate.touch()

@@ -19,7 +19,7 @@ def test_the_first_paint_is_soon_on_a_slow_phone_and_a_slow_network(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.run_script(*(f"say Line {number} of **what** it said." for number in range(300)))
-    server.ended(session)
+    server.wait_for_end(session)
     user = new_user(**PHONE)
     page = user.page
     tools: Any = user.context.new_cdp_session(page)

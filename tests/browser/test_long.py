@@ -105,7 +105,7 @@ def test_the_page_stays_bounded_during_a_long_live_turn(new_user: NewUser, serve
     user = new_user()
     page = user.open(session)
     server.prompt(session, "4500")
-    server.ended(session)
+    server.wait_for_end(session)
     last = server.events(session)[-1]["id"]
     expect(user.line(last)).to_be_in_viewport()
     expect(user.badge).to_have_text("Live")
@@ -117,7 +117,7 @@ def test_a_long_output_is_folded_shows_its_size_and_can_be_opened(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.run_script("call t Bash seq", "call t bytes 200000", "say Done.")
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user().open(session)
     page.locator(".tool summary").click()
     output = page.locator(".tool .output")

@@ -20,7 +20,7 @@ def test_the_last_transcript_can_be_read_without_a_network(
 ) -> None:
     session = own_server.new_session(agent="shell", title="cached")
     own_server.prompt(session, "echo remember me")
-    own_server.ended(session)
+    own_server.wait_for_end(session)
     user = new_user(own_server, service_workers="allow", **PHONE)
     user.expected = NETWORK + "|status of 503"
     page = user.open(session)

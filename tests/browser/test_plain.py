@@ -40,7 +40,7 @@ def test_a_session_works_from_login_to_stop_without_javascript(
     page.locator(".queued button").click()
     expect(page.locator(".queued button")).to_have_count(0)
     page.locator(".stop").click()
-    server.ended(session)
+    server.wait_for_end(session)
     page.locator("noscript a").click()
     expect(page.locator(".turn_end")).to_contain_text("Stopped after")
     assert [event["text"] for event in server.events(session) if event["kind"] == "user"] == [
@@ -61,7 +61,7 @@ def test_a_form_sent_twice_begins_one_turn(new_user: NewUser, server: ScriptedSe
             headers={"Sec-Fetch-Site": "same-origin"},
         )
         assert answer.ok
-    server.ended(session)
+    server.wait_for_end(session)
     assert [event["kind"] for event in server.events(session)].count("user") == 1
 
 
@@ -81,7 +81,7 @@ def test_preset_prompts_and_earlier_lines_work_by_plain_forms_and_links(
 ) -> None:
     session = server.new_session(agent="many")
     server.prompt(session, "1500")
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user(**PLAIN).page
     page.goto(f"/sessions/{session}")
     first = page.locator("#log > .line").first
@@ -92,12 +92,12 @@ def test_preset_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     expect(page.locator(".turn_end")).to_be_visible()
     page.locator(".presets button", has_text="Disk").click()
     expect(page.locator("#log .user").last).to_have_text(re.compile("echo all full"))
-    server.ended(session)
+    server.wait_for_end(session)
 
 
 def test_a_long_output_is_opened_by_a_plain_link(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("call t Bash seq", "call t bytes 50000")
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user(**PLAIN).page
     page.goto(f"/sessions/{session}")
     page.locator(".tool_result summary").click()

@@ -71,5 +71,5 @@ def test_without_a_network_no_prompt_is_withdrawn(
     assert page.locator("#prompt").input_value() == ""
     user.context.set_offline(False)
     gate.touch()
-    server.ended(session)
+    server.wait_for_end(session)
     assert server.prompts(session)[1:] == ["echo second"]

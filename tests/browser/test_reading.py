@@ -94,7 +94,7 @@ def test_the_pieces_of_a_shells_output_are_one_block(
 def test_a_link_to_a_line_opens_what_the_line_is_folded_in(new_user: NewUser, server: ScriptedServer) -> None:
     acts = [act for n in range(60) for act in (f"call t{n} Bash n{n}", f"call t{n} output of {n}")]
     session = server.run_script(*acts)
-    server.ended(session)
+    server.wait_for_end(session)
     number = next(e["id"] for e in server.events(session) if e.get("output") == "output of 7")
     user = new_user()
     page = user.open(session, f"#e{number}")
@@ -111,7 +111,7 @@ def test_the_outline_links_to_each_turn(new_user: NewUser, server: ScriptedServe
     turns = []
     for n in range(3):
         turns.append(server.prompt(session, f"echo turn {n}; seq 200"))
-        server.ended(session)
+        server.wait_for_end(session)
     page = new_user().open(session)
     links = page.locator("aside .outline a")
     expect(links).to_have_count(3)
@@ -128,7 +128,7 @@ def test_an_output_is_copied_unchanged(new_user: NewUser, server: ScriptedServer
     session = server.run_script(
         "say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c"
     )
-    server.ended(session)
+    server.wait_for_end(session)
     user = new_user()
     user.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = user.open(session)
@@ -145,7 +145,7 @@ def test_on_a_phone_a_shade_at_the_edge_shows_that_a_line_continues(
 ) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "echo " + "long " * 60)
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user(**PHONE).open(session)
     output = page.locator(".output pre")
     box = output.bounding_box()
@@ -172,7 +172,7 @@ def test_an_unknown_line_is_shown_unchanged_at_its_number(new_user: NewUser, ser
 def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     turn = server.prompt(session, "true")
-    server.ended(session)
+    server.wait_for_end(session)
     user = new_user()
     page = user.open(session)
     last = 0

@@ -54,7 +54,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
 ) -> None:
     session = server.new_session(agent="many")
     server.prompt(session, "40")
-    server.ended(session)
+    server.wait_for_end(session)
     user = new_user()
     user.expected = NETWORK
     user.context.add_init_script(COUNT_STREAMS)
@@ -66,7 +66,7 @@ def test_when_the_network_is_back_the_stream_opens_at_once_and_brings_what_was_m
     user.context.set_offline(True)
     expect(user.badge).to_have_text(re.compile("^Offline · as of"))
     server.prompt(session, "200")
-    server.ended(session)
+    server.wait_for_end(session)
     page.evaluate(RECORD_COUNT)
     user.context.set_offline(False)
     expect(user.badge).to_have_text("Live")
@@ -103,11 +103,11 @@ def test_no_line_is_lost_when_the_server_is_killed_during_a_turn(
         expect(user.badge).to_have_text("Live")
         went_on = len(own_server.events(session)) > seen or not own_server.state(session)["turn_active"]
         assert went_on, f"the turn waited for its server in round {round_}"
-    own_server.ended(session)
+    own_server.wait_for_end(session)
     expect(page.locator(".turn_end")).to_be_visible()
     assert_complete(user, session)
     expect(page.locator(".turn_end")).to_be_in_viewport()
-    client.leave()
+    client.disconnect()
     assert set(badge_texts(page)) <= {"Live", "Reconnecting", "Catching up"}
     page.reload()
     expect(user.badge).to_have_text("Live")
@@ -119,12 +119,12 @@ def test_after_a_power_loss_the_page_shows_the_new_lines_with_the_numbers_of_los
 ) -> None:
     session = own_server.new_session(agent="many")
     own_server.prompt(session, "20")
-    own_server.ended(session)
+    own_server.wait_for_end(session)
     user = new_user(own_server)
     user.expected = NETWORK
     page = user.open(session)
     own_server.prompt(session, "30")
-    own_server.ended(session)
+    own_server.wait_for_end(session)
     expect(page.locator(".turn_end")).to_have_count(2)
     own_server.kill()
     lines = own_server.log(session).read_bytes().splitlines(keepends=True)
@@ -184,7 +184,7 @@ def test_every_client_has_the_whole_log_after_many_kills_of_the_server(
         assert_complete(user, session)
     for client in clients:
         wait_until(functools.partial(client.has, last), "the log's end")
-        client.leave()
+        client.disconnect()
         assert_is_the_log(client.received, own_server.log(session))
 
 
@@ -264,7 +264,7 @@ def test_a_page_from_the_browsers_back_cache_is_live_again(new_user: NewUser, se
     page = user.open(session)
     page.goto("/")
     server.prompt(session, "echo meanwhile")
-    server.ended(session)
+    server.wait_for_end(session)
     page.go_back()
     expect(user.badge).to_have_text("Live")
     expect(page.locator("#log")).to_contain_text("meanwhile")
@@ -275,7 +275,7 @@ def test_a_replaced_log_is_read_again_from_the_start(new_user: NewUser, server: 
     session = server.new_session(agent="shell")
     for word in ("first", "second"):
         server.prompt(session, f"echo {word}")
-        server.ended(session)
+        server.wait_for_end(session)
     user = new_user()
     page = user.open(session)
     log = server.log(session)
@@ -293,7 +293,7 @@ def test_a_page_that_cannot_be_reloaded_is_not_requested_in_a_tight_loop(
     """The stream of an emptied log starts with a reset, each time."""
     session = server.new_session(agent="shell")
     server.prompt(session, "echo a")
-    server.ended(session)
+    server.wait_for_end(session)
     user = new_user()
     user.expected = "status of 500"
     page = user.open(session)

@@ -86,7 +86,7 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     page.unroute(TURNS)
     expect(page.locator("#log .user")).to_have_count(1)
     expect(page.locator("#outbox li")).to_have_count(0)
-    server.ended(session)
+    server.wait_for_end(session)
     assert len(set(keys)) == 1
     assert server.prompts(session) == ["echo once"]
 
@@ -133,7 +133,7 @@ def test_a_prompt_in_the_outbox_of_two_windows_runs_once(
     for window in (page, other):
         expect(window.locator("#outbox li")).to_have_count(0)
     [session] = wait_until(lambda: own_server.ask("GET", "/api/sessions")[1]["sessions"], "a session")
-    own_server.ended(session["id"])
+    own_server.wait_for_end(session["id"])
     assert own_server.prompts(session["id"]) == ["echo once"]
 
 
@@ -235,7 +235,7 @@ def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(
 ) -> None:
     session = server.new_session(agent="shell")
     server.prompt(session, "seq 500")
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user(**PHONE).open(session)
     page.locator("#prompt").fill("\n".join(map(str, range(100))))
     expect(page.locator("#prompt")).to_be_in_viewport(ratio=1)

@@ -63,7 +63,7 @@ def test_the_list_shows_the_status_of_several_running_sessions_live(
 
 def test_the_list_shows_the_last_line_and_the_cost(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("say The **disk** is full.", title="what it cost")
-    server.ended(session)
+    server.wait_for_end(session)
     page = new_user().open()
     row = page.locator(f"#sessions [data-id='{session}']")
     expect(row.locator(".last-line")).to_have_text("The disk is full.")

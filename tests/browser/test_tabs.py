@@ -56,7 +56,7 @@ def test_seven_tabs_all_load_show_what_is_new_and_can_stop_the_turn(
     for page in pages:
         expect(page.locator(f"#e{number}")).to_be_visible()
     pages[0].locator(".stop").click()
-    server.ended(session)
+    server.wait_for_end(session)
     for page in pages:
         expect(page.locator("[data-kind=turn_end]")).to_be_visible()
     expect_badges(pages, *[POLLING] * 4, *["Live"] * 3)
@@ -75,7 +75,7 @@ def test_twelve_tabs_of_several_sessions_and_the_list_all_work(
     first = pages[1]
     first.locator("#prompt").fill("echo from the first tab")
     first.locator("#prompt").press("Control+Enter")
-    server.ended(sessions[0])
+    server.wait_for_end(sessions[0])
     for page in [pages[1], pages[4], pages[7], pages[11]]:
         expect(page.locator("#log")).to_contain_text("from the first tab")
     for page in pages[5:10]:
@@ -123,7 +123,7 @@ def test_a_tab_without_storage_polls_and_says_so(new_user: NewUser, server: Scri
     pages = tabs(user, [f"/sessions/{session}"] * 7)
     expect_badges(pages, *[POLLING] * 7)
     server.prompt(session, "echo seen")
-    server.ended(session)
+    server.wait_for_end(session)
     for page in pages:
         expect(page.locator("[data-kind=turn_end]")).to_be_visible()
 

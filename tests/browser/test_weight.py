@@ -13,7 +13,7 @@ def test_a_first_visit_weighs_less_than_60_kb(own_server: ScriptedServer, new_us
     for number in range(20):
         own_server.new_session(title=f"the problem of night number {number}")
     session = own_server.run_script("call t Bash df", "call t full", "say It is **full**.")
-    own_server.ended(session)
+    own_server.wait_for_end(session)
     user = new_user(own_server, **PHONE)
     user.expected = NETWORK
     page = user.page

@@ -76,7 +76,7 @@ def test_a_turn_of_a_server_that_started_with_sigchld_ignored_logs_its_exit_stat
     try:
         session = server.new_session()
         server.prompt(session, SHOW)
-        assert server.ended(session) == "error"
+        assert server.wait_for_end(session) == "error"
         log = server.log(session).read_text()
     finally:
         server.kill()

@@ -73,7 +73,7 @@ class Client:
         await until(lambda: self.events)
         return self
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         """Stop following."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)

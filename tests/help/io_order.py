@@ -104,4 +104,4 @@ def _content(data: bytes) -> str:
         lines = [json.loads(line) for line in data.strip().split(b"\n")]
     except ValueError:
         return "bytes"
-    return " and ".join(line.get("kind", "a signature") for line in lines)
+    return " and ".join(line.get("kind", "a lock entry") for line in lines)

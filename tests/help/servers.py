@@ -145,7 +145,7 @@ class Server:
         assert status == 200, state
         return dict(state)
 
-    def ended(self, session: str, seconds: float = DEADLINE) -> str:
+    def wait_for_end(self, session: str, seconds: float = DEADLINE) -> str:
         """Wait until no turn runs in the session, and return the session's status."""
         wait_until(lambda: not self.state(session)["turn_active"], "the turn to end", seconds)
         return str(self.state(session)["status"])
@@ -187,7 +187,7 @@ class Attached:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """Disconnect for good."""
         self._left.set()
         self._thread.join(DEADLINE)

@@ -12,12 +12,12 @@ from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import find_processes, has_runner
-from breakglass.turns.plan import Plan
+from breakglass.turns.job import Job
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -62,8 +62,8 @@ def wait_for_output(session: Session, turn: int, text: str) -> str:
 def wait_for_end(session: Session, turn: int) -> list[Event]:
     """Wait for the end of the turn and return its events. Fails if a rule is broken or a process is left."""
     wait_until(lambda: session.state().turn is None, "the end of the turn")
-    signed = read_signer(session)
-    assert find_processes(session) <= ({signed[0]} if signed else set())
+    runner = read_runner(session)
+    assert find_processes(session) <= ({runner[0]} if runner else set())
     assert find_broken_rules(session) == []
     return [event for event in events_of(session) if event.get("turn") == turn]
 
@@ -81,7 +81,7 @@ def find_broken_rules(session: Session) -> list[verify.Finding]:
 
 def runner_pid(session: Session) -> int:
     """Wait until the runner has written its pid into the lock file, and return it."""
-    return wait_until(lambda: read_signer(session), "the pid of the runner").pid
+    return wait_until(lambda: read_runner(session), "the pid of the runner").pid
 
 
 def kill_runner(session: Session) -> None:
@@ -100,9 +100,9 @@ def is_alive(pid: int) -> bool:
     return processes.is_alive(pid, processes.start_time(pid))
 
 
-def make_plan(session: Session, turn: int, end: Position, **changes: Any) -> Plan:
-    """Return the plan of a turn with the shell, for a test of the runner's parts. `changes` are other values."""
-    plan = Plan(
+def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
+    """Return the job of a turn with the shell, for a test of the runner's parts. `changes` are other values."""
+    job = Job(
         directory=session.directory,
         workspace=session.workspace,
         turn=turn,
@@ -126,4 +126,4 @@ def make_plan(session: Session, turn: int, end: Position, **changes: Any) -> Pla
         permission_timeout=10,
         limits=TurnLimits(),
     )
-    return plan._replace(**changes)
+    return job._replace(**changes)

@@ -51,7 +51,7 @@ def validate(
     decoded = [events.decode(line, number) for number, line in enumerate(whole, 1)]
     for client in clients:
         wait_until(lambda client=client: client.has(len(whole)), f"line {len(whole)} at a client")  # type: ignore[misc]
-        client.leave()
+        client.disconnect()
     assert count(decoded, acks, [client.received for client in clients]) == Count()
     for client in clients:
         assert [*verify.differences(whole, client.received)] == []

@@ -139,7 +139,7 @@ async def test_a_client_that_connects_after_a_replacement_follows_the_new_log(
     new = Client(followers, followed)
     await until(lambda: new.events and old.task.done())
     assert new.received == content(followed)
-    await new.leave()
+    await new.disconnect()
 
 
 # --- many clients -------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ async def test_clients_that_leave_at_any_moment_do_not_disturb_others(
             await asyncio.sleep(0)
         append_texts(writer, str(number))
         for client in leaving:
-            await client.leave()
+            await client.disconnect()
     await until(lambda: staying.number == writer.end.number)
     assert staying.received == content(followed)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import CannotRecord, Degraded, NotFound
-from breakglass.store import log
+from breakglass.store import degraded, log
 from breakglass.store.log import Log
 from tests.help.log_files import append_bytes, append_with_fault, kinds, path_of, read_all
 from tests.help.logs import SAMPLES, line
@@ -179,37 +179,37 @@ def test_a_log_is_created_once_and_private(directory: str) -> None:
 
 def test_a_failed_write_is_final_and_marks_the_session_degraded(directory: str) -> None:
     assert append_with_fault(directory, "write:error=EIO:when=2") == "[2, 'degraded', 'degraded']"
-    assert log.is_degraded(directory)
+    assert degraded.is_degraded(directory)
     assert kinds(directory) == ["created", "delta", "turn_end"]
 
 
 def test_a_failed_sync_is_final_but_the_turns_end_is_still_written(directory: str) -> None:
     assert append_with_fault(directory, "fdatasync:error=EIO:when=1") == "[2, 'degraded', 'degraded']"
-    assert log.is_degraded(directory)
+    assert degraded.is_degraded(directory)
     assert kinds(directory) == ["created", "delta", "error", "turn_end"]
 
 
 def test_an_interrupted_write_is_repeated(directory: str) -> None:
     assert append_with_fault(directory, "write:error=EINTR:when=2") == "[2, 3, 4]"
-    assert not log.is_degraded(directory)
+    assert not degraded.is_degraded(directory)
     assert len(read_all(directory)) == 5
 
 
 def test_a_full_disk_does_not_count_as_a_failed_disk(directory: str) -> None:
     with pytest.raises(AssertionError, match="No space"):
         append_with_fault(directory, "write:error=ENOSPC:when=2")
-    assert not log.is_degraded(directory)
+    assert not degraded.is_degraded(directory)
     assert kinds(directory) == ["created", "delta"]
 
 
 def test_a_named_pipe_in_the_place_of_the_mark_of_a_failed_disk_does_not_delay_the_error(
     directory: str, writer: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.mkfifo(f"{directory}/{log.DEGRADED}")
+    os.mkfifo(f"{directory}/{degraded.NAME}")
     monkeypatch.setattr(os, "fdatasync", raise_eio)
     with pytest.raises(Degraded):
         writer.append("user", text="true", by="ann")
-    assert log.is_degraded(directory)
+    assert degraded.is_degraded(directory)
 
 
 def raise_eio(_: int) -> None:

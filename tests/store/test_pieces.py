@@ -48,7 +48,7 @@ async def test_followers_that_begin_at_different_lines_soon_share_pieces(
     append_texts(writer, *("x" * 1_000 for _ in range(2_000)))
     frame, many = CountingFrame(), 40
     for number in range(many):
-        await (await Client(followers, followed, number * 7, frame).caught_up()).leave()
+        await (await Client(followers, followed, number * 7, frame).caught_up()).disconnect()
     shared = 2_000_000 // pieces.PIECE_BYTES + 1
     assert frame.calls <= shared + 2 * many  # each client's first piece, and the log's last, are not cached
 
@@ -75,14 +75,14 @@ async def test_cached_pieces_of_a_log_that_was_cut_short_are_not_delivered(
     followers: Followers, followed: str, writer: Log
 ) -> None:
     append_texts(writer, *("x" * 1_000 for _ in range(500)))
-    await (await Client(followers, followed).caught_up()).leave()
+    await (await Client(followers, followed).caught_up()).disconnect()
     path = Path(followed, log.NAME)
     os.truncate(path, path.read_bytes().index(b"\n") + 1)
     with log.open_log(followed) as again:
         append_texts(again, *("y" * 1_000 for _ in range(400)))
     client = await Client(followers, followed).caught_up()
     assert client.received == content(followed)
-    await client.leave()
+    await client.disconnect()
 
 
 @pytest.mark.parametrize("length", [1_000, 999])
@@ -92,7 +92,7 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
     """The inode stays and the file never shrinks. A backup of another log that is copied over it does this."""
     append_texts(writer, *("x" * 1_000 for _ in range(500)))
     staying = await Client(followers, followed).caught_up()
-    await (await Client(followers, followed).caught_up()).leave()
+    await (await Client(followers, followed).caught_up()).disconnect()
     path = Path(followed, log.NAME)
     first_line = path.read_bytes()[: path.read_bytes().index(b"\n") + 1]
     with open(path, "rb+") as file:
@@ -102,7 +102,7 @@ async def test_cached_pieces_of_a_log_that_was_written_over_in_place_are_not_del
         )
     client = await Client(followers, followed).caught_up()
     assert client.received == content(followed)
-    await client.leave()
+    await client.disconnect()
     await until(lambda: staying.events[-1] is FollowSignal.GONE)
 
 
@@ -115,10 +115,10 @@ async def test_only_a_few_logs_without_followers_stay_open(followers: Followers,
         directory.mkdir()
         with log.create(str(directory)) as created:
             created.append("created", **SAMPLES["created"])
-        await (await Client(followers, str(directory)).caught_up()).leave()
+        await (await Client(followers, str(directory)).caught_up()).disconnect()
     async with asyncio.timeout(SECONDS):
         # A log that a thread was still reading is closed when the next client leaves.
         while open_logs() > follow.IDLE_READERS:
-            await (await Client(followers, str(tmp_path / "0")).caught_up()).leave()
+            await (await Client(followers, str(tmp_path / "0")).caught_up()).disconnect()
     await followers.close()
     assert open_logs() == 0

@@ -1,4 +1,4 @@
-"""One process at a time holds a session's turn lock. Its death frees the lock. Others can read the signer."""
+"""One process at a time holds a session's turn lock. Its death frees the lock. Others can read which runner it is."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from breakglass.errors import CannotRecord, NotFound, TurnRunning
 from breakglass.store import log, sessions, turnlock
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import Signer, TurnLock, read_signer
+from breakglass.store.turnlock import RunnerProcess, TurnLock, read_runner
 from tests.help.log_files import spare_descriptors
 
 HOLDER = """
@@ -114,39 +114,39 @@ def test_without_free_descriptors_the_lock_is_an_error_and_the_session_is_not_re
     assert lock.fds == ()
 
 
-# --- signed -------------------------------------------------------------------------------------
+# --- the runner in the lock file -----------------------------------------------------------------------------------
 
 
-def test_the_last_signer_of_a_lock_can_be_read_as_json_too(session: Session) -> None:
+def test_the_last_runner_in_a_lock_file_can_be_read_as_json_too(session: Session) -> None:
     lock = TurnLock(session)
     lock.take()
-    for signer in (Signer(123_456, 789), Signer(12, 34)):
-        turnlock.sign(lock.fds, signer)
-        assert read_signer(session) == signer
+    for runner in (RunnerProcess(123_456, 789), RunnerProcess(12, 34)):
+        turnlock.write_runner(lock.fds, runner)
+        assert read_runner(session) == runner
     lock.release()
     assert json.loads(Path(session.directory, turnlock.NAME).read_bytes()) == {
         "pid": 12,
         "started": 34,
         "place": turnlock.place(session.directory),
     }
-    assert read_signer(session) == Signer(12, 34)
+    assert read_runner(session) == RunnerProcess(12, 34)
 
 
-def test_the_signer_in_a_copied_lock_file_is_not_that_of_the_copy(session: Session, tmp_path: Path) -> None:
+def test_the_runner_in_a_copied_lock_file_is_not_that_of_the_copy(session: Session, tmp_path: Path) -> None:
     lock = TurnLock(session)
     lock.take()
-    turnlock.sign(lock.fds, Signer(12, 34))
+    turnlock.write_runner(lock.fds, RunnerProcess(12, 34))
     shutil.copytree(session.root, tmp_path / "copy")
-    assert read_signer(Session(tmp_path / "copy", session.id)) is None
+    assert read_runner(Session(tmp_path / "copy", session.id)) is None
     os.rename(session.root, tmp_path / "moved")
-    assert read_signer(Session(tmp_path / "moved", session.id)) == Signer(12, 34)
+    assert read_runner(Session(tmp_path / "moved", session.id)) == RunnerProcess(12, 34)
     lock.release()
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b'{"pid": 12, "started": 34, "place": "HERE"}\n', Signer(12, 34)),
+        (b'{"pid": 12, "started": 34, "place": "HERE"}\n', RunnerProcess(12, 34)),
         (b'{"pid": 12, "started": 34}\n', None),
         (b'{"pid": 12, "started": 34, "place": "1:1"}\n', None),
         (b"", None),
@@ -157,13 +157,13 @@ def test_the_signer_in_a_copied_lock_file_is_not_that_of_the_copy(session: Sessi
         (b'{"pid": 1, "place": "HERE"}', None),
     ],
 )
-def test_a_lock_file_without_a_valid_signer_has_none(
-    content: bytes, expected: Signer | None, session: Session
+def test_a_lock_file_without_a_valid_runner_has_none(
+    content: bytes, expected: RunnerProcess | None, session: Session
 ) -> None:
-    assert read_signer(session) is None
+    assert read_runner(session) is None
     place = turnlock.place(session.directory).encode()
     Path(session.directory, turnlock.NAME).write_bytes(content.replace(b"HERE", place))
-    assert read_signer(session) == expected
+    assert read_runner(session) == expected
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ def test_a_lock_file_without_a_valid_signer_has_none(
         b'{"pid": 99999999999999999999, "started": 1, "place": "HERE"}',
     ],
 )
-def test_hostile_content_of_a_lock_file_names_no_signer(content: bytes, session: Session) -> None:
+def test_hostile_content_of_a_lock_file_names_no_runner(content: bytes, session: Session) -> None:
     place = turnlock.place(session.directory).encode()
     Path(session.directory, turnlock.NAME).write_bytes(content.replace(b"HERE", place))
-    assert read_signer(session) is None
+    assert read_runner(session) is None
 
 
 def put_instead(path: Path, kind: str) -> None:
@@ -200,7 +200,7 @@ def put_instead(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a named pipe", "a directory", "a symbolic link", "a socket"])
-def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_signer(
+def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_runner(
     kind: str, session: Session
 ) -> None:
     put_instead(Path(session.directory, turnlock.NAME), kind)
@@ -208,4 +208,4 @@ def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_s
     with pytest.raises(CannotRecord, match=r"taken: turn\.lock: it is not a plain file"):
         lock.take()
     assert lock.fds == ()
-    assert read_signer(session) is None
+    assert read_runner(session) is None

@@ -120,7 +120,7 @@ async def test_the_watcher_starts_with_the_first_follower_and_ends_after_the_las
     assert followers.is_followed()
     for client in clients:
         await until(lambda: followers.is_followed() and len(asyncio.all_tasks() - alone) >= 2)
-        await client.leave()
+        await client.disconnect()
     await until(lambda: asyncio.all_tasks() == alone)
     assert not followers.is_followed()
 

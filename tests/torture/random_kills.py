@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from breakglass.store import sessions
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes
 from breakglass.turns.end import find_processes
 from tests.help import validator
@@ -149,10 +149,10 @@ class KillTest:
             workers = sorted(processes.descendants(server))
             return {server} if kind == "server" else set(workers[:1])
         driver = self.rng.choice(self.drivers)
-        signed = read_signer(sessions.Session(self.server.data, driver.session))
-        if signed is None or not processes.is_alive(*signed):
+        runner = read_runner(sessions.Session(self.server.data, driver.session))
+        if runner is None or not processes.is_alive(*runner):
             return set()
-        return {signed[0]} if kind == "runner" else processes.descendants(signed[0])
+        return {runner[0]} if kind == "runner" else processes.descendants(runner[0])
 
     def settle(self) -> str:
         """Wait until all turns have ended and all clients have caught up. Return what was done and what was wrong.

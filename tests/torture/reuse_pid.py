@@ -11,7 +11,7 @@ from pathlib import Path
 
 from breakglass.config import Config
 from breakglass.store import sessions
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, notify_runner, wait_for_stop
@@ -20,7 +20,7 @@ from tests.help.waiting import wait_until
 settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
 session = sessions.create(settings.data, "shell")
 submit_prompt(settings, session, "sleep 1000", by="ann")
-runner, started = wait_until(lambda: read_signer(session), "the runner's signature")
+runner, started = wait_until(lambda: read_runner(session), "the runner's entry in the lock file")
 os.kill(runner, signal.SIGKILL)
 wait_until(lambda: not processes.stat(runner), "the runner's pid to be free")
 Path("/proc/sys/kernel/ns_last_pid").write_text(str(runner - 1))  # the kernel's next pid is the runner's

@@ -12,6 +12,7 @@ import pytest
 
 from breakglass import verify
 from breakglass.store import log as logs
+from breakglass.store.degraded import is_degraded
 from tests.help.servers import Attached, Server, serving
 from tests.help.session_logs import output_of
 from tests.help.small_disk import mount_small_disk
@@ -54,7 +55,7 @@ def fill_the_disk(server: Server, session: str) -> None:
         "a notice says that processes were left running"
     )
     while status_of_prompt(server, session, "true " + "x" * 8_000) == 202:
-        server.ended(session)
+        server.wait_for_end(session)
     assert status_of_prompt(server, session, "true " + "x" * 8_000) == 507
     assert server.ask("GET", "/api/sessions")[0] == 200
     validate(server.log(session), [Ack(turn, "user", FLOOD)], [client])
@@ -66,7 +67,7 @@ def test_on_a_full_disk_the_turn_ends_prompts_are_refused_and_reading_works(tmp_
         fill_the_disk(server, session)
         run_command("mount", "-o", "remount,size=4m", disk)
         server.prompt(session, "echo space again")
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         validate(server.log(session))
 
 
@@ -105,10 +106,10 @@ def test_a_failing_system_call_ends_the_turn_with_its_status_and_breaks_no_promi
     runner_prefix = strace_prefix(server.log(session), fault)
     done = send_prompt(server.data, session, TALK, runner_prefix=runner_prefix)
     assert done.returncode == 0, done.stderr
-    server.ended(session)
+    server.wait_for_end(session)
     events = validate(server.log(session), acks_of(done.stdout), [client])
     assert events[-1]["status"] == status
-    assert logs.is_degraded(str(server.log(session).parent)) == degraded
+    assert is_degraded(str(server.log(session).parent)) == degraded
     assert server.state(session)["status"] == ("degraded" if degraded else status)
     assert status_of_prompt(server, session, "true") == (507 if degraded else 202)
 
@@ -129,7 +130,7 @@ def test_a_sender_or_runner_killed_at_a_system_call_breaks_no_promise(call: str,
         for prefix, runner_prefix in ((strace, []), ([], strace)):
             done = send_prompt(server.data, session, TALK, *prefix, runner_prefix=runner_prefix)
             acks += acks_of(done.stdout)
-            server.ended(session)
+            server.wait_for_end(session)
             validate(server.log(session), acks)
     events = validate(server.log(session), acks, [client])
     assert "lost" in [event.get("status") for event in events]
@@ -197,7 +198,7 @@ def lose_power(disk: Disk, seconds: float) -> bool:
     disk.mount()
     on_disk = server.log(session).read_bytes().count(b"\n")
     server.start()
-    assert server.ended(session) == "lost"
+    assert server.wait_for_end(session) == "lost"
     wait_until(lambda: client.attachments > attachments, "the client to attach again")
     # The end of the lost turn adds lines to those on disk. If there are then as many lines as a client received, the
     # client sends a number that is valid, but for another line. The server cannot notice that, and sends no reset.
@@ -205,9 +206,9 @@ def lose_power(disk: Disk, seconds: float) -> bool:
         on_disk < received <= server.state(session)["last_event_id"] and "reset" not in client.signals
     )
     acks.append(Ack(server.prompt(session, "echo back"), "user", "echo back"))
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     validate(server.log(session), acks, [] if undetected else [client])
-    client.leave()
+    client.disconnect()
     server.kill()
     resets = client.signals.count("reset")
     print(f"power loss: the client had {received} lines, {on_disk} were on disk, {resets} resets")

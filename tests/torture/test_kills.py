@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes
 from breakglass.turns.end import find_processes
 from tests.help.servers import Attached, Server, environment, serving
@@ -55,14 +55,14 @@ def kill_runner_while_it_writes(server: Server, session: str, rng: random.Random
     while log.stat().st_size < goal and live_runner(turn_session):  # no pause, to kill it within a write
         pass
     os.kill(runner, signal.SIGKILL)
-    assert server.ended(session) == "lost"
+    assert server.wait_for_end(session) == "lost"
     return Ack(turn, "user", LONG_LINES)
 
 
 def live_runner(session: Session) -> int:
     """Return the pid of the session's runner; 0 if it is dead or has not written its lock file yet."""
-    signed = read_signer(session)
-    return signed[0] if signed and processes.is_alive(*signed) else 0
+    runner = read_runner(session)
+    return runner[0] if runner and processes.is_alive(*runner) else 0
 
 
 def test_50_restarts_of_the_server_disturb_no_turn_and_no_client(server: Server) -> None:
@@ -79,7 +79,7 @@ def test_50_restarts_of_the_server_disturb_no_turn_and_no_client(server: Server)
         server.kill()
         server.start()
     go.touch()
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     validate(server.log(session), [Ack(turn, "user", script)], clients)
     assert all(client.attachments > 50 for client in clients)
 
@@ -105,7 +105,7 @@ def test_no_second_turn_starts_when_the_lock_file_of_a_running_turn_is_damaged(
     session = server.new_session()
     turn = server.prompt(session, "until [ -e go ]; do sleep 0.02; done")
     lock = server.log(session).with_name("turn.lock")
-    wait_until(lambda: lock.stat().st_size, "the runner's signature")
+    wait_until(lambda: lock.stat().st_size, "the runner's entry in the lock file")
     if damage == "truncate":
         os.truncate(lock, 0)
     else:
@@ -116,7 +116,7 @@ def test_no_second_turn_starts_when_the_lock_file_of_a_running_turn_is_damaged(
         assert server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "true"})[0] == 409
         assert server.state(session)["turn_active"]
     (server.data / "workspaces" / session / "go").touch()
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     validate(server.log(session), [Ack(turn, "user")])
 
 
@@ -130,6 +130,6 @@ def test_a_turn_can_be_cancelled_although_a_process_of_it_is_stopped(kind: str, 
     for pid in [runner] if kind == "runner" else [*processes.descendants(runner)]:
         os.kill(pid, signal.SIGSTOP)
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": True}
-    assert server.ended(session) == "cancelled"
+    assert server.wait_for_end(session) == "cancelled"
     wait_until(lambda: not find_processes(Session(server.data, session)), "all processes of the turn to end")
     validate(server.log(session), clients=[client])

@@ -33,7 +33,7 @@ def test_without_inotify_streams_still_deliver_events_and_the_server_prints_a_wa
             wait_until(lambda client=client: client.has(1), "the replay")  # type: ignore[misc]
         script = "for i in 1 2 3; do echo $i; sleep 0.3; done"
         turn = server.prompt(session, script)
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         validate(server.log(session), [Ack(turn, "user", script)], clients)
         assert server.printed.count("files cannot be watched") >= 1
 
@@ -70,7 +70,7 @@ def test_a_server_with_64_descriptors_refuses_new_clients_and_keeps_the_old(tmp_
         wait_until(lambda: open_descriptors(pid) < full - served // 4, "free descriptors")
         wait_until(lambda: server.ask("GET", "/health")[0] == 200, "connections to be accepted again")
         turn = server.prompt(session, "echo still here")
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         kept = [sock for sock, _ in streams[: served // 2]]
         for sock in kept:
             wait_until(lambda sock=sock: b"turn_end" in sock.recv(1 << 16), "live events at an old client")  # type: ignore[misc]
@@ -109,9 +109,9 @@ def test_a_clock_that_jumps_back_a_year_changes_no_id_no_order_and_no_timeout(tm
         time.sleep(1.5)  # longer than a runner waits between two checks of its log
         assert server.state(session)["turn_active"]
         (server.data / "workspaces" / session / "go").touch()
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         again = server.prompt(session, "true")
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         events = validate(server.log(session), [Ack(turn, "user"), Ack(again, "user")], [client])
         assert events[-1]["ts"] < events[1]["ts"]
         ends = [event for event in events if event["kind"] == "turn_end"]

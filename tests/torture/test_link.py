@@ -39,14 +39,14 @@ def test_a_client_behind_a_slow_link_receives_every_event_and_delays_no_other(se
         wait_until(lambda: local.has(LINES), "the replay at the local client")
         assert not remote.has(LINES), "the link is not slow"
         turn = server.prompt(session, TALK)
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         last = server.state(session)["last_event_id"]
         wait_until(lambda: local.has(last), "live events at the local client")
         wait_until(lambda: remote.has(last), "all events at the remote client")
         seconds = time.monotonic() - began
         cost = resident_bytes(server.process.pid) - before
         for client in (remote, local):
-            client.leave()
+            client.disconnect()
     size = server.log(session).stat().st_size
     print(f"256 kbit/s: {size / 1000:.0f} KB in {seconds:.0f} s, {cost / MEGABYTE:.1f} MiB more, {latency}")
     assert remote.attachments == 1
@@ -69,7 +69,7 @@ def test_a_link_that_is_cut_again_and_again_delays_events_and_loses_none(server:
             link.restore()
         last = server.state(session)["last_event_id"]
         wait_until(lambda: remote.has(last), "the last event")
-        remote.leave()
+        remote.disconnect()
         assert remote.attachments > 2
         validate(server.log(session), [Ack(turn, "user", TALK)], [remote])
         # No packet shows the server that those connections are dead. TCP_USER_TIMEOUT ends them 30 s after a send.

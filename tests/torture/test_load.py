@@ -157,7 +157,7 @@ def test_a_log_of_2_gb_is_followed_and_prompted_without_reading_it_into_memory(s
         response.close()
         began = time.monotonic()
         server.prompt(session, "echo hello")
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         turn = time.monotonic() - began
     grown = (resident_bytes(server.process.pid) - before) / MEGABYTE
     print(

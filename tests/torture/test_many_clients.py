@@ -52,7 +52,7 @@ def test_a_thousand_stalled_clients_are_dropped_and_continue_where_they_were(ser
         wait_until(lambda: open_descriptors(pid) >= len(stalled), "all to be attached")
         with measure_latency(server) as latency:
             turn = server.prompt(session, TALK)
-            assert server.ended(session) == "ok"
+            assert server.wait_for_end(session) == "ok"
             wait_until(lambda: reader.has(turn), "live events at the client that reads")
         cost = (resident_bytes(pid) - memory) / len(stalled)
         # The clients read nothing, so they cannot see the end of the stream behind the unread data.
@@ -71,7 +71,7 @@ def test_slow_readers_are_served_and_delay_no_other_client(server: Server) -> No
     with ManyClients(server, many) as clients, measure_latency(server) as latency:
         clients.wait_until_attached()
         server.prompt(session, TALK)
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         clients.catch_up({session: server.log(session)})
     print(f"80 clients at 128 bytes a second and 20 fast ones: {latency}")
     assert latency.failed == 0
@@ -86,7 +86,7 @@ def test_an_attached_terminal_that_was_stopped_continues_where_it_was(server: Se
     wait_until(lambda: out.stat().st_size, "the first line")
     client.send_signal(signal.SIGSTOP)
     server.prompt(session, "seq 1 20000")
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     client.send_signal(signal.SIGCONT)
     wait_until(lambda: out.read_bytes() == server.log(session).read_bytes(), "the whole log")
     client.send_signal(signal.SIGINT)
@@ -138,7 +138,7 @@ def test_a_foreign_line_of_100_mb_is_one_event_and_costs_little_memory(server: S
         wait_until(lambda: client.has(number), "the line after the foreign one")
         most = max(most, resident_bytes(server.process.pid))
         server.prompt(other, "echo hello")
-        assert server.ended(other) == "ok"
+        assert server.wait_for_end(other) == "ok"
     assert number == 3
     assert len(client.received[1][1]) < 70_000
     print(f"a line of 100 MB: {(most - before) / MEGABYTE:.0f} MB more, {latency}")

@@ -66,7 +66,7 @@ def run_in_shell(server: Server, script: str) -> str:
     """Run a script in a new session and return its output."""
     session = server.new_session()
     server.prompt(session, script)
-    server.ended(session)
+    server.wait_for_end(session)
     return output_of(Session(server.data, session))
 
 

@@ -72,7 +72,7 @@ def test_a_stop_and_an_answer_in_a_copy_do_not_reach_the_runner_of_the_original(
     copied = Session(tmp_path / "copy", session.id)
     lock = turnlock.TurnLock(copied)
     lock.take()  # the copy's turn looks as if it ran
-    assert turnlock.read_signer(copied) is None
+    assert turnlock.read_runner(copied) is None
     assert cancel_turn(copied, by="ann")
     lock.release()
     assert wait_for_stop(copied, 0.0).status == "cancelled"

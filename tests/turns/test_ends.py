@@ -18,7 +18,7 @@ from tests.help.turns import (
     begin_turn,
     find_broken_rules,
     kill_runner,
-    make_plan,
+    make_job,
     wait_for_end,
     wait_for_output,
 )
@@ -111,10 +111,10 @@ def test_a_turn_that_was_stopped_before_its_agent_failed_to_start_ends_as_cancel
     session = sessions.create(settings.data, "shell")
     with session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
-        plan = make_plan(session, turn, opened.end)
+        job = make_job(session, turn, opened.end)
         with session.open_log() as other:
             other.append("cancelled", turn=turn, by="bob")
-        ending = runner.Turn(plan, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
+        ending = runner.Turn(job, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
         ending.record.read_others()
         ending.record.stop("The agent could not start.")
         assert ending._end("") is None

@@ -17,12 +17,12 @@ from breakglass.turns import begin, end, processes
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
-from breakglass.turns.plan import Plan
+from breakglass.turns.job import Job
 from breakglass.turns.record import TurnRecord
 from tests.help.io_order import IoRecorder
 from tests.help.questions import open_turn
 from tests.help.session_logs import events_of
-from tests.help.turns import make_plan, wait_for_end
+from tests.help.turns import make_job, wait_for_end
 
 OPEN = "read the state"
 LOCK, READ, UNLOCK = "lock events.jsonl", "read the state", "unlock events.jsonl"
@@ -218,9 +218,9 @@ def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_a
 ) -> None:
     start = begin._start_runner
 
-    def stop_and_start(plan: Plan) -> None:
+    def stop_and_start(job: Job) -> None:
         cancel_turn(session, by="bob")
-        start(plan)
+        start(job)
 
     monkeypatch.setattr(begin, "_start_runner", stop_and_start)
     turn = submit_prompt(settings, session, "echo ran", by="ann").id
@@ -233,7 +233,7 @@ def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_a
 def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None:
     with session.open_log() as opened, session.open_log() as other:
         turn = opened.append("user", text="one", by="ann")
-        record = TurnRecord(make_plan(session, turn, opened.end), opened)
+        record = TurnRecord(make_job(session, turn, opened.end), opened)
         record.add([("permission", {"request": "r", "name": "Bash", "input": {}})])
         other.append("answer", turn=turn - 1, request="r", allow=True, by="bob")
         record.read_others()

@@ -9,7 +9,7 @@ import pytest
 
 from breakglass.config import Config
 from breakglass.errors import CannotRecord, Conflict
-from breakglass.store import log, sessions
+from breakglass.store import degraded, log, sessions
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
@@ -73,7 +73,7 @@ def test_a_stopped_turn_whose_runner_dies_ends_as_cancelled(settings: Config) ->
 def test_a_session_whose_disk_failed_stays_degraded_after_its_lost_turn_is_ended(settings: Config) -> None:
     session, turn = begin_turn(settings, "sleep 1000")
     kill_runner(session)
-    Path(session.directory, log.DEGRADED).touch()
+    Path(session.directory, degraded.NAME).touch()
     assert end_if_lost(session).status == "degraded"
     assert wait_for_status(session, turn) == "lost"
 

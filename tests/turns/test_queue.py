@@ -16,13 +16,13 @@ from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import TurnLock, read_signer
+from breakglass.store.turnlock import TurnLock, read_runner
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes, runner
 from breakglass.turns.begin import Accepted, submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help.session_logs import events_of
-from tests.help.turns import find_broken_rules, make_plan
+from tests.help.turns import find_broken_rules, make_job
 from tests.help.waiting import wait_until
 
 
@@ -64,9 +64,9 @@ class ShellSession:
         return self.of_kind("turn_end")
 
     def runner_pid(self) -> int:
-        signed = read_signer(self.session)
-        assert signed
-        return signed[0]
+        found = read_runner(self.session)
+        assert found
+        return found[0]
 
 
 @pytest.fixture
@@ -208,8 +208,8 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
     with shell.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
-        plan = make_plan(shell.session, turn, opened.end, lock=lock.fds, queued=(queued,))
-        ending = runner.Turn(plan, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
+        job = make_job(shell.session, turn, opened.end, lock=lock.fds, queued=(queued,))
+        ending = runner.Turn(job, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)
             assert ending._end("") is None

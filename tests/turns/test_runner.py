@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.store import sessions, turnlock
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, find_processes
@@ -135,7 +135,7 @@ def test_a_runner_that_cannot_write_its_pid_still_runs_the_turn(
     session, turn = begin_turn(settings, "echo ran")
     wait_until(lambda: session.state().turn is None and not find_processes(session), "the exit of the runner")
     assert wait_for_status(session, turn) == "ok"
-    assert (real_turns.output_of_turn(session, turn), read_signer(session)) == ("ran\n", None)
+    assert (real_turns.output_of_turn(session, turn), read_runner(session)) == ("ran\n", None)
 
 
 ASKS_AND_WITHDRAWS = """

@@ -310,7 +310,7 @@ def test_a_stop_does_not_kill_its_own_process(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
     lock = TurnLock(session)
     lock.take()
-    turnlock.sign(lock.fds, turnlock.Signer(os.getpid(), processes.start_time(os.getpid())))
+    turnlock.write_runner(lock.fds, turnlock.RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
     assert not cancel_turn(session, by="ann")
     lock.release()
 

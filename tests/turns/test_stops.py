@@ -10,7 +10,7 @@ import pytest
 from breakglass.config import Config
 from breakglass.store import sessions, turnlock
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import Signer, TurnLock, sign
+from breakglass.store.turnlock import RunnerProcess, TurnLock, write_runner
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import (
@@ -131,16 +131,16 @@ def test_a_signal_for_a_dead_runner_does_not_reach_another_process_with_its_pid(
     started = processes.start_time(other.pid)
     lock = TurnLock(session)
     lock.take()
-    sign(lock.fds, Signer(other.pid, started - 1))
+    write_runner(lock.fds, RunnerProcess(other.pid, started - 1))
     notify_runner(session)
     assert other.poll() is None
-    sign(lock.fds, Signer(other.pid, started))
+    write_runner(lock.fds, RunnerProcess(other.pid, started))
     notify_runner(session)
     assert other.wait() == -signal.SIGUSR1
     lock.release()
 
 
-def test_a_signer_without_the_mark_of_the_session_gets_no_signal(settings: Config) -> None:
+def test_a_runner_without_the_mark_of_the_session_gets_no_signal(settings: Config) -> None:
     """Any program may write the pid and start time of a living process into `turn.lock`: also those of this process."""
     session, another = sessions.create(settings.data, "shell"), sessions.create(settings.data, "shell")
     lock = TurnLock(session)
@@ -154,10 +154,10 @@ def test_a_signer_without_the_mark_of_the_session_gets_no_signal(settings: Confi
         f"{processes.mark(session.id, 2, place)}0",
     ):
         other = subprocess.Popen(["sleep", "100"], env={**os.environ, processes.MARK: mark})
-        sign(lock.fds, Signer(other.pid, processes.start_time(other.pid)))
+        write_runner(lock.fds, RunnerProcess(other.pid, processes.start_time(other.pid)))
         notify_runner(session)
         other.terminate()
         assert other.wait() == -signal.SIGTERM, mark
-    sign(lock.fds, Signer(os.getpid(), processes.start_time(os.getpid())))
+    write_runner(lock.fds, RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
     notify_runner(session)
     lock.release()

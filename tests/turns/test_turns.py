@@ -14,9 +14,9 @@ import pytest
 
 from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadConfig, BadInput, CannotRecord, Degraded, TooLarge, TurnRunning
-from breakglass.store import log, sessions
+from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import read_signer
+from breakglass.store.turnlock import read_runner
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import (
@@ -208,7 +208,7 @@ def test_a_runner_that_cannot_start_ends_its_turn(settings: Config) -> None:
     Path(session.workspace).write_bytes(b"")
     turn = submit_prompt(settings, session, "ls", by="ann").id
     assert [event["kind"] for event in wait_for_end(session, turn)] == ["user", "error", "turn_end"]
-    assert read_signer(session) is None
+    assert read_runner(session) is None
 
 
 def test_an_exception_in_the_runner_is_recorded_and_ends_the_turn(root: Path) -> None:
@@ -321,9 +321,9 @@ def test_a_turn_goes_on_in_a_session_directory_that_was_renamed(settings: Config
 
 def test_no_turn_begins_in_a_session_whose_disk_failed(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
-    degraded = Path(session.directory, log.DEGRADED)
-    degraded.touch()
-    with pytest.raises(Degraded, match=f"delete {degraded}"):
+    mark = Path(session.directory, degraded.NAME)
+    mark.touch()
+    with pytest.raises(Degraded, match=f"delete {mark}"):
         submit_prompt(settings, session, "ls", by="ann")
-    degraded.unlink()
+    mark.unlink()
     assert wait_for_status(session, submit_prompt(settings, session, "ls", by="ann").id) == "ok"

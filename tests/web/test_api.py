@@ -57,7 +57,7 @@ def with_turn(server: Server) -> tuple[str, list[bytes]]:
     """Return a session whose one turn has ended, and the lines of its log."""
     session = server.new_session()
     server.prompt(session, "echo hello")
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     return session, server.log(session).read_bytes().splitlines(keepends=True)
 
 
@@ -145,7 +145,7 @@ def test_a_second_prompt_during_a_turn_is_a_conflict(server: Server) -> None:
     status, problem, _ = server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "echo"})
     assert (status, problem["title"]) == (409, "Conflict")
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": True}
-    assert server.ended(session) == "cancelled"
+    assert server.wait_for_end(session) == "cancelled"
     assert server.ask("POST", f"/api/sessions/{session}/cancel")[1] == {"cancelled": False}
 
 
@@ -161,7 +161,7 @@ def test_a_repeated_idempotency_key_starts_one_turn(server: Server) -> None:
     session = server.new_session()
     first = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})
     again = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})  # the turn may still run
-    server.ended(session)
+    server.wait_for_end(session)
     later = server.prompt(session, "echo once", **{"Idempotency-Key": "k-1"})
     assert first == again == later
     assert server.log(session).read_bytes().count(b'"kind":"user"') == 1

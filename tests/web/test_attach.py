@@ -39,12 +39,12 @@ def check_clients_through_kills(tmp_path: Path, events: int, seconds: float, kil
             wait_until(partial(clients[0].has, goal), f"event {goal}")
             server.kill()
             server.start()
-        assert server.ended(session, 120) == "ok"
+        assert server.wait_for_end(session, 120) == "ok"
         last = server.state(session)["last_event_id"]
         assert last >= events + turn
         for client in clients:
             wait_until(partial(client.has, last), "the last event")
-            client.leave()
+            client.disconnect()
             assert_is_the_log(client.received, server.log(session))
             assert client.attachments > 1
     finally:
@@ -183,11 +183,11 @@ def test_every_worker_serves_the_same_sessions(tmp_path: Path, workers: str) -> 
         session = server.new_session(title="one")
         clients = [Attached(server, session) for _ in range(8)]
         server.prompt(session, "seq 5")
-        assert server.ended(session) == "ok"
+        assert server.wait_for_end(session) == "ok"
         last = server.state(session)["last_event_id"]
         for client in clients:
             wait_until(partial(client.has, last), "the last event")
-            client.leave()
+            client.disconnect()
             assert_is_the_log(client.received, server.log(session))
         assert server.stop() == 0
 
@@ -213,7 +213,7 @@ def test_a_lost_turn_is_ended_when_a_server_starts_and_while_a_client_is_attache
             "the client to receive the end of the lost turn",
             10,
         )
-        client.leave()
+        client.disconnect()
 
 
 def has_output(server: Server, session: str) -> bool:
@@ -221,8 +221,8 @@ def has_output(server: Server, session: str) -> bool:
 
 
 def kill_runner(server: Server, session: str) -> None:
-    signature = json.loads(server.log(session).with_name("turn.lock").read_text())
-    os.kill(signature["pid"], signal.SIGKILL)
+    runner = json.loads(server.log(session).with_name("turn.lock").read_text())
+    os.kill(runner["pid"], signal.SIGKILL)
 
 
 def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:

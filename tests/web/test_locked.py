@@ -51,10 +51,10 @@ def test_waiting_for_one_log_delays_no_other_session_and_no_reader(server: Serve
         wait_until(lambda: writers(server, server.log(busy)) == MANY, "all writes to wait for the lock")
         client = Attached(server, busy)
         wait_until(partial(client.has, 2), "the replay", 5)
-        client.leave()
+        client.disconnect()
         assert server.ask("GET", "/api/sessions")[0] == 200
         server.prompt(other, "true")
-        assert server.ended(other, 5) == "ok"
+        assert server.wait_for_end(other, 5) == "ok"
         assert not any(each.done() for each in asked)
     assert {each.result()[0] for each in asked} == {202}
     server.ask("POST", f"/api/sessions/{busy}/cancel")
@@ -66,7 +66,7 @@ def test_a_stop_is_completed_after_its_client_has_disconnected(server: Server, p
     server.prompt(session, "sleep 600")
     log = server.log(session)
     wait_until(lambda: b'"kind":"tool"' in log.read_bytes(), "the turn to be running")
-    signature = json.loads(log.with_name("turn.lock").read_text())
+    runner = json.loads(log.with_name("turn.lock").read_text())
     connection = server.connection()
     with locked(log):
         kind = "application/json" if place.startswith("/api") else "application/x-www-form-urlencoded"
@@ -74,6 +74,6 @@ def test_a_stop_is_completed_after_its_client_has_disconnected(server: Server, p
         connection.request("POST", f"{place}/{session}/cancel", headers=headers)
         wait_until(lambda: writers(server, log), "the stop to wait for the lock")
         connection.close()
-        os.kill(signature["pid"], signal.SIGKILL)  # now only the server can end this turn
+        os.kill(runner["pid"], signal.SIGKILL)  # now only the server can end this turn
         server.ask("GET", "/health")  # when it answers, it has noticed that the client disconnected
     wait_until(lambda: b'"status":"cancelled"' in log.read_bytes(), "the end of the turn", 10)

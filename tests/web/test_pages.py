@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def session(server: Server) -> str:
     made = server.new_session()
     server.prompt(made, "echo hello")
-    server.ended(made)
+    server.wait_for_end(made)
     return made
 
 

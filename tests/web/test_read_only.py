@@ -83,7 +83,7 @@ def test_a_log_that_another_program_extends_is_followed_in_a_read_only_root(mirr
         with log.open_log(f"{mirror}/sessions/{session}") as opened:  # as rsync --append does
             opened.append("turn_end", turn=2, status="ok", duration_ms=1)
         wait_until(lambda: client.has(3), "the new line")
-        client.leave()
+        client.disconnect()
         assert server.ask("GET", f"/api/sessions/{session}")[1]["status"] == "ok"
 
 

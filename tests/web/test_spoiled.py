@@ -22,7 +22,7 @@ def attached(server: Server) -> tuple[str, Attached]:
     """Return a session with one turn, and a client that has received all of it."""
     session = server.new_session()
     server.prompt(session, "echo hello")
-    assert server.ended(session) == "ok"
+    assert server.wait_for_end(session) == "ok"
     client = Attached(server, session)
     wait_until(lambda: client.has(server.state(session)["last_event_id"]), "the replay")
     return session, client
@@ -32,7 +32,7 @@ def test_a_deleted_log_ends_its_streams_and_is_not_created_again(server: Server)
     session, client = attached(server)
     server.log(session).unlink()
     wait_until(lambda: 404 in client.refused, "the client to get a reset or 404")
-    client.leave()
+    client.disconnect()
     assert client.signals[-1] == "reset"
     assert client.received == []
     for path in ("", "/events"):
@@ -82,7 +82,7 @@ def test_foreign_lines_are_marked_and_keep_the_numbering(server: Server) -> None
 @pytest.mark.parametrize("what", ["the log", "the directory"])
 def test_links_in_the_data_root_are_not_followed(what: str, server: Server, tmp_path: Path) -> None:
     session, client = attached(server)
-    client.leave()
+    client.disconnect()
     real = server.log(session) if what == "the log" else server.log(session).parent
     moved = tmp_path / "moved"
     real.rename(moved)

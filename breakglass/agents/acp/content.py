@@ -1,6 +1,6 @@
 """The content of ACP messages as text: blocks of prose, and the input and the output of tool calls. Pure.
 
-Nothing that a person would call content is dropped. Text is kept, links keep their address and title, and data keeps
+No content is dropped. Text is kept, links keep their address and title, and data keeps
 its type and true size. A block of an unknown kind is kept as JSON.
 """
 

@@ -4,8 +4,9 @@ How this works
 --------------
 
 Both sides send JSON-RPC messages, one a line. `Opening` decides which request we send next, up to `session/prompt`.
-`UpdateReader` turns the agent's `session/update` notifications into events. `messages` reads and makes single
-messages, `Questions` holds the open questions, and `outcome` reads how the turn ended. This class connects them.
+`SentRequests` numbers our requests and finds the one that a response belongs to. `UpdateReader` turns the agent's
+`session/update` notifications into events, and `UpdateFilter` passes it those of this turn. `messages` reads and makes
+single messages, `Questions` holds the open questions, and `outcome` reads how the turn ended. This class connects them.
 
 Rules for editors:
 
@@ -21,11 +22,13 @@ Rules for editors:
 """
 
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.acp import content, messages, outcome
+from breakglass.agents.acp import messages, outcome
 from breakglass.agents.acp.messages import Message
-from breakglass.agents.acp.opening import PROMPT, CannotContinue, Opening, Step
+from breakglass.agents.acp.opening import Opening
 from breakglass.agents.acp.questions import Questions
-from breakglass.agents.acp.updates import UpdateReader
+from breakglass.agents.acp.requests import SentRequests
+from breakglass.agents.acp.steps import PROMPT, CannotContinue, Step
+from breakglass.agents.acp.updates import UpdateFilter, UpdateReader
 from breakglass.agents.line_dialogue import LineDialogue, error
 from breakglass.agents.lines import (
     as_object,
@@ -48,14 +51,13 @@ class Dialogue(LineDialogue):
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, list(turn_input.command))
         self.finished = False
-        self._sent: dict[int, str] = {}  # id of a request of ours to its method
+        self._sent = SentRequests()
         self._opening = Opening(turn_input)
-        self._is_prompted = False
         self._updates = UpdateReader(thinking=turn_input.thinking)
+        self._update_filter = UpdateFilter(self._updates)
         self._response: Message | None = None  # to the prompt
         self._questions = Questions(turn_input.turn)
         self._is_interrupted = False
-        self._told_sessions: set[str] = set()  # other sessions that have a notice
 
     # --- what we write ------------------------------------------------------------------------
 
@@ -70,7 +72,6 @@ class Dialogue(LineDialogue):
         if question is None:
             return False
         if not allow:
-            self._questions.has_refusal = True
             self._updates.note_refusal(messages.call_id(question))
         self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
         return True
@@ -82,26 +83,24 @@ class Dialogue(LineDialogue):
 
     def interrupt(self) -> bytes:
         """Return the cancellation of the turn and of its questions; b"" if no prompt is running."""
-        if not self._is_prompted or self.finished:
+        if not self._update_filter.has_begun or self.finished:
             return b""
         self._is_interrupted = True
-        self._write({"method": "session/cancel", "params": {"sessionId": self._opening.session}})
-        for response in self._questions.cancel_all():
-            self._write(response)
+        cancellation = {"method": "session/cancel", "params": {"sessionId": self._opening.session}}
+        self._write(cancellation, *self._questions.cancel_all())
         return self.reply()
 
-    def _write(self, message: Message) -> None:
-        self._unwritten += messages.encode_line(message)
+    def _write(self, *written: Message) -> None:
+        self._unwritten += b"".join(map(messages.encode_line, written))
 
     def _send_step(self, step: Step) -> list[Draft]:
         """Send the request of `step`, and return its events."""
         self.waits_for_quiet = not step.method
         if not step.method:
             return step.drafts
-        number = len(self._sent) + 1
-        self._sent[number] = step.method
-        self._write({"id": number, "method": step.method, "params": step.params})
-        self._is_prompted |= step.method == PROMPT
+        self._write(self._sent.add(step.method, step.params))
+        if step.method == PROMPT:
+            self._update_filter.begin(self._opening.session)
         return step.drafts
 
     def after_quiet(self) -> list[Draft]:
@@ -116,18 +115,13 @@ class Dialogue(LineDialogue):
     def _read(self, message: Message) -> list[Draft]:
         if "method" in message:
             return self._read_request(message)
-        number = message.get("id")
-        method = None
-        if type(number) is int and number in self._sent:
-            method, self._sent[number] = self._sent[number], ""  # a second answer is none
-        # An error without an id means that the agent could not parse a request of ours.
-        is_error = "error" in message and (method or number is None)
-        if self.finished or not (method or is_error):
+        response = self._sent.match(message)
+        if self.finished or response is None:
             return [unreadable([dumps(message)])]
         try:
-            if is_error:
-                return self._send_step(self._opening.refused(method, message["error"]))
-            return self._read_response(method or "", as_object(message.get("result")))
+            if response.is_error:
+                return self._send_step(self._opening.refused(response.method, message["error"]))
+            return self._read_response(response.method or "", as_object(message.get("result")))
         except CannotContinue as reason:
             self.failed = self.finished = True
             return [*self._updates.flush(), error(f"The agent failed: {reason}")]
@@ -139,18 +133,12 @@ class Dialogue(LineDialogue):
             return drafts
         self.finished = True
         self._response = response
-        reason = response.get("stopReason")
-        if isinstance(reason, str) and (reason == "end_turn" or reason in messages.STOP_REASONS):
-            return []
-        said = beginning(dumps(reason)) if reason is not None else "none"
-        return [_notice(f"The agent ended its turn with a reason that Breakglass does not know: {said}")]
+        return outcome.unknown_reason(response)
 
     def _read_request(self, message: Message) -> list[Draft]:
         method, params = message["method"], as_object(message.get("params"))
         if method == "session/update":
-            if self._is_prompted and not isinstance(params.get("update"), dict):
-                return [unreadable([dumps(message)])]
-            return self._read_update(params)
+            return self._update_filter.read(message)
         if method == "$/cancel_request":
             return self._withdraw(self._questions.id_of(params.get("requestId")))
         if "id" not in message:
@@ -163,19 +151,6 @@ class Dialogue(LineDialogue):
         asked = beginning(dumps({"method": method, "params": params}))
         return [_notice(f"The agent asked for a service that Breakglass does not offer: {asked}")]
 
-    def _read_update(self, params: Message) -> list[Draft]:
-        update, session = as_object(params.get("update")), params.get("sessionId")
-        if not self._is_prompted:
-            self._updates.note_past(update)
-            return []
-        if session in (None, self._opening.session):
-            return self._updates.read(update)
-        shown = beginning(dumps(session))
-        if shown in self._told_sessions:
-            return []
-        self._told_sessions.add(shown)
-        return [_notice(f"The agent works in another session too, which is not shown: {shown}")]
-
     # --- questions ----------------------------------------------------------------------------
 
     def _ask(self, message: Message, asked: Message) -> list[Draft]:
@@ -185,12 +160,7 @@ class Dialogue(LineDialogue):
         if not self._input.ask:
             self._write(messages.permission_answer(message, messages.ALLOWING))
             return drafts
-        fields = {
-            "request": self._questions.add(message),
-            "name": call.name,
-            "input": content.question_input(call.state, asked),
-        }
-        return [*drafts, ("permission", {**fields, **({"parent": call.speaker} if call.speaker else {})})]
+        return [*drafts, self._questions.ask(message, call, asked)]
 
     def _withdraw(self, request: str) -> list[Draft]:
         question = self._questions.take(request)
@@ -206,12 +176,14 @@ class Dialogue(LineDialogue):
         drafts = self._read_rest() + self._updates.end()
         drafts += [closed_by_exit(request, end.description) for request in self._questions.unanswered()]
         if self._response is not None:
-            is_refusal = self._questions.has_refusal and not self._is_interrupted
-            result = outcome.read_result(self._response, self._updates, is_refusal=is_refusal)
-            cost = outcome.read_cost(
-                self._updates, 0.0 if self._opening.is_replaced else self._input.session_cost
+            result = outcome.read_result(
+                self._response,
+                self._updates,
+                is_interrupted=self._is_interrupted,
+                duration_ms=end.duration_ms,
+                earlier_cost=self._opening.session_cost,
             )
-            drafts.append(("result", {**result, "duration_ms": end.duration_ms, **cost}))
+            drafts.append(("result", result))
             if result["is_error"] and not end.cancelled:
                 self.failed = True
                 drafts.append(error(result["result"]))

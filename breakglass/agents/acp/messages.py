@@ -8,8 +8,7 @@ take, its connection needs asyncio streams, and one wrong key makes it reject th
 message that is made here against those models.
 """
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from breakglass.agents.lines import (
@@ -182,25 +181,6 @@ def _reason(data: Any) -> str:
     if isinstance(data, list):
         return clip("; ".join(filter(None, map(_reason, data[:MAX_WAYS]))), MAX_REASON)[0]
     return clip(as_text(data).strip(), MAX_REASON)[0]
-
-
-def way_without_person(auth_methods: list[Message], variables: Collection[str]) -> str:
-    """Return the id of a login that needs no person, "" if there is none.
-
-    That is a key in variables that are all set, else an API key: an agent that finds none refuses it at once.
-    `variables` are the names in the agent's environment.
-    """
-    keys = ""
-    for way in auth_methods:
-        way_id = as_text(way.get("id"))
-        needed = [
-            as_text(each.get("name")) for each in as_objects(way.get("vars")) if not each.get("optional")
-        ]
-        if needed and all(name in variables for name in needed):
-            return way_id
-        has_key = "api-key" in as_object(way.get("_meta")) or re.search("api.?key", way_id, re.IGNORECASE)
-        keys = keys or (way_id if has_key and not needed else "")
-    return keys
 
 
 def failure_sign(update: Message) -> str | None:

@@ -5,29 +5,48 @@ from typing import Any
 from breakglass.agents.acp import messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.updates import UpdateReader
-from breakglass.agents.lines import as_text
+from breakglass.agents.lines import as_text, beginning
+from breakglass.events import Draft, dumps
 
+_UNKNOWN_REASON = "The agent ended its turn with a reason that Breakglass does not know: {}"
 _REFUSED = "The turn stopped because permission was refused."
 
 
-def read_result(response: Message, updates: UpdateReader, *, is_refusal: bool) -> dict[str, Any]:
-    """Return whether the turn failed, its last prose or the reason, and the tokens that it used.
+def read_result(
+    response: Message, updates: UpdateReader, *, is_interrupted: bool, duration_ms: int, earlier_cost: float
+) -> dict[str, Any]:
+    """Return whether the turn failed, its last prose or the reason, its tokens, its duration and its cost.
 
-    `response` is the agent's response to the prompt. `is_refusal` means that a user refused a tool and did not stop
-    the turn: codex-acp has no other way to refuse than to stop.
+    `response` is the agent's response to the prompt. `is_interrupted` means that a user stopped the turn. Without
+    that, a cancelled turn in which permission was refused counts as refused, because codex-acp cannot refuse otherwise.
+    `earlier_cost` is what the session had cost before the turn.
     """
     text = updates.last_text
     failure = messages.STOP_REASONS.get(as_text(response.get("stopReason")), "")
-    if response.get("stopReason") == "cancelled" and is_refusal:
+    if response.get("stopReason") == "cancelled" and updates.has_refusal and not is_interrupted:
         text, failure = _REFUSED, ""
     elif updates.has_failed and not failure:
         failure = text or "The agent's backend failed."
     usage = messages.usage(response)
-    result = {"is_error": bool(failure), "result": failure or text}
-    return {**result, "usage": usage} if usage else result
+    return {
+        "is_error": bool(failure),
+        "result": failure or text,
+        **({"usage": usage} if usage else {}),
+        "duration_ms": duration_ms,
+        **_cost(updates, earlier_cost),
+    }
 
 
-def read_cost(updates: UpdateReader, earlier: float) -> dict[str, float]:
+def unknown_reason(response: Message) -> list[Draft]:
+    """Return a notice if the agent ended its turn for a reason that Breakglass does not know."""
+    reason = response.get("stopReason")
+    if isinstance(reason, str) and (reason == "end_turn" or reason in messages.STOP_REASONS):
+        return []
+    said = beginning(dumps(reason)) if reason is not None else "none"
+    return [("notice", {"text": _UNKNOWN_REASON.format(said)})]
+
+
+def _cost(updates: UpdateReader, earlier: float) -> dict[str, float]:
     """Return the cost of the turn. The agent's total includes the `earlier` turns of its session."""
     total = updates.dollars
     if total is None:

@@ -2,26 +2,30 @@
 
 from typing import Any
 
-from breakglass.agents.acp import messages
+from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
+from breakglass.agents.acp.tool_calls import ToolCall
 from breakglass.agents.lines import as_short_text
+from breakglass.events import Draft
 
 
 class Questions:
     """The open questions of one process of the agent, by the ids that the log has for them."""
 
     def __init__(self, turn: int) -> None:
-        self.has_refusal = False
-        """Whether the answer to a question was no."""
         self._turn = turn
         self._open: dict[str, Message] = {}
         self._cancelled: list[str] = []
 
-    def add(self, request: Message) -> str:
-        """Keep a `session/request_permission` until it is answered, and return its id."""
+    def ask(self, request: Message, call: ToolCall, asked: Message) -> Draft:
+        """Keep a `session/request_permission` until it is answered, and return its `permission` event.
+
+        `asked` is what the request says about the tool call.
+        """
         question = self.id_of(request.get("id"))
         self._open[question] = request
-        return question
+        fields = {"request": question, "name": call.name, "input": content.question_input(call.state, asked)}
+        return "permission", fields | call.marks
 
     def id_of(self, number: Any) -> str:
         """Return a question's id that is unique in our session: the agent counts from 0 in each process."""

@@ -82,7 +82,7 @@ class ToolCall:
     def _announce(self) -> list[Draft]:
         self._is_without_input = not self.input
         self._announced = content.tool_input(self.state)
-        return [("tool", {"tool_id": self.id, "name": self.name, "input": self._announced, **self._marks})]
+        return [("tool", {"tool_id": self.id, "name": self.name, "input": self._announced, **self.marks})]
 
     def take_late(self, update: Message) -> list[Draft]:
         """Take over the keys of an update after the result. Returns a notice if the output is another one now."""
@@ -113,11 +113,12 @@ class ToolCall:
             "output": output,
             "is_error": is_error,
             **({"truncated": left_out} if left_out else {}),
-            **self._marks,
+            **self.marks,
         }
 
     @property
-    def _marks(self) -> dict[str, str]:
+    def marks(self) -> dict[str, str]:
+        """The field `parent` of its events, if a subagent made the call."""
         return {"parent": self.speaker} if self.speaker else {}
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.tool_calls import ToolCall
-from breakglass.agents.lines import TextBuffer, as_short_text, as_text, unreadable
+from breakglass.agents.lines import TextBuffer, as_object, as_short_text, as_text, beginning, unreadable
 from breakglass.events import Draft, dumps
+
+_OTHER_SESSION = "The agent works in another session too, which is not shown: {}"
 
 
 class UpdateReader:
@@ -23,15 +25,15 @@ class UpdateReader:
         """The main agent's last prose."""
         self.dollars: float | None = None
         """The cost of the session so far, None if the agent does not report it."""
+        self.has_failed = False
+        """Whether the agent's backend has failed, by what the agent says beside its prose."""
+        self.has_refusal = False
+        """Whether permission for a call was refused."""
         self._wants_thinking = thinking
         self._thoughts: dict[str, TextBuffer] = {}  # by speaker
         self._prose: dict[str, ProsePart] = {}  # by speaker
         self._calls: dict[str, ToolCall] = {}  # by id
-        self._done: dict[
-            str, ToolCall | None
-        ] = {}  # calls that have their result by id; None for one of the past
-        self.has_failed = False
-        """Whether the agent's backend has failed, by what the agent says beside its prose."""
+        self._done: dict[str, ToolCall | None] = {}  # calls with a result, by id; None for one of the past
 
     def read(self, update: Message) -> list[Draft]:
         """Return the events in one update. One of an unknown kind is a notice."""
@@ -50,14 +52,13 @@ class UpdateReader:
 
     def note_refusal(self, call_id: str) -> None:
         """Note that permission for a call was refused. Some agents report no result for it."""
+        self.has_refusal = True
         if call := self._calls.get(call_id):
             call.is_refused = True
 
     def read_question(self, asked: Message) -> tuple[ToolCall, list[Draft]]:
         """Return the tool call that the agent asks permission for, and the events that come before the question."""
-        self._done.pop(
-            as_short_text(asked.get("toolCallId")), None
-        )  # a new call may have the id of an old one
+        self._done.pop(as_short_text(asked.get("toolCallId")), None)  # a new call may have an old id
         call = self._call(asked)
         before, raw = call.input, asked.get("rawInput")
         # opencode asks with half of the input, or none, and gives all of it when the tool runs.
@@ -154,6 +155,38 @@ class UpdateReader:
         total = messages.dollars(update)
         self.dollars = self.dollars if total is None else total
         return []
+
+
+class UpdateFilter:
+    """Passes the updates of one turn to its reader: not those of the past, and not those of other sessions."""
+
+    def __init__(self, reader: UpdateReader) -> None:
+        self.has_begun = False
+        """Whether the prompt was sent. An agent that loads a session replays its past before that."""
+        self._reader = reader
+        self._session = ""
+        self._noted: set[str] = set()  # other sessions that have a notice
+
+    def begin(self, session: str) -> None:
+        """Note that the prompt was sent, in the agent's session of that name."""
+        self.has_begun, self._session = True, session
+
+    def read(self, notification: Message) -> list[Draft]:
+        """Return the events in a `session/update`. The first update of another session is a notice."""
+        params = as_object(notification.get("params"))
+        update, session = params.get("update"), params.get("sessionId")
+        if not self.has_begun:
+            self._reader.note_past(as_object(update))
+            return []
+        if not isinstance(update, dict):
+            return [unreadable([dumps(notification)])]
+        if session in (None, self._session):
+            return self._reader.read(update)
+        shown = beginning(dumps(session))
+        if shown in self._noted:
+            return []
+        self._noted.add(shown)
+        return [("notice", {"text": _OTHER_SESSION.format(shown)})]
 
 
 class ProsePart(TextBuffer):

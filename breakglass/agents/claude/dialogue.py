@@ -9,8 +9,8 @@ a `permission` event, and its answer becomes a `control_response` line.
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
 reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `rounds`
-knows whether the agent still works. `todo` keeps the to-do list. `control` holds the open questions and makes the
-lines that we write.
+knows whether the agent still works. `session` knows which session it is in. `todo` keeps the to-do list. `control`
+holds the open questions and makes the lines that we write.
 
 Rules for editors:
 
@@ -29,6 +29,7 @@ from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude import control, messages, outcome
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.claude.rounds import Rounds
+from breakglass.agents.claude.session import AgentSession
 from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
 from breakglass.agents.line_dialogue import LineDialogue, error
@@ -49,7 +50,6 @@ _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio",
 _ACTING = ("--dangerously-skip-permissions",)
 
 _FORGOTTEN = "The agent's earlier session {} was not found. A new one begins, without the earlier turns."
-_REPLACED = "The agent began another session of its own, which may not know the earlier turns."
 
 
 class Dialogue(LineDialogue):
@@ -58,7 +58,7 @@ class Dialogue(LineDialogue):
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, _command(turn_input))
         self.finished = not turn_input.ask
-        self._session = ""
+        self._session = AgentSession(turn_input.session)
         self._model = ""  # the model that answered last
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
@@ -120,18 +120,12 @@ class Dialogue(LineDialogue):
         return []
 
     def _init(self, line: Line) -> list[Draft]:
-        session = as_session_id(line.get("session_id"))
-        if self._session:
+        if self._session.name:
             self._rounds.begin()  # a second `init` begins another round
-        if not session or session == self._session:
-            return []
-        if session != self._input.session:
+        drafts = self._session.read_init(line)
+        if drafts and not self._session.is_resumed:
             self._cost.reset()
-        is_changed = session != (self._session or self._input.session or session)
-        notices: list[Draft] = [("notice", {"text": _REPLACED})] if is_changed else []
-        self._session = session
-        model = as_short_text(line.get("model"))
-        return [*notices, ("session", {"session_id": session, **({"model": model} if model else {})})]
+        return drafts
 
     def _stream_event(self, line: Line) -> list[Draft]:
         self._rounds.note_output(line)
@@ -166,7 +160,7 @@ class Dialogue(LineDialogue):
         self.finished |= self._is_interrupted or not self._rounds.has_background_tasks
         if notices is None:
             return self._rounds.contradict(failure)
-        if self._is_session_missing(failure):
+        if self._session.is_missing(failure):
             return []
         model = {"model": self._model} if self._model else {}
         result = {**outcome.result(line), "cost_usd": self._cost.add(line), **model}
@@ -192,7 +186,7 @@ class Dialogue(LineDialogue):
         if end.cancelled:
             return join_deltas(drafts)
         rounds = self._rounds
-        self.start_over = self._is_session_missing(rounds.failure or end.stderr)
+        self.start_over = self._session.is_missing(rounds.failure or end.stderr)
         has_bad_exit = end.code < 0 or (end.code > 0 and not rounds.is_contradicted)
         self.failed = bool(rounds.failure) or has_bad_exit or not rounds.has_result
         if self.start_over:
@@ -200,9 +194,6 @@ class Dialogue(LineDialogue):
         elif self.failed and not (rounds.failure and rounds.failure == self._reported_failure):
             drafts.append(error(rounds.failure or self._explain(end)))
         return join_deltas(drafts)
-
-    def _is_session_missing(self, text: str) -> bool:
-        return self._input.session is not None and not self._session and outcome.says_session_is_missing(text)
 
     def _explain(self, end: Exit) -> str:
         when = "after its answer" if self._rounds.has_result else "without an answer"

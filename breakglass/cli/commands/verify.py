@@ -11,7 +11,7 @@ from breakglass.cli import screen
 from breakglass.cli.command import LAST_SESSION, Command, Option
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
-from breakglass.store import log, sessions
+from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session
 from breakglass.text import one_line
 from breakglass.verify import Finding
@@ -61,9 +61,9 @@ def _check(session: Session) -> bool:
     for is_note, what in ((False, "broken rules"), (True, "notes")):
         if counts[is_note] > MAX_SHOWN:
             print(f"{path}: {counts[is_note] - MAX_SHOWN:,} more {what}")
-    if log.is_degraded(session.directory):
+    if degraded.is_degraded(session.directory):
         print(
-            f"{path}: note: the disk failed while this log was written; the session takes no turn ({log.DEGRADED})"
+            f"{path}: note: the disk failed while this log was written; the session takes no turn ({degraded.NAME})"
         )
     result = f"{counts[False]:,} broken rules" if counts[False] else "ok"
     print(f"{path}: {result}, {lines.number:,} lines", flush=True)

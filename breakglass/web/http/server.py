@@ -85,14 +85,7 @@ async def serve(
     await lifespan.wait_for_startup()
     if lifespan_task.done():
         lifespan_task.result()
-    tls = config.create_ssl_context()
-    handshake_seconds = config.ssl_handshake_timeout if tls else None
-    servers = [
-        await asyncio.start_server(
-            connections.accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake_seconds
-        )
-        for sock in sockets
-    ]
+    servers = await _listen(connections, config, sockets)
     try:
         await stop()
     finally:
@@ -102,6 +95,19 @@ async def serve(
         await connections.close_all()
         await lifespan.wait_for_shutdown()
         lifespan_task.cancel()
+
+
+async def _listen(
+    connections: "_Connections", config: ServerConfig, sockets: Iterable[socket.socket]
+) -> list[asyncio.Server]:
+    tls = config.create_ssl_context()
+    handshake_seconds = config.ssl_handshake_timeout if tls else None
+    return [
+        await asyncio.start_server(
+            connections.accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake_seconds
+        )
+        for sock in sockets
+    ]
 
 
 class _Connections:

@@ -59,7 +59,7 @@ def test_the_read_only_token_reads_everything_and_changes_nothing(tmp_path: Path
     with serving(data) as server:
         session = server.new_session()
         server.prompt(session, "echo hello")
-        server.ended(session)
+        server.wait_for_end(session)
         base = f"/api/sessions/{session}"
         for path in ("/api/sessions", base, f"{base}/events", "/", f"/sessions/{session}"):
             assert ask_as(watcher, server, "GET", path) == 200

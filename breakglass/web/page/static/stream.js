@@ -39,7 +39,7 @@ export class Stream {
     addEventListener("online", () => this.open());
     addEventListener("offline", () => this.open()); // loopback may still work: try
     addEventListener("pageshow", (event) => event.persisted && this.open());
-    addEventListener("pagehide", () => this.leave());
+    addEventListener("pagehide", () => this.disconnect());
     addEventListener("unanswered", () => this.state === "live" && this.open()); // a request of this page had no answer
     let network = navigator.connection?.type; // the event is also sent for every new estimate of the speed
     navigator.connection?.addEventListener?.("change", () => {
@@ -49,7 +49,7 @@ export class Stream {
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.source ? this.check(1.2) : this.open();
     });
-    document.addEventListener("freeze", () => this.leave());
+    document.addEventListener("freeze", () => this.disconnect());
     document.addEventListener("resume", () => this.open());
     setInterval(() => this.check(), 1000);
   }
@@ -113,7 +113,7 @@ export class Stream {
   }
 
   /** Another tab may have the stream, until this page is used again. */
-  leave() {
+  disconnect() {
     this.close();
     this.slot.release();
   }
@@ -135,7 +135,7 @@ export class Stream {
 
   /** Makes no more attempts, because all would fail. The badge shows the reason. */
   stop(reason) {
-    this.leave();
+    this.disconnect();
     Object.assign(this, { state: "stopped", reason });
     this.show();
   }

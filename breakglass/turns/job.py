@@ -1,6 +1,6 @@
-"""The plan that a runner gets when it starts. `begin` builds and encodes it, `runner` decodes it from standard input.
+"""The job that a runner gets when it starts. `begin` builds and encodes it, `runner` decodes it from standard input.
 
-The plan contains no prompt: the prompt is in the log. The runner imports this module at the start of every turn, so it
+The job contains no prompt: the prompt is in the log. The runner imports this module at the start of every turn, so it
 imports nothing slow. msgspec, for example, takes longer to import than all of the runner.
 """
 
@@ -13,7 +13,7 @@ from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 
 
-class Plan(NamedTuple):
+class Job(NamedTuple):
     """Everything that a runner needs to know about its turn, besides the log."""
 
     directory: str
@@ -60,21 +60,21 @@ class Plan(NamedTuple):
     limits: TurnLimits
 
 
-def encode(plan: Plan) -> bytes:
-    """Return the plan as JSON: an object, in which nested tuples are arrays."""
-    return json.dumps(plan._asdict()).encode()
+def encode(job: Job) -> bytes:
+    """Return the job as JSON: an object, in which nested tuples are arrays."""
+    return json.dumps(job._asdict()).encode()
 
 
-def decode(data: bytes) -> Plan:
-    """Return the plan in `data`.
+def decode(data: bytes) -> Job:
+    """Return the job in `data`.
 
     Raises ValueError if a field is missing, unknown or of the wrong type. The package may have been upgraded between
     the start of the server and the start of the runner.
     """
     fields = json.loads(data)
-    if not isinstance(fields, dict) or fields.keys() != {*Plan._fields}:
-        raise ValueError("the plan does not have the fields that this version of the runner expects")
-    return Plan(**{name: _checked(kind, fields[name], name) for name, kind in Plan.__annotations__.items()})
+    if not isinstance(fields, dict) or fields.keys() != {*Job._fields}:
+        raise ValueError("the job does not have the fields that this version of the runner expects")
+    return Job(**{name: _checked(kind, fields[name], name) for name, kind in Job.__annotations__.items()})
 
 
 def _checked(kind: Any, value: Any, name: str) -> Any:
@@ -91,4 +91,4 @@ def _checked(kind: Any, value: Any, name: str) -> Any:
         return kind(*(_checked(own, each, name) for own, each in zip(types, value, strict=True)))
     if type(value) is kind or (kind is float and type(value) is int):
         return value
-    raise ValueError(f"{name} of the plan: expected {kind}, got {type(value).__name__}")
+    raise ValueError(f"{name} of the job: expected {kind}, got {type(value).__name__}")

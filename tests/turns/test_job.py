@@ -1,4 +1,4 @@
-"""The runner decodes the same plan that was encoded, or refuses it."""
+"""The runner decodes the same job that was encoded, or refuses it."""
 
 import json
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from breakglass.masking import fingerprints
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
-from breakglass.turns import plan as plans
-from breakglass.turns.plan import Plan
+from breakglass.turns import job as jobs
+from breakglass.turns.job import Job
 
-PLAN = Plan(
+JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
     workspace="/var/lib/breakglass/workspaces/a",
     turn=2,
@@ -38,10 +38,10 @@ PLAN = Plan(
 
 
 def test_a_decoded_plan_equals_the_encoded_one() -> None:
-    decoded = plans.decode(plans.encode(PLAN))
-    assert decoded == PLAN
-    assert [type(each) for each in decoded] == [type(each) for each in PLAN]
-    assert isinstance(decoded.secrets[0], type(PLAN.secrets[0]))
+    decoded = jobs.decode(jobs.encode(JOB))
+    assert decoded == JOB
+    assert [type(each) for each in decoded] == [type(each) for each in JOB]
+    assert isinstance(decoded.secrets[0], type(JOB.secrets[0]))
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -61,14 +61,14 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_plan_with_a_wrong_field_is_refused(name: str) -> None:
-    fields = {**json.loads(plans.encode(PLAN)), **WRONG[name]}
-    with pytest.raises(ValueError, match="plan"):
-        plans.decode(json.dumps(fields).encode())
+    fields = {**json.loads(jobs.encode(JOB)), **WRONG[name]}
+    with pytest.raises(ValueError, match="job"):
+        jobs.decode(json.dumps(fields).encode())
 
 
-@pytest.mark.parametrize("field", Plan._fields)
+@pytest.mark.parametrize("field", Job._fields)
 def test_a_plan_without_one_of_its_fields_is_refused(field: str) -> None:
-    fields = json.loads(plans.encode(PLAN))
+    fields = json.loads(jobs.encode(JOB))
     del fields[field]
-    with pytest.raises(ValueError, match="plan"):
-        plans.decode(json.dumps(fields).encode())
+    with pytest.raises(ValueError, match="job"):
+        jobs.decode(json.dumps(fields).encode())

@@ -1,0 +1,42 @@
+"""The requests that we sent to an ACP agent, and which of its messages respond to them. Pure.
+
+JSON-RPC (jsonrpc.org/specification): a request has an id that its sender chooses, and the response repeats it.
+"""
+
+from typing import NamedTuple
+
+from breakglass.agents.acp.messages import Message
+
+
+class Response(NamedTuple):
+    """What a message without a `method` responds to."""
+
+    method: str | None
+    """The method of our request; None if the agent could not read which request it was."""
+    is_error: bool
+
+
+class SentRequests:
+    """Our requests to one process of the agent, by their ids."""
+
+    def __init__(self) -> None:
+        self._methods: dict[int, str] = {}  # "" for a request that has its response
+
+    def add(self, method: str, params: Message) -> Message:
+        """Return a new request, with an id that no earlier one has."""
+        number = len(self._methods) + 1
+        self._methods[number] = method
+        return {"id": number, "method": method, "params": params}
+
+    def match(self, message: Message) -> Response | None:
+        """Return what `message` responds to, None if no request waits for it. A request gets one response.
+
+        An error without an id means that the agent could not parse a request of ours.
+        """
+        number = message.get("id")
+        method = None
+        if type(number) is int and number in self._methods:
+            method, self._methods[number] = self._methods[number], ""
+        if method:
+            return Response(method, is_error="error" in message)
+        return Response(None, is_error=True) if "error" in message and number is None else None
