@@ -18,7 +18,7 @@ run: $(VENV)/stamp-run ## start the server; it prints the login address
 
 test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
 

@@ -39,7 +39,10 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("workload", workloads.ALL)
+@pytest.mark.parametrize(
+    "workload",
+    ["append", *(pytest.param(each, marks=pytest.mark.bench) for each in workloads.ALL if each != "append")],
+)
 def test_each_workload_measures_our_server_and_another(workload: str, tmp_path: Path, page: Path) -> None:
     """The other server is `bare`, because it needs nothing but Python."""
     results = tmp_path / "results.json"

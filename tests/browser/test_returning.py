@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from breakglass.store.sessions import Session
@@ -160,6 +161,7 @@ def killing(server: ScriptedServer) -> Iterator[None]:
         killer.join()
 
 
+@pytest.mark.torture
 def test_every_client_has_the_whole_log_after_many_kills_of_the_server(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:

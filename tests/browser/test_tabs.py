@@ -43,7 +43,7 @@ def expect_badges(pages: list[Page], *texts: str) -> None:
         expect(page.locator("#badge")).to_have_text(text)
 
 
-@pytest.mark.parametrize("without", ["", NO_LOCKS])
+@pytest.mark.parametrize("without", ["", pytest.param(NO_LOCKS, marks=pytest.mark.torture)])
 def test_seven_tabs_all_load_show_what_is_new_and_can_stop_the_turn(
     new_user: NewUser, server: ScriptedServer, gate: Path, without: str
 ) -> None:
@@ -62,6 +62,7 @@ def test_seven_tabs_all_load_show_what_is_new_and_can_stop_the_turn(
     expect_badges(pages, *[POLLING] * 4, *["Live"] * 3)
 
 
+@pytest.mark.torture
 def test_twelve_tabs_of_several_sessions_and_the_list_all_work(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

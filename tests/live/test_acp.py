@@ -17,12 +17,13 @@ from tests.live.drive import AgentRun, React, passive, run_dialogue
 Run = Callable[..., AgentRun]
 
 
-# A turn of opencode takes several times the time and memory of one of claude-agent-acp. What the recorded runs of
-# opencode already show is not repeated with the real program.
+# What the recorded runs of opencode already show is not repeated with the real program. Its other turns are slow, so
+# `make test` runs one of them.
 ADAPTER_ONLY = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
+BOTH = pytest.mark.parametrize("agent", ["claude-agent-acp", "opencode"], indirect=True)
 
 
-@pytest.fixture(params=["claude-agent-acp", "opencode"])
+@pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])
 def agent(request: pytest.FixtureRequest, model: FakeModel) -> Agent:
     """Each of the agents."""
     return claude_agent_acp() if request.param == "claude-agent-acp" else opencode(model)
@@ -56,6 +57,7 @@ def test_the_second_turn_has_the_context_of_the_first(run: Run, model: FakeModel
     assert not second.dialogue.failed
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> None:
     done = run(script(agent, "echo made > made; cat made"))
@@ -67,7 +69,8 @@ def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> N
     assert (home / "work" / "made").exists()
 
 
-@pytest.mark.parametrize("allow", [True, False])
+@BOTH
+@pytest.mark.parametrize("allow", [True, pytest.param(False, marks=pytest.mark.torture)])
 def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *, allow: bool) -> None:
     def answer(dialogue: Any, draft: Any) -> bool:
         return draft[0] == "permission" and not dialogue.answer(draft[1]["request"], allow=allow)
@@ -78,6 +81,7 @@ def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *,
     assert (home / "work" / "made").exists() is allow
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_tool_with_a_cancelled_question_does_not_run(run: Run, agent: Agent, home: Path) -> None:
     done = run(script(agent, "echo made > made"), lambda _, draft: draft[0] == "permission", ask=True)
@@ -119,6 +123,7 @@ def test_an_error_of_the_api_fails_the_turn_and_is_reported(run: Run) -> None:
     assert (done.of("result"), done.dialogue.failed) == ([], True)
 
 
+@pytest.mark.torture
 def test_a_missing_session_is_replaced_and_the_log_says_so(run: Run, model: FakeModel) -> None:
     gone = "11111111-1111-4111-8111-111111111111"
     done = run("hello", session=gone)
@@ -128,6 +133,7 @@ def test_a_missing_session_is_replaced_and_the_log_says_so(run: Run, model: Fake
     assert not done.dialogue.failed
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_an_unknown_model_is_refused_before_the_prompt_is_sent(run: Run, model: FakeModel) -> None:
     done = run("hello", model="no-such-model")
@@ -135,6 +141,7 @@ def test_an_unknown_model_is_refused_before_the_prompt_is_sent(run: Run, model: 
     assert (model.turns, done.dialogue.failed) == ([], True)
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_the_chosen_model_gets_the_prompt(run: Run, agent: Agent, model: FakeModel) -> None:
     chosen = "haiku" if agent.name == "claude-agent-acp" else "anthropic/claude-haiku-4-5"
@@ -142,6 +149,7 @@ def test_the_chosen_model_gets_the_prompt(run: Run, agent: Agent, model: FakeMod
     assert "haiku" in model.turns[-1].body["model"]
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_prompt_of_200_kb_that_begins_with_a_dash_arrives_whole(run: Run, model: FakeModel) -> None:
     prompt = "--help " + "x" * 200_000
@@ -149,6 +157,7 @@ def test_a_prompt_of_200_kb_that_begins_with_a_dash_arrives_whole(run: Run, mode
     assert model.turns[-1].texts[-1] == prompt
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_unusual_characters_are_unchanged(run: Run) -> None:
     assert run("[[uni]]").only("text", "text") == ODD

@@ -19,7 +19,7 @@ from tests.live.test_acp import script
 from tests.live.test_claude import is_gone, pid_in
 
 
-@pytest.fixture(params=["claude-agent-acp", "opencode"])
+@pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])
 def agent(request: pytest.FixtureRequest, model: FakeModel) -> Agent:
     """Each of the agents."""
     return claude_agent_acp() if request.param == "claude-agent-acp" else opencode(model)
@@ -51,6 +51,7 @@ def test_permission_for_the_session_holds_in_the_next_turn(acp: Real, agent: Age
     assert len(model.turns[-1].texts) == 2
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_tools_that_the_settings_deny_are_refused(acp: Real, agent: Agent) -> None:
     acp.set_agent(deny=(agent.bash,))
@@ -59,6 +60,7 @@ def test_tools_that_the_settings_deny_are_refused(acp: Real, agent: Agent) -> No
     assert not (acp.workspace / "made").exists()
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_thinking_is_in_the_log_only_if_the_settings_say_so(acp: Real) -> None:
     assert "thinking" not in acp.run("[[think Hm.]][[text so]]").kinds
@@ -89,6 +91,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, 
     assert not find_processes(acp.session)
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_queued_prompt_continues_the_conversation(acp: Real, model: FakeModel) -> None:
     turn = acp.start("[[text one]][[hold]]")

@@ -80,7 +80,7 @@ def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeMo
     assert model.turns[-1].texts == ["--help [[text fine]]"]
 
 
-@pytest.mark.parametrize("permissions", ["bypass", "ask"])
+@pytest.mark.parametrize("permissions", [pytest.param("bypass", marks=pytest.mark.torture), "ask"])
 def test_a_prompt_that_looks_like_a_command_reaches_the_model(
     permissions: str, real: Real, model: FakeModel
 ) -> None:

@@ -43,6 +43,7 @@ def script(agent: Agent, command: str, *, escalated: bool = False) -> str:
     return f"[[tool exec_command {json.dumps({'cmd': command, **more})}]]"
 
 
+@pytest.mark.torture
 def test_prose_comes_in_pieces_and_then_as_a_whole(run: Run) -> None:
     done = run("[[text Hello in several small chunks.]]")
     assert done.only("text", "text") == "Hello in several small chunks."
@@ -63,6 +64,7 @@ def test_the_second_turn_has_the_context_of_the_first(run: Run, agent: Agent) ->
     assert not second.dialogue.failed
 
 
+@pytest.mark.torture
 def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> None:
     done = run(script(agent, "echo made > made; cat made"))
     assert [kind for kind, _ in done.drafts if kind in ("tool", "permission", "tool_result")] == [
@@ -74,7 +76,7 @@ def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> N
     assert not done.dialogue.failed
 
 
-@pytest.mark.parametrize("allow", [True, False])
+@pytest.mark.parametrize("allow", [True, pytest.param(False, marks=pytest.mark.torture)])
 def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *, allow: bool) -> None:
     def answer(dialogue: Any, draft: Any) -> bool:
         return draft[0] == "permission" and not dialogue.answer(draft[1]["request"], allow=allow)
@@ -87,6 +89,7 @@ def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *,
     assert not done.dialogue.failed
 
 
+@pytest.mark.torture
 def test_an_error_of_the_api_fails_the_turn_and_is_reported(run: Run) -> None:
     done = run("[[err 400 invalid_request_error]]")
     assert "fake invalid_request_error" in str(done.only("error", "error"))
