@@ -26,12 +26,9 @@ def answer_question(
     the user chose, if the question has choices. Raises BadInput for a refusal with `for_session` or `answers`, and for
     answers that do not fit the choices, NotFound if there is no such question, and Conflict if the question is closed.
     """
-    if for_session and not allow:
-        raise BadInput(
-            "for_session: only permission can be given for the session; a refusal is for one question"
-        )
-    if answers and not allow:
-        raise BadInput("answers: a refusal has no answers")
+    if not allow and (for_session or answers):
+        field = "for_session" if for_session else "answers"
+        raise BadInput(f"{field}: a refusal is for one question and has no answers")
     end_if_lost(session)
     with session.open_log() as opened:
         with opened.exclusive():
@@ -41,11 +38,8 @@ def answer_question(
             if question.closed:
                 opened.confirm()
                 raise Conflict(f"the question was already {question.closed}")
-            chosen = (
-                _check_answers(opened.fd, question, answers, message, for_session=for_session)
-                if allow
-                else {}
-            )
+            if allow:
+                answers = _check_answers(opened.fd, question, answers, message, for_session=for_session)
             opened.append(
                 "answer",
                 turn=question.turn,
@@ -54,7 +48,7 @@ def answer_question(
                 by=by,
                 message=message or None,
                 for_session=for_session or None,
-                answers=chosen or None,
+                answers=answers or None,
             )
         notify_runner(session)
 
