@@ -16,10 +16,16 @@ from breakglass.store import state_cache
 
 
 class IoRecorder:
-    """The recorded calls on files below `root`. An id of a session reads `ID`, and its directory is left out."""
+    """The recorded calls on files below `root`. An id of a session reads `ID`, and its directory is left out.
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    `before` gets the text of a call before the call is made. It may wait, or end the process.
+    """
+
+    def __init__(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, before: Callable[[str], object] = str
+    ) -> None:
         self.calls: list[str] = []
+        self._before = before
         self._root = str(root)
         self._patch = monkeypatch
         self._locked: set[int] = set()
@@ -55,10 +61,13 @@ class IoRecorder:
 
         def call(*arguments: Any, **named: Any) -> Any:
             text = describe(*arguments, **named)
+            is_recorded = bool(text) and " /" not in text  # a name that is still absolute is outside the root
+            if is_recorded:
+                self._before(text)
             result = original(*arguments, **named)
             if text.startswith("lock "):  # a lock that was refused has raised
                 self._locked.add(arguments[0])
-            if text and " /" not in text:  # a name that is still absolute is outside the root
+            if is_recorded:
                 self.calls.append(text)
             return result
 

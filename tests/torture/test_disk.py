@@ -140,7 +140,7 @@ def test_a_sender_or_runner_killed_at_a_system_call_breaks_no_promise(call: str,
 
 
 @pytest.mark.parametrize(
-    "call", ["write", "pwrite64", "fcntl", FSTAT, "flock", "fallocate", "fsync", "fdatasync", "openat"]
+    "call", ["write", "pwrite64", FSTAT, "flock", "fallocate", "fsync", "fdatasync", "openat"]
 )
 def test_a_writer_killed_at_each_system_call_of_an_append_loses_nothing(call: str, tmp_path: Path) -> None:
     printed, number = "", 0
