@@ -40,7 +40,9 @@ class TurnRecord:
         """How the turn will end, as far as is known."""
         self.is_stopping = False
         """Whether the agent must end: a user stopped the turn, or the turn reached a limit."""
-        self.questions = Questions(plan.allow, plan.deny, plan.choice_tools, plan.permission_timeout)
+        agent = plan.agent_plan()
+        rules = (agent.allow, agent.deny, agent.choice_tools) if agent else ((), (), ())
+        self.questions = Questions(*rules, plan.permission_timeout)
         self._masker = Masker(plan.secrets)
         self._undelivered: list[Answer] = []
         self.began = self._synced_at = time.monotonic()

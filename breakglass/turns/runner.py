@@ -5,6 +5,7 @@ How this works, from a prompt to a line on a phone:
 1. `begin` takes the turn lock, appends the prompt as a `user` event and starts this process. The runner inherits the
    lock and reads its `Plan` from standard input. The turn runs exactly as long as the runner holds the lock.
 2. `Turn.run` starts the agent (`child`), which gets the prompt on its standard input from a `Dialogue` (`agents`).
+   The turn of an action has no agent: its programs run one after the other, in the same way.
 3. `Conversation.run` waits for the agent's output. The dialogue translates each piece into drafts of events.
 4. `TurnRecord.add` masks the secrets in the drafts and appends them to the log.
 5. The web server watches the log file and sends each new line to every connected phone (`store.follow`).
@@ -28,35 +29,23 @@ import sys
 import time
 
 from breakglass import agents
-from breakglass.agents import Dialogue, Exit, TurnInput
+from breakglass.agents import Dialogue, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.log import Log
-from breakglass.store.turnlock import Signer, place, sign
+from breakglass.store.turnlock import Signer, sign
 from breakglass.turns import plan as plans
 from breakglass.turns import processes
-from breakglass.turns.child import Child
-from breakglass.turns.ending import Ending, Facts, Phase, Step
-from breakglass.turns.plan import Plan
+from breakglass.turns.conversation import Signals, Task, run_program
+from breakglass.turns.plan import AgentPlan, Plan
 from breakglass.turns.record import TurnRecord
 
-CHECK_SECONDS = 1.0
-"""Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
     "must keep running as a service, for example: systemd-run COMMAND."
 )
-
-DID_NOT_EXIT = "The agent did not exit after its answer, so it was ended."
-STOPS = {
-    Step.STOP_LATE: ("it ran longer than {timeout:g} seconds", "timeout"),
-    Step.STOP_LARGE: ("the agent printed more than {size:g} MiB", "error"),
-    Step.STOP_SILENT: ("the agent closed its output but did not exit", "error"),
-    Step.STOP_SHUTDOWN: ("its process received SIGTERM, as at a shutdown", "error"),
-}
-"""Why the runner stops a turn, and how the turn then ends."""
 
 
 def main() -> None:
@@ -64,7 +53,7 @@ def main() -> None:
     processes.reset_signals()
     processes.reset_oom_protection()
     plan = plans.decode(sys.stdin.buffer.read())
-    for fd in plan.lock:
+    for fd in (*plan.lock, *plan.held):
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock
     processes.become_subreaper()
     with log.open_log(plan.directory, lambda _: plan.end) as opened:
@@ -76,17 +65,6 @@ def main() -> None:
         following: Plan | None = plan
         while following:
             following = Turn(following, opened, signals).run()
-
-
-class Signals:
-    """The signals that this process received, and a descriptor that becomes readable when one arrives."""
-
-    def __init__(self) -> None:
-        self.received: set[int] = set()
-        self.wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, lambda number, _: self.received.add(number))
 
 
 class Turn:
@@ -107,9 +85,10 @@ class Turn:
         try:
             self.record.log.reserve_space()
             self.record.read_others()  # a user may have stopped the turn already
-            turn_input = self._turn_input()
-            if self._run_agent(turn_input):
-                self._run_agent(turn_input._replace(session=None, session_cost=0.0))
+            if self.plan.steps:
+                self._run_action()
+            else:
+                self._run_agent()
         except CannotRecord as error:
             failure = f"The turn was stopped: {error}."
         except Exception as error:  # noqa: BLE001 — an error of the runner must not look like a lost turn
@@ -118,63 +97,73 @@ class Turn:
             failure = failure or "Some processes that this turn started could not be killed."
         return self._end(failure)
 
-    def _turn_input(self) -> TurnInput:
+    def _run_agent(self) -> None:
+        """Run the agent to its end, once more with a new session of its own if it asks for that."""
+        agent = self.plan.agent_plan()
+        if agent is None:
+            self.record.stop(f"The agent {self.plan.agent} is no longer configured.")
+            return
+        task = Task(
+            name="The agent",
+            environ=agent.environ,
+            began=self.record.began,
+            timeout=self.plan.timeout,
+            start_help=START_HELP.format(self.plan.turn),
+        )
+        turn_input = self._turn_input(agent)
+        if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
+            self._run(agent.protocol, turn_input._replace(session=None, session_cost=0.0), task)
+
+    def _run(self, protocol: str, turn_input: TurnInput, task: Task) -> Dialogue:
+        """Run one program, unless the turn is stopping. Return its dialogue. A failure is that of the turn."""
+        dialogue = agents.new_dialogue(protocol, turn_input)
+        if self.record.is_stopping:  # a user stopped the turn before the program started
+            return dialogue
+        run_program(self.plan, self.record, dialogue, self.signals, task)
+        is_final = not task.may_fail and not dialogue.start_over
+        if dialogue.failed and is_final and self.record.status == "ok":
+            self.record.status = "error"
+        return dialogue
+
+    def _run_action(self) -> None:
+        """Run the programs of an action one after the other. Only the last one decides how the turn ends."""
+        for step in self.plan.steps:
+            is_last = step is self.plan.steps[-1]
+            task = Task(
+                name=f"The action {step.name}",
+                environ=self.plan.environ,
+                began=time.monotonic(),
+                timeout=step.timeout,
+                start_help=f"Install it, or correct [actions.{step.name}] command.",
+                may_fail=not is_last,
+            )
+            turn_input = TurnInput(prompt=step.name, command=step.argv, turn=self.plan.turn)
+            self._run(agents.ACTION, turn_input, task)
+            if not is_last:
+                processes.kill_children(self.plan.limits.kill)
+
+    def _turn_input(self, agent: AgentPlan) -> TurnInput:
         """Return the input of the agent's dialogue: the prompt from the log, and a part of the plan."""
         plan = self.plan
         user = log.read_one(self.record.log.fd, plan.turn)
         return TurnInput(
             prompt=user["text"],
-            command=plan.command,
+            command=agent.command,
             model=user.get("model") or plan.model,
             session=plan.agent_session,
             session_cost=plan.agent_cost,
-            ask=plan.ask,
-            deny=plan.deny,
-            thinking=plan.thinking,
+            ask=agent.ask,
+            deny=agent.deny,
+            thinking=agent.thinking,
             cwd=plan.workspace,
             turn=plan.turn,
-            variables=tuple(plan.environ),
+            variables=tuple(agent.environ),
         )
 
-    def _run_agent(self, turn_input: TurnInput) -> bool:
-        """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
-        record = self.record
-        if record.is_stopping:  # a user stopped the turn before the agent started
-            return False
-        dialogue = agents.new_dialogue(self.plan.protocol, turn_input)
-        record.add(dialogue.begin())
-        try:
-            child = self._start(dialogue)
-        except OSError as error:
-            reason = f"{dialogue.argv[0]}: {error.strerror}"
-            record.stop(f"The agent could not start: {reason}. {START_HELP.format(self.plan.turn)}")
-            return False
-        try:
-            ending = Conversation(self.plan, record, child, dialogue, self.signals).run()
-            # An exit status that a signal of ours caused says nothing about the answer that came before.
-            code = 0 if ending.needed_signal else child.code
-            end = Exit(code, child.stderr, record.is_stopping, record.elapsed_ms())
-        finally:
-            child.close()
-        record.add(dialogue.close(end))
-        record.flush()
-        if dialogue.start_over and not record.is_stopping:
-            return True
-        if dialogue.failed and record.status == "ok":
-            record.status = "error"
-        return False
-
-    def _start(self, dialogue: Dialogue) -> Child:
-        """Start the agent, with the mark of this turn in its environment. Raises OSError."""
-        session_id = os.path.basename(self.plan.directory)
-        mark = processes.mark(session_id, self.plan.turn, place(self.plan.lock[0]))
-        return Child(
-            dialogue.argv,
-            {**self.plan.environ, **dialogue.environ, processes.MARK: mark},
-            self.signals.wakeup,
-            linger=self.plan.limits.linger,
-            merge_stderr=dialogue.merge_stderr,
-        )
+    def _is_command_line(self) -> bool:
+        """Return whether the turn runs commands of the user, and not an agent."""
+        agent = self.plan.agent_plan()
+        return bool(self.plan.steps) or (agent is not None and agent.is_command_line)
 
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
@@ -183,12 +172,7 @@ class Turn:
         """
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.plan.limits.kill)
-        if (
-            left
-            and report
-            and self.record.status == "ok"
-            and agents.about(self.plan.protocol).is_command_line
-        ):
+        if left and report and self.record.status == "ok" and self._is_command_line():
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead
@@ -204,7 +188,8 @@ class Turn:
             record.read_others()
             status = record.state.end_status(record.status)
             end = {"turn": self.plan.turn, "status": status, "duration_ms": record.elapsed_ms()}
-            if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
+            can_go_on = self.plan.agent_plan() is not None and signal.SIGTERM not in self.signals.received
+            if record.state.queued and not failure and can_go_on:
                 before = record.log.end.number
                 try:
                     return self._begin_next(end)
@@ -229,121 +214,14 @@ class Turn:
         prompt = log.read_one(self.record.log.fd, waiting)
         user = {"text": prompt["text"], "by": prompt["by"], "model": prompt.get("model"), "queued": waiting}
         _, turn = self.record.log.append_together(("turn_end", end), ("user", user))
+        for fd in self.plan.held:
+            os.close(fd)
         return self.plan._replace(
             turn=turn,
+            held=(),
+            steps=(),
             agent_session=state.agent_session,
             agent_cost=state.agent_cost,
             allowed=state.allowed,
             queued=tuple(each.id for each in state.queued[1:]),
         )
-
-
-class Conversation:
-    """The exchange with one process of the agent, from its first byte to its exit."""
-
-    def __init__(
-        self, plan: Plan, record: TurnRecord, child: Child, dialogue: Dialogue, signals: Signals
-    ) -> None:
-        self.plan = plan
-        self.record = record
-        self.child = child
-        self.dialogue = dialogue
-        self.signals = signals
-        self._checked_at = time.monotonic()
-        self._ending = Ending(plan.limits, record.began, plan.timeout)
-        self._waits_since = 0.0  # for the agent to be quiet; 0 if nothing waits for that
-
-    def run(self) -> Ending:
-        """Pass bytes and events between the agent and the log until the agent has ended or cannot be killed.
-
-        Returns how it ended.
-        """
-        record, child, dialogue = self.record, self.child, self.dialogue
-        child.write(dialogue.open(), ends=dialogue.finished)
-        while not child.has_ended() and self._ending.phase is not Phase.ENDED:
-            if record.is_stopping and child.exited_at:  # processes that it left behind keep its output open
-                processes.kill_children(self.plan.limits.kill)
-            if output := child.wait(self._seconds_to_wait()):
-                record.add(dialogue.translate(output))
-            self._go_on_if_quiet()
-            self._read_log_if_due()
-            for answer in record.take_undelivered_answers():
-                dialogue.answer(answer.request, allow=answer.allow, message=answer.message or "")
-            child.write(dialogue.reply(), ends=dialogue.finished)
-            record.sync_if_due()
-            while step := self._ending.next_step(self._facts()):
-                self._take(step)
-        return self._ending
-
-    def _facts(self) -> Facts:
-        child = self.child
-        return Facts(
-            now=time.monotonic(),
-            has_answered=self.dialogue.answered,
-            is_stopping=self.record.is_stopping,
-            has_exited=bool(child.exited_at),
-            is_shutdown=signal.SIGTERM in self.signals.received,
-            printed=child.printed,
-            printed_at=child.printed_at,
-            closed_at=child.closed_at,
-        )
-
-    def _seconds_to_wait(self) -> float:
-        """Return the seconds until something is due although the agent prints nothing."""
-        facts = self._facts()
-        due = min(self._checked_at + CHECK_SECONDS, self._ending.due_at(facts), self.record.sync_due_at())
-        if self._waits_since:
-            due = min(due, self._quiet_at())
-        return max(0.0, due - facts.now)
-
-    def _go_on_if_quiet(self) -> None:
-        """Tell a dialogue that waits for it that the agent has been quiet."""
-        if not self.dialogue.waits_for_quiet:
-            self._waits_since = 0.0
-            return
-        self._waits_since = self._waits_since or time.monotonic()
-        if time.monotonic() >= self._quiet_at() and not self.record.is_stopping:
-            self.record.add(self.dialogue.after_quiet())
-
-    def _quiet_at(self) -> float:
-        """Return when the turn goes on: the agent is quiet, or it has printed for too long."""
-        limits = self.plan.limits
-        quiet_at = max(self.child.printed_at, self._waits_since) + limits.replay_quiet
-        return min(quiet_at, self._waits_since + limits.replay)
-
-    def _read_log_if_due(self) -> None:
-        """Act on what other processes appended and on questions that have expired. Reap dead orphans."""
-        now = time.monotonic()
-        if signal.SIGUSR1 not in self.signals.received and now - self._checked_at <= CHECK_SECONDS:
-            return
-        self.signals.received.discard(signal.SIGUSR1)
-        self._checked_at = now
-        self.child.reap_orphans()
-        self.record.refuse_replaced_log()
-        self.record.flush()
-        self.record.read_others()
-        self.record.answer_due_questions()
-
-    def _take(self, step: Step) -> None:
-        """Take one step to the end of the agent."""
-        if step in STOPS:
-            why, status = STOPS[step]
-            why = why.format(timeout=self.plan.timeout, size=self.plan.limits.output / (1 << 20))
-            self.record.stop(f"The turn was stopped: {why}.", status)
-        elif step is Step.CLOSE_INPUT:
-            self.child.write(b"", ends=True)
-        elif step is Step.INTERRUPT:
-            self._interrupt()
-        elif step is not Step.GIVE_UP:
-            if step is Step.TERMINATE and self._ending.needed_signal:
-                self.record.append("notice", text=DID_NOT_EXIT)
-            me = os.getpid()
-            number = signal.SIGTERM if step is Step.TERMINATE else signal.SIGKILL
-            processes.send_all(lambda: processes.descendants(me), number)
-
-    def _interrupt(self) -> None:
-        """Ask the agent to stop. Only an agent that cannot be asked gets the signal."""
-        if request := self.dialogue.interrupt():
-            self.child.write(request, ends=False)
-        else:
-            self.child.interrupt()
