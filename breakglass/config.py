@@ -2,17 +2,21 @@
 
 How this works. Each setting is one field of a dataclass, declared by `setting(default, parser, meaning, …)`. The
 environment's names, the TOML keys, the command line options, `--help` and docs/settings.md all follow from these
-fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`.
+fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`, `Action`
+(in `actions`) for `[actions.NAME]` and `Target` (in `targets`) for `[targets.NAME]`.
 """
 
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from breakglass.actions import Action, Param
+from breakglass.actions.built_in import BUILT_IN
 from breakglass.agents import PROTOCOLS, About, about
-from breakglass.errors import BadConfig
+from breakglass.errors import BadConfig, NotFound
 from breakglass.settings import (
     declared_by,
     described,
@@ -36,6 +40,7 @@ from breakglass.settings import (
     parse_variables,
     setting,
 )
+from breakglass.targets import Target
 from breakglass.turn_limits import TurnLimits
 
 
@@ -168,6 +173,11 @@ class Config:
     sse_keepalive_seconds: float = setting(
         20.0, parse_seconds, "the seconds after which a silent event stream sends a comment"
     )
+    vitals: bool = setting(
+        default=True,
+        parse=parse_flag,
+        meaning="record the vital signs of this machine in the log with each prompt",
+    )
     limits: TurnLimits = TurnLimits()  # noqa: RUF009 — a constant
     token: str | None = setting(
         None,
@@ -216,6 +226,8 @@ class Config:
     )
     agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS
+    actions: Mapping[str, Action] = field(default_factory=lambda: BUILT_IN)
+    targets: Mapping[str, Target] = field(default_factory=dict)
     is_agent_chosen: bool = False
     """Whether a setting names the agent of new sessions. Otherwise it is `default_agent`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -226,6 +238,17 @@ class Config:
         if name not in self.agents:
             raise unknown_agent("agent", name, self.agents)
         return self.agents[name]
+
+    def action_named(self, name: str) -> Action:
+        """Return a configured action. Raises NotFound if there is none of that name."""
+        if name not in self.actions:
+            raise NotFound(f"there is no action {name[:64]!r}; breakglass actions lists them")
+        return self.actions[name]
+
+    @property
+    def this_machine(self) -> str:
+        """The name of this machine: the word that confirms a disruptive action on it."""
+        return socket.gethostname()
 
     def is_command_line(self, agent: str) -> bool:
         """Return whether a prompt for that agent is a command, not a sentence. False for an unknown agent."""
@@ -242,6 +265,9 @@ SETTINGS = declared_by(Config)
 """The settings of one value, by name."""
 AGENT_SETTINGS = declared_by(AgentConfig)
 PRESET_SETTINGS = declared_by(Preset)
+ACTION_SETTINGS = declared_by(Action)
+PARAM_SETTINGS = declared_by(Param)
+TARGET_SETTINGS = declared_by(Target)
 
 
 def variable(name: str) -> str:

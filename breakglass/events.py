@@ -53,8 +53,9 @@ KINDS: dict[str, Kind] = {
     ),
     "user": Kind(
         ("turn", "text", "by"),
-        "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt.",
-        optional=("model", "key", "queued"),
+        "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
+        "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`.",
+        optional=("model", "key", "queued", "action"),
         synced=True,
     ),
     "queued": Kind(
@@ -137,11 +138,24 @@ KINDS: dict[str, Kind] = {
         synced=True,
         ends_activity=True,
     ),
+    "beside": Kind(
+        ("session", "action", "by"),
+        "An action runs in a session of its own, because a turn runs. Both logs have this event, with the id of the "
+        "other session.",
+        synced=True,
+        anywhere=True,
+    ),
     "renamed": Kind(("title", "by"), "The session got another title.", synced=True, anywhere=True),
     "archived": Kind(
         ("archived", "by"),
         "The session was archived, or taken out of the archive.",
         synced=True,
+        anywhere=True,
+    ),
+    "vitals": Kind(
+        ("signs",),
+        "The vital signs of the machine when a prompt arrived: by name `{label, status, text, value}`. `status` is "
+        "`ok`, `warn`, `bad` or `unknown`.",
         anywhere=True,
     ),
     "repaired": Kind(

@@ -11,15 +11,21 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from breakglass.actions import PARAM_NAME, Action, Param
+from breakglass.actions.built_in import BUILT_IN
+from breakglass.actions.rules import check_action, check_before, check_param
 from breakglass.agents import PROTOCOLS
 from breakglass.config import (
+    ACTION_SETTINGS,
     AGENT_SETTINGS,
     DEFAULT_DATA,
+    PARAM_SETTINGS,
     PRESET_SETTINGS,
     PRESETS,
     SETTINGS,
+    TARGET_SETTINGS,
     AgentConfig,
     Config,
     Preset,
@@ -30,6 +36,7 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.settings import Setting, expected
+from breakglass.targets import Target
 from breakglass.trusted_path import check_trusted
 
 FILE_NAME = "breakglass.toml"
@@ -38,7 +45,18 @@ SYSTEM_DIRECTORY = Path("/etc/breakglass")
 NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
-_AGENT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+TABLES = ("agents", "presets", "actions", "targets")
+"""The settings that only the file can have, because each is a table."""
+
+
+class Tables(NamedTuple):
+    """What the tables of a settings file declare, with what is built in."""
+
+    agents: dict[str, AgentConfig]
+    presets: tuple[Preset, ...]
+    actions: dict[str, Action]
+    targets: dict[str, Target]
 
 
 def load_config(
@@ -57,7 +75,7 @@ def load_config(
     named = path or environ.get("BREAKGLASS_CONFIG") or None
     file = Path(named) if named else _default_file(environ, overrides.get("data"), warn)
     with _naming(str(file or FILE_NAME)):
-        values, agents, presets = _from_file(_read_file(file) if file else {})
+        values, tables = _from_file(_read_file(file) if file else {})
     sources = {name: f"{file or FILE_NAME}: {name}" for name in values}
     _refuse_unknown_variables(environ)
     in_environment = {name: environ[variable(name)] for name in SETTINGS if variable(name) in environ}
@@ -67,12 +85,10 @@ def load_config(
     for name, value in (in_environment | options).items():
         values[name] = SETTINGS[name].parse(sources[name], value)
     is_agent_chosen = "agent" in values
-    values.setdefault("agent", default_agent(agents, environ))
-    config = Config(
-        agents=agents, presets=presets, is_agent_chosen=is_agent_chosen, environ=dict(environ), **values
-    )
-    if config.agent not in agents:
-        raise unknown_agent(sources["agent"], config.agent, agents)
+    values.setdefault("agent", default_agent(tables.agents, environ))
+    config = Config(**tables._asdict(), is_agent_chosen=is_agent_chosen, environ=dict(environ), **values)
+    if config.agent not in config.agents:
+        raise unknown_agent(sources["agent"], config.agent, config.agents)
     _check_access_log(config.access_log, config.data, sources)
     _check_combinations(config, sources)
     return config
@@ -86,7 +102,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
         if name in known or not name.upper().startswith(prefix):
             continue
         key = name[len(prefix) :].lower()
-        if key in ("agents", "presets"):
+        if key in TABLES:
             raise BadConfig(f"{name}: no such setting; {key} can be set only in the file")
         raise BadConfig(f"{name}: no such setting; {_suggestion(key, [*SETTINGS, 'config'], variable)}")
 
@@ -180,18 +196,23 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise BadConfig(f"expected TOML: {error}") from error
 
 
-def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], dict[str, AgentConfig], tuple[Preset, ...]]:
-    """Return the values, the agents (also the built-in ones), and the presets."""
+def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
+    """Return the values, and what the tables declare together with what is built in."""
     agents = _agents(table.pop("agents", {}))
     presets = _presets(table.pop("presets", None))
     for index, preset in enumerate(presets):
         if preset.agent is not None and preset.agent not in agents:
             raise unknown_agent(f"presets[{index}].agent", preset.agent, agents)
+    targets = {
+        name: Target(name, **_complete(f"targets.{name}.", own, TARGET_SETTINGS))
+        for name, own in _named_tables("targets", table.pop("targets", {}))
+    }
+    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
     for name in table:
         if name in SETTINGS and name not in in_file:
             raise BadConfig(f"{name}: can be set only in the environment, by {variable(name)}")
-    return _values("", table, in_file, "agents", "presets"), agents, presets
+    return _values("", table, in_file, *TABLES), tables
 
 
 def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *tables: str) -> dict[str, Any]:
@@ -212,20 +233,31 @@ def _suggestion(key: str, known: list[str], shown: Callable[[str], str] = str) -
     return f"expected one of {', '.join(map(shown, sorted(known)))}"
 
 
-def _agents(tables: object) -> dict[str, AgentConfig]:
+def _named_tables(
+    key: str, tables: object, pattern: re.Pattern[str] = _NAME
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tables below `key`, with their names. Raises BadConfig for anything else, and for a bad name."""
     if not isinstance(tables, dict):
-        raise expected("agents", tables, "a table for each agent: [agents.NAME]")
+        raise expected(key, tables, f"a table for each {key.rpartition('.')[2][:-1]}: [{key}.NAME]")
+    characters = "letters, digits, _ and -" if pattern is _NAME else "letters, digits and _"
+    for name, table in tables.items():
+        if not pattern.fullmatch(name):
+            raise expected(f"{key}.{name}", name, f"a name of small {characters}, at most 32")
+        if not isinstance(table, dict):
+            raise expected(f"{key}.{name}", table, "a table")
+        yield name, table
+
+
+def _agents(tables: object) -> dict[str, AgentConfig]:
     known = built_in()
-    return known | {name: _agent(name, table, known.get(name)) for name, table in tables.items()}
+    return known | {
+        name: _agent(name, table, known.get(name)) for name, table in _named_tables("agents", tables)
+    }
 
 
-def _agent(name: str, table: object, base: AgentConfig | None) -> AgentConfig:
+def _agent(name: str, table: dict[str, Any], base: AgentConfig | None) -> AgentConfig:
     """Return the agent of a table; `base` is the built-in agent of the same name."""
     key = f"agents.{name}"
-    if not _AGENT_NAME.fullmatch(name):
-        raise expected(key, name, "a name of small letters, digits, _ and -, at most 32")
-    if not isinstance(table, dict):
-        raise expected(key, table, "a table")
     if base:
         table = {"protocol": base.protocol, "command": list(base.command)} | table
     if table.get("protocol") not in [*PROTOCOLS]:
@@ -239,6 +271,32 @@ def _agent(name: str, table: object, base: AgentConfig | None) -> AgentConfig:
     if both := sorted({*agent.allow} & {*agent.deny}):
         raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
     return agent
+
+
+def _actions(tables: object) -> dict[str, Action]:
+    known = BUILT_IN | {name: _action(name, table) for name, table in _named_tables("actions", tables)}
+    for name, action in known.items():
+        check_before(f"actions.{name}", action, known)
+    return known
+
+
+def _action(name: str, table: dict[str, Any]) -> Action:
+    """Return the action of a table. It replaces a built-in action of the same name."""
+    key = f"actions.{name}"
+    own = dict(table)
+    params = {
+        each: _param(f"{key}.params.{each}", each, row)
+        for each, row in _named_tables(f"{key}.params", own.pop("params", {}), PARAM_NAME)
+    }
+    action = Action(name, params=params, **_complete(f"{key}.", own, ACTION_SETTINGS, "params"))
+    check_action(key, action)
+    return action
+
+
+def _param(key: str, name: str, table: dict[str, Any]) -> Param:
+    param = Param(name, **_complete(f"{key}.", table, PARAM_SETTINGS))
+    check_param(key, param)
+    return param
 
 
 def _presets(tables: object) -> tuple[Preset, ...]:
@@ -255,9 +313,11 @@ def _preset(key: str, table: object) -> Preset:
     return Preset(**_complete(f"{key}.", table, PRESET_SETTINGS))
 
 
-def _complete(prefix: str, table: dict[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
+def _complete(
+    prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *tables: str
+) -> dict[str, Any]:
     """Return the checked values of a table. Raises BadConfig if a required key is missing."""
-    values = _values(prefix, table, known)
+    values = _values(prefix, table, known, *tables)
     for key, row in known.items():
         if not row.default and key not in values:
             row.parse(prefix + key, None)  # a parser of a required value refuses None

@@ -24,6 +24,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 """A public address: scheme, host and port."""
 
+DESTINATION = re.compile(
+    r"(?:([A-Za-z0-9_][A-Za-z0-9._-]*)@)?([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?"
+)
+"""Where ssh connects to: user, host and port. None can be an option, and none has a character of a shell."""
+_HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]{20,}={0,2})(?:\s.*)?$")
+
 MIN_TOKEN = 32
 """Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
 TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_TOKEN},512}}")
@@ -268,3 +274,74 @@ def parse_variables(name: str, value: object) -> Mapping[str, str]:
     if isinstance(value, dict) and is_texts(list(value.values())) and all(map(_VARIABLE.fullmatch, value)):
         return value
     raise expected(name, value, "a table of texts, named as environment variables are")
+
+
+# --- parsers for actions: their values come only from a file --------------------------------------
+
+
+def parse_choices(name: str, value: object) -> tuple[str, ...]:
+    """Return the values to choose from: different ones, and none is empty."""
+    if not isinstance(value, list) or not is_texts(value) or not all(value) or len({*value}) < len(value):
+        raise expected(name, value, "a list of different texts")
+    return tuple(value)
+
+
+def parse_whole_number(name: str, value: object) -> int:
+    """Return a whole number of at most 63 bits."""
+    if type(value) is not int or abs(value) >= 1 << 63:
+        raise expected(name, value, "a whole number")
+    return value
+
+
+def parse_pattern(name: str, value: object) -> str:
+    """Return a regular expression."""
+    try:
+        re.compile(text := parse_text(name, value))
+    except re.error as error:
+        raise expected(name, value, f"a regular expression ({error})") from None
+    return text
+
+
+def parse_kind(name: str, value: object) -> Literal["choice", "int", "text", "target"]:
+    """Return the kind of a parameter."""
+    found: Literal["choice", "int", "text", "target"] = _one_of(
+        name, value, "choice", "int", "text", "target"
+    )
+    return found
+
+
+def parse_effect(name: str, value: object) -> Literal["reads", "changes", "disrupts"]:
+    """Return what an action does to its target."""
+    found: Literal["reads", "changes", "disrupts"] = _one_of(name, value, "reads", "changes", "disrupts")
+    return found
+
+
+def _one_of(name: str, value: object, *known: str) -> Any:
+    if value not in known:
+        raise expected(name, value, " or ".join(f'"{each}"' for each in known))
+    return value
+
+
+# --- parsers for targets: their values come only from a file --------------------------------------
+
+
+def parse_destination(name: str, value: object) -> str:
+    """Return where ssh connects to: `user@host` or `user@host:port`, an IPv6 address in brackets."""
+    if not isinstance(value, str) or not DESTINATION.fullmatch(value):
+        raise expected(name, value, "user@host or user@host:port")
+    return value
+
+
+def parse_jump(name: str, value: object) -> str:
+    """Return the machines to go through, as ssh's ProxyJump takes them, separated by commas."""
+    if not isinstance(value, str) or not all(map(DESTINATION.fullmatch, value.split(","))):
+        raise expected(name, value, "user@host:port, several separated by commas")
+    return value
+
+
+def parse_host_key(name: str, value: object) -> str:
+    """Return a public key as `ssh-keyscan` and `/etc/ssh/ssh_host_*_key.pub` show it, without a comment."""
+    found = _HOST_KEY.match(value) if isinstance(value, str) else None
+    if not found:
+        raise expected(name, value, "a public host key, such as ssh-ed25519 AAAA…")
+    return f"{found[1]} {found[2]}"

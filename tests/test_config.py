@@ -8,8 +8,20 @@ from typing import Any
 import pytest
 
 from breakglass import config
-from breakglass.config import AGENT_SETTINGS, PRESET_SETTINGS, SETTINGS, AgentConfig, Config, Preset
+from breakglass.actions import Action, Param
+from breakglass.config import (
+    ACTION_SETTINGS,
+    AGENT_SETTINGS,
+    PARAM_SETTINGS,
+    PRESET_SETTINGS,
+    SETTINGS,
+    TARGET_SETTINGS,
+    AgentConfig,
+    Config,
+    Preset,
+)
 from breakglass.errors import BadConfig
+from breakglass.targets import Target
 from tests.help.settings_files import WriteFile, empty_folder, load, write_file
 
 __all__ = ["empty_folder", "write_file"]  # fixtures
@@ -63,9 +75,16 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
 @pytest.mark.parametrize(
     ("cls", "table", "others"),
     [
-        (Config, SETTINGS, {"agents", "presets", "is_agent_chosen", "environ", "limits"}),
+        (
+            Config,
+            SETTINGS,
+            {"agents", "presets", "actions", "targets", "is_agent_chosen", "environ", "limits"},
+        ),
         (AgentConfig, AGENT_SETTINGS, {"name"}),
         (Preset, PRESET_SETTINGS, set()),
+        (Action, ACTION_SETTINGS, {"name", "params"}),
+        (Param, PARAM_SETTINGS, {"name"}),
+        (Target, TARGET_SETTINGS, {"name"}),
     ],
 )
 def test_each_field_is_declared_as_a_setting(cls: type, table: dict[str, Any], others: set[str]) -> None:

@@ -34,6 +34,8 @@ class LoginProbe(NamedTuple):
     """The first version known to have this command. An older program might take the arguments for a prompt."""
     read: Callable[[bytes], bool | None]
     """Takes the program's standard output. Returns whether it is logged in, None if unknown. Never raises."""
+    read_end: Callable[[bytes], float | None]
+    """Takes the same output. Returns when the login ends, in seconds since the epoch, None if unknown. Never raises."""
     hint: str
     """How to log in; `{name}` stands for the agent's name in the settings."""
 
@@ -201,6 +203,10 @@ PROTOCOLS: dict[str, str] = {
 }
 """Each protocol with its package."""
 
+ACTION = "action"
+"""The protocol of an action's programs. No settings name it: an action has no agent."""
+_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action"}
+
 
 def about(protocol: str) -> About:
     """Return the facts about a protocol. Raises KeyError for a protocol that is not in the table."""
@@ -210,5 +216,5 @@ def about(protocol: str) -> About:
 
 def new_dialogue(protocol: str, turn_input: TurnInput) -> Dialogue:
     """Return a dialogue for one agent process. Raises KeyError for a protocol that is not in the table."""
-    made: Dialogue = import_module(f"{PROTOCOLS[protocol]}.dialogue").Dialogue(turn_input)
+    made: Dialogue = import_module(f"{_PACKAGES[protocol]}.dialogue").Dialogue(turn_input)
     return made

@@ -100,7 +100,7 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     end = words.index("--") if "--" in words else len(words)
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]
-    if not command.fewest_words <= len(args.words) <= len(command.words):
+    if not command.fewest_words <= len(args.words) <= command.most_words:
         got = f", got {' '.join(map(repr, args.words))[:80]}" if args.words else ""
         advice = f"; {command.advice}" if command.advice else ""
         parser.error(f"expected {command.usage or 'no words'}{got}{advice}")

@@ -35,6 +35,8 @@ class Command(NamedTuple):
     """Runs the command and returns the exit status. `args.words` holds the positional arguments."""
     examples: str
     words: tuple[Word, ...] = ()
+    any_number: bool = False
+    """Whether the last word may be repeated."""
     options: tuple[Option, ...] = ()
     settings: tuple[str, ...] = ()
     """The settings that have an option here, besides `data`."""
@@ -57,6 +59,11 @@ class Command(NamedTuple):
     def fewest_words(self) -> int:
         """The number of required words."""
         return sum(not word.usage.startswith("[") for word in self.words)
+
+    @property
+    def most_words(self) -> float:
+        """The number of words that may be given."""
+        return float("inf") if self.any_number else len(self.words)
 
     @property
     def all_exits(self) -> dict[int, str]:

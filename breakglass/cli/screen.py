@@ -101,6 +101,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def can_ask() -> bool:
+    """Return whether a user can see a question and type an answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str:
+    """Ask on standard error, and return the line that the user typed."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().rstrip("\n")
+
+
 def show_progress(text: str) -> None:
     """Replace the terminal line at the cursor with `text`; the cursor stays at its beginning. "" erases it."""
     print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)

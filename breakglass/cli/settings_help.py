@@ -1,6 +1,7 @@
 """The text about the settings in `--help`, made from the declarations in `config`."""
 
 import textwrap
+from collections.abc import Mapping
 
 from breakglass.config import SETTINGS, variable
 from breakglass.settings import Setting
@@ -20,9 +21,28 @@ def settings_help() -> str:
             "/etc/breakglass or here. No other user may be able to change it.",
             *rows,
             _wrapped("[agents.NAME]", "an agent; only in the file; see: breakglass agents --help"),
+            _wrapped(
+                "[actions.NAME]",
+                "a command without a model; only in the file; see: breakglass actions --help",
+            ),
+            _wrapped(
+                "[targets.NAME]",
+                "another machine; only in the file; see docs/settings.md",
+            ),
             _wrapped("[[presets]]", "ready prompts: label, text, agent; only in the file"),
             _wrapped("NO_COLOR", "any value turns colours off; only in the environment"),
         )
+    )
+
+
+def keys_help(rows: Mapping[str, Setting]) -> str:
+    """Return the keys of a table with their meanings, as indented lines."""
+    width = max(map(len, rows)) + 2
+    return "\n".join(
+        textwrap.fill(
+            row.meaning, _WIDTH, initial_indent=f"  {key:<{width}}", subsequent_indent=" " * (width + 2)
+        )
+        for key, row in rows.items()
     )
 
 

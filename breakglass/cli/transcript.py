@@ -181,7 +181,8 @@ def _tool_result(out: Transcript, event: Event) -> str:
     bar, style = ("✗ ", "failure") if is_error else ("│ ", "output")
     output = event["output"]
     text = plain(output if isinstance(output, str) else events.dumps(output))
-    if out.output_lines == UNLIMITED and not event.get("parent"):
+    is_for_user = out.output_lines == UNLIMITED or str(event["tool_id"]).startswith("action-")
+    if is_for_user and not event.get("parent"):
         shown = out.layout.stream(event, ("output", event["tool_id"], is_error), text, bar, style)
     else:
         text = _shortened(out, text, MAX_ERROR_LINE if is_error else out.layout.width)
@@ -210,6 +211,12 @@ def _answer(out: Transcript, event: Event) -> str:
         "agent": "the agent withdrew its question",
     }
     return out.layout.note(event, without_verdict.get(event["by"], verdict) + message, "question")
+
+
+def _vitals(event: Event) -> str:
+    signs = event["signs"].values()
+    alarming = [f"{each['label']} {each['text']}" for each in signs if each["status"] != "ok"]
+    return f"vital signs: {'; '.join(alarming) or 'good'}"
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -241,6 +248,10 @@ _RENDERERS: dict[Any, Renderer] = {
     "queued": _note_of(lambda event: f"queued by {event['by']}: {event['text']}"),
     "withdrawn": _note_of(lambda event: f"prompt {event['queued']} was withdrawn by {event['by']}"),
     "turn_end": _turn_end,
+    "beside": _note_of(
+        lambda event: f"{event['action']} runs beside it: session {event['session']}, by {event['by']}"
+    ),
+    "vitals": _note_of(_vitals),
     "renamed": _note_of(lambda event: f"renamed to {event['title']!r} by {event['by']}"),
     "archived": _note_of(
         lambda event: f"{'archived' if event['archived'] else 'taken out of the archive'} by {event['by']}"

@@ -121,7 +121,7 @@ def create(
     check_title(title)
     check_key(key)
     data_root.refuse_read_only(root)
-    session = Session(root, _new_id() if key is None else _id_from_key(key))
+    session = Session(root, _new_id() if key is None else id_from_key(key))
     try:
         data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
@@ -199,7 +199,7 @@ def _new_id() -> str:
     return _as_uuid(os.urandom(16), 4)
 
 
-def _id_from_key(key: str) -> str:
+def id_from_key(key: str) -> str:
     """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same id."""
     return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
 

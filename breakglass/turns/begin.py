@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from breakglass import masking
 from breakglass.access import tokens
@@ -29,7 +29,8 @@ from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import job as jobs
 from breakglass.turns import processes
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
-from breakglass.turns.job import Job
+from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.vitals.record import record_later
 
 LOCK_ATTEMPTS = 5
 """How often a prompt may find the lock taken and yet no turn in the log, before that is an error."""
@@ -45,6 +46,24 @@ class Prompt(NamedTuple):
     """The model for this turn, None for the session's."""
     key: str | None = None
     """The Idempotency-Key."""
+    action: dict[str, Any] | None = None
+    """The action that runs instead of an agent: `Call.as_event`. Such a prompt is never queued."""
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return the keys of the event, without those that are not given."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
+
+
+class ActionRun(NamedTuple):
+    """What the runner of an action needs besides its prompt."""
+
+    steps: tuple[ActionStep, ...]
+    held: tuple[int, ...]
+    """The descriptors of locks that the runner holds until the end of the turn."""
+
+
+NO_ACTION = ActionRun((), ())
+"""Of a turn with an agent."""
 
 
 class Accepted(NamedTuple):
@@ -82,18 +101,34 @@ def submit_prompt(
         return _begin_or_queue(config, session, opened, checked, queue=queue)
 
 
+def begin_action(config: Config, session: Session, prompt: Prompt, run: ActionRun) -> int:
+    """Begin the turn of an action and return its id. A `key` that was used before returns its first result.
+
+    Raises TurnRunning, NotFound, ReadOnly and CannotRecord. Then no turn has begun.
+    """
+    with session.open_log() as opened:
+        return _begin_or_queue(config, session, opened, prompt, queue=False, run=run).id
+
+
+def earlier_turn(session: Session, key: str | None) -> int | None:
+    """Return the turn that an earlier prompt with the same key began in this session, None if there was none."""
+    with session.open_log() as opened, opened.exclusive():
+        earlier = _earlier_result(session, opened, key)
+        return earlier.id if earlier else None
+
+
 def _begin_or_queue(
-    config: Config, session: Session, opened: Log, prompt: Prompt, *, queue: bool
+    config: Config, session: Session, opened: Log, prompt: Prompt, *, queue: bool, run: ActionRun = NO_ACTION
 ) -> Accepted:
-    """As `submit_prompt`, for a checked prompt."""
+    """As `submit_prompt`, for a checked prompt, or as `begin_action`."""
     with opened.exclusive():
         if earlier := _earlier_result(session, opened, prompt.key):
             return earlier
-    lock = _take_lock_or_queue(session, opened, prompt, queue=queue)
+    lock = _take_lock_or_queue(config, session, opened, prompt, queue=queue)
     if isinstance(lock, Accepted):
         return lock
     try:
-        return _begin(config, session, opened, lock, prompt)
+        return _begin(config, session, opened, lock, prompt, run)
     finally:
         lock.release()
 
@@ -126,7 +161,9 @@ def _earlier_result(session: Session, opened: Log, key: str | None) -> Accepted 
     return Accepted("queued" if read_one(opened.fd, number)["kind"] == "queued" else "turn", number)
 
 
-def _take_lock_or_queue(session: Session, opened: Log, prompt: Prompt, *, queue: bool) -> TurnLock | Accepted:
+def _take_lock_or_queue(
+    config: Config, session: Session, opened: Log, prompt: Prompt, *, queue: bool
+) -> TurnLock | Accepted:
     """Take the turn lock. If a turn is running, put the prompt in the queue, or return the earlier result of its key.
 
     Raises TurnRunning if a turn is running and `queue` is false.
@@ -142,7 +179,9 @@ def _take_lock_or_queue(session: Session, opened: Log, prompt: Prompt, *, queue:
                 if not queue:
                     raise
                 if session.log_state(opened.fd).state.turn is not None:
-                    return Accepted("queued", opened.append("queued", **prompt._asdict()))
+                    queued = opened.append("queued", **prompt.as_fields())
+                    record_later(config, session)
+                    return Accepted("queued", queued)
     raise TurnRunning(f"session {session.id} is neither idle nor running a turn; try again")
 
 
@@ -165,7 +204,9 @@ def _take_lock(session: Session) -> TurnLock:
         time.sleep(0.005)
 
 
-def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt: Prompt) -> Accepted:
+def _begin(
+    config: Config, session: Session, opened: Log, lock: TurnLock, prompt: Prompt, run: ActionRun
+) -> Accepted:
     """Record the prompt and start the runner, or return the earlier result of its key. Needs the turn lock."""
     state = session.log_state(opened.fd).state
     if state.turn is not None:
@@ -176,34 +217,36 @@ def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt
         if earlier := _earlier_result(session, opened, prompt.key):
             return earlier
         state = session.log_state(opened.fd).state
-        agent = _configured_agent(config, session, state)
-        turn, end = opened.append("user", **prompt._asdict()), opened.end
+        if not run.steps:
+            _refuse_unknown_agent(config, session, state)
+        turn, end = opened.append("user", **prompt.as_fields()), opened.end
     try:
-        _start_runner(_plan(config, agent, session, turn, end, state, lock))
+        _start_runner(_job(config, session, turn, end, state, lock, run))
+        record_later(config, session)
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, turn, status="error", error=reason)
     return Accepted("turn", turn)
 
 
-def _configured_agent(config: Config, session: Session, state: SessionState) -> AgentConfig:
+def _refuse_unknown_agent(config: Config, session: Session, state: SessionState) -> None:
     try:
-        return config.agent_named(state.agent)
+        config.agent_named(state.agent)
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
 
 
-def _plan(
+def _job(
     config: Config,
-    agent: AgentConfig,
     session: Session,
     turn: int,
     end: Position,
     state: SessionState,
     lock: TurnLock,
+    run: ActionRun,
 ) -> Job:
     """Return the job for the runner of this turn. `end` is the log's position after the prompt."""
-    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    mark = processes.mark(session.id, turn, place(lock.fds[0]))
     variables = (config.environ, *(each.env for each in config.agents.values()))
     return Job(
         directory=os.path.abspath(session.directory),
@@ -211,15 +254,12 @@ def _plan(
         turn=turn,
         end=end,
         lock=lock.fds,
-        protocol=agent.protocol,
-        command=agent.command,
-        environ={**environment, processes.MARK: processes.mark(session.id, turn, place(lock.fds[0]))},
+        held=run.held,
+        steps=run.steps,
+        agents=tuple(_agent_job(config, agent) for agent in config.agents.values()),
+        agent=state.agent,
+        environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
-        ask=agent.permissions == "ask",
-        allow=agent.allow,
-        deny=agent.deny,
-        choice_tools=tuple(agent.about.choice_tools),
-        thinking=agent.thinking,
         model=state.model or config.model,
         agent_session=state.agent_session,
         agent_cost=state.agent_cost,
@@ -231,13 +271,27 @@ def _plan(
     )
 
 
+def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
+    return AgentJob(
+        name=agent.name,
+        protocol=agent.protocol,
+        command=agent.command,
+        environ=environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env),
+        ask=agent.permissions == "ask",
+        allow=agent.allow,
+        deny=agent.deny,
+        choice_tools=tuple(agent.about.choice_tools),
+        thinking=agent.thinking,
+    )
+
+
 def _access_tokens(config: Config) -> list[str]:
     """Return the access tokens of this data root that this process can read."""
     return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
 
 
 def _start_runner(job: Job) -> None:
-    """Start the runner in a session of its own, with the turn lock and the agent's environment. Raises OSError."""
+    """Start the runner in a session of its own, with the locks of the job. Raises OSError."""
     os.makedirs(job.workspace, mode=0o700, exist_ok=True)
     process = subprocess.Popen(
         # -I: nothing in the agent's environment or working directory may change what the runner imports.
@@ -248,7 +302,7 @@ def _start_runner(job: Job) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=job.lock,
+        pass_fds=job.lock + job.held,
         start_new_session=True,
         cwd=job.workspace,
         env=job.environ,

@@ -47,7 +47,8 @@ class Child:
     ) -> None:
         parent = os.getpid()
         self._process = subprocess.Popen(
-            argv,
+            # Not in the encoding of this process's locale: the arguments arrive as they are in the log.
+            [argument.encode(errors="surrogateescape") for argument in argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,

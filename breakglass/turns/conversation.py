@@ -1,14 +1,19 @@
-"""The exchange of a turn with one process of the agent: bytes and events in both directions, until the process ends.
+"""The exchange with one program of a turn: an agent, or a program of an action.
 
-Must not know how the turn began or how its end is recorded: `runner` does that. `ending` decides each step to the end
-of the process. This module takes the steps.
+How this works. `Conversation.run` waits for output, for signals and for the time at which something is due. It passes
+output to the dialogue and events to the record, and it takes the steps of `Ending` until the program has ended.
+
+For editors: a limit stops the turn, because the turn has only this program. The exception is a program that runs before
+an action (`Task.may_fail`): a limit ends it alone, and the action follows.
 """
 
 import os
 import signal
 import time
+from typing import NamedTuple
 
-from breakglass.agents import Dialogue
+from breakglass.agents import Dialogue, Exit
+from breakglass.store.turnlock import place
 from breakglass.turns import processes
 from breakglass.turns.child import Child
 from breakglass.turns.ending import Ending, Facts, Phase, Step
@@ -18,6 +23,8 @@ from breakglass.turns.signals import Signals
 
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
+GOES_ON = "The action goes on without it."
+"""What is said about a program before an action that failed."""
 DID_NOT_EXIT = "The agent did not exit after its answer, so it was ended."
 STOPS = {
     Step.STOP_LATE: ("it ran longer than {timeout:g} seconds", "timeout"),
@@ -28,19 +35,79 @@ STOPS = {
 """Why the runner stops a turn, and how the turn then ends."""
 
 
+class Task(NamedTuple):
+    """What one program of a turn is for."""
+
+    name: str
+    """What messages call it."""
+    environ: dict[str, str]
+    began: float
+    """The monotonic time from which its limit counts."""
+    timeout: float
+    """Seconds that it may take."""
+    start_help: str
+    """What to do if it cannot start."""
+    may_fail: bool = False
+    """Whether the turn goes on if it fails or reaches a limit: it only runs before an action."""
+
+
+def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signals, task: Task) -> None:
+    """Run one program to its end, and record its events. `dialogue.failed` then says whether it failed.
+
+    A program that cannot start stops the turn, unless it may fail. Raises CannotRecord.
+    """
+    record.add(dialogue.begin())
+    try:
+        child = _start(job, dialogue, signals, task)
+    except OSError as error:
+        text = f"{task.name} could not start: {dialogue.argv[0]}: {error.strerror}."
+        if task.may_fail:
+            record.append("notice", text=f"{text} {GOES_ON}")
+        else:
+            record.stop(f"{text} {task.start_help}")
+        return
+    try:
+        conversation = Conversation(job, record, child, dialogue, signals, task)
+        ending = conversation.run()
+        # An exit status that a signal of ours caused says nothing about the answer that came before.
+        code = 0 if ending.needed_signal else child.code
+        was_stopped = record.is_stopping or conversation.is_cut_short
+        end = Exit(code, child.stderr, was_stopped, int((time.monotonic() - task.began) * 1000))
+    finally:
+        child.close()
+    # The result is that of the turn, so a program that runs before an action has none.
+    record.add(draft for draft in dialogue.close(end) if draft[0] != "result" or not task.may_fail)
+    record.flush()
+
+
+def _start(job: Job, dialogue: Dialogue, signals: Signals, task: Task) -> Child:
+    """Start a program, with the mark of this turn in its environment. Raises OSError."""
+    mark = processes.mark(os.path.basename(job.directory), job.turn, place(job.lock[0]))
+    return Child(
+        dialogue.argv,
+        {**task.environ, **dialogue.environ, processes.MARK: mark},
+        signals.wakeup,
+        linger=job.limits.linger,
+        merge_stderr=dialogue.merge_stderr,
+    )
+
+
 class Conversation:
     """The exchange with one process of the agent, from its first byte to its exit."""
 
     def __init__(
-        self, job: Job, record: TurnRecord, child: Child, dialogue: Dialogue, signals: Signals
+        self, job: Job, record: TurnRecord, child: Child, dialogue: Dialogue, signals: Signals, task: Task
     ) -> None:
         self.job = job
+        self.task = task
         self.record = record
         self.child = child
         self.dialogue = dialogue
         self.signals = signals
         self._checked_at = time.monotonic()
-        self._ending = Ending(job.limits, record.began, job.timeout)
+        self._ending = Ending(job.limits, task.began, task.timeout)
+        self.is_cut_short = False
+        """Whether a limit stopped this program and not the turn."""
         self._waits_since = 0.0  # for the agent to be quiet; 0 if nothing waits for that
 
     def run(self) -> Ending:
@@ -51,7 +118,7 @@ class Conversation:
         record, child, dialogue = self.record, self.child, self.dialogue
         child.write(dialogue.open(), ends=dialogue.finished)
         while not child.has_ended() and self._ending.phase is not Phase.ENDED:
-            if record.is_stopping and child.exited_at:  # processes that it left behind keep its output open
+            if self._is_stopping() and child.exited_at:  # processes that it left behind keep its output open
                 processes.kill_children(self.job.limits.kill)
             if output := child.wait(self._seconds_to_wait()):
                 record.add(dialogue.translate(output))
@@ -66,12 +133,16 @@ class Conversation:
                 self._take(step)
         return self._ending
 
+    def _is_stopping(self) -> bool:
+        """Return whether the program must end: the turn stops, or a limit ends this program only."""
+        return self.record.is_stopping or self.is_cut_short
+
     def _facts(self) -> Facts:
         child = self.child
         return Facts(
             now=time.monotonic(),
             has_answered=self.dialogue.answered,
-            is_stopping=self.record.is_stopping,
+            is_stopping=self._is_stopping(),
             has_exited=bool(child.exited_at),
             is_shutdown=signal.SIGTERM in self.signals.received,
             printed=child.printed,
@@ -119,8 +190,12 @@ class Conversation:
         """Take one step to the end of the agent."""
         if step in STOPS:
             why, status = STOPS[step]
-            why = why.format(timeout=self.job.timeout, size=self.job.limits.output / (1 << 20))
-            self.record.stop(f"The turn was stopped: {why}.", status)
+            why = why.format(timeout=self.task.timeout, size=self.job.limits.output / (1 << 20))
+            if self.task.may_fail and step is not Step.STOP_SHUTDOWN:
+                self.is_cut_short = True
+                self.record.append("notice", text=f"{self.task.name} was stopped: {why}. {GOES_ON}")
+            else:
+                self.record.stop(f"The turn was stopped: {why}.", status)
         elif step is Step.CLOSE_INPUT:
             self.child.write(b"", ends=True)
         elif step is Step.INTERRUPT:

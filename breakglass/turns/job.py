@@ -8,9 +8,45 @@ import json
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
 
+from breakglass.agents import about
 from breakglass.masking import Fingerprint
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
+
+
+class AgentJob(NamedTuple):
+    """What a runner needs to know to start one of the configured agents."""
+
+    name: str
+    protocol: str
+    """How the agent communicates: a key of `agents.PROTOCOLS`."""
+    command: tuple[str, ...]
+    environ: dict[str, str]
+    """The agent's environment."""
+    ask: bool
+    """Whether the agent must ask for permission to use a tool."""
+    allow: tuple[str, ...]
+    """The tools that the settings allow without a question to the user."""
+    deny: tuple[str, ...]
+    """The tools that the settings refuse without a question to the user."""
+    choice_tools: tuple[str, ...]
+    """The tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    thinking: bool
+    """Whether the agent's thinking is kept in the log."""
+
+    @property
+    def is_command_line(self) -> bool:
+        """Whether a prompt is a command to run."""
+        return about(self.protocol).is_command_line
+
+
+class ActionStep(NamedTuple):
+    """One program of an action: an action that runs before it, or the action itself."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout: float
+    """Seconds that it may take."""
 
 
 class Job(NamedTuple):
@@ -26,23 +62,18 @@ class Job(NamedTuple):
     """The position in the log after the prompt. Everything after it was appended by other processes."""
     lock: tuple[int, ...]
     """The descriptors of the turn lock, which the runner inherits."""
-    protocol: str
-    """How the agent communicates: a key of `agents.PROTOCOLS`."""
-    command: tuple[str, ...]
+    held: tuple[int, ...]
+    """Descriptors of other locks that are held until the end of this turn: that of an action's target."""
+    steps: tuple[ActionStep, ...]
+    """The programs of an action, the action itself last. Empty if an agent gets the prompt."""
+    agents: tuple[AgentJob, ...]
+    """The configured agents. A queued prompt follows an action too, so an action's runner needs them."""
+    agent: str
+    """The name of the session's agent. It may be configured no longer."""
     environ: dict[str, str]
-    """The agent's environment. The runner has the same, and LC_CTYPE, which Python adds (PEP 538)."""
+    """The environment of this process and of an action. Python adds LC_CTYPE to the former (PEP 538)."""
     secrets: tuple[Fingerprint, ...]
     """The secrets that must not get into the log."""
-    ask: bool
-    """Whether the agent must ask for permission to use a tool."""
-    allow: tuple[str, ...]
-    """The tools that the settings allow without a question to the user."""
-    deny: tuple[str, ...]
-    """The tools that the settings refuse without a question to the user."""
-    choice_tools: tuple[str, ...]
-    """The tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
-    thinking: bool
-    """Whether the agent's thinking is kept in the log."""
     model: str | None
     """The session's model. A prompt may name its own."""
     agent_session: str | None
@@ -54,10 +85,14 @@ class Job(NamedTuple):
     queued: tuple[int, ...]
     """The ids of the `queued` events that wait for the end of this turn."""
     timeout: float
-    """Seconds that the turn may take."""
+    """Seconds that an agent's turn may take."""
     permission_timeout: float
     """Seconds that a question may be open."""
     limits: TurnLimits
+
+    def agent_job(self) -> AgentJob | None:
+        """Return the session's agent, None if it is not configured."""
+        return next((each for each in self.agents if each.name == self.agent), None)
 
 
 def encode(job: Job) -> bytes:

@@ -40,7 +40,9 @@ class TurnRecord:
         """How the turn will end, as far as is known."""
         self.is_stopping = False
         """Whether the agent must end: a user stopped the turn, or the turn reached a limit."""
-        self.questions = Questions(job.allow, job.deny, job.choice_tools, job.permission_timeout)
+        agent = job.agent_job()
+        rules = (agent.allow, agent.deny, agent.choice_tools) if agent else ((), (), ())
+        self.questions = Questions(*rules, job.permission_timeout)
         self._masker = Masker(job.secrets)
         self._undelivered: list[Answer] = []
         self.began = self._synced_at = time.monotonic()

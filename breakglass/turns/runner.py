@@ -5,6 +5,7 @@ How this works, from a prompt to a line on a phone:
 1. `begin` takes the turn lock, appends the prompt as a `user` event and starts this process. The runner inherits the
    lock and reads its `Job` from standard input. The turn runs exactly as long as the runner holds the lock.
 2. `Turn.run` starts the agent (`child`), which gets the prompt on its standard input from a `Dialogue` (`agents`).
+   The turn of an action has no agent: its programs run one after the other, in the same way.
 3. `Conversation.run` waits for the agent's output. The dialogue translates each piece into drafts of events.
 4. `TurnRecord.add` masks the secrets in the drafts and appends them to the log.
 5. The web server watches the log file and sends each new line to every connected phone (`store.follow`).
@@ -25,19 +26,19 @@ import contextlib
 import os
 import signal
 import sys
+import time
 
 from breakglass import agents
-from breakglass.agents import Dialogue, Exit, TurnInput
+from breakglass.agents import Dialogue, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.store import log
 from breakglass.store.log import Log
-from breakglass.store.turnlock import RunnerProcess, place, write_runner
+from breakglass.store.turnlock import RunnerProcess, write_runner
 from breakglass.turns import job as jobs
 from breakglass.turns import processes
-from breakglass.turns.child import Child
-from breakglass.turns.conversation import Conversation
-from breakglass.turns.job import Job
+from breakglass.turns.conversation import Task, run_program
+from breakglass.turns.job import AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
@@ -53,7 +54,7 @@ def main() -> None:
     processes.reset_signals()
     processes.reset_oom_protection()
     job = jobs.decode(sys.stdin.buffer.read())
-    for fd in job.lock:
+    for fd in (*job.lock, *job.held):
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock
     processes.become_subreaper()
     with log.open_log(job.directory, lambda _: job.end) as opened:
@@ -85,9 +86,10 @@ class Turn:
         try:
             self.record.log.reserve_space()
             self.record.read_others()  # a user may have stopped the turn already
-            turn_input = self._turn_input()
-            if self._run_agent(turn_input):
-                self._run_agent(turn_input._replace(session=None, session_cost=0.0))
+            if self.job.steps:
+                self._run_action()
+            else:
+                self._run_agent()
         except CannotRecord as error:
             failure = f"The turn was stopped: {error}."
         except Exception as error:  # noqa: BLE001 — an error of the runner must not look like a lost turn
@@ -96,63 +98,73 @@ class Turn:
             failure = failure or "Some processes that this turn started could not be killed."
         return self._end(failure)
 
-    def _turn_input(self) -> TurnInput:
+    def _run_agent(self) -> None:
+        """Run the agent to its end, once more with a new session of its own if it asks for that."""
+        agent = self.job.agent_job()
+        if agent is None:
+            self.record.stop(f"The agent {self.job.agent} is no longer configured.")
+            return
+        task = Task(
+            name="The agent",
+            environ=agent.environ,
+            began=self.record.began,
+            timeout=self.job.timeout,
+            start_help=START_HELP.format(self.job.turn),
+        )
+        turn_input = self._turn_input(agent)
+        if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
+            self._run(agent.protocol, turn_input._replace(session=None, session_cost=0.0), task)
+
+    def _run(self, protocol: str, turn_input: TurnInput, task: Task) -> Dialogue:
+        """Run one program, unless the turn is stopping. Return its dialogue. A failure is that of the turn."""
+        dialogue = agents.new_dialogue(protocol, turn_input)
+        if self.record.is_stopping:  # a user stopped the turn before the program started
+            return dialogue
+        run_program(self.job, self.record, dialogue, self.signals, task)
+        is_final = not task.may_fail and not dialogue.start_over
+        if dialogue.failed and is_final and self.record.status == "ok":
+            self.record.status = "error"
+        return dialogue
+
+    def _run_action(self) -> None:
+        """Run the programs of an action one after the other. Only the last one decides how the turn ends."""
+        for step in self.job.steps:
+            is_last = step is self.job.steps[-1]
+            task = Task(
+                name=f"The action {step.name}",
+                environ=self.job.environ,
+                began=time.monotonic(),
+                timeout=step.timeout,
+                start_help=f"Install it, or correct [actions.{step.name}] command.",
+                may_fail=not is_last,
+            )
+            turn_input = TurnInput(prompt=step.name, command=step.argv, turn=self.job.turn)
+            self._run(agents.ACTION, turn_input, task)
+            if not is_last:
+                processes.kill_children(self.job.limits.kill)
+
+    def _turn_input(self, agent: AgentJob) -> TurnInput:
         """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
         job = self.job
         user = log.read_one(self.record.log.fd, job.turn)
         return TurnInput(
             prompt=user["text"],
-            command=job.command,
+            command=agent.command,
             model=user.get("model") or job.model,
             session=job.agent_session,
             session_cost=job.agent_cost,
-            ask=job.ask,
-            deny=job.deny,
-            thinking=job.thinking,
+            ask=agent.ask,
+            deny=agent.deny,
+            thinking=agent.thinking,
             cwd=job.workspace,
             turn=job.turn,
-            variables=tuple(job.environ),
+            variables=tuple(agent.environ),
         )
 
-    def _run_agent(self, turn_input: TurnInput) -> bool:
-        """Run one process of the agent to its end. Return whether the agent must start over with a new session."""
-        record = self.record
-        if record.is_stopping:  # a user stopped the turn before the agent started
-            return False
-        dialogue = agents.new_dialogue(self.job.protocol, turn_input)
-        record.add(dialogue.begin())
-        try:
-            child = self._start(dialogue)
-        except OSError as error:
-            reason = f"{dialogue.argv[0]}: {error.strerror}"
-            record.stop(f"The agent could not start: {reason}. {START_HELP.format(self.job.turn)}")
-            return False
-        try:
-            ending = Conversation(self.job, record, child, dialogue, self.signals).run()
-            # An exit status that a signal of ours caused says nothing about the answer that came before.
-            code = 0 if ending.needed_signal else child.code
-            end = Exit(code, child.stderr, record.is_stopping, record.elapsed_ms())
-        finally:
-            child.close()
-        record.add(dialogue.close(end))
-        record.flush()
-        if dialogue.start_over and not record.is_stopping:
-            return True
-        if dialogue.failed and record.status == "ok":
-            record.status = "error"
-        return False
-
-    def _start(self, dialogue: Dialogue) -> Child:
-        """Start the agent, with the mark of this turn in its environment. Raises OSError."""
-        session_id = os.path.basename(self.job.directory)
-        mark = processes.mark(session_id, self.job.turn, place(self.job.lock[0]))
-        return Child(
-            dialogue.argv,
-            {**self.job.environ, **dialogue.environ, processes.MARK: mark},
-            self.signals.wakeup,
-            linger=self.job.limits.linger,
-            merge_stderr=dialogue.merge_stderr,
-        )
+    def _is_command_line(self) -> bool:
+        """Return whether the turn runs commands of the user, and not an agent."""
+        agent = self.job.agent_job()
+        return bool(self.job.steps) or (agent is not None and agent.is_command_line)
 
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
@@ -161,7 +173,7 @@ class Turn:
         """
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)
-        if left and report and self.record.status == "ok" and agents.about(self.job.protocol).is_command_line:
+        if left and report and self.record.status == "ok" and self._is_command_line():
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead
@@ -177,7 +189,8 @@ class Turn:
             record.read_others()
             status = record.state.end_status(record.status)
             end = {"turn": self.job.turn, "status": status, "duration_ms": record.elapsed_ms()}
-            if record.state.queued and not failure and signal.SIGTERM not in self.signals.received:
+            can_go_on = self.job.agent_job() is not None and signal.SIGTERM not in self.signals.received
+            if record.state.queued and not failure and can_go_on:
                 before = record.log.end.number
                 try:
                     return self._begin_next(end)
@@ -202,8 +215,12 @@ class Turn:
         prompt = log.read_one(self.record.log.fd, waiting)
         user = {"text": prompt["text"], "by": prompt["by"], "model": prompt.get("model"), "queued": waiting}
         _, turn = self.record.log.append_together(("turn_end", end), ("user", user))
+        for fd in self.job.held:
+            os.close(fd)
         return self.job._replace(
             turn=turn,
+            held=(),
+            steps=(),
             agent_session=state.agent_session,
             agent_cost=state.agent_cost,
             allowed=state.allowed,

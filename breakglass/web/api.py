@@ -18,7 +18,7 @@ from breakglass.state import describe
 from breakglass.store import sessions
 from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
-from breakglass.turns import answer
+from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, stream
 from breakglass.web.context import caller_name, console, has_flag, session_named
@@ -166,6 +166,44 @@ async def answer_question(session: Session, body: bodies.Answer) -> Result:
         by=caller_name(),
     )
     return {}
+
+
+@operation
+async def list_actions() -> Result:
+    config = console().config
+    targets = tuple(config.targets)
+    return {"actions": [each.described(config.this_machine, targets) for each in config.actions.values()]}
+
+
+@operation
+async def start_action(session: Session, name: str, body: bodies.RunAction) -> Result:
+    return await _run_action(name, body, session)
+
+
+@operation
+async def start_action_alone(name: str, body: bodies.RunAction) -> Result:
+    return await _run_action(name, body, None)
+
+
+async def _run_action(name: str, body: bodies.RunAction, session: Session | None) -> Json:
+    wanted = actions.Request(
+        action=name,
+        params=body.params,
+        by=caller_name(),
+        confirm=body.confirm,
+        reason=body.reason,
+        key=request.headers.get("Idempotency-Key"),
+        beside=body.beside,
+    )
+    started = await console().write(actions.start_action, console().config, wanted, session)
+    return {"session": started.session.id, "turn": started.turn}
+
+
+@operation
+async def read_vitals() -> Result:
+    found = await console().vitals()
+    assert found is not None
+    return found.described()
 
 
 @operation

@@ -19,6 +19,7 @@ from breakglass.errors import (
     ReadOnly,
     TooLarge,
 )
+from breakglass.web.action_pages import action_pages
 from breakglass.web.api import api
 from breakglass.web.console import CONSOLE, Console
 from breakglass.web.forms import forms
@@ -51,11 +52,13 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(api)
     app.register_blueprint(pages)
     app.register_blueprint(forms)
+    app.register_blueprint(action_pages)
 
     @app.before_serving
     async def open_console() -> None:
         app.extensions[CONSOLE] = Console(config, access)
         app.extensions[CONSOLE].lost_turns.check_all()
+        await app.extensions[CONSOLE].vitals(patience=0)  # the first page has them then
 
     @app.after_serving
     async def close_console() -> None:

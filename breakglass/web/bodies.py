@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from breakglass.actions import MAX_REASON
 from breakglass.errors import BadInput, Malformed
 from breakglass.store.sessions import MAX_TITLE
 from breakglass.turn_limits import MAX_PROMPT
@@ -53,6 +54,19 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, str | list[str]],
         Meta(description="With `allow`: what was chosen, by the `id` of each of the question's `choices`"),
     ] = msgspec.field(default_factory=dict)
+
+
+class RunAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call of an action."""
+
+    params: Annotated[dict[str, str | int], Meta(description="The values of its parameters, by name")] = {}
+    confirm: Annotated[str | None, Meta(description="The word that the action's `confirm` asks for")] = None
+    beside: Annotated[
+        bool, Meta(description="If a turn is running in the session, run in a session of its own")
+    ] = False
+    reason: Annotated[str | None, Meta(description=f"Why, for the log; at most {MAX_REASON} characters")] = (
+        None
+    )
 
 
 T = TypeVar("T")

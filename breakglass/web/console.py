@@ -23,12 +23,19 @@ from breakglass.store.pieces import Frame
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.turns.end import cancel_turn, current_state, wait_for_stop
+from breakglass.vitals import Vitals
+from breakglass.vitals.agents import agent_probes
+from breakglass.vitals.measure import measure
+from breakglass.vitals.probes import Place
 from breakglass.web import sse, stream
 from breakglass.web.lost_turns import LostTurnWatch
 
 WRITER_THREADS = 32
 """Threads for writes, which may wait for a log's lock. Separate from asyncio's few threads, which read logs: any
 process may hold a lock, and reading must go on meanwhile."""
+
+VITALS_SECONDS = 10.0
+"""For how long measured vital signs are shown again."""
 
 CONSOLE = "breakglass.console"
 """The key of the Console in the extensions of the application."""
@@ -48,6 +55,10 @@ class Console:
         self.lost_turns = LostTurnWatch(config.data, self.followers, self.warn_once)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
+        self._agent_probes = agent_probes(config)
+        self._vitals: Vitals | None = None
+        self._vitals_at = 0.0
+        self._measuring: asyncio.Task[None] | None = None
 
     # --- these block: call them in a thread
 
@@ -114,6 +125,27 @@ class Console:
         return stream.attach(
             self.followers, session, after, frame=frame, keepalive=keepalive, interval=interval
         )
+
+    async def vitals(self, patience: float | None = None) -> Vitals | None:
+        """Return the vital signs, measured again if they are older than `VITALS_SECONDS`.
+
+        With `patience`, a measurement that takes longer is not waited for. Then the earlier signs are returned, None
+        if there are none.
+        """
+        is_old = asyncio.get_running_loop().time() - self._vitals_at > VITALS_SECONDS
+        if self._measuring is None and (is_old or self._vitals is None):
+            self._measuring = asyncio.create_task(self._measure())
+        if self._measuring is not None:
+            await asyncio.wait([self._measuring], timeout=patience)
+        return self._vitals
+
+    async def _measure(self) -> None:
+        try:
+            place = Place(self.config.data, self.config.environ)
+            self._vitals = await asyncio.to_thread(measure, place, self._agent_probes)
+            self._vitals_at = asyncio.get_running_loop().time()
+        finally:
+            self._measuring = None
 
     async def close(self) -> None:
         """End every stream and all background work."""

@@ -1,9 +1,13 @@
-"""Per-request helpers for routes: the process's Console, the caller, and the session named in the URL."""
+"""Per-request helpers for routes: the process's Console, the caller, the named session, forms and redirects."""
 
 from typing import Any, cast
 
-from quart import current_app, request
+import quart
+from quart import Response, current_app, request
+from werkzeug.datastructures import MultiDict
 
+from breakglass.access import credentials
+from breakglass.errors import Forbidden
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.web.console import CONSOLE, Console
@@ -36,3 +40,25 @@ def has_flag(name: str) -> bool:
 def session_named(session_id: str) -> Session:
     """Return a session by its whole id. Raises NotFound."""
     return sessions.get(console().config.data, session_id)
+
+
+async def checked_form() -> MultiDict[str, str]:
+    """Return the form that was sent. Raises Forbidden unless it carries the CSRF token of the caller's login."""
+    form: MultiDict[str, str] = await request.form
+    credential = caller().credential
+    if credential is None or not credentials.csrf_matches(credential, form.get("csrf", "")):
+        raise Forbidden(
+            "This form belongs to another login, or it is too old. Reload the page and send the form again."
+        )
+    return form
+
+
+def redirect_within(path: str) -> Response:
+    """Return a redirect to a path of this application, below the path that a proxy adds."""
+    return redirect(request.root_path + path)
+
+
+def redirect(path: str) -> Response:
+    """Return a redirect after a form."""
+    response: Response = quart.redirect(path, 303)  # type: ignore[assignment]  # Quart returns its own type
+    return response

@@ -9,16 +9,23 @@ import hashlib
 import json
 import re
 
-from quart import Blueprint, Response, redirect, request
+from quart import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
-from breakglass.access import credentials
-from breakglass.errors import BadInput, Forbidden
+from breakglass.errors import BadInput
 from breakglass.store import sessions
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import stream
-from breakglass.web.context import caller, caller_name, console, session_named
+from breakglass.web.context import (
+    caller,
+    caller_name,
+    checked_form,
+    console,
+    redirect,
+    redirect_within,
+    session_named,
+)
 from breakglass.web.guard import cookies
 from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
@@ -50,7 +57,7 @@ async def log_in() -> Response:
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"{_WRONG_TYPED if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
-    response = _redirect(next_path or f"{request.root_path}/")
+    response = redirect(next_path or f"{request.root_path}/")
     response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, cookie)
     return response
 
@@ -58,10 +65,10 @@ async def log_in() -> Response:
 @forms.post("/logout")
 async def log_out() -> Response:
     """End the caller's login."""
-    await _checked_form()
+    await checked_form()
     if (credential := caller().credential) is not None:
         await console().write(console().access.log_out, credential)
-    response = _redirect_within("/login")
+    response = redirect_within("/login")
     response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, "", seconds=0)
     return response
 
@@ -72,57 +79,57 @@ async def log_out() -> Response:
 @forms.post("/sessions")
 async def create_session() -> Response:
     """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
-    form = await _checked_form()
+    form = await checked_form()
     prompt, agent = _prompt(form)
     agent = agent or form.get("agent") or None
     model, key = form.get("model") or None, _digest(form)
     session = await console().write(console().create, agent, model, by=caller_name(), key=key)
     await _submit(session, prompt, form)
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>")
 async def change_session(session_id: str) -> Response:
     """Rename or archive a session."""
-    session, form = session_named(session_id), await _checked_form()
+    session, form = session_named(session_id), await checked_form()
     archived = {"1": True, "0": False}.get(form.get("archived", ""))
     await console().write(
         sessions.change, session, title=form.get("title"), archived=archived, by=caller_name()
     )
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/turns")
 async def start_turn(session_id: str) -> Response:
     """Start a turn, or queue its prompt."""
-    session, form = session_named(session_id), await _checked_form()
+    session, form = session_named(session_id), await checked_form()
     agent = await asyncio.to_thread(lambda: console().state(session).agent)
     await _submit(session, _prompt(form, agent)[0], form)
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/cancel")
 async def cancel_turn(session_id: str) -> Response:
     """Stop the running turn."""
     session = session_named(session_id)
-    await _checked_form()
+    await checked_form()
     await console().write(console().stop_turn, session, caller_name())
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/queue")
 async def withdraw(session_id: str) -> Response:
     """Withdraw a queued prompt. The button pressed carries its line number."""
-    session, form = session_named(session_id), await _checked_form()
+    session, form = session_named(session_id), await checked_form()
     queued = stream.line_number(form.getlist("queued"), "queued") or 0
     await console().write(withdraw_prompt, session, queued, by=caller_name())
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 @forms.post("/sessions/<session_id>/answers")
 async def answer(session_id: str) -> Response:
     """Answer a question. The button pressed carries the id of the request."""
-    session, form = session_named(session_id), await _checked_form()
+    session, form = session_named(session_id), await checked_form()
     button = next((name for name in ("refuse", "allow", "allow_session", "choose") if name in form), "")
     await console().write(
         answer_question,
@@ -133,7 +140,7 @@ async def answer(session_id: str) -> Response:
         answers=_answers(form, request_id) if button == "choose" else {},
         by=caller_name(),
     )
-    return _redirect_within(f"/sessions/{session.id}#end")
+    return redirect_within(f"/sessions/{session.id}#end")
 
 
 def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]:
@@ -184,24 +191,3 @@ def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, s
         preset = presets[int(chosen)]
         return preset.text, preset.agent
     return form.get("prompt", ""), None
-
-
-async def _checked_form() -> MultiDict[str, str]:
-    """Return the form that was sent. Raises Forbidden unless it carries the CSRF token of the caller's login."""
-    form: MultiDict[str, str] = await request.form
-    credential = caller().credential
-    if credential is None or not credentials.csrf_matches(credential, form.get("csrf", "")):
-        raise Forbidden(
-            "This form belongs to another login, or it is too old. Reload the page and send the form again."
-        )
-    return form
-
-
-def _redirect_within(path: str) -> Response:
-    """Return a redirect to a path of this application, below the path that a proxy adds."""
-    return _redirect(request.root_path + path)
-
-
-def _redirect(path: str) -> Response:
-    response: Response = redirect(path, 303)  # type: ignore[assignment]  # Quart returns its own type, not Flask's
-    return response

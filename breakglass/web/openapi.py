@@ -10,6 +10,7 @@ import msgspec
 
 from breakglass import __version__
 from breakglass.web.operations import (
+    ACTION,
     OPERATIONS,
     PARAMETERS,
     SESSION,
@@ -21,6 +22,7 @@ from breakglass.web.operations import (
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "format": "uuid"},
     "queued": {"type": "integer", "minimum": 1},
+    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,31}$"},
 }
 _PROBLEM = {
     "type": "object",
@@ -47,7 +49,7 @@ def document() -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Session": SESSION, "Problem": _PROBLEM},
+            "schemas": {**schemas, "Session": SESSION, "Action": ACTION, "Problem": _PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -18,7 +18,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     path: str
-    """`{id}` is a session's id. `{queued}` is the id of a `queued` event."""
+    """`{id}` is a session's id. `{queued}` is the id of a `queued` event. `{name}` is the name of an action."""
     summary: str
     details: str = ""
     """More sentences, in Markdown."""
@@ -113,6 +113,42 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     },
 }
+
+ACTION = _object(
+    name={"type": "string"},
+    label=_described("string", "The text on the button"),
+    about={"type": "string"},
+    group=_described("string", "The heading above it on the page"),
+    effect={"enum": ["reads", "changes", "disrupts"]},
+    command=_described(
+        "array", "The program and its arguments; `{name}` stands for a value", items={"type": "string"}
+    ),
+    params=_described(
+        "object",
+        "By name: `kind` (`choice`, `int`, `text` or `target`) with `choices`, `min`, `max`, `pattern`, `about`",
+    ),
+    confirm={
+        "type": ["string", "null"],
+        "description": "The word to type; `{name}` stands for a value; `null` if none is needed",
+    },
+    before=_described("array", "The actions that run first", items={"type": "string"}),
+    timeout_seconds={"type": "number"},
+)
+"""An action: an item of `GET /api/actions`, and a line of `breakglass actions --json`."""
+ACTION_REF = {"$ref": "#/components/schemas/Action"}
+
+_STARTED = _object(session={"type": "string", "format": "uuid"}, turn={"type": "integer"})
+_BAD_CALL = (
+    "An unknown, missing or bad parameter, a wrong `confirm`, a bad key, or none where one is required"
+)
+
+_STATUS = {"enum": ["ok", "warn", "bad", "unknown"]}
+_SIGN = _object(
+    label={"type": "string"},
+    status=_STATUS,
+    text=_described("string", "The value for a user"),
+    value={"type": ["number", "null"], "description": "The number that decides the status"},
+)
 
 _NO_SESSION = {404: "No such session"}
 _DISK = {507: "The disk refused the write; nothing was changed"}
@@ -219,6 +255,59 @@ OPERATIONS: dict[str, Operation] = {
             422: "A bad field, `for_session` or `answers` without `allow`, or answers that do not fit the choices",
             **_DISK,
         },
+    ),
+    "list_actions": Operation(
+        method="GET",
+        path="/api/actions",
+        summary="List the actions: commands that need no model",
+        response=_object(actions={"type": "array", "items": ACTION_REF}),
+    ),
+    "start_action": Operation(
+        method="POST",
+        path="/api/sessions/{id}/actions/{name}",
+        summary="Run an action in a session",
+        details="An action is a turn without an agent. While a turn runs, `beside` runs the action in a session of its "
+        "own; then `session` is the id of that one. An action that disrupts needs an `Idempotency-Key`. "
+        "A repeated key returns the same response again and runs nothing.",
+        body=bodies.RunAction,
+        parameters=("Idempotency-Key",),
+        success=202,
+        response=_STARTED,
+        errors={
+            404: "No such session or action",
+            409: "A turn is running, or another action disrupts the target",
+            422: _BAD_CALL,
+            **_DISK,
+        },
+    ),
+    "start_action_alone": Operation(
+        method="POST",
+        path="/api/actions/{name}",
+        summary="Run an action in a new session",
+        details="As in a session. `beside` has no effect. A repeated `Idempotency-Key` returns the same response again "
+        "and runs nothing.",
+        body=bodies.RunAction,
+        parameters=("Idempotency-Key",),
+        success=202,
+        response=_STARTED,
+        errors={
+            404: "No such action",
+            409: "Another action disrupts the target",
+            422: _BAD_CALL,
+            **_DISK,
+        },
+    ),
+    "read_vitals": Operation(
+        method="GET",
+        path="/api/vitals",
+        summary="Read the vital signs of the machine, and whether each agent is ready",
+        details="Each probe has two seconds. One that hangs or fails is `unknown`, never `ok`. The signs may be ten "
+        "seconds old, those of the agents five minutes.",
+        response=_object(
+            taken={"type": "string", "format": "date-time"},
+            status={**_STATUS, "description": "The worst status of all signs"},
+            signs=_described("object", "By name", additionalProperties=_SIGN),
+        ),
     ),
     "describe_api": Operation(
         method="GET",

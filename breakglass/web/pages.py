@@ -15,6 +15,7 @@ from breakglass.access import credentials
 from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log, root
+from breakglass.vitals import Vitals
 from breakglass.web import sse, stream
 from breakglass.web.context import caller, console, has_flag, session_named
 from breakglass.web.guard.request import STATIC_PREFIX
@@ -33,6 +34,8 @@ from breakglass.web.page.page_data import (
 pages = Blueprint("pages", __name__)
 KEEPALIVE = b"event: keepalive\ndata: {}\n\n"
 """The keepalive of a page's stream. Scripts do not see the comments that `sse.KEEPALIVE` uses."""
+PATIENCE_SECONDS = 0.2
+"""How long a page waits for the vital signs. If a probe hangs, the page shows the earlier ones."""
 ROOT_FILES = {"/sw.js": "sw.js", "/manifest.webmanifest": "manifest.webmanifest", "/favicon.ico": "icon.svg"}
 """Static files that a browser looks for at the root."""
 
@@ -51,7 +54,7 @@ async def list_page() -> Response:
         queries.list_sessions, config.data, warn, archived=archived, query=query, limit=limit
     )
     content = ListPage(found, query, archived, rows.agent_choices(config), _prompt_box(None))
-    return page_of(content)
+    return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
 
 
 @pages.get("/sessions/<session_id>")
@@ -79,7 +82,7 @@ async def session_page(session_id: str) -> Response:
         keepalive=config.sse_keepalive_seconds,
         box=_prompt_box(row.state.agent),
     )
-    return page_of(content)
+    return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
 
 
 def _rendered(found: list[Event], *, whole: bool) -> list[Markup]:
@@ -116,7 +119,7 @@ async def login_page() -> Response:
     return page_of(LoginPage(next=local_path(request.args.get("next", ""))))
 
 
-def page_of(content: Page, status: int = 200) -> Response:
+def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> Response:
     """Return a page as a response."""
     credential = caller().credential
     prefix = request.root_path
@@ -131,6 +134,7 @@ def page_of(content: Page, status: int = 200) -> Response:
         now=log.now(),
         may_act=credential is None or (credential.may_act and not read_only),
         read_only=read_only,
+        vitals=vitals,
     )
     return Response(render.page(common, content), status, content_type="text/html; charset=utf-8")
 

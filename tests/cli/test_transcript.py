@@ -110,6 +110,18 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("turn_end", {"status": "ok", "duration_ms": 61000, **TURN}), "     3 ✓ ok · 1 min 1 s\n"),
     (("turn_end", {"status": "lost", "duration_ms": 5, **TURN}), "     3 ✗ lost · 5 ms\n"),
     (("turn_end", {"status": "cancelled", "duration_ms": 5, **TURN}), "     3 ■ cancelled · 5 ms\n"),
+    (
+        ("beside", {"session": "0a1b", "action": "disks", "by": "b"}),
+        "     3   disks runs beside it: session 0a1b, by b\n",
+    ),
+    (
+        ("vitals", {"signs": {"load": {"label": "Load", "status": "ok", "text": "0.1", "value": 0.1}}}),
+        "     3   vital signs: good\n",
+    ),
+    (
+        ("vitals", {"signs": {"disk": {"label": "Disk", "status": "bad", "text": "/ 99 %", "value": 99}}}),
+        "     3   vital signs: Disk / 99 %\n",
+    ),
     (("renamed", {"title": "new", "by": "b"}), "     3   renamed to 'new' by b\n"),
     (("archived", {"archived": True, "by": "b"}), "     3   archived by b\n"),
     (("archived", {"archived": False, "by": "b"}), "     3   taken out of the archive by b\n"),

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from breakglass.web.operations import (
+    ACTION,
+    ACTION_REF,
     BODY_ERRORS,
     COMMON_ERRORS,
     CREDENTIAL_ERRORS,
@@ -19,8 +21,10 @@ from breakglass.web.operations import (
 
 
 def render() -> str:
-    """Return a section for each operation, one for the session object and one for common errors."""
-    return "\n\n".join([*(_operation(each) for each in OPERATIONS.values()), _session(), _common_errors()])
+    """Return a section for each operation, one for each object and one for common errors."""
+    sections = [_operation(each) for each in OPERATIONS.values()]
+    objects = [_object("session", SESSION), _object("action", ACTION)]
+    return "\n\n".join([*sections, *objects, _common_errors()])
 
 
 def render_table() -> str:
@@ -65,12 +69,12 @@ def _errors(meanings: dict[int, str]) -> list[tuple[str, str]]:
     return [(str(status), meaning) for status, meaning in sorted(meanings.items())]
 
 
-def _session() -> str:
+def _object(name: str, described: dict[str, Any]) -> str:
     rows = [
-        (f"`{name}`", _type(schema), schema.get("description", ""))
-        for name, schema in SESSION["properties"].items()
+        (f"`{key}`", _type(schema), schema.get("description", ""))
+        for key, schema in described["properties"].items()
     ]
-    return "### The session object\n\n" + _table(("field", "type", "meaning"), rows)
+    return f"### The {name} object\n\n" + _table(("field", "type", "meaning"), rows)
 
 
 def _parameter(name: str) -> tuple[str, str, str]:
@@ -118,7 +122,9 @@ def _shape(schema: dict[str, Any]) -> str:
 def _value(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return msgspec.json.encode(schema["const"]).decode()
-    return "[session, …]" if schema["type"] == "array" else _type(schema)
+    if schema.get("type") == "array":
+        return "[action, …]" if schema["items"] == ACTION_REF else "[session, …]"
+    return "string" if "enum" in schema else _type(schema)
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 
-from breakglass.config import AGENT_SETTINGS, PRESET_SETTINGS, SETTINGS, built_in, variable
+from breakglass.config import (
+    ACTION_SETTINGS,
+    AGENT_SETTINGS,
+    PARAM_SETTINGS,
+    PRESET_SETTINGS,
+    SETTINGS,
+    TARGET_SETTINGS,
+    built_in,
+    variable,
+)
 from breakglass.settings import Setting
 
 EXAMPLE = """\
@@ -19,6 +28,12 @@ env = { IS_SANDBOX = "1" }       # as root, Claude Code acts without asking only
 protocol = "acp"
 command = ["my-agent", "--stdio"]
 pass_env = ["MY_AGENT_KEY"]
+
+[actions.restart]
+label = "Restart a service"
+command = ["systemctl", "restart", "--", "{unit}"]
+effect = "changes"
+params.unit = { kind = "choice", choices = ["nginx", "postgresql"] }
 
 [[presets]]
 label = "Backups"
@@ -79,6 +94,24 @@ value, turns the colours of the terminal off.
 {_built_in()} A table of the same name changes a built-in agent.
 
 {_keys(AGENT_SETTINGS)}
+
+## `[actions.NAME]`: a command without a model
+
+[actions.md](actions.md) explains actions. A table of the same name replaces a built-in action.
+
+{_keys(ACTION_SETTINGS)}
+
+## `[actions.NAME.params.PARAM]`: a parameter of an action
+
+`PARAM` consists of small letters, digits and `_`. `{{PARAM}}` in the command stands for the value.
+
+{_keys(PARAM_SETTINGS)}
+
+## `[targets.NAME]`: another machine
+
+`NAME` is the value of a parameter of the kind `target`, and the alias for ssh.
+
+{_keys(TARGET_SETTINGS)}
 
 ## `[[presets]]`: a ready prompt
 

@@ -4,19 +4,19 @@ import re
 from html.parser import HTMLParser
 
 TAGS = re.compile(
-    "a|aside|article|b|blockquote|body|br|button|code|dd|del|details|div|dl|dt|em|footer|form|h1|h2|h3"
-    "|head|header|hr|html|input|ins|kbd|label|li|link|main|meta|nav|noscript|ol|option|p|pre|s|script"
+    "a|aside|article|b|blockquote|body|br|button|code|dd|del|details|div|dl|dt|em|footer|form|h1|h2|h3|h4"
+    "|head|header|hr|html|i|input|ins|kbd|label|li|link|main|meta|nav|noscript|ol|option|p|pre|s|script"
     "|section|select|span|strong|summary|table|tbody|td|textarea|th|thead|time|title|tr|ul"
 )
 
 ATTRIBUTES = re.compile(
     "action|aria-[a-z]+|autocapitalize|autocomplete|autofocus|charset|class|content|data-[a-z]+|datetime|disabled"
-    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|maxlength|media|method|name|open|placeholder|rel"
-    "|required|role|rows|selected|spellcheck|src|start|tabindex|target|title|type|value"
+    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|max|maxlength|media|method|min|name|open|placeholder|rel"
+    "|required|role|rows|selected|spellcheck|src|start|step|tabindex|target|title|type|value"
 )
 
 ADDRESS = re.compile(
-    r"https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
+    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
 )
 
 

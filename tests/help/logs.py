@@ -12,7 +12,15 @@ TS = "2026-11-23T01:02:03.004Z"
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "created": {"schema": 1, "agent": "shell", "model": None, "title": "A title", "by": "ann", "host": "box"},
-    "user": {"turn": 2, "text": "ls", "by": "ann", "model": "m-1", "key": "k-1", "queued": 1},
+    "user": {
+        "turn": 2,
+        "text": "ls",
+        "by": "ann",
+        "model": "m-1",
+        "key": "k-1",
+        "queued": 1,
+        "action": {"name": "disks", "params": {}, "argv": ["df", "-h"], "reason": "it is full"},
+    },
     "queued": {"text": "then this", "by": "ann", "model": "m-1", "key": "k-2"},
     "withdrawn": {"queued": 3, "by": "ann"},
     "session": {"turn": 2, "session_id": "abc", "model": "m-1"},
@@ -59,8 +67,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "error": {"turn": 2, "error": "It failed.", "parent": "t-0"},
     "cancelled": {"turn": 2, "by": "ann"},
     "turn_end": {"turn": 2, "status": "ok", "duration_ms": 1234},
+    "beside": {"session": "00000002-0000-4000-8000-000000000000", "action": "disks", "by": "ann"},
     "renamed": {"title": "Another", "by": "ann"},
     "archived": {"archived": True, "by": "ann"},
+    "vitals": {
+        "signs": {"load": {"label": "Load", "status": "bad", "text": "90 on 2 processors", "value": 90}}
+    },
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
 }
 """Every kind with all of its keys, including the optional ones, in the order of the contract."""

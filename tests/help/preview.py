@@ -10,13 +10,35 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from breakglass.actions import Action, Param
+from breakglass.actions.built_in import BUILT_IN
 from breakglass.config import Preset
 from breakglass.state import OpenQuestion, SessionState
+from breakglass.turns.job import ActionStep
 from breakglass.web.page import fragments, render
-from breakglass.web.page.page_data import CommonData, ErrorPage, ListPage, LoginPage, PromptBox, SessionPage
+from breakglass.web.page.page_data import (
+    ActionPage,
+    ActionsPage,
+    CommonData,
+    ErrorPage,
+    GivenParam,
+    ListPage,
+    LoginPage,
+    PromptBox,
+    SessionPage,
+)
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow, by_urgency
 from tests.help.sample_session import history
 
+RESTART = Action(
+    "restart",
+    ("restart", "--", "{unit}"),
+    "disrupts",
+    "Restart a service",
+    before=("disks",),
+    params={"unit": Param("unit", "text", pattern="[a-z]+", about="the unit")},
+)
+ACTIONS = {**BUILT_IN, "restart": RESTART}
 NOW = "2026-11-23T03:15:00.000Z"
 FRAME = CommonData(host="db1", csrf="csrf", prefix="", static="/static/0", now=NOW, may_act=True)
 RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
@@ -78,6 +100,20 @@ def pages(static: str = "static") -> dict[str, str]:
             box=PromptBox(presets=(), key="key", is_shell=False),
         ),
         "login": LoginPage(next="/", error="That is not the token."),
+        "actions": ActionsPage(list(ACTIONS.values()), key="key", session=asking),
+        "action": ActionPage(
+            action=RESTART,
+            params=[GivenParam("unit", RESTART.params["unit"].described(()), "nginx")],
+            steps=[
+                ActionStep("disks", ("df", "-h"), 60),
+                ActionStep("restart", ("restart", "--", "a  b"), 60),
+            ],
+            word="db1",
+            key="key",
+            session=None,
+            reason="",
+            error="confirm: type db1 to run it",
+        ),
         "error": ErrorPage(404, "No such session", "Nothing was changed."),
     }
     return {name: render.page(replace(FRAME, static=static), content) for name, content in contents.items()}

@@ -135,6 +135,9 @@ def _cancelled_turn(log: SampleLog) -> None:
     log.add("weather", turn=turn, sky={"over": ["db1", "<b>web3</b>"]})
     log.events.append({"id": len(log.events) + 1, "kind": "foreign", "text": "hello from echo"})
     log.add("repaired", offset=12_345, bytes=211, saved_as="events.jsonl.torn-12345")
+    log.add("beside", session="00000002-0000-4000-8000-000000000000", action="disks", by="ada")
+    full = {"label": "Fullest disk", "status": "bad", "text": "/var 100 %", "value": 100.0}
+    log.add("vitals", signs={"disk": full, "load": {**full, "label": "Load", "status": "ok", "text": "0.1"}})
     log.add("renamed", title="disk full on db1", by="ada")
     log.add("archived", archived=True, by="ada")
 

@@ -17,18 +17,32 @@ from breakglass.turn_limits import TurnLimits
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import find_processes, has_runner
-from breakglass.turns.job import Job
+from breakglass.turns.job import AgentJob, Job
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
 BACKGROUND = "setsid sleep 1000 & echo $$ $!; (setsid nohup sleep 1001 >/dev/null & echo $!); echo up; wait"
 """A command that leaves two processes in sessions of their own. It prints the pids of the shell and of both."""
 
+SHELL = AgentJob(
+    name="shell",
+    protocol="shell",
+    command=("bash",),
+    environ={},
+    ask=False,
+    allow=(),
+    deny=(),
+    choice_tools=(),
+    thinking=False,
+)
+"""The shell in the job of a turn."""
+
 
 def make_config(root: Path, *agents: AgentConfig, **settings: Any) -> Config:
     """Return settings for turns below `root`, with the environment of this process and short limits."""
     if agents:
         settings["agents"] = {agent.name: agent for agent in agents}
+    settings.setdefault("vitals", False)  # they come at any time, and most tests compare whole logs
     settings["limits"] = TurnLimits(
         **{"interrupt": 0.3, "terminate": 0.2, "linger": 0.5, **settings.get("limits", {})}
     )
@@ -108,15 +122,12 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         turn=turn,
         end=end,
         lock=(),
-        protocol="shell",
-        command=("bash",),
+        held=(),
+        steps=(),
+        agents=(SHELL,),
+        agent="shell",
         environ={},
         secrets=(),
-        ask=False,
-        allow=(),
-        deny=(),
-        choice_tools=(),
-        thinking=False,
         model=None,
         agent_session=None,
         agent_cost=0.0,

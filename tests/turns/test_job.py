@@ -9,7 +9,7 @@ from breakglass.masking import fingerprints
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
-from breakglass.turns.job import Job
+from breakglass.turns.job import ActionStep, AgentJob, Job
 
 JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
@@ -17,15 +17,24 @@ JOB = Job(
     turn=2,
     end=Position(2, 345),
     lock=(5, 6),
-    protocol="claude",
-    command=("claude", "--verbose"),
+    held=(7,),
+    steps=(ActionStep("look", ("ls", "--", "a b"), 60.0),),
+    agents=(
+        AgentJob(
+            name="claude",
+            protocol="claude",
+            command=("claude", "--verbose"),
+            environ={"PATH": "/bin", "ODD": "\udcff é"},
+            ask=True,
+            allow=("Read",),
+            deny=(),
+            choice_tools=("AskUserQuestion",),
+            thinking=False,
+        ),
+    ),
+    agent="claude",
     environ={"PATH": "/bin", "ODD": "\udcff é"},
     secrets=fingerprints(["a-token-of-some-length", "another-token" * 9]),
-    ask=True,
-    allow=("Read",),
-    deny=(),
-    choice_tools=("AskUserQuestion",),
-    thinking=False,
     model=None,
     agent_session="s-1",
     agent_cost=0.25,
@@ -47,10 +56,11 @@ def test_a_decoded_plan_equals_the_encoded_one() -> None:
 WRONG: dict[str, dict[str, Any]] = {
     "a text for a number": {"turn": "2"},
     "a boolean for a number": {"turn": True},
-    "a number for a boolean": {"ask": 1},
+    "a number for a boolean": {"agents": [[*JOB.agents[0][:4], 1, *JOB.agents[0][5:]]]},
     "null for a text": {"directory": None},
     "a number for an optional text": {"model": 4},
-    "a text for a list": {"command": "claude"},
+    "a text for a list": {"allowed": "claude"},
+    "a step that is too short": {"steps": [["look", ["ls"]]]},
     "a list with a wrong item": {"queued": [7, "9"]},
     "a position that is too short": {"end": [2]},
     "limits with a wrong value": {"limits": [None] * 6},

@@ -22,12 +22,13 @@ from breakglass.turns import begin, end, processes
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
-from breakglass.turns.runner import Signals, Turn
+from breakglass.turns.runner import Turn
+from breakglass.turns.signals import Signals
 from tests.help.schedules import Outcome, Schedule, all_schedules, run, sample
 from tests.help.session_logs import events_of
-from tests.help.turns import find_broken_rules, make_plan
+from tests.help.turns import find_broken_rules, make_job
 
-KEY, ID = "k-1", sessions._id_from_key("k-1")
+KEY, ID = "k-1", sessions.id_from_key("k-1")
 
 
 class Act(NamedTuple):
@@ -86,7 +87,7 @@ def withdraw(by: str) -> Act:
 def end_turn(_: Config, session: Session) -> object:
     """End the turn as its runner does. The fork has the turn lock from the test."""
     with log.open_log(session.directory) as opened:
-        turn = Turn(make_plan(session, 2, opened.end, lock=LOCK.fds), opened, Signals())
+        turn = Turn(make_job(session, 2, opened.end, lock=LOCK.fds), opened, Signals())
         turn.record.state = session.log_state(opened.fd).state
         turn._end("")
         LOCK.release()
@@ -193,7 +194,7 @@ def count(act: Act, found: list[Any] | tuple[Any, ...]) -> int:
 @pytest.fixture
 def settings(settings: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Settings for sessions whose runner is replaced by its turn lock."""
-    monkeypatch.setattr(begin, "_start_runner", lambda plan: [os.dup(fd) for fd in plan.lock])
+    monkeypatch.setattr(begin, "_start_runner", lambda job: [os.dup(fd) for fd in job.lock])
     monkeypatch.setattr(processes, "kill_all", lambda *_: True)
     monkeypatch.setattr(end, "notify_runner", lambda _: None)
     return settings

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 from breakglass.agents import About, LoginProbe
 
@@ -30,6 +31,15 @@ def _read_login(output: bytes) -> bool | None:
     return status if isinstance(status, bool) else None
 
 
+def _read_login_end(output: bytes) -> float | None:
+    """Return `loginExpiresAt`: RFC 3339, or milliseconds since the epoch."""
+    try:
+        ends = json.loads(output)["loginExpiresAt"]
+        return datetime.fromisoformat(ends).timestamp() if isinstance(ends, str) else float(ends) / 1000
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
 ABOUT = About(
     built_in=("claude",),
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"),
@@ -38,6 +48,7 @@ ABOUT = About(
         arguments=("auth", "status"),
         since=(2, 1, 330),
         read=_read_login,
+        read_end=_read_login_end,
         hint=LOG_IN,
     ),
     root_refusal=_root_refusal,

@@ -1,14 +1,14 @@
 """List the configured agents and whether each can start."""
 
-import textwrap
 from argparse import Namespace
 
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
-from breakglass.cli.examine import examine
+from breakglass.cli.settings_help import keys_help
 from breakglass.cli.style import paint, status_style
 from breakglass.config import AGENT_SETTINGS, Config
 from breakglass.text import one_line, status_sign
+from breakglass.vitals.examine import examine
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -32,13 +32,6 @@ def run(config: Config, args: Namespace) -> int:
     return 0
 
 
-def _keys() -> str:
-    return "\n".join(
-        textwrap.fill(row.meaning, 110, initial_indent=f"  {key:<13}", subsequent_indent=" " * 15)
-        for key, row in AGENT_SETTINGS.items()
-    )
-
-
 COMMAND = Command(
     run,
     options=(Option("--json", "print one JSON object an agent, one a line"),),
@@ -48,7 +41,7 @@ COMMAND = Command(
   breakglass agents --json | jq -r 'select(.can_start).name'""",
     notes=f"""\
 An agent is a table [agents.NAME] in the settings file, with these keys:
-{_keys()}
+{keys_help(AGENT_SETTINGS)}
 
 For example:
   [agents.claude]

@@ -3,12 +3,15 @@
 A template may use the fields of `CommonData` and of its own type. Any other name is an error (StrictUndefined).
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from markupsafe import Markup
 from msgspec import Struct
 
+from breakglass.actions import Action
 from breakglass.config import Preset
+from breakglass.turns.job import ActionStep
+from breakglass.vitals import Vitals
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
 
 
@@ -27,6 +30,8 @@ class CommonData(Struct, frozen=True):
     """RFC 3339, UTC."""
     may_act: bool
     """Whether the user may do more than read."""
+    vitals: Vitals | None = None
+    """None before login, and until they are measured."""
     read_only: str = ""
     """The sentence that says why the data root is read-only; "" if it is not, and before login."""
 
@@ -80,6 +85,48 @@ class ListPage(Page, frozen=True):
     """Whether archived sessions are listed too."""
     agents: list[AgentChoice]
     box: PromptBox
+
+
+class ActionsPage(Page, frozen=True):
+    """The actions, which need no model."""
+
+    template: ClassVar[str] = "actions.html"
+
+    actions: list[Action]
+    key: str
+    """The beginning of the idempotency keys of the forms, fresh for each page."""
+    session: SessionRow | None
+    """The session in which they run; None for a new one."""
+
+
+class GivenParam(Struct, frozen=True):
+    """A field of an action's page."""
+
+    name: str
+    known: dict[str, Any]
+    """Its kind and what that needs: `Param.described`."""
+    value: str
+    """What the user gave; "" if nothing yet."""
+
+
+class ActionPage(Page, frozen=True):
+    """One action, before it runs."""
+
+    template: ClassVar[str] = "action.html"
+
+    action: Action
+    params: list[GivenParam]
+    steps: list[ActionStep]
+    """The programs that run, the action's own last. Empty until every value is given."""
+    word: str
+    """The word to type; "" if none is needed."""
+    key: str
+    """The idempotency key of the form."""
+    session: SessionRow | None
+    """The session in which it runs; None for a new one."""
+    reason: str
+    error: str
+    """What is wrong with the fields; "" if nothing."""
 
 
 class SessionPage(Page, frozen=True):

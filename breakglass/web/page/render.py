@@ -15,7 +15,9 @@ from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
 from breakglass import choices, text
+from breakglass.store import sessions
 from breakglass.text import visible
+from breakglass.vitals import SIGNS
 from breakglass.web.page import markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
 
@@ -61,6 +63,21 @@ def utc_minute(ts: Any) -> str:
     return f"{ts[:10]} {ts[11:16]} UTC"
 
 
+def _vital_sign(status: Any) -> str:
+    """Return the character for the status of a vital sign. A status of a newer version is not good."""
+    return SIGNS.get(status, SIGNS["unknown"])
+
+
+def _is_of_turn(tool: Any, turn: Any) -> bool:
+    """Return whether a tool's call is a program that the user asked for: the shell's script, or one of an action."""
+    return str(tool) == f"shell-{turn}" or str(tool).startswith(f"action-{turn}-")
+
+
+def _is_session_id(value: Any) -> bool:
+    """Return whether a value of a log may be part of an address. Any program can write into a log."""
+    return isinstance(value, str) and sessions.ID.fullmatch(value) is not None
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -75,6 +92,9 @@ def _environment() -> Environment:
     for module, names in _FILTERS.items():
         environment.filters.update({name: getattr(module, name) for name in names.split()})
     environment.filters["utc_minute"] = utc_minute
+    environment.filters["vital_sign"] = _vital_sign
+    environment.tests["of_turn"] = _is_of_turn
+    environment.tests["session_id"] = _is_session_id
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
     environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN)

@@ -21,11 +21,10 @@ LOGIN_SECONDS = 10.0
 def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
     """Return an agent as `agents --json` prints it. Runs its program up to twice, and waits for it."""
     environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
-    program = agent.program(environ)
-    version, problem = _version(agent, program, environ) if program else ("", "")
-    problem = problem or _problem(agent, program, environ)
-    logged_in = _logged_in(agent, version, environ)
+    version, problem = find_problem(agent, environ)
     login = agent.about.login
+    answer = ask_login(agent, version, environ)
+    logged_in = login.read(answer) if login and answer is not None else None
     hint = (
         f"it is not logged in: {login.hint.format(name=agent.name)}" if login and logged_in is False else ""
     )
@@ -37,10 +36,17 @@ def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
         "default": agent.name == config.agent,
         "can_start": not problem,
         "logged_in": logged_in,
-        "program": program or "",
+        "program": agent.program(environ) or "",
         "version": version,
         "problem": problem or hint,
     }
+
+
+def find_problem(agent: AgentConfig, environ: dict[str, str]) -> tuple[str, str]:
+    """Return the version that an agent's program prints, and why the agent cannot start; "" for either if none."""
+    program = agent.program(environ)
+    version, problem = _version(agent, program, environ) if program else ("", "")
+    return version, problem or _problem(agent, program, environ)
 
 
 def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -> str:
@@ -78,8 +84,8 @@ def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple
     return one_line(strip_escapes(printed).partition("\n")[0], 80), ""
 
 
-def _logged_in(agent: AgentConfig, version: str, environ: dict[str, str]) -> bool | None:
-    """Return whether an agent seems logged in, None if that cannot be told without a prompt.
+def ask_login(agent: AgentConfig, version: str, environ: dict[str, str]) -> bytes | None:
+    """Return what an agent's program prints about its login, None if it cannot be asked without a prompt.
 
     Only the agent's backend knows whether the key is still valid, and this function does not call it.
     """
@@ -88,7 +94,7 @@ def _logged_in(agent: AgentConfig, version: str, environ: dict[str, str]) -> boo
     if login is None or not printed or tuple(map(int, printed.groups())) < login.since:
         return None
     try:
-        return login.read(_run([*agent.command, *login.arguments], environ, LOGIN_SECONDS).stdout)
+        return _run([*agent.command, *login.arguments], environ, LOGIN_SECONDS).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
 
