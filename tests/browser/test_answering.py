@@ -51,16 +51,74 @@ def test_the_answer_keys_work_only_while_the_question_has_the_focus(
     expect(page.locator("#log > .prose")).to_have_text(re.compile(f"was {word}"))
 
 
+LONG = "\n".join(f"rm -f /srv/{number}" for number in range(2000)) + "\nrm -rf /srv"
+
+
 def test_the_whole_command_is_shown_even_if_it_is_long(new_user: NewUser, server: ScriptedServer) -> None:
-    command = "\n".join(f"rm -f /srv/{number}" for number in range(2000)) + "\nrm -rf /srv"
-    with open_turn(server.data, session := server.new_session(), {"input": {"command": command, "a": 1}}):
+    with open_turn(server.data, session := server.new_session(), {"input": {"command": LONG, "a": 1}}):
         page = new_user(**PHONE).open(session)
         would = page.locator(CARD).locator("pre").first
-        assert would.inner_text() == command
+        assert would.inner_text() == LONG
         expect(page.locator(".allow")).to_be_in_viewport(ratio=1)
         expect(page.locator(".refuse")).to_be_in_viewport(ratio=1)
         box = page.locator(".allow").bounding_box()
         assert box and box["height"] >= 44
+
+
+@pytest.mark.parametrize("seen_by", ["scrolling", "show all", "the keyboard"])
+def test_permission_can_be_given_only_after_the_end_of_the_command_was_seen(
+    seen_by: str, new_user: NewUser, server: ScriptedServer
+) -> None:
+    with open_turn(server.data, session := server.new_session(), {"input": {"command": LONG}}):
+        page = new_user(**PHONE).open(session)
+        buttons = page.locator(f"{CARD} :is(.allow, .allow-session)")
+        expect(page.locator(".rest")).to_contain_text(re.compile("^[0-9]{4} more lines below"))
+        assert [button.is_disabled() for button in buttons.all()] == [True, True]
+        expect(page.locator(".refuse")).to_be_enabled()
+        page.locator(CARD).focus()
+        page.keyboard.press("y")
+        expect(page.locator("#notice")).to_have_text("Read to the end first, or show all.")
+        if seen_by == "scrolling":
+            page.locator(".proposed").evaluate("one => { one.scrollTop = one.scrollHeight; }")
+        elif seen_by == "the keyboard":
+            page.locator(".proposed").focus()
+            page.keyboard.press("End")
+        else:
+            page.get_by_role("button", name="Show all").click()
+            for name in (
+                ".card summary",
+                ".allow",
+                ".refuse",
+            ):  # they stay in sight beside a text of any length
+                expect(page.locator(f".permission.open {name}").first).to_be_in_viewport(ratio=1)
+        expect(page.locator(".allow")).to_be_enabled()
+        assert answers(server.data, session) == []
+        page.locator(CARD).focus()
+        page.keyboard.press("y")
+        expect(page.locator("#log")).to_contain_text("Allowed by owner.")
+
+
+def test_permission_for_a_command_that_is_in_sight_needs_no_scrolling(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    with open_turn(server.data, session := server.new_session(), {"input": {"command": "ls"}}):
+        page = new_user(**PHONE).open(session)
+        expect(page.locator(".allow")).to_be_enabled()
+        expect(page.locator(".rest")).to_be_hidden()
+
+
+def test_a_refusal_that_did_not_arrive_gives_no_permission_to_an_unread_command(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    with open_turn(server.data, session := server.new_session(), {"input": {"command": LONG}}):
+        user = new_user()
+        user.expected = "status of 503|ERR_"
+        page = user.open(session)
+        page.route("**/answers", lambda route: route.abort())
+        page.locator(".refuse").click()
+        expect(page.locator("#notice")).to_contain_text("Not answered")
+        expect(page.locator(".refuse")).to_be_enabled()
+        expect(page.locator(".allow")).to_be_disabled()
 
 
 def test_the_list_begins_with_sessions_that_wait_for_permission(

@@ -8,6 +8,7 @@ import { SessionPage } from "./session_page.js";
 
 const page = document.body.dataset;
 const dock = $("#dock");
+document.documentElement.dataset.scripts = "yes"; // the styles of a page without scripts differ
 
 let clearTimer;
 /** Shows a short message above the prompt field. It disappears, unless it reports a failure or something in progress. */

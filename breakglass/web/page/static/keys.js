@@ -34,7 +34,11 @@ export function listenForKeys(say) {
 }
 
 const QUESTION_KEYS = {
-  y: ({ card }) => $(".allow", card)?.click(),
+  y: ({ card, say }) => {
+    const allow = $(".allow", card);
+    if (allow?.disabled) say(allow.title);
+    else allow?.click();
+  },
   n: ({ card }) => $(".refuse", card).click(),
 };
 

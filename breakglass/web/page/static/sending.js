@@ -190,6 +190,7 @@ export function connectAnswers(form, session, say) {
     const answer = await callAPI("POST", `/api/sessions/${session}/answers`, body);
     if (answer.status === 202) return say("");
     for (const button of buttons) button.disabled = false;
+    $(".proposed", card).dispatchEvent(new Event("scroll")); // what was not read to its end stays without permission
     say(`Not answered: ${failure(answer)}`);
   });
 }

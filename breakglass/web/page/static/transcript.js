@@ -9,6 +9,7 @@ import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./li
 import { Paging, ScrollPosition, firstLine } from "./paging.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
+import { connectQuestion } from "./whole_question.js";
 
 export class Transcript {
   /** `on` has `line(line)` for each line of the stream, `lines()` after some of them, `endLoaded()` when the end was loaded. */
@@ -92,6 +93,7 @@ export class Transcript {
     for (const line of lines) {
       if (!line.isConnected) continue;
       showLocalTimes(line);
+      if (line.matches(".permission.open")) connectQuestion(line);
       if (line.parentNode === this.list) markDay(line);
     }
     this.list.dataset.digits = Math.max(3, String(this.last).length);
