@@ -22,9 +22,9 @@ def answer_question(
 ) -> None:
     """Record a user's answer to an agent's question and notify the runner. The first answer counts.
 
-    With `for_session`, the tool is allowed until the end of the session, without further questions. `answers` are what
-    the user chose, if the question has choices. Raises BadInput for a refusal with `for_session` or `answers`, and for
-    answers that do not fit the choices, NotFound if there is no such question, and Conflict if the question is closed.
+    With `for_session`, the tool is allowed until the end of the session. `answers` are what the user chose, if the
+    question has choices. Raises BadInput for a refusal with `for_session` or `answers`, and for answers that do not fit
+    the choices, NotFound if there is no such question, and Conflict if the question is closed.
     """
     if not allow and (for_session or answers):
         field = "for_session" if for_session else "answers"
@@ -32,12 +32,7 @@ def answer_question(
     end_if_lost(session)
     with session.open_log() as opened:
         with opened.exclusive():
-            question = find_question(opened.fd, session.log_state(opened.fd).state, request)
-            if question is None:
-                raise NotFound(f"there is no question {request[:64]!r} in this session")
-            if question.closed:
-                opened.confirm()
-                raise Conflict(f"the question was already {question.closed}")
+            question = _open_question(session, opened, request)
             if allow:
                 answers = _check_answers(opened.fd, question, answers, message, for_session=for_session)
             opened.append(
@@ -51,6 +46,16 @@ def answer_question(
                 answers=answers or None,
             )
         notify_runner(session)
+
+
+def _open_question(session: Session, opened: log.Log, request: str) -> "QuestionStatus":
+    question = find_question(opened.fd, session.log_state(opened.fd).state, request)
+    if question is None:
+        raise NotFound(f"there is no question {request[:64]!r} in this session")
+    if question.closed:
+        opened.confirm()
+        raise Conflict(f"the question was already {question.closed}")
+    return question
 
 
 class QuestionStatus(NamedTuple):

@@ -42,6 +42,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "input": {"command": "rm x"},
         "expires": TS,
         "parent": "t-0",
+        "choices": [{"id": "c", "question": "Which?", "options": [{"label": "One"}]}],
     },
     "answer": {
         "turn": 2,
@@ -50,6 +51,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "by": "ann",
         "message": "go on",
         "for_session": True,
+        "answers": {"c": ["One"]},
     },
     "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
     "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
