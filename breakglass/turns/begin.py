@@ -179,7 +179,7 @@ def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt
         agent = _configured_agent(config, session, state)
         turn, end = opened.append("user", **prompt._asdict()), opened.end
     try:
-        _start_runner(_plan(config, agent, session, turn, end, state, lock))
+        _start_runner(_make_job(config, agent, session, turn, end, state, lock))
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, turn, status="error", error=reason)
@@ -193,7 +193,7 @@ def _configured_agent(config: Config, session: Session, state: SessionState) -> 
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
 
 
-def _plan(
+def _make_job(
     config: Config,
     agent: AgentConfig,
     session: Session,
