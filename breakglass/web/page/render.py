@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
 from breakglass import text
+from breakglass.events import INTERRUPTED
 from breakglass.text import visible
 from breakglass.web.page import markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
@@ -76,7 +77,7 @@ def _environment() -> Environment:
     environment.filters["utc_minute"] = utc_minute
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
-    environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN)
+    environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN, interrupted=INTERRUPTED)
     return environment
 
 
