@@ -20,6 +20,9 @@ MAX_FOREIGN = 64 << 10
 MAX_DEPTH = 100
 """Levels of nesting kept in an agent's JSON. jq 1.6 refuses a line with more than 256."""
 
+INTERRUPTED = "Interrupted."
+"""The `result` of an agent that a user stopped."""
+
 Event = dict[str, Any]
 """A decoded line: `id`, `ts`, `kind` and the own keys of the kind."""
 

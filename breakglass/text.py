@@ -78,6 +78,20 @@ def one_line(text: str, limit: int | None = None) -> str:
     return cut(" ".join(visible(text[: 8 * limit]).split()), limit)
 
 
+def join_lines(text: str, limit: int) -> str:
+    """Return `text` visible, on one line with `\u23ce` for each line break, and cut to `limit` characters.
+
+    Without the sign, two commands on two lines would read as one command.
+    """
+    lines = (one_line(line) for line in text[: 8 * limit].replace("\r\n", "\n").split("\n"))
+    return cut(" \u23ce ".join(filter(None, lines)), limit)
+
+
+def heading(title: str, first_prompt: str) -> str:
+    """Return how lists name a session: its title, else the beginning of its first prompt; "" without both."""
+    return join_lines(title or first_prompt, 80)
+
+
 # --- numbers --------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ class TurnLimits(NamedTuple):
     """Seconds without output after the final answer until the agent must exit."""
     settle: float = 10.0
     """Seconds after the final answer until the agent must exit although it still prints."""
-    leave: float = 5.0
+    exit: float = 5.0
     """Seconds that it has to exit after its input was closed."""
     linger: float = 2.0
     """Seconds after the agent's exit for which its remaining processes may hold its output open."""

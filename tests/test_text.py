@@ -11,6 +11,7 @@ from breakglass.text import (
     age,
     cut,
     duration,
+    heading,
     money,
     one_line,
     plain,
@@ -192,3 +193,18 @@ def test_token_counts_are_found_in_either_spelling(usage: Any, text: str) -> Non
 def test_an_unknown_status_is_shown_as_a_failure_under_its_own_name() -> None:
     assert status_sign("of another version") == ("✗", "of another version")
     assert status_sign("ok") == ("✓", "done")
+
+
+@pytest.mark.parametrize(
+    ("title", "first_prompt", "shown"),
+    [
+        ("a title", "a prompt", "a title"),
+        ("", "first\n words\t here\r\n\n", "first \u23ce words here"),
+        ("", "x" * 100, "x" * 79 + "\u2026"),
+        ("", "", ""),
+    ],
+)
+def test_the_heading_is_the_title_or_else_the_first_prompt_with_its_line_breaks(
+    title: str, first_prompt: str, shown: str
+) -> None:
+    assert heading(title, first_prompt) == shown

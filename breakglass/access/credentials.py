@@ -63,7 +63,7 @@ class Access:
         root: Path,
         *,
         token: str | None = None,
-        read_only: Callable[[], str] = str,
+        read_only: Callable[[], str] = lambda: "",
         lifetime: int = LOGIN_SECONDS,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,

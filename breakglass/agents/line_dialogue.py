@@ -90,9 +90,10 @@ class LineDialogue:
         """Return one notice of texts that are no messages, without those that an earlier notice has."""
         fresh = []
         for text in texts:
-            if not text.lstrip().startswith(
+            is_torn_object = text.lstrip().startswith(
                 "{"
-            ):  # an object that is cut off because the agent died explains nothing
+            )  # it explains nothing: the agent died while it printed
+            if not is_torn_object:
                 self._plain_lines = [*self._plain_lines[1 - _MAX_PLAIN_LINES :], text[:MAX_ERROR]]
             shown = beginning(text)
             if shown not in self._told:

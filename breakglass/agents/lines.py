@@ -97,9 +97,8 @@ def find_objects(line: bytes, is_message: Callable[[dict[str, Any]], bool]) -> l
     text = line.decode(errors="replace")
     parts: list[dict[str, Any] | str] = []
     end = start = 0
-    budget = _SEARCH_COST * (
-        len(text) + MAX_SHORT
-    )  # a line of nothing but `{"a":` must not take quadratic time
+    # A line of nothing but `{"a":` must not take quadratic time.
+    budget = _SEARCH_COST * (len(text) + MAX_SHORT)
     while budget > 0 and (match := _OBJECT_START.search(text, start)):
         start = match.start()
         try:

@@ -52,7 +52,7 @@ def _run(words: list[str]) -> int:
         args = arguments.parse(name, rest)
     except SystemExit:  # argparse has printed the help
         return 0
-    from breakglass.config import SETTINGS
+    from breakglass.config import DEFAULT_DATA, SETTINGS
     from breakglass.load_config import load_config
     from breakglass.store import root
 
@@ -61,7 +61,13 @@ def _run(words: list[str]) -> int:
     command = commands.command(name)
     if command.writes and (warning := root.untrusted_message(config.data)):
         screen.say(f"breakglass: {warning}")
-    return command.run(config, args)
+    is_new_root = config.data == DEFAULT_DATA and not os.path.lexists(config.data)
+    try:
+        return command.run(config, args)
+    finally:
+        # In the wrong directory, a command would otherwise work on an empty data root without a word about it.
+        if is_new_root and name != "serve" and os.path.lexists(config.data):
+            _warn(f"note: created the data root {config.data.absolute()}; --data DIR names another one")
 
 
 def _fail(text: str, status: int) -> int:

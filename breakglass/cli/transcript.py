@@ -16,8 +16,8 @@ from breakglass import events
 from breakglass.choices import Choice, answers_text, read_choices
 from breakglass.cli.layout import Layout
 from breakglass.cli.style import UNLIMITED, status_style
-from breakglass.events import Event
-from breakglass.text import cut, duration, money, one_line, plain, plan_status, status_sign
+from breakglass.events import INTERRUPTED, Event
+from breakglass.text import cut, duration, join_lines, money, one_line, plain, plan_status, status_sign
 
 MAX_ERROR_LINE = 1000
 """Characters shown of each line of a tool's error. The width of the terminal does not matter."""
@@ -137,6 +137,8 @@ def _result(out: Transcript, event: Event) -> str:
     shown = " · ".join(filter(None, parts))
     if not shown:
         return ""
+    if text == INTERRUPTED:  # a user stopped the turn, which is no failure
+        return out.layout.block(event, shown, f"{status_sign('cancelled').sign} ", status_style("cancelled"))
     return out.layout.block(event, shown, "✗ " if is_error else "= ", "failure" if is_error else "note")
 
 
@@ -173,7 +175,7 @@ def _call(out: Transcript, event: Event) -> str:
     if isinstance(shown, dict):
         shown = next((shown[key] for key in _MAIN_FIELDS if isinstance(shown.get(key), str)), shown)
     text = shown if isinstance(shown, str) else events.dumps(shown) if shown else ""
-    return one_line(f"{event['name']}: {text}", min(out.layout.width, MAX_CALL))
+    return join_lines(f"{event['name']}: {text}", min(out.layout.width, MAX_CALL))
 
 
 def _tool_result(out: Transcript, event: Event) -> str:
@@ -245,7 +247,7 @@ _RENDERERS: dict[Any, Renderer] = {
     "result": _result,
     "error": _error,
     "cancelled": _note_of(lambda event: f"stopped by {event['by']}"),
-    "queued": _note_of(lambda event: f"queued by {event['by']}: {event['text']}"),
+    "queued": _note_of(lambda event: f"queued by {event['by']}: {join_lines(event['text'], MAX_CALL)}"),
     "withdrawn": _note_of(lambda event: f"prompt {event['queued']} was withdrawn by {event['by']}"),
     "turn_end": _turn_end,
     "beside": _note_of(

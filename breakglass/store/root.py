@@ -111,12 +111,8 @@ def _other_owner(root: Path) -> str:
 
     Only user 0 gets this far. Its files would be closed to the owner, and its turns would act as user 0.
     """
-    owner = root.stat().st_uid
-    return (
-        ""
-        if owner == os.geteuid()
-        else f"{root} belongs to user {owner}, and this process is user {os.geteuid()}"
-    )
+    owner, user = root.stat().st_uid, os.geteuid()
+    return "" if owner == user else f"{root} belongs to user {owner}, and this process is user {user}"
 
 
 def why_not_writable(*paths: str | os.PathLike[str]) -> str:

@@ -98,9 +98,8 @@ class Session(NamedTuple):
             raise
         try:
             found = self.log_state(fd).state
-            if (
-                found.turn is None and found.queued
-            ):  # perhaps a runner is writing `turn_end` and the next `user`
+            # Perhaps a runner is writing `turn_end` and the next `user`.
+            if found.turn is None and found.queued:
                 with contextlib.suppress(CannotRecord), LogLock(fd, STATE_LOCK_TIMEOUT):
                     pass
                 found = self.log_state(fd).state

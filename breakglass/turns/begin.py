@@ -221,7 +221,7 @@ def _begin(
             _refuse_unknown_agent(config, session, state)
         turn, end = opened.append("user", **prompt.as_fields()), opened.end
     try:
-        _start_runner(_job(config, session, turn, end, state, lock, run))
+        _start_runner(_make_job(config, session, turn, end, state, lock, run))
         record_later(config, session)
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
@@ -236,7 +236,7 @@ def _refuse_unknown_agent(config: Config, session: Session, state: SessionState)
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
 
 
-def _job(
+def _make_job(
     config: Config,
     session: Session,
     turn: int,

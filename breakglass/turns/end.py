@@ -29,9 +29,16 @@ KILL_SECONDS = 5.0
 RELEASE_SECONDS = 1.0
 """Seconds for which a runner may still hold the turn lock after the end of its turn is in the log."""
 
+Warn = Callable[[str], object]
+"""Takes a warning for the user, one line."""
+
+
+def ignore_warning(text: str) -> None:
+    """Do nothing: a `Warn` for callers that cannot show a warning."""
+
 
 def current_state(
-    session: Session, state: SessionState | None = None, warn: Callable[[str], object] = str
+    session: Session, state: SessionState | None = None, warn: Warn = ignore_warning
 ) -> SessionState:
     """Return the session's state, and end its turn if that is lost. Raises NotFound.
 
@@ -140,7 +147,7 @@ def has_runner(session: Session) -> bool:
     return False
 
 
-def cancel_turn(session: Session, *, by: str, warn: Callable[[str], object] = str) -> bool:
+def cancel_turn(session: Session, *, by: str, warn: Warn = ignore_warning) -> bool:
     """Record that a user stops the running turn, and notify its runner. Return whether a turn was running.
 
     The waiting prompts are withdrawn too: a user who stops a turn does not expect the next one to begin. Returns as
@@ -183,7 +190,7 @@ def _record_stop(session: Session, opened: Log, by: str) -> bool:
         return True
 
 
-def kill_leftover_runner(session: Session, seconds: float = 0.0, warn: Callable[[str], object] = str) -> bool:
+def kill_leftover_runner(session: Session, seconds: float = 0.0, warn: Warn = ignore_warning) -> bool:
     """Kill a runner that still holds the turn lock `seconds` after the end of its turn. Return whether there was one.
 
     Such a runner was stopped between its `turn_end` and its exit. Raises CannotRecord if it cannot be killed.
@@ -239,7 +246,7 @@ def notify_runner(session: Session) -> None:
 
 
 def wait_for_stop(
-    session: Session, seconds: float = STOP_SECONDS, warn: Callable[[str], object] = str
+    session: Session, seconds: float = STOP_SECONDS, warn: Warn = ignore_warning
 ) -> SessionState:
     """Wait until a stopped turn has ended, and return the state. After `seconds` its processes are killed.
 

@@ -5,7 +5,7 @@ through four phases. They are the same for every protocol.
 
 - running: the agent works. The turn's limits apply: its time, its output, and the time without an output.
 - answered: the agent gave its final answer. What it still prints is read until it is quiet for a moment.
-- leaving: the agent must exit. The steps of `_AFTER_ANSWER` or `_STOP` follow each other, each after its own time.
+- exiting: the agent must exit. The steps of `_AFTER_ANSWER` or `_STOP` follow each other, each after its own time.
   Its exit ends this phase: `Child` then waits at most `linger` seconds for the last output.
 - ended: the agent cannot be killed. The runner waits no longer.
 
@@ -27,7 +27,7 @@ class Phase(Enum):
 
     RUNNING = "running"
     ANSWERED = "answered"
-    LEAVING = "leaving"
+    EXITING = "exiting"
     ENDED = "ended"
 
 
@@ -64,7 +64,7 @@ class Facts(NamedTuple):
     """When the agent closed its output, 0 if it is open."""
 
 
-_AFTER_ANSWER = ((Step.CLOSE_INPUT, "leave"), (Step.TERMINATE, "terminate"), (Step.KILL, "kill"))
+_AFTER_ANSWER = ((Step.CLOSE_INPUT, "exit"), (Step.TERMINATE, "terminate"), (Step.KILL, "kill"))
 _STOP = ((Step.INTERRUPT, "interrupt"), (Step.TERMINATE, "terminate"), (Step.KILL, "kill"))
 """The steps to the exit, each with the limit that holds the seconds until the next step."""
 
@@ -91,7 +91,7 @@ class Ending:
         self._update_phase(facts)
         if not self._is_forced and (stop := self._exceeded_limit(facts)):
             return stop
-        is_due = self.phase is Phase.LEAVING and facts.now >= self._due_at and not facts.has_exited
+        is_due = self.phase is Phase.EXITING and facts.now >= self._due_at and not facts.has_exited
         return self._take_step(facts) if is_due else None
 
     def due_at(self, facts: Facts) -> float:
@@ -107,16 +107,16 @@ class Ending:
             return
         if facts.is_stopping:
             self._is_forced = True
-            self._leave(_STOP, facts)
+            self._begin_exit(_STOP, facts)
         elif not facts.has_answered:
             self.phase = Phase.RUNNING
         elif self.phase is Phase.RUNNING:
             self.phase, self._answered_at = Phase.ANSWERED, facts.now
         if self.phase is Phase.ANSWERED and facts.now >= self._quiet_at(facts):
-            self._leave(_AFTER_ANSWER, facts)
+            self._begin_exit(_AFTER_ANSWER, facts)
 
-    def _leave(self, steps: tuple[tuple[Step, str], ...], facts: Facts) -> None:
-        self.phase, self._steps, self._due_at = Phase.LEAVING, steps, facts.now
+    def _begin_exit(self, steps: tuple[tuple[Step, str], ...], facts: Facts) -> None:
+        self.phase, self._steps, self._due_at = Phase.EXITING, steps, facts.now
 
     def _take_step(self, facts: Facts) -> Step:
         """Return the next step. After the last one the agent cannot be killed, and the waiting ends."""

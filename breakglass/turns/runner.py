@@ -111,7 +111,7 @@ class Turn:
             timeout=self.job.timeout,
             start_help=START_HELP.format(self.job.turn),
         )
-        turn_input = self._turn_input(agent)
+        turn_input = _turn_input(self.job, agent, self.record)
         if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
             self._run(agent.protocol, turn_input._replace(session=None, session_cost=0.0), task)
 
@@ -142,24 +142,6 @@ class Turn:
             self._run(agents.ACTION, turn_input, task)
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
-
-    def _turn_input(self, agent: AgentJob) -> TurnInput:
-        """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
-        job = self.job
-        user = log.read_one(self.record.log.fd, job.turn)
-        return TurnInput(
-            prompt=user["text"],
-            command=agent.command,
-            model=user.get("model") or job.model,
-            session=job.agent_session,
-            session_cost=job.agent_cost,
-            ask=agent.ask,
-            deny=agent.deny,
-            thinking=agent.thinking,
-            cwd=job.workspace,
-            turn=job.turn,
-            variables=tuple(agent.environ),
-        )
 
     def _is_command_line(self) -> bool:
         """Return whether the turn runs commands of the user, and not an agent."""
@@ -226,3 +208,21 @@ class Turn:
             allowed=state.allowed,
             queued=tuple(each.id for each in state.queued[1:]),
         )
+
+
+def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
+    """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
+    user = log.read_one(record.log.fd, job.turn)
+    return TurnInput(
+        prompt=user["text"],
+        command=agent.command,
+        model=user.get("model") or job.model,
+        session=job.agent_session,
+        session_cost=job.agent_cost,
+        ask=agent.ask,
+        deny=agent.deny,
+        thinking=agent.thinking,
+        cwd=job.workspace,
+        turn=job.turn,
+        variables=tuple(agent.environ),
+    )

@@ -76,6 +76,8 @@ def _respond_to_breakglass_error(error: BreakglassError) -> Response:
 
 
 def _respond_to_routing_error(error: HTTPException) -> Response:
+    if error.code == 404:  # Werkzeug's text speaks of a URL and of spelling
+        return problem(404, "There is nothing at this address.")
     return problem(error.code or 500, error.description or "")
 
 
@@ -87,5 +89,10 @@ def _respond_to_unexpected_error(error: Exception) -> Response:
 def problem(status: int, detail: str) -> Response:
     """Return an RFC 9457 problem. A browser outside /api gets a page with the same text."""
     if not request.path.startswith("/api/") and "text/html" in request.headers.get("Accept", ""):
-        return error_page(status, HTTPStatus(status).phrase, detail)
+        return error_page(status, HTTPStatus(status).phrase.capitalize(), _sentence(detail))
     return Response(problem_body(Refusal(status, detail)), status, content_type="application/problem+json")
+
+
+def _sentence(text: str) -> str:
+    """Return the text of an error as a sentence. Only its first character changes: the rest may be a name."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"

@@ -15,6 +15,7 @@ from breakglass.access import credentials
 from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.store import log, root
+from breakglass.text import visible
 from breakglass.vitals import Vitals
 from breakglass.web import sse, stream
 from breakglass.web.context import caller, console, has_flag, session_named
@@ -125,9 +126,8 @@ def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> R
     prefix = request.root_path
     read_only = root.read_only_message(console().config.data) if credential else ""
     common = CommonData(
-        host=socket.gethostname()
-        if credential
-        else "Breakglass",  # an anonymous caller must not learn the machine's name
+        # An anonymous caller must not learn the machine's name. It knows the address that it asked.
+        host=socket.gethostname() if credential else visible(request.host),
         csrf=credentials.csrf_token(credential) if credential else "",
         prefix=prefix,
         static=prefix + render.static_root(),

@@ -177,7 +177,7 @@ def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: Scrip
     page = user.open(session)
     last = 0
     for status in ("in_progress", "completed"):
-        items = [{"text": "Look", "status": status}, {"text": "Mend", "status": "pending"}]
+        items = [{"text": "Look", "status": status}, {"text": "Repair", "status": "pending"}]
         last = server.appended(session, "plan", turn=turn, items=items)
     server.appended(session, "thinking", turn=turn, text="Hm, the journal.")
     server.appended(session, "notice", turn=turn, text="A limit is near.")

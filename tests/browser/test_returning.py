@@ -216,6 +216,23 @@ def test_when_the_login_ends_the_page_says_so_and_keeps_the_draft(
     assert page.locator("#prompt").input_value() == "half a thought"
 
 
+def test_when_the_login_ends_the_list_says_so_with_a_link_and_goes_on_after_the_next_login(
+    own_server: ScriptedServer, new_user: NewUser
+) -> None:
+    user = new_user(own_server)
+    page = user.open()
+    expect(user.badge).to_have_text("Live")
+    (own_server.data / "logins.jsonl").unlink()
+    expect(user.badge).to_have_text("Logged out")
+    expect(page.locator("#notice")).to_have_text("Not logged in any more. What you wrote is kept. Log in")
+    user.context.add_cookies([own_server.cookie()])  # type: ignore[list-item]
+    expect(user.badge).to_have_text("Live")
+    expect(page.locator("#notice")).to_be_empty()
+    (own_server.data / "logins.jsonl").unlink()
+    page.locator("#notice a").click()
+    expect(page.locator("main .host")).to_have_text(own_server.address.removeprefix("http://"))
+
+
 def test_logging_in_again_in_another_window_reconnects_the_page(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:

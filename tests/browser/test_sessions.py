@@ -92,7 +92,7 @@ def test_a_long_heading_is_cut_alike_by_the_script_and_by_the_server(
     page = user.open(session)
     server.prompt(session, "echo why \n" + "\U0001f525 burns" * 40)
     for _ in range(2):
-        expect(page.locator("main h1")).to_have_text(re.compile("^echo why \U0001f525 burns.*…$"))
+        expect(page.locator("main h1")).to_have_text(re.compile("^echo why ⏎ \U0001f525 burns.*…$"))
         cut = page.locator("main h1").inner_text()
         assert len(cut) == 80
         expect(page).to_have_title(re.compile(re.escape(f"{cut} · {socket.gethostname()}")))
@@ -108,6 +108,12 @@ def test_an_archived_session_leaves_the_list_and_can_be_found(
     page.locator(".menu summary").click()
     page.locator(".menu button", has_text=re.compile("^Archive")).click()
     expect(page.locator("#log")).to_contain_text("Archived by owner.")
+    page.locator("#archived button", has_text="Undo").click()
+    expect(page.locator("#log")).to_contain_text("Unarchived by owner.")
+    expect(page.locator("#archived")).to_have_count(0)
+    page.locator(".menu summary").click()
+    expect(page.locator(".menu .id")).to_have_text(session)
+    page.locator(".menu button", has_text=re.compile("^Archive")).click()
     page.goto("/")
     expect(page.locator("#badge")).to_have_text("Live")
     row = page.locator(f"#sessions [data-id='{session}']")
@@ -186,3 +192,11 @@ def test_the_title_of_a_hidden_window_shows_how_the_turn_ended(
     expect(page).to_have_title(re.compile("^✓ the night · "))
     page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
     expect(page).to_have_title(re.compile("^the night · "))
+
+
+def test_a_shell_has_no_field_for_a_model(new_user: NewUser, server: ScriptedServer) -> None:
+    page = new_user().open()
+    page.locator("#box select").select_option("scripted")
+    expect(page.locator("#box input[name=model]")).to_be_visible()
+    page.locator("#box select").select_option("shell")
+    expect(page.locator("#box input[name=model]")).to_be_hidden()

@@ -1,6 +1,6 @@
 """The scripts' own text functions give the same text as breakglass/text.py."""
 
-from breakglass.text import STATUS_SIGNS, duration, one_line
+from breakglass.text import STATUS_SIGNS, duration, join_lines
 from tests.browser.conftest import NewUser
 
 MILLISECONDS = (
@@ -25,10 +25,10 @@ def test_the_scripts_format_durations_headings_and_signs_as_the_server_does(new_
     text_js = "import(document.body.dataset.static + '/text.js')"
     durations = page.evaluate(f"async (all) => all.map((await {text_js}).duration)", list(MILLISECONDS))
     assert durations == [duration(ms) for ms in MILLISECONDS]
-    shortened = page.evaluate(
-        f"async (all) => {{ const {{ shorten }} = await {text_js}; return all.map((text) => shorten(text, 80)); }}",
+    joined = page.evaluate(
+        f"async (all) => {{ const {{ joinLines }} = await {text_js}; return all.map((text) => joinLines(text, 80)); }}",
         list(TEXTS),
     )
-    assert shortened == [one_line(text, 80) for text in TEXTS]
+    assert joined == [join_lines(text, 80) for text in TEXTS]
     signs = page.evaluate(f"async (all) => all.map((await {text_js}).statusSign)", list(STATUS_SIGNS))
     assert signs == [list(sign) for sign in STATUS_SIGNS.values()]

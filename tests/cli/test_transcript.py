@@ -56,7 +56,7 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("session", {"session_id": "s", "model": "m", **TURN}), "     3   the agent's session s with m\n"),
     (delta("streams"), "     3   streams\n"),
     (prose("whole\n  indented"), f"     3   whole\n{MARGIN}    indented\n"),
-    (tool("Bash", {"command": "ls\n-l", "description": "d"}), "     3 ● Bash: ls -l\n"),
+    (tool("Bash", {"command": "ls\n-l", "description": "d"}), "     3 ● Bash: ls ⏎ -l\n"),
     (tool("Read", {"file_path": "/etc/passwd", "limit": 3}), "     3 ● Read: /etc/passwd\n"),
     (tool("Odd", {"a": [1], "b": None}), '     3 ● Odd: {"a":[1],"b":null}\n'),
     (tool("None", {}), "     3 ● None:\n"),
@@ -83,7 +83,7 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         ("answer", {"request": "r", "allow": False, "by": "b", "message": "no", **TURN}),
         "     3   refused by b: no\n",
     ),
-    (("queued", {"text": "and\nthen", "by": "b"}), "     3   queued by b: and then\n"),
+    (("queued", {"text": "and\nthen", "by": "b"}), "     3   queued by b: and ⏎ then\n"),
     (("withdrawn", {"queued": 2, "by": "b"}), "     3   prompt 2 was withdrawn by b\n"),
     (
         (
@@ -104,6 +104,10 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         "     3 = done · $0.0123\n",
     ),
     (("result", {"is_error": True, "result": "failed", "duration_ms": 1, **TURN}), "     3 ✗ failed\n"),
+    (
+        ("result", {"is_error": True, "result": events.INTERRUPTED, "duration_ms": 1, **TURN}),
+        "     3 ■ Interrupted.\n",
+    ),
     (("result", {"is_error": False, "result": "", "duration_ms": 1, **TURN}), ""),
     (("error", {"error": "gone\nwrong", **TURN}), f"     3 ✗ gone\n{MARGIN}✗ wrong\n"),
     (("cancelled", {"by": "b", **TURN}), "     3   stopped by b\n"),

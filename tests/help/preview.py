@@ -85,7 +85,10 @@ def pages(static: str = "static") -> dict[str, str]:
     )
     presets = tuple(Preset(label, "What is wrong?") for label in ("Triage", "Disk"))
     box = PromptBox(presets=presets, key="key", is_shell=False)
-    agents = [AgentChoice("claude", is_default=True), AgentChoice("codex", is_default=False, missing="codex")]
+    agents = [
+        AgentChoice("claude", is_default=True, is_shell=False),
+        AgentChoice("codex", is_default=False, is_shell=False, missing="codex"),
+    ]
     shown = [html for _, html in fragments.fragments(events)]
     contents = {
         "session": session_page(asking, sessions, events=shown, last_id=last, box=box),

@@ -21,7 +21,7 @@ from tests.help.turns import begin_turn, wait_for_end
 from tests.help.waiting import wait_until
 
 LIMITS = TurnLimits(
-    output=1000, silent=60, quiet=2, settle=10, leave=5, linger=2, interrupt=5, terminate=2, kill=4
+    output=1000, silent=60, quiet=2, settle=10, exit=5, linger=2, interrupt=5, terminate=2, kill=4
 )
 TIMEOUT = 100.0
 NOTICE = "The agent did not exit after its answer, so it was ended."
@@ -128,7 +128,7 @@ def test_the_machine_ends_any_agent_within_the_times_of_its_table(moments: list[
         while step := ending.next_step(facts):
             taken.append(step)
             facts = facts._replace(is_stopping=facts.is_stopping or step.name.startswith("STOP"))
-    longest = LIMITS.settle + LIMITS.leave + LIMITS.interrupt + LIMITS.terminate + LIMITS.kill
+    longest = LIMITS.settle + LIMITS.exit + LIMITS.interrupt + LIMITS.terminate + LIMITS.kill
     assert facts.now <= TIMEOUT + longest
     signals = [step for step in taken if step in (Step.INTERRUPT, Step.TERMINATE, Step.KILL, Step.GIVE_UP)]
     assert len(signals) == len(set(signals))
@@ -150,7 +150,7 @@ def after(act: str, facts: Facts) -> Facts:
 # --- real agents --------------------------------------------------------------------------------------
 
 SHORT = {
-    "silent": 0.5, "quiet": 0.2, "settle": 1.0, "leave": 0.3, "linger": 0.3, "interrupt": 0.3, "terminate": 0.3,
+    "silent": 0.5, "quiet": 0.2, "settle": 1.0, "exit": 0.3, "linger": 0.3, "interrupt": 0.3, "terminate": 0.3,
 }  # fmt: skip
 SAID = {"type": "assistant", "message": {"content": [{"type": "text", "text": "It is the disk."}]}}
 RESULT = {"type": "result", "is_error": False, "result": "It is the disk.", "duration_ms": 1}
@@ -227,7 +227,7 @@ def test_output_after_the_answer_is_logged_until_the_exit(root: Path) -> None:
 
 
 def test_an_open_background_task_keeps_the_turn_alive(root: Path) -> None:
-    longer = f"time.sleep({3 * (SHORT['settle'] + SHORT['leave'])})"
+    longer = f"time.sleep({3 * (SHORT['settle'] + SHORT['exit'])})"
     own = run(root, INIT, TASKS, SAID, RESULT, longer, NO_TASKS, INIT, SAID, RESULT)
     assert (own[-1]["status"], len(of(own, "text", "text")), of(own, "notice", "text")) == ("ok", 2, [])
 

@@ -60,3 +60,16 @@ def test_a_log_without_a_complete_line_is_shown_empty(server: Server) -> None:
     log.write_bytes(log.read_bytes()[:-1])
     for query in ("", "?line=1"):
         assert shown(server, session, query) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/sessions/gone", "There is no session &#39;gone&#39;."),
+        ("/nothing", "There is nothing at this address."),
+    ],
+)
+def test_the_page_for_a_wrong_address_says_what_is_not_there(server: Server, path: str, words: str) -> None:
+    status, body, _ = server.ask("GET", path, headers={"Accept": "text/html"})
+    page = body if isinstance(body, str) else body.decode()
+    assert (status, words in page, "<h1>Not found</h1>" in page) == (404, True, True)

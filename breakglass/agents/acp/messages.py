@@ -20,7 +20,7 @@ from breakglass.agents.lines import (
     as_text,
     plan_item,
 )
-from breakglass.events import clip, dumps
+from breakglass.events import INTERRUPTED, clip, dumps
 
 Message = dict[str, Any]
 
@@ -38,7 +38,7 @@ STOP_REASONS = {
     "max_tokens": "The answer was cut: the model reached its limit of tokens.",
     "max_turn_requests": "The agent gave up: it reached its limit of model requests in one turn.",
     "refusal": "The model refused to continue. It will not see this prompt in later turns.",
-    "cancelled": "Interrupted.",
+    "cancelled": INTERRUPTED,
 }
 """Why a prompt stopped early, to the result of the turn. `end_turn` is a normal end."""
 

@@ -42,7 +42,7 @@ class Choice(NamedTuple):
     """What the user should know about it, or ""."""
 
 
-class Known(NamedTuple):
+class KnownModes(NamedTuple):
     """What is known of the modes of one agent. Ids stand without punctuation."""
 
     acting: tuple[str, ...]
@@ -54,10 +54,10 @@ class Known(NamedTuple):
 
 
 _KNOWN_AGENTS = {
-    "claude": Known(("bypasspermissions",), ("default",), asks_for_all=True),
-    "codex": Known(("agentfullaccess", "fullaccess"), ("readonly",)),
-    "opencode": Known(("build",), ()),
-    "kilo": Known(("code",), ()),
+    "claude": KnownModes(("bypasspermissions",), ("default",), asks_for_all=True),
+    "codex": KnownModes(("agentfullaccess", "fullaccess"), ("readonly",)),
+    "opencode": KnownModes(("build",), ()),
+    "kilo": KnownModes(("code",), ()),
 }
 """What an agent's name contains, to what is known of it.
 
@@ -175,12 +175,12 @@ def _is_refusing(mode: Mode) -> bool:
     return _key(mode.id) in _REFUSING or bool(_SAYS_REFUSING.search(mode.about))
 
 
-def _known(agent: str) -> Known | None:
+def _known(agent: str) -> KnownModes | None:
     return next((known for name, known in _KNOWN_AGENTS.items() if name in agent.lower()), None)
 
 
 def _names(agent: str, *, asks: bool) -> tuple[str, ...]:
-    known = _known(agent) or Known(_ACTING, _ASKING)
+    known = _known(agent) or KnownModes(_ACTING, _ASKING)
     return known.asking if asks else known.acting
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from breakglass.agents.claude import LOG_IN, NOT_AS_ROOT
 from breakglass.agents.claude.messages import Line, parent_of
 from breakglass.agents.lines import as_count, as_object, as_short_text, as_text, cut_text
-from breakglass.events import Draft
+from breakglass.events import INTERRUPTED, Draft
 
 TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
@@ -106,7 +106,7 @@ def _conclusion(line: Line) -> str:
     texts = [as_text(text) for text in errors] if isinstance(errors, list) else []
     reported = "\n".join(text for text in texts if text and not text.startswith(_DIAGNOSTIC))
     is_aborted = as_text(line.get("terminal_reason")).startswith("aborted")
-    return as_text(line.get("result")) or reported or ("Interrupted." if is_aborted else "")
+    return as_text(line.get("result")) or reported or (INTERRUPTED if is_aborted else "")
 
 
 class SessionCost:

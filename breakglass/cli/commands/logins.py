@@ -35,7 +35,11 @@ def run(config: Config, args: Namespace) -> int:
 
 
 def _list(valid: list["Login"], void: list["Login"]) -> None:
-    """Print the logins. A void one belongs to a token that was replaced."""
+    """Print the logins, for a terminal with a heading. A void one belongs to a token that was replaced."""
+    if (valid or void) and screen.is_terminal():
+        print(
+            f"{'login':<8}  {'begin':<16} to {'end':<16} UTC  {'user':<10} {'access':<9} {'address':<15} browser"
+        )
     for login in (*valid, *void):
         since, expires = (
             f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (login.since, login.expires)
@@ -50,7 +54,7 @@ def _list(valid: list["Login"], void: list["Login"]) -> None:
 COMMAND = Command(
     run,
     options=(Option("--revoke LOGIN", "end this login"),),
-    output="id, begin and end, user, access (full or read-only), address and browser, latest first",
+    output="id, begin and end, user, access, address and browser, latest first; on a terminal with a heading",
     examples="""\
   breakglass logins
   breakglass logins --revoke 3f2a91c0""",

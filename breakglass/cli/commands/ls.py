@@ -8,7 +8,7 @@ from breakglass.cli.style import paint, status_style
 from breakglass.config import Config
 from breakglass.state import SessionState, describe
 from breakglass.store import log, root, sessions
-from breakglass.text import age, cut, one_line, status_sign
+from breakglass.text import age, cut, heading, one_line, status_sign
 from breakglass.turns.end import current_state
 
 
@@ -42,13 +42,9 @@ def _distinguishing_digits(ids: list[str]) -> int:
 def _row(name: str, state: SessionState, now: str, columns: int, *, colours: bool) -> str:
     status = "asking" if state.asking else state.status
     shown = paint(f"{status_sign(status).sign} {one_line(status):<9}", status_style(status), colours=colours)
-    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {_marks(state)}{heading(state)}"
+    name_shown = heading(state.title, state.first_prompt) or "-"
+    rest = f"{age(state.updated, now):>6}  {one_line(state.agent, 12):<8}  {_marks(state)}{name_shown}"
     return f"{name}  {shown}  {cut(rest, columns - len(name) - 15)}"
-
-
-def heading(state: SessionState) -> str:
-    """Return a session's title, else the beginning of its first prompt."""
-    return one_line(state.title or state.first_prompt, 80) or "-"
 
 
 def _marks(state: SessionState) -> str:

@@ -19,7 +19,7 @@ class CommonData(Struct, frozen=True):
     """The values that every page gets."""
 
     host: str
-    """The name of the machine. A page before login says `Breakglass` instead."""
+    """The name of the machine; before login the address that the browser asked, with its port."""
     csrf: str
     """The CSRF token of the forms; "" before login."""
     prefix: str

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
 from breakglass import choices, text
+from breakglass.events import INTERRUPTED
 from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.vitals import SIGNS
@@ -97,7 +98,7 @@ def _environment() -> Environment:
     environment.tests["session_id"] = _is_session_id
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
-    environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN)
+    environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN, interrupted=INTERRUPTED)
     return environment
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from breakglass.config import Config
 from breakglass.state import SessionState
-from breakglass.text import one_line
+from breakglass.text import heading
 
 
 class SessionRow(NamedTuple):
@@ -19,7 +19,7 @@ class SessionRow(NamedTuple):
     @property
     def heading(self) -> str:
         """The session's title, else the first words of its first prompt."""
-        return one_line(self.state.title or self.state.first_prompt, 80) or "New session"
+        return heading(self.state.title, self.state.first_prompt) or "New session"
 
     @property
     def status(self) -> str:
@@ -44,6 +44,8 @@ class AgentChoice(NamedTuple):
 
     name: str
     is_default: bool
+    is_shell: bool
+    """Whether it takes shell commands, and so has no model."""
     missing: str = ""
     """The program that the agent needs and that was not found; "" if the agent can start."""
 
@@ -66,6 +68,7 @@ def agent_choices(config: Config) -> list[AgentChoice]:
         AgentChoice(
             agent.name,
             agent.name == config.agent,
+            config.is_command_line(agent.name),
             missing="" if agent.program(config.environ) is not None else agent.command[0],
         )
         for agent in config.agents.values()

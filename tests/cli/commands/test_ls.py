@@ -4,10 +4,6 @@ import os
 import re
 import signal
 
-import pytest
-
-from breakglass.cli.commands.ls import heading
-from breakglass.state import SessionState
 from breakglass.store import sessions
 from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
@@ -38,7 +34,7 @@ def test_a_row_shows_the_status_and_the_title_or_first_prompt(data: Data) -> Non
     titled, untitled = data.new("--title", "disk \x1b[31mfull"), data.new()
     data.ok("send", untitled, "echo hello;\n echo more", "--wait")
     first, second = data.ok("ls").splitlines()
-    assert re.fullmatch(rf"{untitled[:8]} +✓ ok +now +shell +echo hello; echo more", first)
+    assert re.fullmatch(rf"{untitled[:8]} +✓ ok +now +shell +echo hello; ⏎ echo more", first)
     assert second.split()[:3] == [titled[:8], "○", "new"]
     assert second.endswith("shell     disk ␛[31mfull")
 
@@ -104,16 +100,3 @@ def test_a_broken_session_hides_no_other(data: Data) -> None:
     good, bad = data.new(), data.new()
     data.log(bad).write_bytes(b"\xff\0 not a log at all\n{}\n")
     assert {row["id"] for row in data.json("ls")} == {good, bad}
-
-
-@pytest.mark.parametrize(
-    ("state", "words"),
-    [
-        (SessionState(title="a title", first_prompt="a prompt"), "a title"),
-        (SessionState(first_prompt="first\n words\t here"), "first words here"),
-        (SessionState(first_prompt="x" * 100), "x" * 79 + "…"),
-        (SessionState(), "-"),
-    ],
-)
-def test_the_heading_is_the_title_or_else_the_first_prompt(state: SessionState, words: str) -> None:
-    assert heading(state) == words

@@ -1,5 +1,7 @@
 """`breakglass new`: the session has the given options, and only its owner can read it."""
 
+import pytest
+
 from tests.cli.program import USER, Data
 
 
@@ -22,3 +24,13 @@ def test_only_the_owner_can_read_the_data_root(data: Data) -> None:
     ]
     assert [path.stat().st_mode & 0o777 for path in private] == [0o700] * 5
     assert (root / "sessions" / session / "events.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("words", [("new",), ("token", "show"), ("send", "--wait", "true")])
+def test_a_command_says_that_it_created_the_default_data_root(words: tuple[str, ...], data: Data) -> None:
+    """In the wrong directory, its session and its token are not those of the server."""
+    note = f"breakglass: note: created the data root {data.folder / 'var'}; --data DIR names another one\n"
+    script = f"unset BREAKGLASS_DATA; breakglass {' '.join(words)}"
+    done = data.sh(script)
+    assert (done.returncode, done.stderr.decode()) == (0, note)
+    assert data.sh(script).stderr == b""

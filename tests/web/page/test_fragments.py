@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.events import ENDINGS, KINDS, Event
+from breakglass.events import ENDINGS, INTERRUPTED, KINDS, Event
 from breakglass.web.page import fragments, terminal
 from tests.help.attacks import ATTACKS, events_with, replaced
 from tests.help.html_check import check_html
@@ -198,7 +198,18 @@ def test_every_ending_of_a_turn_has_its_text(status: str) -> None:
 def test_a_failed_result_does_not_name_the_agent_as_the_cause(how: str) -> None:
     """With the shell agent the command failed, or the user stopped it."""
     event = {"id": 2, "kind": "result", "turn": 1, "is_error": True, "result": how, "duration_ms": 16_000}
-    assert check_html(fragments.fragment(event)).text.split() == f"2 \u2717 Failed after 16 s{how}".split()
+    assert check_html(fragments.fragment(event)).text.split() == f"2 \u2717 Failed{how}".split()
+
+
+def test_the_result_of_a_stopped_turn_is_no_failure() -> None:
+    event = {"id": 2, "kind": "result", "turn": 1, "is_error": True, "result": INTERRUPTED, "duration_ms": 9}
+    assert check_html(fragments.fragment(event)).text.split() == ["2", "\u25a0", "StoppedInterrupted."]
+
+
+def test_a_result_has_the_cost_and_the_tokens_but_the_duration_is_in_the_line_of_the_turns_end() -> None:
+    more = {"cost_usd": 0.5, "usage": {"input_tokens": 12_300, "output_tokens": 7}, "duration_ms": 61_000}
+    event = {"id": 2, "kind": "result", "turn": 1, "is_error": False, "result": "ok", **more}
+    assert check_html(fragments.fragment(event)).text.split() == "2 Result $0.50 · 12.3k in, 7 outok".split()
 
 
 def test_a_short_text_is_not_folded() -> None:

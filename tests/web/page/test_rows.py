@@ -30,7 +30,7 @@ def test_the_heading_of_a_session_without_a_title_is_the_start_of_its_first_prom
         return SessionRow("1", SessionState(title=title, first_prompt=first_prompt)).heading
 
     assert heading("disk", "x") == "disk"
-    assert heading("", "what\nfills it") == "what fills it"
+    assert heading("", "what\n  fills   it\n") == "what \u23ce fills it"
     assert heading("", "") == "New session"
 
 

@@ -44,14 +44,27 @@ export async function callAPI(method, url, body, headers = {}) {
 export const unreachable = () =>
   (navigator.onLine ? ["the server cannot be reached", "the server is"] : ["no network", "you are"]);
 
-/** Fetches one of our pages. Resolves to its document, or to null without a network or without a login. */
-export async function fetchPage(url) {
+/**
+ * Fetches one of our pages. Resolves to {doc, isLoggedOut}. `doc` is its document, null without a network or without a
+ * login. Without a login, the server redirects to the login page.
+ */
+export async function askForPage(url) {
   try {
     const response = await fetch(url, { signal: timeout(), headers: { accept: "text/html" } });
-    return response.ok && !response.redirected ? parse(await response.text()) : null;
+    const isLoggedOut = response.redirected && new URL(response.url).pathname === `${prefix}/login`;
+    return { doc: response.ok && !response.redirected ? parse(await response.text()) : null, isLoggedOut };
   } catch {
-    return null;
+    return { doc: null, isLoggedOut: false };
   }
+}
+
+/** Fetches one of our pages. Resolves to its document, or to null without a network or without a login. */
+export const fetchPage = async (url) => (await askForPage(url)).doc;
+
+/** Says in `notice` that the login has ended, with a link that leads back here after the next login. */
+export function sayLoggedOut(notice) {
+  const href = `${prefix}/login?next=${encodeURIComponent(location.pathname)}`;
+  notice.replaceChildren("Not logged in any more. What you wrote is kept. ", make("a", { href, textContent: "Log in" }));
 }
 
 const memory = new Map(); // used if the browser forbids storage or its storage is full; lasts as long as the page

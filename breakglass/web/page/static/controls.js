@@ -2,7 +2,7 @@
 
 import { $, $$, make } from "./browser.js";
 import { Notifier } from "./notifications.js";
-import { shorten } from "./text.js";
+import { joinLines } from "./text.js";
 
 export class Controls {
   /** `list`: the transcript's lines; `field`: the prompt field. */
@@ -44,7 +44,7 @@ export class Controls {
   get windowTitle() { return `${this.heading.textContent} · ${this.page.host}`; }
 
   showTitle(text) {
-    const title = shorten(text, 80);
+    const title = joinLines(text, 80);
     this.page.named = "yes";
     Object.assign(this.heading, { title, textContent: title });
     this.notifier.title = this.windowTitle;

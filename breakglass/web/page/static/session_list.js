@@ -1,13 +1,13 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, fetchPage, prefix } from "./browser.js";
+import { $, $$, askForPage, prefix, sayLoggedOut } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
 const INTERVAL = 5_000; // ms between two refreshes: the list is small, and the link may be weak
 
 export class SessionList {
-  /** `current`: the id of the session on this page. `refreshed(ok)` is called after each refresh. */
+  /** `current`: the id of the session on this page. `refreshed({doc, isLoggedOut})` is called after each refresh. */
   constructor(list, { current, refreshed = () => {} }) {
     Object.assign(this, { list, current, refreshed });
     this.query = $("input[type=search]");
@@ -23,10 +23,10 @@ export class SessionList {
   async refresh() {
     if (document.hidden || this.busy || !this.list.checkVisibility()) return;
     this.busy = true;
-    const doc = await fetchPage(`${prefix}/${location.pathname === `${prefix}/` ? location.search : ""}`);
+    const answer = await askForPage(`${prefix}/${location.pathname === `${prefix}/` ? location.search : ""}`);
     this.busy = false;
-    this.refreshed(Boolean(doc));
-    const fresh = doc && $("#sessions", doc);
+    this.refreshed(answer);
+    const fresh = answer.doc && $("#sessions", answer.doc);
     if (!fresh) return;
     const row = this.current && $$("li", fresh).find((one) => one.dataset.id === this.current);
     if (row) $("a", row).setAttribute("aria-current", "page");
@@ -57,18 +57,21 @@ export class SessionList {
 
 /** Starts the page that lists the sessions and begins a new one. */
 export function startListPage() {
-  const badge = $("#badge"), form = $("#box");
+  const badge = $("#badge"), form = $("#box"), notice = $("#notice");
   let lastAnswer = new Date(document.body.dataset.now);
-  const refreshed = (ok) => {
-    if (ok) lastAnswer = new Date();
-    badge.dataset.state = ok ? "live" : "offline";
-    badge.textContent = ok ? "Live" : `Offline · as of ${hhmm(lastAnswer)}`;
+  const refreshed = ({ doc, isLoggedOut }) => {
+    const wasLoggedOut = badge.dataset.state === "stopped";
+    badge.dataset.state = doc ? "live" : isLoggedOut ? "stopped" : "offline";
+    if (doc) lastAnswer = new Date();
+    badge.textContent = doc ? "Live" : isLoggedOut ? "Logged out" : `Offline · as of ${hhmm(lastAnswer)}`;
+    if (isLoggedOut && !wasLoggedOut) sayLoggedOut(notice);
+    if (doc && wasLoggedOut) notice.replaceChildren();
   };
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
   const field = connectPromptField(form, "new", (prompt, preset) => {
     const { agent, model } = form.elements;
-    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: model.value.trim() });
+    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: model.checkVisibility() ? model.value.trim() : "" });
   });
   if (location.hash === "#prompt") field.focus();
 }

@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, make, prefix } from "./browser.js";
+import { $, $$, callAPI, make, prefix, sayLoggedOut } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -146,8 +146,7 @@ export class SessionPage {
     if (status !== 401) return; // for example a proxy whose server restarts
     this.stream.stop("Logged out");
     this.isLive = false;
-    $("#notice").replaceChildren("Not logged in any more. What you wrote is kept. ",
-      make("a", { href: `${prefix}/login?next=${encodeURIComponent(location.pathname)}`, textContent: "Log in" }));
+    sayLoggedOut($("#notice"));
   }
 
   keepForOffline() {

@@ -1,4 +1,4 @@
-// Times, durations and status signs as text. `shorten` and `duration` repeat functions of breakglass/text.py, because
+// Times, durations and status signs as text. `joinLines` and `duration` repeat functions of breakglass/text.py, because
 // the page shows running clocks and new titles itself; a test compares them.
 
 import { $$ } from "./browser.js";
@@ -8,9 +8,10 @@ export const hhmm = (date) => `${twoDigits(date.getHours())}:${twoDigits(date.ge
 export const hhmmss = (date) => `${hhmm(date)}:${twoDigits(date.getSeconds())}`;
 export const day = (date) => `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())}`;
 
-/** The same as `one_line` in text.py. */
-export function shorten(text, limit) {
-  const line = [...text.trim().split(/\s+/).join(" ")];
+/** The same as `join_lines` in text.py. */
+export function joinLines(text, limit) {
+  const lines = text.split("\n").map((line) => line.trim().split(/\s+/).join(" "));
+  const line = [...lines.filter(Boolean).join(" ⏎ ")];
   return line.length <= limit ? line.join("") : `${line.slice(0, limit - 1).join("")}…`;
 }
 
