@@ -92,10 +92,11 @@ KINDS: dict[str, Kind] = {
     ),
     "permission": Kind(
         ("turn", "request", "name", "input", "expires"),
-        "The agent asks for permission to use a tool, and waits. `expires` is about when it counts as refused. With "
-        "`choices`, it asks the user to choose: `[{id, question, options: [{label, description}]}]`, each with "
-        '`header`, `multiple`, `other` and `optional` where they are not "", false, true and false.',
-        optional=("parent", "choices"),
+        "The agent asks for permission to use a tool, and waits. `tool_id` is that of the `tool` that waits. `expires` "
+        "is about when it counts as refused. With `choices`, it asks the user to choose: `[{id, question, options: "
+        "[{label, description}]}]`, each with `header`, `multiple`, `other` and `optional` where they are not empty, "
+        "false, true and false.",
+        optional=("parent", "choices", "tool_id"),
         synced=True,
     ),
     "answer": Kind(
@@ -137,7 +138,8 @@ KINDS: dict[str, Kind] = {
     "turn_end": Kind(
         ("turn", "status", "duration_ms"),
         "The turn ended. Always the last event of a turn, exactly once. `status` is `ok`, `error`, `cancelled`, "
-        "`timeout` or `lost`.",
+        "`timeout` or `lost`. `refused` and `unanswered` count the questions that a user refused and that expired.",
+        optional=("refused", "unanswered"),
         synced=True,
         ends_activity=True,
     ),

@@ -171,10 +171,21 @@ STATUS_SIGNS: dict[str, StatusSign] = {
     "error": StatusSign("\u2717", "failed"),
     "timeout": StatusSign("\u2717", "took too long"),
     "lost": StatusSign("\u2717", "lost"),
+    "refused": StatusSign("\u2298", "refused"),
     "cancelled": StatusSign("\u25a0", "stopped"),
     "degraded": StatusSign("\u2717", "disk failed"),
 }
 """The status of a session or a turn. `asking` is a running turn with an open question."""
+
+
+def turn_outcome(status: str, refused: object, unanswered: object) -> tuple[str, str]:
+    """Return the key of `STATUS_SIGNS` for a `turn_end` event, and what is said about its questions.
+
+    A turn that ended by itself is not shown as done if a user refused what it wanted, or if no answer came in time.
+    """
+    counts = {"refused": refused, "unanswered": unanswered}
+    told = [f"{count} {word}" for word, count in counts.items() if isinstance(count, int) and count > 0]
+    return "refused" if told and status == "ok" else status, ", ".join(told)
 
 
 def plan_status(status: str) -> str:

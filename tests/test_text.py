@@ -18,6 +18,7 @@ from breakglass.text import (
     size,
     status_sign,
     token_counts,
+    turn_outcome,
     visible,
 )
 
@@ -208,3 +209,19 @@ def test_the_heading_is_the_title_or_else_the_first_prompt_with_its_line_breaks(
     title: str, first_prompt: str, shown: str
 ) -> None:
     assert heading(title, first_prompt) == shown
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (("ok", None, None), ("ok", "")),
+        (("ok", 1, None), ("refused", "1 refused")),
+        (("ok", None, 2), ("refused", "2 unanswered")),
+        (("cancelled", 1, 2), ("cancelled", "1 refused, 2 unanswered")),
+        (("ok", "many", -1), ("ok", "")),
+    ],
+)
+def test_a_turn_with_a_refused_or_unanswered_question_is_not_done(
+    end: tuple[str, object, object], outcome: tuple[str, str]
+) -> None:
+    assert turn_outcome(*end) == outcome

@@ -17,7 +17,17 @@ from breakglass.choices import Choice, answers_text, read_choices
 from breakglass.cli.layout import Layout
 from breakglass.cli.style import UNLIMITED, status_style
 from breakglass.events import INTERRUPTED, Event
-from breakglass.text import cut, duration, join_lines, money, one_line, plain, plan_status, status_sign
+from breakglass.text import (
+    cut,
+    duration,
+    join_lines,
+    money,
+    one_line,
+    plain,
+    plan_status,
+    status_sign,
+    turn_outcome,
+)
 
 MAX_ERROR_LINE = 1000
 """Characters shown of each line of a tool's error. The width of the terminal does not matter."""
@@ -87,8 +97,8 @@ def _session(out: Transcript, event: Event) -> str:
 
 
 def _turn_end(out: Transcript, event: Event) -> str:
-    status = event["status"]
-    text = one_line(f"{status} · {duration(event['duration_ms'])}")
+    status, told = turn_outcome(event["status"], event.get("refused"), event.get("unanswered"))
+    text = one_line(" · ".join(filter(None, (status, told, duration(event["duration_ms"])))))
     return out.layout.block(event, text, f"{status_sign(status).sign} ", status_style(status))
 
 

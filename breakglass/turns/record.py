@@ -6,6 +6,7 @@ to be read before a decision. `exclusive` keeps other writers out between the re
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 from breakglass.errors import CannotRecord
@@ -45,6 +46,7 @@ class TurnRecord:
         self.questions = Questions(*rules, job.permission_timeout)
         self._masker = Masker(job.secrets)
         self._undelivered: list[Answer] = []
+        self._refusals: Counter[str] = Counter()
         self.began = self._synced_at = time.monotonic()
         """The monotonic time at which the turn began."""
 
@@ -108,6 +110,8 @@ class TurnRecord:
         elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
             allow, message = event.get("allow") is True, event.get("message") or ""
             answers = event.get("answers")
+            if not allow and event.get("by") not in ("settings", "agent", "exit"):
+                self._refusals["unanswered" if event.get("by") == "timeout" else "refused"] += 1
             self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message, answers))
 
     def answer_due_questions(self) -> None:
@@ -133,6 +137,10 @@ class TurnRecord:
         """Record why the turn must end before its agent has finished, and with which status it ends."""
         self.append("error", error=error)
         self.status, self.is_stopping = status, True
+
+    def end_fields(self, status: str) -> dict[str, object]:
+        """Return the keys of the `turn_end` event of this turn."""
+        return {"turn": self.turn, "status": status, "duration_ms": self.elapsed_ms(), **self._refusals}
 
     def sync_due_at(self) -> float:
         """Return the monotonic time at which a sync is due, infinity if nothing is unsynced."""

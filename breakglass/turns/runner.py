@@ -170,7 +170,7 @@ class Turn:
         with record.log.exclusive():  # a `cancelled` event is recorded before the end or not at all
             record.read_others()
             status = record.state.end_status(record.status)
-            end = {"turn": self.job.turn, "status": status, "duration_ms": record.elapsed_ms()}
+            end = record.end_fields(status)
             can_go_on = self.job.agent_job() is not None and signal.SIGTERM not in self.signals.received
             if record.state.queued and not failure and can_go_on:
                 before = record.log.end.number

@@ -137,6 +137,7 @@ async def answer(session_id: str) -> Response:
         request_id := form.get(button, ""),
         allow=button != "refuse",
         for_session=button == "allow_session",
+        message=form.get(f"message:{json.dumps(request_id)}", "").strip() or None,
         answers=_answers(form, request_id) if button == "choose" else {},
         by=caller_name(),
     )

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
 from tests.browser.user import PHONE
-from tests.help.questions import answers, open_turn
+from tests.help.questions import LATER, answers, open_turn
 
 CARD = ".permission.open .card"
 
@@ -119,6 +119,41 @@ def test_a_refusal_that_did_not_arrive_gives_no_permission_to_an_unread_command(
         expect(page.locator("#notice")).to_contain_text("Not answered")
         expect(page.locator(".refuse")).to_be_enabled()
         expect(page.locator(".allow")).to_be_disabled()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_refusal_takes_its_reason_along(
+    new_user: NewUser, server: ScriptedServer, *, javascript: bool
+) -> None:
+    session = server.new_session()
+    with open_turn(server.data, session, {"request": 'r "1"'}, {"request": "r2"}):
+        page = new_user(**PHONE, java_script_enabled=javascript).page
+        page.goto(f"/sessions/{session}")
+        page.get_by_label("Reason or remark").last.fill("use the replica")
+        page.locator(".refuse").last.click()
+        expect(page.locator("#log")).to_contain_text("Refused by owner: use the replica.")
+        [answer] = answers(server.data, session)
+        assert (answer["request"], answer["allow"], answer["message"]) == ("r2", False, "use the replica")
+
+
+def test_a_tool_that_waits_shows_no_running_clock_and_a_refused_one_no_duration(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session()
+    with open_turn(server.data, session) as log:
+        turn = 2  # after `created`
+        log.append("tool", turn=turn, tool_id="t1", name="Bash", input={"command": "ls"})
+        asked = {"name": "Bash", "input": {"command": "ls"}, "expires": LATER, "tool_id": "t1"}
+        log.append("permission", turn=turn, request="r", **asked)
+        page = new_user().open(session)
+        outcome = page.locator(".tool .outcome")
+        expect(outcome).to_have_text(re.compile("waits [0-9]+ s$"))
+        page.locator(".refuse").click()
+        expect(page.locator("#log")).to_contain_text("Refused by owner.")
+        log.append("tool_result", turn=turn, tool_id="t1", output="no", is_error=True)
+        expect(outcome).to_have_text("refused ⊘")
+        log.append("turn_end", turn=turn, status="ok", duration_ms=41_000, refused=1)
+        expect(page.locator(".turn_end")).to_contain_text("Ended after 41 s: 1 refused.")
 
 
 def test_the_list_begins_with_sessions_that_wait_for_permission(

@@ -43,6 +43,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "expires": TS,
         "parent": "t-0",
         "choices": [{"id": "c", "question": "Which?", "options": [{"label": "One"}]}],
+        "tool_id": "t-1",
     },
     "answer": {
         "turn": 2,
@@ -68,7 +69,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "error": {"turn": 2, "error": "It failed.", "parent": "t-0"},
     "cancelled": {"turn": 2, "by": "ann"},
-    "turn_end": {"turn": 2, "status": "ok", "duration_ms": 1234},
+    "turn_end": {"turn": 2, "status": "ok", "duration_ms": 1234, "refused": 1, "unanswered": 2},
     "beside": {"session": "00000002-0000-4000-8000-000000000000", "action": "disks", "by": "ann"},
     "renamed": {"title": "Another", "by": "ann"},
     "archived": {"archived": True, "by": "ann"},

@@ -25,7 +25,7 @@ class Questions:
         question = self.id_of(request.get("id"))
         self._open[question] = request
         fields = {"request": question, "name": call.name, "input": content.question_input(call.state, asked)}
-        return "permission", fields | call.marks
+        return "permission", fields | {"tool_id": call.id} | call.marks
 
     def id_of(self, number: Any) -> str:
         """Return a question's id that is unique in our session: the agent counts from 0 in each process."""

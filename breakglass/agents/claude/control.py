@@ -48,7 +48,8 @@ class ToolRequests:
         }
         if fields["name"] == CHOICE_TOOL and (choices := _choices_of(as_object(fields["input"]))):
             fields["choices"] = choices
-        return "permission", {**fields, **({"parent": parent} if parent else {})}
+        marks = {"parent": parent, "tool_id": as_short_text(asked.get("tool_use_id"))}
+        return "permission", fields | {key: value for key, value in marks.items() if value}
 
     def answer(self, request: str, *, allow: bool, message: str, answers: Answers = NO_ANSWERS) -> bytes:
         """Close a question, and return the line that answers it, b"" if no such question is open.

@@ -34,9 +34,13 @@ export const PLACE_BY_KIND = {
   result(transcript, line) {
     transcript.endOutput(line.dataset.turn);
   },
+  permission(transcript, line) {
+    if (line.classList.contains("open")) transcript.toolCalls.wait(line);
+  },
   answer(transcript, line) {
     const question = $$(".permission.open", transcript.list).find((one) =>
       one.dataset.request === line.dataset.request && one.dataset.turn === line.dataset.turn);
+    if (question) transcript.toolCalls.answered(question, line);
     settle(question);
   },
   user(transcript, line) {

@@ -185,7 +185,8 @@ export function connectAnswers(form, session, say) {
     const buttons = $$("button", card);
     for (const button of buttons) button.disabled = true;
     say({ refuse: "Refusing…", choose: "Sending the answer…" }[name] ?? "Allowing…");
-    const body = { request: value, allow: name !== "refuse", ...(name === "allow_session" && { for_session: true }),
+    const message = $(".reason", card)?.value.trim();
+    const body = { request: value, allow: name !== "refuse", ...(message && { message }), ...(name === "allow_session" && { for_session: true }),
       ...(name === "choose" && { answers: chosenAnswers(card) }) };
     const answer = await callAPI("POST", `/api/sessions/${session}/answers`, body);
     if (answer.status === 202) return say("");

@@ -31,6 +31,19 @@ export class ToolCalls {
     return true;
   }
 
+  /** A call waits for the answer to `question`. Its clock shows for how long. */
+  wait(question) {
+    const call = this.calls.get(keyOf(question));
+    if (call) Object.assign(call, { waitsFor: question, since: lineTime(question) });
+  }
+
+  /** A call runs from the answer that allows it. A refused one has no duration. */
+  answered(question, answer) {
+    const call = this.calls.get(keyOf(question));
+    if (!call) return;
+    Object.assign(call, { waitsFor: null, since: lineTime(answer), isRefused: answer.dataset.allow === "no" });
+  }
+
   /** Returns the list for a subagent's line, under the tool call that started the subagent; null without one. */
   nestedList(line) {
     const call = this.calls.get(`${line.dataset.turn}/${line.dataset.parent}`);
@@ -78,11 +91,12 @@ export class ToolCalls {
   }
 
   finish(call) {
-    const { outcome } = call.newest.dataset, details = $("details", call), shown = $(".outcome", call);
+    const outcome = call.isRefused ? "refused" : call.newest.dataset.outcome, details = $("details", call), shown = $(".outcome", call);
     const [sign, label] = statusSign(outcome);
     call.dataset.outcome = outcome;
     shown.className = `outcome ${outcome}`;
-    shown.replaceChildren(`${duration(lineTime(call.newest) - lineTime(call))} `,
+    const ran = duration(lineTime(call.newest) - (call.since ?? lineTime(call)));
+    shown.replaceChildren(call.isRefused ? "refused " : `${ran} `,
       make("span", { textContent: sign, role: "img", ariaLabel: label }));
     if (!details.dataset.touched && $(".nested", details)) details.open = false;
   }
@@ -106,8 +120,10 @@ export class ToolCalls {
     const sign = statusSign("running")[0];
     for (const call of this.unfinished()) {
       if (!call.isConnected || !this.isRunning(call.dataset.turn)) continue;
-      const textContent = `${sign} ${runningTime(now - lineTime(call))}`;
-      Object.assign($(".outcome", call), { className: "outcome running", textContent });
+      const isWaiting = call.waitsFor?.classList.contains("open");
+      const time = runningTime(now - (call.since ?? lineTime(call)));
+      const textContent = isWaiting ? `${statusSign("asking")[0]} waits ${time}` : `${sign} ${time}`;
+      Object.assign($(".outcome", call), { className: `outcome ${isWaiting ? "asking" : "running"}`, textContent });
     }
   }
 

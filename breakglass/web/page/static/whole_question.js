@@ -8,7 +8,7 @@ const SLACK = 4; // px of the text's end that may stay hidden, because sizes are
 
 /** Connects the card of an open question: a line of the log that `session_page` has placed. */
 export function connectQuestion(line) {
-  const text = $(".proposed", line), buttons = $$(".allow, .allow-session, .choose", line);
+  const text = $(".proposed", line), buttons = $$(".allow, .allow-session", line);
   if (!text || line.dataset.connected) return;
   line.dataset.connected = "yes";
   const count = make("span"), all = make("button", { type: "button", textContent: "Show all" });
