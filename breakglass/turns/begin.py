@@ -177,12 +177,54 @@ def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt
         state = session.log_state(opened.fd).state
         agent = _configured_agent(config, session, state)
         turn, end = opened.append("user", **prompt._asdict()), opened.end
+    _start(session, opened, _plan(config, agent, session, turn, end, state, lock))
+    return Accepted("turn", turn)
+
+
+def continue_queue(config: Config, session: Session) -> bool:
+    """Begin the turn of the prompt that has waited longest if the session is idle, and return whether it has begun.
+
+    The runner does this in the write that ends its turn. It may be killed within that write, or be unable to begin the
+    next turn. After a lost turn nothing begins by itself (docs/decisions, 5).
+    Raises NotFound, BadConfig, ReadOnly and CannotRecord.
+    """
+    if not _is_queue_left(session.state()):
+        return False
+    lock = TurnLock(session)
+    with session.open_log() as opened:
+        try:
+            lock.take()
+            opened.reserve_space()
+            with opened.exclusive():
+                refuse_degraded(session.directory)
+                state = session.log_state(opened.fd).state
+                if not _is_queue_left(state):
+                    return False
+                agent = _configured_agent(config, session, state)
+                waiting, *others = state.queued
+                queued = read_one(opened.fd, waiting.id)
+                prompt = Prompt(queued["text"], queued["by"], queued.get("model"))
+                turn, end = opened.append("user", **prompt._asdict(), queued=waiting.id), opened.end
+            state = state._replace(queued=tuple(others))
+            _start(session, opened, _plan(config, agent, session, turn, end, state, lock))
+            return True
+        except TurnRunning:
+            return False
+        finally:
+            lock.release()
+
+
+def _is_queue_left(state: SessionState) -> bool:
+    return state.turn is None and bool(state.queued) and state.status not in ("lost", "degraded")
+
+
+def _start(session: Session, opened: Log, plan: Plan) -> None:
+    """Start the runner of a turn whose prompt is recorded. If it cannot start, end the turn."""
     try:
-        _start_runner(_plan(config, agent, session, turn, end, state, lock))
+        _start_runner(plan)
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
-        end_turn(session, opened, turn, status="error", error=reason)
-    return Accepted("turn", turn)
+        end_turn(session, opened, plan.turn, status="error", error=reason)
 
 
 def _configured_agent(config: Config, session: Session, state: SessionState) -> AgentConfig:
