@@ -14,6 +14,7 @@ from breakglass.errors import Conflict
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import begin, end, processes
+from breakglass.turns import start as runner_start
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
@@ -36,7 +37,7 @@ NO_RUNNER_IS_LOST = [READ]
 @pytest.fixture
 def io(root: Path, monkeypatch: pytest.MonkeyPatch) -> IoRecorder:
     recorder = IoRecorder(root, monkeypatch)
-    recorder.record(begin, "_start_runner", "start the runner")
+    recorder.record(begin, "start_runner", "start the runner")
     recorder.record(processes, "kill_all", "kill the processes")
     return recorder
 
@@ -216,13 +217,13 @@ def test_a_turn_that_ended_after_it_was_last_read_is_not_ended_as_lost(
 def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_agent(
     settings: Config, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = begin._start_runner
+    start = runner_start.start_runner
 
     def stop_and_start(job: Job) -> None:
         cancel_turn(session, by="bob")
         start(job)
 
-    monkeypatch.setattr(begin, "_start_runner", stop_and_start)
+    monkeypatch.setattr(begin, "start_runner", stop_and_start)
     turn = submit_prompt(settings, session, "echo ran", by="ann").id
     events = wait_for_end(session, turn)
     assert [(event["kind"], event.get("status")) for event in events] == [

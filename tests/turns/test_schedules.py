@@ -194,7 +194,7 @@ def count(act: Act, found: list[Any] | tuple[Any, ...]) -> int:
 @pytest.fixture
 def settings(settings: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Settings for sessions whose runner is replaced by its turn lock."""
-    monkeypatch.setattr(begin, "_start_runner", lambda job: [os.dup(fd) for fd in job.lock])
+    monkeypatch.setattr(begin, "start_runner", lambda job: [os.dup(fd) for fd in job.lock])
     monkeypatch.setattr(processes, "kill_all", lambda *_: True)
     monkeypatch.setattr(end, "notify_runner", lambda _: None)
     return settings
