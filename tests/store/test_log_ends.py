@@ -12,17 +12,7 @@ from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.seek import Position
-from tests.help.log_files import kinds, path_of
-
-
-def open_files() -> set[str]:
-    """Return the open descriptors of this process, each with what it leads to."""
-    found = set()
-    for fd in os.listdir("/proc/self/fd"):
-        name = f"/proc/self/fd/{fd}"
-        if os.path.lexists(name) and not os.readlink(name).startswith("/proc/"):
-            found.add(f"{fd} {os.readlink(name)}")
-    return found
+from tests.help.log_files import kinds, open_files, path_of
 
 
 def fail(fd: int) -> Position:
