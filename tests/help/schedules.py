@@ -10,7 +10,6 @@ The power can fail at any time. So it is also noted how much of the log was on d
 import fcntl
 import json
 import os
-import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -34,6 +33,10 @@ Prepare = Callable[[Path], Callable[[], object]]
 """Prepares an operation on the data root at a path, and returns it."""
 
 
+Points = tuple[list[str], list[str]]
+"""The points of two operations, in the order in which they were recorded."""
+
+
 class Schedule(NamedTuple):
     """An order of two processes: `first` makes some steps, the other makes some, then both run to their end.
 
@@ -45,23 +48,26 @@ class Schedule(NamedTuple):
     killed: int | None = None
 
 
-def all_schedules(lengths: tuple[int, int]) -> Iterator[Schedule]:
-    """Yield every schedule for two operations that make so many steps if they run alone."""
+def all_schedules(points: Points) -> Iterator[Schedule]:
+    """Yield every schedule for two operations that make these calls one after the other."""
     for first in (0, 1):
-        for own in range(lengths[first]):
-            for others in range(1, lengths[1 - first] + 1):
+        for own in range(len(points[first])):
+            for others in range(1, len(points[1 - first]) + 1):
                 for killed in (None, first, 1 - first):
                     yield Schedule(first, (own, others), killed)
 
 
-def some_schedules(lengths: tuple[int, int], others: int, seed: str) -> list[Schedule]:
-    """Return the schedules in which the one process runs completely at some point of the other, and some others.
+def some_schedules(points: Points, *, are_equal: bool) -> Iterator[Schedule]:
+    """Yield the schedules in which one process runs completely at some point of the other.
 
-    They are always the same for a seed.
+    And those in which one is killed before a sync, or before it is acknowledged: its event is written then. Of two
+    equal operations it does not matter which is the first.
     """
-    nested = [Schedule(first, (own, lengths[1 - first])) for first in (0, 1) for own in range(lengths[first])]
-    rest = [*all_schedules(lengths)]
-    return nested + random.Random(seed).sample(rest, min(others, len(rest)))
+    for first in (0,) if are_equal else (0, 1):
+        for own, point in enumerate(points[first]):
+            yield Schedule(first, (own, len(points[1 - first])))
+            if point.startswith(("sync events", "acknowledged")):
+                yield Schedule(first, (own, 0), killed=first)
 
 
 class Outcome(NamedTuple):
@@ -102,7 +108,7 @@ class _Process:
         """Let the process make the call before which it waits. Return that call."""
         done = self.point
         self._send("go on")
-        self.steps += 1
+        self.made.append(done)
         self.is_blocked = done == self.point and done.startswith("lock ")  # it was refused, and tries again
         return done
 
@@ -122,7 +128,7 @@ class _Process:
         self.point, self.result = json.loads(received)
 
     def _end(self) -> None:
-        self.steps = 0
+        self.made: list[str] = []
         self.is_blocked = False
         self.point, self.result = "", None
 
@@ -176,8 +182,8 @@ class Pair:
     def __init__(self, first: Prepare, second: Prepare) -> None:
         self._both = [_Process(first), _Process(second)]
 
-    def run(self, schedule: Schedule, root: Path, path: Path) -> tuple[list[Outcome], tuple[int, int]]:
-        """Run both operations in the order of the schedule. Return their outcomes, and how many steps each has made.
+    def run(self, schedule: Schedule, root: Path, path: Path) -> tuple[list[Outcome], Points]:
+        """Run both operations in the order of the schedule. Return their outcomes, and the points that they passed.
 
         `path` is the log, all of which is on disk at first.
         """
@@ -186,7 +192,7 @@ class Pair:
             each.begin(root)
         order = self._both if schedule.first == 0 else self._both[::-1]
         for each, steps in zip(order, schedule.steps, strict=True):
-            while each.point and each.steps < steps and not each.is_blocked:
+            while each.point and len(each.made) < steps and not each.is_blocked:
                 disk.step(each)
             if schedule.killed is not None and each is self._both[schedule.killed] and each.point:
                 each.kill()
@@ -200,7 +206,7 @@ class Pair:
             made += 1
             assert made < MAX_TURNS, "the processes wait for each other"
         first, second = self._both
-        return [disk.outcomes.get(each, Outcome()) for each in self._both], (first.steps, second.steps)
+        return [disk.outcomes.get(each, Outcome()) for each in self._both], (first.made, second.made)
 
     def close(self) -> None:
         """End the processes."""
