@@ -83,7 +83,7 @@ def test_a_repeated_creation_by_key_is_refused_if_the_log_must_not_be_written(ro
     session = sessions.create(root, "shell", key="k-1")
     path = Path(session.directory, log.NAME)
     path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":2'))
-    with pytest.raises(ReadOnly, match="schema 2"):
+    with pytest.raises(ReadOnly, match=f"the log of session {session.id[:8]} has schema 2"):
         sessions.create(root, "shell", key="k-1")
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,7 +136,7 @@ class Disturbances:
     def _rename_log(self, rng: random.Random) -> None:
         away = self._log.with_name("away")
         os.rename(self._log, away)
-        threading.Event().wait(rng.random() * AWAY_SECONDS)
+        time.sleep(rng.random() * AWAY_SECONDS)
         assert not self._log.exists(), "a log was created in the place of the renamed one"
         os.rename(away, self._log)
 

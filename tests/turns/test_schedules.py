@@ -62,6 +62,20 @@ def rename(title: str) -> Act:
     return Act(make, {"kind": "renamed", "title": title})
 
 
+def append(title: str, *, together: bool) -> Act:
+    """Append without a lock around it, as a runner does with its agent's events."""
+
+    def make(_: Config, session: Session) -> object:
+        with session.open_log() as opened:
+            if together:
+                opened.append_together(("renamed", {"title": title, "by": "ann"}))
+            else:
+                opened.append("renamed", title=title, by="ann")
+        return True
+
+    return Act(make, {"kind": "renamed", "title": title})
+
+
 def change(by: str, *, archived: bool) -> Act:
     def make(_: Config, session: Session) -> object:
         sessions.change(session, title=by, archived=archived, by=by)
@@ -116,6 +130,7 @@ END_LOST = Act(lambda _, session: end_if_lost(session).status, {"kind": "turn_en
 END = Act(end_turn, {"kind": "turn_end", "turn": 2})
 RACES = (
     Race("create with one key", "none", (CREATE, CREATE), once=("created",)),
+    Race("append", "idle", (append("a", together=False), append("b", together=True))),
     Race("rename", "idle", (rename("a"), rename("b"))),
     Race(
         "begin turns", "idle", (prompt("a", queue=False, kind="user"), prompt("b", queue=False, kind="user"))
