@@ -4,6 +4,7 @@ Each row of the tables is a promise: a state that was read without the lock, or 
 wrong although no other test may notice.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,3 +245,26 @@ def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None
         assert [(answer.request, answer.allow) for answer in record.take_undelivered_answers()] == [
             ("r", False)
         ]
+
+
+def test_streamed_text_is_synced_a_fifth_of_a_second_after_the_last_sync(
+    io: IoRecorder, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with session.open_log() as opened:
+        record = TurnRecord(
+            make_job(session, opened.append("user", text="one", by="ann"), opened.end), opened
+        )
+        io.start()
+        assert record.sync_due_at() == float("inf")
+        for _ in range(2):
+            now += 5.0
+            record.sync_if_due()
+            record.append("delta", text="x")
+            record.sync_if_due()
+            record.append("delta", text="y")
+            assert record.sync_due_at() == now + 0.2
+            record.sync_if_due()
+    write = [LOCK, "write delta to events.jsonl", UNLOCK]
+    assert io.calls == [*write, SYNC, *write, SYNC, *write, *write]
