@@ -59,8 +59,11 @@ def _run(words: list[str]) -> int:
     overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
     config = load_config(os.environ, args.config, overrides, warn=_warn)
     command = commands.command(name)
-    if command.writes and (warning := root.untrusted_message(config.data)):
-        screen.say(f"breakglass: {warning}")
+    if command.writes:
+        from breakglass.turns.processes import proc_message
+
+        for warning in filter(None, (root.untrusted_message(config.data), proc_message())):
+            screen.say(f"breakglass: {warning}")
     is_new_root = config.data == DEFAULT_DATA and not os.path.lexists(config.data)
     try:
         return command.run(config, args)

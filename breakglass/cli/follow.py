@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from itertools import count
 
 from breakglass import events
@@ -16,7 +17,7 @@ from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
-from breakglass.turns.begin import Accepted
+from breakglass.turns.begin import Accepted, continue_queue
 from breakglass.turns.end import current_state
 
 OUTPUT_LINES = 12
@@ -60,11 +61,30 @@ def show_session(config: Config, session: Session, after: int) -> int:
         return 0
 
 
+class _QueueLook:
+    """What a wait for a queued prompt does while nothing is new: it ends a lost turn, or continues a queue."""
+
+    def __init__(self, config: Config, session: Session) -> None:
+        self._config = config
+        self._session = session
+        self._has_told = False
+
+    def __call__(self) -> None:
+        state = current_state(self._session)
+        if state.turn is not None or not state.queued:
+            return
+        if state.status != "lost":
+            continue_queue(self._config, self._session)
+        elif not self._has_told:
+            self._has_told = True
+            screen.say("the turn before it was lost; the prompt waits until the next prompt is sent")
+
+
 def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
     """Show the turn of a prompt to its end. Return the exit status that says how it ended.
 
-    A queued prompt is waited for. If it is withdrawn, the status is that of a cancelled turn. At Ctrl-C, says that the
-    turn goes on and raises KeyboardInterrupt.
+    A queued prompt is waited for, and begun if no runner is left to do that. If it is withdrawn, the status is that of
+    a cancelled turn. At Ctrl-C, says that the turn goes on and raises KeyboardInterrupt.
     """
     transcript = _transcript(config, session)
     turn = accepted.id if accepted.what == "turn" else None
@@ -86,7 +106,7 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
         return None
 
     try:
-        return _follow(session, accepted.id - 1, _unchanged, show)
+        return _follow(session, accepted.id - 1, _unchanged, show, look=_QueueLook(config, session))
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         name = session.id[:8]
@@ -137,18 +157,30 @@ def _foreign(line: bytes, number: int) -> bytes:
 
 
 def _follow(
-    session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None] = lambda: None
+    session: Session,
+    after: int,
+    frame: Frame,
+    show: Show,
+    caught_up: Callable[[], None] = lambda: None,
+    look: Callable[[], object] | None = None,
 ) -> int:
     """Show the lines after line `after` until `show` returns an exit status, and return that status.
 
-    Ends a turn that is lost meanwhile. Raises NotFound if there is no log or it disappears, BrokenPipeError if the
-    reader of our output closes the pipe, and KeyboardInterrupt.
+    While nothing is new, `look` is called again and again. The default ends a turn that is lost meanwhile. Raises
+    NotFound if there is no log or it disappears, BrokenPipeError if the reader of our output closes the pipe, and
+    KeyboardInterrupt.
     """
-    return asyncio.run(_follow_async(session, after, frame, show, caught_up))
+    look = look or partial(current_state, session)
+    return asyncio.run(_follow_async(session, after, frame, show, caught_up, look))
 
 
 async def _follow_async(
-    session: Session, after: int, frame: Frame, show: Show, caught_up: Callable[[], None]
+    session: Session,
+    after: int,
+    frame: Frame,
+    show: Show,
+    caught_up: Callable[[], None],
+    look: Callable[[], object],
 ) -> int:
     followers = Followers(Watch())
     try:
@@ -162,7 +194,7 @@ async def _follow_async(
                     caught_up()
                 elif step is FollowSignal.QUIET:
                     screen.check_reader()
-                    await asyncio.to_thread(current_state, session)
+                    await asyncio.to_thread(look)
                 elif step is FollowSignal.RESET:
                     screen.say(f"the log has no line {after}; all of it follows")
         raise NotFound(f"session {session.id} was deleted or replaced while it was shown")

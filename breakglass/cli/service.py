@@ -12,6 +12,7 @@ from pathlib import Path
 import breakglass
 from breakglass.cli import screen
 from breakglass.cli.unit import DATA, SEARCHED, Service, Step
+from breakglass.config import DEFAULT_DATA, Config
 from breakglass.errors import BadConfig, BadInput, BreakglassError, Conflict, NotFound
 from breakglass.load_config import SYSTEM_DIRECTORY
 from breakglass.trusted_path import check_trusted
@@ -21,29 +22,26 @@ AGENT = "claude"
 """The program that is looked for in the installer's PATH, because a version manager may put it anywhere."""
 
 
-def find_service(args: Namespace, environ: Mapping[str, str]) -> Service:
+def find_service(config: Config, args: Namespace) -> Service:
     """Return the service that this user would install: as root a system service, else a user service.
 
-    Raises BadInput.
+    Its data root is the setting, if that has another value than the default. Raises BadInput.
     """
     user = _account(args.user if "user" in args else None)
     home, program = Path(user.pw_dir), Path(sys.executable).with_name("breakglass")
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    own_settings = Path(config.environ.get("XDG_CONFIG_HOME") or home / ".config")
     is_system = os.geteuid() == 0
+    usual = DATA if is_system else home / ".local/state/breakglass"
     service = Service(
         user=user.pw_name,
         home=home,
         is_system=is_system,
         program=program,
-        data=Path(args.data).absolute()
-        if args.data
-        else DATA
-        if is_system
-        else home / ".local/state/breakglass",
+        data=usual if config.data == DEFAULT_DATA else config.data.absolute(),
         config=Path(args.config).absolute() if args.config else None,
-        first_path=_agent_directory(environ, user),
-        units=SYSTEM_UNITS if is_system else config / "systemd" / "user",
-        configuration=SYSTEM_DIRECTORY if is_system else config / "breakglass",
+        first_path=_agent_directory(config.environ, user),
+        units=SYSTEM_UNITS if is_system else own_settings / "systemd" / "user",
+        configuration=SYSTEM_DIRECTORY if is_system else own_settings / "breakglass",
     )
     for text in (service.program, service.data, service.config, *service.first_path):
         if not str(text).isprintable():
@@ -87,7 +85,31 @@ def obstacle(service: Service) -> BreakglassError | None:
             check_trusted(path, user=uid)
         except (BadConfig, OSError) as error:
             return BadConfig(f"{path}, which the service of {service.user} would run, is {error}")
-    return no_manager(service)
+    return _cannot_run(service) or no_manager(service)
+
+
+def _cannot_run(service: Service) -> BreakglassError | None:
+    """Return the error why the service's user cannot run the program, None if the user can."""
+    user = pwd.getpwnam(service.user)
+    if user.pw_uid == os.geteuid():
+        return None
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    words = (service.program, "--version")
+    try:
+        done = subprocess.run(
+            words,
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=groups,
+            cwd="/",
+            env={},
+            capture_output=True,
+            check=False,
+        )
+        why = done.stderr.decode(errors="replace").strip() if done.returncode else ""
+    except OSError as error:
+        why = str(error.strerror)
+    return NotFound(f"{user.pw_name} cannot run {service.program}: {why}") if why else None
 
 
 def no_manager(service: Service) -> BreakglassError | None:

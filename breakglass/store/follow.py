@@ -131,6 +131,10 @@ class Followers:
         """Return whether any log has a follower."""
         return bool(self._watch.followed())
 
+    def directories(self) -> list[str]:
+        """Return the directories of all followed sessions."""
+        return [*self._watch.followed()]
+
     def busy_directories(self) -> list[str]:
         """Return the directories of followed sessions whose log, when last read, expected more lines soon."""
         return [directory for directory, topic in self._watch.followed().items() if topic.is_busy]

@@ -3,6 +3,7 @@
 A crash at any moment of a repair leaves a torn last line again. The caller holds the log's lock.
 """
 
+import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def repair_tail(
     line = events.encode(end.number + 1, ts, "repaired", fields)[:-1]
     length = max(len(line) + 1, torn)
     _save_torn_bytes(fd, end.offset, torn, saved_as, needed=length)
-    with _opened_without_append_mode(fd) as second:
+    with _opened_without_append_mode(fd, path) as second:
         _overwrite(second, end.offset, line, end.offset + length - 1, sync)
     return Position(end.number + 1, end.offset + length)
 
@@ -62,14 +63,21 @@ def _save_torn_bytes(fd: int, offset: int, torn: int, name: str, *, needed: int)
 
 
 @contextmanager
-def _opened_without_append_mode(fd: int) -> Iterator[int]:
+def _opened_without_append_mode(fd: int, path: str) -> Iterator[int]:
     """Open the file of `fd` once more: with O_APPEND, Linux ignores the offset of a pwrite (pwrite(2), BUGS).
 
     The flag of `fd` itself is not cleared: a FUSE file system may know only the flags of the open. The path in /proc
-    leads to the same file even if its name changed (proc_pid_fd(5)).
+    leads to the same file even if its name changed (proc_pid_fd(5)). Without /proc there is only the name.
     """
-    second = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
     try:
+        second = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        second = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not os.path.samestat(os.fstat(fd), os.fstat(second)):
+            raise FileNotFoundError(
+                errno.ENOENT, "/proc is missing, and the log's name leads to another file"
+            )
         yield second
     finally:
         os.close(second)

@@ -21,6 +21,9 @@ _FOLDED_LINE = re.compile(
     rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(FOLDED)).encode()
 )
 
+QUEUE_REACH = 4 << 20
+"""Bytes at the end of a log in which `may_have_queue` searches."""
+
 
 class LogState(NamedTuple):
     """The state of a log after all lines before `end`."""
@@ -64,6 +67,15 @@ def read_cached(directory: str, fd: int) -> LogState:
                 entry.known = EMPTY
             entry.file, entry.known = file, read_state(fd, entry.known)
         return entry.known
+
+
+def may_have_queue(directory: str) -> bool:
+    """Return whether a prompt was queued lately, so that it may still wait. Reads only the end. Raises NotFound."""
+    fd = log.open_reader(directory)
+    try:
+        return b'","kind":"queued",' in os.pread(fd, QUEUE_REACH, max(0, log.size(fd) - QUEUE_REACH))
+    finally:
+        os.close(fd)
 
 
 def forget(directory: str) -> None:

@@ -29,21 +29,42 @@ LINGER_SECONDS = 1.0
 """How long a directory stays watched after its last follower: a client that reconnects finds the watcher armed."""
 POLL_SECONDS = 0.25
 """How often followers are woken while the kernel refuses to watch."""
+_REFUSED = (
+    "files cannot be watched ({}); clients get events up to {} s later. The limits are the settings"
+    " fs.inotify.max_user_instances and max_user_watches of the kernel, and ulimit -n"
+)
 
 _log = logging.getLogger(__name__)
 
 
-def preload(directory: str) -> None:
-    """Watch a directory for a moment, before any event loop runs: the first `awatch` imports slow modules."""
-    asyncio.run(_watch_once(directory))
+def preload(directory: str) -> str:
+    """Watch a directory for a moment, before any event loop runs: the first `awatch` imports slow modules.
+
+    Returns the sentence that tells a user that the kernel refuses to watch, "" if it does not.
+    """
+    return asyncio.run(_watch_once(directory))
 
 
-async def _watch_once(directory: str) -> None:
+async def _watch_once(directory: str) -> str:
     stop = asyncio.Event()
     stop.set()
-    with suppress(OSError, RuntimeError):
+    try:
         async for _ in awatch(directory, step=QUICK_MS, stop_event=stop, recursive=False):
             pass
+    except (OSError, RuntimeError) as error:
+        return _first_refusal(error)
+    return ""
+
+
+_refused = False
+"""Whether this process, or the one from which it was forked, has said that files cannot be watched."""
+
+
+def _first_refusal(error: Exception) -> str:
+    """Return the sentence about files that cannot be watched, "" if it was returned before."""
+    global _refused
+    before, _refused = _refused, True
+    return "" if before else _REFUSED.format(error, POLL_SECONDS)
 
 
 class Topic:
@@ -155,9 +176,8 @@ class Watch:
             if not all(map(os.path.isdir, existing)):  # one was deleted between the check and the arming
                 return await self._watch(directories, step, stop)
             # This process gets no more inotify watches, inotify instances or descriptors.
-            _log.warning(
-                "files cannot be watched (%s); they are read every %s s instead", error, POLL_SECONDS
-            )
+            if message := _first_refusal(error):
+                _log.warning(message)
             await self._wake_every(POLL_SECONDS, stop)
 
     async def _wake_every(self, seconds: float, stop: asyncio.Event) -> None:

@@ -18,8 +18,9 @@ from breakglass.errors import BadInput, BreakglassError, NotFound, ReadOnly, Tur
 from breakglass.store import root as data_root
 from breakglass.store import sessions, target_lock
 from breakglass.store.sessions import Session
-from breakglass.turns.begin import ActionRun, Prompt, begin_action, earlier_turn
+from breakglass.turns.begin import Prompt, begin_action, earlier_turn
 from breakglass.turns.job import ActionStep
+from breakglass.turns.start import ActionRun
 
 LOCK_SECONDS = 2.0
 """How long a call waits for the lock of its target: a runner that has ended its turn releases it within that time."""

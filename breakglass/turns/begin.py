@@ -4,37 +4,26 @@ Two locks keep this correct. The turn lock says that a turn runs: this process t
 log's lock (`Log.exclusive`) keeps other writers out between the read of the state and the append that depends on it.
 """
 
-import contextlib
-import os
-import subprocess
-import sys
-import threading
 import time
 from typing import Any, Literal, NamedTuple
 
-from breakglass import masking
-from breakglass.access import tokens
-from breakglass.agents import environ
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
 from breakglass.errors import BadConfig, BadInput, Conflict, LogLocked, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
 from breakglass.store.degraded import refuse_degraded
 from breakglass.store.log import Log, read_one
-from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
-from breakglass.store.turnlock import TurnLock, place
+from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
-from breakglass.turns import job as jobs
-from breakglass.turns import processes
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
-from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.turns.job import Job
+from breakglass.turns.start import NO_ACTION, ActionRun, make_job, start_runner
 from breakglass.vitals.record import record_later
 
 LOCK_ATTEMPTS = 5
 """How often a prompt may find the lock taken and yet no turn in the log, before that is an error."""
-_RUNNER = "from breakglass.turns.runner import main; main()"
 
 
 class Prompt(NamedTuple):
@@ -52,18 +41,6 @@ class Prompt(NamedTuple):
     def as_fields(self) -> dict[str, Any]:
         """Return the keys of the event, without those that are not given."""
         return {key: value for key, value in self._asdict().items() if value is not None}
-
-
-class ActionRun(NamedTuple):
-    """What the runner of an action needs besides its prompt."""
-
-    steps: tuple[ActionStep, ...]
-    held: tuple[int, ...]
-    """The descriptors of locks that the runner holds until the end of the turn."""
-
-
-NO_ACTION = ActionRun((), ())
-"""Of a turn with an agent."""
 
 
 class Accepted(NamedTuple):
@@ -220,13 +197,55 @@ def _begin(
         if not run.steps:
             _refuse_unknown_agent(config, session, state)
         turn, end = opened.append("user", **prompt.as_fields()), opened.end
+    _start(session, opened, make_job(config, session, turn, end, state, lock, run))
+    record_later(config, session)
+    return Accepted("turn", turn)
+
+
+def continue_queue(config: Config, session: Session) -> bool:
+    """Begin the turn of the prompt that has waited longest if the session is idle, and return whether it has begun.
+
+    The runner does this in the write that ends its turn. It may be killed within that write, or be unable to begin the
+    next turn. After a lost turn nothing begins by itself (docs/decisions, 5).
+    Raises NotFound, BadConfig, ReadOnly and CannotRecord.
+    """
+    if not _is_queue_left(session.state()):
+        return False
+    lock = TurnLock(session)
+    with session.open_log() as opened:
+        try:
+            lock.take()
+            opened.reserve_space()
+            with opened.exclusive():
+                refuse_degraded(session.directory)
+                state = session.log_state(opened.fd).state
+                if not _is_queue_left(state):
+                    return False
+                _refuse_unknown_agent(config, session, state)
+                waiting, *others = state.queued
+                queued = read_one(opened.fd, waiting.id)
+                prompt = Prompt(queued["text"], queued["by"], queued.get("model"))
+                turn, end = opened.append("user", **prompt.as_fields(), queued=waiting.id), opened.end
+            state = state._replace(queued=tuple(others))
+            _start(session, opened, make_job(config, session, turn, end, state, lock, NO_ACTION))
+            return True
+        except TurnRunning:
+            return False
+        finally:
+            lock.release()
+
+
+def _is_queue_left(state: SessionState) -> bool:
+    return state.turn is None and bool(state.queued) and state.status not in ("lost", "degraded")
+
+
+def _start(session: Session, opened: Log, job: Job) -> None:
+    """Start the runner of a turn whose prompt is recorded. If it cannot start, end the turn."""
     try:
-        _start_runner(_make_job(config, session, turn, end, state, lock, run))
-        record_later(config, session)
+        start_runner(job)
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
-        end_turn(session, opened, turn, status="error", error=reason)
-    return Accepted("turn", turn)
+        end_turn(session, opened, job.turn, status="error", error=reason)
 
 
 def _refuse_unknown_agent(config: Config, session: Session, state: SessionState) -> None:
@@ -234,85 +253,6 @@ def _refuse_unknown_agent(config: Config, session: Session, state: SessionState)
         config.agent_named(state.agent)
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
-
-
-def _make_job(
-    config: Config,
-    session: Session,
-    turn: int,
-    end: Position,
-    state: SessionState,
-    lock: TurnLock,
-    run: ActionRun,
-) -> Job:
-    """Return the job for the runner of this turn. `end` is the log's position after the prompt."""
-    mark = processes.mark(session.id, turn, place(lock.fds[0]))
-    variables = (config.environ, *(each.env for each in config.agents.values()))
-    return Job(
-        directory=os.path.abspath(session.directory),
-        workspace=os.path.abspath(session.workspace),
-        turn=turn,
-        end=end,
-        lock=lock.fds,
-        held=run.held,
-        steps=run.steps,
-        agents=tuple(_agent_job(config, agent) for agent in config.agents.values()),
-        agent=state.agent,
-        environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
-        secrets=masking.fingerprints(_access_tokens(config), *variables),
-        model=state.model or config.model,
-        agent_session=state.agent_session,
-        agent_cost=state.agent_cost,
-        allowed=state.allowed,
-        queued=tuple(each.id for each in state.queued),
-        timeout=config.turn_timeout_seconds,
-        permission_timeout=config.permission_timeout_seconds,
-        limits=config.limits,
-    )
-
-
-def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
-    return AgentJob(
-        name=agent.name,
-        protocol=agent.protocol,
-        command=agent.command,
-        environ=environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env),
-        ask=agent.permissions == "ask",
-        allow=agent.allow,
-        deny=agent.deny,
-        choice_tools=tuple(agent.about.choice_tools),
-        thinking=agent.thinking,
-    )
-
-
-def _access_tokens(config: Config) -> list[str]:
-    """Return the access tokens of this data root that this process can read."""
-    return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
-
-
-def _start_runner(job: Job) -> None:
-    """Start the runner in a session of its own, with the locks of the job. Raises OSError."""
-    os.makedirs(job.workspace, mode=0o700, exist_ok=True)
-    process = subprocess.Popen(
-        # -I: nothing in the agent's environment or working directory may change what the runner imports.
-        [
-            *(sys.executable, "-I", "-c", _RUNNER),
-            *(f"session={os.path.basename(job.directory)}", f"turn={job.turn}"),  # for a reader of `ps`
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=job.lock + job.held,
-        start_new_session=True,
-        cwd=job.workspace,
-        env=job.environ,
-    )
-    assert process.stdin
-    process.stdin.write(jobs.encode(job))
-    process.stdin.close()
-    # Without a free thread the dead runner stays a zombie until this process ends.
-    with contextlib.suppress(RuntimeError):
-        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
 
 
 def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:

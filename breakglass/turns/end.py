@@ -5,6 +5,7 @@ dies, whether it exits or is killed. A turn whose lock is free and whose log has
 process that detects this ends the turn: it kills every process of the turn, then appends the end.
 """
 
+import contextlib
 import functools
 import os
 import signal
@@ -226,11 +227,22 @@ def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[
         return [each.pid for each in among if processes.is_alive(each.pid, each.started)]
 
     if not processes.kill_all(lambda: find_alive(own), KILL_SECONDS):
-        left = ", ".join(str(each) for each in own if each.pid in find_alive(own))
-        raise CannotRecord(f"{left} cannot be killed. {why}")
+        alive = ", ".join(str(each) for each in own if each.pid in find_alive(own))
+        raise CannotRecord(f"{alive} cannot be killed. {why}")
+    left = find_alive(holders)
     if own:
-        warn(f"killed {', '.join(map(str, own))}. {why}")
-    return not find_alive(holders)
+        text = f"killed {', '.join(map(str, own))}. {why}"
+        warn(text)
+        if not left:
+            _append_notice(session, f"A stop {text}")
+    return not left
+
+
+def _append_notice(session: Session, text: str) -> None:
+    """Append a notice for all clients, if a turn is open."""
+    with contextlib.suppress(CannotRecord), session.open_log() as opened, opened.exclusive():
+        if (turn := session.log_state(opened.fd).state.turn) is not None:
+            opened.append("notice", turn=turn, text=text)
 
 
 def notify_runner(session: Session) -> None:

@@ -99,8 +99,21 @@ def stat(pid: int) -> list[str]:
 
 
 def list_pids() -> list[int]:
-    """Return the pids of all processes that /proc shows."""
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    """Return the pids of all processes that /proc shows, none without /proc (`proc_message`)."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    return []
+
+
+def proc_message(proc: str = "/proc") -> str:
+    """Return the sentence that tells a user what does not work because /proc does not show this process, else ""."""
+    with contextlib.suppress(OSError):
+        if os.readlink(f"{proc}/self") == str(os.getpid()):
+            return ""
+    return (
+        f"{proc} does not show the processes of this system: processes that outlive their turn or its runner are not"
+        " found and not killed, and a stop takes up to a second longer; do: mount -t proc proc /proc"
+    )
 
 
 def program_name(pid: int) -> str:

@@ -150,7 +150,8 @@ async def withdraw(session: Session, queued: str) -> Result:
 
 @operation
 async def cancel_turn(session: Session) -> Result:
-    return {"cancelled": await console().write(console().stop_turn, session, caller_name())}
+    cancelled, killed = await console().write(console().stop_turn, session, caller_name())
+    return {"cancelled": cancelled} | ({"killed": killed} if killed else {})
 
 
 @operation

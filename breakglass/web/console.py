@@ -52,7 +52,7 @@ class Console:
         self.config = config
         self.access = access
         self.followers = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
-        self.lost_turns = LostTurnWatch(config.data, self.followers, self.warn_once)
+        self.lost_turns = LostTurnWatch(config, self.followers, self.warn_once)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
         self._agent_probes = agent_probes(config)
@@ -74,17 +74,23 @@ class Console:
             check_model("model", model)
         return sessions.create(self.config.data, chosen, model or None, title, by, key)
 
-    def stop_turn(self, session: Session, by: str) -> bool:
-        """Stop the running turn and return whether there was one.
+    def stop_turn(self, session: Session, by: str) -> tuple[bool, list[str]]:
+        """Stop the running turn. Return whether there was one, and what was killed so that it could be stopped.
 
         A background thread waits for the end and kills a runner that does not stop. It outlives the request, because
         the client may disconnect at once.
         """
-        if not cancel_turn(session, by=by, warn=_log.warning):
-            return False
+        killed: list[str] = []
+
+        def warn(text: str) -> None:
+            _log.warning(text)
+            killed.append(text)
+
+        if not cancel_turn(session, by=by, warn=warn):
+            return False, killed
         # Not a thread of the pool, because it may wait for `end.STOP_SECONDS`.
         threading.Thread(target=self._wait_for_stop, args=(session,), daemon=True).start()
-        return True
+        return True, killed
 
     def _wait_for_stop(self, session: Session) -> None:
         try:

@@ -1,21 +1,26 @@
-"""The watch for lost turns: ends turns whose runner died, in the background of a web process.
+"""The watch for dead runners: ends their turns and continues their queues, in the background of a web process.
 
 A turn is lost when its runner died and its log has no `turn_end` (see turns/end.py). Every process that reads a session
 ends its lost turn. This watch covers the two cases without such a reader: turns lost while no server ran, and
 sessions that clients only follow.
+
+A queue is left when the runner died between the end of its turn and the beginning of the next one. No reader starts a
+turn, so the watch does.
 """
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
-from breakglass.errors import BreakglassError, ReadOnly
-from breakglass.store import pieces, sessions
+from breakglass.config import Config
+from breakglass.errors import BreakglassError, NotFound, ReadOnly
+from breakglass.store import log, pieces, sessions, state_cache
 from breakglass.store.follow import Followers
 from breakglass.store.sessions import Session
-from breakglass.turns.end import current_state, end_if_lost, has_runner
+from breakglass.turns.begin import continue_queue
+from breakglass.turns.end import end_if_lost, has_runner
 
 INTERVAL_SECONDS = 2.0
 """Seconds between two checks of the sessions that clients follow and in which a turn runs."""
@@ -24,21 +29,22 @@ INTERVAL_SECONDS = 2.0
 class LostTurnWatch:
     """The background tasks of one process. Lives on its event loop."""
 
-    def __init__(self, root: Path, followers: Followers, warn: Callable[[str], object]) -> None:
-        self._root = root
+    def __init__(self, config: Config, followers: Followers, warn: Callable[[str], object]) -> None:
+        self._config = config
+        self._root = config.data
         self._followers = followers
         self._warn = warn
         self._follow_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check_all(self) -> None:
-        """End, in the background, every turn that was lost while no server ran."""
-        self._spawn(asyncio.to_thread(self._end_all))
+        """End every turn that was lost while no server ran, and continue the queues, in the background."""
+        self._spawn(asyncio.to_thread(self._check_all))
 
     def check_followed(self) -> None:
-        """End, in the background, lost turns of followed sessions until no client follows any."""
+        """Do the same for followed sessions, in the background, until no client follows any."""
         if self._follow_task is None or self._follow_task.done():
-            self._follow_task = self._spawn(self._end_followed())
+            self._follow_task = self._spawn(self._check_followed())
 
     def close(self) -> None:
         """Cancel the background tasks."""
@@ -51,31 +57,47 @@ class LostTurnWatch:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _end_all(self) -> None:
+    def _check_all(self) -> None:
         for session_id in sessions.ids(self._root):
             session = Session(self._root, session_id)
             try:
-                # Only the end of each log is read: whole logs may be gigabytes and would delay the first clients.
-                if pieces.is_busy(session.directory) and not has_runner(session):
-                    end_if_lost(session)
-            except ReadOnly:
-                continue  # the server's start has said so, or its pages do
+                self._check(session)
             except (BreakglassError, OSError) as error:
                 self._warn(f"session {session_id}: {error}")
 
-    async def _end_followed(self) -> None:
+    async def _check_followed(self) -> None:
         await asyncio.sleep(INTERVAL_SECONDS)
+        checked: dict[str, int] = {}
+        """The size of a log without a runner when it was checked last, by the session's directory."""
         while self._followers.is_followed():
-            for directory in self._followers.busy_directories():
+            busy = set(self._followers.busy_directories())
+            for directory in self._followers.directories():
                 session = Session(self._root, directory.rpartition("/")[2])
                 try:
-                    await asyncio.to_thread(self._end_one, session)
+                    size = os.stat(f"{directory}/{log.NAME}").st_size
+                    if directory not in busy and checked.get(directory) == size:
+                        continue
+                    if await asyncio.to_thread(self._check, session):
+                        checked[directory] = size
+                except (FileNotFoundError, NotFound):
+                    continue  # the session was deleted, and its followers are told
                 except (BreakglassError, OSError) as error:
                     self._warn(f"session {session.id}: {error}")
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    def _end_one(self, session: Session) -> None:
-        with contextlib.suppress(ReadOnly):
-            # Otherwise each check would read everything that a long turn has written since the last check.
-            if not has_runner(session):
-                current_state(session, warn=self._warn)
+    def _check(self, session: Session) -> bool:
+        """End a lost turn, or continue a queue that was left. Return False if the session must be checked again.
+
+        Only the end of the log is read if that shows that there is nothing to do. Whole logs may be gigabytes and would
+        delay the first clients. A long turn would be read again at each check.
+        """
+        with contextlib.suppress(ReadOnly):  # the server's start has said so, or its pages do
+            is_busy = pieces.is_busy(session.directory)
+            if is_busy or state_cache.may_have_queue(session.directory):
+                if has_runner(session):
+                    return False
+                if is_busy:
+                    end_if_lost(session)
+                else:
+                    continue_queue(self._config, session)
+        return True

@@ -64,6 +64,10 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+def _with_optional(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def _described(kind: str, description: str, **more: Any) -> dict[str, Any]:
     return {"type": kind, "description": description, **more}
 
@@ -238,8 +242,11 @@ OPERATIONS: dict[str, Operation] = {
         method="POST",
         path="/api/sessions/{id}/cancel",
         summary="Stop the running turn, and withdraw every prompt in its queue",
-        details="`cancelled` is false if no turn was running.",
-        response=_object(cancelled={"type": "boolean"}),
+        details="`cancelled` is false if no turn was running. `killed` is there only if a process of the session had "
+        "to be killed, because it was stopped or hung: a sentence about each.",
+        response=_with_optional(
+            _object(cancelled={"type": "boolean"}), killed={"type": "array", "items": {"type": "string"}}
+        ),
         errors={**_NO_SESSION, **_DISK},
     ),
     "answer_question": Operation(

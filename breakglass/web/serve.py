@@ -34,12 +34,12 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     # Blocked before any thread starts: a thread without the block would receive the signal.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
     read_only = root.read_only_message(config.data)
-    for warning in (*root.prepare(config.data), *addresses.proxy_warnings(config)):
+    warnings = (*root.prepare(config.data), *addresses.proxy_warnings(config), processes.proc_message())
+    for warning in filter(None, (*warnings, watch.preload(str(config.data)))):
         _warn(warning)
     if read_only:
         _refuse_writes(config, read_only, workers)
     processes.hide()
-    watch.preload(str(config.data))
     if config.token is None:
         tokens.open_token(config.data, read_only=read_only)
     instance = Server(config)

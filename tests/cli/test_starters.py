@@ -10,16 +10,10 @@ import pytest
 from breakglass.turns.processes import reset_oom_protection
 from tests.cli.program import COMMAND, Data
 from tests.help.servers import Server
+from tests.help.starters import start_with
 from tests.help.waiting import DEADLINE
 
-STARTER = (
-    "import os, signal, sys\n"
-    "for name in sys.argv[1].split(','):\n"
-    "    signal.signal(getattr(signal, name), signal.SIG_IGN)\n"
-    "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGINT})\n"
-    "os.execv(sys.argv[2], sys.argv[2:])\n"
-)
-"""A program that ignores the named signals, blocks four, and then becomes another program."""
+BLOCKED = ("SIGTERM", "SIGUSR1", "SIGCHLD", "SIGINT")
 PROTECTED = (
     "import contextlib, os, sys\n"
     "with contextlib.suppress(OSError), open('/proc/self/oom_score_adj', 'w') as file:\n"
@@ -41,9 +35,9 @@ def signal_sets(text: str) -> list[int]:
 
 
 def send_from_starter(data: Data, ignored: str, prompt: str) -> subprocess.CompletedProcess[bytes]:
-    """Run `send --wait` below `STARTER`."""
+    """Run `send --wait` with the named signals ignored and some others blocked."""
     return subprocess.run(
-        [sys.executable, "-c", STARTER, ignored, *COMMAND, "send", "--wait", prompt],
+        [*start_with(ignored=ignored.split(","), blocked=BLOCKED), *COMMAND, "send", "--wait", prompt],
         capture_output=True,
         timeout=DEADLINE,
         check=False,
@@ -68,7 +62,7 @@ def test_an_agent_starts_with_default_signals_although_its_starter_ignored_some(
 class StartedServer(Server):
     """A server whose starter ignores SIGCHLD."""
 
-    prefix = (sys.executable, "-c", STARTER, "SIGCHLD")
+    prefix = start_with(ignored=["SIGCHLD"], blocked=BLOCKED)
 
 
 def test_a_turn_of_a_server_that_started_with_sigchld_ignored_logs_its_exit_status(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -68,7 +70,9 @@ def test_an_encoding_without_unicode_gets_replacement_characters(data: Data) -> 
 
 
 @pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
-@pytest.mark.parametrize("words", ["send --wait", "ls --json", "verify --all", "serve --help"])
+@pytest.mark.parametrize(
+    "words", ["send --wait", "attach", "attach --json", "ls --json", "verify --all", "serve --help"]
+)
 def test_every_byte_reaches_a_slow_reader_of_a_nonblocking_pipe(
     data: Data, words: str, env: dict[str, str]
 ) -> None:
@@ -76,35 +80,60 @@ def test_every_byte_reaches_a_slow_reader_of_a_nonblocking_pipe(
     session = data.new("--title", "x" * 200)
     if words.startswith("attach"):
         data.run("send", session, "--wait", script)
-    command = [*words.split(), *([script] if words.startswith("send") else [])]
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    os.set_blocking(read_end, True)
-    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
-    follows = words.startswith("attach")
-    with subprocess.Popen(
-        [*COMMAND, *command],
-        env={**data.env, **env},
-        cwd=data.folder,
-        stdout=write_end,
-        stderr=subprocess.PIPE,
-    ) as process:
-        os.close(write_end)
-        got = b""
-        last = b'"turn_end"' if "--json" in words else b"30000\n"
-        while piece := os.read(read_end, 512):
-            got += piece
-            if follows and last in got[-2000:]:
-                process.send_signal(signal.SIGINT)
+    end = data.log(session).read_bytes().splitlines()[-1]
+    last = end + b"\n" if "--json" in words else " ok · ".encode()
+    with slow_reader(data, [*words.split(), *([script] if words.startswith("send") else [])], env) as reader:
+        follows = words.startswith("attach")  # without end
+        while piece := reader.read():
+            if follows and last in reader.got[-len(piece) - len(last) :]:
+                reader.interrupt()
                 follows = False
-        os.close(read_end)
-        assert process.wait(DEADLINE) == 0
-        assert process.stderr and process.stderr.read() == (
-            b"detached\n" if words.startswith("attach") else b""
-        )
-    if words.startswith(("send", "attach")):
-        text = got.decode().replace("\\n", "\n").replace('"', "\n")
+        assert reader.errors() == (b"detached\n" if words.startswith("attach") else b"")
+    if words == "attach --json":
+        assert reader.got == data.log(session).read_bytes()
+    elif words in ("send --wait", "attach"):
+        text = reader.got.decode()
         numbers = [int(found) for found in re.findall(r"^(?: +\d* │ )?(\d+)$", text, re.MULTILINE)]
         assert [n for n in numbers if n] == list(range(1, 30001))
     else:
-        assert got == data.ok(*command).encode()
+        assert reader.got == data.ok(*words.split()).encode()
+
+
+class SlowReader:
+    """Reads the non-blocking pipe of a command in small pieces."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int) -> None:
+        self.got = b""
+        self._process = process
+        self._pipe = pipe
+
+    def read(self) -> bytes:
+        piece = os.read(self._pipe, 512)
+        self.got += piece
+        return piece
+
+    def interrupt(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def errors(self) -> bytes:
+        """Return what it printed on standard error. Fails unless it ends with success."""
+        assert self._process.wait(DEADLINE) == 0
+        assert self._process.stderr
+        return self._process.stderr.read()
+
+
+@contextmanager
+def slow_reader(data: Data, words: list[str], env: dict[str, str]) -> Iterator[SlowReader]:
+    """Run a command with a small non-blocking pipe as its standard output."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+    environ = {**data.env, **env}
+    with subprocess.Popen(
+        [*COMMAND, *words], env=environ, cwd=data.folder, stdout=write_end, stderr=subprocess.PIPE
+    ) as process:
+        os.close(write_end)
+        try:
+            yield SlowReader(process, read_end)
+        finally:
+            os.close(read_end)

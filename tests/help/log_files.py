@@ -81,6 +81,16 @@ def open_logs() -> int:
     return found
 
 
+def open_files() -> set[str]:
+    """Return the open descriptors of this process, each with what it leads to."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        name = f"/proc/self/fd/{fd}"
+        if os.path.lexists(name) and not os.readlink(name).startswith("/proc/"):
+            found.add(f"{fd} {os.readlink(name)}")
+    return found
+
+
 # --- full and failing disks ---------------------------------------------------------------------
 
 

@@ -1,20 +1,18 @@
 """Two processes that run in a chosen order: they stop at each lock, write, sync and acknowledgement.
 
 How this works: each process is a fork of the test that makes one operation. `IoRecorder` reports every call before it
-is made; at a point in `POINTS` the process waits until it may continue. `run` lets only one of the two continue at a
-time, so an order of steps gives the same result every time. A process can be killed where it waits.
+is made; at a point in `POINTS` the process waits until it may continue. `Pair.run` lets only one of the two continue
+at a time, so an order of steps gives the same result every time. A process can be killed where it waits.
 
-The power can fail at any time. So `run` also notes how much of the log was on disk at each acknowledgement.
+The power can fail at any time. So it is also noted how much of the log was on disk at each acknowledgement.
 """
 
 import fcntl
 import json
 import os
-import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -28,8 +26,15 @@ from tests.help.logs import decoded
 
 POINTS = ("lock ", "write ", "overwrite ", "sync ", "acknowledged")
 """The beginnings of the calls before which a process waits."""
-MAX_STEPS = 5_000
-"""Steps after which two processes that wait for each other have a deadlock."""
+MAX_TURNS = 2_000
+"""How often the processes may take turns at their end. After that they wait for each other."""
+
+Prepare = Callable[[Path], Callable[[], object]]
+"""Prepares an operation on the data root at a path, and returns it."""
+
+
+Points = tuple[list[str], list[str]]
+"""The points of two operations, in the order in which they were recorded."""
 
 
 class Schedule(NamedTuple):
@@ -43,19 +48,26 @@ class Schedule(NamedTuple):
     killed: int | None = None
 
 
-def all_schedules(lengths: tuple[int, int]) -> Iterator[Schedule]:
-    """Yield every schedule for two operations that make so many steps if they run alone."""
+def all_schedules(points: Points) -> Iterator[Schedule]:
+    """Yield every schedule for two operations that make these calls one after the other."""
     for first in (0, 1):
-        for own in range(lengths[first]):
-            for others in range(1, lengths[1 - first] + 1):
+        for own in range(len(points[first])):
+            for others in range(1, len(points[1 - first]) + 1):
                 for killed in (None, first, 1 - first):
                     yield Schedule(first, (own, others), killed)
 
 
-def sample(schedules: Iterator[Schedule], count: int, seed: str) -> list[Schedule]:
-    """Return so many of the schedules, always the same ones for a seed."""
-    found = [*schedules]
-    return random.Random(seed).sample(found, min(count, len(found)))
+def some_schedules(points: Points, *, are_equal: bool) -> Iterator[Schedule]:
+    """Yield the schedules in which one process runs completely at some point of the other.
+
+    And those in which one is killed before a sync, or before it is acknowledged: its event is written then. Of two
+    equal operations it does not matter which is the first.
+    """
+    for first in (0,) if are_equal else (0, 1):
+        for own, point in enumerate(points[first]):
+            yield Schedule(first, (own, len(points[1 - first])))
+            if point.startswith(("sync events", "acknowledged")):
+                yield Schedule(first, (own, 0), killed=first)
 
 
 class Outcome(NamedTuple):
@@ -69,57 +81,80 @@ class Outcome(NamedTuple):
 
 
 class _Process:
-    """A fork of this process that makes an operation, step by step."""
+    """A fork of this process that makes an operation, step by step, on one data root after another."""
 
-    def __init__(self, operation: Callable[[], object], root: Path) -> None:
-        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
-        if not self.pid:
-            self._socket.close()
-            _make(operation, root, other)
-        other.close()
-        self.steps = 0
-        self.is_blocked = False
-        self.point, self.result = "", None
-        self._receive()
+    point: str
+    """The call that it makes next, "" if it waits for none."""
+    result: Any
+
+    def __init__(self, prepare: Prepare) -> None:
+        self._prepare = prepare
+        self._pid = 0
+        self._end()
+
+    def begin(self, root: Path) -> None:
+        """Prepare the operation, and go on to its first point."""
+        if not self._pid:
+            self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._pid = os.fork()
+            if not self._pid:
+                self._socket.close()
+                _serve(self._prepare, other)
+            other.close()
+        self._end()
+        self._send(str(root))
 
     def step(self) -> str:
         """Let the process make the call before which it waits. Return that call."""
         done = self.point
-        self._socket.send(b"+")
-        self._receive()
-        self.steps += 1
+        self._send("go on")
+        self.made.append(done)
         self.is_blocked = done == self.point and done.startswith("lock ")  # it was refused, and tries again
         return done
 
     def kill(self) -> None:
         """Kill the process where it waits."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._receive()
-        self.result = None
-
-    def _receive(self) -> None:
-        message = self._socket.recv(1 << 16)
-        if message:
-            self.point, self.result = json.loads(message)
-        else:
-            self.point = ""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
             self._socket.close()
-            os.waitpid(self.pid, 0)
+            self._pid = 0
+        self._end()
+
+    def _send(self, message: str) -> None:
+        self._socket.send(message.encode())
+        received = self._socket.recv(1 << 16)
+        assert received, "the process of an operation died"
+        self.point, self.result = json.loads(received)
+
+    def _end(self) -> None:
+        self.made: list[str] = []
+        self.is_blocked = False
+        self.point, self.result = "", None
 
 
-def _make(operation: Callable[[], object], root: Path, parent: socket.socket) -> NoReturn:
-    """Make the operation in a fork, and report each point."""
+def _serve(prepare: Prepare, parent: socket.socket) -> NoReturn:
+    """Make the operation on each data root that the parent names."""
+    try:
+        while root := parent.recv(4096).decode():
+            with pytest.MonkeyPatch.context() as patch:
+                _make(prepare, Path(root), parent, patch)
+            parent.send(json.dumps(["", None]).encode())
+    finally:
+        os._exit(1)
+
+
+def _make(prepare: Prepare, root: Path, parent: socket.socket, patch: pytest.MonkeyPatch) -> None:
+    """Make the operation once, and report each point."""
     report: list[Any] = ["", None]
+    flock = fcntl.flock
 
     def wait(call: str) -> None:
         if call.startswith(POINTS):
             report[0] = call
             parent.send(json.dumps(report).encode())
-            if not parent.recv(1):
+            if not parent.recv(16):
                 os._exit(1)
-
-    flock = fcntl.flock
 
     def lock(fd: int, operation: int) -> None:
         while operation == fcntl.LOCK_EX:  # it would wait in the kernel, where the parent does not see it
@@ -129,80 +164,75 @@ def _make(operation: Callable[[], object], root: Path, parent: socket.socket) ->
                 wait(report[0])
         return flock(fd, operation)
 
-    code = 1
+    operation = prepare(root)
+    patch.setattr(fcntl, "flock", lock)
+    for sync in ("fsync", "fdatasync"):
+        patch.setattr(os, sync, lambda fd: None)  # the parent models the disk
+    IoRecorder(root, patch, wait).start()
     try:
-        patch = pytest.MonkeyPatch()
-        patch.setattr(fcntl, "flock", lock)
-        for sync in ("fsync", "fdatasync"):
-            patch.setattr(os, sync, lambda fd: None)  # the parent models the disk
-        IoRecorder(root, patch, wait).start()
-        try:
-            report[1] = operation()
-        except BreakglassError as error:
-            report[1] = type(error).__name__
-        wait("acknowledged")
-        code = 0
-    finally:
-        os._exit(code)
+        report[1] = operation()
+    except BreakglassError as error:
+        report[1] = type(error).__name__
+    wait("acknowledged")
 
 
-def run(
-    schedule: Schedule, operations: tuple[Callable[[], object], Callable[[], object]], root: Path, path: Path
-) -> tuple[list[Outcome], tuple[int, int]]:
-    """Run two operations in the order of the schedule. Return their outcomes, and how many steps each has made.
+class Pair:
+    """The processes of two operations."""
 
-    `path` is the log, all of which is on disk at first.
-    """
-    disk = _Disk(path)
-    with _processes(operations, root) as both:
-        first, second = both[schedule.first], both[1 - schedule.first]
-        for each, steps in zip((first, second), schedule.steps, strict=True):
-            while each.point and each.steps < steps and not each.is_blocked:
+    def __init__(self, first: Prepare, second: Prepare) -> None:
+        self._both = [_Process(first), _Process(second)]
+
+    def run(self, schedule: Schedule, root: Path, path: Path) -> tuple[list[Outcome], Points]:
+        """Run both operations in the order of the schedule. Return their outcomes, and the points that they passed.
+
+        `path` is the log, all of which is on disk at first.
+        """
+        disk = _Disk(path)
+        for each in self._both:
+            each.begin(root)
+        order = self._both if schedule.first == 0 else self._both[::-1]
+        for each, steps in zip(order, schedule.steps, strict=True):
+            while each.point and len(each.made) < steps and not each.is_blocked:
                 disk.step(each)
-            if schedule.killed is not None and each is both[schedule.killed] and each.point:
+            if schedule.killed is not None and each is self._both[schedule.killed] and each.point:
                 each.kill()
-        while first.point or second.point:
-            for each, other in ((first, second), (second, first)):
+        made = 0
+        while order[0].point or order[1].point:
+            for each, other in (order, order[::-1]):
                 if each.point:
                     disk.step(each)
                 while each.point and not (each.is_blocked and other.point):
                     disk.step(each)
-            assert first.steps + second.steps < MAX_STEPS, "the processes wait for each other"
-        return [disk.outcomes.get(each.pid, Outcome()) for each in both], (both[0].steps, both[1].steps)
+            made += 1
+            assert made < MAX_TURNS, "the processes wait for each other"
+        first, second = self._both
+        return [disk.outcomes.get(each, Outcome()) for each in self._both], (first.made, second.made)
 
-
-@contextmanager
-def _processes(
-    operations: tuple[Callable[[], object], Callable[[], object]], root: Path
-) -> Iterator[list[_Process]]:
-    both: list[_Process] = []
-    try:
-        both.extend(_Process(operation, root) for operation in operations)
-        yield both
-    finally:
-        for each in both:
-            if each.point:
-                each.kill()
+    def close(self) -> None:
+        """End the processes."""
+        for each in self._both:
+            each.kill()
 
 
 class _Disk:
     """How much of a log is on disk: what was written when the last sync was made."""
 
     def __init__(self, path: Path) -> None:
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[_Process, Outcome] = {}
         """The outcomes of the processes that ended."""
         self._path = path
         self._synced = self._size()
 
     def step(self, process: _Process) -> None:
         """Make a step of a process."""
+        result = process.result
         made = process.step()
         if made == f"sync {log.NAME}":
             self._synced = self._size()
         elif made == "acknowledged":
             on_disk = self._path.read_bytes()[: self._synced] if self._path.exists() else b""
-            is_acknowledged = bool(process.result) and not isinstance(process.result, str)
-            self.outcomes[process.pid] = Outcome(process.result, is_acknowledged, tuple(decoded(on_disk)))
+            is_acknowledged = bool(result) and not isinstance(result, str)
+            self.outcomes[process] = Outcome(result, is_acknowledged, tuple(decoded(on_disk)))
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0

@@ -144,10 +144,17 @@ def test_streamed_text_is_written_without_a_sync_until_a_mebibyte_waits(
 ) -> None:
     with session.open_log() as opened:
         io.start()
-        for _ in range(2):
+        for _ in range(3):
             opened.append("delta", turn=2, text="x" * (log.GROUP_BYTES - 200))
     write = ["lock events.jsonl", "write delta to events.jsonl", "unlock events.jsonl"]
-    assert io.calls == [*write, *write, "sync events.jsonl"]
+    assert io.calls == [*write, *write, "sync events.jsonl", *write]
+
+
+def test_the_events_of_others_are_counted_under_the_lock(io: IoRecorder, session: Session) -> None:
+    with session.open_log() as opened:
+        io.start()
+        opened.read_others()
+    assert io.calls == ["lock events.jsonl", "unlock events.jsonl"]
 
 
 def test_the_lock_stays_until_the_outermost_of_nested_blocks_ends(io: IoRecorder, session: Session) -> None:

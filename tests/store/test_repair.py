@@ -14,7 +14,7 @@ from breakglass.errors import CannotRecord, NotFound
 from breakglass.store import log, seek
 from breakglass.store.log import Log
 from tests.help.log_files import append_bytes, append_with_fault, kinds, path_of, read_all, use_up
-from tests.help.logs import line
+from tests.help.logs import SAMPLES, line
 
 
 def append(directory: str) -> None:
@@ -24,6 +24,17 @@ def append(directory: str) -> None:
 
 
 # --- repaired -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"id":1,"ki', b"x" * 3_000_000], ids=len)
+def test_a_torn_first_line_is_saved_and_removed_because_a_log_begins_with_created(
+    torn: bytes, tmp_path: Path
+) -> None:
+    path_of(str(tmp_path)).write_bytes(torn)
+    with log.open_log(str(tmp_path)) as writer:
+        assert writer.append("created", **SAMPLES["created"]) == 1
+    assert kinds(str(tmp_path)) == ["created"]
+    assert path_of(str(tmp_path)).with_name("events.jsonl.torn-0").read_bytes() == torn
 
 
 def test_a_line_torn_at_any_byte_is_no_line_until_the_next_append_repairs_it_in_place(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sessions are private directories, found by the beginning of their id and listed with the latest change first."""
 
+import errno
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
+from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.store import degraded, log, sessions
 from breakglass.store import root as data_root
 from breakglass.store.sessions import Session
@@ -78,6 +79,14 @@ def test_a_key_that_is_not_visible_ascii_is_refused(key: str, root: Path) -> Non
     assert list(sessions.ids(root)) == []
 
 
+def test_a_repeated_creation_by_key_is_refused_if_the_log_must_not_be_written(root: Path) -> None:
+    session = sessions.create(root, "shell", key="k-1")
+    path = Path(session.directory, log.NAME)
+    path.write_bytes(path.read_bytes().replace(b'"schema":1', b'"schema":2'))
+    with pytest.raises(ReadOnly, match=f"the log of session {session.id[:8]} has schema 2"):
+        sessions.create(root, "shell", key="k-1")
+
+
 def test_a_title_over_200_characters_is_refused(root: Path) -> None:
     sessions.create(root, "shell", title="x" * 200)
     with pytest.raises(BadInput, match="at most 200"):
@@ -118,6 +127,27 @@ def test_a_session_is_found_by_any_unique_beginning_of_its_id(root: Path) -> Non
     for wrong in ("x", "abc2", "../", "*", first.id + "0"):
         with pytest.raises(NotFound):
             sessions.find(root, wrong)
+
+
+def test_an_empty_beginning_finds_nothing_although_there_is_only_one_session(root: Path) -> None:
+    sessions.create(root, "shell")
+    with pytest.raises(BadInput, match="an empty text"):
+        sessions.find(root, "")
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EACCES, ReadOnly), (errno.EIO, CannotRecord)])
+def test_a_log_whose_first_line_cannot_be_read_is_not_written(
+    number: int, kind: type[CannotRecord], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = sessions.create(root, "shell")
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(CannotRecord) as caught:
+        session.refuse_unwritable_log()
+    assert type(caught.value) is kind
 
 
 def test_without_a_beginning_the_session_with_the_latest_change_is_found(root: Path) -> None:

@@ -2,8 +2,9 @@
 promise is broken.
 
 How this works: `SessionDriver` prompts one session again and again and stores every acknowledgement. `KillTest`
-runs a server, some drivers and some clients, and kills processes, also at chosen system calls. At the end it
-compares the logs with the acknowledgements and with what each client received.
+runs a server, some drivers and some clients, and kills processes, also at chosen system calls. Meanwhile
+`Disturbances` copies the data root, renames a log and starts commands with unusual signals. At the end the logs are
+compared with the acknowledgements and with what each client received. No process may be left, and none of others hit.
 """
 
 import http.client
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from breakglass.store import sessions
+from breakglass.store.sessions import Session
 from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes
 from breakglass.turns.end import find_processes
@@ -29,6 +31,7 @@ from tests.help import validator
 from tests.help.servers import Attached, Server
 from tests.help.validator import Ack, Count
 from tests.help.waiting import DEADLINE, wait_until
+from tests.torture.disturbances import Disturbances, ServerOfAnyStarter
 
 AGENT = Path(__file__).parents[1] / "help" / "many_events.py"
 WEIGHTS = {"server": 1, "worker": 1, "runner": 5, "agent": 4}
@@ -48,15 +51,21 @@ PAUSE_SECONDS = 0.1
 """The longest pause between two kills."""
 CALL_SECONDS = 0.3
 """How long a process has to make the chosen system call."""
+EXIT_SECONDS = 20.0
+"""How long the runners may take to exit after the ends of their turns."""
 CAN_TRACE = os.geteuid() == 0 and shutil.which("strace") is not None
 """Only root sees the server's system calls: PR_SET_DUMPABLE closes it to others of its user."""
 
 
 class SessionDriver:
-    """A client that, in a thread, prompts one session again and again and cancels some of the turns."""
+    """A client that, in a thread, prompts one session again and again and cancels some of the turns.
 
-    def __init__(self, server: Server, rng: random.Random) -> None:
+    With `is_renamed`, the session's log is away at times, so it is not found.
+    """
+
+    def __init__(self, server: Server, rng: random.Random, *, is_renamed: bool = False) -> None:
         self.session = server.new_session()
+        self._expected = (409, 503, 404) if is_renamed else (409, 503)
         self.acks = [Ack(1, "created")]
         self.over = threading.Event()
         self._server = server
@@ -103,20 +112,33 @@ class SessionDriver:
             status, answer, _ = self._server.ask(method, f"/api/sessions/{self.session}{path}", body, headers)
             if status < 300:
                 return dict(answer)
-            assert status in (409, 503), answer
+            assert status in self._expected, answer
         return None
 
 
 class KillTest:
-    """One run: a server, drivers of sessions, clients that follow these, and the kills."""
+    """One run: a server, drivers of sessions, clients that follow these, and the kills.
 
-    def __init__(self, folder: Path, *, drivers: int, clients: int, seed: int, workers: int = 1) -> None:
+    With `disturbed`, one more driver has no clients, because a client starts again whenever the log was away.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        drivers: int,
+        clients: int,
+        seed: int,
+        workers: int = 1,
+        disturbed: bool = False,
+    ) -> None:
         config = folder / "breakglass.toml"
         config.write_text(f'[agents.many]\nprotocol = "claude"\ncommand = ["{sys.executable}", "{AGENT}"]\n')
         options = ["--workers", str(workers)] if workers > 1 else []
-        self.server = Server(folder / "var", *options, BREAKGLASS_CONFIG=str(config), BREAKGLASS_AGENT="many")
-        self.weights = {kind: often for kind, often in WEIGHTS.items() if kind != "worker" or workers > 1}
+        env = {"BREAKGLASS_CONFIG": str(config), "BREAKGLASS_AGENT": "many"}
         self.rng = random.Random(seed)
+        self.server = ServerOfAnyStarter(folder / "var", random.Random(seed), *options, **env)
+        self.weights = {kind: often for kind, often in WEIGHTS.items() if kind != "worker" or workers > 1}
         self.kills: Counter[str] = Counter()
         self.drivers = [SessionDriver(self.server, random.Random(self.rng.random())) for _ in range(drivers)]
         self.clients = [
@@ -124,6 +146,11 @@ class KillTest:
             for number in range(clients)
             for driver in [self.drivers[number % drivers]]
         ]
+        self.disturbances: Disturbances | None = None
+        if disturbed:
+            renamed = SessionDriver(self.server, random.Random(self.rng.random()), is_renamed=True)
+            self.drivers.append(renamed)
+            self.disturbances = Disturbances(self.server, folder, renamed.session, seed)
 
     def run_kills(self, kills: int) -> None:
         """Kill that many times. A server is started again at once."""
@@ -149,7 +176,7 @@ class KillTest:
             workers = sorted(processes.descendants(server))
             return {server} if kind == "server" else set(workers[:1])
         driver = self.rng.choice(self.drivers)
-        runner = read_runner(sessions.Session(self.server.data, driver.session))
+        runner = read_runner(Session(self.server.data, driver.session))
         if runner is None or not processes.is_alive(*runner):
             return set()
         return {runner[0]} if kind == "runner" else processes.descendants(runner[0])
@@ -159,6 +186,7 @@ class KillTest:
 
         Fails if a log or a client breaks a promise.
         """
+        times = self.disturbances.finish() if self.disturbances else {}
         for driver in self.drivers:
             driver.finish()
         total, found = 0, Count()
@@ -171,20 +199,45 @@ class KillTest:
             ends.update(event["status"] for event in decoded if event["kind"] == "turn_end")
             total += len(decoded)
         self.server.kill()
+        self._check_ends(ends, times)
+        left = self._count_left()
+        others = self.disturbances.count_killed_others() if self.disturbances else 0
         acks = sum(len(driver.acks) for driver in self.drivers)
         attached = sum(client.attachments for _, client in self.clients)
         return (
             f"{self.kills.total()} kills {json.dumps(dict(sorted(self.kills.items())))}, {total} events, "
-            f"turns {json.dumps(ends)}, {acks} acknowledgements, {attached} attachments: "
-            f"lost {found.lost}, doubled {found.doubled}, gaps {found.gaps}"
+            f"turns {json.dumps(ends)}, {acks} acknowledgements, {attached} attachments, "
+            f"disturbances {json.dumps(times)}: lost {found.lost}, doubled {found.doubled}, gaps {found.gaps}, "
+            f"processes left {left}, processes of others killed {others}"
         )
+
+    def _check_ends(self, ends: Counter[str], times: dict[str, int]) -> None:
+        """Fail if more turns ended badly than were killed or had their log renamed."""
+        kills: Counter[str] = Counter()
+        for kind, number in self.kills.items():
+            kills[kind.split()[0]] += number
+        assert ends["lost"] <= kills["runner"], (ends, self.kills)
+        assert ends["error"] <= kills["agent"] + times.get("renames", 0), (ends, self.kills)
+
+    def _count_left(self) -> int:
+        """Return how many processes of turns are left. A runner exits soon after the end of its turn."""
+
+        def find() -> set[int]:
+            data = self.server.data
+            return set().union(*(find_processes(Session(data, each)) for each in sessions.ids(data)))
+
+        with suppress(AssertionError):
+            wait_until(lambda: not find(), "the exit of all processes", EXIT_SECONDS)
+        return len(find())
 
     def clear(self) -> None:
         """Kill every process of the run."""
         self.server.kill()
+        if self.disturbances:
+            self.disturbances.count_killed_others()
         for driver in self.drivers:
             driver.over.set()
-            marked = partial(find_processes, sessions.Session(self.server.data, driver.session))
+            marked = partial(find_processes, Session(self.server.data, driver.session))
             assert processes.kill_all(marked, DEADLINE)
 
 
@@ -202,9 +255,9 @@ def _kill_at(call: str, pid: int) -> None:
         subprocess.run(command, check=False, timeout=CALL_SECONDS, stderr=subprocess.DEVNULL)
 
 
-def run_kill_test(folder: Path, kills: int, *, seed: int, workers: int = 1) -> str:
+def run_kill_test(folder: Path, kills: int, *, seed: int, workers: int = 1, disturbed: bool = False) -> str:
     """Run one test of that many kills, and return what was done and found. Fails if a promise is broken."""
-    test = KillTest(folder, drivers=4, clients=10, seed=seed, workers=workers)
+    test = KillTest(folder, drivers=4, clients=10, seed=seed, workers=workers, disturbed=disturbed)
     try:
         test.run_kills(kills)
         return test.settle()

@@ -92,7 +92,7 @@ def test_a_turn_that_is_stopped_before_its_process_fails_to_start_ends_as_cancel
     session = sessions.create(settings.data, "shell")
     os.rmdir(session.workspace)
     os.symlink("/proc/nowhere", session.workspace)
-    during(begin, "_start_runner", lambda: cancel_turn(session, by="ann"))
+    during(begin, "start_runner", lambda: cancel_turn(session, by="ann"))
     turn = submit_prompt(settings, session, "ls", by="ann").id
     wait_for_end(session, turn)
     assert ending_of(session) == [("cancelled", None), ("turn_end", "cancelled")]

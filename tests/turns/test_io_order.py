@@ -4,6 +4,7 @@ Each row of the tables is a promise: a state that was read without the lock, or 
 wrong although no other test may notice.
 """
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from breakglass.errors import Conflict
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import begin, end, processes
+from breakglass.turns import start as runner_start
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
@@ -36,7 +38,7 @@ NO_RUNNER_IS_LOST = [READ]
 @pytest.fixture
 def io(root: Path, monkeypatch: pytest.MonkeyPatch) -> IoRecorder:
     recorder = IoRecorder(root, monkeypatch)
-    recorder.record(begin, "_start_runner", "start the runner")
+    recorder.record(begin, "start_runner", "start the runner")
     recorder.record(processes, "kill_all", "kill the processes")
     return recorder
 
@@ -216,13 +218,13 @@ def test_a_turn_that_ended_after_it_was_last_read_is_not_ended_as_lost(
 def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_agent(
     settings: Config, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = begin._start_runner
+    start = runner_start.start_runner
 
     def stop_and_start(job: Job) -> None:
         cancel_turn(session, by="bob")
         start(job)
 
-    monkeypatch.setattr(begin, "_start_runner", stop_and_start)
+    monkeypatch.setattr(begin, "start_runner", stop_and_start)
     turn = submit_prompt(settings, session, "echo ran", by="ann").id
     events = wait_for_end(session, turn)
     assert [(event["kind"], event.get("status")) for event in events] == [
@@ -243,3 +245,26 @@ def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None
         assert [(answer.request, answer.allow) for answer in record.take_undelivered_answers()] == [
             ("r", False)
         ]
+
+
+def test_streamed_text_is_synced_a_fifth_of_a_second_after_the_last_sync(
+    io: IoRecorder, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with session.open_log() as opened:
+        record = TurnRecord(
+            make_job(session, opened.append("user", text="one", by="ann"), opened.end), opened
+        )
+        io.start()
+        assert record.sync_due_at() == float("inf")
+        for _ in range(2):
+            now += 5.0
+            record.sync_if_due()
+            record.append("delta", text="x")
+            record.sync_if_due()
+            record.append("delta", text="y")
+            assert record.sync_due_at() == now + 0.2
+            record.sync_if_due()
+    write = [LOCK, "write delta to events.jsonl", UNLOCK]
+    assert io.calls == [*write, SYNC, *write, SYNC, *write, *write]

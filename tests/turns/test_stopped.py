@@ -14,9 +14,10 @@ from breakglass.errors import CannotRecord, LogLocked, TurnRunning
 from breakglass.store import lock_holders, log, sessions, turnlock
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
-from breakglass.turns import begin, end, processes
+from breakglass.turns import begin, end, processes, start
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, wait_for_stop
+from tests.help.servers import serving
 from tests.help.session_logs import events_of
 from tests.help.turns import (
     begin_turn,
@@ -55,7 +56,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
     """Make every runner stop itself at a point."""
 
     def prepare(point: str, text: bytes = b"") -> None:
-        monkeypatch.setattr(begin, "_RUNNER", STOPPING.format(point=point, text=text))
+        monkeypatch.setattr(start, "_RUNNER", STOPPING.format(point=point, text=text))
 
     return prepare
 
@@ -105,6 +106,22 @@ def test_a_stop_kills_a_runner_that_is_stopped_while_it_has_the_log_locked(
     assert not is_alive(pid)
     assert find_broken_rules(session) == []
     assert wait_for_status(session, turn) == "cancelled"
+
+
+def test_a_stop_over_http_says_what_it_killed_in_its_response_and_in_the_log_of_the_turn(
+    settings: Config, stop_at: StopAt
+) -> None:
+    stop_at("before", b'"tool_result"')
+    session, turn = begin_turn(settings, "echo up; sleep 1000")
+    what = f"killed {stopped(wait_until_stopped(session))}. It kept the log locked."
+    with serving(settings.data) as server:
+        status, answer, _ = server.ask("POST", f"/api/sessions/{session.id}/cancel")
+        assert (status, answer) == (200, {"cancelled": True, "killed": [what]})
+        assert server.wait_for_end(session.id) == "cancelled"
+        assert f"A stop {what}" in server.ask("GET", f"/sessions/{session.id}")[1].decode()
+    notices = [event for event in events_of(session) if event["kind"] == "notice"]
+    assert [(event["turn"], event["text"]) for event in notices] == [(turn, f"A stop {what}")]
+    assert find_broken_rules(session) == []
 
 
 def test_a_stop_while_the_runner_is_stopped_before_the_write_of_its_end_ends_the_turn_as_cancelled(

@@ -11,6 +11,7 @@ message that is made here against those models.
 from collections.abc import Iterable
 from typing import Any
 
+from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
     MAX_PLAN,
     as_count,
@@ -71,6 +72,16 @@ def initialize(version: str) -> Message:
         "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
         "clientInfo": {"name": "breakglass", "version": version},
     }
+
+
+def prompt_text(prompt: str) -> str:
+    r"""Return `prompt` in a form that the model gets, unless it is one of the commands that we offer.
+
+    An agent may take a prompt that begins with `/` for its own command, so `/logout fails` would log it out. codex-acp,
+    gemini-cli and opencode strip spaces before they look, and gemini-cli looks for `$` too. So a `\` comes first.
+    """
+    looks_like_command = prompt.lstrip().startswith(("/", "$", "\ufeff"))
+    return f"\\{prompt}" if looks_like_command and not is_offered(prompt) else prompt
 
 
 def not_offered(message: Message) -> Message:

@@ -135,7 +135,7 @@ class Opening:
             return Step(method, {"sessionId": self.session, **params})
         if self._must_wait:
             return Step("", {})
-        prompt = [{"type": "text", "text": self._input.prompt}]
+        prompt = [{"type": "text", "text": messages.prompt_text(self._input.prompt)}]
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
         return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])

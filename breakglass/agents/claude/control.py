@@ -1,10 +1,10 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
-import re
 from collections.abc import Sequence
 
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
+from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
     as_object,
     as_objects,
@@ -16,9 +16,6 @@ from breakglass.agents.lines import (
 )
 from breakglass.choices import NO_ANSWERS, Answers, Choice, Option
 from breakglass.events import Draft, dumps
-
-_OFFERED = re.compile(r"/compact(\s.*)?|/context\s*", re.DOTALL)
-"""The commands of the CLI that a prompt may be. `/compact` may be followed by instructions."""
 
 
 class ToolRequests:
@@ -86,7 +83,7 @@ def escape_command(prompt: str) -> str:
     The CLI takes a prompt whose first character is `/` for a command of its own, if it has one of that name. Then the
     model is not asked, and `/clear` also drops the conversation. After a space it is a prompt like any other.
     """
-    return f" {prompt}" if prompt.startswith("/") and not _OFFERED.fullmatch(prompt) else prompt
+    return f" {prompt}" if prompt.startswith("/") and not is_offered(prompt) else prompt
 
 
 def user_message(prompt: str) -> bytes:

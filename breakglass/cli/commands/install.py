@@ -10,7 +10,7 @@ from breakglass.config import Config
 
 def run(config: Config, args: Namespace) -> int:
     """Write the unit, then enable and start the service."""
-    found = service.find_service(args, config.environ)
+    found = service.find_service(config, args)
     if error := service.obstacle(found):
         if not args.dry_run:
             raise error
@@ -59,7 +59,7 @@ COMMAND = Command(
   breakglass install                        as another user: a service of that user, without root""",
     notes="""\
 The system service keeps its data in /var/lib/breakglass, the service of a user in ~/.local/state/breakglass, unless
---data is given. A second installation changes nothing, or updates the unit. Running turns go on in each case. To change
-the unit: systemctl edit breakglass. breakglass uninstall removes the service and keeps the data.""",
+the setting data names another place. A second installation changes nothing, or updates the unit. Running turns go on
+in each case. To change the unit: systemctl edit breakglass. breakglass uninstall removes the service, not the data.""",
     exits={1: "the unit was changed, systemd cannot be reached, or a step failed"},
 )

@@ -9,7 +9,7 @@ from breakglass.config import Config
 
 def run(config: Config, args: Namespace) -> int:
     """Stop and remove the service, and say where its data is."""
-    found = service.find_service(args, config.environ)
+    found = service.find_service(config, args)
     installed = service.read_file(found.unit)
     if installed is None:
         print(f"There is no service to remove: {found.unit} does not exist.")

@@ -37,6 +37,39 @@ def test_model_and_mode_are_set_the_way_the_session_offers(
     assert (last["method"], last["params"]) == (method, {"sessionId": "s", **params})
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "/login is broken",
+        "/clear",
+        "/status returns 502",
+        "/",
+        "  /logout",
+        "\n/clear",
+        "$memory show",
+        "/context of",
+    ],
+)
+def test_a_prompt_that_looks_like_a_command_of_the_agent_is_escaped(prompt: str) -> None:
+    assert sent_prompt(prompt) == "\\" + prompt
+
+
+@pytest.mark.parametrize(
+    "prompt", ["/compact", "/compact keep the hosts", "/context", "ls /", "#1", "@a", "-x", ""]
+)
+def test_an_offered_command_and_other_prompts_are_sent_as_they_are(prompt: str) -> None:
+    assert sent_prompt(prompt) == prompt
+
+
+def sent_prompt(prompt: str) -> str:
+    """Return the text that the agent gets."""
+    dialogue = Dialogue(TurnInput(prompt, ("agent",)))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1})
+    say(dialogue, id=2, result={"sessionId": "s"})
+    return str(written(dialogue)[-1]["params"]["prompt"][0]["text"])
+
+
 def test_the_prompt_follows_the_settings_and_announces_the_session() -> None:
     dialogue = begun(MODES | MODEL_OPTION, model="x")
     assert [message["method"] for message in written(dialogue)][-1:] == ["session/set_config_option"]

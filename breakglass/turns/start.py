@@ -1,0 +1,113 @@
+"""Start the runner of a turn: a process of its own, which gets a job and the turn lock."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from typing import NamedTuple
+
+from breakglass import masking
+from breakglass.access import tokens
+from breakglass.agents import environ
+from breakglass.config import AgentConfig, Config
+from breakglass.state import SessionState
+from breakglass.store.seek import Position
+from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock, place
+from breakglass.turns import job as jobs
+from breakglass.turns import processes
+from breakglass.turns.job import ActionStep, AgentJob, Job
+
+_RUNNER = "from breakglass.turns.runner import main; main()"
+
+
+class ActionRun(NamedTuple):
+    """What the runner of an action needs besides its prompt."""
+
+    steps: tuple[ActionStep, ...]
+    held: tuple[int, ...]
+    """The descriptors of locks that the runner holds until the end of the turn."""
+
+
+NO_ACTION = ActionRun((), ())
+"""Of a turn with an agent."""
+
+
+def make_job(
+    config: Config,
+    session: Session,
+    turn: int,
+    end: Position,
+    state: SessionState,
+    lock: TurnLock,
+    run: ActionRun,
+) -> Job:
+    """Return the job for the runner of this turn. `end` is the log's position after the prompt."""
+    mark = processes.mark(session.id, turn, place(lock.fds[0]))
+    variables = (config.environ, *(each.env for each in config.agents.values()))
+    return Job(
+        directory=os.path.abspath(session.directory),
+        workspace=os.path.abspath(session.workspace),
+        turn=turn,
+        end=end,
+        lock=lock.fds,
+        held=run.held,
+        steps=run.steps,
+        agents=tuple(_agent_job(config, agent) for agent in config.agents.values()),
+        agent=state.agent,
+        environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
+        secrets=masking.fingerprints(_access_tokens(config), *variables),
+        model=state.model or config.model,
+        agent_session=state.agent_session,
+        agent_cost=state.agent_cost,
+        allowed=state.allowed,
+        queued=tuple(each.id for each in state.queued),
+        timeout=config.turn_timeout_seconds,
+        permission_timeout=config.permission_timeout_seconds,
+        limits=config.limits,
+    )
+
+
+def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
+    return AgentJob(
+        name=agent.name,
+        protocol=agent.protocol,
+        command=agent.command,
+        environ=environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env),
+        ask=agent.permissions == "ask",
+        allow=agent.allow,
+        deny=agent.deny,
+        choice_tools=tuple(agent.about.choice_tools),
+        thinking=agent.thinking,
+    )
+
+
+def _access_tokens(config: Config) -> list[str]:
+    """Return the access tokens of this data root that this process can read."""
+    return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
+
+
+def start_runner(job: Job) -> None:
+    """Start the runner in a session of its own, with the locks of the job. Raises OSError."""
+    os.makedirs(job.workspace, mode=0o700, exist_ok=True)
+    process = subprocess.Popen(
+        # -I: nothing in the agent's environment or working directory may change what the runner imports.
+        [
+            *(sys.executable, "-I", "-c", _RUNNER),
+            *(f"session={os.path.basename(job.directory)}", f"turn={job.turn}"),  # for a reader of `ps`
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=job.lock + job.held,
+        start_new_session=True,
+        cwd=job.workspace,
+        env=job.environ,
+    )
+    assert process.stdin
+    process.stdin.write(jobs.encode(job))
+    process.stdin.close()
+    # Without a free thread the dead runner stays a zombie until this process ends.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
