@@ -59,7 +59,8 @@ def test_an_unsupported_request_is_refused_and_told_and_so_is_a_notification(met
 def test_an_answer_selects_the_matching_option(answer: dict[str, Any], chosen: str) -> None:
     dialogue = begun(ask=True)
     kind, fields = question(dialogue)[-1]
-    assert (kind, fields) == ("permission", {"request": "7-0", "name": "Bash", "input": {"command": "ls"}})
+    asked = {"request": "7-0", "name": "Bash", "input": {"command": "ls"}, "tool_id": "t"}
+    assert (kind, fields) == ("permission", asked)
     written(dialogue)
     assert dialogue.answer("7-0", **answer)
     assert outcome(dialogue) == chosen
