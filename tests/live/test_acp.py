@@ -1,8 +1,9 @@
 """The ACP dialogue with the real agents: claude-agent-acp, which runs Claude Code, and opencode."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from tests.help.fake_model import FakeModel
 from tests.help.fake_script import ODD
 from tests.live.agents import Agent, claude_agent_acp, opencode
 from tests.live.drive import AgentRun, React, passive, run_dialogue
+from tests.live.test_permission import CHOICES
 
 Run = Callable[..., AgentRun]
 
@@ -79,6 +81,22 @@ def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *,
     assert done.only("permission", "name") == agent.bash
     assert done.only("tool_result", "is_error") is not allow
     assert (home / "work" / "made").exists() is allow
+
+
+@ADAPTER_ONLY
+def test_a_choice_is_asked_as_a_form_and_the_selection_is_sent(run: Run) -> None:
+    answers = {"question_0": ["none,\nreally"], "question_1": ["Door", "the cellar"]}
+
+    def answer(dialogue: Any, draft: Any) -> bool:
+        return draft[0] == "permission" and not dialogue.answer(
+            draft[1]["request"], allow=True, answers=answers
+        )
+
+    done = run(f"[[tool AskUserQuestion {json.dumps(CHOICES)}]]", answer, ask=True)
+    choices = cast(list[dict[str, Any]], done.only("permission", "choices"))
+    assert [choice["question"] for choice in choices] == ["Which colour?", "Which parts?"]
+    assert all(text in str(done.of("tool_result")) for text in ("none,", "really", "Door", "the cellar"))
+    assert not done.dialogue.failed
 
 
 @pytest.mark.torture

@@ -4,5 +4,7 @@ from breakglass.agents import About
 
 ABOUT = About(
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*", "OPENAI_*", "GEMINI_*"),
-    choice_tools=frozenset({"AskUserQuestion"}),  # claude-agent-acp keeps the names of Claude Code's tools
+    choice_tools=frozenset(
+        {"AskUserQuestion", "Question"}
+    ),  # claude-agent-acp keeps the names of Claude Code's tools
 )

@@ -22,7 +22,7 @@ Rules for editors:
 """
 
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.acp import messages, outcome
+from breakglass.agents.acp import elicitation, messages, outcome, questions
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.opening import Opening
 from breakglass.agents.acp.questions import Questions
@@ -73,7 +73,7 @@ class Dialogue(LineDialogue):
             return False
         if not allow:
             self._updates.note_refusal(messages.call_id(question))
-        self._write(messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING))
+        self._write(questions.response(question, answers, allow=allow))
         return True
 
     @property
@@ -146,6 +146,8 @@ class Dialogue(LineDialogue):
             return [] if is_quiet else [unreadable([dumps(message)])]
         if method == "session/request_permission":
             return self._ask(message, as_object(params.get("toolCall")))
+        if elicitation.is_form(message) and self._input.ask and not self.finished:
+            return [self._questions.elicit(message)]
         if not self.finished:
             self._write(messages.not_offered(message))
         asked = beginning(dumps({"method": method, "params": params}))
@@ -166,7 +168,7 @@ class Dialogue(LineDialogue):
         question = self._questions.take(request)
         if question is None:
             return []
-        self._write(messages.permission_answer(question, ()))
+        self._write(questions.cancellation(question))
         return [withdrawal(request)]
 
     # --- the end ------------------------------------------------------------------------------

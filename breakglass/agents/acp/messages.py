@@ -65,11 +65,12 @@ def encode_line(message: Message) -> bytes:
     return dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
 
 
-def initialize(version: str) -> Message:
-    """Return the parameters of `initialize`. They offer no services: an agent has its own files and terminals."""
+def initialize(version: str, capabilities: Message) -> Message:
+    """Return the parameters of `initialize`. They offer no files and no terminals: an agent has its own."""
+    none = {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False}
     return {
         "protocolVersion": VERSION,
-        "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
+        "clientCapabilities": none | capabilities,
         "clientInfo": {"name": "breakglass", "version": version},
     }
 

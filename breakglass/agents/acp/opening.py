@@ -11,6 +11,7 @@ from typing import Any
 from breakglass import __version__
 from breakglass.agents import TurnInput
 from breakglass.agents.acp import messages, session_settings
+from breakglass.agents.acp.elicitation import CAPABILITY
 from breakglass.agents.acp.login import Login
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.session_settings import SessionSettings
@@ -53,7 +54,7 @@ class Opening:
 
     def begin(self) -> Step:
         """Return the first request."""
-        return Step("initialize", messages.initialize(__version__))
+        return Step("initialize", messages.initialize(__version__, CAPABILITY if self._input.ask else {}))
 
     def advance(self, method: str, response: Message) -> Step:
         """Return the step after the response to a request of `method`."""

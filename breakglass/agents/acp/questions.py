@@ -2,11 +2,26 @@
 
 from typing import Any
 
-from breakglass.agents.acp import content, messages
+from breakglass.agents.acp import content, elicitation, messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.tool_calls import ToolCall
-from breakglass.agents.lines import as_short_text
+from breakglass.agents.lines import as_object, as_short_text, cut_object
+from breakglass.choices import Answers
 from breakglass.events import Draft
+
+
+def response(question: Message, answers: Answers, *, allow: bool) -> Message:
+    """Return the response to a question that a user or a rule answered."""
+    if question.get("method") == elicitation.METHOD:
+        return elicitation.response(question, answers, allow=allow)
+    return messages.permission_answer(question, messages.ALLOWING if allow else messages.REFUSING)
+
+
+def cancellation(question: Message) -> Message:
+    """Return the response that says that no answer will come."""
+    if question.get("method") == elicitation.METHOD:
+        return {"id": question.get("id"), "result": {"action": "cancel"}}
+    return messages.permission_answer(question, ())
 
 
 class Questions:
@@ -27,6 +42,16 @@ class Questions:
         fields = {"request": question, "name": call.name, "input": content.question_input(call.state, asked)}
         return "permission", fields | {"tool_id": call.id} | call.marks
 
+    def elicit(self, request: Message) -> Draft:
+        """Keep an `elicitation/create` until it is answered, and return its `permission` event."""
+        question, params = self.id_of(request.get("id")), as_object(request.get("params"))
+        self._open[question] = request
+        fields: dict[str, Any] = {"request": question, "name": elicitation.NAME, "input": cut_object(params)}
+        if asked := elicitation.choices(request):
+            fields["choices"] = [choice.as_json() for choice in asked]
+        call = as_short_text(params.get("toolCallId"))
+        return "permission", fields | ({"tool_id": call} if call else {})
+
     def id_of(self, number: Any) -> str:
         """Return a question's id that is unique in our session: the agent counts from 0 in each process."""
         return f"{self._turn}-{as_short_text(number) or number}"
@@ -37,7 +62,7 @@ class Questions:
 
     def cancel_all(self) -> list[Message]:
         """Return a response to every open question that says that the turn is cancelled."""
-        responses = [messages.permission_answer(request, ()) for request in self._open.values()]
+        responses = [cancellation(request) for request in self._open.values()]
         self._cancelled += self._open
         self._open.clear()
         return responses

@@ -94,6 +94,8 @@ def _run(name: str, run: dict[str, Any]) -> Run:
     stdout = (CAPTURES / f"{name}.stdout.jsonl").read_bytes()
     said = CAPTURES / f"{name}.stdin.jsonl"  # missing for the other agents, of which we now ask other things
     stdin = said.read_bytes() if said.exists() else None
+    if stdin and turn_input.ask:  # recorded before forms were offered
+        stdin = stdin.replace(b'"terminal":false}', b'"terminal":false,"elicitation":{"form":{}}}', 1)
     loads = stdin is not None and b"session/load" in stdin
     quiet_after = run.get("quiet_after", '"id":2,"result"' if loads else "")
     return Run(name, turn_input, end, run.get("answer"), interrupt_at, stdout, stdin, quiet_after)
