@@ -26,6 +26,8 @@ ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?
 
 MIN_TOKEN = 32
 """Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
+MIN_SURPRISES = 14
+"""Characters of a token that must not follow from those before them."""
 TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_TOKEN},512}}")
 """The characters that RFC 6750 allows in a header."""
 
@@ -156,7 +158,25 @@ def parse_token(name: str, value: object) -> str:
             f"{name} is no token ({len(str(value))} characters): expected {MIN_TOKEN} to 512 of "
             "A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
         )
+    if is_guessable(value):
+        raise BadConfig(
+            f"{name} is too easy to guess: it repeats itself or counts up. Leave it out, and one is made."
+        )
     return value
+
+
+def is_guessable(token: str) -> bool:
+    """Return whether a token repeats itself or counts up, so that its length promises too much.
+
+    A character is a surprise unless it is a neighbour of the one before it (`aaa`, `321`), or ends three characters
+    that came before (`changeme-changeme-`). A random token of 32 characters has more than 20 surprises.
+    """
+    surprises = 0
+    for index, character in enumerate(token):
+        is_neighbour = index > 0 and abs(ord(character) - ord(token[index - 1])) <= 1
+        is_repeated = index > 2 and token[index - 2 : index + 1] in token[:index]
+        surprises += not is_neighbour and not is_repeated
+    return surprises < MIN_SURPRISES
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:

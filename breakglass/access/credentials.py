@@ -7,25 +7,28 @@ import hashlib
 import hmac
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from breakglass.access.login_codes import use_code
-from breakglass.access.logins import Login, Logins, Revoked, append, fold
+from breakglass.access.logins import Login, LoginFile, Renewed, Revoked
 from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
-from breakglass.errors import CannotRecord, ReadOnly
-from breakglass.settings import TOKEN_PATTERN, parse_token
+from breakglass.errors import BadConfig, CannotRecord, ReadOnly
+from breakglass.settings import parse_token
 
 LOGIN_SECONDS = 30 * 86_400
-"""How long a login lasts."""
+"""How long a login lasts at most."""
+
+PLAIN_SECONDS = 12 * 3600
+"""How long a login over plain HTTP lasts without use: its cookie goes to every port of the host, and to the network."""
+
+RENEWAL_SECONDS = 3600
+"""How often a login in use is renewed."""
 
 _TOKEN_NAMES = {True: "owner", False: "watcher"}
 """The name of a token's credential. The key is whether the token allows changes."""
@@ -42,17 +45,30 @@ class Credential:
     kind: Literal["token", "cookie", "proxy"]
     key: bytes = field(repr=False)
     """SHA-256 of the token or cookie; for `proxy`, an HMAC of the user's name under the token's SHA-256."""
+    csrf: str = field(default="", repr=False)
+    """SHA-256 of the CSRF token that the page chose at the login, in hex. "": it follows from `key`."""
 
 
 def csrf_token(credential: Credential) -> str:
-    """Return the value of the hidden field of every plain form. Another site cannot know it."""
-    return hmac.digest(credential.key, b"breakglass form", "sha256").hex()[:32]
+    """Return the value of the hidden field of every plain form. Another site cannot know it.
+
+    "" if the page chose the token and keeps it in its storage. Then a program on another port of the host, which gets
+    the cookie too, cannot read it from a page.
+    """
+    return "" if credential.csrf else hmac.digest(credential.key, b"breakglass form", "sha256").hex()[:32]
 
 
 def csrf_matches(credential: Credential, given: str) -> bool:
     """Return whether a form with that field may act. A bearer token needs no field: no browser adds it by itself."""
-    expected = csrf_token(credential).encode()
-    return credential.kind == "token" or hmac.compare_digest(expected, given.encode(errors="replace"))
+    secret = given.encode(errors="replace")
+    if credential.csrf:
+        return hmac.compare_digest(credential.csrf, _sha256(secret).hex())
+    return credential.kind == "token" or hmac.compare_digest(csrf_token(credential).encode(), secret)
+
+
+def find_cookie(credential: Credential, cookies: Iterable[bytes]) -> bytes | None:
+    """Return the cookie that gave a credential."""
+    return next((cookie for cookie in cookies if _sha256(cookie) == credential.key), None)
 
 
 class Access:
@@ -79,14 +95,11 @@ class Access:
         _check_token_files(root, is_configured=token is not None, is_read_only=bool(read_only()))
         self._configured_digest = None if token is None else _sha256(token.encode())
         self._token_files = {
-            may_act: WatchedFile(root / name, _token_digest, b"", is_private)
+            may_act: WatchedFile(root / name, lambda data: _sha256(_strip(data)), b"", _problem_of_token)
             for may_act, name in TOKEN_FILES.items()
         }
         self._root = root
-        self._path = root / "logins.jsonl"
-        self._written: WatchedFile[Logins] = WatchedFile(self._path, lambda data: fold(data, {}), {})
-        self._unwritten = b""
-        self._recording = threading.Lock()
+        self._file = LoginFile(root / "logins.jsonl", read_only)
         self._lifetime = lifetime
         self._now = now
         self.throttle = Throttle(monotonic)
@@ -109,18 +122,23 @@ class Access:
         find = self._by_token if credential.kind == "token" else self._by_cookie
         return find(credential.key) is not None
 
-    def log_in(self, token: str, *, address: str, user_agent: str = "") -> str | None:
+    def log_in(
+        self, token: str, *, address: str, user_agent: str = "", csrf: str = "", idle: int = 0
+    ) -> str | None:
         """Return the value of a new cookie, None for a wrong token.
 
-        A login that cannot be written is kept in memory: users must be able to log in on a full disk.
+        `csrf` is the CSRF token that the page chose, `idle` the seconds without use after which the login ends; 0 for
+        none.
         """
         credential = self._by_token(_sha256(token.encode(errors="replace")))
         if credential is None:
             return None
         fingerprint = self._token_fingerprint(may_act=credential.may_act)
-        return self._open_login(credential.may_act, fingerprint, address, user_agent)
+        return self._open_login(credential.may_act, fingerprint, address, user_agent, csrf, idle)
 
-    def log_in_with_code(self, code: str, *, address: str, user_agent: str = "") -> str | None:
+    def log_in_with_code(
+        self, code: str, *, address: str, user_agent: str = "", csrf: str = "", idle: int = 0
+    ) -> str | None:
         """Use up a one-time code and return the value of a new cookie, None for a code that opens no login.
 
         Raises ReadOnly in a read-only root, and CannotRecord as `use_code` does.
@@ -132,9 +150,11 @@ class Access:
         may_act = use_code(self._root, code, self._now())
         if may_act is None or not self._digest(may_act=may_act):  # a login needs a token that can be rotated
             return None
-        return self._open_login(may_act, fingerprints[may_act], address, user_agent)
+        return self._open_login(may_act, fingerprints[may_act], address, user_agent, csrf, idle)
 
-    def _open_login(self, may_act: bool, fingerprint: str, address: str, user_agent: str) -> str:
+    def _open_login(
+        self, may_act: bool, fingerprint: str, address: str, user_agent: str, csrf: str, idle: int
+    ) -> str:
         cookie = secrets.token_urlsafe(32)
         since = int(self._now())
         login = Login(
@@ -144,27 +164,43 @@ class Access:
             digest=_sha256(cookie.encode()).hex(),
             token=fingerprint,
             since=since,
-            expires=since + self._lifetime,
+            expires=since + (idle or self._lifetime),
             address=address,
             user_agent=user_agent[:200],
+            idle=idle,
+            csrf=_sha256(csrf.encode()).hex() if csrf else "",
         )
-        self._record(login)
+        self._file.record(login)
         return cookie
+
+    def seconds_to_renew(self, credential: Credential) -> int:
+        """Return how long a login in use shall last from now on; 0 if it was renewed lately or ends at a fixed time."""
+        login = self._file.read().get(credential.key.hex()) if credential.kind == "cookie" else None
+        if login is None or not login.idle:
+            return 0
+        now = int(self._now())
+        end = min(now + login.idle, login.since + self._lifetime)
+        return end - now if end - login.expires >= RENEWAL_SECONDS else 0
+
+    def renew(self, credential: Credential, seconds: int) -> None:
+        """Let a login last that long from now on."""
+        if login := self._file.read().get(credential.key.hex()):
+            self._file.record(Renewed(login.id, int(self._now()) + seconds))
 
     def log_out(self, credential: Credential) -> None:
         """End the login of a cookie. Raises CannotRecord as `revoke` does."""
-        if credential.kind == "cookie" and (login := self._logins().get(credential.key.hex())):
+        if credential.kind == "cookie" and (login := self._file.read().get(credential.key.hex())):
             self.revoke(login.id)
 
     def logins(self) -> list[Login]:
         """Return the valid logins, the latest first."""
-        return [login for login in reversed(self._logins().values()) if self._is_valid(login)]
+        return [login for login in reversed(self._file.read().values()) if self._is_valid(login)]
 
     def logins_of_other_tokens(self) -> list[Login]:
         """Return the logins, latest first, that have not expired but are invalid here: another token opened them."""
         return [
             login
-            for login in reversed(self._logins().values())
+            for login in reversed(self._file.read().values())
             if login.expires > self._now() and not self._is_valid(login)
         ]
 
@@ -174,32 +210,18 @@ class Access:
         Raises CannotRecord if that cannot be written, and ReadOnly in a read-only root. Then the login has ended for
         this process only. A login that is only in this process's memory raises neither.
         """
-        if login_id not in {login.id for login in self._logins().values()}:
+        if login_id not in {login.id for login in self._file.read().values()}:
             return False
-        was_written = login_id in {login.id for login in self._written.read().values()}
-        if not self._record(Revoked(login_id, int(self._now()))):
+        was_written = self._file.is_written(login_id)
+        if not self._file.record(Revoked(login_id, int(self._now()))):
             if message := self._read_only():
                 if was_written:
                     raise ReadOnly(message)
                 return True
-            raise CannotRecord(f"{self._path} cannot be written: the login is valid again after a restart")
+            raise CannotRecord(
+                f"{self._file.path} cannot be written: the login is valid again after a restart"
+            )
         return True
-
-    def _record(self, row: Login | Revoked) -> bool:
-        with self._recording:  # several threads log in at the same time
-            self._unwritten += msgspec.json.encode(row) + b"\n"
-            if self._read_only():
-                return False
-            try:
-                append(self._path, self._unwritten)
-            except OSError:
-                return False
-            self._unwritten = b""
-            return True
-
-    def _logins(self) -> Logins:
-        written = self._written.read()
-        return fold(self._unwritten, written) if self._unwritten else written
 
     def _is_valid(self, login: Login) -> bool:
         fingerprint = self._token_fingerprint(may_act=login.may_act)
@@ -207,10 +229,10 @@ class Access:
 
     def _by_cookie(self, digest: bytes) -> Credential | None:
         # The time of a lookup varies, which could reveal digests. A digest alone does not give access.
-        login = self._logins().get(digest.hex())
+        login = self._file.read().get(digest.hex())
         if login is None or not self._is_valid(login):
             return None
-        return Credential(login.by, login.may_act, "cookie", digest)
+        return Credential(login.by, login.may_act, "cookie", digest, login.csrf)
 
     def _by_token(self, digest: bytes) -> Credential | None:
         for may_act in (True, False):
@@ -240,7 +262,16 @@ def _sha256(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-def _token_digest(data: bytes) -> bytes:
-    """Return the SHA-256 of the token in a file, b"" for a malformed one: no digest is equal to that."""
-    token = data.removesuffix(b"\n")
-    return _sha256(token) if TOKEN_PATTERN.fullmatch(token.decode("latin-1")) else b""
+def _problem_of_token(status: os.stat_result, data: bytes) -> str:
+    """Return why a token's file is refused while the server runs; "" if it is not. Without it, no digest is equal."""
+    if not is_private(status):
+        return "others may read it: `chmod 600` it, and rotate the token"
+    try:
+        parse_token("its content", _strip(data).decode("latin-1"))
+    except BadConfig as error:
+        return str(error)
+    return ""
+
+
+def _strip(data: bytes) -> bytes:
+    return data.removesuffix(b"\n")

@@ -7,10 +7,13 @@ communicating with each other. The file holds the SHA-256 of a cookie, never the
 import errno
 import fcntl
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from breakglass.access.watched_file import WatchedFile
 from breakglass.plain_file import open_plain_file
 
 
@@ -29,6 +32,10 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     address: str
     user_agent: str = msgspec.field(name="agent")
     """The browser's User-Agent header."""
+    idle: int = 0
+    """Seconds without use after which the login ends, whatever `expires` said. 0: only `expires` ends it."""
+    csrf: str = ""
+    """SHA-256 of the CSRF token that the page chose and keeps, in hex; "" if it follows from the cookie."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
@@ -38,7 +45,15 @@ class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
     at: int
 
 
-_ROW = msgspec.json.Decoder(Login | Revoked)
+class Renewed(msgspec.Struct, frozen=True, tag_field="kind", tag="renewed"):
+    """A later end of a login that is in use: one line of logins.jsonl."""
+
+    id: str
+    expires: int
+
+
+Row = Login | Revoked | Renewed
+_ROW = msgspec.json.Decoder(Row)
 Logins = dict[str, Login]
 """By `Login.digest`, the oldest first."""
 
@@ -53,6 +68,10 @@ def fold(data: bytes, before: Logins) -> Logins:
             continue
         if isinstance(row, Login):
             logins[row.digest] = row
+        elif isinstance(row, Renewed):
+            for digest, login in logins.items():
+                if login.id == row.id:
+                    logins[digest] = msgspec.structs.replace(login, expires=row.expires)
         else:
             logins = {digest: login for digest, login in logins.items() if login.id != row.id}
     return logins
@@ -69,3 +88,37 @@ def append(path: Path, data: bytes) -> None:
             os.ftruncate(file.fileno(), size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(file.fileno())
+
+
+class LoginFile:
+    """The logins in the file, and in memory those that could not be written: users can log in on a full disk."""
+
+    def __init__(self, path: Path, read_only: Callable[[], str]):
+        """`read_only` returns the sentence that says that the root is read-only, "" if it is not."""
+        self.path = path
+        self._read_only = read_only
+        self._written: WatchedFile[Logins] = WatchedFile(path, lambda data: fold(data, {}), {})
+        self._unwritten = b""
+        self._recording = threading.Lock()
+
+    def read(self) -> Logins:
+        """Return all logins, also expired ones."""
+        written = self._written.read()
+        return fold(self._unwritten, written) if self._unwritten else written
+
+    def is_written(self, login_id: str) -> bool:
+        """Return whether the file has the login."""
+        return any(login.id == login_id for login in self._written.read().values())
+
+    def record(self, row: Row) -> bool:
+        """Append a row, and return whether it is on disk. Otherwise this process keeps it in memory."""
+        with self._recording:  # several threads log in at the same time
+            self._unwritten += msgspec.json.encode(row) + b"\n"
+            if self._read_only():
+                return False
+            try:
+                append(self.path, self._unwritten)
+            except OSError:
+                return False
+            self._unwritten = b""
+            return True

@@ -77,7 +77,8 @@ class AccessLog:
             inode = 0
         if not inode or inode != self._inode:
             self.close()
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            # O_NONBLOCK: a named pipe without a reader must not stop the server.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             self._fd = os.open(path, flags, 0o600)
             self._inode = os.fstat(self._fd).st_ino
 
