@@ -45,7 +45,7 @@ from hypercorn.utils import parse_socket_addr
 from breakglass.web.http.asgi import App
 from breakglass.web.http.clients import SHOW_CREDENTIAL, Places, plain_address
 from breakglass.web.http.http1 import SEND_CHUNK, StrictH11Protocol, encode_chunk
-from breakglass.web.http.http2 import StrictH2Protocol
+from breakglass.web.http.http2 import Cut, StrictH2Protocol
 from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerConfig, max_connections
 from breakglass.web.http.stalls import wait_while_progressing
 
@@ -198,6 +198,8 @@ class ClientConnection(TCPServer):
         """Carry out an event of the protocol: send bytes, close, or start and stop the idle timer."""
         if isinstance(event, RawData):
             await self._write(event.data)
+        elif isinstance(event, Cut):
+            self.writer.transport.abort()
         elif not (isinstance(event, Updated) and event.idle and self._is_disconnected):
             await super().protocol_send(event)
 
