@@ -24,14 +24,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 """A public address: scheme, host and port."""
 
-DESTINATION = re.compile(
-    r"(?:([A-Za-z0-9_][A-Za-z0-9._-]*)@)?([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?"
-)
-"""Where ssh connects to: user, host and port. None can be an option, and none has a character of a shell."""
-_HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]{20,}={0,2})(?:\s.*)?$")
-
 MIN_TOKEN = 32
 """Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""
+MIN_SURPRISES = 14
+"""Characters of a token that must not follow from those before them."""
 TOKEN_PATTERN = re.compile(rf"[A-Za-z0-9._~+/=-]{{{MIN_TOKEN},512}}")
 """The characters that RFC 6750 allows in a header."""
 
@@ -162,7 +158,25 @@ def parse_token(name: str, value: object) -> str:
             f"{name} is no token ({len(str(value))} characters): expected {MIN_TOKEN} to 512 of "
             "A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
         )
+    if is_guessable(value):
+        raise BadConfig(
+            f"{name} is too easy to guess: it repeats itself or counts up. Leave it out, and one is made."
+        )
     return value
+
+
+def is_guessable(token: str) -> bool:
+    """Return whether a token repeats itself or counts up, so that its length promises too much.
+
+    A character is a surprise unless it is a neighbour of the one before it (`aaa`, `321`), or ends three characters
+    that came before (`changeme-changeme-`). A random token of 32 characters has more than 20 surprises.
+    """
+    surprises = 0
+    for index, character in enumerate(token):
+        is_neighbour = index > 0 and abs(ord(character) - ord(token[index - 1])) <= 1
+        is_repeated = index > 2 and token[index - 2 : index + 1] in token[:index]
+        surprises += not is_neighbour and not is_repeated
+    return surprises < MIN_SURPRISES
 
 
 def parse_peers(name: str, value: object) -> frozenset[str]:
@@ -320,28 +334,3 @@ def _one_of(name: str, value: object, *known: str) -> Any:
     if value not in known:
         raise expected(name, value, " or ".join(f'"{each}"' for each in known))
     return value
-
-
-# --- parsers for targets: their values come only from a file --------------------------------------
-
-
-def parse_destination(name: str, value: object) -> str:
-    """Return where ssh connects to: `user@host` or `user@host:port`, an IPv6 address in brackets."""
-    if not isinstance(value, str) or not DESTINATION.fullmatch(value):
-        raise expected(name, value, "user@host or user@host:port")
-    return value
-
-
-def parse_jump(name: str, value: object) -> str:
-    """Return the machines to go through, as ssh's ProxyJump takes them, separated by commas."""
-    if not isinstance(value, str) or not all(map(DESTINATION.fullmatch, value.split(","))):
-        raise expected(name, value, "user@host:port, several separated by commas")
-    return value
-
-
-def parse_host_key(name: str, value: object) -> str:
-    """Return a public key as `ssh-keyscan` and `/etc/ssh/ssh_host_*_key.pub` show it, without a comment."""
-    found = _HOST_KEY.match(value) if isinstance(value, str) else None
-    if not found:
-        raise expected(name, value, "a public host key, such as ssh-ed25519 AAAA…")
-    return f"{found[1]} {found[2]}"

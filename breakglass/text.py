@@ -43,6 +43,19 @@ def visible(text: str) -> str:
     return _DANGEROUS.sub(_mark, text.replace("\r\n", "\n"))
 
 
+def escape_json(text: str) -> str:
+    """Return the same JSON, but each character that is invisible or controls a terminal is an escape (`\\u202e`)."""
+    return _DANGEROUS.sub(_json_escape, text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
 def _mark(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:

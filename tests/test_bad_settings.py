@@ -144,6 +144,7 @@ def test_a_bad_value_in_the_file_is_named_with_what_was_expected(name: str, writ
         ("ACCESS_LOG", "/", "BREAKGLASS_ACCESS_LOG: expected a plain file or -, got '/'"),
         ("TOKEN", "secret", "BREAKGLASS_TOKEN is no token (6 characters): expected 32 to 512 of"),
         ("TOKEN", "x" * 40 + " ", "BREAKGLASS_TOKEN is no token (41 characters)"),
+        ("TOKEN", "changeme" * 4, "BREAKGLASS_TOKEN is too easy to guess: it repeats itself or counts up"),
         ("CONFIG", "nowhere.toml", "nowhere.toml: could not be read: No such file"),
     ],
 )

@@ -22,6 +22,7 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.targets import Target
+from tests.help.credentials import make_token
 from tests.help.settings_files import WriteFile, empty_folder, load, write_file
 
 __all__ = ["empty_folder", "write_file"]  # fixtures
@@ -137,7 +138,7 @@ def test_an_agent_that_a_setting_names_is_chosen(
 
 
 def test_a_settings_file_cannot_hold_the_token(write_file: WriteFile) -> None:
-    assert load({"BREAKGLASS_TOKEN": "s" * 32}).token == "s" * 32
+    assert load({"BREAKGLASS_TOKEN": make_token("s")}).token == make_token("s")
     with pytest.raises(BadConfig, match="token: can be set only in the environment"):
         load({}, write_file('token = "secret"'))
 

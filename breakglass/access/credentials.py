@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import Literal
 
 from breakglass.access.login_codes import use_code
-from breakglass.access.logins import Login, LoginFile, Revoked
+from breakglass.access.logins import Login, LoginFile, Renewed
 from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
-from breakglass.errors import CannotRecord, ReadOnly
+from breakglass.errors import BadConfig, ReadOnly
 from breakglass.events import ANSWERERS
-from breakglass.settings import TOKEN_PATTERN, parse_token
+from breakglass.settings import parse_token
 
 LOGIN_SECONDS = 30 * 86_400
-"""How long a login lasts."""
+"""How long a login lasts at most."""
+
+PLAIN_SECONDS = 12 * 3600
+"""How long a login over plain HTTP lasts without use: its cookie goes to every port of the host, and to the network."""
+
+RENEWAL_SECONDS = 3600
+"""How often a login in use is renewed."""
 
 _TOKEN_NAMES = {True: "owner", False: "watcher"}
 """The name of a token's credential. The key is whether the token allows changes."""
@@ -42,17 +48,30 @@ class Credential:
     kind: Literal["token", "cookie", "proxy"]
     key: bytes = field(repr=False)
     """SHA-256 of the token or cookie; for `proxy`, an HMAC of the user's name under the token's SHA-256."""
+    csrf: str = field(default="", repr=False)
+    """SHA-256 of the CSRF token that the page chose at the login, in hex. "": it follows from `key`."""
 
 
 def csrf_token(credential: Credential) -> str:
-    """Return the value of the hidden field of every plain form. Another site cannot know it."""
-    return hmac.digest(credential.key, b"breakglass form", "sha256").hex()[:32]
+    """Return the value of the hidden field of every plain form. Another site cannot know it.
+
+    "" if the page chose the token and keeps it in its storage. Then a program on another port of the host, which gets
+    the cookie too, cannot read it from a page.
+    """
+    return "" if credential.csrf else hmac.digest(credential.key, b"breakglass form", "sha256").hex()[:32]
 
 
 def csrf_matches(credential: Credential, given: str) -> bool:
     """Return whether a form with that field may act. A bearer token needs no field: no browser adds it by itself."""
-    expected = csrf_token(credential).encode()
-    return credential.kind == "token" or hmac.compare_digest(expected, given.encode(errors="replace"))
+    secret = given.encode(errors="replace")
+    if credential.csrf:
+        return hmac.compare_digest(credential.csrf, _sha256(secret).hex())
+    return credential.kind == "token" or hmac.compare_digest(csrf_token(credential).encode(), secret)
+
+
+def find_cookie(credential: Credential, cookies: Iterable[bytes]) -> bytes | None:
+    """Return the cookie that gave a credential."""
+    return next((cookie for cookie in cookies if _sha256(cookie) == credential.key), None)
 
 
 class Access:
@@ -100,18 +119,23 @@ class Access:
         find = self._by_token if credential.kind == "token" else self._by_cookie
         return find(credential.key) is not None
 
-    def log_in(self, token: str, *, address: str, user_agent: str = "") -> str | None:
+    def log_in(
+        self, token: str, *, address: str, user_agent: str = "", csrf: str = "", idle: int = 0
+    ) -> str | None:
         """Return the value of a new cookie, None for a wrong token.
 
-        A login that cannot be written is kept in memory: users must be able to log in on a full disk.
+        `csrf` is the CSRF token that the page chose, `idle` the seconds without use after which the login ends; 0 for
+        none.
         """
         credential = self._by_token(_sha256(token.encode(errors="replace")))
         if credential is None:
             return None
         fingerprint = self._tokens.fingerprint(may_act=credential.may_act)
-        return self._open_login(credential.may_act, fingerprint, address, user_agent)
+        return self._open_login(credential.may_act, fingerprint, address, user_agent, csrf, idle)
 
-    def log_in_with_code(self, code: str, *, address: str, user_agent: str = "") -> str | None:
+    def log_in_with_code(
+        self, code: str, *, address: str, user_agent: str = "", csrf: str = "", idle: int = 0
+    ) -> str | None:
         """Use up a one-time code and return the value of a new cookie, None for a code that opens no login.
 
         Raises ReadOnly in a read-only root, and CannotRecord as `use_code` does.
@@ -121,28 +145,42 @@ class Access:
         # Read before the code is used: a rotation deletes the codes first, so it ends this login or finds the code.
         fingerprints = {may_act: self._tokens.fingerprint(may_act=may_act) for may_act in (True, False)}
         may_act = use_code(self._root, code, self._now())
-        if may_act is None or not self._tokens.digest(
-            may_act=may_act
-        ):  # a login needs a token that can be rotated
+        # A login needs a token that can be rotated.
+        if may_act is None or not self._tokens.digest(may_act=may_act):
             return None
-        return self._open_login(may_act, fingerprints[may_act], address, user_agent)
+        return self._open_login(may_act, fingerprints[may_act], address, user_agent, csrf, idle)
 
-    def _open_login(self, may_act: bool, fingerprint: str, address: str, user_agent: str) -> str:
-        cookie = secrets.token_urlsafe(32)
-        since = int(self._now())
+    def _open_login(
+        self, may_act: bool, fingerprint: str, address: str, user_agent: str, csrf: str, idle: int
+    ) -> str:
+        cookie, since = secrets.token_urlsafe(32), int(self._now())
         login = Login(
-            id=secrets.token_hex(4),
-            by=_TOKEN_NAMES[may_act],
+            *(secrets.token_hex(4), _TOKEN_NAMES[may_act]),
             may_act=may_act,
             digest=_sha256(cookie.encode()).hex(),
             token=fingerprint,
             since=since,
-            expires=since + self._lifetime,
+            expires=since + (idle or self._lifetime),
             address=address,
             user_agent=user_agent[:200],
+            idle=idle,
+            csrf=_sha256(csrf.encode()).hex() if csrf else "",
         )
         self._logins.record(login)
         return cookie
+
+    def seconds_to_renew(self, credential: Credential) -> int:
+        """Return how long a login in use shall last from now on; 0 if it was renewed lately or ends at a fixed time."""
+        login = self._logins.all().get(credential.key.hex()) if credential.kind == "cookie" else None
+        if login is None or not login.idle:
+            return 0
+        end = min(int(self._now()) + login.idle, login.since + self._lifetime)
+        return end - int(self._now()) if end - login.expires >= RENEWAL_SECONDS else 0
+
+    def renew(self, credential: Credential, seconds: int) -> None:
+        """Let a login last that long from now on."""
+        if login := self._logins.all().get(credential.key.hex()):
+            self._logins.record(Renewed(login.id, int(self._now()) + seconds))
 
     def log_out(self, credential: Credential) -> None:
         """End the login of a cookie. Raises CannotRecord as `revoke` does."""
@@ -155,11 +193,8 @@ class Access:
 
     def logins_of_other_tokens(self) -> list[Login]:
         """Return the logins, latest first, that have not expired but are invalid here: another token opened them."""
-        return [
-            login
-            for login in reversed(self._logins.all().values())
-            if login.expires > self._now() and not self._is_valid(login)
-        ]
+        unexpired = [login for login in self._logins.all().values() if login.expires > self._now()]
+        return [login for login in reversed(unexpired) if not self._is_valid(login)]
 
     def revoke(self, login_id: str) -> bool:
         """End a login and return whether it existed. It ends here at once, in other processes within 15 s.
@@ -167,18 +202,7 @@ class Access:
         Raises CannotRecord if that cannot be written, and ReadOnly in a read-only root. Then the login has ended for
         this process only. A login that is only in this process's memory raises neither.
         """
-        if login_id not in {login.id for login in self._logins.all().values()}:
-            return False
-        was_written = self._logins.is_written(login_id)
-        if not self._logins.record(Revoked(login_id, int(self._now()))):
-            if message := self._read_only():
-                if was_written:
-                    raise ReadOnly(message)
-                return True
-            raise CannotRecord(
-                f"{self._logins.path} cannot be written: the login is valid again after a restart"
-            )
-        return True
+        return self._logins.revoke(login_id, int(self._now()))
 
     def _is_valid(self, login: Login) -> bool:
         fingerprint = self._tokens.fingerprint(may_act=login.may_act)
@@ -189,7 +213,7 @@ class Access:
         login = self._logins.all().get(digest.hex())
         if login is None or not self._is_valid(login):
             return None
-        return Credential(login.by, login.may_act, "cookie", digest)
+        return Credential(login.by, login.may_act, "cookie", digest, login.csrf)
 
     def _by_token(self, digest: bytes) -> Credential | None:
         for may_act in (True, False):
@@ -207,7 +231,7 @@ class _Tokens:
         _check_token_files(root, is_configured=configured is not None, is_read_only=is_read_only)
         self._configured = None if configured is None else _sha256(configured.encode())
         self._files = {
-            may_act: WatchedFile(root / name, _token_digest, b"", is_private)
+            may_act: WatchedFile(root / name, lambda data: _sha256(_strip(data)), b"", _problem_of_token)
             for may_act, name in TOKEN_FILES.items()
         }
 
@@ -235,7 +259,16 @@ def _sha256(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-def _token_digest(data: bytes) -> bytes:
-    """Return the SHA-256 of the token in a file, b"" for a malformed one: no digest is equal to that."""
-    token = data.removesuffix(b"\n")
-    return _sha256(token) if TOKEN_PATTERN.fullmatch(token.decode("latin-1")) else b""
+def _problem_of_token(status: os.stat_result, data: bytes) -> str:
+    """Return why a token's file is refused while the server runs; "" if it is not. Without it, no digest is equal."""
+    if not is_private(status):
+        return "others may read it: `chmod 600` it, and rotate the token"
+    try:
+        parse_token("its content", _strip(data).decode("latin-1"))
+    except BadConfig as error:
+        return str(error)
+    return ""
+
+
+def _strip(data: bytes) -> bytes:
+    return data.removesuffix(b"\n")

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from breakglass.access.watched_file import WatchedFile
+from breakglass.errors import CannotRecord, ReadOnly
 from breakglass.plain_file import open_plain_file
 
 
@@ -32,6 +33,10 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     address: str
     user_agent: str = msgspec.field(name="agent")
     """The browser's User-Agent header."""
+    idle: int = 0
+    """Seconds without use after which the login ends, whatever `expires` said. 0: only `expires` ends it."""
+    csrf: str = ""
+    """SHA-256 of the CSRF token that the page chose and keeps, in hex; "" if it follows from the cookie."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
@@ -41,7 +46,15 @@ class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
     at: int
 
 
-_ROW = msgspec.json.Decoder(Login | Revoked)
+class Renewed(msgspec.Struct, frozen=True, tag_field="kind", tag="renewed"):
+    """A later end of a login that is in use: one line of logins.jsonl."""
+
+    id: str
+    expires: int
+
+
+Row = Login | Revoked | Renewed
+_ROW = msgspec.json.Decoder(Row)
 Logins = dict[str, Login]
 """By `Login.digest`, the oldest first."""
 
@@ -56,6 +69,10 @@ def fold(data: bytes, before: Logins) -> Logins:
             continue
         if isinstance(row, Login):
             logins[row.digest] = row
+        elif isinstance(row, Renewed):
+            for digest, login in logins.items():
+                if login.id == row.id:
+                    logins[digest] = msgspec.structs.replace(login, expires=row.expires)
         else:
             logins = {digest: login for digest, login in logins.items() if login.id != row.id}
     return logins
@@ -85,7 +102,7 @@ class LoginFile:
         self._unwritten = b""
         self._recording = threading.Lock()
 
-    def record(self, row: Login | Revoked) -> bool:
+    def record(self, row: Row) -> bool:
         """Count a line from now on. Return whether it is on disk; otherwise it is written with the next one."""
         with self._recording:  # several threads log in at the same time
             self._unwritten += msgspec.json.encode(row) + b"\n"
@@ -97,6 +114,19 @@ class LoginFile:
                 return False
             self._unwritten = b""
             return True
+
+    def revoke(self, login_id: str, at: int) -> bool:
+        """End a login and return whether it existed. Raises CannotRecord and ReadOnly as `Access.revoke`."""
+        if login_id not in {login.id for login in self.all().values()}:
+            return False
+        was_written = self.is_written(login_id)
+        if not self.record(Revoked(login_id, at)):
+            if message := self._read_only():
+                if was_written:
+                    raise ReadOnly(message)
+                return True
+            raise CannotRecord(f"{self.path} cannot be written: the login is valid again after a restart")
+        return True
 
     def all(self) -> Logins:
         """Return the logins that were not revoked, also those that have expired."""

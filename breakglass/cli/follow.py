@@ -27,16 +27,18 @@ EXIT_STATUSES: dict[object, int] = {"ok": 0, "cancelled": 130}
 
 Show = Callable[[Piece], int | None]
 """Shows a piece of the log. Returns an exit status to stop, None to go on."""
+CaughtUp = Callable[[], int | None]
+"""Called when everything so far was shown. Returns an exit status to stop, None to go on."""
 
 
-def print_log(session: Session, after: int) -> int:
-    """Print the lines after line `after` in the form that every client gets, until Ctrl-C. Raises NotFound."""
+def print_log(session: Session, after: int, *, follow: bool) -> int:
+    """Print the lines after line `after` as JSON, until Ctrl-C or, without `follow`, to the end. Raises NotFound."""
 
     def show(piece: Piece) -> None:
-        screen.write_bytes(piece.body)
+        screen.write_lines(piece.body)
 
     try:
-        return _follow(session, after, _replace_foreign, show)
+        return _follow(session, after, _replace_foreign, show, lambda: None if follow else 0)
     except KeyboardInterrupt:
         screen.say("detached")
         return 0
@@ -46,15 +48,12 @@ def show_session(config: Config, session: Session, after: int) -> int:
     """Show the transcript after line `after`, until Ctrl-C. Raises NotFound."""
     transcript = _transcript(config, session)
 
-    def show(piece: Piece) -> None:
-        screen.write("".join(map(transcript.render, _decode(piece))))
-
     def caught_up() -> None:
         if screen.is_terminal() and transcript.is_at_line_start:
             screen.say("(this is all so far; Ctrl-C detaches)")
 
     try:
-        return _follow(session, after, _unchanged, show, caught_up)
+        return _follow(session, after, _unchanged, partial(_show, transcript), caught_up)
     except KeyboardInterrupt:
         screen.write(transcript.finish())
         screen.say("detached")
@@ -78,6 +77,14 @@ class _QueueLook:
         elif not self._has_told:
             self._has_told = True
             screen.say("the turn before it was lost; the prompt waits until the next prompt is sent")
+
+
+def print_transcript(config: Config, session: Session, after: int, *, plain: bool) -> int:
+    """Print the transcript after line `after` to its end: if `plain`, whole and without colours. Raises NotFound."""
+    transcript = Transcript() if plain else _transcript(config, session)
+    status = _follow(session, after, _unchanged, partial(_show, transcript), lambda: 0)
+    screen.write(transcript.finish())
+    return status
 
 
 def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
@@ -131,6 +138,10 @@ def _transcript(config: Config, session: Session) -> Transcript:
     )
 
 
+def _show(transcript: Transcript, piece: Piece) -> None:
+    screen.write("".join(map(transcript.render, _decode(piece))))
+
+
 def _decode(piece: Piece) -> Iterator[Event]:
     lines = piece.body[:-1].split(b"\n")
     return map(events.decode, lines, count(piece.begin.number + 1))
@@ -161,10 +172,10 @@ def _follow(
     after: int,
     frame: Frame,
     show: Show,
-    caught_up: Callable[[], None] = lambda: None,
+    caught_up: CaughtUp = lambda: None,
     look: Callable[[], object] | None = None,
 ) -> int:
-    """Show the lines after line `after` until `show` returns an exit status, and return that status.
+    """Show the lines after line `after` until `show` or `caught_up` returns an exit status, and return that status.
 
     While nothing is new, `look` is called again and again. The default ends a turn that is lost meanwhile. Raises
     NotFound if there is no log or it disappears, BrokenPipeError if the reader of our output closes the pipe, and
@@ -179,7 +190,7 @@ async def _follow_async(
     after: int,
     frame: Frame,
     show: Show,
-    caught_up: Callable[[], None],
+    caught_up: CaughtUp,
     look: Callable[[], object],
 ) -> int:
     followers = Followers(Watch())
@@ -191,7 +202,9 @@ async def _follow_async(
                     if status is not None:
                         return status
                 elif step is FollowSignal.CAUGHT_UP:
-                    caught_up()
+                    status = caught_up()
+                    if status is not None:
+                        return status
                 elif step is FollowSignal.QUIET:
                     screen.check_reader()
                     await asyncio.to_thread(look)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from breakglass.cli.style import UNLIMITED
+from breakglass.text import escape_json
 
 
 class WaitingFile(io.FileIO):
@@ -82,9 +83,9 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def write_bytes(data: bytes) -> None:
-    """Write bytes to standard output, unchanged and without delay."""
-    sys.stdout.buffer.write(data)
+def write_lines(lines: bytes) -> None:
+    """Write lines of a log to standard output without delay. What would control a terminal becomes a JSON escape."""
+    sys.stdout.buffer.write(escape_json(lines.decode()).encode())
     sys.stdout.buffer.flush()
 
 
@@ -93,7 +94,7 @@ def print_json(rows: Iterable[dict[str, Any]]) -> None:
     import json  # imported only here: it delays commands that print no JSON
 
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False))
+        print(escape_json(json.dumps(row, ensure_ascii=False)))
 
 
 def say(text: str) -> None:

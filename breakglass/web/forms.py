@@ -12,6 +12,7 @@ import re
 from quart import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
+from breakglass.access.credentials import LOGIN_SECONDS, PLAIN_SECONDS
 from breakglass.errors import BadInput
 from breakglass.store import sessions
 from breakglass.turns.answer import answer_question
@@ -27,6 +28,7 @@ from breakglass.web.context import (
     session_named,
 )
 from breakglass.web.guard import cookies
+from breakglass.web.http.clients import network_of
 from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
 
@@ -36,6 +38,7 @@ _WRONG_CODE = (
     "This login address has expired or was used already: it works once, within ten minutes. To get a new one, run "
     "breakglass login on the machine."
 )
+_CSRF_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 _PRESET = re.compile(r"[0-9]{1,4}")
 
 
@@ -44,21 +47,32 @@ _PRESET = re.compile(r"[0-9]{1,4}")
 
 @forms.post("/login")
 async def log_in() -> Response:
-    """Set the login cookie for the right access token, or for a one-time code."""
+    """Set the login cookie for the right access token, or for a one-time code.
+
+    With scripts, the page sends the CSRF token that it keeps in its storage, which no other port of this host can read.
+    """
     form = await request.form
     next_path = local_path(form.get("next", ""))
     access, address = console().access, caller().address
+    csrf = form.get("csrf", "")
+    if csrf and not _CSRF_TOKEN.fullmatch(csrf):
+        raise BadInput("csrf: expected 32 to 128 letters and digits, or nothing")
+    idle = 0 if caller().origin.startswith("https:") else PLAIN_SECONDS
     user_agent = request.headers.get("User-Agent", "")
     token, code = form.get("token", "").strip(), form.get("code", "").strip()
     log_in, secret = (access.log_in_with_code, code) if code and not token else (access.log_in, token)
-    cookie = await console().write(log_in, secret, address=address, user_agent=user_agent)
+    cookie = await console().write(
+        log_in, secret, address=address, user_agent=user_agent, csrf=csrf, idle=idle
+    )
     if cookie is None:
-        seconds = access.throttle.count_wrong_token(address)
+        seconds = access.throttle.count_wrong_token(network_of(address))
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"{_WRONG_TYPED if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
     response = redirect(next_path or f"{request.root_path}/")
-    response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, cookie)
+    response.headers["Set-Cookie"] = cookies.set_cookie(
+        caller().origin, cookie, seconds=idle or LOGIN_SECONDS
+    )
     return response
 
 
@@ -70,6 +84,9 @@ async def log_out() -> Response:
         await console().write(console().access.log_out, credential)
     response = redirect_within("/login")
     response.headers["Set-Cookie"] = cookies.set_cookie(caller().origin, "", seconds=0)
+    response.headers["Clear-Site-Data"] = (
+        '"cache", "storage"'  # not "cookies": other ports of this host have some
+    )
     return response
 
 

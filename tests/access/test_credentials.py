@@ -1,17 +1,18 @@
 """Which credential belongs to a token or a cookie, and when it ends."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from breakglass.access.credentials import Access, csrf_matches, csrf_token
 from breakglass.access.tokens import open_token, rotate_token
-from tests.help.credentials import log_in
+from tests.help.credentials import log_in, make_token
 
 
 def test_no_object_and_no_file_keeps_a_secret_in_clear(tmp_path: Path) -> None:
-    token = "0123456789abcdef" * 3
+    token = make_token("t")
     access = Access(tmp_path, token=token)
     cookie = log_in(access, token)
     found = access.identify(None, [cookie])
@@ -28,8 +29,8 @@ def test_no_object_and_no_file_keeps_a_secret_in_clear(tmp_path: Path) -> None:
 
 def test_a_configured_token_replaces_the_one_in_the_file(tmp_path: Path) -> None:
     kept = open_token(tmp_path)
-    access = Access(tmp_path, token="s" * 32)
-    assert access.identify(b"s" * 32, []) is not None
+    access = Access(tmp_path, token=make_token("s"))
+    assert access.identify(make_token("s").encode(), []) is not None
     assert access.identify(kept.encode(), []) is None
 
 
@@ -75,9 +76,10 @@ def test_rotating_a_token_ends_it_and_its_logins_and_no_others(tmp_path: Path) -
 
 
 def test_logins_are_invalid_for_a_server_with_another_configured_token(tmp_path: Path) -> None:
-    cookie = log_in(Access(tmp_path, token="a" * 32), "a" * 32)
-    assert Access(tmp_path, token="a" * 32).identify(None, [cookie]) is not None
-    assert Access(tmp_path, token="b" * 32).identify(None, [cookie]) is None
+    one, another = make_token("one"), make_token("another")
+    cookie = log_in(Access(tmp_path, token=one), one)
+    assert Access(tmp_path, token=one).identify(None, [cookie]) is not None
+    assert Access(tmp_path, token=another).identify(None, [cookie]) is None
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,17 @@ def test_a_csrf_token_belongs_to_one_login(tmp_path: Path) -> None:
     assert not csrf_matches(
         access.credential_of_proxy_user("ann"), csrf_token(access.credential_of_proxy_user("bob"))
     )
+
+
+def test_a_csrf_token_that_the_page_chose_does_not_follow_from_the_cookie(tmp_path: Path) -> None:
+    access, chosen = Access(tmp_path), "c" * 64
+    cookie = access.log_in(open_token(tmp_path), address="-", csrf=chosen)
+    assert cookie is not None
+    found = access.identify(None, [cookie.encode()])
+    assert found is not None
+    assert csrf_token(found) == "", "a page must not show it to a program that has the cookie only"
+    derived = csrf_token(replace(found, csrf=""))
+    assert len(derived) == 32
+    given = [chosen, derived, "", "c" * 63, "\ud800"]
+    assert [csrf_matches(found, each) for each in given] == [True, False, False, False, False]
+    assert chosen not in (tmp_path / "logins.jsonl").read_text() + repr(found)

@@ -14,6 +14,7 @@ from breakglass.access.credentials import Access
 from breakglass.access.login_codes import make_code, use_code
 from breakglass.access.tokens import open_token, rotate_token
 from breakglass.errors import CannotRecord, ReadOnly
+from tests.help.credentials import make_token
 
 NOW = 1_800_000_000.0
 
@@ -161,7 +162,9 @@ def test_expired_codes_are_deleted_when_one_is_made(tmp_path: Path) -> None:
 
 def test_in_a_read_only_root_no_code_is_used_up(tmp_path: Path) -> None:
     code = make_code(tmp_path)
-    access = Access(tmp_path, token="t" * 32, read_only=lambda: "this data root is read-only: a mirror")
+    access = Access(
+        tmp_path, token=make_token("t"), read_only=lambda: "this data root is read-only: a mirror"
+    )
     with pytest.raises(ReadOnly, match="a mirror; log in with the token"):
         access.log_in_with_code(code, address="-")
     assert len(list((tmp_path / "login-codes").iterdir())) == 1

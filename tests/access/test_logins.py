@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.access.credentials import LOGIN_SECONDS, Access, Credential
+from breakglass.access.credentials import LOGIN_SECONDS, PLAIN_SECONDS, Access, Credential
 from breakglass.access.logins import append
 from breakglass.access.tokens import open_token
 from breakglass.errors import CannotRecord
@@ -76,6 +76,42 @@ def test_a_login_expires(tmp_path: Path) -> None:
     assert (access.identify(None, [cookie]), access.still_valid(found), access.logins()) == (None, False, [])
 
 
+def test_a_login_over_plain_http_ends_after_12_hours_without_use_and_after_30_days_in_any_case(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    access = Access(tmp_path, now=clock)
+    cookie = (access.log_in(open_token(tmp_path), address="-", idle=PLAIN_SECONDS) or "").encode()
+    other = Access(tmp_path, now=clock)
+    began = clock.now
+    while found := access.identify(None, [cookie]):
+        assert clock.now < began + 30 * 86_400
+        assert other.identify(None, [cookie]) == found
+        if seconds := access.seconds_to_renew(found):
+            access.renew(found, seconds)
+        assert access.seconds_to_renew(found) == 0, "it was renewed just now"
+        clock.now += 11 * 3600 + 59 * 60
+    assert clock.now - began >= 30 * 86_400
+    assert len((tmp_path / "logins.jsonl").read_bytes().splitlines()) < 70
+    unused = (access.log_in(open_token(tmp_path), address="-", idle=PLAIN_SECONDS) or "").encode()
+    clock.now += 12 * 3600
+    assert access.identify(None, [unused]) is None
+
+
+def test_a_renewal_revives_no_login_that_was_revoked(tmp_path: Path) -> None:
+    clock = Clock()
+    access = Access(tmp_path, now=clock)
+    cookie = (access.log_in(open_token(tmp_path), address="-", idle=PLAIN_SECONDS) or "").encode()
+    found = access.identify(None, [cookie])
+    assert found is not None
+    clock.now += 7200
+    seconds = access.seconds_to_renew(found)
+    assert seconds == 12 * 3600
+    access.revoke(access.logins()[0].id)
+    access.renew(found, seconds)
+    assert access.identify(None, [cookie]) is None
+
+
 def test_users_can_log_in_and_out_while_the_disk_takes_no_writes(tmp_path: Path) -> None:
     access = Access(tmp_path)
     (tmp_path / "logins.jsonl").mkdir()
@@ -130,3 +166,12 @@ def test_the_login_file_must_not_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "logins.jsonl").symlink_to("elsewhere")
     log_in(Access(tmp_path), open_token(tmp_path))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_in_place_of_the_login_file_gives_no_login(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    cookie = log_in(access, open_token(tmp_path))
+    (tmp_path / "logins.jsonl").rename(tmp_path / "elsewhere")
+    (tmp_path / "logins.jsonl").symlink_to("elsewhere")
+    assert access.identify(None, [cookie]) is None
+    assert Access(tmp_path).identify(None, [cookie]) is None

@@ -2,16 +2,20 @@
 
 import os
 import stat
+import string
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from breakglass.access.credentials import Access
-from breakglass.access.tokens import open_token, readable_tokens
+from breakglass.access.tokens import is_private, open_token, readable_tokens
 from breakglass.errors import BadConfig, CannotRecord
+from breakglass.settings import is_guessable
+from tests.help.credentials import make_token
 from tests.help.superuser import require_superuser
 
 
@@ -60,7 +64,7 @@ def test_a_token_file_that_others_may_read_prevents_the_start(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["token", "token.readonly"])
 def test_a_token_file_must_not_be_a_link(tmp_path: Path, name: str) -> None:
-    (tmp_path / "elsewhere").write_text("x" * 43)
+    (tmp_path / "elsewhere").write_text(make_token("elsewhere"))
     (tmp_path / "elsewhere").chmod(0o600)
     (tmp_path / name).symlink_to("elsewhere")
     with pytest.raises(BadConfig, match="cannot be read as a token"):
@@ -86,6 +90,85 @@ def test_a_token_whose_file_is_opened_to_others_while_serving_is_refused_until_i
         (tmp_path / "token").chmod(each)
         seen.append(access.identify(token, ()) is not None)
     assert seen == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(
+            "s" * 32,
+            "changeme" * 4,
+            "changeme-" * 4,
+            "test-token-" * 4,
+            "0123456789" * 4,
+            "0123456789abcdef" * 3,
+        ),
+        *("abcdefghijklmnopqrstuvwxyz012345", "qwertyuiop" * 4, "0" * 40 + "1", "password" * 3 + "12345678"),
+    ],
+)
+def test_a_token_that_repeats_itself_or_counts_up_prevents_the_start(tmp_path: Path, token: str) -> None:
+    message = "is too easy to guess: it repeats itself or counts up. Leave it out, and one is made."
+    with pytest.raises(BadConfig) as raised:
+        Access(tmp_path, token=token)
+    assert str(raised.value) == f"BREAKGLASS_TOKEN {message}"
+    (tmp_path / "token").write_text(token + "\n")
+    (tmp_path / "token").chmod(0o600)
+    with pytest.raises(BadConfig) as raised:
+        Access(tmp_path)
+    assert str(raised.value) == f"{tmp_path / 'token'} {message}"
+
+
+def test_random_tokens_are_not_guessable() -> None:
+    made = Random(7)
+    for alphabet in ("0123456789abcdef", string.ascii_lowercase, string.ascii_letters + string.digits):
+        assert not any(is_guessable("".join(made.choices(alphabet, k=32))) for _ in range(300))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "expected"),
+    [(0o600, 0, True), (0o400, 0, True), (0o600, None, True), (0o600, 12345, False), (0o640, None, False)],
+)
+def test_a_token_file_belongs_to_root_or_to_this_user_alone(
+    mode: int, owner: int | None, expected: bool
+) -> None:
+    owner = os.geteuid() if owner is None else owner
+    assert is_private(os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 0, 44, 0, 0, 0))) is expected
+
+
+EXPECTED = "expected 32 to 512 of A-Z a-z 0-9 . _ ~ + / = -. Leave it out, and one is made."
+
+
+def test_a_token_refused_while_serving_is_reported_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = open_token(tmp_path).encode()
+    access, file = Access(tmp_path), tmp_path / "token"
+    seen: list[str] = []
+
+    def use() -> bool:
+        caplog.clear()
+        found = [access.identify(token, ()) is not None for _ in range(3)]
+        seen.extend(record.getMessage() for record in caplog.records)
+        assert token.decode() not in caplog.text
+        return all(found)
+
+    assert use()
+    file.chmod(0o640)
+    assert not use()
+    file.chmod(0o600)
+    assert use()
+    file.write_text("short\n")
+    assert not use()
+    file.unlink()
+    assert not use()
+    file.mkdir()
+    assert not use()
+    assert seen == [
+        f"breakglass: {file} is not used: others may read it: `chmod 600` it, and rotate the token",
+        f"breakglass: {file} is not used: its content is no token (5 characters): {EXPECTED}",
+        f"breakglass: {file} is not used: it was deleted",
+        f"breakglass: {file} is not used: it is not a plain file",
+    ]
 
 
 def test_a_token_file_of_another_user_prevents_the_start(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import json
 import re
 
+import pytest
 from playwright.sync_api import expect
 
+from breakglass.access.credentials import Access
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
-from tests.browser.user import NETWORK, PHONE
+from tests.browser.user import LOGGED_OUT, NETWORK, PHONE
+from tests.help.servers import TOKEN
 
 CACHED = """(async () => {
   const cache = await caches.open("pages");
@@ -40,6 +43,45 @@ def test_the_last_transcript_can_be_read_without_a_network(
     user.context.set_offline(False)
     page.goto(f"/sessions/{session}")
     expect(user.badge).to_have_text("Live")
+
+
+def end_logins(server: ScriptedServer) -> None:
+    """End all logins, as `breakglass logins --revoke` does."""
+    access = Access(server.data, token=TOKEN)
+    for login in access.logins():
+        access.revoke(login.id)
+
+
+@pytest.mark.parametrize("notices", ["the open page", "the next navigation"])
+def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
+    own_server: ScriptedServer, new_user: NewUser, notices: str
+) -> None:
+    session = own_server.new_session(agent="shell")
+    own_server.prompt(session, "echo remember me")
+    own_server.wait_for_end(session)
+    user = new_user(own_server, service_workers="allow")
+    user.expected = LOGGED_OUT + "|status of (404|503)"
+    page = user.open(session)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    page.reload()
+    page.wait_for_function(f"({CACHED}).then((cached) => cached.includes('/sessions/{session}'))")
+    page.locator("#prompt").fill("a draft")
+    if notices == "the open page":
+        end_logins(own_server)
+        expect(user.badge).to_have_text("Logged out")
+    else:
+        page.goto("/static/none")  # no script of ours runs
+        end_logins(own_server)
+        page.goto(f"/sessions/{session}")
+        page.wait_for_url(re.compile("/login"))
+    page.wait_for_function(f"({CACHED}).then((cached) => cached.length === 0)")
+    assert page.evaluate(f"localStorage['draft:{session}']") == '"a draft"', "what the user wrote is kept"
+    own_server.kill()
+    user.context.set_offline(True)
+    page.goto(f"/sessions/{session}")
+    expect(page.locator("body")).to_contain_text("This page is not stored on this device.")
+    expect(page.locator("body")).not_to_contain_text("remember me")
 
 
 def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer, new_user: NewUser) -> None:

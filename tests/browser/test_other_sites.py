@@ -1,17 +1,23 @@
 """A hostile page on another site, in the browser of a logged-in user, tries everything that a browser can do."""
 
+import hashlib
 import json
+import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
+from breakglass.access.credentials import Credential, csrf_token
 from tests.browser.user import DEADLINE_MS, FLAGS, executable
-from tests.help.servers import Server, serving
+from tests.help.servers import TOKEN, Server, serving
 from tests.help.waiting import wait_until
 
 ATTACK = """
@@ -159,6 +165,62 @@ def test_a_foreign_name_that_resolves_to_this_server_is_refused(page: Page, tmp_
         answer = page.goto(f"http://evil.example:{server.port}/")
         assert answer
         assert answer.status == 421
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_over_plain_http_a_browser_logs_in_and_acts_under_any_name(page: Page, tmp_path: Path) -> None:
+    """To such a name browsers send no Sec-Fetch-Site. So a form that said `Origin: null` would be refused."""
+    port = free_port()
+    name = f"http://vm.example:{port}"
+    with serving(tmp_path / "var", "--port", str(port), BREAKGLASS_ORIGINS=name) as server:
+        page.goto(f"{name}/")
+        page.locator("#token").fill(TOKEN)
+        page.locator("button.primary").click()
+        page.wait_for_url(f"{name}/")
+        assert page.evaluate("isSecureContext") is False
+        page.locator("#prompt").fill("echo from afar")
+        page.locator("#send").click()
+        page.wait_for_url(re.compile("/sessions/"))
+        page.locator(".menu summary").click()
+        page.locator("input[name=title]").fill("renamed")
+        page.locator("button", has_text="Rename").click()
+        expect(page.locator("h1")).to_have_text("renamed")
+        page.locator(".menu summary").click()
+        page.locator("button", has_text="Log out").click()
+        page.wait_for_url(f"{name}/login")
+        assert len(server.ask("GET", "/api/sessions")[1]["sessions"]) == 1
+
+
+def test_a_program_on_another_port_gets_the_cookie_and_cannot_act_with_it(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        logged_in(page, server)
+        page.locator("#prompt").fill("echo mine")
+        page.locator("#send").click()
+        page.wait_for_url(re.compile("/sessions/"))
+        session = page.url.partition("/sessions/")[2].partition("#")[0]
+        server.wait_for_end(session)
+        lines = server.log(session).read_bytes()
+        (cookie,) = page.context.cookies(f"http://127.0.0.1:{free_port()}/")
+        stolen = {
+            "Authorization": "",
+            "Cookie": f"{cookie['name']}={cookie['value']}",
+            "Origin": server.address,
+            "Sec-Fetch-Site": "same-origin",
+        }
+        status, html, _ = server.ask("GET", f"/sessions/{session}", headers=stolen)
+        assert (status, set(re.findall(rb'name="csrf" value="([^"]*)"', html))) == (200, {b""})
+        assert server.ask("POST", f"/api/sessions/{session}/turns", {"prompt": "id"}, stolen)[0] == 403
+        credential = Credential("", True, "cookie", hashlib.sha256(cookie["value"].encode()).digest())
+        form = urlencode({"csrf": csrf_token(credential), "prompt": "id"}).encode()
+        as_form = {**stolen, "Content-Type": "application/x-www-form-urlencoded"}
+        assert server.ask("POST", f"/sessions/{session}/turns", form, as_form)[0] == 403
+        assert server.log(session).read_bytes() == lines
+        assert 0 < cookie["expires"] - time.time() <= 12 * 3600
 
 
 def test_our_pages_run_no_script_of_another_site(page: Page, tmp_path: Path) -> None:

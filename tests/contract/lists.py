@@ -52,6 +52,7 @@ OPTIONS = {
     "new": "--agent --model --title",
     "send": "--wait --queue --model --agent --title",
     "attach": "--after --json",
+    "log": "--plain --after --json",
     "answer": "--message --for-session --request",
     "cancel": "",
     "ls": "--json --archived",

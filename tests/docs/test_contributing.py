@@ -121,7 +121,7 @@ from breakglass.web.openapi import document
 from tests.docs import api_reference
 
 async def ask():
-    app = create_app(load_config({}), Access(Path("var"), token="t" * 43))
+    app = create_app(load_config({}), Access(Path("var"), token=make_token("t")))
     return await (await app.test_client().get("/api/probe")).get_json()
 
 assert asyncio.run(ask()) == {"probe": 1}

@@ -13,6 +13,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+from h2.errors import ErrorCodes
 
 from breakglass.access.credentials import Access
 from breakglass.web.guard.guard import Guard
@@ -197,11 +198,31 @@ class H2Client:
         self._connection.send_data(stream, data, end_stream=ends)
         self._sock.sendall(self._connection.data_to_send())
 
-    def wait_for(self, kind: type[Any], stream: int) -> Any:
-        """Return the next event of that kind in a stream, None if the server closes first."""
+    def reset(self, stream: int) -> None:
+        """Drop a request."""
+        self._connection.reset_stream(stream)
+        self._sock.sendall(self._connection.data_to_send())
+
+    def frames_of_dropped_request(self, path: bytes) -> bytes:
+        """Return a request and its reset, unsent."""
+        stream = self._connection.get_next_available_stream_id()
+        pseudo = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", self._host), (b":path", path)]
+        self._connection.send_headers(stream, pseudo, end_stream=True)
+        self._connection.reset_stream(stream)
+        return self._connection.data_to_send()
+
+    def flood(self, frames: bytes) -> ErrorCodes | int | None:
+        """Send frames until the server closes. Return the error code of its GOAWAY, None without one."""
+        with suppress(OSError):
+            self._sock.sendall(self._connection.data_to_send() + frames)
+        goaway = self.wait_for(h2.events.ConnectionTerminated)
+        return goaway.error_code if goaway else None
+
+    def wait_for(self, kind: type[Any], stream: int | None = None) -> Any:
+        """Return the next event of that kind in a stream or the connection, None if the server closes first."""
         with suppress(OSError):
             while data := self._sock.recv(65536):
                 for event in self._connection.receive_data(data):
-                    if isinstance(event, kind) and event.stream_id == stream:
+                    if isinstance(event, kind) and (stream is None or event.stream_id == stream):
                         return event
         return None

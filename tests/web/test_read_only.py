@@ -8,6 +8,7 @@ import pytest
 from breakglass.store import log, sessions
 from breakglass.store import root as data_root
 from tests.help.commands import breakglass
+from tests.help.credentials import make_token
 from tests.help.servers import TOKEN, Attached, serving
 from tests.help.waiting import wait_until
 
@@ -125,6 +126,6 @@ def test_what_needs_a_new_file_in_a_read_only_root_says_what_to_do(
 
 
 def test_the_token_file_of_a_read_only_root_is_read(mirror: Path) -> None:
-    (mirror / "token").write_text("t" * 43 + "\n")
+    (mirror / "token").write_text(make_token("t") + "\n")
     (mirror / "token").chmod(0o600)
-    assert breakglass(mirror, "token", "show", BREAKGLASS_TOKEN="").stdout == "t" * 43 + "\n"
+    assert breakglass(mirror, "token", "show", BREAKGLASS_TOKEN="").stdout == make_token("t") + "\n"

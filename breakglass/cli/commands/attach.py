@@ -13,7 +13,7 @@ def run(config: Config, args: Namespace) -> int:
     """Show a session until Ctrl-C."""
     session = sessions.find(config.data, *args.words)
     if args.json:
-        return print_log(session, args.after)
+        return print_log(session, args.after, follow=True)
     return show_session(config, session, args.after)
 
 
@@ -23,7 +23,10 @@ COMMAND = Command(
     words=(LAST_SESSION,),
     options=(
         Option("--after N", "leave out lines 1 to N", whole_number, 0),
-        Option("--json", "print the events as JSON, one a line, as the log has them"),
+        Option(
+            "--json",
+            "print the events as JSON, one a line, as the log has them, but directional characters escaped",
+        ),
     ),
     examples="""\
   breakglass attach                      the session written to last

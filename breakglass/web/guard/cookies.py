@@ -2,8 +2,6 @@
 
 import re
 
-from breakglass.access.credentials import LOGIN_SECONDS
-
 
 def cookie_name(origin: str) -> str:
     """Return the cookie's name at an origin. The port is part of it, because cookies ignore ports."""
@@ -12,7 +10,7 @@ def cookie_name(origin: str) -> str:
     return ("__Host-" if scheme == "https" else "") + "breakglass" + (f"-{port[1]}" if port else "")
 
 
-def set_cookie(origin: str, value: str, *, seconds: int = LOGIN_SECONDS) -> str:
+def set_cookie(origin: str, value: str, *, seconds: int) -> str:
     """Return the Set-Cookie header that logs in. An empty `value` with 0 `seconds` logs out."""
     secure = "; Secure" if origin.startswith("https:") else ""
     name = cookie_name(origin)

@@ -28,8 +28,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from breakglass.access.credentials import Access, Credential
-from breakglass.web.guard.cookies import cookie_name, cookies_named
+from breakglass.access.credentials import Access, Credential, find_cookie
+from breakglass.web.guard.cookies import cookie_name, cookies_named, set_cookie
 from breakglass.web.guard.request import CALLER, HEALTH, SAFE_METHODS, Caller, Refusal, Request, read_request
 from breakglass.web.guard.responses import GuardedResponse, refuse_websocket
 from breakglass.web.guard.rules import admit, check, client_address, own_origin, proxy_user, refuse_size
@@ -37,6 +37,7 @@ from breakglass.web.guard.settings import GuardSettings
 from breakglass.web.guard.streams import OpenResponse, OpenStreams, TooManyStreams
 from breakglass.web.http.accesslog import Entry
 from breakglass.web.http.asgi import App, Message, Receive, Scope, Send
+from breakglass.web.http.clients import SHOW_CREDENTIAL, network_of
 
 
 class Guard:
@@ -81,9 +82,13 @@ class Guard:
                 credential = self._identify(request)
                 has_wrong_token = credential is None and request.bearer is not None and request.path != HEALTH
                 refusal = self._count_wrong_token(address) if has_wrong_token else None
+                if credential is not None:
+                    scope.get("state", {}).get(SHOW_CREDENTIAL, lambda: None)()
                 refusal = refusal or admit(self._settings, request, credential)
             if refusal is not None:
-                return await response.refuse(refusal, receive)
+                return await response.refuse(self._with_forgetting(request, credential, refusal), receive)
+            if credential is not None and not request.is_public:
+                await self._renew(request, credential, response)
             scope["root_path"] = self._settings.prefix
             scope[CALLER] = Caller(own_origin(self._settings, request).decode(), address, credential)
             await self._pass_on(scope, request, receive, response)
@@ -100,16 +105,34 @@ class Guard:
 
     def _identify(self, request: Request) -> Credential | None:
         bearer = request.bearer
-        name = cookie_name(own_origin(self._settings, request).decode())
-        cookies = cookies_named(name, request.fields.get(b"cookie", b""))
-        credential = self._access.identify(bearer, cookies)
+        credential = self._access.identify(bearer, self._cookies(request))
         if credential is None and bearer is None and (user := proxy_user(self._settings, request)):
             return self._access.credential_of_proxy_user(user.decode())
         return credential
 
+    def _with_forgetting(self, request: Request, credential: Credential | None, refusal: Refusal) -> Refusal:
+        """Let a browser whose login has ended drop its pages. Its storage has unsent prompts, and stays."""
+        has_ended = credential is None and refusal.status in (303, 401) and self._cookies(request)
+        if not has_ended:
+            return refusal
+        return refusal._replace(headers=(*refusal.headers, (b"clear-site-data", b'"cache"')))
+
+    def _cookies(self, request: Request) -> list[bytes]:
+        name = cookie_name(own_origin(self._settings, request).decode())
+        return cookies_named(name, request.fields.get(b"cookie", b""))
+
+    async def _renew(self, request: Request, credential: Credential, response: GuardedResponse) -> None:
+        """Let a login in use last longer, and its cookie with it, if it would end for lack of use."""
+        seconds = self._access.seconds_to_renew(credential)
+        cookie = find_cookie(credential, self._cookies(request)) if seconds else None
+        if cookie is not None:
+            await asyncio.to_thread(self._access.renew, credential, seconds)
+            origin = own_origin(self._settings, request).decode()
+            response.cookie = set_cookie(origin, cookie.decode("latin-1"), seconds=seconds).encode()
+
     def _count_wrong_token(self, address: str) -> Refusal | None:
         """Count on every path. Otherwise the response of a public path would show whether a token is right."""
-        seconds = self._access.throttle.count_wrong_token(address)
+        seconds = self._access.throttle.count_wrong_token(network_of(address))
         if not seconds:
             return None
         return Refusal(429, "Too many wrong tokens.", ((b"retry-after", b"%d" % seconds),))

@@ -15,7 +15,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
 
 HEALTH = "/health"
-"""Public, also with a wrong token: a monitor with an old token is not guessing."""
+"""Public under any host name, also with a wrong token: a monitor with an old token is not guessing."""
 
 PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
     HEALTH: SAFE_METHODS,
@@ -75,6 +75,11 @@ class Request(NamedTuple):
     @property
     def is_api(self) -> bool:
         return self.path == "/api" or self.path.startswith("/api/")
+
+    @property
+    def wants_html(self) -> bool:
+        """Whether a user will read the response: a browser that opens a page, or sends a plain form."""
+        return not self.is_api and b"text/html" in self.fields.get(b"accept", b"")
 
     @property
     def is_public(self) -> bool:

@@ -1,9 +1,10 @@
-"""What the guard sends: every response with the security headers, and refusals as problems (RFC 9457).
+"""What the guard sends: every response with the security headers, and refusals as problems (RFC 9457) or pages.
 
 Must not know the rules. Works on ASGI messages.
 """
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -22,7 +23,16 @@ _STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
 class GuardedResponse:
     """The `send` of an application behind the guard. It adds the guard's headers, and remembers the status."""
 
-    __slots__ = ("_drain_seconds", "_is_finished", "_request", "_send", "has_length", "on_stream", "status")
+    __slots__ = (
+        "_drain_seconds",
+        "_is_finished",
+        "_request",
+        "_send",
+        "cookie",
+        "has_length",
+        "on_stream",
+        "status",
+    )
 
     def __init__(self, send: Send, request: Request, drain_seconds: float):
         self._send = send
@@ -33,6 +43,8 @@ class GuardedResponse:
         """None until the response has begun."""
         self.has_length = False
         """Whether the response has a Content-Length."""
+        self.cookie: bytes | None = None
+        """The value of a Set-Cookie field, unless the application sets a cookie itself."""
         self.on_stream: Callable[[], object] = lambda: None
         """Called before the first byte of a stream is sent. An exception from it stops the response."""
 
@@ -44,6 +56,8 @@ class GuardedResponse:
             self.status, self.has_length = message["status"], b"content-length" in fields
             may_keep = self._request.path.startswith(STATIC_PREFIX) and self.status in (200, 206, 304)
             message["headers"] = replace_headers(message.get("headers", ()), may_keep=may_keep)
+            if self.cookie is not None and b"set-cookie" not in fields:
+                message["headers"].append((b"set-cookie", self.cookie))
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self._is_finished = True
         await self._send(message)
@@ -55,8 +69,10 @@ class GuardedResponse:
 
     async def refuse(self, refusal: Refusal, receive: Receive) -> None:
         """Send a refusal. Then read and drop what the client is still sending, for `drain_seconds`."""
-        body = problem_body(refusal)
-        headers = [*refusal.headers, (b"content-type", b"application/problem+json")]
+        is_html = self._request.wants_html
+        body = _problem_page(refusal) if is_html else problem_body(refusal)
+        media_type = b"text/html; charset=utf-8" if is_html else b"application/problem+json"
+        headers = [*refusal.headers, (b"content-type", media_type)]
         headers.append((b"content-length", str(len(body)).encode()))
         if self._request.version != "2":  # HTTP/2 forbids the field (RFC 9113, section 8.2.2)
             headers.append((b"connection", b"close"))
@@ -84,6 +100,17 @@ def problem_body(refusal: Refusal) -> bytes:
     """Return the body of a refusal (RFC 9457)."""
     title = HTTPStatus(refusal.status).phrase
     return json.dumps({"title": title, "status": refusal.status, "detail": refusal.detail}).encode() + b"\n"
+
+
+def _problem_page(refusal: Refusal) -> bytes:
+    """Return a refusal as a page for a browser. It loads nothing: under an unknown host the style sheet is refused."""
+    title = HTTPStatus(refusal.status).phrase
+    detail = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(refusal.detail))
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title} · Breakglass</title><h1>{title}</h1><p>{refusal.status}</p><p>{detail}</p></html>\n"
+    ).encode()
 
 
 async def refuse_websocket(scope: Scope, send: Send) -> None:

@@ -6,9 +6,10 @@ Pure. The tables at the end give the order. docs/security.md names the attack be
 import re
 from collections.abc import Callable
 
-from breakglass.access.credentials import Credential
-from breakglass.web.guard.request import SAFE_METHODS, Refusal, Request
-from breakglass.web.guard.settings import GuardSettings
+from breakglass.access.credentials import Credential, csrf_matches
+from breakglass.settings import ORIGIN
+from breakglass.web.guard.request import HEALTH, SAFE_METHODS, Refusal, Request
+from breakglass.web.guard.settings import LOOPBACK_NAMES, GuardSettings
 
 Rule = Callable[[GuardSettings, Request], Refusal | None]
 
@@ -85,25 +86,49 @@ def refuse_unclear_paths(settings: GuardSettings, request: Request) -> Refusal |
     return None
 
 
-_MISDIRECTED = (
-    "This server does not have that host name and port. If you reach it through a tunnel or a proxy, give both ends "
-    'the same port, or add the address you open to its settings: origins = ["http://127.0.0.1:8399"] '
-    "(BREAKGLASS_ORIGINS)."
-)
-
-
 def refuse_unknown_hosts(settings: GuardSettings, request: Request) -> Refusal | None:
-    """Against DNS rebinding: a page of evil.example whose name now resolves to us still sends its own Host."""
+    """Against DNS rebinding: a page of evil.example whose name now resolves to us still sends its own Host.
+
+    A monitor may know this server by any name. /health is the same for every caller, so it needs no Host.
+    """
+    if request.path == HEALTH:
+        return None
     if not request.fields.get(b"host"):
         return Refusal(400, "The header field Host is missing.")
     if not own_origin(settings, request):
-        return Refusal(421, _MISDIRECTED)
+        return Refusal(421, _advice_on_host(opened_origin(settings, request)))
     return None
+
+
+def opened_origin(settings: GuardSettings, request: Request) -> str:
+    """Return the origin that a client opened, as the setting `origins` spells it; "" for a malformed Host.
+
+    Only for advice: the proxy's word, and the fields that browsers send over https and to loopback only, decide
+    between http and https, and any client can send them.
+    """
+    host = request.fields.get(b"host", b"").decode("latin-1").lower()
+    match = ORIGIN.fullmatch(f"http://{host}")
+    if match is None:
+        return ""
+    scheme = request.fields.get(b"x-forwarded-proto", b"").decode("latin-1").lower()
+    if scheme not in ("http", "https"):
+        is_secure_context = b"sec-fetch-mode" in request.fields and match[2] not in LOOPBACK_NAMES
+        scheme = "https" if is_secure_context else settings.scheme
+    return f"{scheme}://{host}"
+
+
+def _advice_on_host(origin: str) -> str:
+    opened = f"for {origin}" if origin else "for that host name"
+    return (
+        f"This server does not answer {opened}. Add the address that you open to the setting `origins` and restart "
+        f'the server: `origins = ["{origin or "https://ops.example.com"}"]`, or the variable BREAKGLASS_ORIGINS. '
+        "For a tunnel it is enough to give both ends the same port."
+    )
 
 
 def own_origin(settings: GuardSettings, request: Request) -> bytes:
     """Return the one origin whose pages may act through this request, b"" for an unknown Host."""
-    host = request.fields[b"host"].lower()
+    host = request.fields.get(b"host", b"").lower()
     origin = settings.origin_by_host.get(host, b"")
     if not origin and settings.is_bound_to_all and host == request.local_host:
         return settings.scheme.encode() + b"://" + host
@@ -114,7 +139,7 @@ def refuse_other_sites(settings: GuardSettings, request: Request) -> Refusal | N
     """Other sites must not act or read here through a browser. Links are allowed: a link carries no cookie."""
     site = request.fields.get(b"sec-fetch-site")
     origin = request.fields.get(b"origin")
-    # Under `Referrer-Policy: no-referrer` a plain form of our own page sends `Origin: null` (Fetch, section 3.1).
+    # A browser that is set to `no-referrer` sends `Origin: null` with our own plain form (Fetch, section 3.1).
     own_origins = (None, own_origin(settings, request), b"null" if site == b"same-origin" else None)
     is_link = request.method == "GET" and not request.is_api and _NAVIGATION.items() <= request.fields.items()
     if origin not in own_origins or not (site in (None, b"same-origin", b"none") or is_link):
@@ -164,6 +189,20 @@ def refuse_unproven_pages(
     return Refusal(403, "Neither Origin nor Sec-Fetch-Site was sent. Scripts must use the token.")
 
 
+def refuse_other_pages(settings: GuardSettings, request: Request, credential: Credential) -> Refusal | None:
+    """A program on another port of this host gets the cookie, but not what our page keeps in its storage.
+
+    Plain forms have the CSRF token in their body. The route checks it there.
+    """
+    if not credential.csrf or request.method in SAFE_METHODS or not request.is_api:
+        return None
+    if csrf_matches(credential, request.fields.get(b"x-csrf-token", b"").decode("latin-1")):
+        return None
+    return Refusal(
+        403, "The header X-CSRF-Token does not belong to this login. Log in again. Scripts use the token."
+    )
+
+
 # --- for the body -------------------------------------------------------------------------------
 
 
@@ -204,7 +243,7 @@ FOR_EVERY_CALLER: tuple[Rule, ...] = (
     refuse_other_sites,
     refuse_malformed_users,
 )
-FOR_CREDENTIALS = (refuse_read_only, refuse_unproven_pages)
+FOR_CREDENTIALS = (refuse_read_only, refuse_unproven_pages, refuse_other_pages)
 FOR_BODIES: tuple[Rule, ...] = (refuse_other_media_types, refuse_declared_size)
 
 

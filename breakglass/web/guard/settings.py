@@ -9,7 +9,8 @@ from breakglass.settings import ORIGIN
 from breakglass.web.http import addresses
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOGIN = "/login"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _REACHED_AT_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"} | addresses.ALL_ADDRESSES
 
 
@@ -35,6 +36,8 @@ class GuardSettings:
     max_streams: int = 8192
     max_streams_per_address: int = 1024
     max_body_bytes: int = 256 << 10
+    max_login_body_bytes: int = 8 << 10
+    """For a body sent to `/login`, which anonymous callers can send."""
     max_turn_body_bytes: int = 2 << 20
     """For a body sent to `/turns`: a prompt of 256 KiB with every character escaped."""
     body_seconds: float = 10
@@ -42,6 +45,8 @@ class GuardSettings:
     drain_seconds: float = 2
     """How long after a refusal incoming data is read and dropped. Closing at once would reset the
     connection, and the client would never read why it was refused."""
+    proxied_stream_seconds: float = 12 * 3600
+    """How long a stream of a proxy's user lasts. Then its client attaches again, through the proxy's own check."""
     recheck_seconds: float = 5
     """How often the credentials of open streams are checked again."""
 
@@ -51,6 +56,8 @@ class GuardSettings:
 
     def max_body(self, path: str) -> int:
         """Return the most bytes that a body sent to `path` may have."""
+        if path == LOGIN:
+            return self.max_login_body_bytes
         return self.max_turn_body_bytes if path.endswith("/turns") else self.max_body_bytes
 
 
@@ -75,7 +82,7 @@ def map_hosts(host: str, port: int, scheme: str = "http", origins: Iterable[str]
     A bind to one name of loopback includes the others. An empty `host` stands for a Unix socket: its `port` is
     80, as curl sends it. Raises BadConfig for a malformed origin.
     """
-    names = _LOOPBACK_NAMES if host in _REACHED_AT_LOOPBACK else (f"[{host}]" if ":" in host else host,)
+    names = LOOPBACK_NAMES if host in _REACHED_AT_LOOPBACK else (f"[{host}]" if ":" in host else host,)
     origin_by_host: dict[bytes, bytes] = {}
     for origin in (*(f"{scheme}://{name.lower()}:{port}" for name in names), *origins):
         match = ORIGIN.fullmatch(origin)

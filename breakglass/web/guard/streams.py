@@ -1,6 +1,8 @@
 """Open streams: limits their number, and ends them when a credential ends or the server stops."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 from breakglass.access.credentials import Access, Credential
@@ -20,10 +22,12 @@ class OpenResponse:
     Cancelling the application's task instead would leave tasks of Quart behind.
     """
 
-    __slots__ = ("_is_ended", "_receive", "_waiting", "credential")
+    __slots__ = ("_is_ended", "_receive", "_waiting", "began", "credential")
 
     def __init__(self, receive: Receive, credential: Credential | None):
         self.credential = credential
+        self.began = 0.0
+        """In monotonic seconds, set when it turns out to be a stream."""
         self._receive = receive
         self._waiting: asyncio.Task[Any] | None = None
         self._is_ended = False
@@ -54,8 +58,12 @@ class OpenResponse:
 class OpenStreams:
     """The open streams of this process. While there are any, their credentials are checked again and again."""
 
-    def __init__(self, access: Access, settings: GuardSettings):
+    def __init__(
+        self, access: Access, settings: GuardSettings, monotonic: Callable[[], float] = time.monotonic
+    ):
         self._access = access
+        self._monotonic = monotonic
+        self._proxied_seconds = settings.proxied_stream_seconds
         self._recheck_seconds = settings.recheck_seconds
         self._counter = AddressCounter(settings.max_streams, settings.max_streams_per_address)
         self._open: dict[OpenResponse, str] = {}
@@ -65,6 +73,7 @@ class OpenStreams:
         """Count a stream. Raises TooManyStreams at a limit."""
         if not self._counter.add(address):
             raise TooManyStreams
+        response.began = self._monotonic()
         self._open[response] = address
         self._recheck_later()
 
@@ -80,12 +89,19 @@ class OpenStreams:
 
     def _recheck_later(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._recheck_seconds, self._recheck)
+            self._timer = asyncio.get_running_loop().call_later(self._recheck_seconds, self.recheck)
 
-    def _recheck(self) -> None:
+    def recheck(self) -> None:
+        """End the streams whose credential has ended. Called again and again while there are streams."""
         self._timer = None
         for response in self._open:
-            if response.credential is not None and not self._access.still_valid(response.credential):
+            if response.credential is not None and not self._is_valid(response, response.credential):
                 response.end()
         if self._open:
             self._recheck_later()
+
+    def _is_valid(self, response: OpenResponse, credential: Credential) -> bool:
+        """Only the proxy knows whether its user may still read, and it is asked when the stream opens again."""
+        if credential.kind == "proxy":
+            return self._monotonic() - response.began < self._proxied_seconds
+        return self._access.still_valid(credential)

@@ -2,6 +2,12 @@
 
 from breakglass.web.http.asgi import Headers
 
+UNUSED_FEATURES = (
+    b"accelerometer camera clipboard-read display-capture geolocation gyroscope hid magnetometer microphone midi "
+    b"payment serial usb"
+).split()
+"""What no page of ours asks a browser for, so a script that got in cannot either."""
+
 SECURITY_HEADERS: Headers = [
     (
         b"content-security-policy",
@@ -13,8 +19,9 @@ SECURITY_HEADERS: Headers = [
         ),
     ),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
+    (b"permissions-policy", b", ".join(b"%b=()" % name for name in UNUSED_FEATURES)),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]

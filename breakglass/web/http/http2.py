@@ -11,8 +11,11 @@ the client's window allows. A client that shuts its window takes nothing.
 * `StrictH2Protocol` refuses CONNECT, resets malformed requests alone, and resets a stream whose response was
   broken off.
 * `_StreamsById` accepts data for streams that have ended. Else late data would drop the whole connection.
+* `FrameBudget` counts the bytes that bring nothing: PING, SETTINGS, resets, tiny pieces. A client that sends too many
+  gets GOAWAY with ENHANCE_YOUR_CALM. Input goes to h2 in small slices, and the loop serves others between them.
 
-The invariant: one stream never harms another, and no stream keeps more than its buffer in memory.
+The invariant: one stream never harms another, and no stream keeps more than its buffer in memory. One connection never
+holds the event loop for long, however small its frames are.
 
 Rules for editors:
 
@@ -23,14 +26,17 @@ Rules for editors:
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
 import h2.events
 import h2.exceptions
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
-from hypercorn.events import Closed
-from hypercorn.protocol.events import Body, StreamClosed
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Body, EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import (
     BUFFER_HIGH_WATER,
@@ -44,6 +50,50 @@ from hypercorn.typing import Event as IOEvent
 from breakglass.web.http.limits import ServerConfig
 from breakglass.web.http.stalls import wait_while_progressing
 
+SLICE = 1 << 10
+"""Bytes that h2 gets at once. It handles all their frames in one go; 1 KiB has room for 60 of them."""
+BUDGET = 64 << 10
+"""Bytes of frames without use that a client may send at once."""
+BUDGET_PER_SECOND = 8 << 10
+RESET_COST = 256
+"""What a reset costs beside its bytes: a request that the client drops at once (rapid reset, CVE-2023-44487)."""
+DATA_OVERHEAD = 64
+"""Bytes of each DATA frame that count as no use: a body in pieces of one byte is a flood."""
+SENT_CREDIT = 64
+"""For each DATA frame that is sent: a client answers it with up to two WINDOW_UPDATE frames of 13 bytes."""
+RESPONSE_CREDIT = 512
+"""For each complete response: the head of its request."""
+GOAWAY_SECONDS = 1.0
+"""From a GOAWAY to the end of the connection: cut at once, the client would often not get it."""
+
+
+class Cut(Closed):
+    """The connection is to be closed without waiting for the client, which would keep its place."""
+
+
+class FrameBudget:
+    """A token bucket of bytes: what a connection may send that is neither a body nor a request that gets a response."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic):
+        self._monotonic = monotonic
+        self._left = float(BUDGET)
+        self._at = monotonic()
+
+    def spend(self, count: int) -> None:
+        """Take bytes from the budget."""
+        self._left -= count
+
+    def credit(self, count: int) -> None:
+        """Give bytes back. The budget never exceeds its size."""
+        self._left = min(BUDGET, self._left + count)
+
+    def is_exhausted(self) -> bool:
+        """Return whether the client has sent too much."""
+        now = self._monotonic()
+        self.credit(int((now - self._at) * BUDGET_PER_SECOND))
+        self._at = now
+        return self._left < 0
+
 
 class BoundedStreamBuffer(StreamBuffer):
     """The unsent part of a response, with a size limit.
@@ -52,9 +102,11 @@ class BoundedStreamBuffer(StreamBuffer):
     every piece is empty, so the application could fill the memory.
     """
 
-    def __init__(self, event_class: type[IOEvent], stall_seconds: float):
+    def __init__(self, event_class: type[IOEvent], stall_seconds: float, on_sent: Callable[[], object]):
+        """`on_sent` is called for each piece that is sent."""
         super().__init__(event_class)
         self._stall_seconds = stall_seconds
+        self._on_sent = on_sent
 
     async def push(self, data: bytes) -> None:
         """Add data, and wait while the buffer is full.
@@ -77,6 +129,8 @@ class BoundedStreamBuffer(StreamBuffer):
         """Return what is to be sent next, at most `max_length` bytes."""
         data = bytes(self.buffer[:max_length])
         del self.buffer[:max_length]
+        if data:
+            self._on_sent()
         if len(self.buffer) < BUFFER_LOW_WATER:
             await self._paused.set()
         if not self.buffer:
@@ -104,6 +158,33 @@ class StrictH2Protocol(H2Protocol):
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.streams = _StreamsById()
+        self._budget = FrameBudget()
+
+    async def handle(self, event: Event) -> None:
+        """Take input in small slices. Close the connection of a client that sends too many frames without use."""
+        if not isinstance(event, RawData):
+            return await super().handle(event)
+        for start in range(0, len(event.data), SLICE):
+            if self.connection.state_machine.state is ConnectionState.CLOSED:  # by an earlier slice
+                return await self.send(Closed())
+            piece = event.data[start : start + SLICE]
+            self._budget.spend(len(piece))
+            await super().handle(RawData(piece))
+            if self._budget.is_exhausted():
+                self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+                await self._flush()
+                await asyncio.sleep(GOAWAY_SECONDS)
+                return await self.send(Cut())
+            await asyncio.sleep(0)  # a read that finds data does not give the event loop back
+        return None
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        for event in events:
+            if isinstance(event, h2.events.DataReceived):
+                self._budget.credit(max(0, event.flow_controlled_length - DATA_OVERHEAD))
+            elif isinstance(event, h2.events.StreamReset):
+                self._budget.spend(RESET_COST)
+        await super()._handle_events(events)
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         if not all(value.isascii() for name, value in request.headers if name.startswith(b":")):
@@ -116,7 +197,10 @@ class StrictH2Protocol(H2Protocol):
         else:
             await super()._create_stream(request)  # starts a task: the application has not run yet
             seconds = cast(ServerConfig, self.config).stall_seconds
-            self.stream_buffers[request.stream_id] = BoundedStreamBuffer(self.context.event_class, seconds)
+            self.stream_buffers[request.stream_id] = BoundedStreamBuffer(
+                self.context.event_class, seconds, lambda: self._budget.credit(SENT_CREDIT)
+            )
+            await asyncio.sleep(0)  # many heads fit into one slice
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send one event of a response. Reset the stream if its response was broken off or its client stalls."""
@@ -125,8 +209,11 @@ class StrictH2Protocol(H2Protocol):
             await self._reset_stream(event.stream_id, buffer)
         if isinstance(event, Body) and (buffer is None or buffer._complete):
             await asyncio.sleep(0)  # lets the application see that the client has disconnected
+        is_open = event.stream_id in self.streams  # not after a reset
         try:
             await super().stream_send(event)
+            if is_open and isinstance(event, EndBody):
+                self._budget.credit(RESPONSE_CREDIT)
         except TimeoutError:
             if buffer is not None:
                 await self._reset_stream(event.stream_id, buffer)

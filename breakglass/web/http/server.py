@@ -29,6 +29,7 @@ import gc
 import socket
 from collections.abc import Awaitable, Callable, Container, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from hypercorn.app_wrappers import ASGIWrapper
@@ -42,9 +43,9 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from breakglass.web.http.asgi import App
-from breakglass.web.http.clients import AddressCounter
+from breakglass.web.http.clients import SHOW_CREDENTIAL, Places
 from breakglass.web.http.http1 import SEND_CHUNK, StrictH11Protocol, encode_chunk
-from breakglass.web.http.http2 import StrictH2Protocol
+from breakglass.web.http.http2 import Cut, StrictH2Protocol
 from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerConfig, max_connections
 from breakglass.web.http.peers import peer_name
 from breakglass.web.http.stalls import wait_while_progressing
@@ -122,7 +123,7 @@ class _Connections:
         self._limits = limits
         self._proxies = proxies
         max_open = min(limits.connections, max_connections())
-        self._counter = AddressCounter(max_open, limits.connections_per_address)
+        self._places = Places(max_open, limits.connections_per_address)
         self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._ended = 0
 
@@ -130,17 +131,19 @@ class _Connections:
         """Serve one connection to its end, or refuse it with 503 over a limit."""
         task, peer = asyncio.current_task(), peer_name(writer)
         address = "unix" if peer in self._proxies else peer
-        if task is None or not self._counter.add(address):
+        place = self._places.take(address, writer.transport.abort)
+        if task is None or place is None:
             writer.write(_TOO_MANY_CONNECTIONS)
             return writer.close()
         self._open[task] = writer.transport
-        parts = (self.app, self.loop, self._config, self._context, self.state, reader, writer)
+        state = LifespanState({**self.state, SHOW_CREDENTIAL: partial(self._places.show_credential, place)})
+        parts = (self.app, self.loop, self._config, self._context, state, reader, writer)
         try:
             await ClientConnection(*parts, peer=peer)
         except Exception as error:  # noqa: BLE001 - bytes of one client that break h2 must not stop the others
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:
-            self._counter.remove(address)
+            self._places.leave(place)
             del self._open[task]
             self._collect_garbage()
 
@@ -199,6 +202,8 @@ class ClientConnection(TCPServer):
         """Carry out an event of the protocol: send bytes, close, or start and stop the idle timer."""
         if isinstance(event, RawData):
             await self._write(event.data)
+        elif isinstance(event, Cut):
+            self.writer.transport.abort()
         elif not (isinstance(event, Updated) and event.idle and self._is_disconnected):
             await super().protocol_send(event)
 

@@ -4,7 +4,8 @@ How this works
 --------------
 Each event kind has a template in templates/events/. A fragment is one `<li id="e12" data-kind=… data-turn=…>`. Rules:
 
-* The same event always gives the same bytes, so a fragment can be cached by its line number.
+* The same event gives the same bytes, so a fragment can be cached by its line number. Only hostile text, which spends
+  the budget of budget.py, may be formatted once and plain another time.
 * A fragment has no CR and no LF (`&#10;` stands for a newline), so it fits on one `data:` line of the stream.
 * A fragment has no session id and no CSRF token. Its links and buttons use the page around it. `?line=12` is a query of
   the session's page, and the buttons of a question belong to that page's `<form id="answer">`.
@@ -19,6 +20,7 @@ from jinja2 import Template, TemplateError
 from markupsafe import Markup
 
 from breakglass.events import Event
+from breakglass.web.page.budget import Budget
 from breakglass.web.page.render import event_templates
 
 Fragment = tuple[int, Markup]
@@ -42,8 +44,11 @@ def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragm
     """Yield the fragments of consecutive events: each prose once, and buttons only where they still work."""
     compacted = compact(events)
     settled = _settled(compacted)
+    budget = Budget()
     for event in compacted:
-        yield event["id"], fragment(event, whole=whole, settled=event["id"] in settled)
+        with budget.event():
+            html = fragment(event, whole=whole, settled=event["id"] in settled)
+        yield event["id"], html
 
 
 def compact(events: Iterable[Event]) -> list[Event]:

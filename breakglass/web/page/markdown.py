@@ -1,4 +1,4 @@
-"""Markdown and code that an agent wrote, as safe HTML. Pure.
+"""Markdown and code that an agent wrote, as safe HTML. Pure but for the clock of budget.py.
 
 There are three defences, and each is enough alone. markdown-it has raw HTML off and a short list of link schemes. nh3
 cleans its output. The page has a Content-Security-Policy.
@@ -10,6 +10,7 @@ read to an attacker.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import nh3
@@ -17,9 +18,12 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from breakglass.text import visible
+from breakglass.web.page.budget import Spent, check, checked
 
 if TYPE_CHECKING:
     from markdown_it.renderer import RendererHTML
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
     from pygments.formatters.html import HtmlFormatter
     from pygments.lexer import Lexer
@@ -77,9 +81,18 @@ _ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}, "div"
 
 
 def markdown(text: str) -> Markup:
-    """Return Markdown as HTML. Nothing in it runs or loads, and links open another window."""
+    """Return Markdown as HTML. Nothing in it runs or loads, and links open another window.
+
+    Beyond the budget, the text is returned as it is.
+    """
+    source = visible(text.replace("\r\n", "\n").replace("\r", "\n"))
+    try:
+        check()
+        html = _parser().render(source)
+    except Spent:
+        return Markup('<div class="plain">{}</div>').format(source)
     clean = nh3.clean(
-        _parser().render(visible(text.replace("\r\n", "\n").replace("\r", "\n"))),
+        html,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         attribute_filter=_allowed_attribute,
@@ -104,10 +117,13 @@ def highlight(code: str, language: str) -> Markup:
     name = LEXERS.get(language.lower())
     if name is None or len(code) > MAX_CODE:
         return escape(visible(code))
-    from pygments import highlight as colour
-
-    html = colour(visible(code), _lexer(name), _formatter())
-    return Markup(_BLANK_SPANS.sub(r"\1", html).removesuffix("\n"))  # nosec B704 - Pygments escapes
+    html = StringIO()
+    try:
+        check()
+        _formatter().format(checked(_lexer(name).get_tokens(visible(code))), html)
+    except Spent:
+        return escape(visible(code))
+    return Markup(_BLANK_SPANS.sub(r"\1", html.getvalue()).removesuffix("\n"))  # nosec B704 - Pygments escapes
 
 
 @cache
@@ -141,7 +157,20 @@ def _parser() -> MarkdownIt:
     parser.validateLink = lambda url: bool(_LINK.fullmatch(url))  # type: ignore[method-assign]
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
+    # The first rule of each kind is called for each place of the text: there the parser can be ended.
+    parser.inline.ruler.before("text", "budget", _check_inline)
+    parser.block.ruler.before("table", "budget", _check_block, {"alt": []})
     return parser
+
+
+def _check_inline(state: "StateInline", silent: bool) -> bool:
+    check()
+    return False
+
+
+def _check_block(state: "StateBlock", begin: int, end: int, silent: bool) -> bool:
+    check()
+    return False
 
 
 def _fence(

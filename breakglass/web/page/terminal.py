@@ -1,4 +1,6 @@
-"""Terminal output as HTML: control characters made visible, ANSI colours as classes. Pure.
+"""Terminal output as HTML: control characters made visible, ANSI colours as classes.
+
+Pure but for the clock of budget.py.
 
 The only elements are `<span class=…>`. Every colour becomes one of a terminal's sixteen. So the style sheet needs only
 these classes, and the Content-Security-Policy can forbid inline styles.
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup, escape
 
-from breakglass.text import ESCAPE, visible
+from breakglass.text import ESCAPE, strip_escapes, visible
+from breakglass.web.page.budget import Spent, checked
 
 if TYPE_CHECKING:
     from rich.color import Color
@@ -53,7 +56,10 @@ def terminal(text: str) -> Markup:
         text = _OVERSTRUCK.sub("", text)
     text = ESCAPE.sub(_colour_only, text)
     if "\x1b" in text:
-        return _coloured(text)
+        try:
+            return _coloured(text)
+        except Spent:
+            text = strip_escapes(text)
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return escape(visible(text))
@@ -67,7 +73,9 @@ def _coloured(text: str) -> Markup:
     from rich.ansi import AnsiDecoder  # slow to import, and only coloured output needs it
 
     decoder = AnsiDecoder()
-    return Markup("\n").join(_spans(decoder.decode_line(line.rstrip("\r"))) for line in text.split("\n"))
+    return Markup("\n").join(
+        _spans(decoder.decode_line(line.rstrip("\r"))) for line in checked(text.split("\n"))
+    )
 
 
 def _spans(line: "Text") -> Markup:

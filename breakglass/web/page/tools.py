@@ -1,4 +1,6 @@
-"""The input of a tool call for reading: its first words, its fields, and its edits as differences. Pure.
+"""The input of a tool call for reading: its first words, its fields, and its edits as differences.
+
+Pure but for the clock of budget.py.
 
 The agent chooses the input, so it can have any shape. All of it is shown, because the user decides by it.
 """
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from breakglass.text import one_line, visible
+from breakglass.web.page.budget import is_spent
 from breakglass.web.page.markdown import highlight
 from breakglass.web.page.terminal import KEPT_WHOLE
 
@@ -147,10 +150,11 @@ def coloured(field: Field) -> Markup:
 def diff(old: str, new: str, limit: int = MAX_DIFF) -> Markup:
     """Return the difference line by line, as `<del>` and `<ins>` with their signs, and some unchanged lines around.
 
-    Texts of more than `limit` lines are not compared: all old lines are removed and all new lines added.
+    Texts of more than `limit` lines, and those beyond the budget, are not compared: all old lines are removed and all
+    new lines added.
     """
     before, after = old.split("\n"), new.split("\n")
-    if max(len(before), len(after)) > limit:
+    if max(len(before), len(after)) > limit or is_spent():
         return Markup("\n").join([*_rows("del", "\u2212", before), *_rows("ins", "+", after)])
     shown: list[Markup] = []
     groups = list(SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(CONTEXT))

@@ -16,7 +16,7 @@ from breakglass.web.guard.cookies import cookie_name, cookies_named, set_cookie
     ],
 )
 def test_a_cookie_has_every_restriction_that_its_origin_allows(origin: str, name: str, secure: bool) -> None:
-    attributes = set_cookie(origin, "v").split("; ")
+    attributes = set_cookie(origin, "v", seconds=60).split("; ")
     assert (cookie_name(origin), attributes[0]) == (name, f"{name}=v")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
     assert ("Secure" in attributes) is secure

@@ -7,7 +7,7 @@ import pytest
 
 from breakglass.access.credentials import Credential
 from breakglass.web.guard.request import PUBLIC_PATHS
-from breakglass.web.guard.rules import admit, check
+from breakglass.web.guard.rules import admit, check, opened_origin
 from breakglass.web.guard.settings import GuardSettings, map_hosts
 from tests.help.guarded import HOST, JSON, OWN_ORIGIN, SETTINGS, Pair, request_of, status
 
@@ -46,7 +46,10 @@ FOR_EVERY_CALLER = [
     ("no port", "GET", "/", (), {"host": b"127.0.0.1"}, 421),
     ("a trailing dot", "GET", "/", (), {"host": b"localhost.:8420"}, 421),
     ("IPv6 without brackets", "GET", "/", (), {"host": b"::1:8420"}, 421),
-    ("an unknown Host for a public path", "GET", "/health", (), {"host": b"evil.example"}, 421),
+    ("an unknown Host for a public path", "GET", "/login", (), {"host": b"evil.example"}, 421),
+    ("an unknown Host for a monitor", "GET", "/health", (), {"host": b"evil.example"}, PASSED),
+    ("no Host for a monitor", "GET", "/health", (), {"host": None}, PASSED),
+    ("an unknown Host below /health", "GET", "/health/x", (), {"host": b"evil.example"}, 421),
     ("a body", "POST", "/", ((b"content-length", b"3"),), {}, PASSED),
     ("a chunked body", "POST", "/", ((b"transfer-encoding", b"chunked"),), {}, PASSED),
     ("both lengths", "POST", "/", ((b"content-length", b"3"), (b"transfer-encoding", b"chunked")), {}, 400),
@@ -123,6 +126,39 @@ def test_no_other_site_acts_or_reads_through_a_browser(
     assert (status(check(SETTINGS, request_of(method, path, *pairs))) or PASSED) == expected
 
 
+PROXIED_BY_TLS = (b"x-forwarded-proto", b"https")
+
+
+@pytest.mark.parametrize(
+    ("host", "pairs", "scheme", "expected"),
+    [
+        (b"127.0.0.1:8399", (), "http", "http://127.0.0.1:8399"),
+        (b"127.0.0.1:8399", LINK, "http", "http://127.0.0.1:8399"),
+        (b"[::1]:8399", LINK, "http", "http://[::1]:8399"),
+        (b"VM:8420", (), "http", "http://vm:8420"),
+        (b"vm", (), "http", "http://vm"),
+        (b"vm:8443", (), "https", "https://vm:8443"),
+        (b"www.example.com", LINK, "http", "https://www.example.com"),
+        (b"www.example.com", (PROXIED_BY_TLS,), "http", "https://www.example.com"),
+        (b"www.example.com", ((b"x-forwarded-proto", b"<b>"),), "http", "http://www.example.com"),
+        (b"a_b:1", (), "http", ""),
+        (b"<script>", (), "http", ""),
+        (b'x", "https://evil.example', (), "http", ""),
+    ],
+)
+def test_the_opened_address_is_named_as_the_setting_origins_spells_it(
+    host: bytes, pairs: tuple[Pair, ...], scheme: str, expected: str
+) -> None:
+    settings = replace(SETTINGS, scheme=scheme)
+    request = request_of("GET", "/", *pairs, host=host)
+    assert opened_origin(settings, request) == expected
+    refusal = check(settings, request)
+    assert refusal is not None
+    assert f'`origins = ["{expected or "https://ops.example.com"}"]`' in refusal.detail
+    if expected:
+        assert f"This server does not answer for {expected}." in refusal.detail
+
+
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 LONG = (b"content-length", b"300000")
 TOO_LONG = (b"content-length", b"2097153")
@@ -160,7 +196,9 @@ FOR_CREDENTIALS = [
     ("a long body", "POST", "/api/sessions", (JSON, LONG), OWNER, 413),
     ("a long prompt", "POST", "/api/sessions/x/turns", (JSON, LONG), OWNER, PASSED),
     ("a prompt too long", "POST", "/api/sessions/x/turns", (JSON, TOO_LONG), OWNER, 413),
-    ("a long form of an anonymous caller", "POST", "/login", (FORM, LONG), None, 413),
+    ("a login form of 8 KiB", "POST", "/login", (FORM, (b"content-length", b"8192")), None, PASSED),
+    ("a longer login form", "POST", "/login", (FORM, (b"content-length", b"8193")), None, 413),
+    ("a longer login form with a token", "POST", "/login", (FORM, (b"content-length", b"8193")), OWNER, 413),
 ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_the_token_is_only_in_its_file(tmp_path: Path) -> None:
         texts.append(server.log(session).read_text())
     assert [text for text in texts if token in text] == []
     assert page.startswith("HTTP/1.1 200")
-    assert "referrer-policy: no-referrer" in page
+    assert "referrer-policy: same-origin" in page
 
 
 def test_an_error_reveals_no_traceback_and_no_path(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def test_allow_plain_serves_beyond_loopback_and_prints_a_reachable_address(tmp_p
     with serving(tmp_path / "var", "--host", "0.0.0.0", "--allow-plain") as server:
         assert "0.0.0.0" not in server.printed
         assert server.ask("GET", "/health")[0] == 200
-        assert server.ask("GET", "/health", headers={"Host": "evil.example"})[0] == 421
+        assert server.ask("GET", "/health", headers={"Host": "evil.example"})[0] == 200
+        assert server.ask("GET", "/api/sessions", headers={"Host": "evil.example"})[0] == 421
 
 
 def test_with_tls_the_server_speaks_http2_and_sets_a_secure_cookie(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_unix_socket_is_served_and_is_private(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
         assert curl("--unix-socket", str(path), "http://localhost/health").startswith("HTTP/1.1 200")
         assert curl("--unix-socket", str(path), "http://localhost/api/sessions").startswith("HTTP/1.1 401")
-        assert curl("--unix-socket", str(path), "http://evil.example/health").startswith("HTTP/1.1 421")
+        assert curl("--unix-socket", str(path), "http://evil.example/login").startswith("HTTP/1.1 421")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
+from unittest.mock import Mock
 
 import pytest
 import quart
 
-from breakglass.access.credentials import Access
+from breakglass.access.credentials import Access, Credential
 from breakglass.access.tokens import rotate_token
-from breakglass.web.http.asgi import App, Receive, Scope, Send
-from tests.help.guarded import Client, Guarded, Pair, Response, receive_of, run, scope_of
+from breakglass.web.guard.streams import OpenResponse, OpenStreams
+from breakglass.web.http.asgi import App, Message, Receive, Scope, Send
+from tests.help.clock import Clock
+from tests.help.guarded import SETTINGS, Client, Guarded, Pair, Response, receive_of, run, scope_of
 from tests.help.waiting import wait_until_async
 
 
@@ -30,6 +34,9 @@ def streaming(closed: list[str]) -> App:
         return quart.Response(lines(), content_type="text/event-stream")
 
     return app  # type: ignore[return-value]
+
+
+KINDS: tuple[Literal["proxy"], Literal["token"]] = ("proxy", "token")
 
 
 class Streams:
@@ -73,6 +80,32 @@ def test_a_stream_ends_soon_after_its_credential(
         await streams.wait()
         assert (closed, response.is_complete) == (["closed"], True)
         assert len(asyncio.all_tasks()) < before, "a task of the application is still running"
+
+    run(scenario())
+
+
+def test_a_stream_of_a_proxy_user_ends_after_12_hours() -> None:
+    """Only the proxy knows whether the user may still read. It is asked when the client attaches again."""
+    clock, ended = Clock(), []
+
+    class Recorded(OpenResponse):
+        def end(self) -> None:
+            ended.append(self)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def scenario() -> None:
+        streams = OpenStreams(Mock(still_valid=lambda credential: True), SETTINGS, monotonic=clock)
+        by_proxy, by_token = (
+            Recorded(receive, Credential("ann", may_act=True, kind=kind, key=b"k")) for kind in KINDS
+        )
+        streams.add(by_proxy, "-")
+        streams.add(by_token, "-")
+        for hours, expected in ((11.99, []), (12, [by_proxy])):
+            clock.now = 1_000_000.0 + hours * 3600
+            streams.recheck()
+            assert ended == expected
 
     run(scenario())
 

@@ -43,6 +43,23 @@ def test_an_access_log_that_was_moved_away_is_created_again(tmp_path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_link_in_place_of_the_access_log_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "another file of the user"
+    target.write_text("precious\n")
+    (tmp_path / "access.log").symlink_to(target)
+    log = AccessLog(tmp_path / "access.log")
+    log(Entry(None, "-", "GET", b"/", 200, 1))
+    log.close()
+    assert target.read_text() == "precious\n"
+
+
+def test_a_named_pipe_without_a_reader_as_access_log_stops_no_request(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "access.log")
+    log = AccessLog(tmp_path / "access.log")
+    log(Entry(None, "-", "GET", b"/", 200, 1))
+    log.close()
+
+
 def test_an_unwritable_access_log_stops_no_request(tmp_path: Path) -> None:
     log = AccessLog(tmp_path / "missing" / "access.log")
     log(Entry(None, "-", "GET", b"/", 200, 1))

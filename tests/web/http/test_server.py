@@ -3,10 +3,12 @@
 import socket
 import struct
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from breakglass.web.http import clients
 from breakglass.web.http.limits import ConnectionLimits
 from tests.help.raw_server import TIMEOUT, RawServer, raw_server, read_all, request_head
 
@@ -25,6 +27,24 @@ def test_connections_are_limited_per_address(tmp_path: Path, request_bytes: byte
         deadline = time.monotonic() + TIMEOUT
         while not server.send(health).startswith(b"HTTP/1.1 200 "):
             assert time.monotonic() < deadline, "closed connections are still counted"
+
+
+def test_a_flood_without_a_credential_drops_its_own_oldest_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        clients, "is_local", lambda address: False
+    )  # the tests have addresses of this machine only
+    limits = ConnectionLimits(connections=16, head_seconds=1000)
+    with raw_server(tmp_path, limits) as server, ExitStack() as open_ones:
+        user = open_ones.enter_context(server.connect())
+        user.sendall(server.fill(b"GET /api/events HTTP/1.1\r\nHOST\r\nAUTH\r\n\r\n"))
+        assert user.recv(15) == b"HTTP/1.1 200 \r\n"
+        flood = [open_ones.enter_context(server.connect()) for _ in range(40)]
+        assert read_all(flood[0]) == b"", "the oldest one is still open"
+        health = request_head(b"GET", b"Connection: close", target=b"/health")
+        assert server.send(health).startswith(b"HTTP/1.1 200 ")
+        assert not server.app.stream_ended.is_set()
 
 
 def test_a_reset_connection_ends_its_stream(server: RawServer) -> None:

@@ -26,19 +26,34 @@ export function make(tag, properties = {}, ...children) {
 const TIMEOUT = 15_000; // ms
 export const timeout = () => AbortSignal.timeout(TIMEOUT);
 
+/**
+ * The CSRF token of this browser's login. Scripts choose it (login.js) and keep it in the storage, which belongs to one
+ * origin. Cookies do not: every port of this host gets them. "" after a login without scripts.
+ */
+export const csrf = () => stored.get("csrf") ?? "";
+
+/** Puts the CSRF token into plain forms that the server sent without one. */
+export const completeForms = () => document.addEventListener("formdata", ({ formData }) => {
+  if (formData.get("csrf") === "") formData.set("csrf", csrf());
+});
+
 /** Sends JSON. Resolves to {status, body}; status 0 means that no answer came, see `unreachable`. */
 export async function callAPI(method, url, body, headers = {}) {
   try {
     const response = await fetch(prefix + url, {
       method, body: body && JSON.stringify(body), signal: timeout(),
-      headers: { "content-type": "application/json", accept: "application/json", ...headers },
+      headers: { "content-type": "application/json", accept: "application/json", "x-csrf-token": csrf(), ...headers },
     });
+    if (response.status === 401) forgetPages();
     return { status: response.status, body: await response.json().catch(() => ({})) };
   } catch {
     dispatchEvent(new Event("unanswered"));
     return { status: 0, body: {} };
   }
 }
+
+/** Deletes the stored transcripts: this browser is not logged in any more, perhaps because its device was stolen. */
+export const forgetPages = () => globalThis.caches?.delete("pages");
 
 /** Returns why no answer came, and the beginning of "… back": "the server is", or "you are" without a network. */
 export const unreachable = () =>
@@ -52,6 +67,7 @@ export async function askForPage(url) {
   try {
     const response = await fetch(url, { signal: timeout(), headers: { accept: "text/html" } });
     const isLoggedOut = response.redirected && new URL(response.url).pathname === `${prefix}/login`;
+    if (isLoggedOut) forgetPages();
     return { doc: response.ok && !response.redirected ? parse(await response.text()) : null, isLoggedOut };
   } catch {
     return { doc: null, isLoggedOut: false };

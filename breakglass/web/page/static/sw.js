@@ -40,8 +40,9 @@ async function page(request, url) {
   const cached = await cache.match(url.pathname);
   try {
     const response = await fetch(request, cached && { signal: AbortSignal.timeout(TIMEOUT) });
-    if (response.redirected && new URL(response.url).pathname === `${base}/login`) await caches.delete("pages"); // logged out
-    else if (response.ok && !response.redirected && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname.slice(base.length))) {
+    // A navigation follows no redirect here, so the redirect to the login is opaque. No other page redirects.
+    if (response.type === "opaqueredirect" || response.status === 401) await caches.delete("pages");
+    else if (response.ok && !url.search && /^\/(sessions\/[^/]+)?$/.test(url.pathname.slice(base.length))) {
       await store(cache, url.pathname, response.clone());
     }
     return response;
