@@ -36,7 +36,7 @@ def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
 
 def test_these_kinds_are_on_disk_before_their_append_returns() -> None:
     acknowledged = {"created", "user", "queued", "withdrawn", "cancelled", "answer", "renamed", "archived"}
-    assert {*acknowledged, "permission", "tool", "error", "turn_end"} == SYNCED
+    assert {*acknowledged, "permission", "tool", "error", "turn_end", "beside"} == SYNCED
 
 
 @pytest.mark.parametrize("kind", KINDS)
