@@ -54,9 +54,9 @@ async def log_in() -> Response:
     form = await request.form
     next_path = local_path(form.get("next", ""))
     access, address = console().access, caller().address
-    csrf = form.get("csrf", "")
+    csrf = form.get("own_csrf", "")
     if csrf and not _CSRF_TOKEN.fullmatch(csrf):
-        raise BadInput("csrf: expected 32 to 128 letters and digits, or nothing")
+        raise BadInput("own_csrf: expected 32 to 128 letters and digits, or nothing")
     idle = 0 if caller().origin.startswith("https:") else PLAIN_SECONDS
     user_agent = request.headers.get("User-Agent", "")
     token, code = form.get("token", "").strip(), form.get("code", "").strip()

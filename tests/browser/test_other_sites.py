@@ -223,6 +223,17 @@ def test_a_program_on_another_port_gets_the_cookie_and_cannot_act_with_it(page: 
         assert 0 < cookie["expires"] - time.time() <= 12 * 3600
 
 
+def test_a_form_that_is_sent_before_the_scripts_run_has_the_csrf_token(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "var") as server:
+        logged_in(page, server)
+        page.route("**/app.js", lambda route: route.abort())
+        page.goto(f"{server.address}/")
+        page.locator("#prompt").fill("echo early")
+        page.locator("#send").click()
+        page.wait_for_url(re.compile("/sessions/"))
+        expect(page.locator("#log .user")).to_contain_text("echo early")
+
+
 def test_our_pages_run_no_script_of_another_site(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         logged_in(page, server)

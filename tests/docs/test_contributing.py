@@ -119,6 +119,7 @@ from breakglass.load_config import load_config
 from breakglass.web.app import create_app
 from breakglass.web.openapi import document
 from tests.docs import api_reference
+from tests.help.credentials import make_token
 
 async def ask():
     app = create_app(load_config({}), Access(Path("var"), token=make_token("t")))

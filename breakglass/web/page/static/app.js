@@ -1,6 +1,6 @@
 // Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
-import { $, $$, completeForms, csrf, forgetPages, prefix, scriptURL, stored } from "./browser.js";
+import { $, $$, forgetPages, prefix, scriptURL, stored } from "./browser.js";
 import { listenForKeys } from "./keys.js";
 import { offerNotifications } from "./notifications.js";
 import { startListPage } from "./session_list.js";
@@ -29,12 +29,11 @@ new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `$
 keepDockAboveKeyboard();
 for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // after a logout the device keeps no data
-    form.elements.csrf.value ||= csrf();
+    form.elements.csrf.value ||= globalThis.csrf();
     localStorage.clear();
     forgetPages();
   });
 }
-completeForms();
 listenForKeys(say);
 offerNotifications(say);
 document.addEventListener("click", (event) => {

@@ -26,23 +26,12 @@ export function make(tag, properties = {}, ...children) {
 const TIMEOUT = 15_000; // ms
 export const timeout = () => AbortSignal.timeout(TIMEOUT);
 
-/**
- * The CSRF token of this browser's login. Scripts choose it (login.js) and keep it in the storage, which belongs to one
- * origin. Cookies do not: every port of this host gets them. "" after a login without scripts.
- */
-export const csrf = () => stored.get("csrf") ?? "";
-
-/** Puts the CSRF token into plain forms that the server sent without one. */
-export const completeForms = () => document.addEventListener("formdata", ({ formData }) => {
-  if (formData.get("csrf") === "") formData.set("csrf", csrf());
-});
-
 /** Sends JSON. Resolves to {status, body}; status 0 means that no answer came, see `unreachable`. */
 export async function callAPI(method, url, body, headers = {}) {
   try {
     const response = await fetch(prefix + url, {
       method, body: body && JSON.stringify(body), signal: timeout(),
-      headers: { "content-type": "application/json", accept: "application/json", "x-csrf-token": csrf(), ...headers },
+      headers: { "content-type": "application/json", accept: "application/json", "x-csrf-token": globalThis.csrf(), ...headers },
     });
     if (response.status === 401) forgetPages();
     return { status: response.status, body: await response.json().catch(() => ({})) };

@@ -3,13 +3,13 @@
 
 const form = document.getElementById("login");
 
-// The CSRF token is a second secret beside the cookie (see `csrf` in browser.js). A stored one is used again, so that a
-// wrong token here does not invalidate the login of another window. Without storage, the login has none.
+// The login's CSRF token is a second secret beside the cookie (see csrf.js). A stored one is used again, so that a wrong
+// token here does not invalidate the login of another window. Without storage, the login has none.
 form.addEventListener("formdata", ({ formData }) => {
   try {
     const bytes = crypto.getRandomValues(new Uint8Array(32));
     localStorage.csrf ??= JSON.stringify([...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
-    formData.set("csrf", JSON.parse(localStorage.csrf));
+    formData.set("own_csrf", JSON.parse(localStorage.csrf));
   } catch { /* no storage */ }
 });
 
