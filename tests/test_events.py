@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import events
-from breakglass.events import KINDS, SYNCED, clip, decode, encode
+from breakglass.events import ANYWHERE, KINDS, SYNCED, clip, decode, encode
 from tests.help.json_values import JSON, ODD_TEXT
 from tests.help.logs import SAMPLES, TS, line
 
@@ -37,6 +37,10 @@ def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
 def test_these_kinds_are_on_disk_before_their_append_returns() -> None:
     acknowledged = {"created", "user", "queued", "withdrawn", "cancelled", "answer", "renamed", "archived"}
     assert {*acknowledged, "permission", "tool", "error", "turn_end", "beside"} == SYNCED
+
+
+def test_only_these_kinds_may_stand_within_and_between_turns() -> None:
+    assert {"withdrawn", "renamed", "archived", "repaired"} == ANYWHERE
 
 
 @pytest.mark.parametrize("kind", KINDS)
