@@ -141,10 +141,12 @@ def age(ts: str, now: str) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes: `812 B`, `182 KB`, `3.2 MB`; a KB is 1,024 bytes."""
-    if count < 1024:
+    """Return a number of bytes: `812 B`, `182 KB`, `3.2 MB`, `1.5 GB`; a KB is 1,024 bytes."""
+    if count < 1 << 10:
         return f"{count} B"
-    return f"{count / 1024:.0f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+    if count < 1 << 20:
+        return f"{count / (1 << 10):.0f} KB"
+    return f"{count / (1 << 20):.1f} MB" if count < 1 << 30 else f"{count / (1 << 30):.1f} GB"
 
 
 def money(dollars: float) -> str:

@@ -165,7 +165,8 @@ def test_an_age_has_its_largest_unit(ts: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (186_400, "182 KB"), (3_355_443, "3.2 MB")]
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (186_400, "182 KB"), (3_355_443, "3.2 MB"), (5 << 30, "5.0 GB")],
 )
 def test_a_size_has_a_suitable_unit(count: int, text: str) -> None:
     assert size(count) == text

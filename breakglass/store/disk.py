@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import re
 import resource
 
 _KEEP_SIZE = 1
@@ -62,6 +63,22 @@ def file_system_type(path: str | os.PathLike[str]) -> str:
     except OSError:
         return ""
     return next((fields[fields.index("-") + 1] for fields in mounts if fields[2] == wanted), "")
+
+
+def mounts_in(path: str | os.PathLike[str]) -> list[str]:
+    """Return the mounts at `path` and below it, also bind mounts of the same file system (proc_pid_mountinfo(5))."""
+    real = os.path.realpath(path).rstrip("/")
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            points = [_unescape(line.split()[4]) for line in file]
+    except OSError:
+        return []
+    return [point for point in points if point == real or point.startswith(f"{real}/")]
+
+
+def _unescape(field: bytes) -> str:
+    """Return a path of mountinfo, in which a blank is written as the four characters \\040."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
 
 
 def is_untrusted(file_system: str) -> bool:

@@ -226,20 +226,25 @@ def find(root: Path, prefix: str | None = None) -> Session:
     Raises NotFound if there is none. Raises BadInput if there are several, or if `prefix` is empty: a shell variable
     that is not set gives an empty prefix.
     """
-    if prefix == "":
-        raise BadInput("expected a session's id or the beginning of one, got an empty text")
     if prefix is None:
         for latest in sorted(ids(root), key=lambda id_: _modified_at(root, id_), reverse=True):
             state = _read_state(session := Session(root, latest))
             if state and state.last_id and state.is_shown:
                 return session
         raise NotFound(f"there are no sessions in {root.absolute()}; make one with: breakglass new")
+    return get(root, find_directory(root, prefix).id)
+
+
+def find_directory(root: Path, prefix: str) -> Session:
+    """Return the one session whose directory's name begins with `prefix`. It may have no log. Raises as `find`."""
+    if prefix == "":
+        raise BadInput("expected a session's id or the beginning of one, got an empty text")
     found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
     if len(found) > 1:
         raise BadInput(f"{prefix} is the beginning of {len(found)} session ids; give more of it")
     if not found:
         raise NotFound(f"there is no session {prefix[:64]!r}")
-    return get(root, found[0])
+    return Session(root, found[0])
 
 
 def ids(root: Path) -> Iterator[str]:

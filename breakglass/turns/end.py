@@ -87,7 +87,7 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     """
     turn = state.turn
     assert turn is not None
-    _kill_processes(session, "the runner of the turn died; the turn is left open")
+    kill_processes(session, "the runner of the turn died; the turn is left open")
     error = "The turn was lost: its process died. What it did so far is kept above."
     end_turn(session, opened, turn, status="lost", error=error)
 
@@ -116,7 +116,7 @@ def find_processes(session: Session, among: Iterable[int] | None = None) -> set[
     return processes.find_marked(session.id, turnlock.place(session.directory), among)
 
 
-def _kill_processes(session: Session, why: str) -> None:
+def kill_processes(session: Session, why: str) -> None:
     """Kill every process of this session's turns. Raises CannotRecord, with `why`, if one cannot be killed."""
     find = functools.partial(find_processes, session)
     if not processes.kill_all(find, KILL_SECONDS):
@@ -272,7 +272,7 @@ def wait_for_stop(
                 held_by = lock_holders.describe(holders) or "a process that /proc does not show"
                 raise CannotRecord(f"the stop is recorded, but the turn lock is held by {held_by}")
             _kill_own(session, holders, "It had not ended the turn.", warn)
-            _kill_processes(session, "the stop is recorded")
+            kill_processes(session, "the stop is recorded")
             deadline, is_killed = time.monotonic() + KILL_SECONDS, True
         time.sleep(0.02)
     return state

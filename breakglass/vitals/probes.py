@@ -73,7 +73,7 @@ def _memory(place: Place) -> Sign:
 
     found = psutil.virtual_memory()
     used = 100 * (1 - found.available / found.total)
-    return _sign("memory", by_limit(used, 85, 95), f"{used:.0f} % of {_size(found.total)}", round(used, 1))
+    return _sign("memory", by_limit(used, 85, 95), f"{used:.0f} % of {size(found.total)}", round(used, 1))
 
 
 def _swap(place: Place) -> Sign:
@@ -82,7 +82,7 @@ def _swap(place: Place) -> Sign:
     found = psutil.swap_memory()
     if not found.total:
         return _sign("swap", "ok", "none", 0)
-    text = f"{found.percent:.0f} % of {_size(found.total)}"
+    text = f"{found.percent:.0f} % of {size(found.total)}"
     return _sign("swap", by_limit(found.percent, 60, 90), text, found.percent)
 
 
@@ -195,12 +195,7 @@ def _data_root(place: Place) -> Sign:
     at = os.statvfs(directory)
     free = at.f_bavail * at.f_frsize
     status: Status = "bad" if free < 64 << 20 else "warn" if free < 1 << 30 else "ok"
-    return _sign("data_root", status, f"{_size(free)} free", free)
-
-
-def _size(count: float) -> str:
-    """Return a number of bytes, in GB where that is shorter."""
-    return f"{count / (1 << 30):.1f} GB" if count >= 1 << 30 else size(int(count))
+    return _sign("data_root", status, f"{size(free)} free", free)
 
 
 PROBES = (

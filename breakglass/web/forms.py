@@ -7,16 +7,19 @@ response is a redirect (303) to the page that shows the result.
 import asyncio
 import hashlib
 import json
+import logging
 import re
 
 from quart import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
 from breakglass.access.credentials import LOGIN_SECONDS, PLAIN_SECONDS
-from breakglass.errors import BadInput
+from breakglass.errors import BadInput, Conflict
 from breakglass.store import sessions
+from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
+from breakglass.turns.delete import delete_session
 from breakglass.web import stream
 from breakglass.web.context import (
     caller,
@@ -29,10 +32,12 @@ from breakglass.web.context import (
 )
 from breakglass.web.guard import cookies
 from breakglass.web.http.clients import network_of
+from breakglass.web.page import queries
 from breakglass.web.page.page_data import LoginPage
 from breakglass.web.pages import local_path, page_of
 
 forms = Blueprint("forms", __name__)
+_log = logging.getLogger(__name__)
 _WRONG_TYPED = "That is not the token."
 _WRONG_CODE = (
     "This login address has expired or was used already: it works once, within ten minutes. To get a new one, run "
@@ -114,6 +119,18 @@ async def change_session(session_id: str) -> Response:
         sessions.change, session, title=form.get("title"), archived=archived, by=caller_name()
     )
     return redirect_within(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/delete")
+async def delete(session_id: str) -> Response:
+    """Delete an archived session for good."""
+    session = session_named(session_id)
+    await checked_form()
+    if reason := queries.why_not_deletable(await asyncio.to_thread(console().state, session)):
+        raise Conflict(reason)
+    await console().write(delete_session, session)
+    _log.warning("session %s was deleted by %s", session.id, visible(caller_name()))
+    return redirect_within("/?archived=1")
 
 
 @forms.post("/sessions/<session_id>/turns")

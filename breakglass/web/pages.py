@@ -14,7 +14,7 @@ from quart import Blueprint, Response, request
 from breakglass.access import credentials
 from breakglass.errors import NotFound
 from breakglass.events import Event
-from breakglass.store import log, root
+from breakglass.store import log, root, space
 from breakglass.text import visible
 from breakglass.vitals import Vitals
 from breakglass.web import sse, stream
@@ -24,6 +24,7 @@ from breakglass.web.http import attached
 from breakglass.web.page import compress, fragments, queries, render, rows
 from breakglass.web.page.page_data import (
     CommonData,
+    DeletePage,
     ErrorPage,
     ListPage,
     LoginPage,
@@ -84,6 +85,15 @@ async def session_page(session_id: str) -> Response:
         box=_prompt_box(row.state.agent),
     )
     return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
+
+
+@pages.get("/sessions/<session_id>/delete")
+async def delete_page(session_id: str) -> Response:
+    """The question before a session is deleted. Only an archived one can be."""
+    session = session_named(session_id)
+    row = await asyncio.to_thread(queries.session_row, session, console().warn_once)
+    used = await asyncio.to_thread(space.disk_use, session)
+    return page_of(DeletePage(row, used, queries.why_not_deletable(row.state)))
 
 
 def _rendered(found: list[Event], *, whole: bool) -> list[Markup]:

@@ -20,7 +20,7 @@ from breakglass.web.guard.guard import Guard
 from breakglass.web.guard.settings import guard_settings
 from breakglass.web.http import accesslog, addresses, limits, server
 from breakglass.web.http.asgi import App
-from breakglass.web.workers import STOP_SIGNALS, SUPERVISOR_SIGNALS, supervise_workers
+from breakglass.web.workers import REOPEN_SIGNAL, STOP_SIGNALS, SUPERVISOR_SIGNALS, supervise_workers
 
 
 def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer], None]) -> int:
@@ -33,6 +33,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     """
     # Blocked before any thread starts: a thread without the block would receive the signal.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
+    signal.signal(REOPEN_SIGNAL, signal.SIG_IGN)  # until the server handles it: by default it ends a process
     read_only = root.read_only_message(config.data)
     warnings = (*root.prepare(config.data), *addresses.proxy_warnings(config), processes.proc_message())
     for warning in filter(None, (*warnings, watch.preload(str(config.data)))):
@@ -91,10 +92,12 @@ class Server:
 
     async def _serve(self) -> None:
         app = create_app(self._config, self._access)
-        guard = Guard(cast(App, app), self._guard_settings, self._access, log=self._log)
+        guard = Guard(cast(App, app), self._guard_settings, self._access, log=self._log or accesslog.drop)
         stopped = asyncio.Event()
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        if self._log:
+            asyncio.get_running_loop().add_signal_handler(REOPEN_SIGNAL, self._log.close)
         limits.raise_descriptor_limit()
         await server.serve(
             guard,

@@ -18,7 +18,9 @@ from breakglass.turns import processes
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 """The signals that stop a server."""
-SUPERVISOR_SIGNALS = STOP_SIGNALS | {signal.SIGCHLD}
+REOPEN_SIGNAL = signal.SIGHUP
+"""The signal on which each process opens the access log again, as after logrotate. It ends no process."""
+SUPERVISOR_SIGNALS = STOP_SIGNALS | {REOPEN_SIGNAL, signal.SIGCHLD}
 """The signals that must be blocked before `supervise_workers` is called, and before any thread starts."""
 RESTART_SECONDS = 1.0
 """Least time between the starts of a worker and its successor: a worker that dies at once must not use up a core."""
@@ -41,15 +43,24 @@ def supervise_workers(work: Callable[[], int], count: int, signals: Iterable[int
     while True:
         while len(started) < count:
             started[_fork(work, signals)] = time.monotonic()
-        if signal.sigwait(SUPERVISOR_SIGNALS) in STOP_SIGNALS:
+        received = signal.sigwait(SUPERVISOR_SIGNALS)
+        if received in STOP_SIGNALS:
             break
+        if received == REOPEN_SIGNAL:
+            for pid in started:  # a worker that has ended keeps its pid until it is reaped
+                os.kill(pid, REOPEN_SIGNAL)
+            continue
         pause = 0.0
         for pid, status in _reap_ended():
             pause = max(pause, started.pop(pid, 0.0) + RESTART_SECONDS - time.monotonic())
             print(f"worker {pid} ended ({status}); starting another", file=sys.stderr, flush=True)
         if signal.sigtimedwait(STOP_SIGNALS, pause):
             break
-    running = set(started)
+    return _end_workers(set(started))
+
+
+def _end_workers(running: set[int]) -> int:
+    """End these workers, and return the exit status: 1 if one could not even be killed."""
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
         for pid in running:  # a process that has ended keeps its pid until it is reaped
             os.kill(pid, number)

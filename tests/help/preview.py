@@ -20,6 +20,7 @@ from breakglass.web.page.page_data import (
     ActionPage,
     ActionsPage,
     CommonData,
+    DeletePage,
     ErrorPage,
     GivenParam,
     ListPage,
@@ -117,6 +118,7 @@ def pages(static: str = "static") -> dict[str, str]:
             reason="",
             error="confirm: type db1 to run it",
         ),
+        "delete": DeletePage(asking, used=186_400, problem=""),
         "error": ErrorPage(404, "No such session", "Nothing was changed."),
     }
     return {name: render.page(replace(FRAME, static=static), content) for name, content in contents.items()}

@@ -1,4 +1,4 @@
-"""A data root that is copied with the rsync command of docs/deploy.md is correct, also after a repair in place."""
+"""A data root that is copied with the rsync command of docs/operate.md is correct, also after a repair in place."""
 
 import re
 import shlex
@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from breakglass import verify
+from breakglass.config import Config
 from breakglass.store import sessions
+from breakglass.turns.end import current_state
+from tests.help import turns
 from tests.help.log_files import append_bytes, path_of
 
-DEPLOY = Path(__file__).parent.parent.parent / "docs" / "deploy.md"
+OPERATE = Path(__file__).parent.parent.parent / "docs" / "operate.md"
 
 
 def copy_as_documented(root: Path, copy: Path) -> None:
     """Run the two commands of the page, with these paths in place of those of the page."""
-    commands = re.findall(r"^rsync .*$", DEPLOY.read_text(), re.MULTILINE)
+    commands = re.findall(r"^rsync .* backup:\S*$", OPERATE.read_text(), re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
         typed = command.replace("/var/lib/breakglass/", f"{root}/").replace("backup:breakglass/", f"{copy}/")
@@ -47,3 +50,20 @@ def test_what_is_appended_between_two_copies_is_copied(root: Path) -> None:
         assert (
             path_of(f"{copy}/sessions/{session.id}").read_bytes() == path_of(session.directory).read_bytes()
         )
+
+
+def test_a_backup_that_is_made_while_a_turn_runs_is_correct_when_it_is_restored(settings: Config) -> None:
+    script = "for i in $(seq 2000); do echo $i; sleep .002; done"
+    session, turn = turns.begin_turn(settings, script)
+    turns.wait_for_output(session, turn, "20\n")
+    copy = settings.data.with_name("copy")
+    for _ in range(3):
+        copy_as_documented(settings.data, copy)
+    assert session.state().turn == turn, "the turn has ended before the backup"
+    copied = sessions.get(copy, session.id)
+    assert path_of(session.directory).read_bytes().startswith(path_of(copied.directory).read_bytes())
+    assert turns.find_broken_rules(copied) == []
+    assert current_state(copied).status == "lost"
+    assert turns.find_broken_rules(copied) == []
+    assert session.state().turn == turn, "the look at the copy has ended the turn of the original"
+    turns.kill_runner(session)

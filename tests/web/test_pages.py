@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 
 from breakglass.web.page.render import static_root
 from tests.help.servers import Server, serving
+from tests.help.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,33 @@ def test_the_page_for_a_wrong_address_says_what_is_not_there(server: Server, pat
     status, body, _ = server.ask("GET", path, headers={"Accept": "text/html"})
     page = body if isinstance(body, str) else body.decode()
     assert (status, words in page, "<h1>Not found</h1>" in page) == (404, True, True)
+
+
+def form(server: Server, path: str, **fields: str) -> tuple[int, bytes, dict[str, str]]:
+    """Send a form of the page at `path`, without the ending that the form adds."""
+    page = server.ask("GET", path.removesuffix("/delete"))[1].decode()
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found
+    body = urlencode({"csrf": found[1], **fields}).encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": server.address}
+    return server.ask("POST", path, body, headers)
+
+
+def test_the_page_deletes_a_session_from_the_archive_only(server: Server) -> None:
+    session = server.new_session(title="the old disk")
+    at = f"/sessions/{session}"
+    assert "Delete" not in server.ask("GET", at)[1].decode()
+    refused, problem, _ = form(server, f"{at}/delete")
+    assert (refused, b"Archive it first" in server.ask("GET", f"{at}/delete")[1]) == (409, True), problem
+    form(server, at, archived="1")
+    assert f'href="{at}/delete"' in server.ask("GET", at)[1].decode()
+    question = server.ask("GET", f"{at}/delete")[1].decode()
+    assert re.search(r"the old disk.*2 lines · [0-9]+ KB on disk", question, re.DOTALL)
+    assert (server.log(session).exists(), f'action="{at}/delete"' in question) == (True, True)
+    assert form(server, f"{at}/delete")[0] == 303
+    assert not server.log(session).parent.exists()
+    assert not (server.data / "workspaces" / session).exists()
+    assert server.ask("GET", at)[0] == 404
+    wait_until(
+        lambda: f"session {session} was deleted by owner" in server.printed, "a line in the server's log"
+    )

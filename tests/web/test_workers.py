@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,22 +56,13 @@ def is_suspended(pid: int) -> bool:
     return processes.stat(pid)[:1] == ["T"]
 
 
-@pytest.fixture
-def default_hangup() -> Iterator[None]:
-    """Let programs that the test starts die by SIGHUP, also if nohup started the tests."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("default_hangup")
 @pytest.mark.parametrize(
     ("workers", "suspended", "number", "status"),
     [
         (2, 1, signal.SIGTERM, 0),
         (2, 2, signal.SIGINT, 0),
         (3, 2, signal.SIGTERM, 0),
-        (2, 1, signal.SIGHUP, -signal.SIGHUP),
+        (2, 1, signal.SIGKILL, -signal.SIGKILL),
     ],
 )
 def test_a_suspended_worker_does_not_keep_the_server_from_ending(

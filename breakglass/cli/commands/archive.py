@@ -26,5 +26,5 @@ COMMAND = Command(
   breakglass archive 3f2a
   breakglass archive 3f2a --undo
   breakglass ls --archived            list the archived ones too""",
-    notes="To delete a session, remove its two directories: rm -r var/sessions/ID var/workspaces/ID",
+    notes="To delete a session: breakglass rm ID",
 )

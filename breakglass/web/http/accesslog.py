@@ -101,14 +101,18 @@ def _has_room(fd: int) -> bool:
     return any(flags & select.POLLOUT for _, flags in poll.poll(0))
 
 
-def open_access_log(target: str | None, warn: Callable[[str], object]) -> Callable[[Entry], None]:
-    """Return the function that takes entries: `target` is a path, `-` for standard error, or None for no log.
+def open_access_log(target: str | None, warn: Callable[[str], object]) -> AccessLog | None:
+    """Return the access log: `target` is a path, `-` for standard error, or None for no log.
 
     `warn` gets one line if the file cannot be written. Its entries are dropped until it can be.
     """
     if target is None:
-        return lambda entry: None
+        return None
     log = AccessLog(None if target == "-" else Path(target))
     if problem := log.problem():
         warn(problem)
     return log
+
+
+def drop(entry: Entry) -> None:
+    """Do nothing with an entry: for a server without an access log."""

@@ -73,6 +73,18 @@ class ErrorPage(Page, frozen=True):
     """What happened, what was kept and what to do."""
 
 
+class DeletePage(Page, frozen=True):
+    """The question before a session is deleted for good."""
+
+    template: ClassVar[str] = "delete.html"
+
+    session: SessionRow
+    used: int
+    """The bytes that its log and its workspace use on disk."""
+    problem: str
+    """Why it cannot be deleted now; "" if it can."""
+
+
 class ListPage(Page, frozen=True):
     """All sessions, and the form for a new one."""
 

@@ -43,6 +43,13 @@ def session_row(session: Session, warn: Warn) -> SessionRow:
     return _with_last_line(session, current_state(session, warn=warn))
 
 
+def why_not_deletable(state: SessionState) -> str:
+    """Return why the page does not delete a session of this state, "" if it does."""
+    if state.turn is not None:
+        return "A turn is running in this session. Stop it first."
+    return "" if state.archived else "Only an archived session can be deleted. Archive it first."
+
+
 def _with_last_line(session: Session, state: SessionState) -> SessionRow:
     fd = log.open_reader(session.directory)
     try:

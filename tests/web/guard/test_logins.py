@@ -1,10 +1,14 @@
 """Tokens and logins of a real server, from the command line and over HTTP, and its access log."""
 
 import json
+import os
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.help.commands import breakglass, curl
 from tests.help.credentials import make_token
@@ -127,3 +131,16 @@ def test_the_access_log_may_go_to_standard_error(tmp_path: Path) -> None:
     with serving(tmp_path / "var", BREAKGLASS_ACCESS_LOG="-") as server:
         server.ask("GET", "/health")
         wait_until(lambda: '"path":"/health","status":200' in server.printed, "the line")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hangup_opens_the_access_log_again_and_ends_no_server(tmp_path: Path, workers: int) -> None:
+    log = tmp_path / "log"
+    with serving(tmp_path / "var", "--workers", str(workers), BREAKGLASS_ACCESS_LOG=str(log)) as server:
+        os.kill(server.process.pid, signal.SIGHUP)  # perhaps before the server is ready
+        server.ask("GET", "/health")
+        log.rename(tmp_path / "log.1")
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.ask("GET", "/health")
+        wait_until(lambda: log.exists() and log.stat().st_size, "a line in the new log")
+        assert server.stop() == 0
