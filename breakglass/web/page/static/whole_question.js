@@ -20,7 +20,7 @@ export function connectQuestion(line) {
     const below = text.scrollHeight - text.clientHeight - text.scrollTop;
     isSeen ||= line.classList.contains("whole") || below <= SLACK;
     const lines = Math.ceil(below / parseFloat(getComputedStyle(text).lineHeight));
-    count.textContent = `${lines} more line${lines === 1 ? "" : "s"} below`;
+    count.textContent = $(".decision", text) ? "More below" : `${lines} more line${lines === 1 ? "" : "s"} below`;
     more.hidden = isSeen && below <= SLACK;
     for (const button of buttons) {
       button.disabled = !isSeen;
