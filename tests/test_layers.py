@@ -37,6 +37,7 @@ OWNERS = {
     "msgspec": "web access",
     "nh3": "web",
     "pygments": "web",
+    "prometheus_client": "web.metrics",
     "psutil": "vitals",
     "quart": "web",
     "rich": "web",
