@@ -14,7 +14,7 @@ ROWS = (
     "                     __main__                     ",
     "                       cli                        ",
     "                       web                        ",
-    "                      turns                       ",
+    "                 turns  doctor                    ",
     "                     vitals                       ",
     "                   load_config                    ",
     "                      config                      ",

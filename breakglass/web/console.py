@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
 from breakglass.config import Config
+from breakglass.doctor import red_signs
 from breakglass.errors import BreakglassError
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
@@ -129,7 +130,7 @@ class Console:
         )
 
     async def vitals(self, patience: float | None = None) -> Vitals | None:
-        """Return the vital signs, measured again if they are older than `VITALS_SECONDS`.
+        """Return the vital signs and the red checks of `doctor`, measured again if older than `VITALS_SECONDS`.
 
         With `patience`, a measurement that takes longer is not waited for. Then the earlier signs are returned, None
         if there are none.
@@ -144,7 +145,9 @@ class Console:
     async def _measure(self) -> None:
         try:
             place = Place(self.config.data, self.config.environ)
-            self._vitals = await asyncio.to_thread(measure, place, self._agent_probes)
+            found = await asyncio.to_thread(measure, place, self._agent_probes)
+            red = await asyncio.to_thread(red_signs, self.config, place)
+            self._vitals = found._replace(signs=(*found.signs, *red))
             self._vitals_at = asyncio.get_running_loop().time()
         finally:
             self._measuring = None

@@ -64,6 +64,7 @@ OPTIONS = {
     "login": "--read-only --qr",
     "logins": "--revoke",
     "agents": "--json",
+    "doctor": "--json",
 }
 """The options of each command, without --data and --config, which every command has."""
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send attach answer cancel ls rename archive rm prune verify agents actions do vitals token"
+    "serve new send attach answer cancel ls rename archive rm prune verify agents actions do vitals doctor token"
     " login logins install uninstall".split()
 )
 """The commands in the order of the help."""
