@@ -65,6 +65,7 @@ OPTIONS = {
     "logins": "--revoke",
     "agents": "--json",
     "doctor": "--json",
+    "completion": "",
 }
 """The options of each command, without --data and --config, which every command has."""
 

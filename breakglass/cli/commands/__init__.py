@@ -11,7 +11,7 @@ from breakglass.cli.command import Command
 
 NAMES = tuple(
     "serve new send attach answer cancel ls rename archive rm prune verify agents actions do vitals doctor token"
-    " login logins install uninstall".split()
+    " login logins install uninstall completion".split()
 )
 """The commands in the order of the help."""
 
