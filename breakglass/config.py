@@ -178,6 +178,11 @@ class Config:
         parse=parse_flag,
         meaning="record the vital signs of this machine in the log with each prompt",
     )
+    metrics: bool = setting(
+        default=False,
+        parse=parse_flag,
+        meaning="serve numbers for Prometheus at /metrics, to every login and token",
+    )
     limits: TurnLimits = TurnLimits()  # noqa: RUF009 — a constant
     token: str | None = setting(
         None,

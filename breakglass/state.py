@@ -5,10 +5,17 @@ that needs the state and not the transcript decodes only those lines (store/stat
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
+from breakglass.text import tokens_in
+
+END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
+"""The statuses with which a turn ends (docs/contract.md, section 2)."""
+DURATIONS = (1, 5, 15, 60, 300, 900, 3600, 14400)
+"""Limits in seconds by which the durations of turns are counted."""
 
 
 class QueuedPrompt(NamedTuple):
@@ -31,6 +38,26 @@ class OpenQuestion(NamedTuple):
     """The tool."""
     expires: str
     """About when the question is refused without an answer. A hint for users: the runner has its own clock."""
+    asked: str = ""
+    """The time of the event."""
+
+
+class EndedTurns(NamedTuple):
+    """The ended turns of a session that had the same status."""
+
+    is_action: bool
+    """Whether they were actions, which use no agent."""
+    status: str
+    """One of `END_STATUSES`, or `other`."""
+    within: tuple[int, ...] = (0,) * (len(DURATIONS) + 1)
+    """How many took at most each of `DURATIONS` and more than the one before. The last is of all longer ones."""
+    milliseconds: int = 0
+    """The sum of their durations."""
+
+    @property
+    def number(self) -> int:
+        """How many they are."""
+        return sum(self.within)
 
 
 class SessionState(NamedTuple):
@@ -58,6 +85,12 @@ class SessionState(NamedTuple):
     """US dollars spent in `agent_session` so far. Needed because agents report a running total."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
+    tokens: tuple[int, int] = (0, 0)
+    """The tokens that the agent was given and that it produced in the whole session."""
+    runs_action: bool = False
+    """Whether the last turn is an action."""
+    ended: tuple[EndedTurns, ...] = ()
+    """The ended turns, by status: for metrics, which would otherwise read every log again."""
     queued: tuple[QueuedPrompt, ...] = ()
     """The waiting prompts, in the order in which their turns will begin."""
     asking: tuple[OpenQuestion, ...] = ()
@@ -128,6 +161,7 @@ def _user(state: SessionState, event: Event) -> SessionState:
         first_prompt=state.first_prompt or text[:200],
         asking=(),
         queued=_without(state.queued, event.get("queued")),
+        runs_action=isinstance(event.get("action"), dict),
     )
 
 
@@ -148,7 +182,7 @@ def _permission(state: SessionState, event: Event) -> SessionState:
     if event["turn"] != state.turn:
         return state
     question = OpenQuestion(
-        event["id"], _text(event, "request"), _text(event, "name"), _text(event, "expires")
+        event["id"], _text(event, "request"), _text(event, "name"), _text(event, "expires"), event["ts"]
     )
     return state._replace(asking=(*state.asking, question))
 
@@ -170,7 +204,12 @@ def _session(state: SessionState, event: Event) -> SessionState:
 
 def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
-    return state._replace(cost=state.cost + cost, agent_cost=state.agent_cost + cost)
+    given, produced = tokens_in(event.get("usage"))
+    return state._replace(
+        cost=state.cost + cost,
+        agent_cost=state.agent_cost + cost,
+        tokens=(state.tokens[0] + given, state.tokens[1] + produced),
+    )
 
 
 def _cancelled(state: SessionState, event: Event) -> SessionState:
@@ -180,7 +219,20 @@ def _cancelled(state: SessionState, event: Event) -> SessionState:
 def _turn_end(state: SessionState, event: Event) -> SessionState:
     if event["turn"] != state.turn:
         return state
-    return state._replace(turn=None, status=_text(event, "status"), cancelled=False, asking=())
+    status = _text(event, "status")
+    ended = _count_turn(state, status, event.get("duration_ms"))
+    return state._replace(turn=None, status=status, cancelled=False, asking=(), ended=ended)
+
+
+def _count_turn(state: SessionState, status: str, milliseconds: object) -> tuple[EndedTurns, ...]:
+    """Return the ended turns with one more. A duration that is no number counts as none."""
+    duration = milliseconds if type(milliseconds) is int and 0 <= milliseconds < 1 << 53 else 0
+    key = state.runs_action, status if status in END_STATUSES else "other"
+    same = next((each for each in state.ended if each[:2] == key), EndedTurns(*key))
+    place = bisect_left(DURATIONS, duration / 1000)
+    within = tuple(count + (index == place) for index, count in enumerate(same.within))
+    counted = same._replace(within=within, milliseconds=same.milliseconds + duration)
+    return (*(each for each in state.ended if each[:2] != key), counted)
 
 
 _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {

@@ -156,12 +156,18 @@ def money(dollars: float) -> str:
 
 def token_counts(usage: Any) -> str:
     """Return the token counts of a `result` event: `12.3k in, 1.2k out`; "" where `usage` has no known counts."""
+    given, produced = tokens_in(usage)
+    return f"{_thousands(given)} in, {_thousands(produced)} out" if given or produced else ""
+
+
+def tokens_in(usage: Any) -> tuple[int, int]:
+    """Return the tokens that an agent was given and that it produced, from the `usage` of a `result` event."""
     if not isinstance(usage, dict):
-        return ""
-    counts = {key.lower().replace("_", ""): n for key, n in usage.items() if isinstance(n, int)}
-    tokens_in = sum(n for key, n in counts.items() if key.endswith("inputtokens"))
-    tokens_out = counts.get("outputtokens", 0)
-    return f"{_thousands(tokens_in)} in, {_thousands(tokens_out)} out" if tokens_in or tokens_out else ""
+        return 0, 0
+    counts = {
+        key.lower().replace("_", ""): n for key, n in usage.items() if type(n) is int and 0 <= n < 1 << 53
+    }
+    return sum(n for key, n in counts.items() if key.endswith("inputtokens")), counts.get("outputtokens", 0)
 
 
 def _thousands(count: int) -> str:

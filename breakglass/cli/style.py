@@ -24,6 +24,9 @@ _STATUS_STYLES = {
     "cancelled": "note",
 }
 
+SIGN_STYLES = {"ok": "success", "warn": "question", "unknown": "question", "bad": "failure"}
+"""The style of each status of a vital sign."""
+
 
 def status_style(status: str) -> str:
     """Return the style of a session's or turn's status. One that is not in the table is a failure."""

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import resource
+import time
 
 _KEEP_SIZE = 1
 """FALLOC_FL_KEEP_SIZE: blocks are allocated and the size of the file stays (fallocate(2))."""
@@ -43,6 +44,19 @@ def sync_directory(directory: str | os.PathLike[str]) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def measure_write(directory: str | os.PathLike[str]) -> tuple[float, float]:
+    """Return the seconds that a write of 4 KiB to a file without a name took, and its sync. Raises OSError."""
+    fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    try:
+        began = time.monotonic()
+        os.write(fd, bytes(4096))
+        written = time.monotonic()
+        os.fdatasync(fd)
+        return written - began, time.monotonic() - written
     finally:
         os.close(fd)
 

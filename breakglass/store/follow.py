@@ -59,6 +59,11 @@ class Followers:
         self._readers: OrderedDict[tuple[str, Frame], PieceReader] = OrderedDict()
         self._closing = asyncio.Event()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(reader.users for reader in self._readers.values())
+
     async def follow(
         self, directory: str, after: int, frame: Frame
     ) -> AsyncGenerator[Piece | FollowSignal, None]:

@@ -56,15 +56,30 @@ def running_servers(root: Path) -> list[RunningServer]:
         return [server for path in sorted(directory.iterdir()) if (server := _server_of(path))]
 
 
+def find_servers(root: Path) -> dict[int, RunningServer]:
+    """Return the servers that run on a data root, by pid. Unlike `running_servers`, deletes nothing. Raises OSError."""
+    directory = root / DIRECTORY
+    if not directory.is_dir():
+        return {}
+    with _locked(directory):
+        found = {path.name.partition("-")[0]: _read_locked(path) for path in sorted(directory.iterdir())}
+    return {int(pid): server for pid, server in found.items() if server and pid.isascii() and pid.isdecimal()}
+
+
 def _server_of(path: Path) -> RunningServer | None:
     try:
-        with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
-            if _is_locked(file.fileno()):
-                return RunningServer(**json.loads(file.read(4096)))
+        server = _read_locked(path)
     except (OSError, ValueError, TypeError):
         return None
-    path.unlink(missing_ok=True)
-    return None
+    if server is None:
+        path.unlink(missing_ok=True)
+    return server
+
+
+def _read_locked(path: Path) -> RunningServer | None:
+    """Return the server of a file, None if it does not run any more. Raises OSError, ValueError and TypeError."""
+    with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
+        return RunningServer(**json.loads(file.read(4096))) if _is_locked(file.fileno()) else None
 
 
 def _is_locked(fd: int) -> bool:

@@ -19,6 +19,8 @@ class Sign(NamedTuple):
     """The value for a user, such as `78 % of 16.0 GB`."""
     value: float | None = None
     """The number that decides the status; None if there is none."""
+    advice: str = ""
+    """What to do about it; "" if the text says it, or nothing is to be done."""
 
 
 class Vitals(NamedTuple):

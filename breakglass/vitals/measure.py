@@ -21,11 +21,15 @@ _lock = threading.Lock()
 
 def measure(place: Place, more: Iterable[Probe] = (), seconds: float = PROBE_SECONDS) -> Vitals:
     """Return all vital signs. Takes at most `seconds`: a probe that has not finished by then is `unknown`."""
-    probes = (*PROBES, *more)
+    signs = run_probes((*PROBES, *more), place, seconds)
+    return Vitals(datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), signs)
+
+
+def run_probes(probes: Iterable[Probe], place: Place, seconds: float = PROBE_SECONDS) -> tuple[Sign, ...]:
+    """Return the signs of these probes, in their order. Takes at most `seconds`."""
     deadline = time.monotonic() + seconds
     begun = [(probe, _begin(probe, place)) for probe in probes]
-    signs = tuple(_result(probe, future, deadline) for probe, future in begun)
-    return Vitals(datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), signs)
+    return tuple(_result(probe, future, deadline, seconds) for probe, future in begun)
 
 
 def _begin(probe: Probe, place: Place) -> Future[Sign]:
@@ -55,8 +59,8 @@ def _run(probe: Probe, place: Place, future: Future[Sign]) -> None:
         future.set_result(unknown(probe.name, probe.label, why))
 
 
-def _result(probe: Probe, future: Future[Sign], deadline: float) -> Sign:
+def _result(probe: Probe, future: Future[Sign], deadline: float, seconds: float) -> Sign:
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
-        return unknown(probe.name, probe.label, f"no answer within {PROBE_SECONDS:g} s")
+        return unknown(probe.name, probe.label, f"no answer within {seconds:g} s")

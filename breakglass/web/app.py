@@ -26,6 +26,7 @@ from breakglass.web.forms import forms
 from breakglass.web.guard.request import Refusal
 from breakglass.web.guard.responses import problem_body
 from breakglass.web.http.attached import StreamingHTTPConnection
+from breakglass.web.metrics import metrics
 from breakglass.web.pages import error_page, pages
 
 HTTP_STATUS: dict[type[BreakglassError], int] = {
@@ -53,6 +54,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(pages)
     app.register_blueprint(forms)
     app.register_blueprint(action_pages)
+    app.register_blueprint(metrics)
 
     @app.before_serving
     async def open_console() -> None:

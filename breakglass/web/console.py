@@ -14,10 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
 from breakglass.config import Config
+from breakglass.doctor import red_signs
 from breakglass.errors import BreakglassError
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
-from breakglass.store import sessions
+from breakglass.store import disk, root, sessions
 from breakglass.store.follow import Followers
 from breakglass.store.pieces import Frame
 from breakglass.store.sessions import Session
@@ -59,6 +60,8 @@ class Console:
         self._vitals: Vitals | None = None
         self._vitals_at = 0.0
         self._measuring: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[tuple[float, float] | None] | None = None
+        self._writing_since = 0.0
 
     # --- these block: call them in a thread
 
@@ -133,7 +136,7 @@ class Console:
         )
 
     async def vitals(self, patience: float | None = None) -> Vitals | None:
-        """Return the vital signs, measured again if they are older than `VITALS_SECONDS`.
+        """Return the vital signs and the red checks of `doctor`, measured again if older than `VITALS_SECONDS`.
 
         With `patience`, a measurement that takes longer is not waited for. Then the earlier signs are returned, None
         if there are none.
@@ -148,10 +151,35 @@ class Console:
     async def _measure(self) -> None:
         try:
             place = Place(self.config.data, self.config.environ)
-            self._vitals = await asyncio.to_thread(measure, place, self._agent_probes)
+            found = await asyncio.to_thread(measure, place, self._agent_probes)
+            red = await asyncio.to_thread(red_signs, self.config, place)
+            self._vitals = found._replace(signs=(*found.signs, *red))
             self._vitals_at = asyncio.get_running_loop().time()
         finally:
             self._measuring = None
+
+    async def write_seconds(self, patience: float) -> tuple[float, float] | None:
+        """Return how long a write to the disk of the data root takes, and its sync; None if it cannot be written.
+
+        A write that takes longer than `patience` goes on. Until it ends, its time so far is returned: no disk that
+        hangs gets a second write.
+        """
+        now = asyncio.get_running_loop().time
+        if self._writing is None:
+            self._writing, self._writing_since = asyncio.create_task(self._measure_write()), now()
+        done, _ = await asyncio.wait([self._writing], timeout=patience)
+        if not done:
+            return 0.0, now() - self._writing_since
+        found, self._writing = self._writing.result(), None
+        return found
+
+    async def _measure_write(self) -> tuple[float, float] | None:
+        if root.read_only_message(self.config.data):
+            return None
+        try:
+            return await asyncio.to_thread(disk.measure_write, self.config.data)
+        except OSError:
+            return None
 
     async def close(self) -> None:
         """End every stream and all background work."""

@@ -65,6 +65,8 @@ OPTIONS = {
     "login": "--read-only --qr",
     "logins": "--revoke",
     "agents": "--json",
+    "doctor": "--json",
+    "completion": "",
 }
 """The options of each command, without --data and --config, which every command has."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from breakglass.cli.man_page import man_page
 from tests.docs import api_reference, commands_reference, events_reference, settings_reference
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ GENERATED = (
     Generated("docs/contract.md", "commands", commands_reference.render),
     Generated("docs/contract.md", "settings", settings_reference.render_table),
     Generated("docs/settings.md", None, settings_reference.render),
+    Generated("docs/breakglass.1", None, man_page),
 )
 
 

@@ -4,15 +4,13 @@ from argparse import Namespace
 
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
-from breakglass.cli.style import paint
+from breakglass.cli.style import SIGN_STYLES, paint
 from breakglass.config import Config
 from breakglass.text import one_line
-from breakglass.vitals import SIGNS, Status
+from breakglass.vitals import SIGNS
 from breakglass.vitals.agents import agent_probes
 from breakglass.vitals.measure import measure
 from breakglass.vitals.probes import Place
-
-_STYLES: dict[Status, str] = {"ok": "success", "warn": "question", "unknown": "question", "bad": "failure"}
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -24,7 +22,7 @@ def run(config: Config, args: Namespace) -> int:
     colours = screen.has_colours(config.environ)
     width = max(len(each.label) for each in found.signs)
     for each in found.signs:
-        sign = paint(SIGNS[each.status], _STYLES[each.status], colours=colours)
+        sign = paint(SIGNS[each.status], SIGN_STYLES[each.status], colours=colours)
         print(f"{sign} {each.label:<{width}}  {one_line(each.text)}")
     return 0
 

@@ -17,6 +17,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 HEALTH = "/health"
 """Public under any host name, also with a wrong token: a monitor with an old token is not guessing."""
 
+METRICS = "/metrics"
+"""Needs a credential, which the refusal of an anonymous request says as for the API."""
+
 PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
     HEALTH: SAFE_METHODS,
     "/login": SAFE_METHODS | {"POST"},
@@ -74,7 +77,8 @@ class Request(NamedTuple):
 
     @property
     def is_api(self) -> bool:
-        return self.path == "/api" or self.path.startswith("/api/")
+        """Whether a program sends the request, which cannot log in at a page."""
+        return self.path in ("/api", METRICS) or self.path.startswith("/api/")
 
     @property
     def wants_html(self) -> bool:

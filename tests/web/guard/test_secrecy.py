@@ -44,7 +44,7 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
                 if (method, rule.rule) in OPEN:
                     assert status in (200, 401, 404), (method, path)
                 else:
-                    assert status == (401 if path.startswith("/api") else 303), (method, path)
+                    assert status == (401 if path.startswith(("/api", "/metrics")) else 303), (method, path)
         for method in ("OPTIONS", "TRACE", "PUT", "CONNECT", "BREW"):
             assert server.ask(method, "/api/sessions", None, anonymous)[0] in (400, 405)
         assert server.log(session).read_bytes() == log
