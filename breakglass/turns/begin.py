@@ -19,8 +19,8 @@ from breakglass.config import AgentConfig, Config
 from breakglass.errors import BadConfig, BadInput, Conflict, LogLocked, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.state import SessionState
-from breakglass.store import sessions
-from breakglass.store.log import Log, read_one, refuse_degraded
+from breakglass.store import degraded, sessions
+from breakglass.store.log import Log, read_one
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
@@ -117,7 +117,7 @@ def _earlier_result(session: Session, opened: Log, key: str | None) -> Accepted 
     The caller holds the log's lock: the process of the earlier prompt holds it until that prompt is on disk, or until
     the disk has failed. Raises Degraded if it has.
     """
-    refuse_degraded(session.directory)
+    degraded.refuse(session.directory)
     number = session.log_state(opened.fd).keys.get(key) if key else None
     if number is None:
         return None
@@ -209,6 +209,7 @@ def _plan(
         workspace=os.path.abspath(session.workspace),
         turn=turn,
         end=end,
+        seal=state.seal,
         lock=lock.fds,
         protocol=agent.protocol,
         command=agent.command,

@@ -67,7 +67,7 @@ def main() -> None:
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock
     processes.become_subreaper()
-    with log.open_log(plan.directory, lambda _: plan.end) as opened:
+    with log.open_log(plan.directory, lambda _: (plan.end, plan.seal)) as opened:
         signals = Signals()
         # On a full disk the pid cannot be written. Then no process can signal this one, but it reads the log every
         # second.

@@ -86,6 +86,14 @@ SESSION = _object(
     },
     asking=_described("boolean", "Whether a question of the agent is open"),
     queued=_described("integer", "How many prompts wait", minimum=0),
+    seal={
+        "description": "The newest seal of the log, or `null`: its last line, and its SHA-256 in hex. Keep it to check "
+        "the log later: `breakglass verify --against LINES:HEX`",
+        "anyOf": [
+            _object(lines={"type": "integer", "minimum": 1}, sha256={"type": "string"}),
+            {"type": "null"},
+        ],
+    },
 )
 """The session object: the response of most operations, and a line of `breakglass ls --json`."""
 

@@ -29,6 +29,7 @@ KEYS = {
     "renamed": "title by",
     "archived": "archived by",
     "repaired": "offset bytes saved_as",
+    "sealed": "from lines prev sha256",
 }
 """The own keys of each event kind, in order. An optional key has a question mark."""
 
@@ -57,7 +58,7 @@ OPTIONS = {
     "ls": "--json --archived",
     "rename": "",
     "archive": "--undo",
-    "verify": "--all",
+    "verify": "--all --against",
     "token": "--read-only",
     "login": "--read-only --qr",
     "logins": "--revoke",

@@ -107,6 +107,7 @@ def make_plan(session: Session, turn: int, end: Position, **changes: Any) -> Pla
         workspace=session.workspace,
         turn=turn,
         end=end,
+        seal=None,
         lock=(),
         protocol="shell",
         command=("bash",),

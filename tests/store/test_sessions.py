@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound
-from breakglass.store import log, sessions
+from breakglass.store import degraded, log, sessions
 from breakglass.store import root as data_root
 from breakglass.store.sessions import Session
 from tests.help.log_files import reads_so_far, spare_descriptors
@@ -212,9 +212,9 @@ def test_a_second_listing_of_many_sessions_reads_only_what_is_new(root: Path) ->
 
 def test_a_session_whose_disk_failed_is_listed_as_degraded(root: Path) -> None:
     session = sessions.create(root, "shell")
-    Path(session.directory, log.DEGRADED).touch()
+    Path(session.directory, degraded.NAME).touch()
     assert sessions.list_sessions(root)[0][1].status == "degraded"
-    Path(session.directory, log.DEGRADED).unlink()
+    Path(session.directory, degraded.NAME).unlink()
     assert sessions.list_sessions(root)[0][1].status == "new"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.config import Config
 from breakglass.errors import CannotRecord, Degraded
-from breakglass.store import log, sessions
+from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
@@ -136,7 +136,7 @@ def test_a_repeated_request_syncs_what_the_killed_process_of_the_first_did_not(
     stuck_sync(request, request, Killed())
     with failing_sync(monkeypatch), pytest.raises(CannotRecord):
         request()
-    for mark in Path(settings.data).glob(f"sessions/*/{log.DEGRADED}"):
+    for mark in Path(settings.data).glob(f"sessions/*/{degraded.NAME}"):
         mark.unlink()  # as the administrator does after the repair
     request()
     logs = [Session(settings.data, id_) for id_ in sessions.ids(settings.data)]
@@ -150,7 +150,7 @@ def test_a_session_with_a_key_is_not_completed_on_a_failed_disk(
 ) -> None:
     made = sessions.create(settings.data, "shell", key="k-1")
     os.truncate(f"{made.directory}/{log.NAME}", 0)
-    Path(made.directory, log.DEGRADED).touch()
+    Path(made.directory, degraded.NAME).touch()
     with pytest.raises(CannotRecord, match="the disk failed"):
         sessions.create(settings.data, "shell", key="k-1")
 
@@ -162,7 +162,7 @@ def test_a_disk_that_fails_between_the_first_look_and_the_prompt_refuses_the_pro
     reserve = log.Log.reserve_space
 
     def reserve_and_fail(self: log.Log) -> None:
-        Path(session.directory, log.DEGRADED).touch()
+        Path(session.directory, degraded.NAME).touch()
         reserve(self)
 
     monkeypatch.setattr(log.Log, "reserve_space", reserve_and_fail)
