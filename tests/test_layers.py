@@ -18,7 +18,7 @@ ROWS = (
     "                   load_config                    ",
     "                      config                      ",
     "        store    agents    access    verify       ",
-    "                  state   masking                 ",
+    "              state   masking   query             ",
     "                 events      text                 ",
     "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from breakglass.events import ENDINGS
+from breakglass.events import ENDINGS, KINDS
+from breakglass.query import MAX_QUERY
 from breakglass.web import bodies
 from breakglass.web.guard.request import PUBLIC_PATHS
 
@@ -109,6 +110,27 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "in": "query",
         "description": "Omit lines 1 to N",
         "schema": {"type": "integer", "minimum": 0},
+    },
+    "q": {
+        "in": "query",
+        "description": "Words that an event must contain; a phrase in double quotes",
+        "schema": {"type": "string", "maxLength": MAX_QUERY},
+    },
+    "kind": {
+        "in": "query",
+        "description": "Only events of this kind",
+        "schema": {"enum": [*KINDS, "foreign"]},
+    },
+    "session": {
+        "in": "query",
+        "description": "Only this session",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "cursor": {
+        "name": "after",
+        "in": "query",
+        "description": "`after` of the response before: the next hits",
+        "schema": {"type": "string"},
     },
     "Last-Event-ID": {
         "in": "header",
@@ -227,6 +249,28 @@ OPERATIONS: dict[str, Operation] = {
             422: "A bad field, or `for_session` without `allow`",
             **_DISK,
         },
+    ),
+    "search": Operation(
+        method="GET",
+        path="/api/search",
+        summary="Search the events of all sessions for words",
+        details="Up to 50 hits, the newest log first, in it the newest line. `text` is the text around the first word. "
+        "`after` is null if there are no more. Case does not matter. The search ends when the client disconnects. "
+        "`breakglass grep` finds the same.",
+        parameters=("q", "kind", "session", "cursor"),
+        response=_object(
+            hits={
+                "type": "array",
+                "items": _object(
+                    session={"type": "string", "format": "uuid"},
+                    line={"type": "integer", "minimum": 1},
+                    kind={"type": "string"},
+                    text={"type": "string"},
+                ),
+            },
+            after={"type": ["string", "null"]},
+        ),
+        errors={**_NO_SESSION, 422: "No words, an unknown kind, or a bad cursor"},
     ),
     "describe_api": Operation(
         method="GET",

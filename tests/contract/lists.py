@@ -44,6 +44,7 @@ ROUTES = [
     ("DELETE", "/api/sessions/{id}/queue/{queued}"),
     ("POST", "/api/sessions/{id}/cancel"),
     ("POST", "/api/sessions/{id}/answers"),
+    ("GET", "/api/search"),
     ("GET", "/api/openapi.json"),
 ]
 """The methods and paths of the HTTP API."""
@@ -56,6 +57,7 @@ OPTIONS = {
     "answer": "--message --for-session --request",
     "cancel": "",
     "ls": "--json --archived",
+    "grep": "--kind --session --since --json",
     "rename": "",
     "archive": "--undo",
     "verify": "--all --against",

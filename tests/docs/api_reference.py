@@ -75,7 +75,7 @@ def _session() -> str:
 
 def _parameter(name: str) -> tuple[str, str, str]:
     parameter = PARAMETERS[name]
-    return f"`{name}`", parameter["in"], parameter["description"]
+    return f"`{parameter.get('name', name)}`", parameter["in"], parameter["description"]
 
 
 def _fields(body: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
@@ -118,7 +118,11 @@ def _shape(schema: dict[str, Any]) -> str:
 def _value(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return msgspec.json.encode(schema["const"]).decode()
-    return "[session, …]" if schema["type"] == "array" else _type(schema)
+    if schema["type"] == "array":
+        return (
+            "[session, …]" if schema["items"] == SESSION_REF else f"[{_shape(schema['items']).strip('`')}, …]"
+        )
+    return _type(schema)
 
 
 def _type(schema: dict[str, Any]) -> str:
