@@ -168,6 +168,12 @@ KINDS: dict[str, Kind] = {
         'A torn last line was moved to the file `saved_as` (docs/design.md, "Torn line").',
         anywhere=True,
     ),
+    "sealed": Kind(
+        ("from", "lines", "prev", "sha256"),
+        "At the end of each turn, and after 1,000 lines without a seal. The proof of the lines `from` to `lines` "
+        "(docs/security.md).",
+        anywhere=True,
+    ),
 }
 """Every kind of event, in the order of the contract's table. A new kind is one more row here."""
 

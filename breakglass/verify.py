@@ -1,15 +1,19 @@
 """Verification of a log: which of its lines break a rule of docs/contract.md, section 2. Pure.
 
 The rules hold after every crash of any process. Ids are line numbers, keys are in order, turns do not overlap, and each
-turn ends once. Foreign lines, a torn last line and a running turn break no rule. They are reported as notes.
+turn ends once. Foreign lines, a torn last line and a running turn break no rule. They are reported as notes. A log
+without seals breaks no rule either, but the lines of a seal must be those that were sealed.
 """
 
+import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from breakglass import events
 from breakglass.events import ENDINGS, KINDS, SCHEMA, Event
+from breakglass.state import Seal, seal_in
 
 _TS = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")
 _SHOWN = 60
@@ -25,10 +29,77 @@ class Finding(NamedTuple):
     """Whether no rule is broken, and the finding is for information only."""
 
 
+class SealChecker:
+    """Compares the seals of a log with its lines. It reports the first stretch of lines that differs, and no other."""
+
+    _LAG = 16
+    """Lines that may stand between a seal and its last line: other programs can append them without the lock."""
+    _MARK = b'"kind":"sealed",'
+
+    def __init__(self, witnessed: tuple[int, str] | None = None) -> None:
+        """`witnessed` is a seal that was kept elsewhere: its last line, and the first digits of its SHA-256."""
+        self.newest: Seal | None = None
+        """The last seal that was read, whether or not it is right."""
+        self._witnessed = witnessed
+        self._hash = hashlib.sha256()
+        self._unhashed: deque[bytes] = deque()
+        self._differs = False
+
+    def check(self, line: bytes, number: int) -> list[Finding]:
+        """Return the findings on a whole line, which may be a seal of those before it."""
+        found: list[Finding] = []
+        if self._MARK in line[:100] and not self._differs and (head := events.head(line)):
+            # The id that the line claims: a seal that was moved still names the lines that it sealed.
+            seal = seal_in(events.decode(line, head[0]), head[0])
+            problem = self._compare(seal, number) if seal else self._malformed(number)
+            found = [Finding(number, problem)] if problem else []
+            self._differs = bool(problem)
+            if seal and self._witnessed and seal.lines == self._witnessed[0]:
+                found += self._compare_witnessed(seal, number)
+        self._unhashed.append(line)
+        if len(self._unhashed) > self._LAG:
+            self._hash.update(self._unhashed.popleft())
+        return found
+
+    def finish(self, number: int) -> list[Finding]:
+        """Return the findings after the last line, which has this number."""
+        if self._witnessed and not self._differs:
+            lines = self._witnessed[0]
+            return [Finding(number, f"there is no seal of line {lines}: lines were cut off, or written anew")]
+        return []
+
+    def _malformed(self, number: int) -> str:
+        first = self.newest.lines + 1 if self.newest else 1
+        return f"has malformed values: lines {first} to {number - 1} differ from what was sealed"
+
+    def _compare_witnessed(self, seal: Seal, number: int) -> Iterator[Finding]:
+        assert self._witnessed
+        lines, digits = self._witnessed
+        self._witnessed = None
+        if not seal.sha256.startswith(digits):
+            yield Finding(number, f"lines 1 to {lines} were written anew: their seal was {digits}")
+
+    def _compare(self, seal: Seal, number: int) -> str:
+        """Return what is wrong with a seal on line `number`, "" if nothing is."""
+        before, self.newest = self.newest, seal
+        between = number - 1 - seal.lines
+        if 0 <= between <= len(self._unhashed):
+            for _ in range(len(self._unhashed) - between):
+                self._hash.update(self._unhashed.popleft())
+        digest, self._hash = self._hash.hexdigest(), hashlib.sha256(seal.sha256.encode())
+        first, prev = (before.lines + 1, before.sha256) if before else (1, "")
+        if (seal.first, seal.prev) != (first, prev):
+            return f"does not follow the seal before it: lines {first} to {seal.lines} differ from what was sealed"
+        is_right = between >= 0 and digest == seal.sha256
+        return "" if is_right else f"lines {first} to {seal.lines} differ from what was sealed"
+
+
 class Verifier:
     """Checks the lines of a log one by one. It stores only what the rules need, not the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, witnessed: tuple[int, str] | None = None) -> None:
+        """`witnessed` is as for `SealChecker`."""
+        self.seals = SealChecker(witnessed)
         self.number = 0
         """Lines checked so far."""
         self._begin = 1
@@ -58,6 +129,9 @@ class Verifier:
             return [Finding(self.number, "a session begins with `created`, and this log has no whole line")]
         if not line.endswith(b"\n"):
             return [self._note(f"the last {len(line)} bytes are torn; the next append repairs that")]
+        return [*self._check_event(line, begin), *self.seals.check(line, self.number)]
+
+    def _check_event(self, line: bytes, begin: int) -> list[Finding]:
         event = events.decode(line, self.number + self._shift)
         if event["kind"] == "foreign":
             return [self._check_foreign(line)]
@@ -72,7 +146,8 @@ class Verifier:
         if self.number < self._begin:
             what = "the log has no `created`" if self.number else "the log is empty"
             return [Finding(self.number, f"{what}: a session begins with `created`")]
-        return [self._note(f"turn {self._turn} has not ended")] if self._turn else []
+        running = [self._note(f"turn {self._turn} has not ended")] if self._turn else []
+        return running + self.seals.finish(self.number)
 
     def _note(self, what: str) -> Finding:
         return Finding(self.number, what, is_note=True)
@@ -177,9 +252,9 @@ class Verifier:
                 yield f"removes line {queued} from the queue, which does not contain it"
 
 
-def findings(lines: Iterable[bytes]) -> Iterator[Finding]:
+def findings(lines: Iterable[bytes], verifier: Verifier | None = None) -> Iterator[Finding]:
     """Yield the findings on a log, in the order of its lines. Each line ends in a newline, except a torn last line."""
-    verifier = Verifier()
+    verifier = verifier or Verifier()
     for line in lines:
         yield from verifier.check(line)
     yield from verifier.finish()

@@ -19,7 +19,7 @@ ROWS = (
     "                   load_config                    ",
     "                      config                      ",
     "  store  agents  access  verify  actions  targets ",
-    "            state   masking   choices              ",
+    "       state   masking   choices   query          ",
     "                 events      text                 ",
     "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",

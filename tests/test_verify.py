@@ -11,7 +11,7 @@ from tests.help.logs import SAMPLES, line, log_of
 
 NEW: Draft = ("created", {})
 USER: Draft = ("user", {"queued": None})
-ALONE = ("created", "user", "queued", "withdrawn", "turn_end", "answer", "repaired")
+ALONE = ("created", "user", "queued", "withdrawn", "turn_end", "answer", "repaired", "sealed")
 """Kinds that cannot stand at any place in a turn."""
 CORRECT: list[Draft | bytes] = [
     NEW,
@@ -238,5 +238,8 @@ def test_a_repeated_missing_disordered_or_changed_event_is_found(received: list[
     assert [each.line for each in verify.differences(LOG, received)] == [number]
 
 
-def test_the_correct_log_contains_every_kind_but_repaired() -> None:
-    assert {draft[0] for draft in CORRECT if isinstance(draft, tuple)} == SAMPLES.keys() - {"repaired"}
+def test_the_correct_log_contains_every_kind_but_repaired_and_sealed() -> None:
+    assert {draft[0] for draft in CORRECT if isinstance(draft, tuple)} == SAMPLES.keys() - {
+        "repaired",
+        "sealed",
+    }

@@ -31,6 +31,8 @@ from breakglass.text import (
 
 MAX_ERROR_LINE = 1000
 """Characters shown of each line of a tool's error. The width of the terminal does not matter."""
+SEAL_DIGITS = 16
+"""Hex digits shown of a seal: enough for `breakglass verify --against`."""
 MAX_CALL = 500
 """Characters of a tool's call that are shown at most."""
 _MAIN_FIELDS = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
@@ -268,6 +270,7 @@ _RENDERERS: dict[Any, Renderer] = {
     "archived": _note_of(
         lambda event: f"{'archived' if event['archived'] else 'taken out of the archive'} by {event['by']}"
     ),
+    "sealed": _note_of(lambda event: f"sealed up to line {event['lines']}: {event['sha256'][:SEAL_DIGITS]}"),
     "repaired": _note_of(
         lambda event: f"an incomplete line of {event['bytes']} bytes was moved to {event['saved_as']}"
     ),

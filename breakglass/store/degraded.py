@@ -17,16 +17,16 @@ class DiskFailure:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._has_failed = False
+        self.has_failed = False
 
     def check(self) -> None:
         """Raise Degraded if the disk failed under this writer."""
-        if self._has_failed:
+        if self.has_failed:
             raise Degraded("the disk failed under this log; it accepts no more events")
 
     def note(self) -> None:
         """Note that the disk failed, and leave a `degraded` file for other processes if the disk allows it."""
-        self._has_failed = True
+        self.has_failed = True
         _create_file(self._directory)
 
     def refusal(self, what: str, error: OSError) -> CannotRecord:

@@ -37,10 +37,12 @@ from typing import Any, Self
 from breakglass import events
 from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.events import Draft
-from breakglass.store import disk, repair, seek
-from breakglass.store.degraded import DiskFailure, refuse_degraded
+from breakglass.state import Seal
+from breakglass.store import degraded, disk, repair, sealer, seek
+from breakglass.store.degraded import DiskFailure
 from breakglass.store.loglock import LogLock
 from breakglass.store.reserved_space import ReservedSpace
+from breakglass.store.sealer import Sealer
 from breakglass.store.seek import Position
 
 NAME = "events.jsonl"
@@ -55,7 +57,14 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 class Log:
     """One writer's open log. Not for use by several threads at once."""
 
-    def __init__(self, fd: int, directory: str, end: Position, lock_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        fd: int,
+        directory: str,
+        end: Position,
+        seal: Seal | None = None,
+        lock_timeout: float | None = None,
+    ) -> None:
         self.fd = fd
         self.end = end
         """The end of the last whole line that this writer knows."""
@@ -63,6 +72,7 @@ class Log:
         """Bytes written since the last sync."""
         self._directory = directory
         self._lock = LogLock(fd, lock_timeout)
+        self._seals = Sealer(fd, seal)
         self._space = ReservedSpace(fd)
         self._unread: list[tuple[Position, Position]] = []
         """The ranges of lines that others added and `read_others` has not returned yet."""
@@ -95,22 +105,25 @@ class Log:
         with self._lock:
             file = self._catch_up()
             number = self.end.number + 1
-            if kind == "user":
-                fields["turn"] = number
-            self._write(events.encode(number, now(), kind, fields), 1, file)
-        if kind in events.SYNCED or self.unsynced >= GROUP_BYTES:
+            if kind == "turn_end" or number >= self._seals.due_at:
+                self._write_events(((kind, fields),), file)
+            else:
+                own = {**fields, "turn": number} if kind == "user" else fields
+                self._write(events.encode(number, now(), kind, own), 1, file)
+        is_group = self.unsynced >= GROUP_BYTES
+        if is_group or kind in events.SYNCED:
             self.sync()
+        if is_group:
+            self._seals.read_ahead(self.end)
         return number
 
     def append_together(self, *drafts: Draft) -> list[int]:
         """Append several events in one synced write and return their ids. Readers see all or none. Raises as append."""
         self._failure.check()
         with self._lock:
-            file = self._catch_up()
-            first = self.end.number + 1
-            self._write(_encode_together(first, drafts), len(drafts), file)
+            numbers = self._write_events(drafts, self._catch_up())
         self.sync()
-        return list(range(first, first + len(drafts)))
+        return numbers
 
     def append_end(self, *drafts: Draft) -> None:
         """Append the events that end a turn. They may use the reserved space, and a failed disk does not stop them.
@@ -153,7 +166,7 @@ class Log:
         if the disk failed under this log.
         """
         self.sync()
-        refuse_degraded(self._directory)
+        degraded.refuse_degraded(self._directory)
 
     def read_others(self) -> list[events.Event]:
         """Return the events that other writers have added since the log was opened or since the last call."""
@@ -184,6 +197,23 @@ class Log:
                 ) from error
         return file
 
+    def _write_events(self, drafts: Sequence[Draft], file: os.stat_result) -> list[int]:
+        """Under the lock, write events in one write, with a seal if one is due. Return the ids of the events.
+
+        A seal that does not fit on the disk is left out.
+        """
+        batch = sealer.encode(self.end, drafts, now, self._seals)
+        try:
+            self._write(b"".join(batch.lines), len(batch.lines), file)
+        except CannotRecord:
+            if self._failure.has_failed or not batch.seal:
+                raise
+            batch = sealer.encode(self.end, drafts, now)
+            self._write(b"".join(batch.lines), len(batch.lines), file)
+        if batch.seal:
+            self._seals.accept(batch.seal)
+        return batch.ids
+
     def _write(self, data: bytes, lines: int, file: os.stat_result) -> None:
         try:
             self._space.prepare(file, self.end.offset, len(data))
@@ -197,14 +227,6 @@ class Log:
         self.end = Position(self.end.number + lines, self.end.offset + written)
 
 
-def _encode_together(first: int, drafts: Sequence[Draft]) -> bytes:
-    """Return the lines of several events, numbered from `first`."""
-    return b"".join(
-        events.encode(number, now(), kind, {**fields, "turn": number} if kind == "user" else fields)
-        for number, (kind, fields) in enumerate(drafts, first)
-    )
-
-
 def create(directory: str) -> Log:
     """Create the log of a new session and return it open. Raises FileExistsError if there is one."""
     path = os.path.join(directory, NAME)
@@ -212,23 +234,26 @@ def create(directory: str) -> Log:
     return Log(os.open(path, flags, 0o600), directory, seek.START)
 
 
-def count_all(fd: int) -> Position:
+def count_all(fd: int) -> tuple[Position, None]:
     """Return the end of the last whole line, found by counting. A claimed id may be wrong, and a wrong id stays."""
-    return seek.count_lines(fd, seek.START, size(fd))
+    return seek.count_lines(fd, seek.START, size(fd)), None
 
 
 def open_log(
-    directory: str, known_end: Callable[[int], Position] = count_all, lock_timeout: float | None = None
+    directory: str,
+    known: Callable[[int], tuple[Position, Seal | None]] = count_all,
+    lock_timeout: float | None = None,
 ) -> Log:
     """Return the log of an existing session, open for appending. Raises NotFound, ReadOnly and CannotRecord.
 
-    `known_end` returns, for the log's descriptor, a position that the caller knows. Lines after it count as added by
-    others. With a `lock_timeout` in seconds, an append that waits longer for the lock raises CannotRecord.
+    `known` returns, for the log's descriptor, a position that the caller knows and the newest seal before it. Lines
+    after it count as added by others. Without the seal, the first new one needs to read the whole log. With a
+    `lock_timeout` in seconds, an append that waits longer for the lock raises CannotRecord.
     """
     try:
         fd = _open(directory, os.O_RDWR | os.O_APPEND)
         try:
-            return Log(fd, directory, known_end(fd), lock_timeout)
+            return Log(fd, directory, *known(fd), lock_timeout)
         except BaseException:
             os.close(fd)
             raise

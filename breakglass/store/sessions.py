@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
-from breakglass.state import SessionState
+from breakglass.state import Seal, SessionState
 from breakglass.store import degraded, disk, first_line, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
 from breakglass.store.loglock import LogLock
+from breakglass.store.seek import Position
 from breakglass.store.state_cache import LogState
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -79,7 +80,11 @@ class Session(NamedTuple):
         Raises NotFound, ReadOnly and CannotRecord.
         """
         self.refuse_unwritable_log()
-        return log.open_log(self.directory, lambda fd: self.log_state(fd).end, LOCK_TIMEOUT)
+        return log.open_log(self.directory, self._known_end, LOCK_TIMEOUT)
+
+    def _known_end(self, fd: int) -> tuple[Position, Seal | None]:
+        known = self.log_state(fd)
+        return known.end, known.state.seal
 
     def log_state(self, fd: int) -> LogState:
         """Return the state after the last line of the log, which is open as `fd`."""

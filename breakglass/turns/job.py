@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from breakglass.agents import about
 from breakglass.masking import Fingerprint
+from breakglass.state import Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 
@@ -60,6 +61,8 @@ class Job(NamedTuple):
     """The id of the `user` event."""
     end: Position
     """The position in the log after the prompt. Everything after it was appended by other processes."""
+    seal: Seal | None
+    """The newest seal of the log."""
     lock: tuple[int, ...]
     """The descriptors of the turn lock, which the runner inherits."""
     held: tuple[int, ...]

@@ -57,7 +57,7 @@ def main() -> None:
     for fd in (*job.lock, *job.held):
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock
     processes.become_subreaper()
-    with log.open_log(job.directory, lambda _: job.end) as opened:
+    with log.open_log(job.directory, lambda _: (job.end, job.seal)) as opened:
         signals = Signals()
         # On a full disk the pid cannot be written. Then no process can signal this one, but it reads the log every
         # second.

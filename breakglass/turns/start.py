@@ -51,6 +51,7 @@ def make_job(
         workspace=os.path.abspath(session.workspace),
         turn=turn,
         end=end,
+        seal=state.seal,
         lock=lock.fds,
         held=run.held,
         steps=run.steps,

@@ -20,7 +20,7 @@ from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
-from breakglass.web import bodies, stream
+from breakglass.web import bodies, searching, stream
 from breakglass.web.context import caller_name, console, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
@@ -80,6 +80,12 @@ async def create_session(body: bodies.NewSession) -> Result:
         console().create, body.agent, body.model, by=caller_name(), title=body.title, key=key
     )
     return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
+
+
+@operation
+async def search() -> Result:
+    found = await searching.find(console().config.data, searching.wanted(request.args))
+    return {"hits": [hit.as_json() for hit in found.hits], "after": found.after}
 
 
 @operation

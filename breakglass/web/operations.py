@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from breakglass.events import ENDINGS
+from breakglass.events import ENDINGS, KINDS
+from breakglass.query import MAX_QUERY
 from breakglass.web import bodies
 from breakglass.web.guard.request import PUBLIC_PATHS
 
@@ -90,6 +91,14 @@ SESSION = _object(
     },
     asking=_described("boolean", "Whether a question of the agent is open"),
     queued=_described("integer", "How many prompts wait", minimum=0),
+    seal={
+        "description": "The newest seal of the log, or `null`: its last line, and its SHA-256 in hex. Keep it to check "
+        "the log later: `breakglass verify --against LINES:HEX`",
+        "anyOf": [
+            _object(lines={"type": "integer", "minimum": 1}, sha256={"type": "string"}),
+            {"type": "null"},
+        ],
+    },
 )
 """The session object: the response of most operations, and a line of `breakglass ls --json`."""
 
@@ -105,6 +114,27 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "in": "query",
         "description": "Omit lines 1 to N",
         "schema": {"type": "integer", "minimum": 0},
+    },
+    "q": {
+        "in": "query",
+        "description": "Words that an event must contain; a phrase in double quotes",
+        "schema": {"type": "string", "maxLength": MAX_QUERY},
+    },
+    "kind": {
+        "in": "query",
+        "description": "Only events of this kind",
+        "schema": {"enum": [*KINDS, "foreign"]},
+    },
+    "session": {
+        "in": "query",
+        "description": "Only this session",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "cursor": {
+        "name": "after",
+        "in": "query",
+        "description": "`after` of the response before: the next hits",
+        "schema": {"type": "string"},
     },
     "Last-Event-ID": {
         "in": "header",
@@ -315,6 +345,28 @@ OPERATIONS: dict[str, Operation] = {
             status={**_STATUS, "description": "The worst status of all signs"},
             signs=_described("object", "By name", additionalProperties=_SIGN),
         ),
+    ),
+    "search": Operation(
+        method="GET",
+        path="/api/search",
+        summary="Search the events of all sessions for words",
+        details="Up to 50 hits, the newest log first, in it the newest line. `text` is the text around the first word. "
+        "`after` is null if there are no more. Case does not matter. The search ends when the client disconnects. "
+        "`breakglass grep` finds the same.",
+        parameters=("q", "kind", "session", "cursor"),
+        response=_object(
+            hits={
+                "type": "array",
+                "items": _object(
+                    session={"type": "string", "format": "uuid"},
+                    line={"type": "integer", "minimum": 1},
+                    kind={"type": "string"},
+                    text={"type": "string"},
+                ),
+            },
+            after={"type": ["string", "null"]},
+        ),
+        errors={**_NO_SESSION, 422: "No words, an unknown kind, or a bad cursor"},
     ),
     "describe_api": Operation(
         method="GET",

@@ -12,12 +12,12 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
-from breakglass.errors import NotFound
-from breakglass.events import Event
+from breakglass.errors import BadInput, NotFound
+from breakglass.events import KINDS, Event
 from breakglass.store import log, root, space
 from breakglass.text import visible
 from breakglass.vitals import Vitals
-from breakglass.web import sse, stream
+from breakglass.web import searching, sse, stream
 from breakglass.web.context import caller, console, has_flag, session_named
 from breakglass.web.guard.request import STATIC_PREFIX
 from breakglass.web.http import attached
@@ -30,6 +30,7 @@ from breakglass.web.page.page_data import (
     LoginPage,
     Page,
     PromptBox,
+    SearchPage,
     SessionPage,
 )
 
@@ -57,6 +58,27 @@ async def list_page() -> Response:
     )
     content = ListPage(found, query, archived, rows.agent_choices(config), _prompt_box(None))
     return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
+
+
+@pages.get("/search")
+async def search_page() -> Response:
+    """The hits of a search, 50 at a time."""
+    asked, found, problem = searching.wanted(request.args), searching.Found([], None), ""
+    if asked.words:
+        try:
+            found = await searching.find(console().config.data, asked)
+        except (BadInput, NotFound) as error:
+            problem = str(error)
+    content = SearchPage(
+        query=asked.words,
+        kind=asked.kind or "",
+        session=asked.session or "",
+        kinds=(*KINDS, "foreign"),
+        hits=await asyncio.to_thread(queries.hit_rows, console().config.data, found.hits),
+        more=found.after or "",
+        problem=problem,
+    )
+    return page_of(content)
 
 
 @pages.get("/sessions/<session_id>")

@@ -174,7 +174,7 @@ def test_every_client_has_the_whole_log_after_many_kills_of_the_server(
         user.open(session)
     clients = [Attached(own_server, session) for _ in range(5)]
     with killing(own_server):
-        while own_server.events(session)[-1]["kind"] != "turn_end":
+        while own_server.events(session)[-1]["kind"] != "sealed":
             for user in users:
                 user.page.evaluate("scrollBy(0, -200)")
                 user.page.wait_for_timeout(100)

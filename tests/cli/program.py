@@ -94,8 +94,12 @@ class Data:
 
     def wait_for_end(self, session: str) -> str:
         """Wait for the end of the last turn and return its status."""
-        wait_until(lambda: self.events(session)[-1]["kind"] == "turn_end", "the turn to end")
-        return str(self.events(session)[-1]["status"])
+        wait_until(lambda: self.events(session)[-1]["kind"] == "sealed", "the turn to end")
+        return self.last_status(session)
+
+    def last_status(self, session: str) -> str:
+        """Return the status of the last turn that has ended."""
+        return str([event["status"] for event in self.events(session) if event["kind"] == "turn_end"][-1])
 
     @contextmanager
     def running(self, *words: str, **env: str) -> Iterator["Running"]:

@@ -133,6 +133,10 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         ("repaired", {"offset": 1, "bytes": 7, "saved_as": "f"}),
         "     3   an incomplete line of 7 bytes was moved to f\n",
     ),
+    (
+        ("sealed", {"from": 1, "lines": 2, "prev": "", "sha256": "5c1b0a63f1d2e498" * 4}),
+        "     3   sealed up to line 2: 5c1b0a63f1d2e498\n",
+    ),
     (("foreign", {"text": "not ours\n"}), "     3   not ours\n"),
     (("novel", {"x": 1}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"novel","x":1}\n'),
     (("text", {"text": 7}), '     3   {"id":3,"ts":"2026-11-23T12:00:00.000Z","kind":"text","text":7}\n'),

@@ -119,8 +119,8 @@ class DataRoot:
 
     def wait_for_end(self, session: str) -> str:
         """Wait until the last turn has ended and none follows it, and return its status."""
-        wait_until(lambda: self.events(session)[-1]["kind"] == "turn_end", "the end of the turn")
-        return str(self.events(session)[-1]["status"])
+        wait_until(lambda: self.events(session)[-1]["kind"] == "sealed", "the end of the turn")
+        return str(self.last(session, "turn_end")["status"])
 
     def kill_runner(self, session: str) -> None:
         """Kill the process of the running turn with SIGKILL."""

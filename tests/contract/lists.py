@@ -29,6 +29,7 @@ KEYS = {
     "renamed": "title by",
     "archived": "archived by",
     "repaired": "offset bytes saved_as",
+    "sealed": "from lines prev sha256",
 }
 """The own keys of each event kind, in order. An optional key has a question mark."""
 
@@ -43,6 +44,7 @@ ROUTES = [
     ("DELETE", "/api/sessions/{id}/queue/{queued}"),
     ("POST", "/api/sessions/{id}/cancel"),
     ("POST", "/api/sessions/{id}/answers"),
+    ("GET", "/api/search"),
     ("GET", "/api/openapi.json"),
 ]
 """The methods and paths of the HTTP API."""
@@ -56,11 +58,12 @@ OPTIONS = {
     "answer": "--message --for-session --request",
     "cancel": "",
     "ls": "--json --archived --long",
+    "grep": "--kind --session --since --json",
     "rename": "",
     "archive": "--undo",
     "rm": "--yes",
     "prune": "--older-than --archived --dry-run",
-    "verify": "--all",
+    "verify": "--all --against",
     "token": "--read-only",
     "login": "--read-only --qr",
     "logins": "--revoke",

@@ -25,7 +25,7 @@ def test_attach_replays_every_line_unchanged_then_sends_caught_up_and_follows(
         assert [stream.frame() for _ in before] == before
         assert stream.frame() == CAUGHT_UP % len(before)
         server.send(finished, "echo live")
-        assert before + stream.until(b'"turn_end"') == frames(server.data.lines(finished))
+        assert before + stream.until(b'"sealed"') == frames(server.data.lines(finished))
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def test_a_turn_has_its_prompt_its_tool_calls_its_result_and_one_end(
     session = data.new()
     data.run("send", session, "--wait", script)
     kinds = [event["kind"] for event in data.events(session)]
-    assert (kinds[:3], kinds[-2:]) == (["created", "user", "tool"], ["result", "turn_end"])
-    assert set(kinds[3:-2]) == {"tool_result"}
+    assert (kinds[:3], kinds[-3:]) == (["created", "user", "tool"], ["result", "turn_end", "sealed"])
+    assert set(kinds[3:-3]) == {"tool_result"}
     assert data.last(session, "user")["text"] == script
     assert data.last(session, "tool_result")["tool_id"] == data.last(session, "tool")["tool_id"]
     assert data.last(session, "tool_result")["is_error"] is failed
@@ -64,7 +64,9 @@ def test_the_turn_of_a_queued_prompt_begins_right_after_the_turn_before_it(
     events = data.events(session)
     begun = [event for event in events if event["kind"] == "user"][1:]
     assert [event["queued"] for event in begun] == waiting
-    assert [events[event["id"] - 2]["kind"] for event in begun] == ["turn_end", "turn_end"]
+    assert [[each["kind"] for each in events[event["id"] - 3 : event["id"] - 1]] for event in begun] == [
+        ["turn_end", "sealed"]
+    ] * 2
     check_turns(data, session)
 
 

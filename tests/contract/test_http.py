@@ -9,7 +9,9 @@ from tests.contract.driver import ANONYMOUS, Gate, Response, Server
 from tests.contract.lists import ROUTES
 
 pytestmark = pytest.mark.contract
-SESSION = set("id title agent model created updated last_event_id turn_active status asking queued".split())
+SESSION = set(
+    "id title agent model created updated last_event_id turn_active status asking queued seal".split()
+)
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}
 
@@ -84,7 +86,14 @@ def test_a_bad_request_is_a_problem_and_changes_nothing(
 def test_a_new_session_is_201_with_its_location(server: Server) -> None:
     fields = {"agent": "shell", "model": "a-model", "title": "a title"}
     response = server.ask("POST", "/api/sessions", fields)
-    unused = {"status": "new", "turn_active": False, "asking": False, "queued": 0, "last_event_id": 1}
+    unused = {
+        "status": "new",
+        "turn_active": False,
+        "asking": False,
+        "queued": 0,
+        "last_event_id": 1,
+        "seal": None,
+    }
     assert response.status == 201
     assert set(response.json) == SESSION
     assert response.json == {**response.json, **fields, **unused}

@@ -79,7 +79,7 @@ def _object(name: str, described: dict[str, Any]) -> str:
 
 def _parameter(name: str) -> tuple[str, str, str]:
     parameter = PARAMETERS[name]
-    return f"`{name}`", parameter["in"], parameter["description"]
+    return f"`{parameter.get('name', name)}`", parameter["in"], parameter["description"]
 
 
 def _fields(body: type[msgspec.Struct]) -> list[tuple[str, str, str, str]]:
@@ -123,7 +123,9 @@ def _value(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return msgspec.json.encode(schema["const"]).decode()
     if schema.get("type") == "array":
-        return "[action, …]" if schema["items"] == ACTION_REF else "[session, …]"
+        names = {"[session, …]": SESSION_REF, "[action, …]": ACTION_REF}
+        named = next((name for name, ref in names.items() if schema["items"] == ref), "")
+        return named or f"[{_shape(schema['items']).strip('`')}, …]"
     return "string" if "enum" in schema else _type(schema)
 
 

@@ -1,6 +1,8 @@
 """Logs as data: a sample of each kind of event, and lines made from the samples."""
 
 import functools
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -77,6 +79,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "signs": {"load": {"label": "Load", "status": "bad", "text": "90 on 2 processors", "value": 90}}
     },
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
+    "sealed": {"from": 1, "lines": 2, "prev": "", "sha256": "0" * 64},
 }
 """Every kind with all of its keys, including the optional ones, in the order of the contract."""
 
@@ -93,6 +96,35 @@ def log_of(drafts: Iterable[Draft | bytes]) -> bytes:
         draft + b"\n" if isinstance(draft, bytes) else line(number, draft[0], **draft[1])
         for number, draft in numbered
     )
+
+
+def sealed_log(parts: Iterable[Sequence[Draft | bytes]]) -> bytes:
+    """Return a whole log of several parts, each with a seal at its end, computed as docs/contract.md says."""
+    log, prev, begin = b"", "", 0
+    for part in parts:
+        number, first = log.count(b"\n"), log[:begin].count(b"\n") + 1
+        for draft in part:
+            number += 1
+            log += draft + b"\n" if isinstance(draft, bytes) else line(number, draft[0], **draft[1])
+        digest = hashlib.sha256(prev.encode() + log[begin:]).hexdigest()
+        begin = len(log)
+        seal = {"from": first, "lines": number, "prev": prev, "sha256": digest}
+        log += line(number + 1, "sealed", **seal)
+        prev = digest
+    return log
+
+
+def check_seals(log: bytes) -> list[tuple[int, int]]:
+    """Return the first and the last line of each seal in a log. Fail unless each is as docs/contract.md says."""
+    lines = [each + b"\n" for each in log.split(b"\n")]
+    seals = [json.loads(each) for each in lines if b'"kind":"sealed"' in each]
+    end, prev = 0, ""
+    for seal in seals:
+        sealed = b"".join(lines[seal["from"] - 1 : seal["lines"]])
+        assert (seal["from"], seal["prev"]) == (end + 1, prev)
+        assert seal["sha256"] == hashlib.sha256(prev.encode() + sealed).hexdigest()
+        end, prev = seal["lines"], seal["sha256"]
+    return [(seal["from"], seal["lines"]) for seal in seals]
 
 
 def decoded(log: bytes) -> Sequence[events.Event]:

@@ -148,6 +148,7 @@ def _turn_that_could_not_start(log: SampleLog) -> None:
     said = "The agent could not start: claude was not found. Install it or choose another agent."
     log.add("error", turn=turn, error=f"{said} Your prompt is kept as line {turn}.")
     log.add("turn_end", turn=turn, status="error", duration_ms=120)
+    log.add("sealed", **{"from": 1, "lines": len(log.events), "prev": "", "sha256": "5c1b0a63f1d2e498" * 4})
 
 
 def _running_turn(log: SampleLog) -> None:

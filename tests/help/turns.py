@@ -121,6 +121,7 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         workspace=session.workspace,
         turn=turn,
         end=end,
+        seal=None,
         lock=(),
         held=(),
         steps=(),

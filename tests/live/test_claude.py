@@ -285,7 +285,7 @@ def test_the_turn_ends_when_its_background_tasks_have_ended(real: Real) -> None:
     events = real.run(command)
     assert events.status == "ok"
     assert len(events.of("result")) == 2
-    assert events[-1]["kind"] == "turn_end"
+    assert events[-1]["kind"] == "sealed"
     assert len(events.of("session")) == 1
 
 

@@ -58,7 +58,7 @@ def test_a_line_torn_at_any_byte_is_no_line_until_the_next_append_repairs_it_in_
     # One jq reads all files: each is a stream of JSON objects.
     files = [str(path_of(str(tmp_path / str(cut)))) for cut in range(1, len(next_line))]
     ids = subprocess.run(["jq", ".id", *files], capture_output=True, check=True).stdout.split()
-    assert ids == [b"1", b"2", b"3", b"4"] * len(files)
+    assert ids == [b"1", b"2", b"3", b"4", b"5"] * len(files)
 
 
 def test_a_line_is_repaired_in_place_where_a_later_change_of_the_flags_has_no_effect(

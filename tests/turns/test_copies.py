@@ -52,7 +52,7 @@ def test_looking_at_a_copy_ends_the_turn_of_the_copy_only(
 
     assert [state.status for _, state in sessions.list_sessions(copied.root)] == ["running"]
     assert current_state(copied).status == "lost"
-    assert [event["kind"] for event in events_of(copied)[-2:]] == ["error", "turn_end"]
+    assert [event["kind"] for event in events_of(copied)[-3:]] == ["error", "turn_end", "sealed"]
 
     assert is_alive(pid)
     assert is_alive(background)

@@ -26,7 +26,9 @@ from tests.help.turns import (
 
 def ending_of(session: Session) -> list[tuple[str, Any]]:
     """Return the kinds from the first `cancelled`, `error` or `turn_end` on, each with its status."""
-    kinds = [(event["kind"], event.get("status")) for event in events_of(session)]
+    kinds = [
+        (event["kind"], event.get("status")) for event in events_of(session) if event["kind"] != "sealed"
+    ]
     first = next(n for n, (kind, _) in enumerate(kinds) if kind in ("cancelled", "error", "turn_end"))
     return kinds[first:]
 

@@ -156,7 +156,7 @@ def test_an_answer_is_decided_written_and_synced_under_one_lock(io: IoRecorder, 
     ]
 
 
-END_LOST = ["kill the processes", LOCK, READ, *written("error"), *written("turn_end"), UNLOCK]
+END_LOST = ["kill the processes", LOCK, READ, *written("error"), *written("turn_end and sealed"), UNLOCK]
 
 
 def lose(session: Session) -> None:
@@ -209,7 +209,7 @@ def test_a_turn_that_ended_after_it_was_last_read_is_not_ended_as_lost(
     io.start()
     assert end_if_lost(session, before).status == "ok"
     assert "kill the processes" not in io.calls
-    assert [event["kind"] for event in events_of(session)] == ["created", "user", "turn_end"]
+    assert [event["kind"] for event in events_of(session)] == ["created", "user", "turn_end", "sealed"]
 
 
 # --- what the runner accepts from others ------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from breakglass.masking import fingerprints
+from breakglass.state import Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
@@ -16,6 +17,7 @@ JOB = Job(
     workspace="/var/lib/breakglass/workspaces/a",
     turn=2,
     end=Position(2, 345),
+    seal=Seal(1, 2, "", "0" * 64),
     lock=(5, 6),
     held=(7,),
     steps=(ActionStep("look", ("ls", "--", "a b"), 60.0),),

@@ -44,10 +44,10 @@ def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(s
     before = len(events_of(session))
     assert end_if_lost(session).status == "lost"
     assert not any(map(is_alive, background))
-    assert [event["kind"] for event in events_of(session)[before:]] == ["error", "turn_end"]
+    assert [event["kind"] for event in events_of(session)[before:]] == ["error", "turn_end", "sealed"]
     assert wait_for_status(session, turn) == "lost"
     assert end_if_lost(session).turn is None
-    assert len(events_of(session)) == before + 2
+    assert len(events_of(session)) == before + 3
 
 
 def test_has_runner_does_not_read_the_log(settings: Config) -> None:
@@ -146,5 +146,5 @@ def test_a_torn_last_line_of_a_lost_turn_is_repaired_before_its_end(settings: Co
     with open(f"{session.directory}/{log.NAME}", "ab") as file:
         file.write(b'{"id":5,"ts":"20')
     assert end_if_lost(session).status == "lost"
-    assert kinds(session)[-3:] == ["repaired", "error", "turn_end"]
+    assert kinds(session)[-4:] == ["repaired", "error", "turn_end", "sealed"]
     assert real_turns.find_broken_rules(session) == []

@@ -85,7 +85,7 @@ def test_the_turn_of_a_queued_prompt_begins_right_after_the_end_of_the_turn_befo
     assert [end["status"] for end in shell.wait_until_idle()] == ["ok", "ok"]
     events = shell.events()
     end = next(event for event in events if event["kind"] == "turn_end")
-    following = events[end["id"]]
+    following = events[end["id"] + 1]  # after the seal
     assert (following["kind"], following["queued"], following["text"], following["by"]) == (
         "user",
         queued.id,
@@ -214,8 +214,8 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
             failing.setattr(os, "fdatasync", fail)
             assert ending._end("") is None
     lock.release()
-    assert shell.kinds()[3:] == ["turn_end", "user", "error", "turn_end"]
-    assert [(end["turn"], end["status"]) for end in shell.of_kind("turn_end")] == [(turn, "ok"), (5, "error")]
+    assert shell.kinds()[3:] == ["turn_end", "sealed", "user", "error", "turn_end", "sealed"]
+    assert [(end["turn"], end["status"]) for end in shell.of_kind("turn_end")] == [(turn, "ok"), (6, "error")]
     assert find_broken_rules(shell.session) == []
 
 

@@ -67,7 +67,7 @@ def test_a_reader_never_sees_the_session_idle_between_a_turn_and_the_turn_of_the
     monkeypatch.setattr(os, "write", write_in_two_parts)
     hand_over(session)
     reader.join()
-    assert found == [5]
+    assert found == [6]
 
 
 def of_kind(session: Session, kind: str) -> list[Event]:

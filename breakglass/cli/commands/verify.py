@@ -1,6 +1,7 @@
 """Check a log against the rules for events, line by line."""
 
 import os
+import re
 import sys
 import time
 from argparse import Namespace
@@ -24,8 +25,11 @@ BUFFER = 1 << 20
 
 def run(config: Config, args: Namespace) -> int:
     """Check one log or all logs. Returns 0 if no rule is broken, else 1. Changes nothing."""
+    witnessed = _witnessed(args.against)
     if not args.all:
-        return 0 if _check(sessions.find(config.data, *args.words)) else 1
+        return 0 if _check(sessions.find(config.data, *args.words), witnessed) else 1
+    if witnessed:
+        raise BadInput("--against is about one log: leave out --all")
     if args.words:
         raise BadInput("--all checks every session: leave out the id, or leave out --all")
     if not config.data.is_dir():
@@ -38,6 +42,18 @@ def run(config: Config, args: Namespace) -> int:
     return 0 if all(are_valid) else 1
 
 
+def _witnessed(text: str | None) -> tuple[int, str] | None:
+    """Return a seal that was kept elsewhere, from LINES:HEX. Raises BadInput."""
+    if text is None:
+        return None
+    match = re.fullmatch("0*([1-9][0-9]{0,17}):([0-9a-fA-F]{16,64})", text)
+    if not match:
+        raise BadInput(
+            f"--against: expected LINES:HEX, with 16 to 64 hex digits, got {one_line(text, 100)!r}"
+        )
+    return int(match[1]), match[2].lower()
+
+
 def _has_log(session: Session) -> bool:
     """Return whether the session has a log. If not, print a note."""
     path = f"{session.directory}/{log.NAME}"
@@ -47,12 +63,13 @@ def _has_log(session: Session) -> bool:
     return is_there
 
 
-def _check(session: Session) -> bool:
+def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
     """Print the findings in one log and a summary. Returns whether no rule is broken. Raises NotFound."""
     path = f"{session.directory}/{log.NAME}"
     lines = _LogReader(session)
     counts = {True: 0, False: 0}
-    for finding in verify.findings(lines):
+    verifier = verify.Verifier(witnessed)
+    for finding in verify.findings(lines, verifier):
         counts[finding.is_note] += 1
         if counts[finding.is_note] <= MAX_SHOWN:
             lines.erase_progress()
@@ -66,7 +83,9 @@ def _check(session: Session) -> bool:
             f"{path}: note: the disk failed while this log was written; the session takes no turn ({degraded.NAME})"
         )
     result = f"{counts[False]:,} broken rules" if counts[False] else "ok"
-    print(f"{path}: {result}, {lines.number:,} lines", flush=True)
+    newest = verifier.seals.newest
+    seal = f", seal {newest.lines}:{newest.sha256}" if newest and not counts[False] else ""
+    print(f"{path}: {result}, {lines.number:,} lines{seal}", flush=True)
     return not counts[False]
 
 
@@ -113,15 +132,23 @@ class _LogReader:
 COMMAND = Command(
     run,
     words=(LAST_SESSION,),
-    options=(Option("--all", "check every session"),),
-    output="PATH:LINE: WHY for each broken rule, with note: before WHY where no rule is broken",
+    options=(
+        Option("--all", "check every session"),
+        Option("--against LINES:HEX", "compare with a seal of this log that was kept elsewhere"),
+    ),
+    output="PATH:LINE: WHY for each broken rule, with note: before WHY where no rule is broken; "
+    "last the newest seal as LINES:HEX",
     examples="""\
   breakglass verify            the session written to last
   breakglass verify 3f2a
-  breakglass verify --all      every session""",
+  breakglass verify --all      every session
+  breakglass verify 3f2a --against 40:5c1b0a63f1d2e49877aa01b2c3d4e5f6""",
     notes="""\
 It reads and changes nothing. A note is about something that breaks no rule: a foreign line, an incomplete last
-line, a turn that runs. The rules are about one log and not about a copy of it: they do not notice lines cut
-off its end, or changed words inside a line.""",
+line, a turn that runs.
+
+Each turn ends with a seal: a hash of all lines before it. Changed, missing and added lines are found by their seals.
+Lines that were cut off the end, or a log that was written anew with new seals, are found only with --against: a seal
+that another machine or a person has kept. 16 digits of it are enough.""",
     exits={0: "no rule is broken", 1: "a rule is broken, or it failed"},
 )

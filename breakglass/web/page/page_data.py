@@ -141,6 +141,38 @@ class ActionPage(Page, frozen=True):
     """What is wrong with the fields; "" if nothing."""
 
 
+class HitRow(Struct, frozen=True):
+    """One hit of a search."""
+
+    session: str
+    title: str
+    """The heading of its session."""
+    line: int
+    kind: str
+    ts: str
+    before: str
+    found: str
+    after: str
+    """The text before the word, the word, and the text after it."""
+
+
+class SearchPage(Page, frozen=True):
+    """The hits of a search in all sessions, or in one."""
+
+    template: ClassVar[str] = "search.html"
+
+    query: str
+    kind: str
+    session: str
+    """The id of the only session that is searched, "" for all."""
+    kinds: tuple[str, ...]
+    hits: list[HitRow]
+    more: str
+    """The cursor of the next page, "" if there is none."""
+    problem: str
+    """Why nothing was searched, "" if it was."""
+
+
 class SessionPage(Page, frozen=True):
     """One session: a part of its transcript, with the list beside it."""
 

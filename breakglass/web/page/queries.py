@@ -10,10 +10,12 @@ from pathlib import Path
 from breakglass.errors import NotFound
 from breakglass.state import SessionState
 from breakglass.store import log, sessions, window
+from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
 from breakglass.turns.end import current_state
 from breakglass.web import stream
+from breakglass.web.page.page_data import HitRow
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
 
 MAX_ROWS = 200
@@ -22,6 +24,29 @@ PAGE_BYTES = 96 << 10
 """Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
 Warn = Callable[[str], object]
+
+
+def hit_rows(root: Path, hits: list[Hit]) -> list[HitRow]:
+    """Return hits as the page shows them, each with the heading of its session."""
+    headings: dict[str, str] = {}
+    for hit in hits:
+        session = Session(root, hit.place.session)
+        if session.id not in headings:
+            try:
+                headings[session.id] = SessionRow(session.id, session.state()).heading
+            except (NotFound, OSError):  # deleted since it was searched
+                headings[session.id] = session.id[:8]
+    return [
+        HitRow(
+            hit.place.session,
+            headings[hit.place.session],
+            hit.place.line,
+            hit.kind,
+            hit.ts,
+            *hit.excerpt.parts(),
+        )
+        for hit in hits
+    ]
 
 
 def list_sessions(

@@ -30,4 +30,4 @@ def test_the_default_session_is_never_an_archived_one(data: Data) -> None:
     kept, archived = data.new(), data.new()
     data.ok("archive", archived)
     assert data.ok("send", "true", "--wait")
-    assert (data.kinds(archived)[-1], data.kinds(kept)[-1]) == ("archived", "turn_end")
+    assert (data.kinds(archived)[-1], data.kinds(kept)[-1]) == ("archived", "sealed")

@@ -9,7 +9,7 @@ def test_cancel_stops_the_turn_and_a_waiting_send_exits_with_130(data: Data, gat
     with data.running("send", "--wait", gate.script) as waiter:
         waiter.until(Gate.BEGUN)
         assert data.ok("cancel", session[:6]) == f"stopped the turn in session {session[:8]}\n"
-        assert data.events(session)[-1]["status"] == "cancelled"
+        assert data.last_status(session) == "cancelled"
         assert waiter.end() == 130
     assert [event["by"] for event in data.events(session) if event["kind"] == "cancelled"] == [USER]
 

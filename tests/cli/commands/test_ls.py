@@ -9,7 +9,7 @@ from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 
-KEYS = "id title agent model created updated last_event_id turn_active status asking queued".split()
+KEYS = "id title agent model created updated last_event_id turn_active status asking queued seal".split()
 """The keys of the contract's session object (docs/contract.md, section 3)."""
 
 
@@ -68,7 +68,7 @@ def test_ls_ends_a_lost_turn(data: Data, gate: Gate) -> None:
     os.kill(data.runner_pid(session), signal.SIGKILL)
     (row,) = data.json("ls")
     assert (row["status"], row["turn_active"]) == ("lost", False)
-    assert data.events(session)[-1]["status"] == "lost"
+    assert data.last_status(session) == "lost"
 
 
 def test_archived_sessions_are_listed_only_with_the_option(data: Data) -> None:

@@ -50,7 +50,7 @@ def test_waiting_ends_within_5_s_if_the_turn_is_lost(data: Data, gate: Gate) -> 
         assert waiter.end() == 1
         assert time.monotonic() - killed < 5
         assert b"lost" in waiter.out.splitlines()[-1]
-    assert data.events(session)[-1]["status"] == "lost"
+    assert data.last_status(session) == "lost"
 
 
 def test_ctrl_c_stops_the_waiting_and_not_the_turn(data: Data, gate: Gate) -> None:

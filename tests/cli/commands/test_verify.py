@@ -20,8 +20,44 @@ def log_with_turn(data: Data) -> Path:
 def test_a_sound_log_is_ok(data: Data) -> None:
     path = log_with_turn(data)
     lines = path.read_bytes().count(b"\n")
-    assert data.ok("verify") == f"{path}: ok, {lines} lines\n"
+    seal = data.json("ls")[0]["seal"]
+    assert seal["lines"] == lines - 1
+    assert data.ok("verify") == f"{path}: ok, {lines} lines, seal {lines - 1}:{seal['sha256']}\n"
     assert data.ok("verify", "--all") == data.ok("verify", path.parent.name[:8]) + "1 log, 0 of them broken\n"
+
+
+def test_a_log_is_compared_with_a_seal_that_was_kept_elsewhere(data: Data) -> None:
+    path = log_with_turn(data)
+    session, seal = path.parent.name, data.json("ls")[0]["seal"]
+    witnessed = f"{seal['lines']}:{seal['sha256']}"
+    assert data.ok("verify", session, "--against", witnessed)
+    assert data.ok("verify", "--against", witnessed[: len(witnessed) - 48].upper())
+    done = data.run("verify", "--against", f"{seal['lines']}:{'0' * 64}")
+    assert done.returncode == 1
+    assert f": lines 1 to {seal['lines']} were written anew" in done.stdout.decode()
+    assert data.run("verify", "--against", "9" * 17 + ":" + "0" * 64).returncode == 1
+    for wrong in (
+        "",
+        ":",
+        "5",
+        f"0:{'0' * 64}",
+        f"5:{'0' * 15}",
+        f"5:{'0' * 65}",
+        f"-5:{'0' * 64}",
+        f"5:{'g' * 64}",
+    ):
+        assert data.run("verify", "--against", wrong).returncode == 2
+    assert data.run("verify", "--all", "--against", witnessed).returncode == 2
+
+
+def test_a_changed_line_is_reported_by_the_lines_of_its_seal(data: Data) -> None:
+    path = log_with_turn(data)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"echo hello", b"echo hallo", 1))
+    done = data.run("verify")
+    lines = raw.count(b"\n")
+    assert done.returncode == 1
+    assert f"{path}:{lines}: lines 1 to {lines - 1} differ from what was sealed\n" in done.stdout.decode()
 
 
 def test_a_broken_rule_is_reported_with_line_and_reason(data: Data) -> None:
@@ -45,7 +81,7 @@ def test_a_finding_that_breaks_no_rule_is_a_note(data: Data) -> None:
     assert printed.count(": note: a foreign line: ") == 20
     assert f"{path}: 11 more notes\n" in printed
     assert f"{path}: note: the disk failed" in printed
-    assert printed.endswith(f"{path}: ok, {before.count(bytes([10]))} lines\n")
+    assert f"{path}: ok, {before.count(bytes([10]))} lines, seal " in printed
     assert "\x1b" not in printed
     assert path.read_bytes() == before
 

@@ -1,0 +1,99 @@
+"""Search the events of all sessions for words, the newest first."""
+
+import json
+import sys
+import time
+from argparse import Namespace
+
+from breakglass import query
+from breakglass.cli import screen
+from breakglass.cli.command import Command, Option, Word
+from breakglass.cli.style import paint
+from breakglass.config import Config
+from breakglass.query import Query
+from breakglass.store import sessions
+from breakglass.store.search import Hit, Progress, search
+
+PROGRESS_SECONDS = 0.2
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Print every hit. Returns 0 if there is one, else 1."""
+    since = query.parse_since(args.since, time.time()) if args.since is not None else None
+    wanted = Query(args.words[0], kind=args.kind, since=since)
+    session = sessions.find(config.data, args.session).id if args.session is not None else None
+    printer = _Printer(config, as_json=args.json)
+    for found in search(config.data, wanted, session):
+        if isinstance(found, Hit):
+            printer.show(found)
+        else:
+            printer.show_progress(found)
+    printer.erase_progress()
+    return 0 if printer.hits else 1
+
+
+class _Printer:
+    """Prints hits, and on a terminal the progress between them."""
+
+    def __init__(self, config: Config, *, as_json: bool) -> None:
+        self.hits = 0
+        self._as_json = as_json
+        self._colours = screen.has_colours(config.environ)
+        self._has_terminal = sys.stderr.isatty()
+        self._shown_at = time.monotonic()
+        self._is_shown = False
+
+    def show(self, hit: Hit) -> None:
+        """Print a hit at once."""
+        self.hits += 1
+        self.erase_progress()
+        screen.write(self._line(hit) + "\n")
+
+    def _line(self, hit: Hit) -> str:
+        if self._as_json:
+            return json.dumps(hit.as_json(), ensure_ascii=False)
+        before, found, after = hit.excerpt.parts()
+        place = paint(f"{hit.place.session[:8]}:{hit.place.line}", "margin", colours=self._colours)
+        shown = f"{before}{paint(found, 'question', colours=self._colours)}{after}"
+        return f"{place}  {hit.ts[:16].replace('T', ' '):<16}  {hit.kind}: {shown}"
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show how much has been searched, if the search takes long."""
+        if self._has_terminal and time.monotonic() - self._shown_at > PROGRESS_SECONDS:
+            self._shown_at, self._is_shown = time.monotonic(), True
+            percent = min(99, progress.searched * 100 // max(1, progress.total))
+            screen.show_progress(
+                f"{percent} % of {progress.total / 1e6:,.0f} MB, {self.hits:,} hits; Ctrl-C stops"
+            )
+
+    def erase_progress(self) -> None:
+        """Erase the progress, so that the next output takes its line."""
+        if self._is_shown:
+            screen.show_progress("")
+            self._is_shown = False
+
+
+COMMAND = Command(
+    run,
+    words=(
+        Word("WORDS", "words that an event must contain; a phrase in double quotes: '\"disk full\" db1'"),
+    ),
+    options=(
+        Option("--kind K", "only events of this kind, such as user, text, tool or tool_result"),
+        Option("--session ID", "only this session"),
+        Option("--since T", "only events since a time: 2026-11-29, 2026-11-29T03:00, or 90m, 12h, 7d ago"),
+        Option("--json", "print one JSON object a hit: session, line, kind, text"),
+    ),
+    output="session, line, time, kind and the text around the first word, the newest log first",
+    examples="""\
+  breakglass grep nginx                                   every event with this word
+  breakglass grep '"no space left" /var' --since 7d       a phrase and a word, in the last week
+  breakglass grep docker --kind tool                      in the calls of tools only
+  breakglass grep nginx --json | jq -r .session | sort -u""",
+    notes="""\
+Case does not matter, nor how white space is written. A word may be a part of a longer one. All texts of an event are
+searched: prompts, prose, the input and the output of tools. The newest log comes first, in it the newest line.
+To see a hit: breakglass attach ID --after LINE""",
+    advice="put several words in one pair of single quotes",
+    exits={0: "something was found", 1: "nothing was found, or it failed"},
+)
