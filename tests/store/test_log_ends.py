@@ -15,7 +15,7 @@ from breakglass.store.seek import Position
 from tests.help.log_files import kinds, open_files, path_of
 
 
-def fail(fd: int) -> Position:
+def fail(fd: int) -> tuple[Position, None]:
     raise CannotRecord("the position is not known")
 
 
