@@ -52,7 +52,7 @@ def imported_packages() -> Iterator[str]:
 def test_the_declared_dependencies_are_exactly_the_imported_packages() -> None:
     distributions = packages_distributions()
     imported = set(imported_packages()) - sys.stdlib_module_names - {"breakglass"}
-    found = {distributions[package][0].lower() for package in imported}
+    found = {distributions[package][0].lower().replace("_", "-") for package in imported}
     assert found == names(project()["project"]["dependencies"])
 
 

@@ -86,7 +86,7 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
     ),
     "a question is open until the first answer": (
         [NEW, ("user", {}), ("permission", {}), ("permission", {"request": "r-2"}), ("answer", {})],
-        {"asking": (OpenQuestion(4, "r-2", "Bash", TS),), "allowed": ("Bash",)},
+        {"asking": (OpenQuestion(4, "r-2", "Bash", TS, TS),), "allowed": ("Bash",)},
     ),
     "a tool is allowed for the session by the first answer only": (
         [NEW, ("user", {}), ("permission", {}), ("answer", {"allow": False}), ("answer", {})],

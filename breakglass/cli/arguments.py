@@ -46,7 +46,8 @@ def overview() -> str:
     """Return the help of the whole program."""
     from breakglass.cli.settings_help import settings_help
 
-    summaries = "\n".join(f"  {name:<9} {commands.summary(name)}" for name in commands.NAMES)
+    width = max(map(len, commands.NAMES))
+    summaries = "\n".join(f"  {name:<{width}} {commands.summary(name)}" for name in commands.NAMES)
     return f"""\
 usage: breakglass COMMAND [options]
 

@@ -167,11 +167,12 @@ class Console:
         now = asyncio.get_running_loop().time
         if self._writing is None:
             self._writing, self._writing_since = asyncio.create_task(self._measure_write()), now()
-        done, _ = await asyncio.wait([self._writing], timeout=patience)
-        if not done:
+        writing = self._writing
+        if not (await asyncio.wait([writing], timeout=patience))[0]:
             return 0.0, now() - self._writing_since
-        found, self._writing = self._writing.result(), None
-        return found
+        if self._writing is writing:
+            self._writing = None
+        return writing.result()
 
     async def _measure_write(self) -> tuple[float, float] | None:
         if root.read_only_message(self.config.data):

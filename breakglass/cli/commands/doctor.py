@@ -1,4 +1,4 @@
-"""Examine this installation: what would fail in an emergency, and what to do about it."""
+"""Examine this installation: what would fail in an emergency, and what to do."""
 
 from argparse import Namespace
 
@@ -31,9 +31,10 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
-    options=(Option("--json", "print one JSON object a check, one a line"),),
-    output="a line for each check, with ✓ good, ! warning, ✗ bad or ? unknown before it, and → what to do; "
-    "with --json: name, label, status (ok, warn, bad or unknown), text, advice",
+    options=(
+        Option("--json", "print one JSON object a check, one a line: name, label, status, text, advice"),
+    ),
+    output="a line for each check, with ✓ good, ! warning, ✗ bad or ? unknown before it, and → what to do",
     examples="""\
   breakglass doctor                                   after the installation, and after each change
   breakglass doctor --json | jq -r 'select(.status == "bad") | "\\(.label): \\(.advice)"'""",

@@ -66,10 +66,9 @@ COMMAND = Command(
     options=(
         Option("--json", "print one JSON object a session, one a line"),
         Option("--archived", "list archived sessions too"),
-        Option("--long", "also the disk space that the log and the workspace use"),
+        Option("--long", "also the disk space of the log and the workspace; with --json as disk_bytes"),
     ),
-    output="id, status, time since the last event, with --long the disk space, agent, title; "
-    "with --json the session object of section 3, with --long also disk_bytes",
+    output="id, status, age, with --long disk space, agent, title; with --json the session object of section 3",
     examples="""\
   breakglass ls
   breakglass ls --long --archived                          what the disk space is used for
