@@ -33,10 +33,23 @@ class OpenQuestion(NamedTuple):
     """About when the question is refused without an answer. A hint for people: the runner has its own clock."""
 
 
+class AgentState(NamedTuple):
+    """What the log says about one of the agents of a session."""
+
+    name: str
+    session: str | None = None
+    """The id of the agent's own session, or None if it has opened none yet."""
+    cost: float = 0.0
+    """US dollars spent in `session` so far. Needed because agents report a running total."""
+    seen: int = 0
+    """The end of its last turn that was not lost: every later line is new to it. 0 if it had no turn."""
+
+
 class SessionState(NamedTuple):
     """The state of a session after its last event."""
 
     agent: str = ""
+    """The agent of the session's next turn: that of the last turn, unless the prompt names another one."""
     model: str | None = None
     title: str = ""
     first_prompt: str = ""
@@ -52,10 +65,12 @@ class SessionState(NamedTuple):
     """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
     """Whether a user stopped the open turn."""
-    agent_session: str | None = None
-    """The id of the agent's own session, or None if it has opened none yet."""
-    agent_cost: float = 0.0
-    """US dollars spent in `agent_session` so far. Needed because agents report a running total."""
+    agents: tuple[AgentState, ...] = ()
+    """The agents that had turns in this session."""
+    first_agent: str = ""
+    """The agent with which the session was created. `model` is a model of this agent."""
+    is_action: bool = False
+    """Whether the turn that began last is an action, which has no agent."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
     queued: tuple[QueuedPrompt, ...] = ()
@@ -69,6 +84,20 @@ class SessionState(NamedTuple):
     def is_shown(self) -> bool:
         """Whether lists show the session by default: it is not archived, or a turn runs in it."""
         return not self.archived or self.turn is not None
+
+    def of_agent(self, name: str) -> AgentState:
+        """Return what the log says about an agent."""
+        return next((each for each in self.agents if each.name == name), AgentState(name))
+
+    @property
+    def agent_session(self) -> str | None:
+        """The id of the own session of `agent`, or None if it has opened none yet."""
+        return self.of_agent(self.agent).session
+
+    @property
+    def agent_cost(self) -> float:
+        """US dollars spent in `agent_session` so far."""
+        return self.of_agent(self.agent).cost
 
     def end_status(self, status: str) -> str:
         """Return the status with which the open turn ends: `cancelled` if a user stopped it, otherwise `status`."""
@@ -112,6 +141,7 @@ def _dollars(event: Event) -> float:
 def _created(state: SessionState, event: Event) -> SessionState:
     return state._replace(
         agent=_text(event, "agent"),
+        first_agent=event["agent"],
         model=None if event["model"] is None else _text(event, "model"),
         title=_text(event, "title"),
         created=event["ts"],
@@ -121,6 +151,8 @@ def _created(state: SessionState, event: Event) -> SessionState:
 def _user(state: SessionState, event: Event) -> SessionState:
     text = _text(event, "text")
     return state._replace(
+        agent=_text(event, "agent") if event.get("agent") is not None else state.agent,
+        is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
         status="running",
@@ -165,12 +197,20 @@ def _answer(state: SessionState, event: Event) -> SessionState:
 
 def _session(state: SessionState, event: Event) -> SessionState:
     opened = _text(event, "session_id")
-    return state if opened == state.agent_session else state._replace(agent_session=opened, agent_cost=0.0)
+    return state if opened == state.agent_session else _with_agent(state, session=opened, cost=0.0)
 
 
 def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
-    return state._replace(cost=state.cost + cost, agent_cost=state.agent_cost + cost)
+    if not cost:
+        return state
+    return _with_agent(state._replace(cost=state.cost + cost), cost=state.agent_cost + cost)
+
+
+def _with_agent(state: SessionState, **changes: Any) -> SessionState:
+    """Return the state with a change of what is known about the agent of the last turn."""
+    others = tuple(each for each in state.agents if each.name != state.agent)
+    return state._replace(agents=(*others, state.of_agent(state.agent)._replace(**changes)))
 
 
 def _cancelled(state: SessionState, event: Event) -> SessionState:
@@ -180,7 +220,10 @@ def _cancelled(state: SessionState, event: Event) -> SessionState:
 def _turn_end(state: SessionState, event: Event) -> SessionState:
     if event["turn"] != state.turn:
         return state
-    return state._replace(turn=None, status=_text(event, "status"), cancelled=False, asking=())
+    status = _text(event, "status")
+    if status != "lost" and not state.is_action:
+        state = _with_agent(state, seen=event["id"])
+    return state._replace(turn=None, status=status, cancelled=False, asking=())
 
 
 _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {

@@ -25,8 +25,8 @@ from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
 from breakglass.turn_limits import MAX_PROMPT
+from breakglass.turns import brief, processes
 from breakglass.turns import plan as plans
-from breakglass.turns import processes
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.plan import ActionStep, AgentPlan, Plan
 from breakglass.vitals.record import record_later
@@ -45,6 +45,10 @@ class Prompt(NamedTuple):
     """The model for this turn, None for the session's."""
     key: str | None = None
     """The Idempotency-Key."""
+    agent: str | None = None
+    """The agent with which the session goes on, None for the session's present one."""
+    brief: dict[str, int] | None = None
+    """The lines that are put before the prompt: `Brief.as_event`. A queued prompt gets it when its turn begins."""
     action: dict[str, Any] | None = None
     """The action that runs instead of an agent: `Call.as_event`. Such a prompt is never queued."""
 
@@ -80,6 +84,7 @@ def submit_prompt(
     *,
     by: str,
     model: str | None = None,
+    agent: str | None = None,
     key: str | None = None,
     queue: bool = False,
 ) -> Accepted:
@@ -90,7 +95,9 @@ def submit_prompt(
     model or key), TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
-    checked = Prompt(prompt, by, model, key)
+    if agent is not None:
+        config.agent_named(agent)
+    checked = Prompt(prompt, by, model, key, agent)
     with session.open_log() as opened:
         try:
             return _begin_or_queue(config, session, opened, checked, queue=queue)
@@ -217,7 +224,7 @@ def _begin(
             return earlier
         state = session.log_state(opened.fd).state
         if not run.steps:
-            _refuse_unknown_agent(config, session, state)
+            state, prompt = _hand_over(config, session, opened, state, prompt)
         turn, end = opened.append("user", **prompt.as_fields()), opened.end
     try:
         _start_runner(_plan(config, session, turn, end, state, lock, run))
@@ -228,11 +235,25 @@ def _begin(
     return Accepted("turn", turn)
 
 
-def _refuse_unknown_agent(config: Config, session: Session, state: SessionState) -> None:
+def _hand_over(
+    config: Config, session: Session, opened: Log, state: SessionState, prompt: Prompt
+) -> tuple[SessionState, Prompt]:
+    """Return the state with the turn's agent, and the prompt with the lines that this agent has not seen."""
+    state = state._replace(agent=prompt.agent or state.agent)
     try:
-        config.agent_named(state.agent)
+        agent = config.agent_named(state.agent)
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
+    if agent.about.is_command_line:
+        return state, prompt
+    found = brief.find(opened.fd, state.of_agent(agent.name).seen, state.last_id + 1)
+    return state, prompt._replace(brief=found.as_event()) if found else prompt
+
+
+def _models(config: Config, state: SessionState) -> dict[str, str]:
+    """Return the model of each agent that has one: the session's for its first agent, the settings' for their agent."""
+    found = {config.agent: config.model, state.first_agent: state.model or config.model}
+    return {name: model for name, model in found.items() if model}
 
 
 def _plan(
@@ -259,9 +280,8 @@ def _plan(
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
-        model=state.model or config.model,
-        agent_session=state.agent_session,
-        agent_cost=state.agent_cost,
+        models=_models(config, state),
+        known=state.agents,
         allowed=state.allowed,
         queued=tuple(each.id for each in state.queued),
         timeout=config.turn_timeout_seconds,

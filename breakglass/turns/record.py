@@ -29,9 +29,10 @@ class TurnRecord:
         self.log = opened
         self._lock = plan.lock
         self.state = SessionState(
+            agent=plan.agent,
+            agents=plan.known,
+            is_action=bool(plan.steps),
             turn=plan.turn,
-            agent_session=plan.agent_session,
-            agent_cost=plan.agent_cost,
             allowed=plan.allowed,
             queued=tuple(QueuedPrompt(number, "") for number in plan.queued),
         )

@@ -63,6 +63,7 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
         "last_id": 1,
         "earlier": False,
         "later": False,
+        "agents": [AgentChoice("claude", is_default=True), AgentChoice("shell", is_default=False)],
         "keepalive": 20,
         "box": box,
     }

@@ -10,7 +10,10 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send attach answer cancel ls rename archive verify agents actions do vitals token login logins".split()
+    (
+        "serve new send attach answer cancel ls rename archive verify"
+        " agents actions do target vitals token login logins"
+    ).split()
 )
 """The commands in the order of the help."""
 
