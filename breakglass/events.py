@@ -57,14 +57,16 @@ KINDS: dict[str, Kind] = {
     "user": Kind(
         ("turn", "text", "by"),
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
-        "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`.",
-        optional=("model", "key", "queued", "action"),
+        "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
+        "the session goes on with this agent. `brief`: the lines `{first, last}` were put before the prompt, because "
+        "the agent had not seen them.",
+        optional=("model", "key", "queued", "action", "agent", "brief"),
         synced=True,
     ),
     "queued": Kind(
         ("text", "by"),
         "A prompt waits for the end of the running turn.",
-        optional=("model", "key"),
+        optional=("model", "key", "agent"),
         synced=True,
     ),
     "withdrawn": Kind(

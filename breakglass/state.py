@@ -94,10 +94,23 @@ def seal_in(event: Event, number: int) -> Seal | None:
     return Seal(first, lines, prev, digest) if is_sound else None
 
 
+class AgentState(NamedTuple):
+    """What the log says about one of the agents of a session."""
+
+    name: str
+    session: str | None = None
+    """The id of the agent's own session, or None if it has opened none yet."""
+    cost: float = 0.0
+    """US dollars spent in `session` so far. Needed because agents report a running total."""
+    seen: int = 0
+    """The end of its last turn that was not lost: every later line is new to it. 0 if it had no turn."""
+
+
 class SessionState(NamedTuple):
     """The state of a session after its last event."""
 
     agent: str = ""
+    """The agent of the session's next turn: that of the last turn, unless the prompt names another one."""
     model: str | None = None
     title: str = ""
     first_prompt: str = ""
@@ -113,16 +126,16 @@ class SessionState(NamedTuple):
     """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
     """Whether a user stopped the open turn."""
-    agent_session: str | None = None
-    """The id of the agent's own session, or None if it has opened none yet."""
-    agent_cost: float = 0.0
-    """US dollars spent in `agent_session` so far. Needed because agents report a running total."""
+    agents: tuple[AgentState, ...] = ()
+    """The agents that had turns in this session."""
+    first_agent: str = ""
+    """The agent with which the session was created. `model` is a model of this agent."""
+    is_action: bool = False
+    """Whether the turn that began last is an action, which has no agent."""
     cost: float = 0.0
     """US dollars spent in the whole session."""
     tokens: tuple[int, int] = (0, 0)
     """The tokens that the agent was given and that it produced in the whole session."""
-    runs_action: bool = False
-    """Whether the last turn is an action."""
     ended: tuple[EndedTurns, ...] = ()
     """The ended turns, by status: for metrics, which would otherwise read every log again."""
     queued: tuple[QueuedPrompt, ...] = ()
@@ -138,6 +151,20 @@ class SessionState(NamedTuple):
     def is_shown(self) -> bool:
         """Whether lists show the session by default: it is not archived, or a turn runs in it."""
         return not self.archived or self.turn is not None
+
+    def of_agent(self, name: str) -> AgentState:
+        """Return what the log says about an agent."""
+        return next((each for each in self.agents if each.name == name), AgentState(name))
+
+    @property
+    def agent_session(self) -> str | None:
+        """The id of the own session of `agent`, or None if it has opened none yet."""
+        return self.of_agent(self.agent).session
+
+    @property
+    def agent_cost(self) -> float:
+        """US dollars spent in `agent_session` so far."""
+        return self.of_agent(self.agent).cost
 
     def end_status(self, status: str) -> str:
         """Return the status with which the open turn ends: `cancelled` if a user stopped it, otherwise `status`."""
@@ -181,6 +208,7 @@ def _dollars(event: Event) -> float:
 def _created(state: SessionState, event: Event) -> SessionState:
     return state._replace(
         agent=_text(event, "agent"),
+        first_agent=event["agent"],
         model=None if event["model"] is None else _text(event, "model"),
         title=_text(event, "title"),
         created=event["ts"],
@@ -190,6 +218,8 @@ def _created(state: SessionState, event: Event) -> SessionState:
 def _user(state: SessionState, event: Event) -> SessionState:
     text = _text(event, "text")
     return state._replace(
+        agent=_text(event, "agent") if event.get("agent") is not None else state.agent,
+        is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
         status="running",
@@ -197,7 +227,6 @@ def _user(state: SessionState, event: Event) -> SessionState:
         first_prompt=state.first_prompt or text[:200],
         asking=(),
         queued=_without(state.queued, event.get("queued")),
-        runs_action=isinstance(event.get("action"), dict),
     )
 
 
@@ -235,17 +264,21 @@ def _answer(state: SessionState, event: Event) -> SessionState:
 
 def _session(state: SessionState, event: Event) -> SessionState:
     opened = _text(event, "session_id")
-    return state if opened == state.agent_session else state._replace(agent_session=opened, agent_cost=0.0)
+    return state if opened == state.agent_session else _with_agent(state, session=opened, cost=0.0)
 
 
 def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
     given, produced = tokens_in(event.get("usage"))
-    return state._replace(
-        cost=state.cost + cost,
-        agent_cost=state.agent_cost + cost,
-        tokens=(state.tokens[0] + given, state.tokens[1] + produced),
-    )
+    tokens = (state.tokens[0] + given, state.tokens[1] + produced)
+    state = state._replace(cost=state.cost + cost, tokens=tokens)
+    return _with_agent(state, cost=state.agent_cost + cost) if cost else state
+
+
+def _with_agent(state: SessionState, **changes: Any) -> SessionState:
+    """Return the state with a change of what is known about the agent of the last turn."""
+    others = tuple(each for each in state.agents if each.name != state.agent)
+    return state._replace(agents=(*others, state.of_agent(state.agent)._replace(**changes)))
 
 
 def _cancelled(state: SessionState, event: Event) -> SessionState:
@@ -256,6 +289,8 @@ def _turn_end(state: SessionState, event: Event) -> SessionState:
     if event["turn"] != state.turn:
         return state
     status = _text(event, "status")
+    if status != "lost" and not state.is_action:
+        state = _with_agent(state, seen=event["id"])
     ended = _count_turn(state, status, event.get("duration_ms"))
     return state._replace(turn=None, status=status, cancelled=False, asking=(), ended=ended)
 
@@ -263,7 +298,7 @@ def _turn_end(state: SessionState, event: Event) -> SessionState:
 def _count_turn(state: SessionState, status: str, milliseconds: object) -> tuple[EndedTurns, ...]:
     """Return the ended turns with one more. A duration that is no number counts as none."""
     duration = milliseconds if type(milliseconds) is int and 0 <= milliseconds < 1 << 53 else 0
-    key = state.runs_action, status if status in END_STATUSES else "other"
+    key = state.is_action, status if status in END_STATUSES else "other"
     same = next((each for each in state.ended if each[:2] == key), EndedTurns(*key))
     place = bisect_left(DURATIONS, duration / 1000)
     within = tuple(count + (index == place) for index, count in enumerate(same.within))

@@ -17,6 +17,7 @@ from breakglass.store.log import Log, read_one
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
+from breakglass.turns import brief
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.job import Job
 from breakglass.turns.start import NO_ACTION, ActionRun, make_job, start_runner
@@ -35,6 +36,10 @@ class Prompt(NamedTuple):
     """The model for this turn, None for the session's."""
     key: str | None = None
     """The Idempotency-Key."""
+    agent: str | None = None
+    """The agent with which the session goes on, None for the session's present one."""
+    brief: dict[str, int] | None = None
+    """The lines that are put before the prompt: `Brief.as_event`. A queued prompt gets it when its turn begins."""
     action: dict[str, Any] | None = None
     """The action that runs instead of an agent: `Call.as_event`. Such a prompt is never queued."""
 
@@ -58,6 +63,7 @@ def submit_prompt(
     *,
     by: str,
     model: str | None = None,
+    agent: str | None = None,
     key: str | None = None,
     queue: bool = False,
 ) -> Accepted:
@@ -68,7 +74,9 @@ def submit_prompt(
     model or key), TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
-    checked = Prompt(prompt, by, model, key)
+    if agent is not None:
+        config.agent_named(agent)
+    checked = Prompt(prompt, by, model, key, agent)
     with session.open_log() as opened:
         try:
             return _begin_or_queue(config, session, opened, checked, queue=queue)
@@ -195,7 +203,7 @@ def _begin(
             return earlier
         state = session.log_state(opened.fd).state
         if not run.steps:
-            _refuse_unknown_agent(config, session, state)
+            state, prompt = _hand_over(config, session, opened, state, prompt)
         turn, end = opened.append("user", **prompt.as_fields()), opened.end
     _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
@@ -221,10 +229,11 @@ def continue_queue(config: Config, session: Session) -> bool:
                 state = session.log_state(opened.fd).state
                 if not _is_queue_left(state):
                     return False
-                _refuse_unknown_agent(config, session, state)
                 waiting, *others = state.queued
                 queued = read_one(opened.fd, waiting.id)
-                prompt = Prompt(queued["text"], queued["by"], queued.get("model"))
+                given = {key: queued.get(key) for key in ("model", "agent")}
+                prompt = Prompt(queued["text"], queued["by"], **given)
+                state, prompt = _hand_over(config, session, opened, state, prompt)
                 turn, end = opened.append("user", **prompt.as_fields(), queued=waiting.id), opened.end
             state = state._replace(queued=tuple(others))
             _start(session, opened, make_job(config, session, turn, end, state, lock, NO_ACTION))
@@ -248,11 +257,19 @@ def _start(session: Session, opened: Log, job: Job) -> None:
         end_turn(session, opened, job.turn, status="error", error=reason)
 
 
-def _refuse_unknown_agent(config: Config, session: Session, state: SessionState) -> None:
+def _hand_over(
+    config: Config, session: Session, opened: Log, state: SessionState, prompt: Prompt
+) -> tuple[SessionState, Prompt]:
+    """Return the state with the turn's agent, and the prompt with the lines that this agent has not seen."""
+    state = state._replace(agent=prompt.agent or state.agent)
     try:
-        config.agent_named(state.agent)
+        agent = config.agent_named(state.agent)
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
+    if agent.about.is_command_line:
+        return state, prompt
+    found = brief.find(opened.fd, state.of_agent(agent.name).seen, state.last_id + 1)
+    return state, prompt._replace(brief=found.as_event()) if found else prompt
 
 
 def withdraw_prompt(session: Session, queued: int, *, by: str) -> None:

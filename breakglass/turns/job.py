@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from breakglass.agents import about
 from breakglass.masking import Fingerprint
-from breakglass.state import Seal
+from breakglass.state import AgentState, Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 
@@ -72,17 +72,15 @@ class Job(NamedTuple):
     agents: tuple[AgentJob, ...]
     """The configured agents. A queued prompt follows an action too, so an action's runner needs them."""
     agent: str
-    """The name of the session's agent. It may be configured no longer."""
+    """The name of the agent of this turn. After an action it is that of the session, perhaps configured no longer."""
     environ: dict[str, str]
     """The environment of this process and of an action. Python adds LC_CTYPE to the former (PEP 538)."""
     secrets: tuple[Fingerprint, ...]
     """The secrets that must not get into the log."""
-    model: str | None
-    """The session's model. A prompt may name its own."""
-    agent_session: str | None
-    """The agent's own session to continue, None for a new one."""
-    agent_cost: float
-    """US dollars spent in `agent_session` so far."""
+    models: dict[str, str]
+    """The session's model, by agent. A prompt may name its own."""
+    known: tuple[AgentState, ...]
+    """The agents that had turns in the session, with their own sessions."""
     allowed: tuple[str, ...]
     """The tools that a user allowed for the session."""
     queued: tuple[int, ...]
@@ -93,9 +91,9 @@ class Job(NamedTuple):
     """Seconds that a question may be open."""
     limits: TurnLimits
 
-    def agent_job(self) -> AgentJob | None:
-        """Return the session's agent, None if it is not configured."""
-        return next((each for each in self.agents if each.name == self.agent), None)
+    def agent_job(self, name: str | None = None) -> AgentJob | None:
+        """Return the agent of that name, by default the turn's agent; None if it is not configured."""
+        return next((each for each in self.agents if each.name == (name or self.agent)), None)
 
 
 def encode(job: Job) -> bytes:

@@ -30,9 +30,10 @@ class TurnRecord:
         self.log = opened
         self._lock = job.lock
         self.state = SessionState(
+            agent=job.agent,
+            agents=job.known,
+            is_action=bool(job.steps),
             turn=job.turn,
-            agent_session=job.agent_session,
-            agent_cost=job.agent_cost,
             allowed=job.allowed,
             queued=tuple(QueuedPrompt(number, "") for number in job.queued),
         )

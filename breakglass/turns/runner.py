@@ -32,11 +32,12 @@ from breakglass import agents
 from breakglass.agents import Dialogue, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
+from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
+from breakglass.turns import brief, processes
 from breakglass.turns import job as jobs
-from breakglass.turns import processes
 from breakglass.turns.conversation import Task, run_program
 from breakglass.turns.job import AgentJob, Job
 from breakglass.turns.record import TurnRecord
@@ -171,8 +172,8 @@ class Turn:
             record.read_others()
             status = record.state.end_status(record.status)
             end = record.end_fields(status)
-            can_go_on = self.job.agent_job() is not None and signal.SIGTERM not in self.signals.received
-            if record.state.queued and not failure and can_go_on:
+            is_shutdown = signal.SIGTERM in self.signals.received
+            if record.state.queued and not failure and not is_shutdown and self._can_begin_next():
                 before = record.log.end.number
                 try:
                     return self._begin_next(end)
@@ -185,6 +186,11 @@ class Turn:
             record.log.append_end(*last, ("turn_end", end))
             return None
 
+    def _can_begin_next(self) -> bool:
+        """Return whether the agent of the prompt that has waited longest is configured. Otherwise the prompt stays."""
+        prompt = log.read_one(self.record.log.fd, self.record.state.queued[0].id)
+        return self.job.agent_job(prompt.get("agent")) is not None
+
     def _begin_next(self, end: dict[str, object]) -> Job:
         """End this turn and begin the turn of the prompt that has waited longest, in one write.
 
@@ -192,19 +198,24 @@ class Turn:
         the session idle. Raises CannotRecord.
         """
         self.record.refuse_replaced_log()
-        state = self.record.state
+        opened, state = self.record.log, self.record.state
         waiting = state.queued[0].id
-        prompt = log.read_one(self.record.log.fd, waiting)
-        user = {"text": prompt["text"], "by": prompt["by"], "model": prompt.get("model"), "queued": waiting}
-        _, turn = self.record.log.append_together(("turn_end", end), ("user", user))
+        prompt = log.read_one(opened.fd, waiting)
+        name = prompt.get("agent") or self.job.agent
+        after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
+        user = {key: prompt.get(key) for key in ("text", "by", "model", "agent")} | {"queued": waiting}
+        if (agent := self.job.agent_job(name)) and not agent.is_command_line:
+            found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
+            user["brief"] = found.as_event() if found else None
+        _, turn = opened.append_together(("turn_end", end), ("user", user))
         for fd in self.job.held:
             os.close(fd)
         return self.job._replace(
             turn=turn,
             held=(),
             steps=(),
-            agent_session=state.agent_session,
-            agent_cost=state.agent_cost,
+            agent=name,
+            known=after.agents,
             allowed=state.allowed,
             queued=tuple(each.id for each in state.queued[1:]),
         )
@@ -213,12 +224,13 @@ class Turn:
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
+    known = record.state.of_agent(agent.name)
     return TurnInput(
-        prompt=user["text"],
+        prompt=brief.again(record.log.fd, user) + user["text"],
         command=agent.command,
-        model=user.get("model") or job.model,
-        session=job.agent_session,
-        session_cost=job.agent_cost,
+        model=user.get("model") or job.models.get(agent.name),
+        session=known.session,
+        session_cost=known.cost,
         ask=agent.ask,
         deny=agent.deny,
         thinking=agent.thinking,

@@ -59,15 +59,20 @@ def make_job(
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
-        model=state.model or config.model,
-        agent_session=state.agent_session,
-        agent_cost=state.agent_cost,
+        models=_models(config, state),
+        known=state.agents,
         allowed=state.allowed,
         queued=tuple(each.id for each in state.queued),
         timeout=config.turn_timeout_seconds,
         permission_timeout=config.permission_timeout_seconds,
         limits=config.limits,
     )
+
+
+def _models(config: Config, state: SessionState) -> dict[str, str]:
+    """Return the model of each agent that has one: the session's for its first agent, the settings' for their agent."""
+    found = {config.agent: config.model, state.first_agent: state.model or config.model}
+    return {name: model for name, model in found.items() if model}
 
 
 def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:

@@ -140,6 +140,7 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         body.prompt,
         by=caller_name(),
         model=body.model,
+        agent=body.agent,
         key=key,
         queue=body.queue,
     )

@@ -20,6 +20,7 @@ from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
+from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.web import stream
 from breakglass.web.context import (
     caller,
@@ -137,8 +138,14 @@ async def delete(session_id: str) -> Response:
 async def start_turn(session_id: str) -> Response:
     """Start a turn, or queue its prompt."""
     session, form = session_named(session_id), await checked_form()
-    agent = await asyncio.to_thread(lambda: console().state(session).agent)
-    await _submit(session, _prompt(form, agent)[0], form)
+    state = await asyncio.to_thread(lambda: console().state(session))
+    chosen = form.get("agent") or state.agent
+    if form.get("preset") == "continue":
+        is_command_line = console().config.is_command_line(state.agent)
+        prompt = prompt_to_go_on(state, is_command_line=is_command_line)
+    else:
+        prompt, _ = _prompt(form, state.agent)
+    await _submit(session, prompt, form, chosen if chosen != state.agent else None)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -199,10 +206,12 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
     return answers
 
 
-async def _submit(session: sessions.Session, prompt: str, form: MultiDict[str, str]) -> None:
+async def _submit(
+    session: sessions.Session, prompt: str, form: MultiDict[str, str], agent: str | None = None
+) -> None:
     key = form.get("key") or None
     await console().write(
-        submit_prompt, console().config, session, prompt, by=caller_name(), key=key, queue=True
+        submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
     )
 
 

@@ -76,7 +76,7 @@ def _described(kind: str, description: str, **more: Any) -> dict[str, Any]:
 SESSION = _object(
     id={"type": "string", "format": "uuid"},
     title={"type": "string"},
-    agent={"type": "string"},
+    agent=_described("string", "The agent of the next turn, unless its prompt names another one"),
     model={
         "type": ["string", "null"],
         "description": "`null`: the settings' model, or the agent's own choice",
@@ -243,7 +243,8 @@ OPERATIONS: dict[str, Operation] = {
         path="/api/sessions/{id}/turns",
         summary="Start a turn, or queue its prompt",
         details="The response has `turn`. With `queue`, while another turn runs, it has `queued`. "
-        "Both are ids of events. "
+        "Both are ids of events. With `agent` the session goes on with another agent. It gets what it did not see of "
+        "the session before the prompt, as a quoted record. "
         "A repeated `Idempotency-Key` returns the same response again and starts no second turn.",
         body=bodies.NewTurn,
         parameters=("Idempotency-Key",),
@@ -253,7 +254,7 @@ OPERATIONS: dict[str, Operation] = {
             **_NO_SESSION,
             409: "A turn is running",
             413: "The prompt or the body is too large",
-            422: "A blank prompt, or a bad model or key",
+            422: "A blank prompt, an unknown agent, or a bad model or key",
             **_DISK,
         },
     ),

@@ -14,8 +14,10 @@ from quart import Blueprint, Response, request
 from breakglass.access import credentials
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
+from breakglass.state import SessionState
 from breakglass.store import log, root, space
 from breakglass.text import visible
+from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
 from breakglass.web import searching, sse, stream
 from breakglass.web.context import caller, console, has_flag, session_named
@@ -103,8 +105,9 @@ async def session_page(session_id: str) -> Response:
         last_id=shown.end.number,
         earlier=shown.has_earlier,
         later=shown.has_later,
+        agents=rows.agent_choices(config),
         keepalive=config.sse_keepalive_seconds,
-        box=_prompt_box(row.state.agent),
+        box=_prompt_box(row.state.agent, row.state),
     )
     return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
 
@@ -171,13 +174,15 @@ def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> R
     return Response(render.page(common, content), status, content_type="text/html; charset=utf-8")
 
 
-def _prompt_box(agent: str | None) -> PromptBox:
+def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptBox:
     """Return the prompt form for a session of `agent`, or for a new session."""
     config = console().config
+    is_shell = config.is_command_line(agent or config.agent)
     return PromptBox(
         presets=config.presets_for(agent),
         key=secrets.token_hex(16),
-        is_shell=config.is_command_line(agent or config.agent),
+        is_shell=is_shell,
+        go_on=prompt_to_go_on(state, is_command_line=is_shell) if state else "",
     )
 
 

@@ -64,6 +64,10 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
         "last_id": 1,
         "earlier": False,
         "later": False,
+        "agents": [
+            AgentChoice("claude", is_default=True, is_shell=False),
+            AgentChoice("shell", is_default=False, is_shell=True),
+        ],
         "keepalive": 20,
         "box": box,
     }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breakglass.masking import fingerprints
-from breakglass.state import Seal
+from breakglass.state import AgentState, Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
@@ -37,9 +37,8 @@ JOB = Job(
     agent="claude",
     environ={"PATH": "/bin", "ODD": "\udcff é"},
     secrets=fingerprints(["a-token-of-some-length", "another-token" * 9]),
-    model=None,
-    agent_session="s-1",
-    agent_cost=0.25,
+    models={"claude": "m-1"},
+    known=(AgentState("claude", "s-1", 0.25, 9), AgentState("shell")),
     allowed=("Bash",),
     queued=(7, 9),
     timeout=1800,
@@ -60,7 +59,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a boolean for a number": {"turn": True},
     "a number for a boolean": {"agents": [[*JOB.agents[0][:4], 1, *JOB.agents[0][5:]]]},
     "null for a text": {"directory": None},
-    "a number for an optional text": {"model": 4},
+    "a number for an optional text": {"known": [["claude", 4, 0.25, 9]]},
     "a text for a list": {"allowed": "claude"},
     "a step that is too short": {"steps": [["look", ["ls"]]]},
     "a list with a wrong item": {"queued": [7, "9"]},

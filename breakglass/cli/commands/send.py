@@ -27,12 +27,19 @@ def run(config: Config, args: Namespace) -> int:
     prompt = _read_prompt(args.words[-1])
     if args.model is not None:
         check_model("--model", args.model)
+    agent = args.agent if session else None
     session = session or create_session(config, args.agent, None, args.title)
-    accepted = _submit(config, session, prompt, args)
+    accepted = _submit(config, session, prompt, args, agent)
     if args.wait:
         from breakglass.cli.follow import show_turn  # imported only here: asyncio delays a plain send
 
-        return show_turn(config, session, accepted)
+        status = show_turn(config, session, accepted)
+        if status == 1 and screen.is_terminal() and not config.is_command_line(session.state().agent):
+            screen.say(
+                f"To go on with another agent: breakglass send {session.id[:8]} --agent shell PROMPT;"
+                " without one: breakglass actions"
+            )
+        return status
     print(session.id, accepted.id, flush=True)
     if screen.is_terminal():
         screen.say(f"{_what_happened(accepted)}. To watch the session: breakglass attach {session.id[:8]}")
@@ -50,10 +57,8 @@ def _addressed_session(config: Config, args: Namespace) -> Session | None:
     *ids, word = args.words
     is_new = args.agent is not None or args.title is not None
     if ids:
-        if is_new:
-            raise BadInput(
-                "--agent and --title begin a new session: leave out the id, or leave out the options"
-            )
+        if args.title is not None:
+            raise BadInput("--title begins a new session: leave out the id, or leave out the option")
         if not (ids[0] and set(ids[0]) <= sessions.ID_CHARACTERS):
             raise BadInput(f"{ids[0]!r} is not a session's id; put a prompt of several words in quotes")
         return sessions.find(config.data, ids[0])
@@ -84,9 +89,10 @@ def _read_standard_input() -> str:
     return check_text("standard input", data.decode(errors="surrogateescape"))
 
 
-def _submit(config: Config, session: Session, prompt: str, args: Namespace) -> Accepted:
+def _submit(config: Config, session: Session, prompt: str, args: Namespace, agent: str | None) -> Accepted:
+    by = user_name()
     try:
-        return submit_prompt(config, session, prompt, by=user_name(), model=args.model, queue=args.queue)
+        return submit_prompt(config, session, prompt, by=by, model=args.model, agent=agent, queue=args.queue)
     except TurnRunning as error:
         name = session.id[:8]
         raise TurnRunning(
@@ -105,7 +111,7 @@ COMMAND = Command(
     options=(
         Option("--wait", "show the turn and return when it has ended"),
         Option("--queue", "while a turn runs, queue the prompt"),
-        Option("--agent A", "begin a new session with this agent"),
+        Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
         Option("--title T", "begin a new session with this title"),
     ),
@@ -115,6 +121,7 @@ COMMAND = Command(
   breakglass send "why is nginx not answering?"      in the session written to last
   breakglass send 3f2a "try again" --wait            in session 3f2a…, shown to its end
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
+  breakglass send 3f2a --agent shell 'df -h'         session 3f2a… goes on with the shell
   breakglass send --queue "and then restart it"      after the turn that is running
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
   breakglass send -- '-x'                            a prompt that begins with -""",

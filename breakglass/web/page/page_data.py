@@ -50,6 +50,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    go_on: str = ""
+    """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 
 
 class LoginPage(Page, frozen=True):
@@ -188,6 +190,8 @@ class SessionPage(Page, frozen=True):
     earlier: bool
     later: bool
     """Whether the log has lines before and after those shown."""
+    agents: list[AgentChoice]
+    """The agents with which the session can go on."""
     keepalive: float
     """Seconds between two `keepalive` events of the stream."""
     box: PromptBox

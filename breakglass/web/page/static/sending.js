@@ -124,8 +124,8 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt }) => {
-  const body = { prompt, queue: true };
+export const toSession = (session) => async ({ key, prompt, agent }) => {
+  const body = { prompt, queue: true, ...(agent && { agent }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };

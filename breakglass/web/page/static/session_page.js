@@ -40,7 +40,12 @@ export class SessionPage {
 
   connectForms() {
     const { id, say, transcript } = this, form = $("#box");
-    const field = connectPromptField(form, id, (prompt) => { this.outbox.add({ prompt }); transcript.scroll.toEnd(); });
+    const field = connectPromptField(form, id, (prompt) => {
+      const select = form.elements.agent, agent = select.value;
+      this.outbox.add({ prompt, ...(agent !== select.dataset.present && { agent }) });
+      select.dataset.present = agent;
+      transcript.scroll.toEnd();
+    });
     this.controls = new Controls({ list: transcript.list, field });
     form.addEventListener("changed", () => this.controls.update());
     connectAnswers($("#answer"), id, say);
