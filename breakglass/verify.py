@@ -189,17 +189,9 @@ class Verifier:
             yield self._note(f"a schema that this version does not know: {str(event.get('schema'))[:_SHOWN]}")
         if (kind, *keys) in self._correct:
             return
-        if kind not in KINDS:
-            yield self._note(f"a kind that this version does not know: {kind}")
-            return
-        required, optional = KINDS[kind].required, KINDS[kind].optional
-        expected = ("id", "ts", "kind", *required, *(key for key in optional if key in event))
-        if missing := [key for key in required if key not in event]:
-            yield f"{kind} without {missing[0]!r}"
-        elif tuple(key for key in keys if key in expected) != expected:
-            yield f"the keys of {kind} are not in order: {', '.join(keys)}"
-        elif unknown := [key for key in keys if key not in expected]:
-            yield self._note(f"a key that this version does not know: {unknown[0]!r} in {kind}")
+        what, is_note = _wrong_keys(kind, keys)
+        if what:
+            yield Finding(self.number, what, is_note=is_note)
         else:
             self._correct.add((kind, *keys))
 
@@ -250,6 +242,21 @@ class Verifier:
                 self._queue.remove(queued)
             else:
                 yield f"removes line {queued} from the queue, which does not contain it"
+
+
+def _wrong_keys(kind: str, keys: tuple[str, ...]) -> tuple[str, bool]:
+    """Return what is wrong with the keys of an event, "" if nothing is, and whether that is only a note."""
+    if kind not in KINDS:
+        return f"a kind that this version does not know: {kind}", True
+    required, optional = KINDS[kind].required, KINDS[kind].optional
+    expected = ("id", "ts", "kind", *required, *(key for key in optional if key in keys))
+    if missing := [key for key in required if key not in keys]:
+        return f"{kind} without {missing[0]!r}", False
+    if tuple(key for key in keys if key in expected) != expected:
+        return f"the keys of {kind} are not in order: {', '.join(keys)}", False
+    if unknown := [key for key in keys if key not in expected]:
+        return f"a key that this version does not know: {unknown[0]!r} in {kind}", True
+    return "", False
 
 
 def findings(lines: Iterable[bytes], verifier: Verifier | None = None) -> Iterator[Finding]:

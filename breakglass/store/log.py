@@ -54,28 +54,17 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors of `open` that do not concern the session: the process or the machine has no free descriptor or memory."""
 
 
-class Log:
-    """One writer's open log. Not for use by several threads at once."""
+class _LogFile:
+    """The file of a log, open for one writer: whole lines are written to its end and synced. Knows no other writers."""
 
-    def __init__(
-        self,
-        fd: int,
-        directory: str,
-        end: Position,
-        seal: Seal | None = None,
-        lock_timeout: float | None = None,
-    ) -> None:
+    def __init__(self, fd: int, directory: str, end: Position) -> None:
         self.fd = fd
         self.end = end
         """The end of the last whole line that this writer knows."""
         self.unsynced = 0
         """Bytes written since the last sync."""
         self._directory = directory
-        self._lock = LogLock(fd, lock_timeout)
-        self._seals = Sealer(fd, seal)
         self._space = ReservedSpace(fd)
-        self._unread: list[tuple[Position, Position]] = []
-        """The ranges of lines that others added and `read_others` has not returned yet."""
         self._failure = DiskFailure(directory)
 
     def close(self) -> None:
@@ -87,6 +76,52 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def reserve_space(self) -> None:
+        """From now on, append only while space for the turn's end stays free. Raises CannotRecord if it is not."""
+        try:
+            self._space.reserve(self.end.offset)
+        except OSError as error:
+            raise self._failure.refusal("an event could not be written", error) from error
+
+    def sync(self) -> None:
+        """Put everything written so far on disk. Raises Degraded if the disk fails."""
+        self.unsynced = 0
+        try:
+            os.fdatasync(self.fd)
+        except OSError as error:
+            self._failure.note()
+            raise Degraded(f"the log could not be synced: {error.strerror}") from error
+
+    def _write(self, data: bytes, lines: int, file: os.stat_result) -> None:
+        try:
+            self._space.prepare(file, self.end.offset, len(data))
+            written = os.write(self.fd, data)
+        except OSError as error:
+            raise self._failure.refusal("an event could not be written", error) from error
+        if written < len(data):
+            os.ftruncate(self.fd, self.end.offset)
+            raise CannotRecord("an event could not be written: the disk is full")
+        self.unsynced += written
+        self.end = Position(self.end.number + lines, self.end.offset + written)
+
+
+class Log(_LogFile):
+    """One writer's open log. Not for use by several threads at once."""
+
+    def __init__(
+        self,
+        fd: int,
+        directory: str,
+        end: Position,
+        seal: Seal | None = None,
+        lock_timeout: float | None = None,
+    ) -> None:
+        super().__init__(fd, directory, end)
+        self._lock = LogLock(fd, lock_timeout)
+        self._seals = Sealer(fd, seal)
+        self._unread: list[tuple[Position, Position]] = []
+        """The ranges of lines that others added and `read_others` has not returned yet."""
 
     def exclusive(self) -> LogLock:
         """Return the log's lock. `with log.exclusive():` keeps other writers out between a read and an append."""
@@ -143,22 +178,6 @@ class Log:
         if refusal:
             raise refusal
 
-    def reserve_space(self) -> None:
-        """From now on, append only while space for the turn's end stays free. Raises CannotRecord if it is not."""
-        try:
-            self._space.reserve(self.end.offset)
-        except OSError as error:
-            raise self._failure.refusal("an event could not be written", error) from error
-
-    def sync(self) -> None:
-        """Put everything written so far on disk. Raises Degraded if the disk fails."""
-        self.unsynced = 0
-        try:
-            os.fdatasync(self.fd)
-        except OSError as error:
-            self._failure.note()
-            raise Degraded(f"the log could not be synced: {error.strerror}") from error
-
     def confirm(self) -> None:
         """Put on disk what others have written, before a caller is told that it is recorded. Call it under the lock.
 
@@ -213,18 +232,6 @@ class Log:
         if batch.seal:
             self._seals.accept(batch.seal)
         return batch.ids
-
-    def _write(self, data: bytes, lines: int, file: os.stat_result) -> None:
-        try:
-            self._space.prepare(file, self.end.offset, len(data))
-            written = os.write(self.fd, data)
-        except OSError as error:
-            raise self._failure.refusal("an event could not be written", error) from error
-        if written < len(data):
-            os.ftruncate(self.fd, self.end.offset)
-            raise CannotRecord("an event could not be written: the disk is full")
-        self.unsynced += written
-        self.end = Position(self.end.number + lines, self.end.offset + written)
 
 
 def create(directory: str) -> Log:

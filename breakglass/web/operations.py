@@ -8,10 +8,19 @@ from typing import Any
 
 import msgspec
 
-from breakglass.events import ENDINGS, KINDS
-from breakglass.query import MAX_QUERY
 from breakglass.web import bodies
 from breakglass.web.guard.request import PUBLIC_PATHS
+from breakglass.web.schemas import (
+    ACTION_REF,
+    BAD_CALL,
+    SESSION_REF,
+    SIGN,
+    STARTED,
+    STATUS,
+    described,
+    object_of,
+    with_optional,
+)
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +35,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | None = None
     """The type of the JSON body; None if the operation reads none."""
     parameters: tuple[str, ...] = ()
-    """Keys of `PARAMETERS`."""
+    """Keys of `schemas.PARAMETERS`."""
     success: int = 200
     response: dict[str, Any] | None = None
     """The JSON Schema of a successful response; None if the response is the session's log."""
@@ -61,129 +70,6 @@ def error_meanings(operation: Operation) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _with_optional(schema: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    return {**schema, "properties": {**schema["properties"], **properties}}
-
-
-def _described(kind: str, description: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "description": description, **more}
-
-
-SESSION = _object(
-    id={"type": "string", "format": "uuid"},
-    title={"type": "string"},
-    agent=_described("string", "The agent of the next turn, unless its prompt names another one"),
-    model={
-        "type": ["string", "null"],
-        "description": "`null`: the settings' model, or the agent's own choice",
-    },
-    created={"type": "string", "format": "date-time"},
-    updated=_described("string", "When the last event was written", format="date-time"),
-    last_event_id={"type": "integer", "minimum": 1},
-    turn_active=_described("boolean", "Whether a turn is running"),
-    status={
-        "enum": ["new", "running", *ENDINGS, "degraded"],
-        "description": "`new`, `running`, or how the last turn ended. `degraded`: the disk failed; no turn begins",
-    },
-    asking=_described("boolean", "Whether a question of the agent is open"),
-    queued=_described("integer", "How many prompts wait", minimum=0),
-    seal={
-        "description": "The newest seal of the log, or `null`: its last line, and its SHA-256 in hex. Keep it to check "
-        "the log later: `breakglass verify --against LINES:HEX`",
-        "anyOf": [
-            _object(lines={"type": "integer", "minimum": 1}, sha256={"type": "string"}),
-            {"type": "null"},
-        ],
-    },
-)
-"""The session object: the response of most operations, and a line of `breakglass ls --json`."""
-
-SESSION_REF = {"$ref": "#/components/schemas/Session"}
-
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "archived": {
-        "in": "query",
-        "description": "`1`: include archived sessions",
-        "schema": {"enum": ["0", "1"]},
-    },
-    "after": {
-        "in": "query",
-        "description": "Omit lines 1 to N",
-        "schema": {"type": "integer", "minimum": 0},
-    },
-    "q": {
-        "in": "query",
-        "description": "Words that an event must contain; a phrase in double quotes",
-        "schema": {"type": "string", "maxLength": MAX_QUERY},
-    },
-    "kind": {
-        "in": "query",
-        "description": "Only events of this kind",
-        "schema": {"enum": [*KINDS, "foreign"]},
-    },
-    "session": {
-        "in": "query",
-        "description": "Only this session",
-        "schema": {"type": "string", "format": "uuid"},
-    },
-    "cursor": {
-        "name": "after",
-        "in": "query",
-        "description": "`after` of the response before: the next hits",
-        "schema": {"type": "string"},
-    },
-    "Last-Event-ID": {
-        "in": "header",
-        "description": "The last id that the client received. It takes precedence over `after`",
-        "schema": {"type": "integer", "minimum": 0},
-    },
-    "Idempotency-Key": {
-        "in": "header",
-        "description": "A random text of the client. A repeated key returns the first result and starts nothing",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
-    },
-}
-
-ACTION = _object(
-    name={"type": "string"},
-    label=_described("string", "The text on the button"),
-    about={"type": "string"},
-    group=_described("string", "The heading above it on the page"),
-    effect={"enum": ["reads", "changes", "disrupts"]},
-    command=_described(
-        "array", "The program and its arguments; `{name}` stands for a value", items={"type": "string"}
-    ),
-    params=_described(
-        "object",
-        "By name: `kind` (`choice`, `int`, `text` or `target`) with `choices`, `min`, `max`, `pattern`, `about`",
-    ),
-    confirm={
-        "type": ["string", "null"],
-        "description": "The word to type; `{name}` stands for a value; `null` if none is needed",
-    },
-    before=_described("array", "The actions that run first", items={"type": "string"}),
-    timeout_seconds={"type": "number"},
-)
-"""An action: an item of `GET /api/actions`, and a line of `breakglass actions --json`."""
-ACTION_REF = {"$ref": "#/components/schemas/Action"}
-
-_STARTED = _object(session={"type": "string", "format": "uuid"}, turn={"type": "integer"})
-_BAD_CALL = (
-    "An unknown, missing or bad parameter, a wrong `confirm`, a bad key, or none where one is required"
-)
-
-_STATUS = {"enum": ["ok", "warn", "bad", "unknown"]}
-_SIGN = _object(
-    label={"type": "string"},
-    status=_STATUS,
-    text=_described("string", "The value for a user"),
-    value={"type": ["number", "null"], "description": "The number that decides the status"},
-)
-
 _NO_SESSION = {404: "No such session"}
 _DISK = {507: "The disk refused the write; nothing was changed"}
 
@@ -192,7 +78,9 @@ OPERATIONS: dict[str, Operation] = {
         method="GET",
         path="/health",
         summary="Report that the server answers",
-        response=_object(status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}),
+        response=object_of(
+            status={"const": "ok"}, service={"const": "breakglass"}, version={"type": "string"}
+        ),
     ),
     "create_session": Operation(
         method="POST",
@@ -212,7 +100,7 @@ OPERATIONS: dict[str, Operation] = {
         summary="List the sessions, latest first",
         details="An archived session in which a turn runs is always listed.",
         parameters=("archived",),
-        response=_object(sessions={"type": "array", "items": SESSION_REF}),
+        response=object_of(sessions={"type": "array", "items": SESSION_REF}),
     ),
     "read_session": Operation(
         method="GET",
@@ -249,7 +137,7 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.NewTurn,
         parameters=("Idempotency-Key",),
         success=202,
-        response={"oneOf": [_object(turn={"type": "integer"}), _object(queued={"type": "integer"})]},
+        response={"oneOf": [object_of(turn={"type": "integer"}), object_of(queued={"type": "integer"})]},
         errors={
             **_NO_SESSION,
             409: "A turn is running",
@@ -262,7 +150,7 @@ OPERATIONS: dict[str, Operation] = {
         method="DELETE",
         path="/api/sessions/{id}/queue/{queued}",
         summary="Withdraw a prompt from the queue",
-        response=_object(withdrawn={"type": "integer"}),
+        response=object_of(withdrawn={"type": "integer"}),
         errors={
             404: "No such session, or the prompt was never in its queue",
             409: "The prompt is no longer in the queue",
@@ -275,8 +163,8 @@ OPERATIONS: dict[str, Operation] = {
         summary="Stop the running turn, and withdraw every prompt in its queue",
         details="`cancelled` is false if no turn was running. `killed` is there only if a process of the session had "
         "to be killed, because it was stopped or hung: a sentence about each.",
-        response=_with_optional(
-            _object(cancelled={"type": "boolean"}), killed={"type": "array", "items": {"type": "string"}}
+        response=with_optional(
+            object_of(cancelled={"type": "boolean"}), killed={"type": "array", "items": {"type": "string"}}
         ),
         errors={**_NO_SESSION, **_DISK},
     ),
@@ -298,7 +186,7 @@ OPERATIONS: dict[str, Operation] = {
         method="GET",
         path="/api/actions",
         summary="List the actions: commands that need no model",
-        response=_object(actions={"type": "array", "items": ACTION_REF}),
+        response=object_of(actions={"type": "array", "items": ACTION_REF}),
     ),
     "start_action": Operation(
         method="POST",
@@ -310,11 +198,11 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.RunAction,
         parameters=("Idempotency-Key",),
         success=202,
-        response=_STARTED,
+        response=STARTED,
         errors={
             404: "No such session or action",
             409: "A turn is running, or another action disrupts the target",
-            422: _BAD_CALL,
+            422: BAD_CALL,
             **_DISK,
         },
     ),
@@ -327,11 +215,11 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.RunAction,
         parameters=("Idempotency-Key",),
         success=202,
-        response=_STARTED,
+        response=STARTED,
         errors={
             404: "No such action",
             409: "Another action disrupts the target",
-            422: _BAD_CALL,
+            422: BAD_CALL,
             **_DISK,
         },
     ),
@@ -341,10 +229,10 @@ OPERATIONS: dict[str, Operation] = {
         summary="Read the vital signs of the machine, and whether each agent is ready",
         details="Each probe has two seconds. One that hangs or fails is `unknown`, never `ok`. The signs may be ten "
         "seconds old, those of the agents five minutes.",
-        response=_object(
+        response=object_of(
             taken={"type": "string", "format": "date-time"},
-            status={**_STATUS, "description": "The worst status of all signs"},
-            signs=_described("object", "By name", additionalProperties=_SIGN),
+            status={**STATUS, "description": "The worst status of all signs"},
+            signs=described("object", "By name", additionalProperties=SIGN),
         ),
     ),
     "search": Operation(
@@ -355,10 +243,10 @@ OPERATIONS: dict[str, Operation] = {
         "`after` is null if there are no more. Case does not matter. The search ends when the client disconnects. "
         "`breakglass grep` finds the same.",
         parameters=("q", "kind", "session", "cursor"),
-        response=_object(
+        response=object_of(
             hits={
                 "type": "array",
-                "items": _object(
+                "items": object_of(
                     session={"type": "string", "format": "uuid"},
                     line={"type": "integer", "minimum": 1},
                     kind={"type": "string"},

@@ -6,18 +6,14 @@ from typing import Any
 import msgspec
 
 from breakglass.web.operations import (
-    ACTION,
-    ACTION_REF,
     BODY_ERRORS,
     COMMON_ERRORS,
     CREDENTIAL_ERRORS,
     OPERATIONS,
-    PARAMETERS,
-    SESSION,
-    SESSION_REF,
     Operation,
     needs_no_credential,
 )
+from breakglass.web.schemas import ACTION, ACTION_REF, PARAMETERS, SESSION, SESSION_REF
 
 
 def render() -> str:

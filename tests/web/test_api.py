@@ -16,7 +16,8 @@ from breakglass.config import Config
 from breakglass.state import SessionState, describe
 from breakglass.web import api
 from breakglass.web.app import HTTP_STATUS, create_app
-from breakglass.web.operations import OPERATIONS, SESSION, Operation
+from breakglass.web.operations import OPERATIONS, Operation
+from breakglass.web.schemas import SESSION
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.waiting import wait_until
 
