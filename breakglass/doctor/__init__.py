@@ -8,7 +8,7 @@ from functools import partial
 
 from breakglass.config import Config
 from breakglass.doctor import files, machine, network, service
-from breakglass.vitals import Sign
+from breakglass.vitals import Sign, Vitals
 from breakglass.vitals.agents import agent_probes
 from breakglass.vitals.measure import run_probes
 from breakglass.vitals.probes import Place, Probe
@@ -39,14 +39,17 @@ ASKING = (
 """The checks that ask the server itself. The pages leave them out: they are of that server."""
 
 
-def _quiet_probes(config: Config) -> list[Probe]:
+def quiet_probes(config: Config) -> list[Probe]:
     """Return the checks that ask no server and no other machine."""
     return [Probe(name, label, partial(check, config), KEEP_SECONDS) for name, label, check in CHECKS]
 
 
-def red_signs(config: Config, place: Place) -> tuple[Sign, ...]:
-    """Return what is bad, for the pages. They show it for `KEEP_SECONDS` after it was repaired."""
-    return tuple(sign for sign in run_probes(_quiet_probes(config), place) if sign.status == "bad")
+def only_red_checks(found: Vitals) -> Vitals:
+    """Return the signs without the results of `CHECKS` that are not bad: a page shows only the red ones."""
+    names = {name for name, _, _ in CHECKS}
+    return found._replace(
+        signs=tuple(each for each in found.signs if each.name not in names or each.status == "bad")
+    )
 
 
 def examine_all(config: Config) -> tuple[Sign, ...]:
@@ -56,7 +59,7 @@ def examine_all(config: Config) -> tuple[Sign, ...]:
         Probe(f"target_{target.name}", f"Target {target.name}", partial(machine.target, target))
         for target in config.targets.values()
     ]
-    probes = [*_quiet_probes(config), *asking, *agent_probes(config), *targets]
+    probes = [*quiet_probes(config), *asking, *agent_probes(config), *targets]
     found = run_probes(probes, Place(config.data, config.environ), SECONDS)
     return tuple(_with_advice(sign) for sign in found if sign.text != NOT_HERE)
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
 from breakglass.config import Config
-from breakglass.doctor import red_signs
+from breakglass.doctor import only_red_checks, quiet_probes
 from breakglass.errors import BreakglassError
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
@@ -56,7 +56,7 @@ class Console:
         self.lost_turns = LostTurnWatch(config, self.followers, self.warn_once)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
-        self._agent_probes = agent_probes(config)
+        self._probes = [*agent_probes(config), *quiet_probes(config)]
         self._vitals: Vitals | None = None
         self._vitals_at = 0.0
         self._measuring: asyncio.Task[None] | None = None
@@ -151,9 +151,7 @@ class Console:
     async def _measure(self) -> None:
         try:
             place = Place(self.config.data, self.config.environ)
-            found = await asyncio.to_thread(measure, place, self._agent_probes)
-            red = await asyncio.to_thread(red_signs, self.config, place)
-            self._vitals = found._replace(signs=(*found.signs, *red))
+            self._vitals = only_red_checks(await asyncio.to_thread(measure, place, self._probes))
             self._vitals_at = asyncio.get_running_loop().time()
         finally:
             self._measuring = None

@@ -228,7 +228,7 @@ OPERATIONS: dict[str, Operation] = {
         path="/api/vitals",
         summary="Read the vital signs of the machine, and whether each agent is ready",
         details="Each probe has two seconds. One that hangs or fails is `unknown`, never `ok`. The signs may be ten "
-        "seconds old, those of the agents five minutes.",
+        "seconds old, those of the agents five minutes. A check of `breakglass doctor` that is bad is a sign too.",
         response=object_of(
             taken={"type": "string", "format": "date-time"},
             status={**STATUS, "description": "The worst status of all signs"},

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,15 @@ def test_a_probe_that_hangs_is_unknown_and_a_page_does_not_wait_for_it(server: S
         text = server.ask("GET", path)[1].decode()
         assert '<li class="unknown"><i>?</i>' in text
         assert "Failed units <b>unknown: no answer within 2 s</b>" in text
+
+
+def test_a_page_shows_the_red_checks_of_doctor_and_no_others(tmp_path: Path) -> None:
+    unit = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nKillMode=control-group\n"
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\n[ $1 = list-units ] || printf '{unit}'\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    with serving(tmp_path / "var", PATH=f"{tmp_path}:{os.environ['PATH']}") as server:
+        signs = server.ask("GET", "/api/vitals")[1]["signs"]
+        page = server.ask("GET", "/")[1].decode()
+    assert signs["kill_mode"]["status"] == "bad"
+    assert "service" not in signs
+    assert "kills every running turn (KillMode=control-group)" in page
