@@ -125,12 +125,12 @@ def settings(word: str, site: Site, *, prefixed: bool) -> Path:
 
 
 @contextmanager
-def proxying(name: str, site: Site, *, prefixed: bool, without: str = "") -> Iterator[None]:
+def proxying(name: str, site: Site, *, prefixed: bool, without: tuple[str, ...] = ()) -> Iterator[None]:
     """Run a proxy while in the context. Its certificate is `cert.pem` in the folder. `without` is left out."""
     proxy = PROXIES[name]
     text = block(proxy.language, proxy.word)
     text = below_a_path(text) if prefixed else text
-    text = replaced(text, (without, "")) if without else text
+    text = replaced(text, *((each, "") for each in without))
     for on_page, here in (
         ("/etc/ssl/", f"{site.folder}/"),
         ("/etc/nginx/", f"{site.folder}/"),
@@ -199,7 +199,7 @@ class Proxied:
 
 @contextmanager
 def proxied(
-    folder: Path, name: str, *, prefixed: bool = False, user: str = "", without: str = ""
+    folder: Path, name: str, *, prefixed: bool = False, user: str = "", without: tuple[str, ...] = ()
 ) -> Iterator[Proxied]:
     """Run a server and a proxy in front of it while in the context, both as docs/deploy.md configures them.
 

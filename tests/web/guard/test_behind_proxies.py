@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +111,14 @@ def delays(proxy: Proxied, version: str) -> list[float]:
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_behind_a_proxy_an_event_arrives_within_50_ms(proxy: Proxied, version: str) -> None:
     assert statistics.median(delays(proxy, version)) < 50
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("left_out", ["", "    option http-no-delay\n"], ids=["with", "without"])
+def test_haproxy_without_tls_holds_events_back_unless_its_option_says_no_delay(
+    tmp_path: Path, left_out: str
+) -> None:
+    tls = " ssl crt /etc/ssl/ops.pem alpn h2,http/1.1"
+    with proxied(tmp_path, "haproxy", without=(tls, left_out)) as made:
+        made.at = made.at.replace("https:", "http:")
+        assert (statistics.median(delays(made, "--http1.1")) > 100) == bool(left_out)
