@@ -8,8 +8,8 @@ Event = dict[str, Any]
 
 KEYS = {
     "created": "schema agent model title by host",
-    "user": "turn text by model? key? queued?",
-    "queued": "text by model? key?",
+    "user": "turn text by model? key? queued? action? agent? brief?",
+    "queued": "text by model? key? agent?",
     "withdrawn": "queued by",
     "session": "turn session_id model?",
     "delta": "turn text",
@@ -26,6 +26,8 @@ KEYS = {
     "error": "turn error",
     "cancelled": "turn by",
     "turn_end": "turn status duration_ms",
+    "beside": "session action by",
+    "vitals": "signs",
     "renamed": "title by",
     "archived": "archived by",
     "repaired": "offset bytes saved_as",
@@ -45,6 +47,10 @@ ROUTES = [
     ("POST", "/api/sessions/{id}/cancel"),
     ("POST", "/api/sessions/{id}/answers"),
     ("GET", "/api/search"),
+    ("GET", "/api/actions"),
+    ("POST", "/api/actions/{name}"),
+    ("POST", "/api/sessions/{id}/actions/{name}"),
+    ("GET", "/api/vitals"),
     ("GET", "/api/openapi.json"),
 ]
 """The methods and paths of the HTTP API."""
@@ -70,6 +76,10 @@ OPTIONS = {
     "agents": "--json",
     "doctor": "--json",
     "completion": "",
+    "actions": "--json",
+    "do": "--session --confirm --reason --show",
+    "target": "--address",
+    "vitals": "--json",
 }
 """The options of each command, without --data and --config, which every command has."""
 

@@ -22,7 +22,9 @@ class Real:
     """One session with one agent, and what a test can do with it."""
 
     def __init__(self, root: Path, agent: AgentConfig, environ: dict[str, str], model: FakeModel) -> None:
-        self.config = Config(data=root, environ=environ, agents={agent.name: agent}, agent=agent.name)
+        self.config = Config(
+            data=root, environ=environ, agents={agent.name: agent}, agent=agent.name, vitals=False
+        )
         self.model = model
         self.session: Session = sessions.create(root, agent.name)
 

@@ -17,7 +17,7 @@ from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, notify_runner, wait_for_stop
 from tests.help.waiting import wait_until
 
-settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
+settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ), vitals=False)
 session = sessions.create(settings.data, "shell")
 submit_prompt(settings, session, "sleep 1000", by="ann")
 runner, started = wait_until(lambda: read_runner(session), "the runner's entry in the lock file")

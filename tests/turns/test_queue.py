@@ -30,7 +30,9 @@ class ShellSession:
     """A session with a shell, and the events in its log."""
 
     def __init__(self, root: Path) -> None:
-        self.config = Config(data=root, environ=dict(os.environ), limits=TurnLimits(interrupt=0.3))
+        self.config = Config(
+            data=root, vitals=False, environ=dict(os.environ), limits=TurnLimits(interrupt=0.3)
+        )
         self.session: Session = sessions.create(root, "shell")
         self.gate = root / "gate"
 

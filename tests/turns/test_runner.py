@@ -313,7 +313,7 @@ def test_an_agent_gets_the_allowed_environment_and_the_mark(root: Path) -> None:
     shell = AgentConfig("odd", "shell", ("bash",), env={"MINE": "yes"}, pass_env=("ASKED_FOR",))
     given = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_TIME": "C", "SECRET": "s", "ASKED_FOR": "a"}
     given |= {"BREAKGLASS_TOKEN": "t", "PYTHONPATH": "/evil", "ANTHROPIC_API_KEY": "k"}
-    settings = Config(data=root, environ=given, agents={"odd": shell})
+    settings = Config(data=root, vitals=False, environ=given, agents={"odd": shell})
     session, turn = begin_turn(settings, "env -0 | tr '\\0' '\\n'; echo done", "odd")
     got = dict(
         line.split("=", 1) for line in wait_for_output(session, turn, "done").splitlines() if "=" in line

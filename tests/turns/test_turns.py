@@ -156,7 +156,7 @@ from pathlib import Path
 from breakglass.turns.begin import submit_prompt
 from breakglass.config import Config
 from breakglass.store.sessions import Session
-settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ))
+settings = Config(data=Path(sys.argv[1]), environ=dict(os.environ), vitals=False)
 submit_prompt(settings, Session(Path(sys.argv[1]), sys.argv[2]), "sleep 0.5; echo done", by="ann")
 os.kill(os.getpid(), 9)
 """
