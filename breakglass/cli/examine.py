@@ -3,28 +3,53 @@
 Must not know any single agent: `AgentConfig.about` has the arguments for its program.
 """
 
+import contextlib
 import os
 import re
 import subprocess
-from typing import Any
+import tempfile
+from typing import Any, NamedTuple
 
 from breakglass.agents.environ import environment
 from breakglass.config import AgentConfig, Config
+from breakglass.errors import BadConfig
 from breakglass.text import one_line, strip_escapes
+from breakglass.turns import sandbox
+from breakglass.turns.sandbox import Sandbox
+from breakglass.turns.sandbox_init import landlock_version
 
 VERSION_SECONDS = 2.0
 """How long a program may take to print its version."""
 LOGIN_SECONDS = 10.0
 """How long a program may take to report whether it is logged in. Claude Code needs some seconds."""
+_NOT_FOUND = 3
+_FIND_PROGRAM = f'command -v -- "$1" || exit {_NOT_FOUND}'
+
+
+class Place(NamedTuple):
+    """Where an agent's programs run: their environment, and their sandbox, if any."""
+
+    environ: dict[str, str]
+    sandbox: Sandbox | None
 
 
 def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
-    """Return an agent as `agents --json` prints it. Runs its program up to twice, and waits for it."""
-    environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
-    program = agent.program(environ)
-    version, problem = _version(agent, program, environ) if program else ("", "")
-    problem = problem or _problem(agent, program, environ)
-    logged_in = _logged_in(agent, version, environ)
+    """Return an agent as `agents --json` prints it. Runs its program up to twice, and waits for it.
+
+    The programs of an agent with a sandbox run in one, with an empty workspace.
+    """
+    try:
+        place, problem = _place(config, agent), ""
+    except BadConfig as error:
+        place, problem = Place({}, None), str(error)
+    program = agent.program(place.environ)
+    if not problem and place.sandbox:
+        program, problem = _find_in_sandbox(agent, place)
+    version = ""
+    if program and not problem:
+        version, problem = _version(agent, program, place)
+    problem = problem or _problem(agent, program, place.environ)
+    logged_in = _logged_in(agent, version, place)
     login = agent.about.login
     hint = (
         f"it is not logged in: {login.hint.format(name=agent.name)}" if login and logged_in is False else ""
@@ -34,6 +59,8 @@ def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
         "protocol": agent.protocol,
         "command": list(agent.command),
         "permissions": agent.permissions,
+        "sandbox": agent.sandbox,
+        "landlock": landlock_version() > 0 if agent.sandbox != "none" else None,
         "default": agent.name == config.agent,
         "can_start": not problem,
         "logged_in": logged_in,
@@ -41,6 +68,32 @@ def examine(config: Config, agent: AgentConfig) -> dict[str, Any]:
         "version": version,
         "problem": problem or hint,
     }
+
+
+def _place(config: Config, agent: AgentConfig) -> Place:
+    """Return where an agent's programs run. Raises BadConfig."""
+    server = sandbox.change_environ(config, agent)
+    environ = environment(server, agent.protocol, agent.pass_env, agent.env)
+    return Place(environ, sandbox.find_sandbox(config, agent))
+
+
+def _find_in_sandbox(agent: AgentConfig, place: Place) -> tuple[str, str]:
+    """Return the path of the agent's program in its sandbox, or "" and why there is none. Tries the sandbox."""
+    words = ["sh", "-c", _FIND_PROGRAM, "sh", agent.command[0]]
+    try:
+        done = _run(words, place, LOGIN_SECONDS)
+    except FileNotFoundError:
+        return "", "the sandbox needs bubblewrap: apt-get install bubblewrap"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", f"the sandbox does not work here: {error}"
+    if done.returncode == _NOT_FOUND:
+        why = f"{agent.command[0]} is not in the sandbox: add the directory of its installation to"
+        return "", f"{why} [agents.{agent.name}] readable, or install it for all users"
+    if done.returncode:
+        reason = one_line(strip_escapes(done.stderr.decode(errors="replace")).strip(), 300)
+        hint = "docs/deploy.md says what the machine must allow"
+        return "", f"the sandbox does not work here: {reason or f'exit status {done.returncode}'}; {hint}"
+    return done.stdout.decode(errors="replace").strip(), ""
 
 
 def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -> str:
@@ -55,12 +108,12 @@ def _problem(agent: AgentConfig, program: str | None, environ: dict[str, str]) -
         return (
             f"{command} was not found on PATH: install it, or put its whole path into [agents.{name}] command"
         )
-    if agent.permissions == "bypass" and os.geteuid() == 0:
+    if agent.permissions == "bypass" and os.geteuid() == 0 and agent.sandbox == "none":
         return agent.about.root_refusal(name, environ)
     return ""
 
 
-def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple[str, str]:
+def _version(agent: AgentConfig, program: str, place: Place) -> tuple[str, str]:
     """Return the version that a program prints, "" if it prints none; and why it cannot run, "" if it can.
 
     A command with arguments is not run: `npx --version` would print the version of npx.
@@ -68,7 +121,7 @@ def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple
     if len(agent.command) > 1:
         return "", ""
     try:
-        answer = _run([program, *agent.about.version_arguments], environ, VERSION_SECONDS)
+        answer = _run([program, *agent.about.version_arguments], place, VERSION_SECONDS)
     except subprocess.TimeoutExpired:
         return "", ""
     except OSError as error:
@@ -78,7 +131,7 @@ def _version(agent: AgentConfig, program: str, environ: dict[str, str]) -> tuple
     return one_line(strip_escapes(printed).partition("\n")[0], 80), ""
 
 
-def _logged_in(agent: AgentConfig, version: str, environ: dict[str, str]) -> bool | None:
+def _logged_in(agent: AgentConfig, version: str, place: Place) -> bool | None:
     """Return whether an agent seems logged in, None if that cannot be told without a prompt.
 
     Only the agent's backend knows whether the key is still valid, and this function does not call it.
@@ -88,13 +141,22 @@ def _logged_in(agent: AgentConfig, version: str, environ: dict[str, str]) -> boo
     if login is None or not printed or tuple(map(int, printed.groups())) < login.since:
         return None
     try:
-        return login.read(_run([*agent.command, *login.arguments], environ, LOGIN_SECONDS).stdout)
+        return login.read(_run([*agent.command, *login.arguments], place, LOGIN_SECONDS).stdout)
     except (OSError, subprocess.TimeoutExpired):
         return None
 
 
-def _run(command: list[str], environ: dict[str, str], seconds: float) -> subprocess.CompletedProcess[bytes]:
+def _run(command: list[str], place: Place, seconds: float) -> subprocess.CompletedProcess[bytes]:
     """Run a command with an empty standard input. Raises OSError and TimeoutExpired."""
-    return subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
-    )
+    with contextlib.ExitStack() as stack:
+        if place.sandbox:
+            workspace = os.path.realpath(stack.enter_context(tempfile.TemporaryDirectory()))
+            command = sandbox.prepare(place.sandbox, workspace, command)
+        return subprocess.run(
+            command,
+            env=place.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )

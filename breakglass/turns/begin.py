@@ -29,6 +29,7 @@ from breakglass.turns import plan as plans
 from breakglass.turns import processes
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.plan import Plan
+from breakglass.turns.sandbox import Sandbox, change_environ, find_sandbox
 
 LOCK_ATTEMPTS = 5
 """How often a prompt may find the lock taken and yet no turn in the log, before that is an error."""
@@ -176,9 +177,10 @@ def _begin(config: Config, session: Session, opened: Log, lock: TurnLock, prompt
             return earlier
         state = session.log_state(opened.fd).state
         agent = _configured_agent(config, session, state)
+        sandbox = find_sandbox(config, agent)
         turn, end = opened.append("user", **prompt._asdict()), opened.end
     try:
-        _start_runner(_plan(config, agent, session, turn, end, state, lock))
+        _start_runner(_plan(config, agent, sandbox, session, turn, end, state, lock))
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, turn, status="error", error=reason)
@@ -195,6 +197,7 @@ def _configured_agent(config: Config, session: Session, state: SessionState) -> 
 def _plan(
     config: Config,
     agent: AgentConfig,
+    sandbox: Sandbox | None,
     session: Session,
     turn: int,
     end: Position,
@@ -202,17 +205,19 @@ def _plan(
     lock: TurnLock,
 ) -> Plan:
     """Return the plan for the runner of this turn. `end` is the log's position after the prompt."""
-    environment = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    server = change_environ(config, agent)
+    environment = environ.environment(server, agent.protocol, agent.pass_env, agent.env)
     variables = (config.environ, *(each.env for each in config.agents.values()))
     return Plan(
         directory=os.path.abspath(session.directory),
-        workspace=os.path.abspath(session.workspace),
+        workspace=(os.path.realpath if sandbox else os.path.abspath)(session.workspace),
         turn=turn,
         end=end,
         lock=lock.fds,
         protocol=agent.protocol,
         command=agent.command,
         environ={**environment, processes.MARK: processes.mark(session.id, turn, place(lock.fds[0]))},
+        sandbox=sandbox,
         secrets=masking.fingerprints(_access_tokens(config), *variables),
         ask=agent.permissions == "ask",
         allow=agent.allow,

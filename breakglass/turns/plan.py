@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 from breakglass.masking import Fingerprint
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
+from breakglass.turns.sandbox import Sandbox
 
 
 class Plan(NamedTuple):
@@ -19,7 +20,7 @@ class Plan(NamedTuple):
     directory: str
     """The session's directory, absolute. Its name is the session's id."""
     workspace: str
-    """The agent's working directory, absolute."""
+    """The agent's working directory, absolute, with a sandbox also without links."""
     turn: int
     """The id of the `user` event."""
     end: Position
@@ -31,6 +32,8 @@ class Plan(NamedTuple):
     command: tuple[str, ...]
     environ: dict[str, str]
     """The agent's environment. The runner has the same, and LC_CTYPE, which Python adds (PEP 538)."""
+    sandbox: Sandbox | None
+    """What confines the agent, None for nothing."""
     secrets: tuple[Fingerprint, ...]
     """The secrets that must not get into the log."""
     ask: bool

@@ -76,6 +76,12 @@ def reset_oom_protection(path: str = "/proc/self/oom_score_adj") -> None:
             file.write("0")
 
 
+def ignore_stop_signals() -> None:
+    """Do not react to SIGINT and SIGTERM, nor do the programs that this process starts (signal(7))."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def die_with_parent(parent: int) -> None:
     """Make the kernel kill this process when `parent` dies. Called in the child between fork and exec."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

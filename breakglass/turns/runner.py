@@ -35,7 +35,7 @@ from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import Signer, place, sign
 from breakglass.turns import plan as plans
-from breakglass.turns import processes
+from breakglass.turns import processes, sandbox
 from breakglass.turns.child import Child
 from breakglass.turns.ending import Ending, Facts, Phase, Step
 from breakglass.turns.plan import Plan
@@ -146,7 +146,7 @@ class Turn:
         try:
             child = self._start(dialogue)
         except OSError as error:
-            reason = f"{dialogue.argv[0]}: {error.strerror}"
+            reason = f"{error.filename or dialogue.argv[0]}: {error.strerror}"
             record.stop(f"The agent could not start: {reason}. {START_HELP.format(self.plan.turn)}")
             return False
         try:
@@ -169,26 +169,23 @@ class Turn:
         session_id = os.path.basename(self.plan.directory)
         mark = processes.mark(session_id, self.plan.turn, place(self.plan.lock[0]))
         return Child(
-            dialogue.argv,
+            sandbox.prepare(self.plan.sandbox, self.plan.workspace, dialogue.argv),
             {**self.plan.environ, **dialogue.environ, processes.MARK: mark},
             self.signals.wakeup,
             linger=self.plan.limits.linger,
             merge_stderr=dialogue.merge_stderr,
+            is_sandbox=self.plan.sandbox is not None,
         )
 
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
 
-        Returns whether all are dead.
+        Returns whether all are dead. A sandbox ends with the command, and kills the others by itself.
         """
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.plan.limits.kill)
-        if (
-            left
-            and report
-            and self.record.status == "ok"
-            and agents.about(self.plan.protocol).is_command_line
-        ):
+        is_command = agents.about(self.plan.protocol).is_command_line and not self.plan.sandbox
+        if left and report and self.record.status == "ok" and is_command:
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead

@@ -111,6 +111,7 @@ def make_plan(session: Session, turn: int, end: Position, **changes: Any) -> Pla
         protocol="shell",
         command=("bash",),
         environ={},
+        sandbox=None,
         secrets=(),
         ask=False,
         allow=(),

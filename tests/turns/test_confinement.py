@@ -1,4 +1,4 @@
-"""What an agent can read of the server's secrets. In the sandboxes of docs/deploy.md no process survives its turn."""
+"""What an agent can read of the server's secrets. As another user, by docs/deploy.md, no process survives its turn."""
 
 import getpass
 import os
@@ -18,7 +18,7 @@ from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_out
 from tests.help.waiting import wait_until
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-SANDBOXES = next(
+COMMANDS = next(
     tomllib.loads(text)["agents"]
     for text in re.findall(r"^```toml\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     if "setpriv" in text
@@ -75,19 +75,17 @@ def test_an_agent_that_calls_our_api_without_a_token_is_refused(tmp_path: Path) 
         assert "401" in run_in_shell(server, f"curl -si {server.address}/api/sessions; true")
 
 
-# --- sandboxes ----------------------------------------------------------------------------------------
+# --- another user ----------------------------------------------------------------------------------------
 
 
-def sandboxed(name: str, root: Path) -> AgentConfig:
-    """Return a sandboxed agent of docs/deploy.md, with a shell as its program, an existing user and this data root."""
+def as_other_user(name: str) -> AgentConfig:
+    """Return an agent of docs/deploy.md with another user: an existing one, and with a shell as its program."""
     if name == "runuser":
         return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
-    command = [argument.replace("/var/lib/breakglass", str(root)) for argument in SANDBOXES[name]["command"]]
-    replacements = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
-    replaced = [replacements.get(argument, argument) for argument in command]
-    if name == "claude-as-agent":
-        group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
-        replaced[replaced.index("--regid") + 1] = str(group)
+    replacements = {"agent": "nobody", "/home/agent": "/", "claude": "bash"}
+    replaced = [replacements.get(argument, argument) for argument in COMMANDS[name]["command"]]
+    group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
+    replaced[replaced.index("--regid") + 1] = str(group)
     return AgentConfig("shell", "shell", tuple(replaced))
 
 
@@ -99,9 +97,9 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
-    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_no_process_of_another_user_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
+    session, turn = begin_turn(real_turns.make_config(root, as_other_user(name)), SLEEPS)
     wait_for_output(session, turn, "up")
     wait_until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
     assert cancel_turn(session, by="ann")
@@ -110,13 +108,13 @@ def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
-    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_no_process_of_another_user_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
+    session, turn = begin_turn(real_turns.make_config(root, as_other_user(name)), SLEEPS)
     wait_for_output(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
     kill_runner(session)
-    if name != "runuser":  # in the other sandboxes the agent dies with the runner, before the session is read
+    if name != "runuser":  # otherwise the agent dies with the runner, before the session is read
         wait_until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
     end_if_lost(session)
     assert wait_for_status(session, turn) == "lost"
@@ -131,9 +129,9 @@ def is_shell(pid: int) -> bool:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
-    settings: Config = real_turns.make_config(root, sandboxed(name, root))
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_another_user_reads_neither_token_nor_logs(name: str, root: Path) -> None:
+    settings: Config = real_turns.make_config(root, as_other_user(name))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")
     script = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"

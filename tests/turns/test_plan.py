@@ -10,6 +10,7 @@ from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import plan as plans
 from breakglass.turns.plan import Plan
+from breakglass.turns.sandbox import Sandbox
 
 PLAN = Plan(
     directory="/var/lib/breakglass/sessions/a",
@@ -20,6 +21,7 @@ PLAN = Plan(
     protocol="claude",
     command=("claude", "--verbose"),
     environ={"PATH": "/bin", "ODD": "\udcff é"},
+    sandbox=Sandbox((65534, 65534), "/home/a", "/var/lib/breakglass", "", ("/opt",), (), network=True),
     secrets=fingerprints(["a-token-of-some-length", "another-token" * 9]),
     ask=True,
     allow=("Read",),
