@@ -207,7 +207,6 @@ def _plan(
     """Return the plan for the runner of this turn. `end` is the log's position after the prompt."""
     server = change_environ(config, agent)
     environment = environ.environment(server, agent.protocol, agent.pass_env, agent.env)
-    variables = (config.environ, *(each.env for each in config.agents.values()))
     return Plan(
         directory=os.path.abspath(session.directory),
         workspace=(os.path.realpath if sandbox else os.path.abspath)(session.workspace),
@@ -218,7 +217,7 @@ def _plan(
         command=agent.command,
         environ={**environment, processes.MARK: processes.mark(session.id, turn, place(lock.fds[0]))},
         sandbox=sandbox,
-        secrets=masking.fingerprints(_access_tokens(config), *variables),
+        secrets=masking.fingerprints(_access_tokens(config), config.environ, agent.env),
         ask=agent.permissions == "ask",
         allow=agent.allow,
         deny=agent.deny,
@@ -247,7 +246,7 @@ def _start_runner(plan: Plan) -> None:
         # -I: nothing in the agent's environment or working directory may change what the runner imports.
         [
             *(sys.executable, "-I", "-c", _RUNNER),
-            *(f"session={os.path.basename(plan.directory)}", f"turn={plan.turn}"),  # for a reader of `ps`
+            f"{processes.MARK}={plan.environ[processes.MARK]}",  # also for a reader of `ps`
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

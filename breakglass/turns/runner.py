@@ -62,7 +62,8 @@ STOPS = {
 def main() -> None:
     """Run the turn that the plan on standard input describes, and then the turns of the prompts that wait."""
     processes.reset_signals()
-    processes.reset_oom_protection()
+    processes.reset_oom_protection()  # before the next line, which closes the file to this process
+    processes.hide()
     plan = plans.decode(sys.stdin.buffer.read())
     for fd in plan.lock:
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock

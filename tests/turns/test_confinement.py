@@ -3,6 +3,8 @@
 import getpass
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.session_logs import output_of
 from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_output, wait_for_status
-from tests.help.waiting import wait_until
+from tests.help.waiting import DEADLINE, wait_until
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
 COMMANDS = next(
@@ -31,13 +33,15 @@ SECRET = "sk-test-0123456789abcdef"
 
 def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
-    other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
+    other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": "only-of-another-agent"})
     settings = real_turns.make_config(root, agent, other, token=TOKEN)
     split = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
-    script = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {split}; echo over"
+    script = f"echo $MY_API_KEY; echo only-of-another-agent >&2; {split}; echo over"
     session, turn = begin_turn(settings, script)
     text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
-    assert text == "[masked]\n[masked]\n[masked]\nover\n"
+    assert text == "[masked]\nonly-of-another-agent\n[masked]\nover\n", (
+        "a runner knows only its own agent's env"
+    )
 
 
 class WithoutCapabilities(Server):
@@ -51,15 +55,49 @@ def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str,
     server = WithoutCapabilities(tmp_path / "var", "--workers", workers)
     try:
         text = run_in_shell(
-            server, f"cat /proc/{server.process.pid}/environ; cat /proc/$$/environ; echo over"
+            server,
+            f"cat /proc/{server.process.pid}/environ; cat /proc/$PPID/environ; cat /proc/$$/environ; echo over",
         )
-        assert "Permission denied" in text
+        assert text.count("Permission denied") == 2, "of the server and of the turn's runner"
         assert "over" in text
         assert "BREAKGLASS_TURN" in text
         assert "BREAKGLASS_TOKEN" not in text
     finally:
         server.stop()
         server.kill()
+
+
+HIDDEN = """
+import os
+from breakglass.config import AgentConfig
+from breakglass.store import turnlock
+from breakglass.turns.end import cancel_turn, find_processes, wait_for_stop
+from pathlib import Path
+from tests.help.turns import begin_turn, make_config, runner_pid, wait_for_output
+session, turn = begin_turn(make_config(Path.cwd() / "var"), "echo up; sleep 1000")
+wait_for_output(session, turn, "up")
+runner = runner_pid(session)
+try:
+    open(f"/proc/{runner}/environ")
+except PermissionError:
+    print("hidden")
+print(runner in find_processes(session), runner in {each.pid for each in turnlock.find_holders(session)})
+cancel_turn(session, by="ann")
+print(wait_for_stop(session).turn)
+"""
+
+
+def test_a_process_of_the_same_user_finds_a_runner_whose_environment_is_hidden(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*WithoutCapabilities.prefix, sys.executable, "-c", HIDDEN],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+    assert done.stdout == "hidden\nTrue True\nNone\n"
 
 
 def run_in_shell(server: Server, script: str) -> str:
