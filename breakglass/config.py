@@ -21,6 +21,7 @@ from breakglass.settings import (
     declared_by,
     described,
     expected,
+    parse_agent_user,
     parse_boolean,
     parse_command,
     parse_flag,
@@ -29,10 +30,12 @@ from breakglass.settings import (
     parse_names,
     parse_origins,
     parse_path,
+    parse_paths,
     parse_peers,
     parse_permissions,
     parse_port,
     parse_prefix,
+    parse_sandbox,
     parse_seconds,
     parse_text,
     parse_token,
@@ -82,6 +85,29 @@ class AgentConfig:
     )
     pass_env: tuple[str, ...] = setting(
         (), parse_names, "names of further variables of the server's environment that the agent gets"
+    )
+    sandbox: Literal["none", "bwrap"] = setting(
+        "none",
+        parse_sandbox,
+        "none: the agent has the rights of the server; bwrap: it writes only its workspace, and does not see the data"
+        " root, home directories, sockets and other processes; needs bubblewrap",
+    )
+    readable: tuple[str, ...] = setting(
+        (), parse_paths, "paths that the sandbox shows although it hides their directory, such as ~/.local"
+    )
+    writable: tuple[str, ...] = setting(
+        (),
+        parse_paths,
+        "paths besides the workspace that the agent may write in the sandbox, such as ~/.claude",
+    )
+    network: bool = setting(
+        default=True, parse=parse_boolean, meaning="whether the sandbox has the network, which a model needs"
+    )
+    user: str | None = setting(
+        None,
+        parse_agent_user,
+        "the user of the agent in the sandbox, if the server is root; ~ is the home of that user",
+        default_words="nobody",
     )
 
     @property

@@ -91,6 +91,7 @@ def load_config(
         raise unknown_agent(sources["agent"], config.agent, config.agents)
     _check_access_log(config.access_log, config.data, sources)
     _check_combinations(config, sources)
+    _check_sandbox_paths(config)
     return config
 
 
@@ -141,6 +142,16 @@ def _check_combinations(config: Config, sources: Mapping[str, str]) -> None:
     for name in ("proxy_user_header", "proxy_address_header"):
         if getattr(config, name) and not config.proxies:
             raise BadConfig(f"{name}: expected proxies as well; the header counts only from a listed proxy")
+
+
+def _check_sandbox_paths(config: Config) -> None:
+    """Raise BadConfig for a path in the data root: no agent in a sandbox sees that."""
+    data = os.path.realpath(config.data)
+    for agent in config.agents.values():
+        for which in ("readable", "writable"):
+            for path in getattr(agent, which):
+                if Path(os.path.realpath(path)).is_relative_to(data):
+                    raise expected(f"agents.{agent.name}.{which}", path, "paths outside of the data root")
 
 
 @contextlib.contextmanager
@@ -268,6 +279,9 @@ def _agent(name: str, table: dict[str, Any], base: AgentConfig | None) -> AgentC
             raise BadConfig(
                 f'{key}.{which}: has an effect only with permissions = "ask", got {agent.permissions!r}'
             )
+    for which in ("readable", "writable", "network", "user"):
+        if which in table and agent.sandbox == "none":
+            raise BadConfig(f'{key}.{which}: has an effect only with sandbox = "bwrap", got "none"')
     if both := sorted({*agent.allow} & {*agent.deny}):
         raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
     return agent

@@ -1,9 +1,10 @@
 """Masking of known secrets in an agent's events, before they are appended. Pure.
 
 The runner never gets a secret itself. It gets a fingerprint: the size, the first three characters, for a long secret
-three more characters, and the SHA-256. An agent of the same user could read the runner's memory and would find any
-secret in it. This prevents accidents and does not stop an attacker: an agent can print a secret in another encoding
-(docs/security.md).
+three more characters, and the SHA-256. The runner's memory is closed to other processes of its user, but not to root.
+A short secret could be computed from its fingerprint, so it has none. It is masked only after its variable's name, as
+in `NAME=value`, and the runner gets that name and the size. All this prevents accidents and does not stop an attacker:
+an agent can print a secret in another encoding (docs/security.md).
 """
 
 import re
@@ -16,6 +17,8 @@ MASK = "[masked]"
 """The text that replaces a secret."""
 SHORTEST = 8
 """Characters of the shortest secret that is masked. A shorter one would match ordinary text."""
+SHORTEST_DIGESTED = 12
+"""Characters of the shortest secret that has a digest. A shorter one can be found by trying."""
 SECRET_NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 """The value of a variable whose name matches is a secret."""
 _HEAD = 3
@@ -34,9 +37,9 @@ class Fingerprint(NamedTuple):
     size: int
     """Characters."""
     head: str
-    """The first characters."""
+    """The first characters. Of a short secret it is `NAME=`, which `size` includes."""
     digest: str
-    """The SHA-256 of its UTF-8, in hexadecimal."""
+    """The SHA-256 of its UTF-8, in hexadecimal; "" of a short secret."""
     middle: str
     """The characters in the middle of a long secret, else "".
 
@@ -47,9 +50,12 @@ class Fingerprint(NamedTuple):
 
 def fingerprints(tokens: Iterable[str], *variables: Mapping[str, str]) -> tuple[Fingerprint, ...]:
     """Return the fingerprints of the tokens, and of the values of all variables with a secret name, longest first."""
-    values = (value for each in variables for name, value in each.items() if SECRET_NAMES.search(name))
-    found = {_fingerprint(each) for each in (*tokens, *values) if len(each) >= SHORTEST}
-    return tuple(sorted(found, reverse=True))
+    named = {item for each in variables for item in each.items() if SECRET_NAMES.search(item[0])}
+    long = {value for value in (*tokens, *(value for _, value in named)) if len(value) >= SHORTEST_DIGESTED}
+    short = {(name, len(value)) for name, value in named if SHORTEST <= len(value) < SHORTEST_DIGESTED}
+    heads = {(f"{name}={quote}", size) for name, size in short for quote in ("", '"', "'")}
+    assigned = {Fingerprint(len(head) + size, head, "", "") for head, size in heads}
+    return tuple(sorted({*map(_fingerprint, long), *assigned}, reverse=True))
 
 
 def _fingerprint(secret: str) -> Fingerprint:
@@ -138,13 +144,17 @@ def _mask_one(text: str, known: Fingerprint) -> str:
     at = text.find(known.head)
     while 0 <= at <= last:
         if _is_at(text, at, known):
-            pieces += text[start:at], MASK
+            pieces += text[start : at + (0 if known.digest else len(known.head))], MASK
             start = at + known.size
         at = text.find(known.head, max(start, at + 1))
     return "".join([*pieces, text[start:]])
 
 
 def _is_at(text: str, at: int, known: Fingerprint) -> bool:
+    if not known.digest:  # the value must end where it would: `KEY=$(cat file)` is none
+        value, end = at + len(known.head), at + known.size
+        is_other = text.startswith((MASK, "'", '"'), value)  # masked already, or by the quoted form
+        return not is_other and not text[end : end + 1].isalnum() and "\n" not in text[value:end]
     has_middle = text.startswith(known.middle, at + known.size // 2)
     return has_middle and _digest(text[at : at + known.size]) == known.digest
 
@@ -154,4 +164,4 @@ def _count_open(tail: str, head: str) -> int:
     at = tail.find(head)
     if at >= 0:
         return len(tail) - at
-    return next((size for size in (2, 1) if tail.endswith(head[:size])), 0)
+    return next((size for size in range(len(head) - 1, 0, -1) if tail.endswith(head[:size])), 0)

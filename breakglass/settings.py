@@ -262,6 +262,32 @@ def parse_permissions(name: str, value: object) -> Literal["bypass", "ask"]:
     raise expected(name, value, '"bypass" or "ask"')
 
 
+def parse_sandbox(name: str, value: object) -> Literal["none", "bwrap"]:
+    """Return what confines the agent."""
+    if value == "none":
+        return "none"
+    if value == "bwrap":
+        return "bwrap"
+    raise expected(name, value, '"none" or "bwrap"')
+
+
+def parse_paths(name: str, value: object) -> tuple[str, ...]:
+    """Return paths, each absolute or below `~`."""
+    if not isinstance(value, list) or not is_texts(value):
+        raise expected(name, value, "a list of paths")
+    for each in value:
+        if not (os.path.isabs(each) or each == "~" or each.startswith("~/")):
+            raise expected(name, each, "paths that begin with / or ~/")
+    return tuple(value)
+
+
+def parse_agent_user(name: str, value: object) -> str:
+    """Return the name of a user that is not root. Whether this machine has it matters only when a turn begins."""
+    if value in ("root", "0"):
+        raise expected(name, value, "a user other than root")
+    return parse_text(name, value)
+
+
 def parse_boolean(name: str, value: object) -> bool:
     """Return a TOML boolean."""
     if not isinstance(value, bool):

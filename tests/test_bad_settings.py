@@ -95,6 +95,34 @@ BAD_FILES: dict[str, tuple[str, str]] = {
         '[agents.shell]\npermissions = "ask"\nallow = [""]',
         "agents.shell.allow: expected a list of names of tools",
     ),
+    "an unknown sandbox": (
+        '[agents.shell]\nsandbox = "docker"',
+        'agents.shell.sandbox: expected "none" or "bwrap"',
+    ),
+    "network without a sandbox": (
+        "[agents.shell]\nnetwork = false",
+        "agents.shell.network: has an effect only with sandbox",
+    ),
+    "writable without a sandbox": (
+        '[agents.shell]\nwritable = ["/srv"]',
+        "agents.shell.writable: has an effect only with sandbox",
+    ),
+    "a relative path": (
+        '[agents.shell]\nsandbox = "bwrap"\nreadable = ["src"]',
+        "agents.shell.readable: expected paths that begin with / or ~/, got 'src'",
+    ),
+    "paths that are no list": (
+        '[agents.shell]\nsandbox = "bwrap"\nwritable = "/srv"',
+        "agents.shell.writable: expected a list of paths",
+    ),
+    "the data root": (
+        'data = "/x"\n[agents.shell]\nsandbox = "bwrap"\nwritable = ["/x/sessions"]',
+        "agents.shell.writable: expected paths outside of the data root",
+    ),
+    "root in a sandbox": (
+        '[agents.shell]\nsandbox = "bwrap"\nuser = "root"',
+        "agents.shell.user: expected a user other than root",
+    ),
     "a tool both allowed and refused": (
         '[agents.shell]\npermissions = "ask"\nallow = ["x"]\ndeny = ["x"]',
         "agents.shell.deny: 'x' is in allow as well",

@@ -16,7 +16,7 @@ ROWS = (
     "                       web                        ",
     "                 turns  doctor                    ",
     "                     vitals                       ",
-    "                   load_config                    ",
+    "             load_config   sandbox                ",
     "                      config                      ",
     "  store  agents  access  verify  actions  targets ",
     "       state   masking   choices   query          ",

@@ -46,6 +46,36 @@ def test_a_value_that_is_too_short_is_not_masked() -> None:
     assert fingerprints([], {"MAX_TOKENS": "32000"}) == ()
 
 
+@pytest.mark.parametrize("secret", ["hunter2x", "hunter2xyza"])
+def test_a_secret_below_12_characters_has_no_fingerprint_of_its_value(secret: str) -> None:
+    found = fingerprints([], {"DB_PASSWORD": secret})
+    assert {(each.head, each.size, each.digest, each.middle) for each in found} == {
+        (f"DB_PASSWORD={quote}", len(f"DB_PASSWORD={quote}{secret}"), "", "") for quote in ("", "'", '"')
+    }
+    (long,) = fingerprints([], {"DB_PASSWORD": "hunter2xyzab"})
+    assert (long.head, bool(long.digest)) == ("hun", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("PW_KEY=hunter2x", f"PW_KEY={MASK}"),
+        ("PW_KEY=hunter2x\nLANG=C", f"PW_KEY={MASK}\nLANG=C"),
+        ('declare -x PW_KEY="hunter2x"', f'declare -x PW_KEY="{MASK}"'),
+        ("PW_KEY='hunter2x' PW_KEY=hunter2x", f"PW_KEY='{MASK}' PW_KEY={MASK}"),
+        ("it is hunter2x", "it is hunter2x"),
+        ("PW_KEY=$(cat file)", "PW_KEY=$(cat file)"),
+        ("PW_KEY=abc\nLANG=C", "PW_KEY=abc\nLANG=C"),
+    ],
+)
+def test_a_short_secret_is_masked_only_after_its_name(text: str, expected: str) -> None:
+    made = Masker(fingerprints([], {"PW_KEY": "hunter2x"}))
+    assert made.text(text) == expected
+    for cut in range(len(text) if MASK in expected else 0):
+        drafts = [*made.take([delta(text[:cut])]), *made.take([delta(text[cut:])]), *made.flush()]
+        assert joined(drafts) == expected
+
+
 def test_a_fingerprint_does_not_contain_the_secret() -> None:
     (found,) = fingerprints([TOKEN])
     assert isinstance(found, Fingerprint)
@@ -91,7 +121,7 @@ def test_half_a_surrogate_pair_before_a_secret_does_not_prevent_masking() -> Non
 
 @pytest.mark.parametrize("odd", ["\udcff", "\x00", "é", "😀"])
 def test_a_secret_of_odd_characters_is_masked(odd: str) -> None:
-    secret = f"{odd}4711{odd}0815"  # a byte in the environment that is not UTF-8 becomes U+DCxx
+    secret = f"{odd}4711{odd}0815{odd}42"  # a byte in the environment that is not UTF-8 becomes U+DCxx
     assert Masker(fingerprints([], {"KEY": secret})).text(f"it is {secret}.") == f"it is {MASK}."
 
 

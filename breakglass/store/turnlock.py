@@ -84,7 +84,17 @@ def find_holders(session: "Session") -> list[Holder]:
         with contextlib.suppress(FileNotFoundError):
             fds.append(open_plain_file(NAME, os.O_RDONLY, fds[0]))
             stack.callback(os.close, fds[1])
-        return lock_holders.find_holders(*fds)
+        found = lock_holders.find_holders(*fds)
+    return [*found, *_hidden_runner(session, {each.pid for each in found})]
+
+
+def _hidden_runner(session: "Session", found: set[int]) -> list[Holder]:
+    """Return the runner if it hides its descriptors from this process. The lock's file names it, and it holds the lock."""
+    named = read_runner(session)
+    if named is None or named.pid in found or os.access(f"/proc/{named.pid}/fdinfo", os.R_OK | os.X_OK):
+        return []
+    runner = lock_holders.look_up(named.pid)
+    return [runner] if runner and runner.started == named.started else []
 
 
 def place(directory: str | int) -> str:

@@ -39,11 +39,19 @@ STDERR_KEPT = 4096
 class Child:
     """A running agent. Raises OSError if it cannot be started.
 
-    A byte in the pipe `wakeup` ends a wait. With `merge_stderr`, standard error is part of the output.
+    A byte in the pipe `wakeup` ends a wait. With `merge_stderr`, standard error is part of the output. With
+    `is_sandbox`, the first program confines the agent and does not react to the signals that are for the agent.
     """
 
     def __init__(
-        self, argv: list[str], environ: dict[str, str], wakeup: int, *, linger: float, merge_stderr: bool
+        self,
+        argv: list[str],
+        environ: dict[str, str],
+        wakeup: int,
+        *,
+        linger: float,
+        merge_stderr: bool,
+        is_sandbox: bool = False,
     ) -> None:
         parent = os.getpid()
         self._process = subprocess.Popen(
@@ -54,8 +62,9 @@ class Child:
             stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
             env=environ,
             start_new_session=True,
-            preexec_fn=lambda: processes.die_with_parent(parent),  # noqa: PLW1509 — a runner has one thread
+            preexec_fn=lambda: _prepare(parent, is_sandbox=is_sandbox),  # noqa: PLW1509 — a runner has one thread
         )
+        self._is_sandbox = is_sandbox
         self.exited_at = 0.0
         self.printed = 0
         """Bytes of output so far."""
@@ -107,8 +116,10 @@ class Child:
         self._on_input()
 
     def interrupt(self) -> None:
-        """Send SIGINT to the agent and all of its process group."""
-        if not self.exited_at:  # the agent is not reaped yet, so no other group can have its number
+        """Send SIGINT to the agent and all of its process group, or to all processes in the sandbox."""
+        if self._is_sandbox:
+            processes.send_all(lambda: processes.descendants(self._process.pid), signal.SIGINT)
+        elif not self.exited_at:  # the agent is not reaped yet, so no other group can have its number
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGINT)
 
@@ -186,6 +197,13 @@ class Child:
             assert self._process.stdin
             self._process.stdin.close()
             self._stdin = -1
+
+
+def _prepare(parent: int, *, is_sandbox: bool) -> None:
+    """Prepare a new process before it becomes the agent or the sandbox."""
+    processes.die_with_parent(parent)
+    if is_sandbox:
+        processes.ignore_stop_signals()
 
 
 def _empty(pipe: int) -> None:

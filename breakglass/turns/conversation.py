@@ -12,7 +12,9 @@ import signal
 import time
 from typing import NamedTuple
 
+from breakglass import sandbox
 from breakglass.agents import Dialogue, Exit
+from breakglass.sandbox import Sandbox
 from breakglass.store.turnlock import place
 from breakglass.turns import processes
 from breakglass.turns.child import Child
@@ -47,6 +49,8 @@ class Task(NamedTuple):
     """Seconds that it may take."""
     start_help: str
     """What to do if it cannot start."""
+    sandbox: Sandbox | None = None
+    """What confines it, None for nothing."""
     may_fail: bool = False
     """Whether the turn goes on if it fails or reaches a limit: it only runs before an action."""
 
@@ -60,7 +64,7 @@ def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signa
     try:
         child = _start(job, dialogue, signals, task)
     except OSError as error:
-        text = f"{task.name} could not start: {dialogue.argv[0]}: {error.strerror}."
+        text = f"{task.name} could not start: {error.filename or dialogue.argv[0]}: {error.strerror}."
         if task.may_fail:
             record.append("notice", text=f"{text} {GOES_ON}")
         else:
@@ -84,11 +88,12 @@ def _start(job: Job, dialogue: Dialogue, signals: Signals, task: Task) -> Child:
     """Start a program, with the mark of this turn in its environment. Raises OSError."""
     mark = processes.mark(os.path.basename(job.directory), job.turn, place(job.lock[0]))
     return Child(
-        dialogue.argv,
+        sandbox.prepare(task.sandbox, job.workspace, dialogue.argv),
         {**task.environ, **dialogue.environ, processes.MARK: mark},
         signals.wakeup,
         linger=job.limits.linger,
         merge_stderr=dialogue.merge_stderr,
+        is_sandbox=task.sandbox is not None,
     )
 
 

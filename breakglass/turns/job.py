@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from breakglass.agents import about
 from breakglass.masking import Fingerprint
+from breakglass.sandbox import Sandbox
 from breakglass.state import AgentState, Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
@@ -24,6 +25,8 @@ class AgentJob(NamedTuple):
     command: tuple[str, ...]
     environ: dict[str, str]
     """The agent's environment."""
+    sandbox: Sandbox | None
+    """What confines the agent, None for nothing."""
     ask: bool
     """Whether the agent must ask for permission to use a tool."""
     allow: tuple[str, ...]
@@ -56,7 +59,7 @@ class Job(NamedTuple):
     directory: str
     """The session's directory, absolute. Its name is the session's id."""
     workspace: str
-    """The agent's working directory, absolute."""
+    """The agent's working directory, absolute and without links."""
     turn: int
     """The id of the `user` event."""
     end: Position

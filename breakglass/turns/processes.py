@@ -6,7 +6,8 @@ the processes of a turn are found in two other ways.
 - By descent. The runner is a child subreaper (prctl(2)): every process that the agent started stays a descendant of the
   runner, even if its parent died. This works while the runner lives.
 - By mark. Every process of a turn has `BREAKGLASS_TURN=<session>/<turn>/<place>` in its environment, which /proc shows.
-  This works after the runner's death. It misses a process that cleared its environment.
+  This works after the runner's death. It misses a process that cleared its environment. The runner hides its
+  environment from its own user (`hide`), so it has the mark in its arguments too.
 
 The invariant: no signal reaches a process that is not of the turn. A pid alone identifies no process, because the
 kernel gives it to a new process after the old one was reaped. A pid with its start time does (`is_alive`). So does a
@@ -74,6 +75,12 @@ def reset_oom_protection(path: str = "/proc/self/oom_score_adj") -> None:
         if int(file.read()) < 0:
             file.seek(0)
             file.write("0")
+
+
+def ignore_stop_signals() -> None:
+    """Do not react to SIGINT and SIGTERM, nor do the programs that this process starts (signal(7))."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def die_with_parent(parent: int) -> None:
@@ -175,6 +182,7 @@ def is_of_turn(pid: int) -> bool:
 def _environ(pid: int) -> bytes:
     """Return the environment that a process was started with, b"" if it cannot be read.
 
+    Of a process that hides its environment, return its arguments.
     In the middle of an execve a process has no environment yet, so it is read again. Two cases end that at once, by
     proc_pid_stat(5). A process without memory (field 23) is a zombie or a kernel thread. An environment that is really
     empty begins and ends at the same address (fields 50 and 51), and that address does not change.
@@ -185,6 +193,8 @@ def _environ(pid: int) -> bytes:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 if found := file.read():
                     return found
+        except PermissionError:
+            return _arguments(pid)
         except OSError:
             break
         fields = stat(pid)
@@ -193,6 +203,12 @@ def _environ(pid: int) -> bytes:
             break
         before = ends
         time.sleep(0.0005)
+    return b""
+
+
+def _arguments(pid: int) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
     return b""
 
 

@@ -53,7 +53,8 @@ LEFT_RUNNING = (
 def main() -> None:
     """Run the turn that the job on standard input describes, and then the turns of the prompts that wait."""
     processes.reset_signals()
-    processes.reset_oom_protection()
+    processes.reset_oom_protection()  # before the next line, which closes the file to this process
+    processes.hide()
     job = jobs.decode(sys.stdin.buffer.read())
     for fd in (*job.lock, *job.held):
         os.set_inheritable(fd, False)  # the agent must not hold the turn lock
@@ -111,6 +112,7 @@ class Turn:
             began=self.record.began,
             timeout=self.job.timeout,
             start_help=START_HELP.format(self.job.turn),
+            sandbox=agent.sandbox,
         )
         turn_input = _turn_input(self.job, agent, self.record)
         if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
@@ -147,12 +149,12 @@ class Turn:
     def _is_command_line(self) -> bool:
         """Return whether the turn runs commands of the user, and not an agent."""
         agent = self.job.agent_job()
-        return bool(self.job.steps) or (agent is not None and agent.is_command_line)
+        return bool(self.job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
 
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
 
-        Returns whether all are dead.
+        Returns whether all are dead. A sandbox ends with the command, and kills the others by itself.
         """
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from breakglass import masking
 from breakglass.access import tokens
 from breakglass.agents import environ
 from breakglass.config import AgentConfig, Config
+from breakglass.errors import BadConfig
+from breakglass.sandbox import change_environ, find_sandbox
 from breakglass.state import SessionState
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
@@ -48,14 +51,14 @@ def make_job(
     variables = (config.environ, *(each.env for each in config.agents.values()))
     return Job(
         directory=os.path.abspath(session.directory),
-        workspace=os.path.abspath(session.workspace),
+        workspace=os.path.realpath(session.workspace),
         turn=turn,
         end=end,
         seal=state.seal,
         lock=lock.fds,
         held=run.held,
         steps=run.steps,
-        agents=tuple(_agent_job(config, agent) for agent in config.agents.values()),
+        agents=tuple(_agent_jobs(config, state.agent)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
@@ -75,12 +78,23 @@ def _models(config: Config, state: SessionState) -> dict[str, str]:
     return {name: model for name, model in found.items() if model}
 
 
+def _agent_jobs(config: Config, first: str) -> Iterator[AgentJob]:
+    """Yield the agents for a job. One whose sandbox cannot be made is left out. Raises BadConfig if it is `first`."""
+    for agent in config.agents.values():
+        try:
+            yield _agent_job(config, agent)
+        except BadConfig:
+            if agent.name == first:
+                raise
+
+
 def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
     return AgentJob(
         name=agent.name,
         protocol=agent.protocol,
         command=agent.command,
-        environ=environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env),
+        environ=environ.environment(change_environ(config, agent), agent.protocol, agent.pass_env, agent.env),
+        sandbox=find_sandbox(config, agent),
         ask=agent.permissions == "ask",
         allow=agent.allow,
         deny=agent.deny,
@@ -101,7 +115,7 @@ def start_runner(job: Job) -> None:
         # -I: nothing in the agent's environment or working directory may change what the runner imports.
         [
             *(sys.executable, "-I", "-c", _RUNNER),
-            *(f"session={os.path.basename(job.directory)}", f"turn={job.turn}"),  # for a reader of `ps`
+            f"{processes.MARK}={job.environ[processes.MARK]}",  # also for a reader of `ps`
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -3,11 +3,10 @@
 import time
 from functools import partial
 
-from breakglass.agents.environ import environment
 from breakglass.config import AgentConfig, Config, built_in
 from breakglass.text import one_line
 from breakglass.vitals import Sign, unknown
-from breakglass.vitals.examine import ask_login, find_problem
+from breakglass.vitals.examine import ask_login, find_program
 from breakglass.vitals.probes import Place, Probe
 
 KEEP_SECONDS = 300.0
@@ -32,14 +31,13 @@ def _is_used(config: Config, agent: AgentConfig) -> bool:
 
 def _examine(config: Config, agent: AgentConfig, place: Place) -> Sign:
     name = f"agent_{agent.name}"
-    environ = environment(config.environ, agent.protocol, agent.pass_env, agent.env)
-    version, problem = find_problem(agent, environ)
-    if problem:
-        return Sign(name, agent.name, "bad", one_line(problem, 100))
+    found = find_program(config, agent)
+    if found.problem:
+        return Sign(name, agent.name, "bad", one_line(found.problem, 100))
     login = agent.about.login
     if login is None:
         return Sign(name, agent.name, "ok", "ready")
-    answer = ask_login(agent, version, environ)
+    answer = ask_login(agent, found)
     is_logged_in = None if answer is None else login.read(answer)
     if answer is None or is_logged_in is None:
         return unknown(name, agent.name, "it does not say whether it is logged in")

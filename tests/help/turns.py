@@ -29,6 +29,7 @@ SHELL = AgentJob(
     protocol="shell",
     command=("bash",),
     environ={},
+    sandbox=None,
     ask=False,
     allow=(),
     deny=(),

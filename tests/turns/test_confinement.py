@@ -1,8 +1,10 @@
-"""What an agent can read of the server's secrets. In the sandboxes of docs/deploy.md no process survives its turn."""
+"""What an agent can read of the server's secrets. As another user, by docs/deploy.md, no process survives its turn."""
 
 import getpass
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,10 +17,10 @@ from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.session_logs import output_of
 from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_output, wait_for_status
-from tests.help.waiting import wait_until
+from tests.help.waiting import DEADLINE, wait_until
 
 DEPLOY = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
-SANDBOXES = next(
+COMMANDS = next(
     tomllib.loads(text)["agents"]
     for text in re.findall(r"^```toml\n(.*?)^```$", DEPLOY, re.MULTILINE | re.DOTALL)
     if "setpriv" in text
@@ -31,13 +33,15 @@ SECRET = "sk-test-0123456789abcdef"
 
 def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     agent = AgentConfig("shell", "shell", ("bash",), env={"MY_API_KEY": SECRET})
-    other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": f"other-{SECRET}"})
+    other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": "only-of-another-agent"})
     settings = real_turns.make_config(root, agent, other, token=TOKEN)
     split = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
-    script = f"echo $MY_API_KEY; echo other-$MY_API_KEY >&2; {split}; echo over"
+    script = f"echo $MY_API_KEY; echo only-of-another-agent >&2; {split}; echo over"
     session, turn = begin_turn(settings, script)
     text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
-    assert text == "[masked]\n[masked]\n[masked]\nover\n"
+    assert text == "[masked]\nonly-of-another-agent\n[masked]\nover\n", (
+        "a runner knows only its own agent's env"
+    )
 
 
 class WithoutCapabilities(Server):
@@ -51,15 +55,49 @@ def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str,
     server = WithoutCapabilities(tmp_path / "var", "--workers", workers)
     try:
         text = run_in_shell(
-            server, f"cat /proc/{server.process.pid}/environ; cat /proc/$$/environ; echo over"
+            server,
+            f"cat /proc/{server.process.pid}/environ; cat /proc/$PPID/environ; cat /proc/$$/environ; echo over",
         )
-        assert "Permission denied" in text
+        assert text.count("Permission denied") == 2, "of the server and of the turn's runner"
         assert "over" in text
         assert "BREAKGLASS_TURN" in text
         assert "BREAKGLASS_TOKEN" not in text
     finally:
         server.stop()
         server.kill()
+
+
+HIDDEN = """
+import os
+from breakglass.config import AgentConfig
+from breakglass.store import turnlock
+from breakglass.turns.end import cancel_turn, find_processes, wait_for_stop
+from pathlib import Path
+from tests.help.turns import begin_turn, make_config, runner_pid, wait_for_output
+session, turn = begin_turn(make_config(Path.cwd() / "var"), "echo up; sleep 1000")
+wait_for_output(session, turn, "up")
+runner = runner_pid(session)
+try:
+    open(f"/proc/{runner}/environ")
+except PermissionError:
+    print("hidden")
+print(runner in find_processes(session), runner in {each.pid for each in turnlock.find_holders(session)})
+cancel_turn(session, by="ann")
+print(wait_for_stop(session).turn)
+"""
+
+
+def test_a_process_of_the_same_user_finds_a_runner_whose_environment_is_hidden(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*WithoutCapabilities.prefix, sys.executable, "-c", HIDDEN],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+    assert done.stdout == "hidden\nTrue True\nNone\n"
 
 
 def run_in_shell(server: Server, script: str) -> str:
@@ -75,19 +113,17 @@ def test_an_agent_that_calls_our_api_without_a_token_is_refused(tmp_path: Path) 
         assert "401" in run_in_shell(server, f"curl -si {server.address}/api/sessions; true")
 
 
-# --- sandboxes ----------------------------------------------------------------------------------------
+# --- another user ----------------------------------------------------------------------------------------
 
 
-def sandboxed(name: str, root: Path) -> AgentConfig:
-    """Return a sandboxed agent of docs/deploy.md, with a shell as its program, an existing user and this data root."""
+def as_other_user(name: str) -> AgentConfig:
+    """Return an agent of docs/deploy.md with another user: an existing one, and with a shell as its program."""
     if name == "runuser":
         return AgentConfig("shell", "shell", ("runuser", "-u", "nobody", "--", "bash"))
-    command = [argument.replace("/var/lib/breakglass", str(root)) for argument in SANDBOXES[name]["command"]]
-    replacements = {"agent": "nobody", "/home/agent": "/", "claude": "bash", "/tmp": "/mnt"}
-    replaced = [replacements.get(argument, argument) for argument in command]
-    if name == "claude-as-agent":
-        group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
-        replaced[replaced.index("--regid") + 1] = str(group)
+    replacements = {"agent": "nobody", "/home/agent": "/", "claude": "bash"}
+    replaced = [replacements.get(argument, argument) for argument in COMMANDS[name]["command"]]
+    group = os.stat("/").st_gid if getpass.getuser() != "root" else 65534
+    replaced[replaced.index("--regid") + 1] = str(group)
     return AgentConfig("shell", "shell", tuple(replaced))
 
 
@@ -99,9 +135,9 @@ SLEEPS = "(setsid sleep 1000 &) ; echo up; sleep 1000"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
-    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_no_process_of_another_user_survives_the_stop_of_its_turn(name: str, root: Path) -> None:
+    session, turn = begin_turn(real_turns.make_config(root, as_other_user(name)), SLEEPS)
     wait_for_output(session, turn, "up")
     wait_until(lambda: len(alive(session)) >= 4, "the mark on the runner, a shell and two sleeping processes")
     assert cancel_turn(session, by="ann")
@@ -110,13 +146,13 @@ def test_no_process_in_a_sandbox_survives_the_stop_of_its_turn(name: str, root: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_no_process_in_a_sandbox_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
-    session, turn = begin_turn(real_turns.make_config(root, sandboxed(name, root)), SLEEPS)
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_no_process_of_another_user_survives_the_end_of_its_lost_turn(name: str, root: Path) -> None:
+    session, turn = begin_turn(real_turns.make_config(root, as_other_user(name)), SLEEPS)
     wait_for_output(session, turn, "up")
     shells = {pid for pid in alive(session) if "\0-c\0" in Path(f"/proc/{pid}/cmdline").read_text()}
     kill_runner(session)
-    if name != "runuser":  # in the other sandboxes the agent dies with the runner, before the session is read
+    if name != "runuser":  # otherwise the agent dies with the runner, before the session is read
         wait_until(lambda: not any(is_shell(pid) for pid in shells), "the agent's death")
     end_if_lost(session)
     assert wait_for_status(session, turn) == "lost"
@@ -131,9 +167,9 @@ def is_shell(pid: int) -> bool:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user; CI is root")
-@pytest.mark.parametrize("name", ["claude-as-agent", "claude-in-a-box", "runuser"])
-def test_an_agent_in_a_sandbox_reads_neither_token_nor_logs(name: str, root: Path) -> None:
-    settings: Config = real_turns.make_config(root, sandboxed(name, root))
+@pytest.mark.parametrize("name", ["claude-as-agent", "runuser"])
+def test_another_user_reads_neither_token_nor_logs(name: str, root: Path) -> None:
+    settings: Config = real_turns.make_config(root, as_other_user(name))
     root.mkdir(mode=0o700)
     (root / "token").write_text(f"{TOKEN[::-1]}\n")
     script = f"cat {root}/token {root}/sessions/*/events.jsonl {root}/logins.jsonl; id -u; echo over"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from breakglass.masking import fingerprints
+from breakglass.sandbox import Sandbox
 from breakglass.state import AgentState, Seal
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
@@ -27,6 +28,9 @@ JOB = Job(
             protocol="claude",
             command=("claude", "--verbose"),
             environ={"PATH": "/bin", "ODD": "\udcff é"},
+            sandbox=Sandbox(
+                (65534, 65534), "/home/a", "/var/lib/breakglass", "", ("/opt",), (), network=True
+            ),
             ask=True,
             allow=("Read",),
             deny=(),
@@ -57,7 +61,7 @@ def test_a_decoded_plan_equals_the_encoded_one() -> None:
 WRONG: dict[str, dict[str, Any]] = {
     "a text for a number": {"turn": "2"},
     "a boolean for a number": {"turn": True},
-    "a number for a boolean": {"agents": [[*JOB.agents[0][:4], 1, *JOB.agents[0][5:]]]},
+    "a number for a boolean": {"agents": [[*JOB.agents[0][:5], 1, *JOB.agents[0][6:]]]},
     "null for a text": {"directory": None},
     "a number for an optional text": {"known": [["claude", 4, 0.25, 9]]},
     "a text for a list": {"allowed": "claude"},

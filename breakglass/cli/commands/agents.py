@@ -12,7 +12,7 @@ from breakglass.vitals.examine import examine
 
 
 def run(config: Config, args: Namespace) -> int:
-    """List the agents, and for one that cannot start what to do about it."""
+    """List the agents, and for one that cannot start what to do about it. Tries each sandbox."""
     found = [examine(config, agent) for agent in config.agents.values()]
     if args.json:
         screen.print_json(found)
@@ -27,6 +27,10 @@ def run(config: Config, args: Namespace) -> int:
             for key in ("protocol", "permissions", "version")
             if agent[key]
         ]
+        if agent["sandbox"] != "none":
+            facts.append(
+                f"sandbox {agent['sandbox']}{'' if agent['landlock'] else ', the kernel has no Landlock'}"
+            )
         print(f"{sign} {agent['name']}{default}: {' · '.join(facts)}")
         print(f"  {one_line(agent['problem'] or agent['program'])}")
     return 0
@@ -35,7 +39,8 @@ def run(config: Config, args: Namespace) -> int:
 COMMAND = Command(
     run,
     options=(Option("--json", "print one JSON object an agent, one a line"),),
-    output="with --json: name, can_start, logged_in (null if that cannot be told), version, problem and more",
+    output="with --json: name, can_start, logged_in (null if that cannot be told), version, problem, sandbox, landlock"
+    " (whether the kernel has this second wall, null without a sandbox) and more",
     examples="""\
   breakglass agents
   breakglass agents --json | jq -r 'select(.can_start).name'""",
@@ -48,5 +53,7 @@ For example:
   command = ["/opt/claude/bin/claude"]
   permissions = "ask"
   allow = ["Edit"]
-  env = {{ IS_SANDBOX = "1" }}       # as root, Claude Code acts without asking only if this is set""",
+  env = {{ IS_SANDBOX = "1" }}       # as root, Claude Code acts without asking only if this is set
+  sandbox = "bwrap"                # it writes only its workspace, and does not see the data root
+  readable = ["~/.local"]          # where claude is installed, because the sandbox hides home directories""",
 )

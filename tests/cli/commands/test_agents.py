@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.sandbox.init import landlock_version
 from tests.cli.program import Data
 
 
@@ -29,6 +30,8 @@ def test_an_agent_whose_program_runs_can_start(data: Data) -> None:
         "protocol": "shell",
         "command": [it],
         "permissions": "bypass",
+        "sandbox": "none",
+        "landlock": None,
         "default": False,
         "can_start": True,
         "logged_in": None,
@@ -98,6 +101,32 @@ def test_claude_as_root_needs_explicit_consent(data: Data, more: str, can_start:
     can_start = can_start or os.geteuid() != 0
     assert row["can_start"] is can_start
     assert ("IS_SANDBOX" in str(row["problem"])) is not can_start
+
+
+def test_a_sandbox_is_tried_with_the_agents_program_in_it(data: Data) -> None:
+    row = configured(data, 'protocol = "claude"\ncommand = ["sleep"]\nsandbox = "bwrap"')
+    assert (row["can_start"], row["problem"], row["sandbox"]) == (True, "", "bwrap")
+    assert row["landlock"] is (landlock_version() > 0)
+    assert row["program"].endswith("/sleep")
+    assert row["version"].startswith("sleep (GNU coreutils)"), "it ran in the sandbox"
+    it = write_program(data.folder / "it", "#!/bin/sh\necho it 1.2.3")
+    hidden = configured(data, f'protocol = "shell"\ncommand = ["{it}"]\nsandbox = "bwrap"')
+    assert hidden["can_start"] is False
+    assert f"{it} is not in the sandbox: add the directory of its installation to" in hidden["problem"]
+
+
+def test_a_sandbox_that_does_not_work_here_is_a_problem(data: Data) -> None:
+    bwrap = write_program(
+        data.folder / "bwrap", "#!/bin/sh\necho No permissions to create new namespace >&2; exit 1"
+    )
+    data.env["PATH"] = f"{data.folder}:{os.environ['PATH']}"
+    row = configured(data, 'protocol = "shell"\ncommand = ["bash"]\nsandbox = "bwrap"')
+    assert row["can_start"] is False
+    assert "the sandbox does not work here: No permissions to create new namespace" in row["problem"]
+    os.unlink(bwrap)
+    data.env["PATH"] = "/nowhere"
+    row = configured(data, 'protocol = "shell"\ncommand = ["bash"]\nsandbox = "bwrap"')
+    assert row["problem"] == "the sandbox needs bubblewrap: apt-get install bubblewrap"
 
 
 def test_the_list_says_what_to_do_about_a_problem(data: Data) -> None:
