@@ -89,7 +89,7 @@ def find_holders(session: "Session") -> list[Holder]:
 
 
 def _hidden_runner(session: "Session", found: set[int]) -> list[Holder]:
-    """Return the runner if it hides its descriptors from this process. The lock's file names it, and it holds the lock."""
+    """Return the runner if it hides its descriptors from this process. The file of the lock names it."""
     named = read_runner(session)
     if named is None or named.pid in found or os.access(f"/proc/{named.pid}/fdinfo", os.R_OK | os.X_OK):
         return []
