@@ -111,8 +111,12 @@ class Guard:
         return credential
 
     def _with_forgetting(self, request: Request, credential: Credential | None, refusal: Refusal) -> Refusal:
-        """Let a browser whose login has ended drop its pages. Its storage has unsent prompts, and stays."""
-        has_ended = credential is None and refusal.status in (303, 401) and self._cookies(request)
+        """Let a browser whose login has ended drop its pages. Its storage has unsent prompts, and stays.
+
+        Not with a redirect: WebKit then waits a minute for a navigation that a service worker handles. Our service
+        worker drops its pages by itself.
+        """
+        has_ended = credential is None and refusal.status == 401 and self._cookies(request)
         if not has_ended:
             return refusal
         return refusal._replace(headers=(*refusal.headers, (b"clear-site-data", b'"cache"')))

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from breakglass.web.guard.request import STATIC_PREFIX, Refusal, Request
 from breakglass.web.http.asgi import Headers, Message, Receive, Scope, Send
-from breakglass.web.http.headers import NO_STORE_HEADERS, SECURITY_HEADERS
+from breakglass.web.http.headers import NO_STORE_HEADERS, PERMISSIONS_POLICY, SECURITY_HEADERS
 
 _OWN_NAMES = frozenset(name for name, _ in NO_STORE_HEADERS)
 _MAX_AGE = re.compile(rb"max-age=[0-9]+")
@@ -56,6 +56,8 @@ class GuardedResponse:
             self.status, self.has_length = message["status"], b"content-length" in fields
             may_keep = self._request.path.startswith(STATIC_PREFIX) and self.status in (200, 206, 304)
             message["headers"] = replace_headers(message.get("headers", ()), may_keep=may_keep)
+            if fields.get(b"content-type", b"").startswith(b"text/html"):
+                message["headers"].append(PERMISSIONS_POLICY)
             if self.cookie is not None and b"set-cookie" not in fields:
                 message["headers"].append((b"set-cookie", self.cookie))
         elif message["type"] == "http.response.body" and not message.get("more_body"):

@@ -21,7 +21,6 @@ SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
-    (b"permissions-policy", b", ".join(b"%b=()" % name for name in UNUSED_FEATURES)),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
@@ -29,3 +28,6 @@ SECURITY_HEADERS: Headers = [
 
 NO_STORE_HEADERS: Headers = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 """On every response that a browser must not keep: all but static files."""
+
+PERMISSIONS_POLICY = (b"permissions-policy", b", ".join(b"%b=()" % name for name in UNUSED_FEATURES))
+"""On every HTML page. It concerns documents only, and a page loads many small files."""

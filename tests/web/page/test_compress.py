@@ -33,6 +33,13 @@ def test_compression_loses_nothing_and_always_gives_the_same_bytes() -> None:
     assert compress.compress(data) == compress.compress(data)
 
 
+def test_scripts_are_served_without_their_comments_and_with_the_same_lines(tmp_path: Path) -> None:
+    script = b"// a header\n/** Returns\n * one. */\nexport const one = 1; // kept\nconst url = 'http://x';\n"
+    (tmp_path / "a.js").write_bytes(script)
+    served = compress.files(tmp_path)["a.js"].plain
+    assert served == b"\n\n\nexport const one = 1; // kept\nconst url = 'http://x';\n"
+
+
 def test_every_static_file_and_page_is_served_plain_and_compressed(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         paths = [f"{render.static_root()}/{path.name}" for path in render.STATIC.iterdir()]
