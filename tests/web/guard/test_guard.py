@@ -170,6 +170,7 @@ def test_an_error_of_the_application_becomes_a_500_without_details(guarded: Guar
         run(client.guard(scope_of("GET", "/health"), receive_of(()), response))
     assert (response.status, response[b"x-frame-options"]) == (500, b"DENY")
     assert b"secret" not in response.body
+    assert b'"detail": "The server made a mistake. Its log has the details."}' in response.body
     assert guarded.entries[-1].status == 500
 
 
