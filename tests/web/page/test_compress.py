@@ -33,6 +33,28 @@ def test_compression_loses_nothing_and_always_gives_the_same_bytes() -> None:
     assert compress.compress(data) == compress.compress(data)
 
 
+def test_scripts_and_styles_are_served_without_comments_and_with_all_their_code(tmp_path: Path) -> None:
+    script = """// About.
+/** Doc
+ * more. */
+export const a = "// no comment"; // stays
+  /* one line */
+/* first */ const b = 1; /* last */
+const c = "/*";
+"""
+    (tmp_path / "a.js").write_text(script)
+    (tmp_path / "b.svg").write_text("// not a script\n")
+    found = compress.files(tmp_path)
+    assert found["a.js"].plain.decode().splitlines() == [
+        'export const a = "// no comment"; // stays',
+        "/* first */ const b = 1; /* last */",
+        'const c = "/*";',
+    ]
+    assert found["b.svg"].plain == b"// not a script\n"
+    for path in render.STATIC.glob("*.js"):
+        assert b"`\n//" not in path.read_bytes(), "a text of several lines may look like a comment"
+
+
 def test_every_static_file_and_page_is_served_plain_and_compressed(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         paths = [f"{render.static_root()}/{path.name}" for path in render.STATIC.iterdir()]
