@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from breakglass.access.credentials import Access
+from breakglass.events import Draft
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
 from tests.browser.user import LOGGED_OUT, NETWORK, PHONE
@@ -29,16 +30,19 @@ def test_the_last_transcript_can_be_read_without_a_network(
     page = user.open(session)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.wait_for_function("navigator.serviceWorker.controller")
-    page.reload()
-    expect(user.badge).to_have_text("Live")
+    # The first page after the login is kept too, although the worker was not there yet.
     page.wait_for_function(f"({CACHED}).then((cached) => cached.includes('/sessions/{session}'))")
     own_server.kill()
     user.context.set_offline(True)
     page.reload()
     expect(page.locator(".output")).to_contain_text("remember me")
     expect(user.badge).to_have_text(re.compile("^Offline · as of"))
+    page.goto(f"/sessions/{session}#e2")
+    expect(user.line(2)).to_be_in_viewport()
     page.goto("/sessions/00000000-0000-4000-8000-000000000000")
     expect(page.locator("body")).to_contain_text("This page is not stored on this device.")
+    font = "getComputedStyle(document.querySelector('h1')).fontSize"
+    assert page.evaluate(font) == "20px", "the page has no style"
     own_server.start()
     user.context.set_offline(False)
     page.goto(f"/sessions/{session}")
@@ -82,6 +86,27 @@ def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
     page.goto(f"/sessions/{session}")
     expect(page.locator("body")).to_contain_text("This page is not stored on this device.")
     expect(page.locator("body")).not_to_contain_text("remember me")
+
+
+def test_a_line_that_is_not_on_the_device_is_named(own_server: ScriptedServer, new_user: NewUser) -> None:
+    titles: list[Draft] = [
+        ("renamed", {"title": f"{number} " + "x" * 180, "by": "ann"}) for number in range(900)
+    ]
+    session = own_server.written(titles)
+    user = new_user(own_server, service_workers="allow")
+    user.expected = NETWORK + "|status of 503"
+    page = user.open(session)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.wait_for_function(f"({CACHED}).then((cached) => cached.includes('/sessions/{session}'))")
+    expect(user.line(20)).not_to_be_attached()
+    page.goto(f"/sessions/{session}#e999")
+    expect(page.locator("#notice")).to_have_text(
+        "Not here: line 999. The log ends at line 901, as far as this page knows."
+    )
+    own_server.kill()
+    page.goto("about:blank")
+    page.goto(f"/sessions/{session}#e20")
+    expect(page.locator("#notice")).to_contain_text("Not on this device: line 20.")
 
 
 def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer, new_user: NewUser) -> None:

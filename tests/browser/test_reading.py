@@ -201,3 +201,16 @@ def test_dates_separate_days_and_times_are_local_with_the_full_time_on_hover(
     time = page.locator("#e2 time")
     assert time.inner_text() == "23:30"
     assert time.get_attribute("title") == "2026-11-23 23:30:00 (2026-11-23T22:30:00.000Z)"
+
+
+def test_two_fingers_zoom_the_page_and_leave_the_prompt_field_at_the_bottom(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    """While the page is zoomed, the visual viewport is as small as with an iPhone's keyboard."""
+    user = new_user(**PHONE)
+    page = user.open(server.new_session(agent="shell"))
+    zoom = user.context.new_cdp_session(page)
+    zoom.send("Emulation.setPageScaleFactor", {"pageScaleFactor": 2})
+    page.wait_for_function("visualViewport.scale > 1.9")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("getComputedStyle(document.querySelector('#dock')).bottom") == "0px"

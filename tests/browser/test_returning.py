@@ -290,6 +290,59 @@ def test_a_page_from_the_browsers_back_cache_is_live_again(new_user: NewUser, se
     assert_complete(user, session)
 
 
+LEAVE_AND_RETURN = """() => {
+  const badge = document.querySelector('#badge');
+  dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }));
+  const left = badge.textContent;
+  dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+  return [left, badge.textContent];
+}"""
+"""The browser keeps a page when the user leaves it, and shows it again as it was. Playwright turns that cache off."""
+OTHER_TABS = """() => [1, 2, 3].forEach((tab) => {
+  localStorage.setItem(`tab:${tab}`, JSON.stringify([false, Date.now() + 1e6, Date.now()]));
+})"""
+"""Three tabs that this page does not displace, so it polls."""
+
+
+@pytest.mark.parametrize("polls", [False, True])
+def test_a_page_that_the_browser_shows_again_is_not_live_before_its_server_has_answered(
+    new_user: NewUser, server: ScriptedServer, polls: bool
+) -> None:
+    user = new_user()
+    page = user.open(server.new_session(agent="shell"))
+    if polls:
+        page.evaluate(OTHER_TABS)
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(user.badge).to_have_text("Updated every 2 s")
+    page.route("**/stream?*", lambda route: None)  # the connection is gone: no answer, and no error
+    for text in page.evaluate(LEAVE_AND_RETURN):
+        assert text.startswith("Reconnecting · since")
+    page.unroute_all()
+    page.evaluate("localStorage.clear()")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(user.badge).to_have_text("Live")
+
+
+def test_the_list_that_the_browser_shows_again_is_not_live_before_its_server_has_answered(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    user = new_user()
+    page = user.open()
+    page.route("**/", lambda route: None)
+    for text in page.evaluate(LEAVE_AND_RETURN):
+        assert re.fullmatch(r"As of \d\d:\d\d", text)
+
+
+def test_a_poll_without_an_answer_changes_the_badge(new_user: NewUser, server: ScriptedServer) -> None:
+    user = new_user()
+    page = user.open(server.new_session(agent="shell"))
+    page.evaluate(OTHER_TABS)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(user.badge).to_have_text("Updated every 2 s")
+    page.route("**/stream?*", lambda route: None)
+    expect(user.badge).to_have_text(re.compile("^Reconnecting · since"), timeout=9_000)
+
+
 def test_a_replaced_log_is_read_again_from_the_start(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     for word in ("first", "second"):

@@ -17,8 +17,8 @@ LEVEL = 6
 # A qvalue of 0 means "not acceptable".
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[0-9.]+\s*)?(?:,|$)", re.IGNORECASE)
 _COMPRESSED_FORMATS = frozenset({".png"})
-# A phone does not read comments, and they are a sixth of a first visit. In JavaScript only those that have lines of their
-# own: other slashes may belong to an address or to a regular expression.
+# A phone does not read comments, and they are a sixth of a first visit. In JavaScript only those that have lines of
+# their own: other slashes may belong to an address or to a regular expression.
 _COMMENTS = {
     ".css": re.compile(rb"/\*.*?\*/", re.DOTALL),
     ".js": re.compile(rb"^[ \t]*//[^\n]*|^[ \t]*/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*$", re.MULTILINE),
@@ -29,6 +29,7 @@ class File(NamedTuple):
     """A static file."""
 
     plain: bytes
+    """As it is served: scripts and style sheets without their comments."""
     gzipped: bytes | None
     """None if the format is compressed already."""
     content_type: str

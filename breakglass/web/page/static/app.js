@@ -1,7 +1,6 @@
 // Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
 import { $, $$, forgetPages, prefix, scriptURL, stored } from "./browser.js";
-import { listenForKeys } from "./keys.js";
 import { offerNotifications } from "./notifications.js";
 import { startListPage } from "./session_list.js";
 import { SessionPage } from "./session_page.js";
@@ -18,11 +17,13 @@ function say(text) {
   if (text && !text.startsWith("Not ") && !text.endsWith("…")) clearTimer = setTimeout(() => say(""), 4000);
 }
 
-/** On iPhones the keyboard covers the page, so the dock moves up by its height. */
+/** On iPhones the keyboard covers the page, so the dock moves up by its height. A page zoomed by two fingers is smaller too. */
 function keepDockAboveKeyboard() {
   const screen = globalThis.visualViewport;
-  screen?.addEventListener("resize", () =>
-    document.documentElement.style.setProperty("--keyboard", `${Math.max(0, innerHeight - screen.height - screen.offsetTop)}px`));
+  screen?.addEventListener("resize", () => {
+    const height = screen.scale > 1.01 ? 0 : Math.max(0, innerHeight - screen.height - screen.offsetTop);
+    document.documentElement.style.setProperty("--keyboard", `${height}px`);
+  });
 }
 
 new ResizeObserver(() => document.documentElement.style.setProperty("--dock", `${dock.offsetHeight}px`)).observe(dock);
@@ -34,7 +35,10 @@ for (const form of $$("form[action$='/logout']")) {
     forgetPages();
   });
 }
-listenForKeys(say);
+const loadKeys = () => import("./keys.js").then(({ listenForKeys }) => listenForKeys(say), () => {});
+// A phone loads the shortcuts with its first key.
+if (matchMedia("(any-pointer: fine)").matches) loadKeys();
+else addEventListener("keydown", loadKeys, { once: true });
 offerNotifications(say);
 document.addEventListener("click", (event) => {
   for (const menu of $$(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;

@@ -12,6 +12,9 @@ export const prefix = document.body.dataset.prefix;
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 
+/** Whether an element takes part in the layout. `checkVisibility` is too new for iOS 16. */
+export const isShown = (element) => element.getClientRects().length > 0;
+
 /** Returns a separate document: nothing in it runs or loads. */
 export const parse = (html) => new DOMParser().parseFromString(policy.createHTML(html), "text/html");
 
@@ -90,3 +93,13 @@ export const stored = {
     }
   },
 };
+
+/** Stores the page as it is now, for reading without a network. The service worker serves it. */
+export async function keepPage() {
+  if (!globalThis.caches) return;
+  const copy = document.documentElement.cloneNode(true);
+  for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
+  const html = `<!doctype html>${copy.outerHTML}`;
+  const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
+  await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
+}

@@ -1,10 +1,11 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, askForPage, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, askForPage, isShown, keepPage, prefix, sayLoggedOut } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
 const INTERVAL = 5_000; // ms between two refreshes: the list is small, and the link may be weak
+const LATE = 8_000; // ms after an answer: the next one should have come
 
 export class SessionList {
   /** `current`: the id of the session on this page. `refreshed({doc, isLoggedOut})` is called after each refresh. */
@@ -21,7 +22,7 @@ export class SessionList {
   }
 
   async refresh() {
-    if (document.hidden || this.busy || !this.list.checkVisibility()) return;
+    if (document.hidden || this.busy || !isShown(this.list)) return;
     this.busy = true;
     const answer = await askForPage(`${prefix}/${location.pathname === `${prefix}/` ? location.search : ""}`);
     this.busy = false;
@@ -58,20 +59,32 @@ export class SessionList {
 /** Starts the page that lists the sessions and begins a new one. */
 export function startListPage() {
   const badge = $("#badge"), form = $("#box"), notice = $("#notice");
-  let lastAnswer = new Date(document.body.dataset.now);
-  const refreshed = ({ doc, isLoggedOut }) => {
-    const wasLoggedOut = badge.dataset.state === "stopped";
-    badge.dataset.state = doc ? "live" : isLoggedOut ? "stopped" : "offline";
-    if (doc) lastAnswer = new Date();
-    badge.textContent = doc ? "Live" : isLoggedOut ? "Logged out" : `Offline · as of ${hhmm(lastAnswer)}`;
-    if (isLoggedOut && !wasLoggedOut) sayLoggedOut(notice);
-    if (doc && wasLoggedOut) notice.replaceChildren();
+  let answer = null, lastAnswer = new Date(document.body.dataset.now), wasLeft = false;
+  const showState = () => {
+    if (!answer) return; // the text of the server holds
+    const isLate = wasLeft || Date.now() - lastAnswer > LATE;
+    badge.dataset.state = answer.isLoggedOut ? "stopped" : !answer.doc ? "offline" : isLate ? "lost" : "live";
+    badge.textContent = { live: "Live", stopped: "Logged out", lost: `As of ${hhmm(lastAnswer)}` }[badge.dataset.state]
+      ?? `Offline · as of ${hhmm(lastAnswer)}`;
   };
+  const refreshed = (newAnswer) => {
+    if (newAnswer.isLoggedOut && !answer?.isLoggedOut) sayLoggedOut(notice);
+    if (newAnswer.doc && answer?.isLoggedOut) notice.replaceChildren();
+    answer = newAnswer;
+    wasLeft = false;
+    if (answer.doc) lastAnswer = new Date();
+    showState();
+  };
+  // The browser may show this page later as it was left.
+  addEventListener("pagehide", () => { wasLeft = true; showState(); });
+  document.addEventListener("visibilitychange", showState);
+  setInterval(showState, 1000);
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
   const field = connectPromptField(form, "new", (prompt, preset) => {
     const { agent, model } = form.elements;
-    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: model.checkVisibility() ? model.value.trim() : "" });
+    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: isShown(model) ? model.value.trim() : "" });
   });
   if (location.hash === "#prompt") field.focus();
+  if (!navigator.serviceWorker?.controller && !location.search) keepPage(); // the first visit: the worker has not seen it
 }

@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, make, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, callAPI, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -25,6 +25,8 @@ export class SessionPage {
     });
     this.outbox = new Outbox({ name: id, list: $("#outbox"), send: toSession(id) });
     this.connectForms();
+    document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
+    addEventListener("pagehide", () => this.keepForOffline()); // before the stream closes
     this.stream = this.newStream();
     for (const line of $$("[data-key]", this.transcript.list)) this.outbox.arrived(line.dataset.key);
     this.connectLinks();
@@ -33,7 +35,6 @@ export class SessionPage {
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
     this.stream.open();
-    document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
   }
@@ -77,7 +78,11 @@ export class SessionPage {
   showLineOfAddress() {
     const number = location.hash.match(/^#e(\d+)$/)?.[1];
     if (!number) return this.transcript.scroll.toEnd();
-    if (!this.transcript.show(number)) location.replace(`?before=${Number(number) + 50}#e${number}`);
+    if (this.transcript.show(number)) return;
+    const part = `?before=${Number(number) + 50}`;
+    if (number > this.stream.end) this.say(`Not here: line ${number}. The log ends at line ${this.stream.end}, as far as this page knows.`);
+    else if (location.search !== part) location.replace(`${part}#e${number}`);
+    else this.say(`Not on this device: line ${number}. The server did not answer, so you see the lines that were kept here.`);
   }
 
   // --- lines of the stream -----------------------------------------------------------------------
@@ -124,6 +129,7 @@ export class SessionPage {
     if (!this.isLive && $("#notice a[href^='/login']")) this.say("");
     this.isLive = true;
     this.outbox.caughtUp(this.stream.last);
+    if (!navigator.serviceWorker?.controller) this.keepForOffline(); // the first visit: the worker has not seen this page
   }
 
   async reload() {
@@ -159,17 +165,8 @@ export class SessionPage {
     if (!globalThis.caches || !["live", "polling"].includes(stream.state) || !transcript.showsEnd) return;
     page.now = stream.lastAnswer.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
-    storePage();
+    keepPage();
   }
-}
-
-/** Stores the page as it is now, for reading without a network. The service worker serves it. */
-async function storePage() {
-  const copy = document.documentElement.cloneNode(true);
-  for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
-  const html = `<!doctype html>${copy.outerHTML}`;
-  const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
-  await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
 }
 
 /** Links to an open question at the end of the log, on a page that shows another part of the log. */

@@ -38,7 +38,7 @@ export class Stream {
     this.slot = new Slot(() => this.slotChanged());
     addEventListener("online", () => this.open());
     addEventListener("offline", () => this.open()); // loopback may still work: try
-    addEventListener("pageshow", (event) => event.persisted && this.open());
+    addEventListener("pageshow", (event) => event.persisted && this.reconnect());
     addEventListener("pagehide", () => this.disconnect());
     addEventListener("unanswered", () => this.state === "live" && this.open()); // a request of this page had no answer
     let network = navigator.connection?.type; // the event is also sent for every new estimate of the speed
@@ -47,10 +47,12 @@ export class Stream {
       network = navigator.connection.type;
     });
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.source ? this.check(1.2) : this.open();
+      if (document.hidden) return;
+      this.check(1.2);
+      this.reconnect();
     });
     document.addEventListener("freeze", () => this.disconnect());
-    document.addEventListener("resume", () => this.open());
+    document.addEventListener("resume", () => this.reconnect());
     setInterval(() => this.check(), 1000);
   }
 
@@ -59,8 +61,13 @@ export class Stream {
     Object.assign(this, { last, end, ts: "" });
   }
 
+  /** Opens a connection if there is none: several events tell that the page is used again. */
+  reconnect() {
+    if (!this.source) this.open();
+  }
+
   open() {
-    if (this.source || this.state === "live") this.state = "lost"; // until the new connection has its first event
+    if (this.source) this.state = "lost"; // until the new connection has its first event
     this.close();
     this.slot.claim();
     this.opened = Date.now();
@@ -112,10 +119,15 @@ export class Stream {
     this.show();
   }
 
-  /** Another tab may have the stream, until this page is used again. */
+  /**
+   * Another tab may have the stream, until this page is used again. The browser may show the page then as it was left,
+   * so from now on the badge is not "Live".
+   */
   disconnect() {
     this.close();
     this.slot.release();
+    if (this.state !== "stopped") this.state = "lost";
+    this.show();
   }
 
   close() {
@@ -150,6 +162,7 @@ export class Stream {
     const silent = Date.now() - (this.isOpen ? this.lastAnswer : this.opened);
     const limit = this.isOpen && this.state !== "polling" ? missing * this.keepalive : OPENING;
     if (this.source && silent > limit) this.open();
+    else if (this.state === "polling" && !this.isOpen && silent > 2 * POLL) this.state = "lost"; // this poll has no answer
     this.slot.renewIfDue();
     this.show();
   }
@@ -162,7 +175,7 @@ export class Stream {
 
   /** Returns what the badge shows: its state, for the style, and its text. */
   status() {
-    if (this.state === "live") return ["live", "Live"];
+    if (this.state === "live" && this.source?.readyState === EventSource.OPEN) return ["live", "Live"];
     if (this.state === "polling") return ["polling", `Updated every ${POLL / 1000} s`];
     if (this.state === "behind") {
       const missing = this.end - this.last;

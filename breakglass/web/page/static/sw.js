@@ -11,6 +11,10 @@ const FILES = [
   "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "session_list.js",
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
 ];
+const OFFLINE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Offline</title><link rel="stylesheet" href="${root}/app.css"><body class="single"><main><h1>Offline</h1>
+<p>This page is not stored on this device. Work on the server continues.</p>
+<p><a href="">Try again</a></p><p><a href="${base}/">All sessions</a></p></main>`;
 const MAX_PAGES = 20; // pages in the cache
 const TIMEOUT = 8000; // ms to wait for the network if the cache has the page
 
@@ -47,9 +51,7 @@ async function page(request, url) {
     }
     return response;
   } catch {
-    return cached ?? new Response("<!doctype html><meta name=viewport content='width=device-width'><title>Offline</title>"
-      + `<h1>Offline</h1><p>This page is not stored on this device. Work on the server continues.</p><p><a href='${base}/'>All sessions</a></p>`,
-      { status: 503, headers: { "content-type": "text/html; charset=utf-8" } });
+    return cached ?? new Response(OFFLINE, { status: 503, headers: { "content-type": "text/html; charset=utf-8" } });
   }
 }
 
