@@ -10,7 +10,7 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send attach answer cancel ls grep rename archive verify agents token login logins".split()
+    "serve new send attach answer cancel ls grep stats export rename archive verify agents token login logins".split()
 )
 """The commands in the order of the help."""
 
