@@ -46,7 +46,7 @@ def print_log(session: Session, after: int, *, follow: bool) -> int:
 
 def show_session(config: Config, session: Session, after: int) -> int:
     """Show the transcript after line `after`, until Ctrl-C. Raises NotFound."""
-    transcript = _transcript(config, session)
+    transcript = new_transcript(config, session)
 
     def caught_up() -> None:
         if screen.is_terminal() and transcript.is_at_line_start:
@@ -93,7 +93,7 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
     A queued prompt is waited for, and begun if no runner is left to do that. If it is withdrawn, the status is that of
     a cancelled turn. At Ctrl-C, says that the turn goes on and raises KeyboardInterrupt.
     """
-    transcript = _transcript(config, session)
+    transcript = new_transcript(config, session)
     turn = accepted.id if accepted.what == "turn" else None
     if turn is None:
         screen.say("queued: waiting for the end of the running turn")
@@ -124,7 +124,7 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
         raise
 
 
-def _transcript(config: Config, session: Session) -> Transcript:
+def new_transcript(config: Config, session: Session) -> Transcript:
     """Return a transcript for standard output.
 
     A shell's output is for the user and is shown whole. The output of an agent's tools is for the agent and is cut.

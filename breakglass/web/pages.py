@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import socket
+from collections.abc import AsyncIterator
 
 from markupsafe import Markup
 from quart import Blueprint, Response, request
@@ -147,6 +148,24 @@ def render_frames(lines: bytes, first: int) -> bytes:
     return b"".join(
         b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in fragments.fragments(decoded)
     )
+
+
+@pages.get("/sessions/<session_id>/save.<form>")
+async def saved_session(session_id: str, form: str) -> Response:
+    """The session as a file to keep: `html` or `md`. Always a download, so that a browser runs nothing of it here."""
+    session = session_named(session_id)
+    if form not in ("html", "md"):
+        raise NotFound(f"a session is saved as html or md, not as {form[:20]!r}")
+    parts = queries.saved(session, form)
+
+    async def body() -> AsyncIterator[bytes]:
+        while part := await asyncio.to_thread(queries.next_bytes, parts):
+            yield part
+
+    response = Response(body(), content_type="application/octet-stream")
+    response.timeout = None
+    response.headers["Content-Disposition"] = f'attachment; filename="breakglass-{session.id[:8]}.{form}"'
+    return response
 
 
 @pages.get("/login")

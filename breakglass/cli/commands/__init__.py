@@ -10,8 +10,8 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send attach log answer cancel ls grep rename archive rm prune verify agents actions do target"
-    " vitals doctor token login logins install uninstall completion".split()
+    "serve new send attach log answer cancel ls grep stats export rename archive rm prune verify agents actions do"
+    " target vitals doctor token login logins install uninstall completion".split()
 )
 """The commands in the order of the help."""
 

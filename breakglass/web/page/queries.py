@@ -4,17 +4,20 @@ Each function ends a lost turn first, so no page shows it as running. If that fa
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from breakglass.errors import NotFound
+from breakglass.export import markdown
 from breakglass.state import SessionState
-from breakglass.store import log, sessions, window
+from breakglass.store import log, seek, sessions, window
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
 from breakglass.turns.end import current_state
 from breakglass.web import stream
+from breakglass.web.page import fragments
+from breakglass.web.page.document import document
 from breakglass.web.page.page_data import HitRow
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
 
@@ -23,7 +26,38 @@ MAX_ROWS = 200
 PAGE_BYTES = 96 << 10
 """Bytes of log that a page shows at once: about 220 KiB of HTML."""
 
+SAVED_BYTES = 256 << 10
+"""Characters of a saved session that are sent at once."""
+
 Warn = Callable[[str], object]
+
+
+def saved(session: Session, form: str) -> Iterator[str]:
+    """Yield a session as HTML or Markdown, as far as its log goes now. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        known = session.log_state(fd)
+        events = log.read(fd, seek.START, known.end)
+        if form == "md":
+            yield from markdown.render(events, session.id)
+        else:
+            host = str(log.read_one(fd, 1).get("host", ""))
+            title = SessionRow(session.id, known.state).heading
+            yield from document(fragments.compact(events), session=session.id, title=title, host=host)
+    finally:
+        os.close(fd)
+
+
+def next_bytes(parts: Iterator[str]) -> bytes:
+    """Return the next parts of a document together, about `SAVED_BYTES`; b"" at its end."""
+    taken: list[str] = []
+    length = 0
+    for part in parts:
+        taken.append(part)
+        length += len(part)
+        if length >= SAVED_BYTES:
+            break
+    return "".join(taken).encode(errors="replace")
 
 
 def hit_rows(root: Path, hits: list[Hit]) -> list[HitRow]:

@@ -40,6 +40,16 @@ def page(common: CommonData, content: Page) -> str:
     return _environment().get_template(content.template).render({**asdict(common), **asdict(content)})
 
 
+def document_frame(*, session: str, title: str, host: str) -> tuple[str, str]:
+    """Return the text before and after the events of a session in a file of its own."""
+    styles = (STATIC / "app.css").read_text(encoding="utf-8").replace("\n", " ")
+    css, mark = Markup(styles), Markup("<!-- events -->")  # nosec B704 - our own file
+    template = _environment().get_template("document.html")
+    html = template.render(session=session, title=title, host=host, css=css, events=mark)
+    before, _, after = html.partition(mark)
+    return before, after
+
+
 @cache
 def event_templates() -> dict[str, Template]:
     """Return the template of each event kind, and that for all others, `unknown`."""

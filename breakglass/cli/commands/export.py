@@ -1,0 +1,155 @@
+"""Write a session as one file: HTML, Markdown, or an archive with its proof."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NamedTuple
+
+from breakglass import masking
+from breakglass.access import tokens
+from breakglass.cli.command import LAST_SESSION, Command, Option
+from breakglass.cli.user import whole_number
+from breakglass.config import Config
+from breakglass.errors import BadInput, NotFound
+from breakglass.events import Event
+from breakglass.export import markdown, selected
+from breakglass.store import log, seek, sessions, state_cache
+from breakglass.store.seek import START, Position
+from breakglass.store.state_cache import LogState
+
+FORMATS = ("html", "md", "bundle")
+
+
+class _Source(NamedTuple):
+    """An open log, and what is known of it."""
+
+    name: str
+    """The id of the session, or the name of the file."""
+    fd: int
+    end: Position
+    known: LogState
+
+
+def run(config: Config, args: Namespace) -> int:
+    """Write the document to standard output or a file."""
+    first_line: int = getattr(args, "from")
+    chosen = [each for each in FORMATS if getattr(args, each)]
+    if len(chosen) != 1:
+        raise BadInput("choose one of --html, --md and --bundle")
+    if chosen == ["bundle"] and (args.redact or first_line or args.to):
+        raise BadInput(
+            "a bundle has the whole log: leave out --redact, --from and --to, or choose --html or --md"
+        )
+    if args.to and args.to < first_line:
+        raise BadInput(f"--to {args.to} is before --from {first_line}")
+    if not args.o and sys.stdout.isatty() and chosen == ["bundle"]:
+        raise BadInput("an archive is not for a terminal; add -o FILE")
+    with _source(config, args) as source, _output(args.o) as output:
+        if chosen == ["bundle"]:
+            _write_bundle(output, source)
+        else:
+            events = _events(config, args, source)
+            parts = _html(events, source) if args.html else markdown.render(events, source.name)
+            for part in parts:
+                output.write(part.encode(errors="replace"))
+        output.flush()
+    return 0
+
+
+@contextmanager
+def _source(config: Config, args: Namespace) -> Iterator[_Source]:
+    if args.file and args.words:
+        raise BadInput("--file names the log: leave out the session's id")
+    if args.file:
+        try:
+            fd, name = os.open(args.file, os.O_RDONLY | os.O_CLOEXEC), os.path.basename(args.file)
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {args.file}") from None
+    else:
+        session = sessions.find(config.data, *args.words)
+        fd, name = log.open_reader(session.directory), session.id
+    try:
+        known = state_cache.read_state(fd)
+        if not known.state.last_id:
+            raise BadInput(f"{args.file or name} has no whole line, so it is no log")
+        yield _Source(name, fd, known.end, known)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[BinaryIO]:
+    """Yield where to write. A file that was not written to its end does not stay."""
+    if not path or path == "-":
+        yield sys.stdout.buffer
+        return
+    partial = f"{path}.partial"
+    try:
+        with open(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb"
+        ) as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def _events(config: Config, args: Namespace, source: _Source) -> Iterable[Event]:
+    first = max(1, getattr(args, "from"))
+    begin = seek.find_after(source.fd, first - 1, source.end) if first > 1 else START
+    events = selected.between(log.read(source.fd, begin, source.end), first, args.to or None)
+    if not args.redact:
+        return events
+    variables = (config.environ, *(each.env for each in config.agents.values()))
+    known = [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
+    return selected.redacted(events, masking.Masker(masking.fingerprints(known, *variables)))
+
+
+def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
+    from breakglass.web.page import fragments
+    from breakglass.web.page.document import document
+
+    created = log.read_one(source.fd, 1)
+    title = source.known.state.title or source.known.state.first_prompt or source.name
+    shown = fragments.compact(events)
+    return document(shown, session=source.name, title=title[:200], host=str(created.get("host", "")))
+
+
+def _write_bundle(output: BinaryIO, source: _Source) -> None:
+    from breakglass.cli import bundle
+
+    html = _html(log.read(source.fd, START, source.end), source)
+    os.lseek(source.fd, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(source.fd), "rb") as file:
+        bundle.write(
+            output, f"breakglass-{source.name[:8]}", file, source.end.offset, html, source.known.state.seal
+        )
+
+
+COMMAND = Command(
+    run,
+    words=(LAST_SESSION,),
+    options=(
+        Option("--html", "one HTML file: no script, no network, to read and to print"),
+        Option("--md", "Markdown for a post-mortem: timeline, calls with their outcome, files changed, cost"),
+        Option("--bundle", "a .tar.gz: the log byte for byte, the HTML, the newest seal, and SHA256SUMS"),
+        Option("-o FILE", "write to this file instead of standard output"),
+        Option("--file PATH", "export this log instead of a session's, such as one from a bundle"),
+        Option("--redact", "leave out the output of tools, and mask the known secrets of this machine again"),
+        Option("--from N", "begin with line N", whole_number, 0),
+        Option("--to N", "end with line N", whole_number, 0),
+    ),
+    output="the document, or nothing with -o",
+    examples="""\
+  breakglass export --html -o disk-full.html       the session written to last
+  breakglass export 3f2a --md --redact             what was asked and done, without any output
+  breakglass export 3f2a --bundle -o 3f2a.tar.gz   all of it, to keep
+  breakglass export --file events.jsonl --html     a log from another machine""",
+    notes="""\
+A document shows the lines that the log has now. Line N of the log is #eN in the HTML.
+--redact masks what this machine knows as secrets; other secrets in prompts and in the agent's words stay.""",
+)

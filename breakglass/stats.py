@@ -1,0 +1,202 @@
+"""Numbers about sessions, computed from their events: turns, cost, tokens, tools, waiting times, failures. Pure.
+
+Times are whole seconds between the `ts` of two events, as the recipes with jq compute them (docs/recipes.md).
+"""
+
+import heapq
+import math
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from breakglass.events import Event
+from breakglass.text import one_line
+
+KINDS = frozenset(
+    {"created", "user", "tool", "tool_result", "permission", "answer", "result", "error", "turn_end"}
+)
+"""The kinds that numbers come from."""
+KEPT = 10
+"""The slowest calls and the latest failures that are kept."""
+_MAIN_FIELDS = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
+
+
+class Call(NamedTuple):
+    """One call of a tool. The slowest is the largest."""
+
+    seconds: int
+    session: str
+    line: int
+    tool: str
+    call: str
+
+
+class Failure(NamedTuple):
+    """One error, or a turn that did not end well. The latest is the largest."""
+
+    ts: str
+    session: str
+    line: int
+    error: str
+
+
+class Stats:
+    """The numbers of all sessions that were added."""
+
+    def __init__(self) -> None:
+        self.sessions = 0
+        self.turns: dict[str, int] = {}
+        """The turns that have ended, by their status."""
+        self.days: dict[str, dict[str, Any]] = {}
+        self.models: dict[tuple[str, str], dict[str, Any]] = {}
+        self.tools: dict[str, dict[str, Any]] = {}
+        self.waits: list[int] = []
+        """The seconds from each question to the answer of a person."""
+        self.slowest: list[Call] = []
+        self.failures: list[Failure] = []
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers for a program."""
+        by_time = sorted(self.tools.items(), key=lambda row: (-row[1]["seconds"], -row[1]["calls"], row[0]))
+        models = sorted(self.models.items(), key=lambda row: (-row[1]["turns"], row[0]))
+        return {
+            "sessions": self.sessions,
+            "turns": dict(sorted(self.turns.items())),
+            "cost_usd": round(sum(day["cost_usd"] for day in self.days.values()), 6),
+            "days": [{"day": day, **numbers} for day, numbers in sorted(self.days.items())],
+            "models": [{"agent": agent, "model": model or None, **row} for (agent, model), row in models],
+            "tools": [{"name": name, **row} for name, row in by_time],
+            "waiting": {
+                "answers": len(self.waits),
+                "seconds": sum(self.waits),
+                "longest": max(self.waits, default=0),
+            },
+            "slowest": [call._asdict() for call in sorted(self.slowest, reverse=True)],
+            "failures": [failure._asdict() for failure in sorted(self.failures, reverse=True)],
+        }
+
+
+class SessionReader:
+    """Adds the events of one session, in their order, to `Stats`. `since` leaves out turns that began before it."""
+
+    def __init__(self, stats: Stats, session: str, since: str = "") -> None:
+        self._stats = stats
+        self._session = session
+        self._since = since
+        self._is_counted = False
+        self._begun = ""
+        """The time of the turn's prompt, "" outside a turn and in a turn before `since`."""
+        self._agent = ""
+        self._model = ""
+        self._calls: dict[str, tuple[Event, int]] = {}
+        """The calls of the turn, by their id, with the seconds to the last result."""
+        self._asked: dict[str, str] = {}
+
+    def add(self, event: Event) -> None:
+        """Count one event. Events with missing or malformed values count nothing."""
+        kind = event["kind"]
+        if kind == "created":
+            self._agent, self._model = str(event.get("agent", "")), str(event.get("model") or "")
+        elif kind == "user":
+            ts = str(event.get("ts", ""))
+            self._begun = ts if ts >= self._since else ""
+            if self._begun and not self._is_counted:
+                self._is_counted = True
+                self._stats.sessions += 1
+        elif self._begun:
+            self._add_in_turn(kind, event)
+
+    def _add_in_turn(self, kind: str, event: Event) -> None:
+        match kind:
+            case "tool":
+                self._calls[str(event.get("tool_id"))] = event, 0
+            case "tool_result":
+                self._add_result(event)
+            case "permission":
+                self._asked[str(event.get("request"))] = str(event.get("ts", ""))
+            case "answer" if event.get("by") not in ("settings", "session", "timeout", "agent", "exit"):
+                asked = self._asked.pop(str(event.get("request")), "")
+                self._stats.waits.append(_seconds(asked, str(event.get("ts", ""))))
+            case "result":
+                self._add_cost(event)
+            case "error":
+                self._fail(event, str(event.get("error", "")))
+            case "turn_end":
+                self._end(event)
+
+    def _add_result(self, event: Event) -> None:
+        found = self._calls.get(str(event.get("tool_id")))
+        if found:
+            call, _ = found
+            seconds = _seconds(str(call.get("ts", "")), str(event.get("ts", "")))
+            self._calls[str(event.get("tool_id"))] = call, seconds
+            if event.get("is_error") is True:
+                self._tool(call)["failed"] += 1
+
+    def _tool(self, call: Event) -> dict[str, Any]:
+        return self._stats.tools.setdefault(
+            str(call.get("name", "")), {"calls": 0, "seconds": 0, "failed": 0}
+        )
+
+    def _day(self) -> dict[str, Any]:
+        return self._stats.days.setdefault(
+            self._begun[:10], {"turns": {}, "cost_usd": 0.0, "input_tokens": 0, "output_tokens": 0}
+        )
+
+    def _model_row(self, model: str) -> dict[str, Any]:
+        zero = {"turns": 0, "cost_usd": 0.0, "input_tokens": 0, "output_tokens": 0}
+        return self._stats.models.setdefault((self._agent, model), zero)
+
+    def _add_cost(self, event: Event) -> None:
+        usage = event.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        row = self._model_row(str(event.get("model") or self._model))
+        for numbers in (self._day(), row):
+            numbers["cost_usd"] += _number(event.get("cost_usd"))
+            for key in ("input_tokens", "output_tokens"):
+                numbers[key] += int(_number(usage.get(key)))
+        self._model = str(event.get("model") or self._model)
+
+    def _fail(self, event: Event, why: str) -> None:
+        failure = Failure(str(event.get("ts", "")), self._session, event["id"], one_line(why, 200))
+        _keep(self._stats.failures, failure)
+
+    def _end(self, event: Event) -> None:
+        status = str(event.get("status", ""))
+        for counts in (self._stats.turns, self._day()["turns"]):
+            counts[status] = counts.get(status, 0) + 1
+        self._model_row(self._model)["turns"] += 1
+        for call, seconds in self._calls.values():
+            row = self._tool(call)
+            row["calls"] += 1
+            row["seconds"] += seconds
+            name = str(call.get("name", ""))
+            _keep(
+                self._stats.slowest, Call(seconds, self._session, call["id"], name, _what(call.get("input")))
+            )
+        self._begun, self._calls, self._asked = "", {}, {}
+
+
+def _keep(kept: list[Any], new: tuple[Any, ...]) -> None:
+    """Add a row to the largest ones."""
+    if len(kept) < KEPT:
+        heapq.heappush(kept, new)
+    else:
+        heapq.heappushpop(kept, new)
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, dict):
+        value = next((value[key] for key in _MAIN_FIELDS if isinstance(value.get(key), str)), "")
+    return one_line(value, 200) if isinstance(value, str) else ""
+
+
+def _seconds(begin: str, end: str) -> int:
+    try:
+        passed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(begin[:19])
+    except ValueError:
+        return 0
+    return max(0, int(passed.total_seconds()))
+
+
+def _number(value: Any) -> float:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else 0.0

@@ -1,0 +1,82 @@
+"""`breakglass export` writes a session as HTML, Markdown or an archive whose log is the log, byte for byte."""
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Data
+from tests.help.html_check import check_html
+from tests.help.sample_session import history
+
+
+@pytest.fixture
+def sample(data: Data) -> str:
+    """A session whose log has every kind of event."""
+    session = data.new()
+    with data.log(session).open("wb") as log:
+        for event in history():
+            text = event["text"] if event["kind"] == "foreign" else json.dumps(event, separators=(",", ":"))
+            log.write(text.encode() + b"\n")
+    return session
+
+
+def test_html_is_one_inert_file_with_a_line_for_each_event(data: Data, sample: str) -> None:
+    html = data.ok("export", sample, "--html")
+    assert check_html(html).found == ["meta http-equiv", "<style>"]  # its own policy and styles
+    assert "default-src 'none'" in html
+    assert not any(
+        word in html for word in ("<script", "<link", "<form", "<button", "url(", 'http-equiv="refresh')
+    )
+    shown = [event["id"] for event in history() if event["kind"] != "delta"]
+    assert [number for number in shown if f'id="e{number}"' not in html] == []
+
+
+def test_lines_are_chosen_and_output_is_left_out(data: Data, sample: str) -> None:
+    html = data.ok("export", sample, "--html", "--from", "10", "--to", "20", "--redact")
+    assert 'id="e10"' in html
+    assert 'id="e20"' in html
+    assert 'id="e9"' not in html
+    assert 'id="e21"' not in html
+    assert "of output left out" in html
+
+
+def test_a_bundle_has_the_log_byte_for_byte_and_the_sums_of_its_files(data: Data, tmp_path: Path) -> None:
+    session = data.new()
+    data.ok("send", session, "echo hello", "--wait")
+    target = tmp_path / "bundle.tar.gz"
+    assert data.ok("export", session, "--bundle", "-o", str(target)) == ""
+    with tarfile.open(fileobj=io.BytesIO(target.read_bytes())) as archive:
+        files = {Path(name).name: archive.extractfile(name) for name in archive.getnames()}
+        content = {name: file.read() for name, file in files.items() if file}
+    assert {*content} == {"events.jsonl", "session.html", "seal", "SHA256SUMS"}
+    assert content["events.jsonl"] == data.log(session).read_bytes()
+    seal = data.json("ls")[0]["seal"]
+    assert content["seal"].decode() == f"{seal['lines']}:{seal['sha256']}\n"
+    for line in content["SHA256SUMS"].decode().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256(content[name]).hexdigest() == digest
+
+
+def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(
+    data: Data, sample: str, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copy.jsonl"
+    copied.write_bytes(data.log(sample).read_bytes())
+    assert "disk full on db1" in data.ok("export", "--file", str(copied), "--md")
+    target = str(tmp_path / "out")
+    for words in (
+        [],
+        ["--html", "--md"],
+        ["--bundle", "--redact"],
+        ["--html", "--from", "5", "--to", "4"],
+        ["--html", "--file", str(copied), sample],
+        ["--html", "--from", "x"],
+    ):
+        assert data.run("export", *words, "-o", target).returncode == 2, words
+    assert data.run("export", "--file", str(tmp_path / "none"), "--html", "-o", target).returncode == 1
+    assert data.run("export", "ffff", "--html", "-o", target).returncode == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
