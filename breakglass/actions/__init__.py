@@ -14,20 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from breakglass.errors import BadInput
-from breakglass.settings import (
-    described,
+from breakglass.actions.parsers import (
     parse_choices,
-    parse_command,
     parse_effect,
     parse_kind,
-    parse_names,
     parse_pattern,
-    parse_seconds,
-    parse_text,
     parse_whole_number,
-    setting,
 )
+from breakglass.errors import BadInput
+from breakglass.settings import described, parse_command, parse_names, parse_seconds, parse_text, setting
 
 Value = str | int
 """The checked value of a parameter."""

@@ -81,7 +81,7 @@ class _QueueLook:
 
 def print_transcript(config: Config, session: Session, after: int, *, plain: bool) -> int:
     """Print the transcript after line `after` to its end: if `plain`, whole and without colours. Raises NotFound."""
-    transcript = Transcript() if plain else _transcript(config, session)
+    transcript = Transcript() if plain else new_transcript(config, session)
     status = _follow(session, after, _unchanged, partial(_show, transcript), lambda: 0)
     screen.write(transcript.finish())
     return status

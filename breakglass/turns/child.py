@@ -53,17 +53,7 @@ class Child:
         merge_stderr: bool,
         is_sandbox: bool = False,
     ) -> None:
-        parent = os.getpid()
-        self._process = subprocess.Popen(
-            # Not in the encoding of this process's locale: the arguments arrive as they are in the log.
-            [argument.encode(errors="surrogateescape") for argument in argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
-            env=environ,
-            start_new_session=True,
-            preexec_fn=lambda: _prepare(parent, is_sandbox=is_sandbox),  # noqa: PLW1509 — a runner has one thread
-        )
+        self._process = _start(argv, environ, merge_stderr=merge_stderr, is_sandbox=is_sandbox)
         self._is_sandbox = is_sandbox
         self.exited_at = 0.0
         self.printed = 0
@@ -77,8 +67,7 @@ class Child:
         self._input_ends = False
         self._output = bytearray()
         self._returned_at = 0.0
-        self._stderr = b""
-        self._stderr_closed = merge_stderr
+        self._stderr, self._stderr_closed = b"", merge_stderr
         self._linger = linger
         self._selector = selectors.DefaultSelector()
         self._selector.register(wakeup, selectors.EVENT_READ, lambda: _empty(wakeup))
@@ -197,6 +186,23 @@ class Child:
             assert self._process.stdin
             self._process.stdin.close()
             self._stdin = -1
+
+
+def _start(
+    argv: list[str], environ: dict[str, str], *, merge_stderr: bool, is_sandbox: bool
+) -> subprocess.Popen[bytes]:
+    """Start the agent or its sandbox in a process group of its own. It ends with this process. Raises OSError."""
+    parent = os.getpid()
+    return subprocess.Popen(
+        # Not in the encoding of this process's locale: the arguments arrive as they are in the log.
+        [argument.encode(errors="surrogateescape") for argument in argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
+        env=environ,
+        start_new_session=True,
+        preexec_fn=lambda: _prepare(parent, is_sandbox=is_sandbox),  # noqa: PLW1509 — a runner has one thread
+    )
 
 
 def _prepare(parent: int, *, is_sandbox: bool) -> None:

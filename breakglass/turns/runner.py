@@ -182,9 +182,8 @@ class Turn:
                 except CannotRecord as error:
                     # Either nothing was written and the prompt stays in the queue, or the disk failed after both lines.
                     if record.log.end.number > before:
-                        turn = record.log.end.number
-                        last = [("error", {"turn": turn, "error": f"The turn was stopped: {error}."})]
-                        end = {"turn": turn, "status": "error", "duration_ms": 0}
+                        end = {"turn": record.log.end.number, "status": "error", "duration_ms": 0}
+                        last = [("error", {"turn": end["turn"], "error": f"The turn was stopped: {error}."})]
             record.log.append_end(*last, ("turn_end", end))
             return None
 
