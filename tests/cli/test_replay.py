@@ -44,7 +44,8 @@ def test_the_past_from_a_line_on_is_shown_to_its_end(
 ) -> None:
     session = sessions.create(tmp_path_factory.mktemp("replay"), "shell")
     append_bytes(
-        session.directory, line(2, "notice", text="two", parent=None) + line(3, "notice", text="three")
+        session.directory,
+        line(2, "notice", text="two", parent=None) + line(3, "notice", text="three", parent=None),
     )
     slept: list[float] = []
     assert show_past(session, Transcript(), 3, 2.0, slept.append) == 0
