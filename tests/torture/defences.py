@@ -34,6 +34,8 @@ AMBIGUOUS = ("tests/web/http/test_http1.py::test_an_ambiguous_request_is_refused
 OTHER_SITES = ("tests/web/guard/test_rules.py::test_no_other_site_acts_or_reads_through_a_browser",)
 CREDENTIAL = ("tests/web/guard/test_rules.py::test_a_caller_may_do_what_its_credential_allows",)
 IN_TOKENS = "tests/access/test_tokens.py::"
+IN_CLIENTS = "tests/web/http/test_clients.py::"
+IN_LOGINS = "tests/access/test_logins.py::"
 IN_GUARD = "tests/web/guard/test_guard.py::"
 EVERY_HEADER = (f"{IN_GUARD}test_the_security_headers_are",)
 NO_STORE = (f"{IN_GUARD}test_every_response_carries_the_security_headers",)
@@ -377,5 +379,86 @@ MISTAKES = (
         'json.dumps(fields, separators=(",", ":"))',
         'json.dumps(fields, separators=(",", ":"), ensure_ascii=False)',
         ("tests/web/http/test_accesslog.py::test_any_request_adds_one_line_of_ascii_to_the_access_log",),
+    ),
+    Mistake(
+        "When connections are scarce",
+        "web/http/clients.py",
+        "else self._reserved)",
+        "else 0)",
+        (
+            f"{IN_CLIENTS}test_the_last_places_are_for_this_machine_for_proxies_and_for_clients_with_a_credential",
+        ),
+    ),
+    Mistake(
+        "When connections are scarce",
+        "web/http/clients.py",
+        "oldest = next(iter(self._anonymous), None)",
+        "oldest: Place | None = None",
+        ("tests/web/http/test_clients.py::test_the_oldest_connection_without_a_credential_gives_way",),
+    ),
+    Mistake(
+        "An HTTP/2 connection sends",
+        HTTP2,
+        "return self._left < 0",
+        "return False",
+        ("tests/web/http/test_http2.py::test_a_flood_of_http2_frames_ends_its_connection_and_delays_nobody",),
+    ),
+    Mistake(
+        "A stolen cookie reads",
+        RULES,
+        "refuse_unproven_pages, refuse_other_pages)",
+        "refuse_unproven_pages)",
+        (f"{IN_GUARD}test_a_stolen_cookie_reads_but_does_not_act",),
+    ),
+    Mistake(
+        "A login over plain HTTP ends",
+        CREDENTIALS,
+        "expires=since + (idle or self._lifetime)",
+        "expires=since + self._lifetime",
+        (
+            f"{IN_LOGINS}test_a_login_over_plain_http_ends_after_12_hours_without_use_and_after_30_days_in_any_case",
+        ),
+    ),
+    Mistake(
+        "Plain forms work under every name",
+        HEADERS,
+        '(b"referrer-policy", b"same-origin")',
+        '(b"referrer-policy", b"no-referrer")',
+        EVERY_HEADER,
+    ),
+    Mistake(
+        "Only a listed proxy names users",
+        "web/http/peers.py",
+        "return TURN if pid and is_of_turn(pid) else",
+        "return",
+        ("tests/web/http/test_peers.py::test_a_user_header_counts_only_from_a_listed_user_outside_turns",),
+    ),
+    Mistake(
+        "A stream of a proxy's user",
+        "web/guard/streams.py",
+        "return self._monotonic() - response.began < self._proxied_seconds",
+        "return True",
+        ("tests/web/guard/test_streams.py::test_a_stream_of_a_proxy_user_ends_after_12_hours",),
+    ),
+    Mistake(
+        "A login that has ended leaves no transcript",
+        GUARD,
+        '(*refusal.headers, (b"clear-site-data", b\'"cache"\'))',
+        "refusal.headers",
+        (f"{IN_GUARD}test_a_browser_whose_login_has_ended_is_told_to_forget_its_pages",),
+    ),
+    Mistake(
+        "Hostile text costs",
+        "web/page/budget.py",
+        'return deadline != float("inf") and time.thread_time() > deadline',
+        "return deadline < 0",
+        ("tests/web/page/test_budget.py::test_beyond_the_budget_everything_is_plain_and_complete",),
+    ),
+    Mistake(
+        'An agent with `sandbox = "bwrap"` writes its own workspace',
+        "sandbox/__init__.py",
+        '"--new-session", ',
+        "",
+        ("tests/turns/test_sandbox.py::test_a_sandbox_without_root_makes_a_user_namespace",),
     ),
 )

@@ -57,7 +57,6 @@ def test_a_mistake_fits_the_code_and_a_promise(mistake: Mistake) -> None:
     assert [row for row in rows() if row.startswith(mistake.promise)]
 
 
-@pytest.mark.torture
 @pytest.mark.parametrize("promise", rows())
 def test_each_promise_has_a_mistake(promise: str) -> None:
     assert [mistake for mistake in MISTAKES if promise.startswith(mistake.promise)]
