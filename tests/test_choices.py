@@ -6,7 +6,7 @@ from breakglass.choices import Choice, Option, answers_text, check_answers, read
 from breakglass.errors import BadInput
 
 COLOUR = Choice("c", "Which colour?", options=(Option("Red", "as now"), Option("Blue")))
-PARTS = Choice("p", "Which parts?", options=(Option("Door"), Option("Roof")), multiple=True)
+PARTS = Choice("p", "Which parts?", options=(Option("Wall"), Option("Roof")), multiple=True)
 CLOSED = COLOUR._replace(id="x", other=False)
 REMARK = Choice("r", "Anything else?", optional=True)
 
@@ -43,7 +43,7 @@ def test_malformed_options_are_left_out() -> None:
     [
         ([COLOUR], {"c": ["Blue"]}, {"c": ["Blue"]}),
         ([COLOUR], {"c": ["green,\nwith dots"]}, {"c": ["green,\nwith dots"]}),
-        ([PARTS], {"p": ["Roof", "Door", "Roof", "floor"]}, {"p": ["Roof", "Door", "floor"]}),
+        ([PARTS], {"p": ["Roof", "Wall", "Roof", "floor"]}, {"p": ["Roof", "Wall", "floor"]}),
         ([COLOUR, REMARK], {"c": ["Red"]}, {"c": ["Red"]}),
         ([COLOUR, REMARK], {"r": ["no"], "c": ["Red"]}, {"c": ["Red"], "r": ["no"]}),
         ([COLOUR, REMARK], {"r": ["  "], "c": [" Red "]}, {"c": ["Red"]}),

@@ -4,7 +4,7 @@ How this works. `Conversation.run` waits for output, for signals and for the tim
 output to the dialogue and events to the record, and it takes the steps of `Ending` until the program has ended.
 
 For editors: a limit stops the turn, because the turn has only this program. The exception is a program that runs before
-an action (`Task.may_fail`): a limit ends it alone, and the action follows.
+an action (`ProgramRun.may_fail`): a limit ends it alone, and the action follows.
 """
 
 import os
@@ -37,7 +37,7 @@ STOPS = {
 """Why the runner stops a turn, and how the turn then ends."""
 
 
-class Task(NamedTuple):
+class ProgramRun(NamedTuple):
     """What one program of a turn is for."""
 
     name: str
@@ -55,7 +55,7 @@ class Task(NamedTuple):
     """Whether the turn goes on if it fails or reaches a limit: it only runs before an action."""
 
 
-def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signals, task: Task) -> None:
+def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signals, task: ProgramRun) -> None:
     """Run one program to its end, and record its events. `dialogue.failed` then says whether it failed.
 
     A program that cannot start stops the turn, unless it may fail. Raises CannotRecord.
@@ -84,7 +84,7 @@ def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signa
     record.flush()
 
 
-def _start(job: Job, dialogue: Dialogue, signals: Signals, task: Task) -> Child:
+def _start(job: Job, dialogue: Dialogue, signals: Signals, task: ProgramRun) -> Child:
     """Start a program, with the mark of this turn in its environment. Raises OSError."""
     mark = processes.mark(os.path.basename(job.directory), job.turn, place(job.lock[0]))
     return Child(
@@ -101,7 +101,13 @@ class Conversation:
     """The exchange with one process of the agent, from its first byte to its exit."""
 
     def __init__(
-        self, job: Job, record: TurnRecord, child: Child, dialogue: Dialogue, signals: Signals, task: Task
+        self,
+        job: Job,
+        record: TurnRecord,
+        child: Child,
+        dialogue: Dialogue,
+        signals: Signals,
+        task: ProgramRun,
     ) -> None:
         self.job = job
         self.task = task

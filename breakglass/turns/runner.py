@@ -38,7 +38,7 @@ from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
 from breakglass.turns import brief, processes
 from breakglass.turns import job as jobs
-from breakglass.turns.conversation import Task, run_program
+from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.job import AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
@@ -106,7 +106,7 @@ class Turn:
         if agent is None:
             self.record.stop(f"The agent {self.job.agent} is no longer configured.")
             return
-        task = Task(
+        task = ProgramRun(
             name="The agent",
             environ=agent.environ,
             began=self.record.began,
@@ -118,7 +118,7 @@ class Turn:
         if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
             self._run(agent.protocol, turn_input._replace(session=None, session_cost=0.0), task)
 
-    def _run(self, protocol: str, turn_input: TurnInput, task: Task) -> Dialogue:
+    def _run(self, protocol: str, turn_input: TurnInput, task: ProgramRun) -> Dialogue:
         """Run one program, unless the turn is stopping. Return its dialogue. A failure is that of the turn."""
         dialogue = agents.new_dialogue(protocol, turn_input)
         if self.record.is_stopping:  # a user stopped the turn before the program started
@@ -133,7 +133,7 @@ class Turn:
         """Run the programs of an action one after the other. Only the last one decides how the turn ends."""
         for step in self.job.steps:
             is_last = step is self.job.steps[-1]
-            task = Task(
+            task = ProgramRun(
                 name=f"The action {step.name}",
                 environ=self.job.environ,
                 began=time.monotonic(),

@@ -26,7 +26,7 @@ CHOICES = {
             "header": "Parts",
             "multiSelect": True,
             "options": [
-                {"label": "Door", "description": "in front"},
+                {"label": "Wall", "description": "in front"},
                 {"label": "Roof", "description": "on top"},
             ],
         },
@@ -112,11 +112,11 @@ def test_a_choice_is_shown_and_the_selection_is_sent(asking: Real) -> None:
     assert question["name"] == "AskUserQuestion"
     assert [each["label"] for each in question["choices"][0]["options"]] == ["Red", "Blue"]
     assert question["choices"][1]["multiple"] is True
-    answers = {"Which colour?": ["none,\nreally"], "Which parts?": ["Door", 'the "cellar", too']}
+    answers = {"Which colour?": ["none,\nreally"], "Which parts?": ["Wall", 'the "cellar", too']}
     asking.answer(question, allow=True, answers=answers)
     events = asking.end(turn)
     output = events.only("tool_result", "output")
-    assert all(text in output for text in ("none,\nreally", "Door", "cellar"))
+    assert all(text in output for text in ("none,\nreally", "Wall", "cellar"))
     assert events.only("answer", "answers") == answers
     assert events.status == "ok"
 
