@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve()
 OLD_FILES = ("here", "desk", "door", "place", "words", "packing", "prose", "porch", "known", "wire", "plan")
 """Modules that got a clearer name. No file has the old one."""
 OLD_NAMES = re.compile(
-    r"\b(Desk|_?Porch|Wall|_?bury|_?undertaker|see_off|Story|_?climb|_?rung|LAMPS|Tally|read_signer|Signer)\b"
+    r"\b(Desk|_?Porch|Door|_?bury|_?undertaker|see_off|Story|_?climb|_?rung|LAMPS|Tally|read_signer|Signer)\b"
     r"|\bclass (Print|Taken|State|Task|Queued|Plan)\b"
 )
 OLD_WORDS = re.compile(
