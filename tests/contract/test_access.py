@@ -98,7 +98,7 @@ def test_the_read_only_token_can_read_and_change_nothing(server: Server, by_cook
         assert len(stream.replay()) == 1
     for method, path in ROUTES:
         if method != "GET":
-            response = server.ask(method, path.format(id=session, queued=1), {}, watcher)
+            response = server.ask(method, path.format(id=session, queued=1, name="disks"), {}, watcher)
             assert response.status == 403, (method, path)
     assert len(server.data.lines(session)) == 1
 

@@ -19,7 +19,7 @@ BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r
 def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> Response:
     """Send a correct request to a route, for a session that does not exist."""
     body = None if method in ("GET", "DELETE") else BODIES.get(path.rpartition("/")[2], {})
-    return server.ask(method, path.format(id=UNKNOWN, queued=2), body, headers)
+    return server.ask(method, path.format(id=UNKNOWN, queued=2, name="disks"), body, headers)
 
 
 def is_problem(response: Response, status: int) -> bool:

@@ -25,6 +25,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "permission_timeout_seconds": (60, 0),
     "sse_keepalive_seconds": (0.5, "soon"),
     "vitals": (True, "perhaps"),
+    "metrics": (True, "perhaps"),
     "token": (TOKEN, 7),
     "origins": (["https://ops.example.com", "https://b.example.com:8443"], 7),
     "prefix": ("/breakglass", "breakglass/"),
