@@ -40,7 +40,7 @@ def test_these_kinds_are_on_disk_before_their_append_returns() -> None:
 
 
 def test_only_these_kinds_may_stand_within_and_between_turns() -> None:
-    assert {"withdrawn", "renamed", "archived", "repaired"} == ANYWHERE
+    assert {"withdrawn", "renamed", "archived", "repaired", "beside", "vitals", "sealed"} == ANYWHERE
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -142,7 +142,8 @@ def test_a_completion_names_every_command_and_option(shell: str) -> None:
     for row in completion.rows():
         assert row.name in script
         for flag in row.flags:
-            assert (f"-l {flag.name[2:]} " if shell == "fish" else flag.name) in script
+            in_fish = f"-l {flag.name[2:]} " if flag.name.startswith("--") else f"-s {flag.name[1:]} "
+            assert (in_fish if shell == "fish" else flag.name) in script
     assert [line for line in script.splitlines() if "\t" in line] == []
 
 

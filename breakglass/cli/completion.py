@@ -182,7 +182,8 @@ def fish() -> str:
 
 def _fish_flag(flag: Flag) -> str:
     value = "" if not flag.metavar else " -r -F" if flag.metavar in FILES else " -x"
-    return f"-l {flag.name.removeprefix('--')}{value}"
+    is_long = flag.name.startswith("--")
+    return f"{'-l' if is_long else '-s'} {flag.name.lstrip('-')}{value}"
 
 
 def _fish_quoted(text: str) -> str:

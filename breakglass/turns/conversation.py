@@ -64,7 +64,8 @@ def run_program(job: Job, record: TurnRecord, dialogue: Dialogue, signals: Signa
     try:
         child = _start(job, dialogue, signals, task)
     except OSError as error:
-        text = f"{task.name} could not start: {error.filename or dialogue.argv[0]}: {error.strerror}."
+        program = os.fsdecode(error.filename or dialogue.argv[0])
+        text = f"{task.name} could not start: {program}: {error.strerror}."
         if task.may_fail:
             record.append("notice", text=f"{text} {GOES_ON}")
         else:

@@ -77,7 +77,7 @@ def test_permission_can_be_given_only_after_the_end_of_the_command_was_seen(
         expect(page.locator(".refuse")).to_be_enabled()
         page.locator(CARD).focus()
         page.keyboard.press("y")
-        expect(page.locator("#notice")).to_have_text("Read to the end first, or show all.")
+        expect(page.locator("#notice")).to_have_text("Not allowed: read to the end first, or show all.")
         if seen_by == "scrolling":
             page.locator(".proposed").evaluate("one => { one.scrollTop = one.scrollHeight; }")
         elif seen_by == "the keyboard":

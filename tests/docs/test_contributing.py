@@ -104,7 +104,7 @@ assert "| `breakglass probe` | Print a probe |" in commands_reference.render()
         {
             "breakglass/web/operations.py": (
                 '    "list_sessions": Operation(',
-                '    "probe": Operation(method="GET", path="/api/probe", summary="Probe", response=_object()),\n',
+                '    "probe": Operation(method="GET", path="/api/probe", summary="Probe", response=object_of()),\n',
             ),
             "breakglass/web/api.py": (
                 "@operation\nasync def list_sessions()",

@@ -14,7 +14,7 @@ WEB_ROWS = (
     "  api  forms  action_pages  metrics ",
     "         pages    openapi        ",
     "        context   operations     ",
-    "    console   bodies   searching ",
+    "  console  bodies  searching  schemas ",
     "        page    lost_turns       ",
     "        guard     stream         ",
     "              sse                ",

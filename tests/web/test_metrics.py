@@ -26,7 +26,15 @@ NOW = "2026-11-23T12:00:00.000Z"
 def state_after(*drafts: tuple[str, dict[str, Any]]) -> SessionState:
     state = SessionState()
     for number, (kind, fields) in enumerate([("created", {}), *drafts], 1):
-        event = {"id": number, "ts": TS, "kind": kind, **SAMPLES[kind], "action": None, **fields}
+        event = {
+            "id": number,
+            "ts": TS,
+            "kind": kind,
+            **SAMPLES[kind],
+            "action": None,
+            "agent": "shell",
+            **fields,
+        }
         state = fold(state, event)
     return state
 

@@ -39,8 +39,7 @@ def run(config: Config, args: Namespace) -> int:
 COMMAND = Command(
     run,
     options=(Option("--json", "print one JSON object an agent, one a line"),),
-    output="with --json: name, can_start, logged_in (null if that cannot be told), version, problem, sandbox, landlock"
-    " (whether the kernel has this second wall, null without a sandbox) and more",
+    output="with --json: name, can_start, logged_in (null if unknown), version, problem, sandbox, landlock and more",
     examples="""\
   breakglass agents
   breakglass agents --json | jq -r 'select(.can_start).name'""",

@@ -14,7 +14,7 @@ from breakglass.web.page.fragments import fragments
 from breakglass.web.page.markdown import LEXERS, MAX_CODE, MAX_MARKDOWN, highlight, markdown
 from breakglass.web.page.tools import diff
 
-EVENT_LIMIT = budget.EVENT_SECONDS + 0.15
+EVENT_LIMIT = budget.EVENT_SECONDS + 0.9
 """CPU seconds: what the budget allows, and what cannot be interrupted on a slow machine."""
 PAGE_LIMIT = budget.PAGE_SECONDS + 0.5
 """The same for a page, with what its plain text costs."""

@@ -7,8 +7,8 @@ const form = document.getElementById("login");
 // token here does not invalidate the login of another window. Without storage, the login has none.
 form.addEventListener("formdata", ({ formData }) => {
   try {
-    const bytes = crypto.getRandomValues(new Uint8Array(32));
-    localStorage.csrf ??= JSON.stringify([...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+    const random = crypto.getRandomValues(new Uint8Array(32));
+    localStorage.csrf ??= JSON.stringify([...random].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
     formData.set("own_csrf", JSON.parse(localStorage.csrf));
   } catch { /* no storage */ }
 });

@@ -10,6 +10,7 @@ const FILES = [
   "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "csrf.js", "icon.svg", "keys.js", "line_kinds.js",
   "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "session_list.js",
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
+  "whole_question.js",
 ];
 const OFFLINE = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Offline</title><link rel="stylesheet" href="${root}/app.css"><body class="single"><main><h1>Offline</h1>

@@ -24,7 +24,7 @@ export function connectQuestion(line) {
     more.hidden = isSeen && below <= SLACK;
     for (const button of buttons) {
       button.disabled = !isSeen;
-      button.title = isSeen ? "" : "Read to the end first, or show all.";
+      button.title = isSeen ? "" : "Not allowed: read to the end first, or show all.";
     }
   };
   all.addEventListener("click", () => {
