@@ -247,7 +247,11 @@ def _permission(state: SessionState, event: Event) -> SessionState:
     if event["turn"] != state.turn:
         return state
     question = OpenQuestion(
-        event["id"], _text(event, "request"), _text(event, "name"), _text(event, "expires"), event["ts"]
+        event["id"],
+        _text(event, "request"),
+        _text(event, "name"),
+        _text(event, "expires"),
+        event.get("ts", ""),
     )
     return state._replace(asking=(*state.asking, question))
 

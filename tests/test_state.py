@@ -180,3 +180,10 @@ def test_fold_accepts_events_of_any_shape(fields: list[dict[str, Any]], kind: st
     history = [{**each, "id": number, "kind": kind, "ts": TS} for number, each in enumerate(fields, 1)]
     assert fold_all(history).last_id == len(history)
     assert is_well_typed(fold_all(history))
+
+
+def test_a_question_counts_in_a_runner_which_folds_events_before_they_have_a_time() -> None:
+    state = fold(SessionState(), {"id": 2, "kind": "user", "text": "go on", "by": "ann"})
+    asked = {"turn": 2, "request": "r", "name": "Bash", "input": {}, "expires": "later"}
+    state = fold(state, {"id": 3, "kind": "permission", **asked})
+    assert [question.request for question in state.asking] == ["r"]

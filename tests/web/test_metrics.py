@@ -102,7 +102,10 @@ def test_the_disk_and_the_vital_signs_are_shown() -> None:
 
 def test_no_log_adds_a_label() -> None:
     hostile = [
-        state_after(("created", {"agent": f"agent-{number}"}), *turn(3, f"status-{number}", number))
+        state_after(
+            ("created", {"agent": f"agent-{number}"}),
+            *turn(3, f"status-{number}", number, agent=f"agent-{number}"),
+        )
         for number in range(50)
     ]
     found = samples(*hostile)
