@@ -161,7 +161,6 @@ def test_everything_can_be_done_by_keyboard(new_user: NewUser, server: ScriptedS
     expect(page.locator("select[name=agent]")).to_be_focused()
     page.keyboard.type("shell")
     page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
     page.keyboard.type("echo by keys; sleep 1000")
     page.keyboard.press("Control+Enter")
     page.wait_for_url(re.compile("/sessions/"))

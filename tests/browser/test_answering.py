@@ -70,7 +70,7 @@ def test_permission_can_be_given_only_after_the_end_of_the_command_was_seen(
     seen_by: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
     with open_turn(server.data, session := server.new_session(), {"input": {"command": LONG}}):
-        page = new_user(**PHONE).open(session)
+        page = new_user().open(session)
         buttons = page.locator(f"{CARD} :is(.allow, .allow-session)")
         expect(page.locator(".rest")).to_contain_text(re.compile("^[0-9]{4} more lines below"))
         assert [button.is_disabled() for button in buttons.all()] == [True, True]

@@ -64,7 +64,7 @@ def test_typing_another_answer_replaces_the_chosen_one(new_user: NewUser, server
     with open_turn(server.data, session, {**ASKED, "choices": CHOICES[:1]}):
         page = new_user().open(session)
         page.get_by_label("SQLite").check()
-        page.locator(f"{CARD} textarea").fill("none")
+        page.locator(f"{CARD} fieldset textarea").fill("none")
         page.get_by_role("button", name="Send answer").click()
         expect(page.locator("#log")).to_contain_text("Answered by owner: none.")
         assert answers(server.data, session)[0]["answers"] == {"Which database?": ["none"]}

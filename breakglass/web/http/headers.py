@@ -3,7 +3,7 @@
 from breakglass.web.http.asgi import Headers
 
 UNUSED_FEATURES = (
-    b"accelerometer camera clipboard-read display-capture geolocation gyroscope hid magnetometer microphone midi "
+    b"accelerometer camera display-capture geolocation gyroscope hid magnetometer microphone midi "
     b"payment serial usb"
 ).split()
 """What no page of ours asks a browser for, so a script that got in cannot either."""

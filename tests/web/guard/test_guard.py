@@ -133,7 +133,7 @@ def test_the_security_headers_are(guarded: Guarded) -> None:
         b"x-content-type-options": b"nosniff",
         b"referrer-policy": b"same-origin",
         b"x-frame-options": b"DENY",
-        b"permissions-policy": b"accelerometer=(), camera=(), clipboard-read=(), display-capture=(), "
+        b"permissions-policy": b"accelerometer=(), camera=(), display-capture=(), "
         b"geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), "
         b"usb=()",
         b"cross-origin-opener-policy": b"same-origin",
