@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from breakglass.config import Config
 from breakglass.errors import BadConfig, BadInput, Conflict, LogLocked, NotFound, TooLarge, TurnRunning
+from breakglass.sandbox import find_sandbox
 from breakglass.settings import check_model
 from breakglass.state import SessionState
 from breakglass.store import sessions
@@ -260,12 +261,16 @@ def _start(session: Session, opened: Log, job: Job) -> None:
 def _hand_over(
     config: Config, session: Session, opened: Log, state: SessionState, prompt: Prompt
 ) -> tuple[SessionState, Prompt]:
-    """Return the state with the turn's agent, and the prompt with the lines that this agent has not seen."""
+    """Return the state with the turn's agent, and the prompt with the lines that this agent has not seen.
+
+    Raises BadConfig if the agent is not configured, or its sandbox cannot be made as the settings say.
+    """
     state = state._replace(agent=prompt.agent or state.agent)
     try:
         agent = config.agent_named(state.agent)
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
+    find_sandbox(config, agent)
     if agent.about.is_command_line:
         return state, prompt
     found = brief.find(opened.fd, state.of_agent(agent.name).seen, state.last_id + 1)

@@ -58,7 +58,7 @@ def make_job(
         lock=lock.fds,
         held=run.held,
         steps=run.steps,
-        agents=tuple(_agent_jobs(config, state.agent)),
+        agents=tuple(_agent_jobs(config)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
@@ -78,14 +78,11 @@ def _models(config: Config, state: SessionState) -> dict[str, str]:
     return {name: model for name, model in found.items() if model}
 
 
-def _agent_jobs(config: Config, first: str) -> Iterator[AgentJob]:
-    """Yield the agents for a job. One whose sandbox cannot be made is left out. Raises BadConfig if it is `first`."""
+def _agent_jobs(config: Config) -> Iterator[AgentJob]:
+    """Yield the agents for a job. One whose sandbox cannot be made is left out, so that it gets no turn."""
     for agent in config.agents.values():
-        try:
+        with contextlib.suppress(BadConfig):
             yield _agent_job(config, agent)
-        except BadConfig:
-            if agent.name == first:
-                raise
 
 
 def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:

@@ -24,7 +24,7 @@ from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
 from tests.help.servers import TOKEN, environment
-from tests.help.session_logs import output_of
+from tests.help.session_logs import events_of, output_of
 from tests.help.superuser import require_superuser
 from tests.help.turns import (
     begin_turn,
@@ -278,8 +278,10 @@ def test_only_root_gives_the_agent_another_user(root: Path) -> None:
     else:
         with pytest.raises(BadConfig, match="only root can start an agent as another user"):
             begin_turn(in_box(root, user="daemon"), "id -un")
+    session = sessions.create(root, "shell")
     with pytest.raises(BadConfig, match=r"agents\.shell\.user: this machine has no user 'no-such'; make one"):
-        begin_turn(in_box(root, user="no-such"), "id -un")
+        submit_prompt(in_box(root, user="no-such"), session, "id -un", by="ann")
+    assert [event["kind"] for event in events_of(session)] == ["created"]
 
 
 # --- the command line, without a process --------------------------------------------------------------
