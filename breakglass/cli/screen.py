@@ -5,11 +5,15 @@ import io
 import os
 import select
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from breakglass.cli.style import UNLIMITED
 from breakglass.text import escape_json
+
+PROGRESS_SECONDS = 0.2
+"""Seconds between two updates of a `ProgressLine`, and before the first."""
 
 
 class WaitingFile(io.FileIO):
@@ -113,8 +117,32 @@ def ask(question: str) -> str:
     return sys.stdin.readline().rstrip("\n")
 
 
-def show_progress(text: str) -> None:
-    """Replace the terminal line at the cursor with `text`; the cursor stays at its beginning. "" erases it."""
+class ProgressLine:
+    """A line on the terminal that shows how far long work is. Nothing is shown if standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._has_terminal = sys.stderr.isatty()
+        self._shown_at = time.monotonic()
+        self._is_shown = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the line should be shown anew: for work of less than `PROGRESS_SECONDS` it never is."""
+        return self._has_terminal and time.monotonic() - self._shown_at >= PROGRESS_SECONDS
+
+    def show(self, text: str) -> None:
+        """Replace the terminal line at the cursor with `text`. The cursor stays at its beginning."""
+        self._shown_at, self._is_shown = time.monotonic(), True
+        _replace_line(text)
+
+    def erase(self) -> None:
+        """Erase the line, so that the next output takes its place."""
+        if self._is_shown:
+            _replace_line("")
+            self._is_shown = False
+
+
+def _replace_line(text: str) -> None:
     print(f"\r\x1b[K{text}", end="\r", file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,6 @@
 """Search the events of all sessions for words, the newest first."""
 
 import json
-import sys
 import time
 from argparse import Namespace
 
@@ -13,8 +12,6 @@ from breakglass.config import Config
 from breakglass.query import Query
 from breakglass.store import sessions
 from breakglass.store.search import Hit, Progress, search
-
-PROGRESS_SECONDS = 0.2
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -28,7 +25,7 @@ def run(config: Config, args: Namespace) -> int:
             printer.show(found)
         else:
             printer.show_progress(found)
-    printer.erase_progress()
+    printer.progress.erase()
     return 0 if printer.hits else 1
 
 
@@ -39,14 +36,12 @@ class _Printer:
         self.hits = 0
         self._as_json = as_json
         self._colours = screen.has_colours(config.environ)
-        self._has_terminal = sys.stderr.isatty()
-        self._shown_at = time.monotonic()
-        self._is_shown = False
+        self.progress = screen.ProgressLine()
 
     def show(self, hit: Hit) -> None:
         """Print a hit at once."""
         self.hits += 1
-        self.erase_progress()
+        self.progress.erase()
         screen.write(self._line(hit) + "\n")
 
     def _line(self, hit: Hit) -> str:
@@ -57,20 +52,13 @@ class _Printer:
         shown = f"{before}{paint(found, 'question', colours=self._colours)}{after}"
         return f"{place}  {hit.ts[:16].replace('T', ' '):<16}  {hit.kind}: {shown}"
 
-    def show_progress(self, progress: Progress) -> None:
+    def show_progress(self, found: Progress) -> None:
         """Show how much has been searched, if the search takes long."""
-        if self._has_terminal and time.monotonic() - self._shown_at > PROGRESS_SECONDS:
-            self._shown_at, self._is_shown = time.monotonic(), True
-            percent = min(99, progress.searched * 100 // max(1, progress.total))
-            screen.show_progress(
-                f"{percent} % of {progress.total / 1e6:,.0f} MB, {self.hits:,} hits; Ctrl-C stops"
+        if self.progress.is_due:
+            percent = min(99, found.searched * 100 // max(1, found.total))
+            self.progress.show(
+                f"{percent} % of {found.total / 1e6:,.0f} MB, {self.hits:,} hits; Ctrl-C stops"
             )
-
-    def erase_progress(self) -> None:
-        """Erase the progress, so that the next output takes its line."""
-        if self._is_shown:
-            screen.show_progress("")
-            self._is_shown = False
 
 
 COMMAND = Command(

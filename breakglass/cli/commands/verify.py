@@ -2,8 +2,6 @@
 
 import os
 import re
-import sys
-import time
 from argparse import Namespace
 from collections.abc import Iterator
 
@@ -19,7 +17,6 @@ from breakglass.verify import Finding
 
 MAX_SHOWN = 20
 """Broken rules and notes shown for one log: a log with another file appended would fill the screen."""
-PROGRESS_SECONDS = 0.2
 BUFFER = 1 << 20
 
 
@@ -72,9 +69,9 @@ def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
     for finding in verify.findings(lines, verifier):
         counts[finding.is_note] += 1
         if counts[finding.is_note] <= MAX_SHOWN:
-            lines.erase_progress()
+            lines.progress.erase()
             print(f"{path}:{finding.line}: {_describe(finding)}")
-    lines.erase_progress()
+    lines.progress.erase()
     for is_note, what in ((False, "broken rules"), (True, "notes")):
         if counts[is_note] > MAX_SHOWN:
             print(f"{path}: {counts[is_note] - MAX_SHOWN:,} more {what}")
@@ -101,9 +98,7 @@ class _LogReader:
         self._name = session.id[:8]
         self._fd = log.open_reader(session.directory)
         self._size = max(1, log.size(self._fd))
-        self._has_terminal = sys.stderr.isatty()
-        self._shown_at = time.monotonic()
-        self._is_shown = False
+        self.progress = screen.ProgressLine()
 
     def __iter__(self) -> Iterator[bytes]:
         read = 0
@@ -112,21 +107,9 @@ class _LogReader:
                 yield line
                 self.number += line.endswith(b"\n")
                 read += len(line)
-                if self._has_terminal and self.number % 1000 == 0:
-                    self._show_progress(read)
-
-    def _show_progress(self, read: int) -> None:
-        if time.monotonic() - self._shown_at < PROGRESS_SECONDS:
-            return
-        self._shown_at, self._is_shown = time.monotonic(), True
-        percent = min(99, read * 100 // self._size)
-        screen.show_progress(f"{self._name}: {percent} %, {self.number:,} lines")
-
-    def erase_progress(self) -> None:
-        """Erase the progress, so that the next output takes its line."""
-        if self._is_shown:
-            screen.show_progress("")
-            self._is_shown = False
+                if self.number % 1000 == 0 and self.progress.is_due:
+                    percent = min(99, read * 100 // self._size)
+                    self.progress.show(f"{self._name}: {percent} %, {self.number:,} lines")
 
 
 COMMAND = Command(
