@@ -8,7 +8,7 @@ How this works
   case for the longest part of a term that every writer of JSON writes as it is.
 * `Query.excerpt` decides, on the decoded event. So a candidate may be wrong, but none may be missing.
 
-Rule for editors: whatever `fold` makes equal, `candidates` must find. `_JOINED` has the characters beyond ASCII that
+Rule for editors: `candidates` must find all that `fold` makes equal. `_JOINED` has the characters beyond ASCII that
 fold to ASCII, such as `ß` to `ss`: every line with one of them is a candidate.
 """
 

@@ -34,7 +34,7 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     user_agent: str = msgspec.field(name="agent")
     """The browser's User-Agent header."""
     idle: int = 0
-    """Seconds without use after which the login ends, whatever `expires` said. 0: only `expires` ends it."""
+    """Seconds without use after which the login ends, also before `expires`. 0: only `expires` ends it."""
     csrf: str = ""
     """SHA-256 of the CSRF token that the page chose and keeps, in hex; "" if it follows from the cookie."""
 

@@ -169,7 +169,7 @@ def _cell(value: Any) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a text as a code span, whatever backticks it has (CommonMark, section 6.1)."""
+    """Return a text as a code span. The text may contain backticks (CommonMark, section 6.1)."""
     shown = one_line(text)
     longest = max((len(each) for each in re.findall("`+", shown)), default=0)
     ticks = "`" * (longest + 1)

@@ -125,7 +125,7 @@ def _status(root: Path, session: str) -> os.stat_result | None:
 def main() -> None:
     """Search for a web server: one request as JSON on standard input, a line of JSON for each hit and progress.
 
-    The server kills this process when nobody waits for its result any more.
+    The server kills this process when no client waits for its result any more.
     """
     request = json.loads(sys.stdin.buffer.readline())
     after = Place(*request["after"]) if request["after"] else None

@@ -1,4 +1,4 @@
-"""A seal covers every line since the seal before it, whatever other programs and a repair did to the log."""
+"""A seal covers every line since the seal before it, also lines of other programs and of a repair."""
 
 import resource
 from pathlib import Path

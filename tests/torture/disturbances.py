@@ -137,7 +137,7 @@ class Disturbances:
     def _rename_log(self, rng: random.Random) -> None:
         away = self._log.with_name("away")
         os.rename(self._log, away)
-        time.sleep(rng.random() * AWAY_SECONDS)
+        time.sleep(rng.random() * AWAY_SECONDS)  # the fault itself: how long the log is away
         assert not self._log.exists(), "a log was created in the place of the renamed one"
         os.rename(away, self._log)
 

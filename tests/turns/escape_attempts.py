@@ -77,7 +77,7 @@ def run_setuid_program() -> str:
 
 
 def type_into_terminal() -> str:
-    """Put a character into the input of the terminal of whoever started the server."""
+    """Put a character into the input of the terminal in which the server was started."""
     for fd in range(3):
         found = attempt(functools.partial(fcntl.ioctl, fd, termios.TIOCSTI, b"x"))
         if found != "ENOTTY":

@@ -5,6 +5,7 @@ Only `Markup` from markdown.py, terminal.py and tools.py is printed unchanged.
 """
 
 import json
+from base64 import b64encode
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -42,10 +43,12 @@ def page(common: CommonData, content: Page) -> str:
 
 def document_frame(*, session: str, title: str, host: str) -> tuple[str, str]:
     """Return the text before and after the events of a session in a file of its own."""
-    styles = (STATIC / "app.css").read_text(encoding="utf-8").replace("\n", " ")
-    css, mark = Markup(styles), Markup("<!-- events -->")  # nosec B704 - our own file
+    files = (STATIC / "app.css", _FOLDER / "templates" / "document.css")
+    styles = " ".join(path.read_text(encoding="utf-8") for path in files).replace("\n", " ")
+    digest = b64encode(sha256(styles.encode()).digest()).decode()
+    css, mark = Markup(styles), Markup("<!-- events -->")  # nosec B704 - our own files
     template = _environment().get_template("document.html")
-    html = template.render(session=session, title=title, host=host, css=css, events=mark)
+    html = template.render(session=session, title=title, host=host, css=css, digest=digest, events=mark)
     before, _, after = html.partition(mark)
     return before, after
 

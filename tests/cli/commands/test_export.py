@@ -1,5 +1,6 @@
 """`breakglass export` writes a session as HTML, Markdown or an archive whose log is the log, byte for byte."""
 
+import base64
 import hashlib
 import io
 import json
@@ -27,7 +28,10 @@ def sample(data: Data) -> str:
 def test_html_is_one_inert_file_with_a_line_for_each_event(data: Data, sample: str) -> None:
     html = data.ok("export", sample, "--html")
     assert check_html(html).found == ["meta http-equiv", "<style>"]  # its own policy and styles
-    assert "default-src 'none'" in html
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:"
+    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in html
     assert not any(
         word in html for word in ("<script", "<link", "<form", "<button", "url(", 'http-equiv="refresh')
     )

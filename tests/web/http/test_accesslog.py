@@ -99,7 +99,7 @@ def test_an_access_log_on_standard_error_does_not_wait_for_the_reader_of_a_full_
     done = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.stdout and done.stderr
     with done, done.stdout, done.stderr:
-        assert done.stdout.read() == b"done\n"  # nobody reads standard error meanwhile
+        assert done.stdout.read() == b"done\n"  # no process reads standard error meanwhile
         lines = done.stderr.read().splitlines()
     assert 0 < len(lines) < 2000
     assert all(json.loads(line)["status"] == 200 for line in lines)
