@@ -128,7 +128,8 @@ def test_the_numbers_equal_those_of_the_recipes(sample: Session) -> None:
     def recipe(title: str) -> list[list[str]]:
         """Return the words of each line that the recipe prints."""
         command = filters.partition(title)[2].partition("\n")[2].partition("\n\n")[0]
-        script = command.replace("$LOG", f"{sample.directory}/{log.NAME}")
+        safe = next(line for line in text.splitlines() if line.startswith("SAFE="))
+        script = f"{safe}\n" + command.replace("$LOG", f"{sample.directory}/{log.NAME}")
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
         return [line.split() for line in done.stdout.splitlines()]
 

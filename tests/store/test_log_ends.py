@@ -59,7 +59,7 @@ def test_after_a_failed_sync_every_way_to_append_is_refused_but_the_turns_end_is
     writer.append_end(
         ("error", {"turn": 2, "error": "x"}), ("turn_end", {"turn": 2, "status": "error", "duration_ms": 1})
     )
-    assert kinds(directory) == ["created", "cancelled", "error", "turn_end"]
+    assert kinds(directory) == ["created", "cancelled", "error", "turn_end", "sealed"]
     assert stat.S_IMODE(Path(directory, degraded.NAME).stat().st_mode) == 0o600
 
 
