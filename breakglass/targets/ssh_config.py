@@ -15,6 +15,10 @@ KNOWN_HOSTS = "known_hosts"
 CONNECT_SECONDS = 10
 """Seconds that a connection may take. A machine in trouble may accept one and answer nothing."""
 
+MAX_SOCKET_DIRECTORY = 107 - 40 - 17
+"""Bytes of the directory of a shared connection's socket, with its `/`. The path of a socket has 107 (unix(7)); ssh
+adds a hash of 40, and 17 to the name while it makes the socket. Below a longer one each command connects by itself."""
+
 
 def render(targets: Iterable[Target], directory: str) -> str:
     """Return the configuration. `directory` holds the files that it names. Raises BadConfig for a bad path."""
@@ -34,9 +38,7 @@ def _host(target: Target, directory: str) -> str:
         "ConnectTimeout": str(CONNECT_SECONDS),
         "ServerAliveInterval": "5",
         "ServerAliveCountMax": "3",
-        "ControlMaster": "auto",
-        "ControlPath": _path(directory, "/%C"),
-        "ControlPersist": "no",  # nothing outlives a turn
+        **(_shared(directory) if len(f"{directory}/".encode()) <= MAX_SOCKET_DIRECTORY else {}),
         "UserKnownHostsFile": _path(f"{directory}/{KNOWN_HOSTS}"),
         "GlobalKnownHostsFile": "/dev/null",
         "HostKeyAlias": target.name,
@@ -45,6 +47,11 @@ def _host(target: Target, directory: str) -> str:
         "UpdateHostKeys": "no",
     }
     return f"Host {target.name}\n" + "".join(f"    {key} {value}\n" for key, value in rows.items())
+
+
+def _shared(directory: str) -> dict[str, str]:
+    """Return the rows with which commands that run at the same time share one connection. It outlives no turn."""
+    return {"ControlMaster": "auto", "ControlPath": _path(directory, "/%C"), "ControlPersist": "no"}
 
 
 def _parts(target: Target) -> tuple[str, str, str]:

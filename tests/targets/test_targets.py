@@ -44,6 +44,12 @@ def test_known_hosts_have_the_pinned_keys_and_keep_only_what_was_accepted_for_ot
     assert ssh_config.known_hosts(TARGETS, present) == f"pve1 {KEY}\ndb1 ssh-rsa AAAA\n"
 
 
+@pytest.mark.parametrize(("length", "is_shared"), [(48, True), (49, True), (50, False), (90, False)])
+def test_a_connection_is_shared_only_where_the_path_of_its_socket_fits(length: int, is_shared: bool) -> None:
+    text = ssh_config.render(TARGETS.values(), "/" + "d" * (length - 1))
+    assert ("ControlMaster auto" in text) == ("ControlPath" in text) == is_shared
+
+
 def test_a_path_that_ssh_cannot_read_is_refused() -> None:
     with pytest.raises(BadConfig, match="quotation mark"):
         ssh_config.render([Target("a", "b", identity='/x"y')], "/ssh")
