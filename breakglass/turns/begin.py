@@ -215,7 +215,7 @@ def continue_queue(config: Config, session: Session) -> bool:
     """Begin the turn of the prompt that has waited longest if the session is idle, and return whether it has begun.
 
     The runner does this in the write that ends its turn. It may be killed within that write, or be unable to begin the
-    next turn. After a lost turn nothing begins by itself (docs/decisions, 5).
+    next turn, as for an agent with an `env` of its own. After a lost turn nothing begins by itself (docs/decisions, 5).
     Raises NotFound, BadConfig, ReadOnly and CannotRecord.
     """
     if not _is_queue_left(session.state()):

@@ -73,7 +73,7 @@ class Job(NamedTuple):
     steps: tuple[ActionStep, ...]
     """The programs of an action, the action itself last. Empty if an agent gets the prompt."""
     agents: tuple[AgentJob, ...]
-    """The configured agents. A queued prompt follows an action too, so an action's runner needs them."""
+    """The turn's agent, and others that a queued prompt may name. An action's runner needs them too."""
     agent: str
     """The name of the agent of this turn. After an action it is that of the session, perhaps configured no longer."""
     environ: dict[str, str]

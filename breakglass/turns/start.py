@@ -48,7 +48,8 @@ def make_job(
 ) -> Job:
     """Return the job for the runner of this turn. `end` is the log's position after the prompt."""
     mark = processes.mark(session.id, turn, place(lock.fds[0]))
-    variables = (config.environ, *(each.env for each in config.agents.values()))
+    own = config.agents.get(state.agent)
+    variables = (config.environ, own.env if own else {})
     return Job(
         directory=os.path.abspath(session.directory),
         workspace=os.path.realpath(session.workspace),
@@ -58,7 +59,7 @@ def make_job(
         lock=lock.fds,
         held=run.held,
         steps=run.steps,
-        agents=tuple(_agent_jobs(config)),
+        agents=tuple(_agent_jobs(config, state.agent)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints(_access_tokens(config), *variables),
@@ -78,11 +79,16 @@ def _models(config: Config, state: SessionState) -> dict[str, str]:
     return {name: model for name, model in found.items() if model}
 
 
-def _agent_jobs(config: Config) -> Iterator[AgentJob]:
-    """Yield the agents for a job. One whose sandbox cannot be made is left out, so that it gets no turn."""
+def _agent_jobs(config: Config, own: str) -> Iterator[AgentJob]:
+    """Yield the agents that a runner can start: its own, and others for the queued prompts that name them.
+
+    Another agent with an `env` is left out, because that may hold keys. So is one whose sandbox cannot be made. A
+    queued prompt for such an agent waits for a process that has the settings: see `begin.continue_queue`.
+    """
     for agent in config.agents.values():
-        with contextlib.suppress(BadConfig):
-            yield _agent_job(config, agent)
+        if agent.name == own or not agent.env:
+            with contextlib.suppress(BadConfig):
+                yield _agent_job(config, agent)
 
 
 def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:

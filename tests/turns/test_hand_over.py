@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from breakglass.errors import BadConfig
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, brief
-from breakglass.turns.begin import submit_prompt
+from breakglass.turns.begin import continue_queue, submit_prompt
+from breakglass.turns.end import has_runner
 from tests.help.session_logs import events_of
 from tests.help.turns import kill_runner, make_config, wait_for_end, wait_for_output
+from tests.help.waiting import wait_until
 
 AGENT = """
 import json, sys
@@ -129,6 +132,25 @@ def test_a_queued_prompt_goes_to_its_own_agent_with_its_record(
     assert prompt.endswith("\n\ngo on")
 
 
+def test_a_queued_prompt_for_an_agent_with_an_env_waits_for_a_process_that_has_the_settings(
+    config: Config, prompts: Path, tmp_path: Path
+) -> None:
+    agents = {**config.agents, "prompts": replace(config.agents["prompts"], env={"SOME": "value"})}
+    config = replace(config, agents=agents)
+    session = sessions.create(config.data, "shell")
+    gate = tmp_path / "gate"
+    first = submit_prompt(config, session, f"echo up; until [ -e {gate} ]; do sleep 0.01; done", by="ann").id
+    wait_for_output(session, first, "up")
+    submit_prompt(config, session, "go on", by="ann", agent="prompts", queue=True)
+    gate.touch()
+    wait_until(lambda: session.state().turn is None and not has_runner(session), "the end of the runner")
+    assert not prompts.exists()
+    assert continue_queue(config, session)
+    wait_for_end(session, first)
+    (prompt,) = got(prompts)
+    assert prompt.endswith("\n\ngo on")
+
+
 def test_a_lost_turn_of_the_agent_itself_is_in_its_record(config: Config, prompts: Path, root: Path) -> None:
     hangs = AgentConfig("prompts", "claude", ("sleep", "1000"))
     hanging = make_config(root, built_in()["shell"], hangs)
@@ -179,7 +201,7 @@ def test_the_newest_lines_are_kept_within_32_kib(root: Path) -> None:
     assert (16 << 10) < len(found.text.encode()) <= 32 << 10
     assert "prompt 199 " in found.text
     assert "prompt 0 " not in found.text
-    assert found.last == session.state().last_id
+    assert found.last == session.state().last_id - 1  # the last line is a seal
     fd = log.open_reader(session.directory)
     assert brief.again(fd, {"kind": "user", "brief": found.as_event()}) == found.text
 
