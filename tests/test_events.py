@@ -43,10 +43,6 @@ def test_only_these_kinds_may_stand_within_and_between_turns() -> None:
     assert {"withdrawn", "renamed", "archived", "repaired", "beside", "vitals", "sealed"} == ANYWHERE
 
 
-def test_only_these_kinds_may_stand_within_and_between_turns() -> None:
-    assert {"withdrawn", "renamed", "archived", "repaired"} == ANYWHERE
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_line_contains_id_ts_kind_and_the_own_keys_of_the_kind_in_order(kind: str) -> None:
     shuffled = dict(reversed(SAMPLES[kind].items()))
