@@ -38,9 +38,9 @@ PROJECT = Path(__file__).parents[2]
 RESULTS = PROJECT / ".cache" / "mutation" / "results.json"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 SEED = 12
-UNCHANGED_LIMIT = 300.0
+UNCHANGED_LIMIT = 600.0
 """Seconds for the tests of a module without a mutant."""
-SLOWER, LEAST_LIMIT = 3.0, 30.0
+SLOWER, LEAST_LIMIT = 6.0, 60.0
 """A mutant's tests may take so many times as long as without it, and at least so many seconds."""
 LEAST_KILLED = 0.9
 """The share of the tried mutants that tests must kill."""

@@ -11,16 +11,19 @@ NEAREST = {
     "store/sessions": "store/test_io_order store/test_sessions store/test_root turns/test_torn_handover",
     "store/turnlock": "store/test_turnlock turns/test_io_order turns/test_copies store/test_lock_holders",
     "turns/answer": "turns/test_io_order turns/test_find_question turns/test_questions turns/test_repeated",
-    "turns/begin": "turns/test_io_order turns/test_queue turns/test_turns turns/test_plan turns/test_repeated "
-    "turns/test_queue_and_lost_turns turns/test_stopped",
+    "turns/begin": "turns/test_io_order turns/test_queue turns/test_turns turns/test_repeated "
+    "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue turns/test_hand_over",
     "turns/child": "turns/test_child turns/test_runner turns/test_ending",
+    "turns/conversation": "turns/test_io_order turns/test_runner turns/test_quiet turns/test_ending turns/test_actions "
+    "turns/test_turns",
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
     "turns/test_copies turns/test_stopped",
     "turns/ending": "turns/test_ending",
     "turns/processes": "turns/test_child turns/test_processes turns/test_copies turns/test_stops turns/test_turns",
     "turns/record": "turns/test_io_order turns/test_questions turns/test_runner turns/test_turns",
-    "turns/runner": "turns/test_io_order turns/test_runner turns/test_quiet turns/test_queue turns/test_ending "
+    "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue turns/test_hand_over turns/test_ending "
     "turns/test_turns",
+    "turns/start": "turns/test_io_order turns/test_job turns/test_turns turns/test_hand_over",
 }
 """The tests of each module, in the order in which they run. The first failure ends a run."""
 
