@@ -113,6 +113,8 @@ class SessionState(NamedTuple):
     """The agent of the session's next turn: that of the last turn, unless the prompt names another one."""
     model: str | None = None
     title: str = ""
+    target: str | None = None
+    """The name of the machine that the session is about, None for this one. It may be configured no longer."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -211,6 +213,7 @@ def _created(state: SessionState, event: Event) -> SessionState:
         first_agent=event["agent"],
         model=None if event["model"] is None else _text(event, "model"),
         title=_text(event, "title"),
+        target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
     )
 
@@ -337,6 +340,7 @@ def describe(session_id: str, state: SessionState) -> dict[str, Any]:
         "title": state.title,
         "agent": state.agent,
         "model": state.model,
+        "target": state.target,
         "created": state.created,
         "updated": state.updated,
         "last_event_id": state.last_id,

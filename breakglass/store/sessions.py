@@ -114,7 +114,13 @@ class Session(NamedTuple):
 
 
 def create(
-    root: Path, agent: str, model: str | None = None, title: str = "", by: str = "", key: str | None = None
+    root: Path,
+    agent: str,
+    model: str | None = None,
+    title: str = "",
+    by: str = "",
+    key: str | None = None,
+    target: str | None = None,
 ) -> Session:
     """Create a session and return it. Its directories and its first event are on disk then.
 
@@ -136,10 +142,8 @@ def create(
                 session.refuse_unwritable_log()
                 opened.confirm()
             else:
-                host = socket.gethostname()
-                opened.append(
-                    "created", schema=SCHEMA, agent=agent, model=model, title=title, by=by, host=host
-                )
+                chosen = {"agent": agent, "model": model, "title": title, "target": target}
+                opened.append("created", schema=SCHEMA, by=by, host=socket.gethostname(), **chosen)
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
