@@ -5,12 +5,12 @@ that needs the state and not the transcript decodes only those lines (store/stat
 """
 
 import math
-import re
 from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
+from breakglass.seals import Seal, seal_in
 from breakglass.text import tokens_in
 
 END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
@@ -59,39 +59,6 @@ class EndedTurns(NamedTuple):
     def number(self) -> int:
         """How many they are."""
         return sum(self.within)
-
-
-class Seal(NamedTuple):
-    """What a `sealed` event states about the lines of its log."""
-
-    first: int
-    """The first line that it seals: the line after the last one of the seal before."""
-    lines: int
-    """The last line that it seals."""
-    prev: str
-    """The `sha256` of the seal before, "" for the first seal of a log."""
-    sha256: str
-    """The SHA-256, in hex, of `prev` and the bytes of the sealed lines."""
-
-    def fields(self) -> dict[str, Any]:
-        """Return the keys of its event."""
-        return {"from": self.first, "lines": self.lines, "prev": self.prev, "sha256": self.sha256}
-
-
-_SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def seal_in(event: Event, number: int) -> Seal | None:
-    """Return the seal that `event`, which stands on line `number`, states. None for any other or malformed event."""
-    if event.get("kind") != "sealed":
-        return None
-    first, lines, prev, digest = (event.get(key) for key in ("from", "lines", "prev", "sha256"))
-    if not (type(first) is type(lines) is int and isinstance(prev, str) and isinstance(digest, str)):
-        return None
-    is_sound = (
-        0 < first <= lines < number and _SHA256.fullmatch(digest) and (_SHA256.fullmatch(prev) or not prev)
-    )
-    return Seal(first, lines, prev, digest) if is_sound else None
 
 
 class AgentState(NamedTuple):

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
-from breakglass.state import Seal, SessionState
+from breakglass.seals import Seal
+from breakglass.state import SessionState
 from breakglass.store import degraded, disk, first_line, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
