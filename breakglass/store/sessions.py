@@ -137,14 +137,7 @@ def create(
         data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
-        with _create_or_open_log(session) as opened, opened.exclusive():
-            degraded.refuse_degraded(session.directory)
-            if session.log_state(opened.fd).state.last_id:
-                session.refuse_unwritable_log()
-                opened.confirm()
-            else:
-                chosen = {"agent": agent, "model": model, "title": title, "target": target}
-                opened.append("created", schema=SCHEMA, by=by, host=socket.gethostname(), **chosen)
+        _begin_log(session, agent=agent, model=model, title=title, by=by, target=target)
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
@@ -157,6 +150,17 @@ def create(
             raise ReadOnly(f"this data root is read-only: {reason}") from error
         raise CannotRecord(f"the session could not be created: {reason}") from error
     return session
+
+
+def _begin_log(session: Session, **chosen: str | None) -> None:
+    """Append the first event, or confirm that of an earlier creation."""
+    with _create_or_open_log(session) as opened, opened.exclusive():
+        degraded.refuse_degraded(session.directory)
+        if session.log_state(opened.fd).state.last_id:
+            session.refuse_unwritable_log()
+            opened.confirm()
+        else:
+            opened.append("created", schema=SCHEMA, host=socket.gethostname(), **chosen)
 
 
 def _create_or_open_log(session: Session) -> Log:
