@@ -101,8 +101,10 @@ async def log_out() -> Response:
 async def create_session() -> Response:
     """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
     form = await checked_form()
-    agent, model, key = form.get("agent") or None, form.get("model") or None, _digest(form)
-    session = await console().write(console().create, agent, model, by=caller_name(), key=key)
+    agent, model, target = form.get("agent") or None, form.get("model") or None, form.get("target") or None
+    session = await console().write(
+        console().create, agent, model, by=caller_name(), target=target, key=_digest(form)
+    )
     await _submit(session, form)
     return redirect_within(f"/sessions/{session.id}#end")
 
