@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 # -qq hides warnings about missing packages in an index of the machine's pip configuration. Errors are printed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
+# Thousands of processes start during the tests. Without compiled files each of them compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format types bandit docs torture bench tools lock clean
 .NOTPARALLEL:
