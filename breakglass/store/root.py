@@ -1,15 +1,14 @@
 """The data root: created if only it is missing, and checked to be private. It may be read-only.
 
-<root>/            mode 0700
-  sessions/        one directory for each session
-  workspaces/      the agents' working directories
-  hosts/           copies of other hosts' sessions (hosts.py)
-  read-only        if it exists, nothing below the root is changed; its text is the reason
+    <root>/            mode 0700
+      sessions/        one directory for each session
+      workspaces/      the agents' working directories
+      hosts/           copies of other hosts' sessions (hosts.py)
+      read-only        if it exists, nothing below the root is changed; its text is the reason
 
 A root is read-only by this marker, by its place in `hosts`, by a mount, by permission, or because it belongs to
-another user. The marker is for
-copies that only another program may change: no permission stops user 0. Every writer calls `refuse_read_only` before
-it opens a file.
+another user. The marker is for copies that only another program may change: no permission stops user 0. Every writer
+calls `refuse_read_only` before it opens a file.
 """
 
 import os
