@@ -51,7 +51,8 @@ def render(events: Iterable[Event], session: str, host: str = "") -> Iterator[st
     if created:
         began = _minute(created)
         on = _inline(host or created.get("host"))
-        yield f" on {on}, agent {_inline(created.get('agent'))}, began {began}"
+        about = f", target {_inline(created['target'])}" if created.get("target") else ""
+        yield f" on {on}{about}, agent {_inline(created.get('agent'))}, began {began}"
     cost = sum(turn.cost for turn in turns)
     yield f". {len(turns)} {'turn' if len(turns) == 1 else 'turns'}{', ' + money(cost) if cost else ''}.\n\n"
     yield "## Timeline\n\n| time (UTC) | line | who | asked | outcome | took |\n|---|---|---|---|---|---|\n"
