@@ -98,7 +98,10 @@ class Turn:
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
         if not self._kill_leftovers(report=not failure):
             failure = failure or "Some processes that this turn started could not be killed."
-        return self._end(failure)
+        following = self._end(failure)
+        if following is None:
+            self.record.sender.start()  # it outlives this process
+        return following
 
     def _run_agent(self) -> None:
         """Run the agent to its end, once more with a new session of its own if it asks for that."""
@@ -156,6 +159,7 @@ class Turn:
 
         Returns whether all are dead. A sandbox ends with the command, and kills the others by itself.
         """
+        self.record.sender.kill()
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)
         if left and report and self.record.status == "ok" and self._is_command_line():

@@ -137,5 +137,6 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         timeout=10,
         permission_timeout=10,
         limits=TurnLimits(),
+        sender=None,
     )
     return job._replace(**changes)
