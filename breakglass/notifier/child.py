@@ -5,11 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from breakglass.errors import BadConfig
-from breakglass.notifier.send import Service, find_address
+from breakglass.notifier.send import Service, find_address, on_leaving
 from breakglass.notify import Notify
 from breakglass.notify.message import Message
 from breakglass.store import untold
@@ -50,6 +51,7 @@ def _send_all(root: Path, notify: Notify, parcels: Iterable[Parcel]) -> None:
     for each in parcels:
         attempt = Attempt(each.cause, notify.name, time.time())
         _note(root, each.subject, attempt)
+        on_leaving(partial(_note, root, each.subject, attempt._replace(is_out=True)))
         signal.alarm(SEND_SECONDS)
         failure = service.send(each.message) if service else error
         signal.alarm(0)

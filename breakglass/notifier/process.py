@@ -7,8 +7,9 @@ How this works
 * What must be told comes from the log alone (`notify/causes.py`). What was told is in the log too, as `notified`.
 * For each destination a forked child sends, one cause after the other. A service that hangs delays only its own child,
   which an alarm ends. The child inherits the lock: nothing is told by another process while it lives.
-* The child notes each try before it is made, and its outcome. A try without an outcome was killed, and nobody knows
-  whether it was taken. So a cause has two tries at most, and is told once more only then or after a failure.
+* The child notes when a try begins, when its first byte leaves this machine, and its outcome. A try that was killed
+  before a byte left was not heard, so it is made again. One that was killed later may have been heard. So a cause is
+  told once more only then or after a failure: two tries may be heard at most.
 
 Invariant: a session's file is deleted only when each of its causes has an outcome in the log.
 """

@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from breakglass.access.tokens import is_private
@@ -32,6 +33,31 @@ def find_address(notify: Notify, environ: Mapping[str, str]) -> str:
     except OSError as error:
         raise BadConfig(f"{notify.name}: {path} cannot be read: {error.strerror}") from error
     return parse_url(f"{notify.name}: {path}", text)
+
+
+_LEAVING = frozenset({"http.client.send", "smtplib.send", "socket.sendto", "socket.sendmsg"})
+"""The audit events before bytes leave this machine. A service that uses none of them is told without this note."""
+_callbacks: list[Callable[[], None]] = []
+
+
+def on_leaving(call: Callable[[], None]) -> None:
+    """Call `call` once, before the first byte of the next notification leaves this machine.
+
+    A process may be killed at any time. Before that call it is certain that the service has heard nothing.
+    """
+    if not _callbacks:
+        sys.addaudithook(_audit)  # it cannot be removed, and this process is a child that soon exits
+    _callbacks[:] = [call]
+
+
+def _audit(event: str, _: object) -> None:
+    if event in _LEAVING and _callbacks[0] is not _nothing:
+        call, _callbacks[0] = _callbacks[0], _nothing
+        call()
+
+
+def _nothing() -> None:
+    """Do nothing: the call was made."""
 
 
 class Service:

@@ -17,6 +17,8 @@ from breakglass.turns.end import end_if_lost
 
 MAX_TRIES = 2
 """How often something is told to one destination: once more if the first try failed, or was killed."""
+MAX_BEGUN = 6
+"""How often a try begins. One that is killed before it left this machine was not heard, so it is not counted above."""
 RETRY_SECONDS = 30.0
 MAX_AGE_SECONDS = 86_400.0
 """What is older is not told: nobody waits for it any more."""
@@ -25,20 +27,27 @@ MAX_AGE_SECONDS = 86_400.0
 class Told(NamedTuple):
     """The tries to tell one cause to one destination."""
 
+    begun: int = 0
     tries: int = 0
+    """How many of them the service may have got, or refused."""
+    is_counted: bool = False
+    """Whether the last one that began is among `tries`."""
     last: float = 0.0
     outcome: Attempt | None = None
 
     def add(self, attempt: Attempt) -> "Told":
         """Return them with one more line of the file."""
-        if attempt.sent is None:
-            return Told(self.tries + 1, attempt.at, None)
-        return self._replace(last=attempt.at, outcome=attempt)
+        if attempt.sent is None and not attempt.is_out:
+            return self._replace(begun=self.begun + 1, is_counted=False, last=attempt.at, outcome=None)
+        tries = self.tries + (not self.is_counted)
+        outcome = None if attempt.sent is None else attempt
+        return self._replace(tries=tries, is_counted=True, last=attempt.at, outcome=outcome)
 
     @property
     def is_final(self) -> bool:
         """Whether it is not tried again, unless a try runs now."""
-        return self.tries >= MAX_TRIES or bool(self.outcome and self.outcome.sent)
+        is_sent = bool(self.outcome and self.outcome.sent)
+        return is_sent or self.tries >= MAX_TRIES or self.begun >= MAX_BEGUN
 
     def is_due(self, now: float) -> bool:
         """Return whether it is time for the first or the next try. A try without outcome was killed."""

@@ -6,7 +6,8 @@ How this works
   turn or an untold event has a file, no matter which process is killed when.
 * The first line of the file is the position in the log before the turn. The process that sends notifications reads the
   log from there on.
-* Each further line is an attempt to tell something, or its outcome. An attempt is written before it is made.
+* Each further line is a step of an attempt to tell something: it begins, a part of it leaves this machine, its outcome.
+  The first two are written before they happen.
 * The process that sends holds a lock on the file `lock`. It deletes a session's file under the log's lock.
 
 Invariant: an event that must be told comes after the position of an existing file, until its outcome is in the log.
@@ -42,8 +43,10 @@ class Attempt(NamedTuple):
     to: str
     """The destination."""
     at: float
+    is_out: bool = False
+    """Whether from now on the service may have it: a part of the notification leaves this machine."""
     sent: bool | None = None
-    """Whether the service took it; None for an attempt that begins."""
+    """Whether the service took it; None before that is known."""
     error: str = ""
     """Why it did not."""
 
@@ -85,9 +88,10 @@ def read(root: Path, name: str) -> Marked | None:
 
 def note(root: Path, name: str, attempt: Attempt) -> None:
     """Add an attempt or its outcome. Raises OSError, and then nothing may be told: it could be told again and again."""
+    default = Attempt("", "", -1.0)._asdict()
     fd = open_plain_file(root / DIRECTORY / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        line = _line({key: value for key, value in attempt._asdict().items() if value not in (None, "")})
+        line = _line({key: value for key, value in attempt._asdict().items() if value != default[key]})
         if os.write(fd, line) != len(line):
             raise OSError("the disk is full")
     finally:
@@ -237,6 +241,7 @@ def _attempt(row: dict[str, Any]) -> Attempt:
         str(row["cause"]),
         str(row.get("to")),
         float(row.get("at", 0)),
+        bool(row.get("is_out")),
         row.get("sent"),
         str(row.get("error", "")),
     )

@@ -13,8 +13,8 @@ class Service:
 
     def __init__(self) -> None:
         self.status = 200
-        self.received: list[dict[str, Any]] = []
-        """The bodies, decoded. apprise sends JSON to both kinds of services."""
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+        """The path and the decoded body of each request. apprise sends JSON to both kinds of services."""
         self.raw: list[bytes] = []
         self.hangs = threading.Event()
         """Set: requests are read and never answered, until the service stops."""
@@ -31,9 +31,10 @@ class Service:
         """Its address as an ntfy server."""
         return f"ntfy://127.0.0.1:{self.port}/topic-5ecret"
 
-    def texts(self) -> list[str]:
-        """Return the texts that it received, in order."""
-        return [str(each.get("message")) for each in self.received]
+    @property
+    def received(self) -> list[dict[str, Any]]:
+        """The bodies."""
+        return [body for _, body in self.taken]
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Receive a request and answer it."""
@@ -43,7 +44,7 @@ class Service:
             self._stopped.wait()
             return
         if self.status == 200:
-            self.received.append(json.loads(body))
+            self.taken.append((request.path, json.loads(body)))
         request.send_response(self.status)
         request.send_header("Content-Length", "2")
         request.end_headers()
