@@ -20,7 +20,7 @@ ROWS = (
     "                      config                      ",
     "  store  agents  access  verify  actions  targets  export  settings_file notify",
     "       state   masking   choices   query   stats  ",
-    "             events      text      tally           ",
+    "             events    text    seals    tally     ",
     "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",
 )

@@ -21,7 +21,7 @@ from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, searching, stream
-from breakglass.web.context import caller_name, console, has_flag, session_named
+from breakglass.web.context import caller_name, console, data_root, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -77,21 +77,27 @@ async def health() -> Result:
 async def create_session(body: bodies.NewSession) -> Result:
     key = request.headers.get("Idempotency-Key")
     session = await console().write(
-        console().create, body.agent, body.model, by=caller_name(), title=body.title, key=key
+        console().create,
+        body.agent,
+        body.model,
+        by=caller_name(),
+        title=body.title,
+        target=body.target,
+        key=key,
     )
     return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
 
 
 @operation
 async def search() -> Result:
-    found = await searching.find(console().config.data, searching.wanted(request.args))
+    found = await searching.find(data_root(), searching.wanted(request.args))
     return {"hits": [hit.as_json() for hit in found.hits], "after": found.after}
 
 
 @operation
 async def list_sessions() -> Result:
     archived = has_flag("archived")
-    return {"sessions": await asyncio.to_thread(console().list_sessions, archived=archived)}
+    return {"sessions": await asyncio.to_thread(console().list_sessions, data_root(), archived=archived)}
 
 
 @operation

@@ -7,7 +7,7 @@ from typing import Any
 Event = dict[str, Any]
 
 KEYS = {
-    "created": "schema agent model title by host",
+    "created": "schema agent model title by host target?",
     "user": "turn text by model? key? queued? action? agent? brief?",
     "queued": "text by model? key? agent?",
     "withdrawn": "queued by",
@@ -58,7 +58,7 @@ ROUTES = [
 
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
-    "new": "--agent --model --title",
+    "new": "--agent --model --title --target",
     "send": "--wait --queue --model --agent --title",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",

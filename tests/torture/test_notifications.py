@@ -65,7 +65,8 @@ def run_storm(folder: Path, kills: int, seed: int) -> str:
         hooks = [f'[[notify]]\nurl = "{service.webhook}-{number}"\n' for number in range(HOOKS)]
         file = folder / "breakglass.toml"
         file.write_text("".join(hooks))
-        server = Server(folder / "var", BREAKGLASS_CONFIG=str(file), BREAKGLASS_VITALS="false")
+        env = {"BREAKGLASS_CONFIG": str(file), "BREAKGLASS_ORIGINS": "https://ops.example.com"}
+        server = Server(folder / "var", BREAKGLASS_VITALS="false", **env)
         turns = threading.Thread(target=make_turns, args=(server, rng, over), daemon=True)
         turns.start()
         try:
