@@ -28,8 +28,8 @@ import signal
 import sys
 import time
 
-from breakglass import agents
-from breakglass.agents import Dialogue, TurnInput
+from breakglass import agents, uploads
+from breakglass.agents import Dialogue, Picture, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.state import fold
@@ -39,6 +39,7 @@ from breakglass.store.turnlock import RunnerProcess, write_runner
 from breakglass.turns import brief, processes
 from breakglass.turns import job as jobs
 from breakglass.turns.conversation import ProgramRun, run_program
+from breakglass.turns.files import read_files
 from breakglass.turns.job import AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
@@ -204,7 +205,9 @@ class Turn:
         prompt = log.read_one(opened.fd, waiting)
         name = prompt.get("agent") or self.job.agent
         after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
-        user = {key: prompt.get(key) for key in ("text", "by", "model", "agent")} | {"queued": waiting}
+        user = {"queued": waiting} | {
+            key: prompt.get(key) for key in ("text", "by", "model", "agent", "files")
+        }
         if (agent := self.job.agent_job(name)) and not agent.is_command_line:
             found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
             user["brief"] = found.as_event() if found else None
@@ -226,8 +229,10 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
+    files = () if agent.is_command_line else read_files(job.workspace, user)
     return TurnInput(
-        prompt=brief.again(record.log.fd, user) + user["text"],
+        prompt=brief.again(record.log.fd, user) + user["text"] + uploads.listing(files),
+        pictures=tuple(Picture(each.type, each.picture) for each in files if each.picture),
         command=agent.command,
         model=user.get("model") or job.models.get(agent.name),
         session=known.session,

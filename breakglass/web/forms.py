@@ -21,7 +21,7 @@ from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
 from breakglass.turns.go_on import prompt_to_go_on
-from breakglass.web import stream
+from breakglass.web import files, stream
 from breakglass.web.context import (
     caller,
     caller_name,
@@ -210,8 +210,17 @@ async def _submit(
     session: sessions.Session, prompt: str, form: MultiDict[str, str], agent: str | None = None
 ) -> None:
     key = form.get("key") or None
+    paths = await files.add_all(session, await files.form_files(), key)
     await console().write(
-        submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
+        submit_prompt,
+        console().config,
+        session,
+        prompt,
+        by=caller_name(),
+        agent=agent,
+        key=key,
+        queue=True,
+        files=paths,
     )
 
 

@@ -3,6 +3,7 @@
 Pure. Must not know any I/O; of ASGI it knows the scope only.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -32,9 +33,16 @@ PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
 STATIC_PREFIX = "/static/"
 """Files below it are the same for everyone: they need no credential, and browsers may keep them."""
 
+FILES = "/files"
+"""The end of the path of the only operation of the API that takes a form."""
+
 CALLER = "breakglass.caller"
 """The key of the `Caller` in an ASGI scope."""
 
+_MULTIPART = re.compile(
+    rb"multipart/form-data[ \t]*;[ \t]*boundary=(?:[\w'()+,./:=?-]{1,70}|\"[ -!#-~]{1,70}\")", re.IGNORECASE
+)
+"""RFC 7578, with a boundary as in RFC 2046, section 5.1.1."""
 _JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
 
@@ -84,6 +92,13 @@ class Request(NamedTuple):
     def wants_html(self) -> bool:
         """Whether a user will read the response: a browser that opens a page, or sends a plain form."""
         return not self.is_api and b"text/html" in self.fields.get(b"accept", b"")
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the body is a form that may carry files, sent to a route that takes them."""
+        takes_files = self.path == "/sessions" or self.path.startswith(("/sessions/", "/api/sessions/"))
+        media_type = self.fields.get(b"content-type", b"")
+        return takes_files and self.method == "POST" and _MULTIPART.fullmatch(media_type) is not None
 
     @property
     def is_public(self) -> bool:
