@@ -87,9 +87,10 @@ async def search_page() -> Response:
 
 @pages.get("/sessions/<session_id>")
 async def session_page(session_id: str) -> Response:
-    """One session: its end, or the part before, after or around a line. With `file`, a file of its workspace."""
+    """One session: its end, or the part before, after or around a line. With `file` or `path`, a file."""
     session = session_named(session_id)
-    if path := request.args.get("file"):
+    if (number := _number("file")) or "path" in request.args:
+        path = await asyncio.to_thread(queries.file_path, session, number) if number else request.args["path"]
         return await files.response_of(session, path)
     before, after, line = _number("before"), _number("after"), _number("line")
     if line:

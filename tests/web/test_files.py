@@ -83,17 +83,8 @@ def test_a_prompt_names_its_files_by_path_or_by_id(server: Server) -> None:
     assert events(server, session, "user")[0]["text"] == "cat uploads/a.log"
     (server.data / "workspaces" / session / "uploads/a.log").unlink()
     assert server.ask("POST", path, body, key)[:2] == (202, answer)  # it was accepted already
-    for wrong in (
-        ["uploads/a.log"],
-        ["../../token"],
-        ["/etc/passwd"],
-        [1],
-        [999],
-        [""],
-        ["x"] * 21,
-        "x",
-        [{}],
-    ):
+    refused: list[Any] = [["uploads/a.log"], ["../../token"], ["/etc/passwd"], [1], [999], [""], "x", [{}]]
+    for wrong in [*refused, [f"x{number}" for number in range(21)]]:
         assert server.ask("POST", path, {"prompt": "x", "files": wrong})[0] == 422, wrong
 
 
@@ -162,8 +153,9 @@ HOSTILE = {
 def test_files_are_served_as_pictures_or_as_downloads(server: Server) -> None:
     session = server.new_session()
     for name, data in {**HOSTILE, "p.gif": b"GIF89a=1;alert(1)//"}.items():
-        path = send(server, session, name, data)[1]["path"]
-        for address in (f"/api/sessions/{session}/files/{path}", f"/sessions/{session}?file={path}"):
+        added = send(server, session, name, data)[1]
+        path = f"/api/sessions/{session}/files/{added['path']}"
+        for address in (path, f"/sessions/{session}?file={added['id']}"):
             status, body, headers = server.ask("GET", address)
             assert (status, body) == (200, data)
             is_picture = name == "p.gif"
@@ -184,10 +176,10 @@ def test_what_the_agent_leaves_can_be_listed_and_downloaded(server: Server) -> N
     assert [(each["path"], each["bytes"]) for each in listed["files"]] == [("a b", 3_000_000), ("d/ü", 3)]
     assert listed["complete"] is True
     assert server.ask("GET", f"/api/sessions/{session}/files/a%20b")[1] == bytes(3_000_000)
-    assert server.ask("GET", f"/sessions/{session}?file=d/%C3%BC")[1] == b"hi\n"
+    assert server.ask("GET", f"/sessions/{session}?path=d/%C3%BC")[1] == b"hi\n"
     for wrong in ("link", "pipe", "d", "none", "d/../d/x", "%2e%2e/x"):
         assert server.ask("GET", f"/api/sessions/{session}/files/{wrong}")[0] in (400, 404), wrong
     page = server.ask("GET", f"/sessions/{session}/files")[1].decode()
     assert ">a b</code>" in page
-    assert "?file=d/%C3%BC" in page
+    assert "?path=d/%C3%BC" in page
     assert ">link</code>" not in page
