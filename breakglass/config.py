@@ -16,7 +16,7 @@ from typing import Literal
 from breakglass.actions import Action, Param
 from breakglass.actions.built_in import BUILT_IN
 from breakglass.agents import PROTOCOLS, About, about
-from breakglass.errors import BadConfig, NotFound
+from breakglass.errors import BadConfig, BadInput, NotFound
 from breakglass.settings import (
     declared_by,
     described,
@@ -275,6 +275,13 @@ class Config:
         if name not in self.actions:
             raise NotFound(f"there is no action {name[:64]!r}; breakglass actions lists them")
         return self.actions[name]
+
+    def target_named(self, name: str) -> Target:
+        """Return a configured target. Raises BadInput if there is none of that name."""
+        if name not in self.targets:
+            known = ", ".join(self.targets) or "none is set: add [targets.NAME] to the settings"
+            raise BadInput(f"there is no target {name[:64]!r}; expected {known}")
+        return self.targets[name]
 
     @property
     def this_machine(self) -> str:

@@ -50,7 +50,9 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "created": Kind(
         ("schema", "agent", "model", "title", "by", "host"),
-        "The session is created. Line 1 of every log that this version creates. `schema` is 1.",
+        "The session is created. Line 1 of every log that this version creates. `schema` is 1. `target` is the machine "
+        "that it is about, if that is another one.",
+        optional=("target",),
         synced=True,
         ends_activity=True,
     ),

@@ -5,12 +5,12 @@ that needs the state and not the transcript decodes only those lines (store/stat
 """
 
 import math
-import re
 from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
+from breakglass.seals import Seal, seal_in
 from breakglass.text import tokens_in
 
 END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
@@ -61,39 +61,6 @@ class EndedTurns(NamedTuple):
         return sum(self.within)
 
 
-class Seal(NamedTuple):
-    """What a `sealed` event states about the lines of its log."""
-
-    first: int
-    """The first line that it seals: the line after the last one of the seal before."""
-    lines: int
-    """The last line that it seals."""
-    prev: str
-    """The `sha256` of the seal before, "" for the first seal of a log."""
-    sha256: str
-    """The SHA-256, in hex, of `prev` and the bytes of the sealed lines."""
-
-    def fields(self) -> dict[str, Any]:
-        """Return the keys of its event."""
-        return {"from": self.first, "lines": self.lines, "prev": self.prev, "sha256": self.sha256}
-
-
-_SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def seal_in(event: Event, number: int) -> Seal | None:
-    """Return the seal that `event`, which stands on line `number`, states. None for any other or malformed event."""
-    if event.get("kind") != "sealed":
-        return None
-    first, lines, prev, digest = (event.get(key) for key in ("from", "lines", "prev", "sha256"))
-    if not (type(first) is type(lines) is int and isinstance(prev, str) and isinstance(digest, str)):
-        return None
-    is_sound = (
-        0 < first <= lines < number and _SHA256.fullmatch(digest) and (_SHA256.fullmatch(prev) or not prev)
-    )
-    return Seal(first, lines, prev, digest) if is_sound else None
-
-
 class AgentState(NamedTuple):
     """What the log says about one of the agents of a session."""
 
@@ -113,6 +80,8 @@ class SessionState(NamedTuple):
     """The agent of the session's next turn: that of the last turn, unless the prompt names another one."""
     model: str | None = None
     title: str = ""
+    target: str | None = None
+    """The name of the machine that the session is about, None for this one. It may be configured no longer."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -211,6 +180,7 @@ def _created(state: SessionState, event: Event) -> SessionState:
         first_agent=event["agent"],
         model=None if event["model"] is None else _text(event, "model"),
         title=_text(event, "title"),
+        target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
     )
 
@@ -337,6 +307,7 @@ def describe(session_id: str, state: SessionState) -> dict[str, Any]:
         "title": state.title,
         "agent": state.agent,
         "model": state.model,
+        "target": state.target,
         "created": state.created,
         "updated": state.updated,
         "last_event_id": state.last_id,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from breakglass import events
 from breakglass.events import ENDINGS, KINDS, SCHEMA, Event
-from breakglass.state import Seal, seal_in
+from breakglass.seals import Seal, seal_in
 from breakglass.uploads import is_relative
 
 _TS = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")

@@ -20,7 +20,7 @@ ROWS = (
     "                      config                      ",
     "  store  agents  access  verify  actions  targets  export",
     "       state   masking   choices   query   stats   uploads  ",
-    "                 events      text                 ",
+    "             events    text    seals              ",
     "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",
 )

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterable
 from typing import BinaryIO, cast
 
-from breakglass.state import Seal
+from breakglass.seals import Seal
 from breakglass.store.log import NAME
 
 

@@ -50,7 +50,8 @@ def render(events: Iterable[Event], session: str) -> Iterator[str]:
     yield f"Session `{session}`"
     if created:
         began = _minute(created)
-        yield f" on {_inline(created.get('host'))}, agent {_inline(created.get('agent'))}, began {began}"
+        about = f", target {_inline(created['target'])}" if created.get("target") else ""
+        yield f" on {_inline(created.get('host'))}{about}, agent {_inline(created.get('agent'))}, began {began}"
     cost = sum(turn.cost for turn in turns)
     yield f". {len(turns)} {'turn' if len(turns) == 1 else 'turns'}{', ' + money(cost) if cost else ''}.\n\n"
     yield "## Timeline\n\n| time (UTC) | line | who | asked | outcome | took |\n|---|---|---|---|---|---|\n"

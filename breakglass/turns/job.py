@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, get_args, get_origin
 from breakglass.agents import about
 from breakglass.masking import Fingerprint
 from breakglass.sandbox import Sandbox
-from breakglass.state import AgentState, Seal
+from breakglass.seals import Seal
+from breakglass.state import AgentState
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 

@@ -77,7 +77,13 @@ async def health() -> Result:
 async def create_session(body: bodies.NewSession) -> Result:
     key = request.headers.get("Idempotency-Key")
     session = await console().write(
-        console().create, body.agent, body.model, by=caller_name(), title=body.title, key=key
+        console().create,
+        body.agent,
+        body.model,
+        by=caller_name(),
+        title=body.title,
+        target=body.target,
+        key=key,
     )
     return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
 

@@ -19,6 +19,7 @@ class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Annotated[str | None, Meta(description="One of the configured agents")] = None
     model: Annotated[str | None, Meta(description="The model for every turn of the session")] = None
     title: Annotated[str, Meta(description=f"At most {MAX_TITLE} characters")] = ""
+    target: Annotated[str | None, Meta(description="The machine that it is about: one of the targets")] = None
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

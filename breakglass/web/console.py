@@ -66,16 +66,25 @@ class Console:
     # --- these block: call them in a thread
 
     def create(
-        self, agent: str | None, model: str | None, *, by: str, title: str = "", key: str | None = None
+        self,
+        agent: str | None,
+        model: str | None,
+        *,
+        by: str,
+        title: str = "",
+        target: str | None = None,
+        key: str | None = None,
     ) -> Session:
         """Create a session, or return the one of an earlier call with `key`.
 
-        Raises BadInput for an unknown agent or a bad model.
+        Raises BadInput for an unknown agent or target, or a bad model.
         """
         chosen = self.config.agent_named(agent or self.config.agent).name
         if model:
             check_model("model", model)
-        return sessions.create(self.config.data, chosen, model or None, title, by, key)
+        if target is not None:
+            self.config.target_named(target)
+        return sessions.create(self.config.data, chosen, model or None, title, by, key, target)
 
     def stop_turn(self, session: Session, by: str) -> tuple[bool, list[str]]:
         """Stop the running turn. Return whether there was one, and what was killed so that it could be stopped.

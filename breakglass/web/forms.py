@@ -105,8 +105,10 @@ async def create_session() -> Response:
     form = await checked_form()
     prompt, agent = _prompt(form)
     agent = agent or form.get("agent") or None
-    model, key = form.get("model") or None, _digest(form)
-    session = await console().write(console().create, agent, model, by=caller_name(), key=key)
+    model, target = form.get("model") or None, form.get("target") or None
+    session = await console().write(
+        console().create, agent, model, by=caller_name(), target=target, key=_digest(form)
+    )
     await _submit(session, prompt, form)
     return redirect_within(f"/sessions/{session.id}#end")
 

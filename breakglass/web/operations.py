@@ -97,7 +97,7 @@ OPERATIONS: dict[str, Operation] = {
         parameters=("Idempotency-Key",),
         success=201,
         response=SESSION_REF,
-        errors={422: "An unknown agent, or a bad model, title or key", **_DISK},
+        errors={422: "An unknown agent or target, or a bad model, title or key", **_DISK},
     ),
     "list_sessions": Operation(
         method="GET",

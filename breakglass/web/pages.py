@@ -60,7 +60,9 @@ async def list_page() -> Response:
     found = await asyncio.to_thread(
         queries.list_sessions, config.data, warn, archived=archived, query=query, limit=limit
     )
-    content = ListPage(found, query, archived, rows.agent_choices(config), _prompt_box(None))
+    content = ListPage(
+        found, query, archived, rows.agent_choices(config), tuple(config.targets), _prompt_box(None)
+    )
     return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
 
 

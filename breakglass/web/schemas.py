@@ -26,6 +26,7 @@ SESSION = object_of(
         "type": ["string", "null"],
         "description": "`null`: the settings' model, or the agent's own choice",
     },
+    target={"type": ["string", "null"], "description": "The machine that it is about; `null`: this one"},
     created={"type": "string", "format": "date-time"},
     updated=described("string", "When the last event was written", format="date-time"),
     last_event_id={"type": "integer", "minimum": 1},

@@ -7,7 +7,7 @@ from typing import Any
 Event = dict[str, Any]
 
 KEYS = {
-    "created": "schema agent model title by host",
+    "created": "schema agent model title by host target?",
     "user": "turn text by model? key? queued? action? agent? brief? files?",
     "queued": "text by model? key? agent? files?",
     "withdrawn": "queued by",
@@ -61,7 +61,7 @@ ROUTES = [
 
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
-    "new": "--agent --model --title",
+    "new": "--agent --model --title --target",
     "send": "--wait --queue --model --agent --title --file",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",

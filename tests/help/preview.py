@@ -98,12 +98,18 @@ def pages(static: str = "static") -> dict[str, str]:
     contents = {
         "session": session_page(asking, sessions, events=shown, last_id=last, box=box),
         "sessions": ListPage(
-            SessionList(sessions, len(sessions) + 1), query="", archived=False, agents=agents, box=box
+            SessionList(sessions, len(sessions) + 1),
+            query="",
+            archived=False,
+            agents=agents,
+            targets=(),
+            box=box,
         ),
         "empty": ListPage(
             SessionList([], 0),
             query="",
             archived=False,
+            targets=(),
             agents=agents,
             box=PromptBox(presets=(), key="key", is_shell=False),
         ),

@@ -7,7 +7,8 @@ import pytest
 
 from breakglass.masking import fingerprints
 from breakglass.sandbox import Sandbox
-from breakglass.state import AgentState, Seal
+from breakglass.seals import Seal
+from breakglass.state import AgentState
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs

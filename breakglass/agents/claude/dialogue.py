@@ -51,7 +51,9 @@ _ASKING = ("--permission-prompt-tool", "stdio", "--permission-mode=default")
 _MESSAGES = ("--input-format", "stream-json")
 _ACTING = ("--dangerously-skip-permissions",)
 
-_FORGOTTEN = "The agent's earlier session {} was not found. A new one begins, without the earlier turns."
+_FORGOTTEN = (
+    "The agent's earlier session {} was not found. A new one begins, with a record of the earlier turns."
+)
 
 
 class Dialogue(LineDialogue):

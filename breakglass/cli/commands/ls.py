@@ -55,7 +55,8 @@ def _row(name: str, state: SessionState, now: str, columns: int, long: str, *, c
 
 def _marks(state: SessionState) -> str:
     """Return what is special about a session, such as `[2 queued, archived] `, else ""."""
-    facts = [f"{len(state.queued)} queued"] if state.queued else []
+    facts = [f"target {one_line(state.target)}"] if state.target else []
+    facts += [f"{len(state.queued)} queued"] if state.queued else []
     facts += ["archived"] if state.archived else []
     return f"[{', '.join(facts)}] " if facts else ""
 

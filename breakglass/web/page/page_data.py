@@ -99,6 +99,8 @@ class ListPage(Page, frozen=True):
     archived: bool
     """Whether archived sessions are listed too."""
     agents: list[AgentChoice]
+    targets: tuple[str, ...]
+    """The names of the machines that a new session can be about, besides this one."""
     box: PromptBox
 
 

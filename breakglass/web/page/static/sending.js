@@ -131,8 +131,8 @@ export const toSession = (session) => async ({ key, prompt, agent }) => {
 };
 
 /** Creates a session, sends the prompt to it and opens it. */
-export async function toNewSession({ key, prompt, agent, model }) {
-  const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }) }, { "idempotency-key": key });
+export async function toNewSession({ key, prompt, agent, model, target }) {
+  const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }), ...(target && { target }) }, { "idempotency-key": key });
   if (created.status !== 201) return created;
   const sent = await toSession(created.body.id)({ key, prompt });
   if (sent.status === 202) location.assign(`${prefix}/sessions/${created.body.id}#end`);

@@ -82,8 +82,8 @@ export function startListPage() {
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
   const field = connectPromptField(form, "new", (prompt, preset) => {
-    const { agent, model } = form.elements;
-    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: isShown(model) ? model.value.trim() : "" });
+    const { agent, model, target } = form.elements;
+    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: isShown(model) ? model.value.trim() : "", target: target?.value });
   });
   if (location.hash === "#prompt") field.focus();
   if (!navigator.serviceWorker?.controller && !location.search) keepPage(); // the first visit: the worker has not seen it
