@@ -13,6 +13,7 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
+from breakglass.config import Preset
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
 from breakglass.state import SessionState
@@ -211,12 +212,17 @@ def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> R
 def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptBox:
     """Return the prompt form for a session of `agent`, or for a new session."""
     config = console().config
-    is_shell = config.is_command_line(agent or config.agent)
+    is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
+    go_on = prompt_to_go_on(state, is_command_line=is_shell) if state else ""
+    ready = {str(number): preset for number, preset in enumerate(presets)}
+    if go_on:
+        ready["continue"] = Preset("Continue", go_on)
     return PromptBox(
-        presets=config.presets_for(agent),
+        presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
-        go_on=prompt_to_go_on(state, is_command_line=is_shell) if state else "",
+        chosen=ready.get(request.args.get("preset", "")),
+        go_on=go_on,
     )
 
 

@@ -51,6 +51,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    chosen: Preset | None = None
+    """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 

@@ -32,12 +32,13 @@ for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // after a logout the device keeps no data
     form.elements.csrf.value ||= globalThis.csrf();
     localStorage.clear();
+    sessionStorage.clear();
     forgetPages();
   });
 }
 const loadKeys = () => import("./keys.js").then(({ listenForKeys }) => listenForKeys(say), () => {});
 // A phone loads the shortcuts with its first key.
-if (matchMedia("(any-pointer: fine)").matches) loadKeys();
+if (matchMedia("(any-pointer: fine)").matches) await loadKeys();
 else addEventListener("keydown", loadKeys, { once: true });
 offerNotifications(say);
 document.addEventListener("click", (event) => {

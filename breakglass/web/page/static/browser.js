@@ -99,6 +99,7 @@ export async function keepPage() {
   if (!globalThis.caches) return;
   const copy = document.documentElement.cloneNode(true);
   for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
+  $("#notice", copy)?.replaceChildren();
   const html = `<!doctype html>${copy.outerHTML}`;
   const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
   await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
