@@ -45,6 +45,8 @@ from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
+QUEUED_KEYS = ("text", "by", "model", "agent", "files")
+"""The keys of a `queued` event that the `user` event of its turn has too."""
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
     "must keep running as a service, for example: systemd-run COMMAND."
@@ -205,9 +207,7 @@ class Turn:
         prompt = log.read_one(opened.fd, waiting)
         name = prompt.get("agent") or self.job.agent
         after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
-        user = {"queued": waiting} | {
-            key: prompt.get(key) for key in ("text", "by", "model", "agent", "files")
-        }
+        user = {"queued": waiting} | {key: prompt.get(key) for key in QUEUED_KEYS}
         if (agent := self.job.agent_job(name)) and not agent.is_command_line:
             found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
             user["brief"] = found.as_event() if found else None
