@@ -24,9 +24,11 @@ class CommonData(Struct, frozen=True):
     csrf: str
     """The CSRF token of the forms; "" before login."""
     prefix: str
+    """The path of the pages of these sessions: `home`, and for the copy of another host what names it."""
+    home: str
     """The setting `prefix`: the path under which a proxy publishes this server; "" without one."""
     static: str
-    """The path of the static files, below `prefix`."""
+    """The path of the static files, below `home`."""
     now: str
     """RFC 3339, UTC."""
     may_act: bool
