@@ -23,6 +23,9 @@ _FORGOTTEN = (
     "The agent did not reopen its earlier session {} ({}). A new one begins, without the earlier turns."
 )
 
+_INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
+"""The protocol has no system prompt, so they stand before the first prompt of a session."""
+
 
 class Opening:
     """The state of the opening: which request comes next. `advance` and `refused` raise `CannotContinue`."""
@@ -137,6 +140,8 @@ class Opening:
         if self._must_wait:
             return Step("", {})
         prompt = [{"type": "text", "text": messages.prompt_text(self._input.prompt)}]
+        if self._input.instructions and (self.is_replaced or not self._input.session):
+            prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
         return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])
