@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # -qq hides warnings about missing packages in an index of the machine's pip configuration. Errors are printed.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
+MUTATION := .cache/mutation/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types bandit docs torture bench tools lock clean
+.PHONY: help run test check lint format types bandit docs torture mutate bench tools lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -44,6 +45,10 @@ torture: $(VENV)/stamp-dev ## inject real faults; takes long, and some tests nee
 	$(BIN)/python -m pytest -vs -m torture $(ARGS)
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile torture -n 2
 
+# cosmic-ray has an environment of its own, because it needs many packages and only this target uses it.
+mutate: $(VENV)/stamp-dev $(MUTATION)/stamp ## put mistakes into the heart, and count those that its tests notice
+	@$(MUTATION)/bin/python -m tests.mutation $(ARGS)
+
 bench: $(VENV)/stamp-dev ## measure, and compare with other designs
 	@.ci/tools test bench
 	$(BIN)/python -m pytest -vs -m bench
@@ -78,6 +83,11 @@ $(VENV)/stamp-dev: requirements-dev.lock requirements.lock pyproject.toml | $(VE
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $(VENV)/stamp-run $@
 
+$(MUTATION)/stamp: tests/mutation/requirements.lock
+	@$(PYTHON) -m venv --clear $(MUTATION)
+	@$(MUTATION)/bin/python -m pip --disable-pip-version-check install -qq --require-hashes -r $<
+	@touch $@
+
 # --- the locks: every version with the hashes of its files, for any machine, without the name of a host ----------
 
 COMPILE := $(BIN)/uv pip compile -q --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
@@ -91,3 +101,4 @@ lock: $(VENV)/stamp-made ## resolve the dependencies, keeping versions that fit;
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
 	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
 	$(subst pyproject.toml,$(COMPARED).in,$(COMPILE)) -o $(COMPARED).lock $(ARGS)
+	$(subst pyproject.toml,tests/mutation/requirements.in,$(COMPILE)) -o tests/mutation/requirements.lock $(ARGS)

@@ -17,11 +17,18 @@ _FORMAT = (
     "\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 )
 # Line and paragraph separators, and the other characters that Unicode shows as nothing (Default_Ignorable_Code_Point).
-# U+FE0E and U+FE0F stay: they choose between the text and the colour form of an emoji.
+# Then letters and symbols without ink: the empty Braille pattern, a null notehead, a filler. Then noncharacters.
 _INVISIBLE = (
-    "\u2028\u2029\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0000-\U000e0fff"
+    "\u2028\u2029\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff"
+    "\u2800\U0001d159\U00016fe4\ufdd0-\ufdef\ufffe\uffff"
 )
 _DANGEROUS = re.compile(f"[{_CONTROLS}{_FORMAT}{_INVISIBLE}]")
+# U+FE0E and U+FE0F choose between the text and the colour form of the symbol before them, or make a keycap of a digit.
+# Only there are they visible.
+_SYMBOL = (
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u27ff\u2900-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+)
+_SELECTOR = re.compile(f"(?<=[{_SYMBOL}])[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)")
 
 # ECMA-48: a string (OSC, DCS, SOS, PM, APC) up to BEL or ST, never past its line; a control sequence; any other escape.
 # Each alternative is linear.
@@ -60,6 +67,8 @@ def _mark(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)  # the control picture: ␛ for ESC
+    if _SELECTOR.match(match.string, match.start()):
+        return match[0]
     return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"\u27e8U+{code:04X}\u27e9"
 
 

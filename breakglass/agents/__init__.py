@@ -94,6 +94,13 @@ class TurnInput(NamedTuple):
     """The turn's number, for an agent that has no unique ids of its own."""
     variables: tuple[str, ...] = ()
     """The names of the variables in the agent's environment. Their values are not for a dialogue."""
+    prompt_with_record: Callable[[], str] | None = None
+    """Returns the prompt with a record of the earlier turns before it, for a new session in place of `session`."""
+
+    def without_session(self) -> "TurnInput":
+        """Return the input for an agent that no longer has `session`. Reads the log if it can."""
+        prompt = self.prompt_with_record() if self.prompt_with_record else self.prompt
+        return self._replace(prompt=prompt, session=None, session_cost=0.0)
 
 
 class Exit(NamedTuple):
@@ -141,7 +148,7 @@ class Dialogue(Protocol):
     waits_for_quiet: bool
     """Whether `after_quiet` must be called once the agent has printed nothing for a short time."""
     start_over: bool
-    """After `close`: whether the turn should run once more with `session=None`."""
+    """After `close`: whether the turn should run once more, with the input `without_session`."""
 
     def begin(self) -> list[Draft]:
         """Return the events that are known before the agent prints anything. Called once, before it starts."""

@@ -116,7 +116,7 @@ class Turn:
         )
         turn_input = _turn_input(self.job, agent, self.record)
         if self._run(agent.protocol, turn_input, task).start_over and not self.record.is_stopping:
-            self._run(agent.protocol, turn_input._replace(session=None, session_cost=0.0), task)
+            self._run(agent.protocol, turn_input.without_session(), task)
 
     def _run(self, protocol: str, turn_input: TurnInput, task: ProgramRun) -> Dialogue:
         """Run one program, unless the turn is stopping. Return its dialogue. A failure is that of the turn."""
@@ -226,8 +226,9 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
+    fd = record.log.fd
     return TurnInput(
-        prompt=brief.again(record.log.fd, user) + user["text"],
+        prompt=brief.again(fd, user) + user["text"],
         command=agent.command,
         model=user.get("model") or job.models.get(agent.name),
         session=known.session,
@@ -240,4 +241,5 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         cwd=job.workspace,
         turn=job.turn,
         variables=tuple(agent.environ),
+        prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + user["text"],
     )

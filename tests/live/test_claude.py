@@ -237,7 +237,9 @@ def test_a_missing_agent_session_is_replaced_and_the_log_says_so(real: Real, hom
     assert second.status == "ok"
     assert "was not found. A new one begins" in second.only("error", "error")
     assert second.only("session", "session_id") != first.only("session", "session_id")
-    assert second.only("text", "text") == "echo: 1 user texts: ['and before?']"
+    asked = real.model.turns[-1].texts[-1]
+    assert "> 2 prompt by ann: [[text Hello]]\n" in asked
+    assert asked.endswith("[End of the record. The user's prompt follows.]\n\nand before?")
 
 
 # --- how turns end -----------------------------------------------------------------------------------------

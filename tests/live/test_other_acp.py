@@ -8,9 +8,11 @@ import pytest
 
 from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
+from breakglass.config import AgentConfig
 from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, codex_acp, gemini
 from tests.live.drive import passive, run_dialogue
+from tests.live.real import Real
 from tests.live.test_acp import Run
 
 AGENTS = {"codex-acp": codex_acp, "gemini": gemini}
@@ -51,7 +53,7 @@ def test_prose_comes_in_pieces_and_then_as_a_whole(run: Run) -> None:
     assert not done.dialogue.failed
 
 
-# gemini-cli does not always find a session that just ended. Recorded runs show how it reopens one.
+# gemini-cli does not always find a session that just ended; see the next test.
 @pytest.mark.parametrize("agent", ["codex-acp"], indirect=True)
 def test_the_second_turn_has_the_context_of_the_first(run: Run, agent: Agent) -> None:
     first = run(script(agent, "echo made"))
@@ -62,6 +64,21 @@ def test_the_second_turn_has_the_context_of_the_first(run: Run, agent: Agent) ->
     assert second.only("result", "result") == second.only("text", "text")
     assert not first.dialogue.failed
     assert not second.dialogue.failed
+
+
+# At its start, gemini-cli deletes each session that it reopened in another minute than the one in which it began.
+@pytest.mark.torture
+def test_each_turn_knows_the_earlier_ones_also_if_the_agent_lost_its_session(
+    agent: Agent, model: FakeModel, home: Path, environ: dict[str, str]
+) -> None:
+    settings = AgentConfig("it", "acp", agent.command, env=agent.environ)
+    real = Real(home.parent / "var", settings, environ, model)
+    prompts = ["the first one", "the second one", "the third one", "the fourth one"]
+    for number, prompt in enumerate(prompts):
+        events = real.run(prompt)
+        assert events.status == "ok"
+        asked = "\n".join(model.turns[-1].texts)
+        assert [each for each in prompts[: number + 1] if each not in asked] == []
 
 
 @pytest.mark.torture

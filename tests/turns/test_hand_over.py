@@ -210,3 +210,63 @@ def test_lines_that_matter_to_no_agent_make_no_record(root: Path) -> None:
     session = sessions.create(root, "shell")
     sessions.change(session, title="new", by="ann")
     assert record(session) is None
+
+
+FORGETFUL = """
+import json, sys
+if "--resume=its-session" in sys.argv:
+    sys.exit("No conversation found with session ID: its-session")
+open(sys.argv[1], "a").write(json.dumps(sys.stdin.read()) + "\\n")
+its = {"session_id": "its-session"}
+print(json.dumps({"type": "system", "subtype": "init", **its}), flush=True)
+print(json.dumps({"type": "result", "subtype": "success", "is_error": False, "result": "done", **its}))
+"""
+FORGETFUL_ACP = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    result = {
+        "initialize": {"protocolVersion": 1, "agentCapabilities": {"loadSession": LOADS}},
+        "session/new": {"sessionId": "its-session"},
+        "session/prompt": {"stopReason": "end_turn"},
+    }.get(asked["method"])
+    if asked["method"] == "session/prompt":
+        open(sys.argv[1], "a").write(json.dumps(asked["params"]["prompt"][0]["text"]) + "\\n")
+    end = {"result": result} if result else {"error": {"code": -32603, "message": "No previous sessions found"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **end}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "program", "why"),
+    [
+        ("claude", FORGETFUL, "was not found"),
+        ("acp", FORGETFUL_ACP.replace("LOADS", "True"), "(No previous sessions found)"),
+        ("acp", FORGETFUL_ACP.replace("LOADS", "False"), "(it cannot reopen any)"),
+    ],
+    ids=["claude", "acp refuses to load", "acp cannot load"],
+)
+def test_an_agent_that_lost_its_session_gets_a_record_of_all_earlier_turns(
+    root: Path, tmp_path: Path, prompts: Path, protocol: str, program: str, why: str
+) -> None:
+    agent = AgentConfig("prompts", protocol, (sys.executable, "-c", program, str(prompts)))
+    config = make_config(root, built_in()["shell"], agent)
+    session = sessions.create(config.data, "prompts")
+    turn(config, session, "first")
+    turn(config, session, "echo from the shell", "shell")
+    user = turn(config, session, "and before?", "prompts")
+    first, second = got(prompts)
+    assert first == "first"
+    head, *quoted = second.partition("[End of the record.")[0].splitlines()
+    assert head.startswith("[Record of this session whose earlier turns you no longer have: lines 2 to ")
+    assert quoted[0] == "> 2 prompt by ann: first"
+    assert "> 9 output: from the shell" in quoted
+    assert second.endswith("[End of the record. The user's prompt follows.]\n\nand before?")
+    assert second.count("[Record of") == 1
+    error, end = (
+        next(event for event in events_of(session) if event["id"] > user["id"] and event["kind"] == kind)
+        for kind in ("error", "turn_end")
+    )
+    assert why in error["error"]
+    assert error["error"].endswith("A new one begins, with a record of the earlier turns.")
+    assert end["status"] == "ok"

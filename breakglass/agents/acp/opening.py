@@ -20,7 +20,8 @@ from breakglass.agents.line_dialogue import error
 from breakglass.agents.lines import as_object, as_session_id, as_short_text
 
 _FORGOTTEN = (
-    "The agent did not reopen its earlier session {} ({}). A new one begins, without the earlier turns."
+    "The agent did not reopen its earlier session {} ({}). "
+    "A new one begins, with a record of the earlier turns."
 )
 
 _INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
@@ -33,8 +34,6 @@ class Opening:
     def __init__(self, turn_input: TurnInput) -> None:
         self.session = ""
         """The open session; "" before it is open."""
-        self.is_replaced = False
-        """Whether the session of the earlier turns was replaced by a new one."""
         self.agent = ""
         """The agent's own name; "" before it said one."""
         self._input = turn_input
@@ -48,7 +47,7 @@ class Opening:
     @property
     def session_cost(self) -> float:
         """US dollars that the open session has cost before this turn."""
-        return 0.0 if self.is_replaced else self._input.session_cost
+        return self._input.session_cost
 
     @property
     def titles_are_names(self) -> bool:
@@ -119,8 +118,8 @@ class Opening:
         return step
 
     def _open_new_session(self, reason: str) -> Step:
-        self.is_replaced = True
         replaced = error(_FORGOTTEN.format(self._input.session, reason))
+        self._input = self._input.without_session()
         return self._open(Step("session/new", self._session_params(), [replaced]))
 
     def _session_params(self) -> Message:
@@ -140,7 +139,7 @@ class Opening:
         if self._must_wait:
             return Step("", {})
         prompt = [{"type": "text", "text": messages.prompt_text(self._input.prompt)}]
-        if self._input.instructions and (self.is_replaced or not self._input.session):
+        if self._input.instructions and not self._input.session:
             prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})

@@ -49,7 +49,9 @@ _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partia
 _ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio", "--permission-mode=default")
 _ACTING = ("--dangerously-skip-permissions",)
 
-_FORGOTTEN = "The agent's earlier session {} was not found. A new one begins, without the earlier turns."
+_FORGOTTEN = (
+    "The agent's earlier session {} was not found. A new one begins, with a record of the earlier turns."
+)
 
 
 class Dialogue(LineDialogue):

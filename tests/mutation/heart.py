@@ -1,0 +1,60 @@
+"""The heart of Breakglass: its modules, the tests nearest to each, and mistakes that tests once did not notice."""
+
+from typing import NamedTuple
+
+NEAREST = {
+    "events": "store/test_io_order test_events test_verify",
+    "store/log": "store/test_io_order store/test_log_ends store/test_log store/test_reserved_space",
+    "store/loglock": "store/test_io_order store/test_log store/test_lock_holders",
+    "store/repair": "store/test_io_order store/test_repair",
+    "store/root": "store/test_io_order store/test_root",
+    "store/sessions": "store/test_io_order store/test_sessions store/test_root turns/test_torn_handover",
+    "store/turnlock": "store/test_turnlock turns/test_io_order turns/test_copies store/test_lock_holders",
+    "turns/answer": "turns/test_io_order turns/test_find_question turns/test_questions turns/test_repeated",
+    "turns/begin": "turns/test_io_order turns/test_queue turns/test_turns turns/test_repeated "
+    "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue turns/test_hand_over",
+    "turns/child": "turns/test_child turns/test_runner turns/test_ending",
+    "turns/conversation": "turns/test_io_order turns/test_runner turns/test_quiet turns/test_ending turns/test_actions "
+    "turns/test_turns",
+    "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
+    "turns/test_copies turns/test_stopped",
+    "turns/ending": "turns/test_ending",
+    "turns/processes": "turns/test_child turns/test_processes turns/test_copies turns/test_stops turns/test_turns",
+    "turns/record": "turns/test_io_order turns/test_questions turns/test_runner turns/test_turns",
+    "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue turns/test_hand_over turns/test_ending "
+    "turns/test_turns",
+    "turns/start": "turns/test_io_order turns/test_job turns/test_turns turns/test_hand_over",
+}
+"""The tests of each module, in the order in which they run. The first failure ends a run."""
+
+ONLY = {"events": ("ReplaceTrueWithFalse",), "store/root": ("RemoveCall",)}
+"""The operators of a module that does not get all."""
+
+
+class Mistake(NamedTuple):
+    """A mistake of one line. `old` occurs once in the module."""
+
+    module: str
+    old: str
+    new: str
+
+
+MISTAKES = (
+    Mistake("store/loglock", "if not self._depth:\n            fcntl", "if True:\n            fcntl"),
+    Mistake(
+        "store/turnlock",
+        "for fd in self.fds:\n                f",
+        "for fd in self.fds[:1]:\n                f",
+    ),
+    Mistake(
+        "store/turnlock",
+        "for fd in self.fds:\n                f",
+        "for fd in self.fds[1:]:\n                f",
+    ),
+    Mistake("turns/child", "0 if self.exited_at else self._process.pid", "0"),
+    Mistake("turns/child", "self._process.wait()", "self._process.returncode = os.waitpid(-1, 0)[1] >> 8"),
+    Mistake("turns/child", "if not self.exited_at:  # the agent", "if True:  # the agent"),
+    Mistake("turns/processes", "dead.si_pid == keep", "dead.si_pid != keep"),
+    Mistake("turns/record", 'event.get("turn") == self.turn', "True"),
+)
+"""Mistakes that once survived. The others of that kind are made by the operators that are never sampled."""
