@@ -21,7 +21,7 @@ from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, searching, stream
-from breakglass.web.context import caller_name, console, has_flag, session_named
+from breakglass.web.context import caller_name, console, data_root, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -90,14 +90,14 @@ async def create_session(body: bodies.NewSession) -> Result:
 
 @operation
 async def search() -> Result:
-    found = await searching.find(console().config.data, searching.wanted(request.args))
+    found = await searching.find(data_root(), searching.wanted(request.args))
     return {"hits": [hit.as_json() for hit in found.hits], "after": found.after}
 
 
 @operation
 async def list_sessions() -> Result:
     archived = has_flag("archived")
-    return {"sessions": await asyncio.to_thread(console().list_sessions, archived=archived)}
+    return {"sessions": await asyncio.to_thread(console().list_sessions, data_root(), archived=archived)}
 
 
 @operation

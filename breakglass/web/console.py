@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
@@ -114,9 +115,9 @@ class Console:
         """Return a session's state. Ends its turn first if the turn is lost. Raises NotFound."""
         return current_state(session, warn=self.warn_once)
 
-    def list_sessions(self, *, archived: bool) -> list[dict[str, Any]]:
-        """Return the contract's objects of all sessions, latest first; archived ones only with `archived`."""
-        found = sessions.list_sessions(self.config.data)
+    def list_sessions(self, data: Path, *, archived: bool) -> list[dict[str, Any]]:
+        """Return the contract's objects of all sessions in a data root, latest first; archived ones if asked."""
+        found = sessions.list_sessions(data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [
             describe(session.id, current_state(session, state, self.warn_once)) for session, state in shown

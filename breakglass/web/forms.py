@@ -20,7 +20,6 @@ from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
-from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.web import stream
 from breakglass.web.context import (
     caller,
@@ -45,7 +44,6 @@ _WRONG_CODE = (
     "breakglass login on the machine."
 )
 _CSRF_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
-_PRESET = re.compile(r"[0-9]{1,4}")
 
 
 # --- login and logout ---------------------------------------------------------------------------
@@ -103,13 +101,11 @@ async def log_out() -> Response:
 async def create_session() -> Response:
     """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
     form = await checked_form()
-    prompt, agent = _prompt(form)
-    agent = agent or form.get("agent") or None
-    model, target = form.get("model") or None, form.get("target") or None
+    agent, model, target = form.get("agent") or None, form.get("model") or None, form.get("target") or None
     session = await console().write(
         console().create, agent, model, by=caller_name(), target=target, key=_digest(form)
     )
-    await _submit(session, prompt, form)
+    await _submit(session, form)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -142,12 +138,7 @@ async def start_turn(session_id: str) -> Response:
     session, form = session_named(session_id), await checked_form()
     state = await asyncio.to_thread(lambda: console().state(session))
     chosen = form.get("agent") or state.agent
-    if form.get("preset") == "continue":
-        is_command_line = console().config.is_command_line(state.agent)
-        prompt = prompt_to_go_on(state, is_command_line=is_command_line)
-    else:
-        prompt, _ = _prompt(form, state.agent)
-    await _submit(session, prompt, form, chosen if chosen != state.agent else None)
+    await _submit(session, form, chosen if chosen != state.agent else None)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -208,10 +199,8 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
     return answers
 
 
-async def _submit(
-    session: sessions.Session, prompt: str, form: MultiDict[str, str], agent: str | None = None
-) -> None:
-    key = form.get("key") or None
+async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: str | None = None) -> None:
+    prompt, key = form.get("prompt", ""), form.get("key") or None
     await console().write(
         submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
     )
@@ -224,16 +213,3 @@ def _digest(form: MultiDict[str, str]) -> str | None:
     """
     filled = repr(sorted(form.items(multi=True)))
     return hashlib.sha256(filled.encode(errors="backslashreplace")).hexdigest() if form.get("key") else None
-
-
-def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, str | None]:
-    """Return the prompt of a form, and the agent that its preset names if a preset's button was pressed.
-
-    `agent` is the agent of the session whose page has the form; None for the form of a new session.
-    """
-    chosen = form.get("preset", "")
-    presets = console().config.presets_for(agent)
-    if _PRESET.fullmatch(chosen) and int(chosen) < len(presets):
-        preset = presets[int(chosen)]
-        return preset.text, preset.agent
-    return form.get("prompt", ""), None

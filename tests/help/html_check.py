@@ -16,7 +16,7 @@ ATTRIBUTES = re.compile(
 )
 
 ADDRESS = re.compile(
-    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
+    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+(?:#prompt)?|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
 )
 
 

@@ -30,7 +30,16 @@ from collections.abc import Callable
 
 from breakglass.access.credentials import Access, Credential, find_cookie
 from breakglass.web.guard.cookies import cookie_name, cookies_named, set_cookie
-from breakglass.web.guard.request import CALLER, HEALTH, SAFE_METHODS, Caller, Refusal, Request, read_request
+from breakglass.web.guard.request import (
+    CALLER,
+    HEALTH,
+    HOSTS,
+    SAFE_METHODS,
+    Caller,
+    Refusal,
+    Request,
+    read_request,
+)
 from breakglass.web.guard.responses import GuardedResponse, refuse_websocket
 from breakglass.web.guard.rules import admit, check, client_address, own_origin, proxy_user, refuse_size
 from breakglass.web.guard.settings import GuardSettings
@@ -89,8 +98,10 @@ class Guard:
                 return await response.refuse(self._with_forgetting(request, credential, refusal), receive)
             if credential is not None and not request.is_public:
                 await self._renew(request, credential, response)
-            scope["root_path"] = self._settings.prefix
-            scope[CALLER] = Caller(own_origin(self._settings, request).decode(), address, credential)
+            scope["root_path"] = self._settings.prefix + (f"{HOSTS}{request.host}" if request.host else "")
+            scope[CALLER] = Caller(
+                own_origin(self._settings, request).decode(), address, credential, request.host
+            )
             await self._pass_on(scope, request, receive, response)
         except Exception:
             if not response.status:

@@ -178,6 +178,15 @@ def refuse_read_only(settings: GuardSettings, request: Request, credential: Cred
     return Refusal(403, "This login is read-only.")
 
 
+def refuse_writes_to_copies(
+    settings: GuardSettings, request: Request, credential: Credential
+) -> Refusal | None:
+    """Only the host itself adds to its sessions."""
+    if not request.host or request.method in SAFE_METHODS:
+        return None
+    return Refusal(403, f"this data root is read-only: it is the copy of host {request.host}")
+
+
 def refuse_unproven_pages(
     settings: GuardSettings, request: Request, credential: Credential
 ) -> Refusal | None:
@@ -243,7 +252,7 @@ FOR_EVERY_CALLER: tuple[Rule, ...] = (
     refuse_other_sites,
     refuse_malformed_users,
 )
-FOR_CREDENTIALS = (refuse_read_only, refuse_unproven_pages, refuse_other_pages)
+FOR_CREDENTIALS = (refuse_read_only, refuse_writes_to_copies, refuse_unproven_pages, refuse_other_pages)
 FOR_BODIES: tuple[Rule, ...] = (refuse_other_media_types, refuse_declared_size)
 
 

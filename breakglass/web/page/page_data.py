@@ -23,9 +23,11 @@ class CommonData(Struct, frozen=True):
     csrf: str
     """The CSRF token of the forms; "" before login."""
     prefix: str
+    """The path of the pages of these sessions: `home`, and for the copy of another host what names it."""
+    home: str
     """The setting `prefix`: the path under which a proxy publishes this server; "" without one."""
     static: str
-    """The path of the static files, below `prefix`."""
+    """The path of the static files, below `home`."""
     now: str
     """RFC 3339, UTC."""
     may_act: bool
@@ -50,6 +52,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    chosen: Preset | None = None
+    """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 

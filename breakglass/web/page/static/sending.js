@@ -141,10 +141,10 @@ export async function toNewSession({ key, prompt, agent, model, target }) {
 
 // --- forms -----------------------------------------------------------------------------------------
 
-/**
- * The field for a prompt. Its draft survives a reload, its height follows the text, Ctrl or Cmd with Enter sends.
- * `submit(prompt, preset)` sends the prompt; `preset` is the button of a preset prompt, or null.
- */
+const hasKeyboard = matchMedia("(pointer: fine)").matches; // a phone's Enter is the only key for a new line
+const enterSends = () => stored.get("enter-sends") ?? hasKeyboard;
+
+/** The field for a prompt. Its draft survives a reload, its height follows the text. `submit(prompt)` sends it. */
 export function connectPromptField(form, name, submit) {
   const field = $("textarea", form), draft = `draft:${name}`;
   if (!field.value) field.value = stored.get(draft) ?? "";
@@ -158,19 +158,54 @@ export function connectPromptField(form, name, submit) {
   };
   field.addEventListener("input", changed);
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit($(".send", form));
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (!event.ctrlKey && !event.metaKey && (event.shiftKey || event.altKey || !enterSends())) return;
+    event.preventDefault();
+    form.requestSubmit($(".send", form));
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const preset = event.submitter?.name === "preset" ? event.submitter : null;
-    const prompt = preset ? preset.dataset.text : field.value;
+    const prompt = field.value;
     if (!prompt.trim()) return void field.focus();
-    if (!preset) field.value = "";
-    submit(prompt, preset);
+    field.value = "";
+    submit(prompt);
     changed();
   });
+  connectPresets(form, field);
+  showHowToSend(form, field);
   changed();
   return field;
+}
+
+/** A ready prompt fills the field. What the user has written stays above it. */
+function connectPresets(form, field) {
+  const links = $$("a[data-text]", form), { agent } = form.elements;
+  for (const link of links) link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const { text } = link.dataset, isReplaced = !field.value.trim() || links.some((one) => one.dataset.text === field.value);
+    field.value = isReplaced ? text : `${field.value}\n\n${text}`;
+    if (agent && link.dataset.agent) agent.value = link.dataset.agent;
+    for (const menu of $$(".menu[open]", form)) menu.open = false;
+    field.dispatchEvent(new Event("input"));
+    if (hasKeyboard) field.focus(); // a phone's keyboard would hide the page
+  });
+}
+
+/** Says below the field what Enter does, and connects the menu's button that changes it. */
+function showHowToSend(form, field) {
+  const how = make("p", { id: "how", className: "meta" }), other = hasKeyboard ? "Ctrl+Enter sends" : "The button sends";
+  const show = () => {
+    how.textContent = enterSends() ? "Enter sends · Shift+Enter: new line" : `Enter: new line · ${other}`;
+    field.enterKeyHint = enterSends() ? "send" : "enter";
+    for (const button of $$("[data-do=enter]")) button.ariaPressed = String(enterSends());
+  };
+  for (const button of $$("[data-do=enter]")) {
+    button.hidden = form.hidden;
+    button.addEventListener("click", () => { stored.set("enter-sends", !enterSends()); show(); });
+  }
+  field.setAttribute("aria-describedby", "how");
+  form.append(how);
+  show();
 }
 
 /** The buttons of a question. The question closes when the log has its answer, not when the answer was sent. */
