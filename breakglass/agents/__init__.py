@@ -17,7 +17,7 @@ because a runner starts for every turn.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft
@@ -55,6 +55,8 @@ class About(NamedTuple):
     """Patterns (fnmatch) of the variables that its programs are known to need, besides `environ.ALLOWED`."""
     choice_tools: frozenset[str] = frozenset()
     """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    instructions: Literal["none", "prompt", "system"] = "none"
+    """Where instructions go: nowhere, before the first prompt of a session, or into the system prompt of each turn."""
     version_arguments: tuple[str, ...] = ("--version",)
     """The arguments that make the program print its version and exit."""
     login: LoginProbe | None = None
@@ -90,6 +92,10 @@ class TurnInput(NamedTuple):
     """Whether the agent must ask for permission to use a tool."""
     deny: tuple[str, ...] = ()
     """Tools that will be refused. The agent must ask about them even if its own settings allow them."""
+    instructions: str = ""
+    """What the agent must heed besides the prompt."""
+    runbooks: str = ""
+    """A directory that the agent may read besides its own, "" for none."""
     thinking: bool = False
     """Whether the agent's thinking goes into the log."""
     pictures: tuple[Picture, ...] = ()

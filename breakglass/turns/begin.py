@@ -19,7 +19,7 @@ from breakglass.store.log import Log, read_one
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
-from breakglass.turns import brief
+from breakglass.turns import brief, instructions
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
@@ -280,7 +280,8 @@ def _hand_over(
 ) -> tuple[SessionState, Prompt]:
     """Return the state with the turn's agent, and the prompt with the lines that this agent has not seen.
 
-    Raises BadConfig if the agent is not configured, or its sandbox cannot be made as the settings say.
+    Raises BadConfig if the agent is not configured, its sandbox cannot be made as the settings say, or its
+    instructions cannot be read.
     """
     state = state._replace(agent=prompt.agent or state.agent)
     try:
@@ -288,6 +289,7 @@ def _hand_over(
     except BadConfig as error:
         raise BadConfig(f"the agent of session {session.id[:8]} is no longer configured: {error}") from error
     find_sandbox(config, agent)
+    instructions.text_for(config, agent, state.target)
     if agent.about.is_command_line:
         return state, prompt
     found = brief.find(opened.fd, state.of_agent(agent.name).seen, state.last_id + 1)

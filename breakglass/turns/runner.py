@@ -240,6 +240,8 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         session_cost=known.cost,
         ask=agent.ask,
         deny=agent.deny,
+        instructions=agent.instructions,
+        runbooks=agent.runbooks,
         thinking=agent.thinking,
         cwd=job.workspace,
         turn=job.turn,

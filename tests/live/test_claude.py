@@ -49,6 +49,18 @@ def test_the_second_turn_has_the_context_of_the_first(real: Real, model: FakeMod
     assert first.only("result", "usage")["output_tokens"] == 7
 
 
+def test_the_instructions_are_in_the_system_prompt_of_every_turn(
+    real: Real, model: FakeModel, home: Path
+) -> None:
+    (home / "instructions").write_text("Never reboot this machine.")
+    (home / "books").mkdir()
+    real.set_agent(instructions=str(home / "instructions"), runbooks=str(home / "books"))
+    for prompt in ("one", "two"):
+        assert real.run(prompt).status == "ok"
+        assert "Never reboot this machine." in json.dumps(model.turns[-1].body["system"])
+        assert f"{home}/books" in json.dumps(model.turns[-1].body)
+
+
 def test_prose_comes_as_deltas_and_then_as_a_whole(real: Real) -> None:
     events = real.run("[[slow 12 0.05]]")
     assert len(events.of("delta")) > 2

@@ -24,6 +24,9 @@ _FORGOTTEN = (
     "A new one begins, with a record of the earlier turns."
 )
 
+_INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
+"""The protocol has no system prompt, so they stand before the first prompt of a session."""
+
 
 class Opening:
     """The state of the opening: which request comes next. `advance` and `refused` raise `CannotContinue`."""
@@ -137,9 +140,10 @@ class Opening:
             return Step(method, {"sessionId": self.session, **params})
         if self._must_wait:
             return Step("", {})
-        prompt = messages.prompt_blocks(
-            self._input.prompt, self._input.pictures if self._takes_pictures else ()
-        )
+        pictures = self._input.pictures if self._takes_pictures else ()
+        prompt = messages.prompt_blocks(self._input.prompt, pictures)
+        if self._input.instructions and not self._input.session:
+            prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
         return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])

@@ -251,4 +251,8 @@ def _command(turn_input: TurnInput) -> list[str]:
         command.append(f"--resume={session}")  # one argument, so that the value cannot become an option
     if turn_input.model:
         command.append(f"--model={turn_input.model}")
+    if turn_input.instructions:
+        command.append(f"--append-system-prompt={turn_input.instructions}")
+    if turn_input.runbooks:
+        command.append(f"--add-dir={turn_input.runbooks}")
     return command
