@@ -31,6 +31,7 @@ from breakglass.settings import (
     parse_model,
     parse_names,
     parse_origins,
+    parse_own_path,
     parse_path,
     parse_paths,
     parse_peers,
@@ -80,6 +81,15 @@ class AgentConfig:
     )
     thinking: bool = setting(
         default=False, parse=parse_boolean, meaning="keep the agent's thinking in the log"
+    )
+    instructions: str | None = setting(
+        None,
+        parse_own_path,
+        "the file with what the agent must heed in every turn, at most 32 KiB; an empty file gives nothing",
+        default_words="for claude the text in docs/agents.md",
+    )
+    runbooks: str | None = setting(
+        None, parse_own_path, "the directory with this site's procedures; the agent is told where it is"
     )
     env: Mapping[str, str] = field(
         default_factory=dict,

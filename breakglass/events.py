@@ -61,14 +61,14 @@ KINDS: dict[str, Kind] = {
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
         "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
         "the session goes on with this agent. `brief`: the lines `{first, last}` were put before the prompt, because "
-        "the agent had not seen them.",
-        optional=("model", "key", "queued", "action", "agent", "brief"),
+        "the agent had not seen them. `files`: the paths of the files that belong to the prompt.",
+        optional=("model", "key", "queued", "action", "agent", "brief", "files"),
         synced=True,
     ),
     "queued": Kind(
         ("text", "by"),
         "A prompt waits for the end of the running turn.",
-        optional=("model", "key", "agent"),
+        optional=("model", "key", "agent", "files"),
         synced=True,
     ),
     "withdrawn": Kind(
@@ -158,6 +158,14 @@ KINDS: dict[str, Kind] = {
     "archived": Kind(
         ("archived", "by"),
         "The session was archived, or taken out of the archive.",
+        synced=True,
+        anywhere=True,
+    ),
+    "file": Kind(
+        ("name", "path", "bytes", "sha256", "type", "by"),
+        "A user sent a file. `path` is its path in the workspace. `type` is the media type that its first bytes show. "
+        "`key` is the Idempotency-Key.",
+        optional=("key",),
         synced=True,
         anywhere=True,
     ),

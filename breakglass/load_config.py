@@ -246,6 +246,9 @@ def _agent(name: str, table: dict[str, Any], base: AgentConfig | None) -> AgentC
     for which in ("readable", "writable", "network", "user"):
         if which in table and agent.sandbox == "none":
             raise BadConfig(f'{key}.{which}: has an effect only with sandbox = "bwrap", got "none"')
+    for which in ("instructions", "runbooks"):
+        if which in table and agent.about.instructions == "none":
+            raise BadConfig(f"{key}.{which}: has no effect, because a shell takes no instructions")
     if both := sorted({*agent.allow} & {*agent.deny}):
         raise BadConfig(f"{key}.deny: {both[0]!r} is in allow as well")
     return agent

@@ -283,6 +283,11 @@ def parse_paths(name: str, value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def parse_own_path(name: str, value: object) -> str:
+    """Return a path, absolute or below `~`."""
+    return parse_paths(name, [value])[0]
+
+
 def parse_agent_user(name: str, value: object) -> str:
     """Return the name of a user that is not root. Whether this machine has it matters only when a turn begins."""
     if value in ("root", "0"):

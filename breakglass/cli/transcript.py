@@ -25,6 +25,7 @@ from breakglass.text import (
     one_line,
     plain,
     plan_status,
+    size,
     status_sign,
     turn_outcome,
 )
@@ -88,7 +89,9 @@ def _user(out: Transcript, event: Event) -> str:
     out.deltas.clear()
     out.last_text = ""
     layout = out.layout
-    who = one_line(" · ".join(str(event[key]) for key in ("by", "model") if event.get(key)), layout.width)
+    facts = [str(event[key]) for key in ("by", "model") if event.get(key)]
+    facts += [f"with {', '.join(map(str, event['files']))}"] if event.get("files") else []
+    who = one_line(" · ".join(facts), layout.width)
     head = layout.note(event, f"{who} · {_time(event)}")
     without_number = {**event, "id": ""}
     return layout.finish() + "\n" + head + layout.block(without_number, plain(event["text"]), "┃ ", "prompt")
@@ -265,6 +268,9 @@ _RENDERERS: dict[Any, Renderer] = {
     "turn_end": _turn_end,
     "beside": _note_of(
         lambda event: f"{event['action']} runs beside it: session {event['session']}, by {event['by']}"
+    ),
+    "file": _note_of(
+        lambda event: f"{event['by']} sent {event['path']} ({event['type']}, {size(event['bytes'])})"
     ),
     "vitals": _note_of(_vitals),
     "renamed": _note_of(lambda event: f"renamed to {event['title']!r} by {event['by']}"),

@@ -37,6 +37,10 @@ class AgentJob(NamedTuple):
     """The tools that the settings refuse without a question to the user."""
     choice_tools: tuple[str, ...]
     """The tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    instructions: str
+    """What the agent must heed besides the prompt."""
+    runbooks: str
+    """A directory that the agent may read besides its own, "" for none."""
     thinking: bool
     """Whether the agent's thinking is kept in the log."""
 

@@ -18,8 +18,8 @@ from breakglass.state import SessionState
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
+from breakglass.turns import instructions, processes
 from breakglass.turns import job as jobs
-from breakglass.turns import processes
 from breakglass.turns.job import ActionStep, AgentJob, Job
 from breakglass.turns.notifying import sender_of
 
@@ -60,7 +60,7 @@ def make_job(
         lock=lock.fds,
         held=run.held,
         steps=run.steps,
-        agents=tuple(_agent_jobs(config, state.agent)),
+        agents=tuple(_agent_jobs(config, state.agent, state.target)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
         secrets=masking.fingerprints([*_access_tokens(config), *_addresses(config)], *variables),
@@ -81,19 +81,20 @@ def _models(config: Config, state: SessionState) -> dict[str, str]:
     return {name: model for name, model in found.items() if model}
 
 
-def _agent_jobs(config: Config, own: str) -> Iterator[AgentJob]:
+def _agent_jobs(config: Config, own: str, target: str | None) -> Iterator[AgentJob]:
     """Yield the agents that a runner can start: its own, and others for the queued prompts that name them.
 
-    Another agent with an `env` is left out, because that may hold keys. So is one whose sandbox cannot be made. A
-    queued prompt for such an agent waits for a process that has the settings: see `begin.continue_queue`.
+    Another agent with an `env` is left out, because that may hold keys. So is one whose sandbox cannot be made, or
+    whose instructions cannot be read. A queued prompt for such an agent waits for a process that has the settings: see
+    `begin.continue_queue`.
     """
     for agent in config.agents.values():
         if agent.name == own or not agent.env:
             with contextlib.suppress(BadConfig):
-                yield _agent_job(config, agent)
+                yield _agent_job(config, agent, target)
 
 
-def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
+def _agent_job(config: Config, agent: AgentConfig, target: str | None) -> AgentJob:
     return AgentJob(
         name=agent.name,
         protocol=agent.protocol,
@@ -104,6 +105,8 @@ def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
         allow=agent.allow,
         deny=agent.deny,
         choice_tools=tuple(agent.about.choice_tools),
+        instructions=instructions.text_for(config, agent, target),
+        runbooks=instructions.runbooks_of(config, agent),
         thinking=agent.thinking,
     )
 

@@ -20,7 +20,7 @@ from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
-from breakglass.web import stream
+from breakglass.web import files, stream
 from breakglass.web.context import (
     caller,
     caller_name,
@@ -202,8 +202,17 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
 
 async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: str | None = None) -> None:
     prompt, key = form.get("prompt", ""), form.get("key") or None
+    paths = await files.add_all(session, await files.form_files(), key)
     await console().write(
-        submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
+        submit_prompt,
+        console().config,
+        session,
+        prompt,
+        by=caller_name(),
+        agent=agent,
+        key=key,
+        queue=True,
+        files=paths,
     )
 
 

@@ -119,6 +119,10 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         "     3   disks runs beside it: session 0a1b, by b\n",
     ),
     (
+        ("file", {"name": "a.png", "path": "uploads/a.png", "bytes": 2048, "type": "image/png", "by": "b"}),
+        "     3   b sent uploads/a.png (image/png, 2 KB)\n",
+    ),
+    (
         ("vitals", {"signs": {"load": {"label": "Load", "status": "ok", "text": "0.1", "value": 0.1}}}),
         "     3   vital signs: good\n",
     ),

@@ -34,6 +34,8 @@ SHELL = AgentJob(
     allow=(),
     deny=(),
     choice_tools=(),
+    instructions="",
+    runbooks="",
     thinking=False,
 )
 """The shell in the job of a turn."""

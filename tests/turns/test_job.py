@@ -37,6 +37,8 @@ JOB = Job(
             allow=("Read",),
             deny=(),
             choice_tools=("AskUserQuestion",),
+            instructions="Look first.\n",
+            runbooks="/srv/runbooks",
             thinking=False,
         ),
     ),
