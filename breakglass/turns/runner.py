@@ -70,7 +70,9 @@ def main() -> None:
             write_runner(job.lock, RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
         following: Job | None = job
         while following:
-            following = Turn(following, opened, signals).run()
+            turn = Turn(following, opened, signals)
+            following = turn.run()
+        turn.record.sender.start()  # it outlives this process
 
 
 class Turn:
@@ -101,10 +103,7 @@ class Turn:
             failure = f"The turn's process failed: {type(error).__name__}: {error}"
         if not self._kill_leftovers(report=not failure):
             failure = failure or "Some processes that this turn started could not be killed."
-        following = self._end(failure)
-        if following is None:
-            self.record.sender.start()  # it outlives this process
-        return following
+        return self._end(failure)
 
     def _run_agent(self) -> None:
         """Run the agent to its end, once more with a new session of its own if it asks for that."""
@@ -152,11 +151,6 @@ class Turn:
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
-    def _is_command_line(self) -> bool:
-        """Return whether the turn runs commands of the user, and not an agent."""
-        agent = self.job.agent_job()
-        return bool(self.job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
-
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
 
@@ -165,7 +159,7 @@ class Turn:
         self.record.sender.kill()
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)
-        if left and report and self.record.status == "ok" and self._is_command_line():
+        if left and report and self.record.status == "ok" and _is_command_line(self.job):
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead
@@ -227,6 +221,12 @@ class Turn:
             allowed=state.allowed,
             queued=tuple(each.id for each in state.queued[1:]),
         )
+
+
+def _is_command_line(job: Job) -> bool:
+    """Return whether the turn runs commands of the user, and not an agent."""
+    agent = job.agent_job()
+    return bool(job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
 
 
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
