@@ -68,10 +68,9 @@ def main() -> None:
         # second.
         with contextlib.suppress(OSError):
             write_runner(job.lock, RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
-        following: Job | None = job
-        while following:
+        turn = Turn(job, opened, signals)
+        while following := turn.run():
             turn = Turn(following, opened, signals)
-            following = turn.run()
         turn.record.sender.start()  # it outlives this process
 
 
