@@ -102,6 +102,6 @@ COMPARED := tests/bench/comparators/requirements
 lock: $(VENV)/stamp-made ## resolve the dependencies, keeping versions that fit; ARGS=--upgrade renews all
 	@$(PIP) uv
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
-	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(COMPILE) --group build --group dev --extra notify -c requirements.lock -o requirements-dev.lock $(ARGS)
 	$(subst pyproject.toml,$(COMPARED).in,$(COMPILE)) -o $(COMPARED).lock $(ARGS)
 	$(subst pyproject.toml,tests/mutation/requirements.in,$(COMPILE)) -o tests/mutation/requirements.lock $(ARGS)

@@ -34,6 +34,8 @@ SHELL = AgentJob(
     allow=(),
     deny=(),
     choice_tools=(),
+    instructions="",
+    runbooks="",
     thinking=False,
 )
 """The shell in the job of a turn."""
@@ -137,5 +139,6 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         timeout=120,
         permission_timeout=120,
         limits=TurnLimits(),
+        sender=None,
     )
     return job._replace(**changes)
