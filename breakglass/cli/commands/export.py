@@ -15,7 +15,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
 from breakglass.export import markdown, selected
-from breakglass.store import log, seek, sessions, state_cache
+from breakglass.store import hosts, log, seek, sessions, state_cache
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
 
@@ -30,6 +30,8 @@ class _Source(NamedTuple):
     fd: int
     end: Position
     known: LogState
+    host: str
+    """The host whose copy the log is, "" for a log of this machine or a file."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -51,7 +53,7 @@ def run(config: Config, args: Namespace) -> int:
             _write_bundle(output, source)
         else:
             events = _events(config, args, source)
-            parts = _html(events, source) if args.html else markdown.render(events, source.name)
+            parts = _html(events, source) if args.html else markdown.render(events, source.name, source.host)
             for part in parts:
                 output.write(part.encode(errors="replace"))
         output.flush()
@@ -74,7 +76,7 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
         known = state_cache.read_state(fd)
         if not known.state.last_id:
             raise BadInput(f"{args.file or name} has no whole line, so it is no log")
-        yield _Source(name, fd, known.end, known)
+        yield _Source(name, fd, known.end, known, "" if args.file else hosts.host_of(config.data))
     finally:
         os.close(fd)
 
@@ -116,7 +118,8 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     created = log.read_one(source.fd, 1)
     title = source.known.state.title or source.known.state.first_prompt or source.name
     shown = fragments.compact(events)
-    return document(shown, session=source.name, title=title[:200], host=str(created.get("host", "")))
+    host = source.host or str(created.get("host", ""))
+    return document(shown, session=source.name, title=title[:200], host=host)
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:
@@ -132,6 +135,7 @@ def _write_bundle(output: BinaryIO, source: _Source) -> None:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     words=(LAST_SESSION,),
     options=(
         Option("--html", "one HTML file: no script, no network, to read and to print"),

@@ -126,6 +126,18 @@ def read_window(session: Session, *, before: int | None, after: int | None) -> W
         os.close(fd)
 
 
+def file_path(session: Session, number: int) -> str:
+    """Return the path that the `file` event on a line of the log names. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        event = log.read_one(fd, number)
+    finally:
+        os.close(fd)
+    if event["kind"] != "file" or not isinstance(event.get("path"), str):
+        raise NotFound(f"line {number} of the log is not a file")
+    return str(event["path"])
+
+
 def checked_line(session: Session, number: int, ts: str) -> int:
     """Return `number` if that line has the time `ts`, else a number beyond any log. Raises NotFound.
 

@@ -1,6 +1,6 @@
 // Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
-import { $, $$, forgetPages, prefix, scriptURL, stored } from "./browser.js";
+import { $, $$, forgetPages, home, scriptURL, stored } from "./browser.js";
 import { offerNotifications } from "./notifications.js";
 import { startListPage } from "./session_list.js";
 import { SessionPage } from "./session_page.js";
@@ -47,4 +47,4 @@ document.addEventListener("click", (event) => {
 stored.set("loaded", page.now); // tells logged-out windows that the user has logged in again
 if (page.session) new SessionPage(page.session, say);
 else startListPage();
-navigator.serviceWorker?.register(scriptURL(`${prefix}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${home}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

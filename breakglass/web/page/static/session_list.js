@@ -1,6 +1,6 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, askForPage, isShown, keepPage, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, askForPage, isShown, keepPage, live, prefix, sayLoggedOut } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
@@ -64,7 +64,7 @@ export function startListPage() {
     if (!answer) return; // the text of the server holds
     const isLate = wasLeft || Date.now() - lastAnswer > LATE;
     badge.dataset.state = answer.isLoggedOut ? "stopped" : !answer.doc ? "offline" : isLate ? "lost" : "live";
-    badge.textContent = { live: "Live", stopped: "Logged out", lost: `As of ${hhmm(lastAnswer)}` }[badge.dataset.state]
+    badge.textContent = { live, stopped: "Logged out", lost: `As of ${hhmm(lastAnswer)}` }[badge.dataset.state]
       ?? `Offline · as of ${hhmm(lastAnswer)}`;
   };
   const refreshed = (newAnswer) => {

@@ -33,7 +33,7 @@ addEventListener("fetch", (event) => {
   const { request } = event, url = new URL(request.url);
   if (url.origin !== location.origin || request.method !== "GET") return;
   if (url.pathname.startsWith(`${root}/`)) event.respondWith(staticFile(request));
-  else if (request.mode === "navigate") event.respondWith(page(request, url));
+  else if (request.mode === "navigate" && !/[?&](file|path)=/.test(url.search)) event.respondWith(page(request, url));
 });
 
 async function staticFile(request) {
