@@ -175,6 +175,14 @@ KINDS: dict[str, Kind] = {
         "`ok`, `warn`, `bad` or `unknown`.",
         anywhere=True,
     ),
+    "notified": Kind(
+        ("cause", "about", "to", "sent"),
+        "A user was told something, or could not be told. `cause` is a value of the setting `on`, or "
+        "`question_again`. `about` is the id of its event, 0 for a failed disk. `to` is the table of the settings, "
+        "such as `notify[0]`. `error` says why it was not sent.",
+        optional=("error",),
+        anywhere=True,
+    ),
     "repaired": Kind(
         ("offset", "bytes", "saved_as"),
         'A torn last line was moved to the file `saved_as` (docs/design.md, "Torn line").',
@@ -191,9 +199,6 @@ KINDS: dict[str, Kind] = {
 
 ANSWERERS = frozenset({"settings", "session", "timeout", "agent", "exit"})
 """The values of `by` in an `answer` that no user gave. No user may have one of these names."""
-
-ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
-"""The values of `status` in a `turn_end`."""
 
 SYNCED = frozenset(kind for kind, row in KINDS.items() if row.synced)
 ENDS_ACTIVITY = frozenset(kind for kind, row in KINDS.items() if row.ends_activity)

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from breakglass import events
-from breakglass.events import ENDINGS, KINDS, SCHEMA, Event
+from breakglass.events import KINDS, SCHEMA, Event
 from breakglass.seals import Seal, seal_in
+from breakglass.tally import END_STATUSES
 from breakglass.uploads import is_relative
 
 _TS = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")
@@ -210,7 +211,7 @@ class Verifier:
         elif turn is not None and turn != self._turn:
             yield f"{kind} of turn {turn}, while {'turn ' + str(self._turn) if self._turn else 'none'} is open"
         elif kind == "turn_end":
-            if event.get("status") not in ENDINGS:
+            if event.get("status") not in END_STATUSES:
                 yield f"a turn cannot end with status {event.get('status')!r}"
             elif self._is_cancelled and event.get("status") != "cancelled":
                 # A note: older versions could end such a turn as `lost`, `error` or `timeout`.

@@ -278,6 +278,13 @@ _RENDERERS: dict[Any, Renderer] = {
         lambda event: f"{'archived' if event['archived'] else 'taken out of the archive'} by {event['by']}"
     ),
     "sealed": _note_of(lambda event: f"sealed up to line {event['lines']}: {event['sha256'][:SEAL_DIGITS]}"),
+    "notified": _note_of(
+        lambda event: (
+            f"told {event['to']}: {event['cause']} {event['about'] or ''}".rstrip()
+            if event["sent"]
+            else f"could not tell {event['to']}: {event['cause']}: {event.get('error') or 'it failed'}"
+        )
+    ),
     "repaired": _note_of(
         lambda event: f"an incomplete line of {event['bytes']} bytes was moved to {event['saved_as']}"
     ),

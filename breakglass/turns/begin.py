@@ -23,6 +23,7 @@ from breakglass.turns import brief, instructions
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
+from breakglass.turns.notifying import mark_turn, start_and_reap
 from breakglass.turns.start import NO_ACTION, ActionRun, make_job, start_runner
 from breakglass.vitals.record import record_later
 
@@ -222,6 +223,7 @@ def _begin(
         state = session.log_state(opened.fd).state
         if not run.steps:
             state, prompt = _hand_over(config, session, opened, state, prompt)
+        mark_turn(config, session, opened, is_first=state.last_turn is None)
         turn, end = opened.append("user", **prompt.as_fields()), opened.end
     _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
@@ -252,6 +254,7 @@ def continue_queue(config: Config, session: Session) -> bool:
                 given = {key: queued.get(key) for key in ("model", "agent", "files")}
                 prompt = Prompt(queued["text"], queued["by"], **given)
                 state, prompt = _hand_over(config, session, opened, state, prompt)
+                mark_turn(config, session, opened, is_first=False)
                 turn, end = opened.append("user", **prompt.as_fields(), queued=waiting.id), opened.end
             state = state._replace(queued=tuple(others))
             _start(session, opened, make_job(config, session, turn, end, state, lock, NO_ACTION))
@@ -273,6 +276,7 @@ def _start(session: Session, opened: Log, job: Job) -> None:
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, job.turn, status="error", error=reason)
+    start_and_reap(job.sender)
 
 
 def _hand_over(

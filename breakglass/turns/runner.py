@@ -68,9 +68,10 @@ def main() -> None:
         # second.
         with contextlib.suppress(OSError):
             write_runner(job.lock, RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
-        following: Job | None = job
-        while following:
-            following = Turn(following, opened, signals).run()
+        turn = Turn(job, opened, signals)
+        while following := turn.run():
+            turn = Turn(following, opened, signals)
+        turn.record.sender.start()  # it outlives this process
 
 
 class Turn:
@@ -149,19 +150,15 @@ class Turn:
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
-    def _is_command_line(self) -> bool:
-        """Return whether the turn runs commands of the user, and not an agent."""
-        agent = self.job.agent_job()
-        return bool(self.job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
-
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
 
         Returns whether all are dead. A sandbox ends with the command, and kills the others by itself.
         """
+        self.record.sender.kill()
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)
-        if left and report and self.record.status == "ok" and self._is_command_line():
+        if left and report and self.record.status == "ok" and _is_command_line(self.job):
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead
@@ -223,6 +220,12 @@ class Turn:
             allowed=state.allowed,
             queued=tuple(each.id for each in state.queued[1:]),
         )
+
+
+def _is_command_line(job: Job) -> bool:
+    """Return whether the turn runs commands of the user, and not an agent."""
+    agent = job.agent_job()
+    return bool(job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
 
 
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:

@@ -61,6 +61,7 @@ def create_app(config: Config, access: Access) -> Quart:
     async def open_console() -> None:
         app.extensions[CONSOLE] = Console(config, access)
         app.extensions[CONSOLE].lost_turns.check_all()
+        app.extensions[CONSOLE].senders.start()
         await app.extensions[CONSOLE].vitals(patience=0)  # the first page has them then
 
     @app.after_serving

@@ -134,6 +134,14 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("archived", {"archived": True, "by": "b"}), "     3   archived by b\n"),
     (("archived", {"archived": False, "by": "b"}), "     3   taken out of the archive by b\n"),
     (
+        ("notified", {"cause": "failed", "about": 9, "to": "notify[0]", "sent": True}),
+        "     3   told notify[0]: failed 9\n",
+    ),
+    (
+        ("notified", {"cause": "lost", "about": 9, "to": "notify[0]", "sent": False, "error": "HTTP 500"}),
+        "     3   could not tell notify[0]: lost: HTTP 500\n",
+    ),
+    (
         ("repaired", {"offset": 1, "bytes": 7, "saved_as": "f"}),
         "     3   an incomplete line of 7 bytes was moved to f\n",
     ),

@@ -31,6 +31,7 @@ KEYS = {
     "vitals": "signs",
     "renamed": "title by",
     "archived": "archived by",
+    "notified": "cause about to sent error?",
     "repaired": "offset bytes saved_as",
     "sealed": "from lines prev sha256",
 }
@@ -86,6 +87,7 @@ OPTIONS = {
     "do": "--session --confirm --reason --show",
     "target": "--address",
     "vitals": "--json",
+    "notify": "--test --json",
 }
 """The options of each command, without --data and --config, which every command has."""
 

@@ -97,6 +97,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "vitals": {
         "signs": {"load": {"label": "Load", "status": "bad", "text": "90 on 2 processors", "value": 90}}
     },
+    "notified": {"cause": "failed", "about": 9, "to": "notify[0]", "sent": False, "error": "HTTP 500"},
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
     "sealed": {"from": 1, "lines": 2, "prev": "", "sha256": "0" * 64},
 }

@@ -258,7 +258,7 @@ MISTAKES = (
     ),
     Mistake(
         "Only root and the user can change",
-        "load_config.py",
+        "settings_file.py",
         "        check_trusted(file)\n        return tomllib",
         "        return tomllib",
         (
