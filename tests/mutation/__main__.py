@@ -31,7 +31,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.ast.ast_query import ASTQuery
 from cosmic_ray.mutating import mutate_code
 
-from tests.mutation.heart import MISTAKES, NEAREST, ONLY
+from tests.mutation.heart import MISTAKES, NEAREST, ONLY, path_of
 from tests.mutation.operators import CRITICAL, NEVER_SAMPLED, OPERATORS
 
 PROJECT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ class Worker:
         print(f"{module}: {self._seconds[module]:.1f} s without a mutant", flush=True)
 
     def _run_tests(self, module: str, seconds: float) -> str:
-        files = [f"tests/{name}.py" for name in NEAREST[module].split()]
+        files = [path_of(name) for name in NEAREST[module].split()]
         temporary = ["--basetemp", str(self._tree.parent / "tmp")]
         self._input.write(json.dumps([seconds, *temporary, *files]) + "\n")
         self._input.flush()
