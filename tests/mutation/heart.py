@@ -18,7 +18,8 @@ NEAREST = {
     "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue "
     "vitals/test_vitals::test_each_prompt_records_the_signs_unless_the_settings_say_no "
     "turns/test_sandbox::test_only_root_gives_the_agent_another_user",
-    "turns/child": "turns/test_child turns/test_runner",
+    "turns/child": "turns/test_child turns/test_runner "
+    "turns/test_sandbox::test_a_stop_reaches_the_command_as_a_signal",
     "turns/conversation": "turns/test_runner turns/test_quiet turns/test_actions",
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
     "turns/test_stopped",

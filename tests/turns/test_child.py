@@ -102,6 +102,28 @@ def pieces_of_quick_output() -> list[bytes]:
     return pieces
 
 
+def read_until(child: Child, text: bytes) -> bytes:
+    output = b""
+    while text not in output and not child.has_ended():
+        output += child.wait(5.0) or b""
+    return output
+
+
+def test_an_interrupt_reaches_the_agent() -> None:
+    with running("trap 'echo stopped; exit' INT; echo up; read -r line; echo not stopped") as child:
+        assert read_until(child, b"up\n") == b"up\n"
+        child.interrupt()
+        child.write(b"\n", ends=True)  # a shell without the signal reads this line and goes on
+        assert read_until(child, b"stopped\n") == b"stopped\n"
+
+
+def test_input_for_an_agent_that_does_not_read_yet_delays_nothing() -> None:
+    size = 1_000_000  # more than the pipes of both directions hold
+    with running(f"head -c {size} /dev/zero; cat | wc -c") as child:
+        child.write(b"x" * size, ends=True)
+        assert read_until(child, b"\n").lstrip(b"\0") == b"%d\n" % size
+
+
 def test_an_orphan_that_holds_the_output_open_delays_the_end_by_linger_only(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
