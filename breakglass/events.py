@@ -50,7 +50,9 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "created": Kind(
         ("schema", "agent", "model", "title", "by", "host"),
-        "The session is created. Line 1 of every log that this version creates. `schema` is 1.",
+        "The session is created. Line 1 of every log that this version creates. `schema` is 1. `target` is the machine "
+        "that it is about, if that is another one.",
+        optional=("target",),
         synced=True,
         ends_activity=True,
     ),
@@ -59,14 +61,14 @@ KINDS: dict[str, Kind] = {
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
         "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
         "the session goes on with this agent. `brief`: the lines `{first, last}` were put before the prompt, because "
-        "the agent had not seen them.",
-        optional=("model", "key", "queued", "action", "agent", "brief"),
+        "the agent had not seen them. `files`: the paths of the files that belong to the prompt.",
+        optional=("model", "key", "queued", "action", "agent", "brief", "files"),
         synced=True,
     ),
     "queued": Kind(
         ("text", "by"),
         "A prompt waits for the end of the running turn.",
-        optional=("model", "key", "agent"),
+        optional=("model", "key", "agent", "files"),
         synced=True,
     ),
     "withdrawn": Kind(
@@ -159,10 +161,26 @@ KINDS: dict[str, Kind] = {
         synced=True,
         anywhere=True,
     ),
+    "file": Kind(
+        ("name", "path", "bytes", "sha256", "type", "by"),
+        "A user sent a file. `path` is its path in the workspace. `type` is the media type that its first bytes show. "
+        "`key` is the Idempotency-Key.",
+        optional=("key",),
+        synced=True,
+        anywhere=True,
+    ),
     "vitals": Kind(
         ("signs",),
         "The vital signs of the machine when a prompt arrived: by name `{label, status, text, value}`. `status` is "
         "`ok`, `warn`, `bad` or `unknown`.",
+        anywhere=True,
+    ),
+    "notified": Kind(
+        ("cause", "about", "to", "sent"),
+        "A user was told something, or could not be told. `cause` is a value of the setting `on`, or "
+        "`question_again`. `about` is the id of its event, 0 for a failed disk. `to` is the table of the settings, "
+        "such as `notify[0]`. `error` says why it was not sent.",
+        optional=("error",),
         anywhere=True,
     ),
     "repaired": Kind(
@@ -181,9 +199,6 @@ KINDS: dict[str, Kind] = {
 
 ANSWERERS = frozenset({"settings", "session", "timeout", "agent", "exit"})
 """The values of `by` in an `answer` that no user gave. No user may have one of these names."""
-
-ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
-"""The values of `status` in a `turn_end`."""
 
 SYNCED = frozenset(kind for kind, row in KINDS.items() if row.synced)
 ENDS_ACTIVITY = frozenset(kind for kind, row in KINDS.items() if row.ends_activity)

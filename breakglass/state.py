@@ -5,18 +5,13 @@ that needs the state and not the transcript decodes only those lines (store/stat
 """
 
 import math
-import re
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
+from breakglass.seals import Seal, seal_in
+from breakglass.tally import EndedTurns, count_turn
 from breakglass.text import tokens_in
-
-END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
-"""The statuses with which a turn ends (docs/contract.md, section 2)."""
-DURATIONS = (1, 5, 15, 60, 300, 900, 3600, 14400)
-"""Limits in seconds by which the durations of turns are counted."""
 
 
 class QueuedPrompt(NamedTuple):
@@ -43,57 +38,6 @@ class OpenQuestion(NamedTuple):
     """The time of the event."""
 
 
-class EndedTurns(NamedTuple):
-    """The ended turns of a session that had the same status."""
-
-    is_action: bool
-    """Whether they were actions, which use no agent."""
-    status: str
-    """One of `END_STATUSES`, or `other`."""
-    within: tuple[int, ...] = (0,) * (len(DURATIONS) + 1)
-    """How many took at most each of `DURATIONS` and more than the one before. The last is of all longer ones."""
-    milliseconds: int = 0
-    """The sum of their durations."""
-
-    @property
-    def number(self) -> int:
-        """How many they are."""
-        return sum(self.within)
-
-
-class Seal(NamedTuple):
-    """What a `sealed` event states about the lines of its log."""
-
-    first: int
-    """The first line that it seals: the line after the last one of the seal before."""
-    lines: int
-    """The last line that it seals."""
-    prev: str
-    """The `sha256` of the seal before, "" for the first seal of a log."""
-    sha256: str
-    """The SHA-256, in hex, of `prev` and the bytes of the sealed lines."""
-
-    def fields(self) -> dict[str, Any]:
-        """Return the keys of its event."""
-        return {"from": self.first, "lines": self.lines, "prev": self.prev, "sha256": self.sha256}
-
-
-_SHA256 = re.compile("[0-9a-f]{64}")
-
-
-def seal_in(event: Event, number: int) -> Seal | None:
-    """Return the seal that `event`, which stands on line `number`, states. None for any other or malformed event."""
-    if event.get("kind") != "sealed":
-        return None
-    first, lines, prev, digest = (event.get(key) for key in ("from", "lines", "prev", "sha256"))
-    if not (type(first) is type(lines) is int and isinstance(prev, str) and isinstance(digest, str)):
-        return None
-    is_sound = (
-        0 < first <= lines < number and _SHA256.fullmatch(digest) and (_SHA256.fullmatch(prev) or not prev)
-    )
-    return Seal(first, lines, prev, digest) if is_sound else None
-
-
 class AgentState(NamedTuple):
     """What the log says about one of the agents of a session."""
 
@@ -113,6 +57,8 @@ class SessionState(NamedTuple):
     """The agent of the session's next turn: that of the last turn, unless the prompt names another one."""
     model: str | None = None
     title: str = ""
+    target: str | None = None
+    """The name of the machine that the session is about, None for this one. It may be configured no longer."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -146,6 +92,8 @@ class SessionState(NamedTuple):
     """The tools that a user allowed for the whole session."""
     seal: Seal | None = None
     """The newest seal of the log."""
+    notified: tuple[int, int] = (0, 0)
+    """How many notifications were sent, and how many could not be sent."""
 
     @property
     def is_shown(self) -> bool:
@@ -211,6 +159,7 @@ def _created(state: SessionState, event: Event) -> SessionState:
         first_agent=event["agent"],
         model=None if event["model"] is None else _text(event, "model"),
         title=_text(event, "title"),
+        target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
     )
 
@@ -295,19 +244,13 @@ def _turn_end(state: SessionState, event: Event) -> SessionState:
     status = _text(event, "status")
     if status != "lost" and not state.is_action:
         state = _with_agent(state, seen=event["id"])
-    ended = _count_turn(state, status, event.get("duration_ms"))
+    ended = count_turn(state.ended, state.is_action, status, event.get("duration_ms"))
     return state._replace(turn=None, status=status, cancelled=False, asking=(), ended=ended)
 
 
-def _count_turn(state: SessionState, status: str, milliseconds: object) -> tuple[EndedTurns, ...]:
-    """Return the ended turns with one more. A duration that is no number counts as none."""
-    duration = milliseconds if type(milliseconds) is int and 0 <= milliseconds < 1 << 53 else 0
-    key = state.is_action, status if status in END_STATUSES else "other"
-    same = next((each for each in state.ended if each[:2] == key), EndedTurns(*key))
-    place = bisect_left(DURATIONS, duration / 1000)
-    within = tuple(count + (index == place) for index, count in enumerate(same.within))
-    counted = same._replace(within=within, milliseconds=same.milliseconds + duration)
-    return (*(each for each in state.ended if each[:2] != key), counted)
+def _notified(state: SessionState, event: Event) -> SessionState:
+    sent, failed = state.notified
+    return state._replace(notified=(sent + 1, failed) if _flag(event, "sent") else (sent, failed + 1))
 
 
 _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
@@ -321,6 +264,7 @@ _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
     "result": _result,
     "cancelled": _cancelled,
     "turn_end": _turn_end,
+    "notified": _notified,
     "renamed": lambda state, event: state._replace(title=_text(event, "title")),
     "sealed": lambda state, event: state._replace(seal=seal_in(event, event["id"]) or state.seal),
     "archived": lambda state, event: state._replace(archived=_flag(event, "archived")),
@@ -337,6 +281,7 @@ def describe(session_id: str, state: SessionState) -> dict[str, Any]:
         "title": state.title,
         "agent": state.agent,
         "model": state.model,
+        "target": state.target,
         "created": state.created,
         "updated": state.updated,
         "last_event_id": state.last_id,

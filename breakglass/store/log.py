@@ -37,7 +37,7 @@ from typing import Any, Self
 from breakglass import events
 from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.events import Draft
-from breakglass.state import Seal
+from breakglass.seals import Seal
 from breakglass.store import degraded, disk, repair, sealer, seek
 from breakglass.store.degraded import DiskFailure
 from breakglass.store.loglock import LogLock

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from breakglass import events
 from breakglass.events import Draft
-from breakglass.state import Seal, seal_in
+from breakglass.seals import Seal, seal_in
 from breakglass.store import seek
 from breakglass.store.seek import START, Position
 

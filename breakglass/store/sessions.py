@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from breakglass.errors import BadInput, BreakglassError, CannotRecord, NotFound, ReadOnly
 from breakglass.events import SCHEMA
-from breakglass.state import Seal, SessionState
+from breakglass.seals import Seal
+from breakglass.state import SessionState
 from breakglass.store import degraded, disk, first_line, log, state_cache
 from breakglass.store import root as data_root
 from breakglass.store.log import Log
@@ -114,7 +115,13 @@ class Session(NamedTuple):
 
 
 def create(
-    root: Path, agent: str, model: str | None = None, title: str = "", by: str = "", key: str | None = None
+    root: Path,
+    agent: str,
+    model: str | None = None,
+    title: str = "",
+    by: str = "",
+    key: str | None = None,
+    target: str | None = None,
 ) -> Session:
     """Create a session and return it. Its directories and its first event are on disk then.
 
@@ -130,16 +137,7 @@ def create(
         data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
-        with _create_or_open_log(session) as opened, opened.exclusive():
-            degraded.refuse_degraded(session.directory)
-            if session.log_state(opened.fd).state.last_id:
-                session.refuse_unwritable_log()
-                opened.confirm()
-            else:
-                host = socket.gethostname()
-                opened.append(
-                    "created", schema=SCHEMA, agent=agent, model=model, title=title, by=by, host=host
-                )
+        _begin_log(session, agent=agent, model=model, title=title, by=by, target=target)
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
@@ -152,6 +150,17 @@ def create(
             raise ReadOnly(f"this data root is read-only: {reason}") from error
         raise CannotRecord(f"the session could not be created: {reason}") from error
     return session
+
+
+def _begin_log(session: Session, **chosen: str | None) -> None:
+    """Append the first event, or confirm that of an earlier creation."""
+    with _create_or_open_log(session) as opened, opened.exclusive():
+        degraded.refuse_degraded(session.directory)
+        if session.log_state(opened.fd).state.last_id:
+            session.refuse_unwritable_log()
+            opened.confirm()
+        else:
+            opened.append("created", schema=SCHEMA, host=socket.gethostname(), **chosen)
 
 
 def _create_or_open_log(session: Session) -> Log:

@@ -144,19 +144,20 @@ def _find_earlier(config: Config, run: _Run, session: Session | None) -> Started
 def _start(config: Config, run: _Run, session: Session | None, held: int | None) -> Started:
     """Begin the turn. `held` is the lock of the target."""
     if session is None:
-        agent = config.agent
+        agent, target = config.agent, run.target
     else:
         try:
             return _begin(config, run, session, held)
         except TurnRunning as error:
             if not run.request.beside:
                 raise TurnRunning(f"{error}; with beside, the action runs in a session of its own") from error
-        agent = session.state().agent
+        agent, target = (state := session.state()).agent, state.target
     own = sessions.create(
         config.data,
         agent,
         by=run.request.by,
         key=None if run.request.key is None else _own_key(run, session),
+        target=target,
     )
     is_linked = session is None or not _link(run, own, session)
     started = _begin(config, run, own, held)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from quart import Blueprint, Response, request
 
-from breakglass.actions import Action, Value, fill
+from breakglass.actions import Action, Param, Value, fill
 from breakglass.errors import BadInput, Conflict
 from breakglass.store.sessions import Session
 from breakglass.turns import actions
@@ -82,7 +82,7 @@ async def _page_of_action(
         ActionPage(
             action=action,
             params=[
-                GivenParam(name, param.described(targets), given.get(name, ""))
+                GivenParam(name, param.described(targets), given.get(name, _preset(param, row)))
                 for name, param in action.params.items()
             ],
             steps=[] if values is None else list(actions.steps_of(config, action, values)),
@@ -94,6 +94,11 @@ async def _page_of_action(
         ),
         status,
     )
+
+
+def _preset(param: Param, row: SessionRow | None) -> str:
+    """Return the value that a field has before the user chooses: for a target that of the session."""
+    return row.state.target or "" if row and param.kind == "target" else ""
 
 
 def _given(action: Action, fields: Mapping[str, str]) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from breakglass.events import ENDINGS, KINDS
+from breakglass.events import KINDS
 from breakglass.query import MAX_QUERY
+from breakglass.tally import END_STATUSES
 
 
 def object_of(**properties: Any) -> dict[str, Any]:
@@ -26,12 +27,13 @@ SESSION = object_of(
         "type": ["string", "null"],
         "description": "`null`: the settings' model, or the agent's own choice",
     },
+    target={"type": ["string", "null"], "description": "The machine that it is about; `null`: this one"},
     created={"type": "string", "format": "date-time"},
     updated=described("string", "When the last event was written", format="date-time"),
     last_event_id={"type": "integer", "minimum": 1},
     turn_active=described("boolean", "Whether a turn is running"),
     status={
-        "enum": ["new", "running", *ENDINGS, "degraded"],
+        "enum": ["new", "running", *END_STATUSES, "degraded"],
         "description": "`new`, `running`, or how the last turn ended. `degraded`: the disk failed; no turn begins",
     },
     asking=described("boolean", "Whether a question of the agent is open"),

@@ -41,7 +41,7 @@ RESTART = Action(
 )
 ACTIONS = {**BUILT_IN, "restart": RESTART}
 NOW = "2026-11-23T03:15:00.000Z"
-FRAME = CommonData(host="db1", csrf="csrf", prefix="", static="/static/0", now=NOW, may_act=True)
+FRAME = CommonData(host="db1", csrf="csrf", prefix="", home="", static="/static/0", now=NOW, may_act=True)
 RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
 ASKING: dict[str, Any] = {**RUNNING, "asking": (OpenQuestion(9, "r1", "Bash", NOW),)}
 
@@ -98,12 +98,18 @@ def pages(static: str = "static") -> dict[str, str]:
     contents = {
         "session": session_page(asking, sessions, events=shown, last_id=last, box=box),
         "sessions": ListPage(
-            SessionList(sessions, len(sessions) + 1), query="", archived=False, agents=agents, box=box
+            SessionList(sessions, len(sessions) + 1),
+            query="",
+            archived=False,
+            agents=agents,
+            targets=(),
+            box=box,
         ),
         "empty": ListPage(
             SessionList([], 0),
             query="",
             archived=False,
+            targets=(),
             agents=agents,
             box=PromptBox(presets=(), key="key", is_shell=False),
         ),

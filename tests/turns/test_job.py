@@ -7,11 +7,13 @@ import pytest
 
 from breakglass.masking import fingerprints
 from breakglass.sandbox import Sandbox
-from breakglass.state import AgentState, Seal
+from breakglass.seals import Seal
+from breakglass.state import AgentState
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
 from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.turns.notifying import Sender
 
 JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
@@ -35,6 +37,8 @@ JOB = Job(
             allow=("Read",),
             deny=(),
             choice_tools=("AskUserQuestion",),
+            instructions="Look first.\n",
+            runbooks="/srv/runbooks",
             thinking=False,
         ),
     ),
@@ -48,6 +52,7 @@ JOB = Job(
     timeout=1800,
     permission_timeout=0.5,
     limits=TurnLimits(kill=1),
+    sender=Sender("/var/lib/breakglass", ("python3", "-I"), {"PATH": "/bin"}),
 )
 
 

@@ -72,7 +72,7 @@ def test_a_session_is_created_read_listed_renamed_and_archived(server: Server) -
     assert status == 201
     assert headers["location"] == f"/api/sessions/{made['id']}"
     assert set(made) == set(
-        "id title agent model created updated last_event_id turn_active status asking queued seal".split()
+        "id title agent model target created updated last_event_id turn_active status asking queued seal".split()
     )
     assert (made["title"], made["agent"], made["turn_active"], made["last_event_id"]) == (
         "disk full",
@@ -232,7 +232,7 @@ def test_a_last_event_id_that_is_not_a_whole_number_is_refused(server: Server, b
 
 def test_a_silent_stream_gets_keepalive_comments(server: Server) -> None:
     session = server.new_session()
-    connection = server.connection(timeout=5)
+    connection = server.connection()
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
     connection.request("GET", f"/api/sessions/{session}/events", headers=headers)
     response = connection.getresponse()

@@ -13,19 +13,23 @@ from breakglass.store.sessions import Session
 
 def run(config: Config, args: Namespace) -> int:
     """Create a session and print its id."""
-    print(create_session(config, args.agent, args.model, args.title).id)
+    print(create_session(config, args.agent, args.model, args.title, args.target).id)
     return 0
 
 
-def create_session(config: Config, agent: str | None, model: str | None, title: str | None) -> Session:
+def create_session(
+    config: Config, agent: str | None, model: str | None, title: str | None, target: str | None = None
+) -> Session:
     """Create a session and return it. None means the default. Warns if the agent's program is missing."""
     chosen = config.agent_named(agent or config.agent)
     if model is not None:
         check_model("--model", model)
+    if target is not None:
+        config.target_named(target)
     if not chosen.program(config.environ):
         screen.say(f"note: {chosen.command[0]} was not found, so its turns will fail; see: breakglass agents")
     title = check_text("--title", title or "")
-    return sessions.create(config.data, chosen.name, model, title, user_name())
+    return sessions.create(config.data, chosen.name, model, title, user_name(), target=target)
 
 
 COMMAND = Command(
@@ -35,8 +39,10 @@ COMMAND = Command(
         Option("--agent A", "the agent that works in it; breakglass agents lists them"),
         Option("--model M", "the agent's model"),
         Option("--title T", "the title in lists"),
+        Option("--target NAME", "the machine that it is about, a table [targets.NAME] of the settings"),
     ),
     examples="""\
   breakglass new --title "disk full on db1"
+  breakglass new --target db1 --title "disk full"              reached by ssh: breakglass target --help
   id=$(breakglass new --agent shell) && breakglass send $id 'df -h'""",
 )

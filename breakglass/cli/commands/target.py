@@ -8,7 +8,7 @@ from breakglass.cli import screen
 from breakglass.cli.command import Command, Option, Word
 from breakglass.cli.style import paint
 from breakglass.config import Config
-from breakglass.errors import BadInput, CannotRecord, NotFound
+from breakglass.errors import BadInput, CannotRecord
 from breakglass.store import root
 from breakglass.targets import Target, ssh_config, verbs
 from breakglass.text import one_line
@@ -22,18 +22,11 @@ def run(config: Config, args: Namespace) -> int:
     if what == "check" and len(rest) <= 1:
         return _check(config, rest)
     if what == "verbs" and len(rest) >= 2:
-        return _print_verbs(_named(config, rest[0]), rest[1:], args.address)
+        return _print_verbs(config.target_named(rest[0]), rest[1:], args.address)
     raise BadInput(
         "expected breakglass target config, breakglass target check [NAME]"
         " or breakglass target verbs NAME VERB=COMMAND …"
     )
-
-
-def _named(config: Config, name: str) -> Target:
-    if name not in config.targets:
-        known = ", ".join(config.targets) or "none is set: add [targets.NAME] to the settings"
-        raise NotFound(f"there is no target {name[:64]!r}; expected {known}")
-    return config.targets[name]
 
 
 def _write_config(config: Config) -> int:
@@ -74,7 +67,7 @@ def _check(config: Config, names: list[str]) -> int:
     """Check the targets, and print a line for each finding. Return 1 if something is wrong."""
     from breakglass.cli.target_check import check  # imported only here: no other command runs ssh
 
-    targets = [_named(config, name) for name in names] or list(config.targets.values())
+    targets = [config.target_named(name) for name in names] or list(config.targets.values())
     if not targets:
         screen.say("no targets: add [targets.NAME] to the settings")
     path = _write_files(config)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from breakglass.actions import Action
 from breakglass.config import Preset
+from breakglass.store.workspace import Entry
 from breakglass.turns.job import ActionStep
 from breakglass.vitals import Vitals
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
@@ -23,9 +24,11 @@ class CommonData(Struct, frozen=True):
     csrf: str
     """The CSRF token of the forms; "" before login."""
     prefix: str
+    """The path of the pages of these sessions: `home`, and for the copy of another host what names it."""
+    home: str
     """The setting `prefix`: the path under which a proxy publishes this server; "" without one."""
     static: str
-    """The path of the static files, below `prefix`."""
+    """The path of the static files, below `home`."""
     now: str
     """RFC 3339, UTC."""
     may_act: bool
@@ -50,6 +53,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    chosen: Preset | None = None
+    """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 
@@ -98,6 +103,8 @@ class ListPage(Page, frozen=True):
     archived: bool
     """Whether archived sessions are listed too."""
     agents: list[AgentChoice]
+    targets: tuple[str, ...]
+    """The names of the machines that a new session can be about, besides this one."""
     box: PromptBox
 
 
@@ -156,6 +163,17 @@ class HitRow(Struct, frozen=True):
     found: str
     after: str
     """The text before the word, the word, and the text after it."""
+
+
+class FilesPage(Page, frozen=True):
+    """The files in the workspace of a session."""
+
+    template: ClassVar[str] = "files.html"
+
+    session: SessionRow
+    files: list[Entry]
+    is_complete: bool
+    """Whether no more files are there than are shown."""
 
 
 class SearchPage(Page, frozen=True):

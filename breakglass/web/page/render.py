@@ -19,6 +19,7 @@ from breakglass import choices, text
 from breakglass.events import INTERRUPTED
 from breakglass.store import sessions
 from breakglass.text import visible
+from breakglass.uploads import PICTURES
 from breakglass.vitals import SIGNS
 from breakglass.web.page import markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
@@ -112,6 +113,7 @@ def _environment() -> Environment:
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
     environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN, interrupted=INTERRUPTED)
+    environment.globals["picture_types"] = PICTURES
     return environment
 
 

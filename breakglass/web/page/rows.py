@@ -21,6 +21,10 @@ class SessionRow(NamedTuple):
         """The session's title, else the first words of its first prompt."""
         return heading(self.state.title, self.state.first_prompt) or "New session"
 
+    def place(self, host: str) -> str:
+        """Return the machine that the session is about. `host` is this one."""
+        return f"{self.state.target} from {host}" if self.state.target else host
+
     @property
     def status(self) -> str:
         """The status to show. `STATUS_SIGNS` has its sign, unless another version wrote it."""

@@ -12,7 +12,7 @@ import { ToolCalls } from "./tool_calls.js";
 import { connectQuestion } from "./whole_question.js";
 
 export class Transcript {
-  /** `on` has `line(line)` for each line of the stream, `lines()` after some of them, `endLoaded()` when the end was loaded. */
+  /** `on`: `line(line)` for each line of the stream, `lines()` after some, `endLoaded()`, and `isConnected()` for clocks. */
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, on });
     this.clockOffset = 0; // ms by which this device's clock is ahead of the server's
@@ -25,16 +25,21 @@ export class Transcript {
     this.toolCalls = new ToolCalls((turn) => this.isRunning(turn));
     this.paging = new Paging(this, { earlier, later, endLoaded: on.endLoaded });
     this.scroll = new ScrollPosition({
-      list, news, showsEnd: () => this.showsEnd, scrolled: () => this.paging.loadNear(),
+      list, news, showsEnd: () => this.showsEnd, isWriting: () => this.isWriting, scrolled: () => this.paging.loadNear(),
     });
     this.placeAll();
     connectFoldedText(list, this.scroll);
     list.addEventListener("pointerover", (event) => addTimeOnHover(event.target.closest(".number")));
-    setInterval(() => this.toolCalls.tick(Date.now() - this.clockOffset), 1000);
+    setInterval(() => on.isConnected() && this.toolCalls.tick(Date.now() - this.clockOffset), 1000);
   }
 
   /** Whether the page shows the end of the log. Only then new lines are added below. */
   get showsEnd() { return this.paging.later.hidden; }
+
+  /** Whether prose grows at the end of the page. */
+  get isWriting() {
+    return this.showsEnd && [...this.prose.values()].some((line) => line.isConnected && this.isRunning(line.dataset.turn));
+  }
 
   // --- lines that the stream delivers ------------------------------------------------------------
 
@@ -61,6 +66,7 @@ export class Transcript {
     }
     this.finishLines(lines);
     this.on.lines();
+    if (!getSelection().isCollapsed) this.scroll.following = false; // what the user selects must not move
     if (this.scroll.following) {
       this.paging.trimStart();
       this.scroll.toEnd();
