@@ -113,6 +113,12 @@ KINDS: dict[str, Kind] = {
         optional=("message", "for_session", "answers"),
         synced=True,
     ),
+    "revoked": Kind(
+        ("name", "by"),
+        "A tool that was allowed for the session needs permission again. `name` is that of its `permission`.",
+        synced=True,
+        anywhere=True,
+    ),
     "plan": Kind(
         ("turn", "items"),
         "The agent's current to-do list: `[{text, status}]`. `status` is `pending`, `in_progress` or `completed`.",

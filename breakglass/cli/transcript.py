@@ -264,6 +264,7 @@ _RENDERERS: dict[Any, Renderer] = {
     "error": _error,
     "cancelled": _note_of(lambda event: f"stopped by {event['by']}"),
     "queued": _note_of(lambda event: f"queued by {event['by']}: {join_lines(event['text'], MAX_CALL)}"),
+    "revoked": _note_of(lambda event: f"{event['name']} needs permission again, by {event['by']}"),
     "withdrawn": _note_of(lambda event: f"prompt {event['queued']} was withdrawn by {event['by']}"),
     "turn_end": _turn_end,
     "beside": _note_of(
