@@ -13,7 +13,7 @@ import pytest
 ROWS = (
     "                     __main__                     ",
     "                       cli                        ",
-    "                       web                        ",
+    "                   web  relay                     ",
     "                 turns  doctor                    ",
     "                     vitals                       ",
     "             load_config   sandbox                ",
@@ -35,7 +35,9 @@ OWNERS = {
     "markdown_it": "web",
     "markupsafe": "web",
     "msgspec": "web access",
+    "nats": "relay.engine",
     "nh3": "web",
+    "nkeys": "relay.enroll",
     "pygments": "web",
     "prometheus_client": "web.metrics",
     "psutil": "vitals",
@@ -168,7 +170,7 @@ def test_the_package_itself_imports_nothing() -> None:
     ("word", "owners"),
     [
         ("events.jsonl", {"store.log"}),
-        ("O_APPEND", {"store.log", "store.repair", "access.logins", "web.http.accesslog"}),
+        ("O_APPEND", {"store.log", "store.repair", "access.logins", "web.http.accesslog", "relay.copies"}),
     ],
 )
 def test_only_the_log_opens_a_log(word: str, owners: set[str]) -> None:
@@ -214,6 +216,11 @@ def test_programs_that_start_often_import_nothing_slow(module: str) -> None:
     assert {
         name for part, banned in STARTUP.items() if is_within(module, part) for name in banned
     } & loaded_by(module) == set()
+
+
+@pytest.mark.parametrize("module", ["turns.runner", "web.serve"])
+def test_runner_and_web_server_work_without_the_library_of_the_engine(module: str) -> None:
+    assert {"nats", "nkeys", "nacl", "breakglass.relay"} & loaded_by(module) == set()
 
 
 @pytest.mark.parametrize(
