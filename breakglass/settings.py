@@ -56,14 +56,16 @@ def setting(
     default_words: str = "",
     option: str = "",
     in_file: bool = True,
+    is_secret: bool = False,
 ) -> T:
     """Return a dataclass field that declares a setting.
 
-    `default_words` describes a default that the value alone does not explain. As in `dataclasses.field`, the declared
-    return type is the type of the value. So a type checker compares field, default and parser.
+    `default_words` describes a default that the value alone does not explain. A secret is not part of `repr`.
+    As in `dataclasses.field`, the declared return type is the type of the value. So a type checker compares field,
+    default and parser.
     """
     row = Setting(parse, meaning, default_words or _in_words(default), option, in_file)
-    made: Any = field(default=default, metadata={"setting": row})
+    made: Any = field(default=default, metadata={"setting": row}, repr=not is_secret)
     return made  # type: ignore[no-any-return]
 
 
@@ -279,6 +281,11 @@ def parse_paths(name: str, value: object) -> tuple[str, ...]:
         if not (os.path.isabs(each) or each == "~" or each.startswith("~/")):
             raise expected(name, each, "paths that begin with / or ~/")
     return tuple(value)
+
+
+def parse_own_path(name: str, value: object) -> str:
+    """Return a path, absolute or below `~`."""
+    return parse_paths(name, [value])[0]
 
 
 def parse_agent_user(name: str, value: object) -> str:

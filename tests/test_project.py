@@ -57,7 +57,13 @@ def test_the_declared_dependencies_are_exactly_the_imported_packages() -> None:
     assert found == names(project()["project"]["dependencies"]).union(*map(names, extras))
 
 
-@pytest.mark.parametrize("dependency", project()["project"]["dependencies"])
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        *project()["project"]["dependencies"],
+        *project()["project"]["optional-dependencies"]["notify"],
+    ],
+)
 def test_every_dependency_has_a_lower_and_an_upper_bound(dependency: str) -> None:
     assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+,<[0-9.]+", dependency)
 

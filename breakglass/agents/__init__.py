@@ -17,7 +17,7 @@ because a runner starts for every turn.
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft
@@ -55,6 +55,8 @@ class About(NamedTuple):
     """Patterns (fnmatch) of the variables that its programs are known to need, besides `environ.ALLOWED`."""
     choice_tools: frozenset[str] = frozenset()
     """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    instructions: Literal["none", "prompt", "system"] = "none"
+    """Where instructions go: nowhere, before the first prompt of a session, or into the system prompt of each turn."""
     version_arguments: tuple[str, ...] = ("--version",)
     """The arguments that make the program print its version and exit."""
     login: LoginProbe | None = None
@@ -66,10 +68,19 @@ class About(NamedTuple):
 # --- one turn -----------------------------------------------------------------------------------
 
 
+class Picture(NamedTuple):
+    """A picture that belongs to a prompt. The model sees it, if the agent can pass it on."""
+
+    type: str
+    """Its media type."""
+    data: bytes
+
+
 class TurnInput(NamedTuple):
     """The input of an agent for one turn."""
 
     prompt: str
+    """The text, which names every file that belongs to the prompt."""
     command: tuple[str, ...]
     """The configured command; the agent's dialogue appends its own arguments."""
     model: str | None = None
@@ -81,8 +92,13 @@ class TurnInput(NamedTuple):
     """Whether the agent must ask for permission to use a tool."""
     deny: tuple[str, ...] = ()
     """Tools that will be refused. The agent must ask about them even if its own settings allow them."""
+    instructions: str = ""
+    """What the agent must heed besides the prompt."""
+    runbooks: str = ""
+    """A directory that the agent may read besides its own, "" for none."""
     thinking: bool = False
     """Whether the agent's thinking goes into the log."""
+    pictures: tuple[Picture, ...] = ()
     cwd: str = "."
     turn: int = 0
     """The turn's number, for an agent that has no unique ids of its own."""

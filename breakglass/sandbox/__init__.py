@@ -68,7 +68,7 @@ def find_sandbox(config: "Config", agent: "AgentConfig") -> Sandbox | None:
         home=os.path.realpath(home),
         data=os.path.realpath(config.data),
         socket=os.path.realpath(config.socket) if config.socket else "",
-        readable=resolve(agent.readable),
+        readable=resolve((*agent.readable, *filter(None, [agent.runbooks]))),
         writable=resolve(agent.writable),
         network=agent.network,
     )

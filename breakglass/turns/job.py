@@ -15,6 +15,7 @@ from breakglass.seals import Seal
 from breakglass.state import AgentState
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
+from breakglass.turns.notifying import Sender
 
 
 class AgentJob(NamedTuple):
@@ -36,6 +37,10 @@ class AgentJob(NamedTuple):
     """The tools that the settings refuse without a question to the user."""
     choice_tools: tuple[str, ...]
     """The tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
+    instructions: str
+    """What the agent must heed besides the prompt."""
+    runbooks: str
+    """A directory that the agent may read besides its own, "" for none."""
     thinking: bool
     """Whether the agent's thinking is kept in the log."""
 
@@ -94,6 +99,8 @@ class Job(NamedTuple):
     permission_timeout: float
     """Seconds that a question may be open."""
     limits: TurnLimits
+    sender: Sender | None
+    """How the process that sends notifications is started. None if no notification is set."""
 
     def agent_job(self, name: str | None = None) -> AgentJob | None:
         """Return the agent of that name, by default the turn's agent; None if it is not configured."""

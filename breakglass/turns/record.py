@@ -16,6 +16,7 @@ from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.turns.job import Job
+from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
 
 SYNC_SECONDS = 0.2
@@ -46,6 +47,7 @@ class TurnRecord:
         rules = (agent.allow, agent.deny, agent.choice_tools) if agent else ((), (), ())
         self.questions = Questions(*rules, job.permission_timeout)
         self._masker = Masker(job.secrets)
+        self.sender = RunnerSender(job.sender)
         self._undelivered: list[Answer] = []
         self._refusals: Counter[str] = Counter()
         self.began = self._synced_at = time.monotonic()
@@ -78,6 +80,8 @@ class TurnRecord:
         self.append("permission", **fields, expires=expires)
         if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
+        else:
+            self.sender.start()
 
     def append(self, kind: str, **fields: object) -> None:
         """Append one event of this turn. Raises CannotRecord."""

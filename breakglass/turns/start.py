@@ -18,9 +18,10 @@ from breakglass.state import SessionState
 from breakglass.store.seek import Position
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
+from breakglass.turns import instructions, processes
 from breakglass.turns import job as jobs
-from breakglass.turns import processes
 from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.turns.notifying import sender_of
 
 _RUNNER = "from breakglass.turns.runner import main; main()"
 
@@ -59,10 +60,10 @@ def make_job(
         lock=lock.fds,
         held=run.held,
         steps=run.steps,
-        agents=tuple(_agent_jobs(config, state.agent)),
+        agents=tuple(_agent_jobs(config, state.agent, state.target)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
-        secrets=masking.fingerprints(_access_tokens(config), *variables),
+        secrets=masking.fingerprints([*_access_tokens(config), *_addresses(config)], *variables),
         models=_models(config, state),
         known=state.agents,
         allowed=state.allowed,
@@ -70,6 +71,7 @@ def make_job(
         timeout=config.turn_timeout_seconds,
         permission_timeout=config.permission_timeout_seconds,
         limits=config.limits,
+        sender=sender_of(config),
     )
 
 
@@ -79,19 +81,20 @@ def _models(config: Config, state: SessionState) -> dict[str, str]:
     return {name: model for name, model in found.items() if model}
 
 
-def _agent_jobs(config: Config, own: str) -> Iterator[AgentJob]:
+def _agent_jobs(config: Config, own: str, target: str | None) -> Iterator[AgentJob]:
     """Yield the agents that a runner can start: its own, and others for the queued prompts that name them.
 
-    Another agent with an `env` is left out, because that may hold keys. So is one whose sandbox cannot be made. A
-    queued prompt for such an agent waits for a process that has the settings: see `begin.continue_queue`.
+    Another agent with an `env` is left out, because that may hold keys. So is one whose sandbox cannot be made, or
+    whose instructions cannot be read. A queued prompt for such an agent waits for a process that has the settings: see
+    `begin.continue_queue`.
     """
     for agent in config.agents.values():
         if agent.name == own or not agent.env:
             with contextlib.suppress(BadConfig):
-                yield _agent_job(config, agent)
+                yield _agent_job(config, agent, target)
 
 
-def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
+def _agent_job(config: Config, agent: AgentConfig, target: str | None) -> AgentJob:
     return AgentJob(
         name=agent.name,
         protocol=agent.protocol,
@@ -102,6 +105,8 @@ def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
         allow=agent.allow,
         deny=agent.deny,
         choice_tools=tuple(agent.about.choice_tools),
+        instructions=instructions.text_for(config, agent, target),
+        runbooks=instructions.runbooks_of(config, agent),
         thinking=agent.thinking,
     )
 
@@ -109,6 +114,12 @@ def _agent_job(config: Config, agent: AgentConfig) -> AgentJob:
 def _access_tokens(config: Config) -> list[str]:
     """Return the access tokens of this data root that this process can read."""
     return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
+
+
+def _addresses(config: Config) -> list[str]:
+    """Return the addresses of notifications that this process knows. They are secrets."""
+    known = ((each.url, config.environ.get(each.url_env or "")) for each in config.notify)
+    return [address for pair in known for address in pair if address]
 
 
 def start_runner(job: Job) -> None:

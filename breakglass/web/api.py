@@ -20,7 +20,7 @@ from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
-from breakglass.web import bodies, searching, stream
+from breakglass.web import bodies, files, searching, stream
 from breakglass.web.context import caller_name, console, data_root, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
@@ -50,7 +50,7 @@ def operation(handler: Handler) -> Handler:
             arguments["body"] = bodies.read(await _request_body(), row.body)
         return _response(await handler(**arguments), row.success)
 
-    rule = row.path.replace("{", "<").replace("}", ">")
+    rule = row.path.replace("{path}", "<path:path>").replace("{", "<").replace("}", ">")
     api.add_url_rule(rule, handler.__name__, respond, methods=[row.method])
     return handler
 
@@ -149,8 +149,24 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         agent=body.agent,
         key=key,
         queue=body.queue,
+        files=body.files,
     )
     return {accepted.what: accepted.id}
+
+
+@operation
+async def add_file(session: Session) -> Result:
+    return await files.add(session, await files.only_file(), request.headers.get("Idempotency-Key"))
+
+
+@operation
+async def list_files(session: Session) -> Result:
+    return await asyncio.to_thread(files.listed, session)
+
+
+@operation
+async def read_file(session: Session, path: str) -> Result:
+    return await files.response_of(session, path)
 
 
 @operation

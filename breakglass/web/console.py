@@ -31,6 +31,7 @@ from breakglass.vitals.measure import measure
 from breakglass.vitals.probes import Place
 from breakglass.web import sse, stream
 from breakglass.web.lost_turns import LostTurnWatch
+from breakglass.web.sender_watch import SenderWatch
 
 WRITER_THREADS = 32
 """Threads for writes, which may wait for a log's lock. Separate from asyncio's few threads, which read logs: any
@@ -55,6 +56,7 @@ class Console:
         self.access = access
         self.followers = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
         self.lost_turns = LostTurnWatch(config, self.followers, self.warn_once)
+        self.senders = SenderWatch(config)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
         self._probes = [*agent_probes(config), *quiet_probes(config)]
@@ -194,4 +196,5 @@ class Console:
         """End every stream and all background work."""
         await self.followers.close()
         self.lost_turns.close()
+        self.senders.close()
         self._writers.shutdown(wait=False, cancel_futures=True)

@@ -20,7 +20,7 @@ from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
-from breakglass.web import stream
+from breakglass.web import files, stream
 from breakglass.web.context import (
     caller,
     caller_name,
@@ -73,6 +73,7 @@ async def log_in() -> Response:
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"{_WRONG_TYPED if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
+    await console().senders.look()  # a login from a new address is told
     response = redirect(next_path or f"{request.root_path}/")
     response.headers["Set-Cookie"] = cookies.set_cookie(
         caller().origin, cookie, seconds=idle or LOGIN_SECONDS
@@ -201,8 +202,17 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
 
 async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: str | None = None) -> None:
     prompt, key = form.get("prompt", ""), form.get("key") or None
+    paths = await files.add_all(session, await files.form_files(), key)
     await console().write(
-        submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
+        submit_prompt,
+        console().config,
+        session,
+        prompt,
+        by=caller_name(),
+        agent=agent,
+        key=key,
+        queue=True,
+        files=paths,
     )
 
 

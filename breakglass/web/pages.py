@@ -17,11 +17,11 @@ from breakglass.config import Preset
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
 from breakglass.state import SessionState
-from breakglass.store import log, root, space
+from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
 from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
-from breakglass.web import searching, sse, stream
+from breakglass.web import files, searching, sse, stream
 from breakglass.web.context import caller, console, data_root, has_flag, session_named
 from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
@@ -30,6 +30,7 @@ from breakglass.web.page.page_data import (
     CommonData,
     DeletePage,
     ErrorPage,
+    FilesPage,
     ListPage,
     LoginPage,
     Page,
@@ -89,8 +90,11 @@ async def search_page() -> Response:
 
 @pages.get("/sessions/<session_id>")
 async def session_page(session_id: str) -> Response:
-    """One session: its end, or the part before, after or around a line."""
+    """One session: its end, or the part before, after or around a line. With `file` or `path`, a file."""
     session = session_named(session_id)
+    if (number := _number("file")) or "path" in request.args:
+        path = await asyncio.to_thread(queries.file_path, session, number) if number else request.args["path"]
+        return await files.response_of(session, path)
     before, after, line = _number("before"), _number("after"), _number("line")
     if line:
         before, after = line + 1, None
@@ -114,6 +118,15 @@ async def session_page(session_id: str) -> Response:
         box=_prompt_box(row.state.agent, row.state),
     )
     return page_of(content, vitals=await _vitals())
+
+
+@pages.get("/sessions/<session_id>/files")
+async def files_page(session_id: str) -> Response:
+    """The files in the workspace of a session, each to download."""
+    session = session_named(session_id)
+    row = await asyncio.to_thread(queries.session_row, session, console().warn_once)
+    found = await asyncio.to_thread(workspace.list_files, session.workspace)
+    return page_of(FilesPage(row, found.files, found.is_complete))
 
 
 @pages.get("/sessions/<session_id>/delete")

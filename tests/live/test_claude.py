@@ -1,5 +1,6 @@
 """The real Claude Code through the real runner: its turns, its failures, and how turns end."""
 
+import base64
 import json
 import os
 import shutil
@@ -11,10 +12,18 @@ import pytest
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
+from breakglass.turns.files import add_file
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.waiting import wait_until
 from tests.live.real import SLEEP, Real, bash, python
+
+FILES = {
+    "dot.png": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    ),
+    "kernel.log": b"panic\n",
+}
 
 
 def pid_in(path: Path) -> int:
@@ -38,6 +47,18 @@ def test_the_second_turn_has_the_context_of_the_first(real: Real, model: FakeMod
     assert model.turns[-1].texts == ["[[text Hello]]", "and before?"]
     assert first.only("result", "cost_usd") == pytest.approx(second.only("result", "cost_usd"))
     assert first.only("result", "usage")["output_tokens"] == 7
+
+
+def test_the_instructions_are_in_the_system_prompt_of_every_turn(
+    real: Real, model: FakeModel, home: Path
+) -> None:
+    (home / "instructions").write_text("Never reboot this machine.")
+    (home / "books").mkdir()
+    real.set_agent(instructions=str(home / "instructions"), runbooks=str(home / "books"))
+    for prompt in ("one", "two"):
+        assert real.run(prompt).status == "ok"
+        assert "Never reboot this machine." in json.dumps(model.turns[-1].body["system"])
+        assert f"{home}/books" in json.dumps(model.turns[-1].body)
 
 
 def test_prose_comes_as_deltas_and_then_as_a_whole(real: Real) -> None:
@@ -319,3 +340,14 @@ def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, t
     real.set_agent(env={}, command=(*drop, str(program)))
     events = real.run(bash("id -u"))
     assert (events.status, events.only("tool_result", "output")) == ("ok", str(nobody))
+
+
+def test_the_model_sees_a_picture_and_is_told_where_each_file_is(real: Real, model: FakeModel) -> None:
+    """A real PNG of one pixel. The model's request shows what Claude Code made of it."""
+    files = [add_file(real.session, name, data, by="ann")["path"] for name, data in FILES.items()]
+    assert real.run("what is it?", files=files).status == "ok"
+    blocks = [block for message in model.turns[-1].body["messages"] for block in message["content"]]
+    images = [block["source"] for block in blocks if isinstance(block, dict) and block["type"] == "image"]
+    assert [(image["media_type"], image["data"][:8]) for image in images] == [("image/png", "iVBORw0K")]
+    assert f"* uploads/dot.png (image/png, {len(FILES['dot.png'])} bytes)" in model.turns[-1].texts[0]
+    assert "* uploads/kernel.log (text/plain, 6 bytes)" in model.turns[-1].texts[0]

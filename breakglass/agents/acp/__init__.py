@@ -4,6 +4,7 @@ from breakglass.agents import About
 
 ABOUT = About(
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*", "OPENAI_*", "GEMINI_*"),
+    instructions="prompt",
     choice_tools=frozenset(
         {"AskUserQuestion", "Question"}
     ),  # claude-agent-acp keeps the names of Claude Code's tools

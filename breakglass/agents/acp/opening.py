@@ -24,6 +24,9 @@ _FORGOTTEN = (
     "A new one begins, with a record of the earlier turns."
 )
 
+_INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
+"""The protocol has no system prompt, so they stand before the first prompt of a session."""
+
 
 class Opening:
     """The state of the opening: which request comes next. `advance` and `refused` raise `CannotContinue`."""
@@ -40,6 +43,7 @@ class Opening:
         self._reopen_method = ""  # the method that opens an earlier session, "" if the agent has none
         self._opening_step = Step("session/new", {})  # the last request that opens a session
         self._must_wait = False  # whether the agent may still replay the past
+        self._takes_pictures = False
 
     @property
     def session_cost(self) -> float:
@@ -103,6 +107,7 @@ class Opening:
             self._reopen_method = "session/resume"  # like session/load, without a replay
         elif offered.get("loadSession") is True:
             self._reopen_method = "session/load"
+        self._takes_pictures = as_object(offered.get("promptCapabilities")).get("image") is True
         if not self._input.session:
             return self._open(Step("session/new", self._session_params()))
         if not self._reopen_method:
@@ -135,7 +140,10 @@ class Opening:
             return Step(method, {"sessionId": self.session, **params})
         if self._must_wait:
             return Step("", {})
-        prompt = [{"type": "text", "text": messages.prompt_text(self._input.prompt)}]
+        pictures = self._input.pictures if self._takes_pictures else ()
+        prompt = messages.prompt_blocks(self._input.prompt, pictures)
+        if self._input.instructions and not self._input.session:
+            prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
         return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])

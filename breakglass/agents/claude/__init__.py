@@ -44,6 +44,7 @@ ABOUT = About(
     built_in=("claude",),
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"),
     choice_tools=frozenset({CHOICE_TOOL}),
+    instructions="system",
     login=LoginProbe(
         arguments=("auth", "status"),
         since=(2, 1, 330),

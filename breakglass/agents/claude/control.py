@@ -1,7 +1,9 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 
+from breakglass.agents import Picture
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.commands import is_offered
@@ -86,10 +88,15 @@ def escape_command(prompt: str) -> str:
     return f" {prompt}" if prompt.startswith("/") and not is_offered(prompt) else prompt
 
 
-def user_message(prompt: str) -> bytes:
-    """Return the line that begins a turn."""
-    message = {"role": "user", "content": prompt}
+def user_message(prompt: str, pictures: Sequence[Picture] = ()) -> bytes:
+    """Return the line that begins a turn. Pictures are blocks as the Messages API takes them."""
+    blocks = [{"type": "image", "source": _source(each)} for each in pictures]
+    message = {"role": "user", "content": [*blocks, {"type": "text", "text": prompt}] if blocks else prompt}
     return _line({"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"})
+
+
+def _source(picture: Picture) -> Line:
+    return {"type": "base64", "media_type": picture.type, "data": b64encode(picture.data).decode()}
 
 
 def interrupt() -> bytes:

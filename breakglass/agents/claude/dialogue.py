@@ -4,7 +4,8 @@ How this works
 --------------
 
 `TurnInput.ask` decides what standard input carries. Without it the prompt alone is written, the input is closed, and
-the agent asks nothing. With it the messages and the control protocol are JSON lines. A `can_use_tool` request becomes
+the agent asks nothing. A prompt with pictures is a message in JSON. With `ask` the messages and the control protocol
+are JSON lines. A `can_use_tool` request becomes
 a `permission` event, and its answer becomes a `control_response` line.
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
@@ -46,7 +47,8 @@ from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
 # Without the mode, the user's own settings could choose one that never asks.
-_ASKING = ("--input-format", "stream-json", "--permission-prompt-tool", "stdio", "--permission-mode=default")
+_ASKING = ("--permission-prompt-tool", "stdio", "--permission-mode=default")
+_MESSAGES = ("--input-format", "stream-json")
 _ACTING = ("--dangerously-skip-permissions",)
 
 _FORGOTTEN = (
@@ -75,7 +77,9 @@ class Dialogue(LineDialogue):
     def open(self) -> bytes:
         """Return the prompt."""
         prompt = control.escape_command(self._input.prompt)
-        return control.user_message(prompt) if self._input.ask else prompt.encode(errors="replace")
+        if self._input.ask or self._input.pictures:
+            return control.user_message(prompt, self._input.pictures)
+        return prompt.encode(errors="replace")
 
     def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Answer an open question. Returns False if no such question is open."""
@@ -238,11 +242,17 @@ _WITHOUT_NEWS = frozenset(
 
 
 def _command(turn_input: TurnInput) -> list[str]:
-    command = [*turn_input.command, *_PRINT, *(_ASKING if turn_input.ask else _ACTING)]
+    reads_messages = turn_input.ask or turn_input.pictures
+    command = [*turn_input.command, *_PRINT, *(_MESSAGES if reads_messages else ())]
+    command += _ASKING if turn_input.ask else _ACTING
     if turn_input.ask and turn_input.deny:  # else it never asks about some tools, such as Read
         command.append("--settings=" + dumps({"permissions": {"ask": list(turn_input.deny)}}))
     if session := as_session_id(turn_input.session):
         command.append(f"--resume={session}")  # one argument, so that the value cannot become an option
     if turn_input.model:
         command.append(f"--model={turn_input.model}")
+    if turn_input.instructions:
+        command.append(f"--append-system-prompt={turn_input.instructions}")
+    if turn_input.runbooks:
+        command.append(f"--add-dir={turn_input.runbooks}")
     return command

@@ -182,8 +182,9 @@ class Guard:
 async def read_body(settings: GuardSettings, request: Request, receive: Receive) -> bytes | Refusal | None:
     """Return the whole body, a refusal of it, or None if the client disconnected."""
     parts, size = [], 0
+    seconds = settings.upload_seconds if request.has_files else settings.body_seconds
     try:
-        async with asyncio.timeout(settings.body_seconds):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -195,7 +196,7 @@ async def read_body(settings: GuardSettings, request: Request, receive: Receive)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        return Refusal(408, f"The body was not complete after {settings.body_seconds:.0f} s.")
+        return Refusal(408, f"The body was not complete after {seconds:.0f} s.")
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:

@@ -34,6 +34,9 @@ PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
 STATIC_PREFIX = "/static/"
 """Files below it are the same for everyone: they need no credential, and browsers may keep them."""
 
+FILES = "/files"
+"""The end of the path of the only operation of the API that takes a form."""
+
 HOSTS = "/hosts/"
 """Below it are the copies of other hosts' sessions: `/hosts/db1/sessions/ID` is `/sessions/ID` of db1."""
 
@@ -43,6 +46,10 @@ _OF_A_HOST = re.compile(rf"{HOSTS}({hosts.NAME.pattern})(/|/search|/(?:api/)?ses
 CALLER = "breakglass.caller"
 """The key of the `Caller` in an ASGI scope."""
 
+_MULTIPART = re.compile(
+    rb"multipart/form-data[ \t]*;[ \t]*boundary=(?:[\w'()+,./:=?-]{1,70}|\"[ -!#-~]{1,70}\")", re.IGNORECASE
+)
+"""RFC 7578, with a boundary as in RFC 2046, section 5.1.1."""
 _JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
 
@@ -97,6 +104,13 @@ class Request(NamedTuple):
     def wants_html(self) -> bool:
         """Whether a user will read the response: a browser that opens a page, or sends a plain form."""
         return not self.is_api and b"text/html" in self.fields.get(b"accept", b"")
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the body is a form that may carry files, sent to a route that takes them."""
+        takes_files = self.path == "/sessions" or self.path.startswith(("/sessions/", "/api/sessions/"))
+        media_type = self.fields.get(b"content-type", b"")
+        return takes_files and self.method == "POST" and _MULTIPART.fullmatch(media_type) is not None
 
     @property
     def is_public(self) -> bool:

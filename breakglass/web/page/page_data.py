@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from breakglass.actions import Action
 from breakglass.config import Preset
+from breakglass.store.workspace import Entry
 from breakglass.turns.job import ActionStep
 from breakglass.vitals import Vitals
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
@@ -162,6 +163,17 @@ class HitRow(Struct, frozen=True):
     found: str
     after: str
     """The text before the word, the word, and the text after it."""
+
+
+class FilesPage(Page, frozen=True):
+    """The files in the workspace of a session."""
+
+    template: ClassVar[str] = "files.html"
+
+    session: SessionRow
+    files: list[Entry]
+    is_complete: bool
+    """Whether no more files are there than are shown."""
 
 
 class SearchPage(Page, frozen=True):
