@@ -114,10 +114,7 @@ KINDS: dict[str, Kind] = {
         synced=True,
     ),
     "revoked": Kind(
-        ("name", "by"),
-        "A tool that was allowed for the session needs permission again. `name` is that of its `permission`.",
-        synced=True,
-        anywhere=True,
+        ("name", "by"), "A tool allowed for the session needs permission again.", synced=True, anywhere=True
     ),
     "plan": Kind(
         ("turn", "items"),
