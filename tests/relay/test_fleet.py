@@ -143,6 +143,17 @@ def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_
         made.engine.kill()
 
 
+@pytest.mark.parametrize("name", ["relay", "mirror"])
+def test_the_units_of_the_page_are_valid(name: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    units = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (unit,) = [each for each in units if f"breakglass {name}" in each]
+    path = tmp_path / f"breakglass-{name}.service"
+    path.write_text(unit.replace("/opt/breakglass/bin/breakglass", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def are_live(fleet: Fleet, *names: str) -> bool:
     """Return whether `breakglass hosts` says so of all these hosts."""
     rows = fleet.hub.run("hosts", "--json").stdout.decode().splitlines()

@@ -101,7 +101,7 @@ def list_sessions(
 
 LINK_SIGNS = {
     "live": "ok",
-    "copy": "ok",
+    "copy": "unknown",
     "behind": "warn",
     "lost": "bad",
     "diverged": "bad",
