@@ -67,8 +67,15 @@ KINDS: dict[str, Kind] = {
     ),
     "queued": Kind(
         ("text", "by"),
-        "A prompt waits for the end of the running turn.",
-        optional=("model", "key", "agent"),
+        "A prompt waits for the end of the running turn. With `steer`, the agent gets it earlier if it can read it "
+        "within the turn, and otherwise its turn is the next one.",
+        optional=("model", "key", "agent", "steer"),
+        synced=True,
+    ),
+    "steered": Kind(
+        ("turn", "text", "by", "queued"),
+        "While a tool ran, the agent got a waiting prompt, which it reads within this turn. `queued` is the id of the "
+        "prompt's event.",
         synced=True,
     ),
     "withdrawn": Kind(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
-from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
+from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.turns.job import Job
@@ -35,7 +35,7 @@ class TurnRecord:
             is_action=bool(job.steps),
             turn=job.turn,
             allowed=job.allowed,
-            queued=tuple(QueuedPrompt(number, "") for number in job.queued),
+            queued=job.queued,
         )
         """The part of the session's state that a runner needs, after every event known so far."""
         self.status = "ok"
@@ -79,12 +79,15 @@ class TurnRecord:
         if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
 
-    def append(self, kind: str, **fields: object) -> None:
-        """Append one event of this turn. Raises CannotRecord."""
-        fields["turn"] = self.turn
+    def append(self, kind: str, **fields: object) -> int:
+        """Append one event of this turn and return its id. Raises CannotRecord."""
+        return self._append(kind, {**fields, "turn": self.turn})
+
+    def _append(self, kind: str, fields: dict[str, object]) -> int:
         number = self.log.append(kind, **fields)
         if kind in FOLDED:
             self.state = fold(self.state, {"id": number, "kind": kind, **fields})
+        return number
 
     def read_others(self) -> None:
         """Read the events that other processes appended, and act on a stop or an answer among them."""
@@ -133,6 +136,33 @@ class TurnRecord:
         """Return the recorded answers that the agent has not received yet. Each answer is returned once."""
         answers, self._undelivered = self._undelivered, []
         return answers
+
+    def steer(self) -> Event | None:
+        """Record that the agent gets the first waiting prompt that may steer it. Return the event, None if none does.
+
+        A prompt for another agent or model waits for a turn of its own. Raises CannotRecord.
+        """
+        if not (self.state.queued and self.state.queued[0].steer) or self.is_stopping:
+            return None
+        with self.log.exclusive():  # a user may withdraw it at the same time
+            self.read_others()
+            for waiting in self.state.queued:
+                prompt = log.read_one(self.log.fd, waiting.id)
+                own = prompt.get("agent") in (None, self.state.agent) and not prompt.get("model")
+                if waiting.steer and own and not self.is_stopping:
+                    given = {"text": prompt["text"], "by": prompt["by"], "queued": waiting.id}
+                    return given | {"id": self.append("steered", **given)}
+        return None
+
+    def queue_again(self, unread: Iterable[int]) -> None:
+        """Put prompts that the agent got and did not read back into the queue, unless a user stopped the turn.
+
+        `unread` are the ids of their `steered` events. Raises CannotRecord.
+        """
+        for number in unread:
+            if not self.state.cancelled:
+                event = log.read_one(self.log.fd, number)
+                self._append("queued", {"text": event["text"], "by": event["by"], "steer": True})
 
     def stop(self, error: str, status: str = "error") -> None:
         """Record why the turn must end before its agent has finished, and with which status it ends."""

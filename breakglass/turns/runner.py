@@ -127,6 +127,7 @@ class Turn:
         is_final = not task.may_fail and not dialogue.start_over
         if dialogue.failed and is_final and self.record.status == "ok":
             self.record.status = "error"
+        self.record.queue_again(dialogue.unread)
         return dialogue
 
     def _run_action(self) -> None:
@@ -218,7 +219,7 @@ class Turn:
             agent=name,
             known=after.agents,
             allowed=state.allowed,
-            queued=tuple(each.id for each in state.queued[1:]),
+            queued=tuple(each._replace(text="") for each in state.queued[1:]),
         )
 
 

@@ -147,7 +147,7 @@ async def start_turn(session_id: str) -> Response:
         prompt = prompt_to_go_on(state, is_command_line=is_command_line)
     else:
         prompt, _ = _prompt(form, state.agent)
-    await _submit(session, prompt, form, chosen if chosen != state.agent else None)
+    await _submit(session, prompt, form, chosen if chosen != state.agent else None, steer="steer" in form)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -209,11 +209,23 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
 
 
 async def _submit(
-    session: sessions.Session, prompt: str, form: MultiDict[str, str], agent: str | None = None
+    session: sessions.Session,
+    prompt: str,
+    form: MultiDict[str, str],
+    agent: str | None = None,
+    *,
+    steer: bool = False,
 ) -> None:
-    key = form.get("key") or None
     await console().write(
-        submit_prompt, console().config, session, prompt, by=caller_name(), agent=agent, key=key, queue=True
+        submit_prompt,
+        console().config,
+        session,
+        prompt,
+        by=caller_name(),
+        agent=agent,
+        key=form.get("key") or None,
+        queue=True,
+        steer=steer,
     )
 
 

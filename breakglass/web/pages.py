@@ -203,6 +203,8 @@ def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptB
         presets=config.presets_for(agent),
         key=secrets.token_hex(16),
         is_shell=is_shell,
+        can_steer=(agent or config.agent) in config.agents
+        and config.agents[agent or config.agent].about.can_steer,
         go_on=prompt_to_go_on(state, is_command_line=is_shell) if state else "",
     )
 

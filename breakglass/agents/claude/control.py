@@ -86,10 +86,11 @@ def escape_command(prompt: str) -> str:
     return f" {prompt}" if prompt.startswith("/") and not is_offered(prompt) else prompt
 
 
-def user_message(prompt: str) -> bytes:
-    """Return the line that begins a turn."""
+def user_message(prompt: str, uuid: str = "") -> bytes:
+    """Return the line with a prompt. For a `uuid` the CLI says when it reads the prompt."""
     message = {"role": "user", "content": prompt}
-    return _line({"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"})
+    line = {"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"}
+    return _line({**line, **({"uuid": uuid} if uuid else {})})
 
 
 def interrupt() -> bytes:

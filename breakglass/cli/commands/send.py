@@ -92,7 +92,9 @@ def _read_standard_input() -> str:
 def _submit(config: Config, session: Session, prompt: str, args: Namespace, agent: str | None) -> Accepted:
     by = user_name()
     try:
-        return submit_prompt(config, session, prompt, by=by, model=args.model, agent=agent, queue=args.queue)
+        return submit_prompt(
+            config, session, prompt, by=by, model=args.model, agent=agent, queue=args.queue, steer=args.steer
+        )
     except TurnRunning as error:
         name = session.id[:8]
         raise TurnRunning(
@@ -111,6 +113,7 @@ COMMAND = Command(
     options=(
         Option("--wait", "show the turn and return when it has ended"),
         Option("--queue", "while a turn runs, queue the prompt"),
+        Option("--steer", "as --queue, but the running agent gets it as soon as it can read it"),
         Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
         Option("--title T", "begin a new session with this title"),
@@ -123,6 +126,7 @@ COMMAND = Command(
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
   breakglass send 3f2a --agent shell 'df -h'         session 3f2a… goes on with the shell
   breakglass send --queue "and then restart it"      after the turn that is running
+  breakglass send --steer "not that disk"            while a tool runs, the agent reads it at the end of the tool
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
   breakglass send -- '-x'                            a prompt that begins with -""",
     notes="The turn runs on by itself. With --wait, Ctrl-C stops the waiting and not the turn.",

@@ -50,6 +50,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    can_steer: bool = False
+    """Whether the agent reads a prompt while a turn runs."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 

@@ -124,8 +124,8 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent }) => {
-  const body = { prompt, queue: true, ...(agent && { agent }) };
+export const toSession = (session) => async ({ key, prompt, agent, steer }) => {
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(steer && { steer }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
@@ -143,7 +143,7 @@ export async function toNewSession({ key, prompt, agent, model, target }) {
 
 /**
  * The field for a prompt. Its draft survives a reload, its height follows the text, Ctrl or Cmd with Enter sends.
- * `submit(prompt, preset)` sends the prompt; `preset` is the button of a preset prompt, or null.
+ * `submit(prompt, preset, button)` sends the prompt; `preset` is the button of a preset prompt, or null.
  */
 export function connectPromptField(form, name, submit) {
   const field = $("textarea", form), draft = `draft:${name}`;
@@ -166,7 +166,7 @@ export function connectPromptField(form, name, submit) {
     const prompt = preset ? preset.dataset.text : field.value;
     if (!prompt.trim()) return void field.focus();
     if (!preset) field.value = "";
-    submit(prompt, preset);
+    submit(prompt, preset, event.submitter);
     changed();
   });
   changed();
