@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 MUTATION := .cache/mutation/venv
 
+# Thousands of processes start during the tests. Without compiled files each of them compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format types bandit docs torture mutate bench tools lock clean
 .NOTPARALLEL:
@@ -99,6 +102,6 @@ COMPARED := tests/bench/comparators/requirements
 lock: $(VENV)/stamp-made ## resolve the dependencies, keeping versions that fit; ARGS=--upgrade renews all
 	@$(PIP) uv
 	$(COMPILE) --group build -o requirements.lock $(ARGS)
-	$(COMPILE) --group build --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(COMPILE) --group build --group dev --extra notify -c requirements.lock -o requirements-dev.lock $(ARGS)
 	$(subst pyproject.toml,$(COMPARED).in,$(COMPILE)) -o $(COMPARED).lock $(ARGS)
 	$(subst pyproject.toml,tests/mutation/requirements.in,$(COMPILE)) -o tests/mutation/requirements.lock $(ARGS)

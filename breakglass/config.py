@@ -3,7 +3,8 @@
 How this works. Each setting is one field of a dataclass, declared by `setting(default, parser, meaning, …)`. The
 environment's names, the TOML keys, the command line options, `--help` and docs/settings.md all follow from these
 fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`, `Action`
-(in `actions`) for `[actions.NAME]` and `Target` (in `targets`) for `[targets.NAME]`.
+(in `actions`) for `[actions.NAME]`, `Target` (in `targets`) for `[targets.NAME]` and `Notify` (in `notify`) for
+`[[notify]]`.
 """
 
 import shutil
@@ -17,6 +18,7 @@ from breakglass.actions import Action, Param
 from breakglass.actions.built_in import BUILT_IN
 from breakglass.agents import PROTOCOLS, About, about
 from breakglass.errors import BadConfig, BadInput, NotFound
+from breakglass.notify import Notify
 from breakglass.settings import (
     declared_by,
     described,
@@ -269,6 +271,9 @@ class Config:
     presets: tuple[Preset, ...] = PRESETS
     actions: Mapping[str, Action] = field(default_factory=lambda: BUILT_IN)
     targets: Mapping[str, Target] = field(default_factory=dict)
+    notify: tuple[Notify, ...] = ()
+    file: Path | None = None
+    """The settings file, absolute. The process that sends notifications reads it again."""
     is_agent_chosen: bool = False
     """Whether a setting names the agent of new sessions. Otherwise it is `default_agent`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -316,6 +321,7 @@ PRESET_SETTINGS = declared_by(Preset)
 ACTION_SETTINGS = declared_by(Action)
 PARAM_SETTINGS = declared_by(Param)
 TARGET_SETTINGS = declared_by(Target)
+NOTIFY_SETTINGS = declared_by(Notify)
 
 
 def variable(name: str) -> str:

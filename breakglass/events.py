@@ -23,6 +23,9 @@ MAX_DEPTH = 100
 INTERRUPTED = "Interrupted."
 """The `result` of an agent that a user stopped."""
 
+LOST = "The turn was lost: its process died. What it did so far is kept above."
+"""The `error` of a turn whose runner died. Readers that show its `turn_end` need not say it again."""
+
 Event = dict[str, Any]
 """A decoded line: `id`, `ts`, `kind` and the own keys of the kind."""
 
@@ -61,21 +64,19 @@ KINDS: dict[str, Kind] = {
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
         "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
         "the session goes on with this agent. `brief`: the lines `{first, last}` were put before the prompt, because "
-        "the agent had not seen them.",
-        optional=("model", "key", "queued", "action", "agent", "brief"),
+        "the agent had not seen them. `files`: the paths of the files that belong to the prompt.",
+        optional=("model", "key", "queued", "action", "agent", "brief", "files"),
         synced=True,
     ),
     "queued": Kind(
         ("text", "by"),
-        "A prompt waits for the end of the running turn. With `steer`, the agent gets it earlier if it can read it "
-        "within the turn, and otherwise its turn is the next one.",
-        optional=("model", "key", "agent", "steer"),
+        "A prompt waits for the end of the running turn, or with `steer` for a moment when the agent can read it.",
+        optional=("model", "key", "agent", "files", "steer"),
         synced=True,
     ),
     "steered": Kind(
         ("turn", "text", "by", "queued"),
-        "While a tool ran, the agent got a waiting prompt, which it reads within this turn. `queued` is the id of the "
-        "prompt's event.",
+        "While a tool ran, the agent got the prompt that had waited as event `queued`.",
         synced=True,
     ),
     "withdrawn": Kind(
@@ -134,8 +135,8 @@ KINDS: dict[str, Kind] = {
     ),
     "retry": Kind(
         ("turn", "attempt", "error"),
-        "The agent's backend failed, and the agent tries again.",
-        optional=("parent",),
+        "The agent's backend failed, and the agent tries again, after `delay_ms`.",
+        optional=("delay_ms", "parent"),
     ),
     "result": Kind(
         ("turn", "is_error", "result", "duration_ms"),
@@ -168,10 +169,26 @@ KINDS: dict[str, Kind] = {
         synced=True,
         anywhere=True,
     ),
+    "file": Kind(
+        ("name", "path", "bytes", "sha256", "type", "by"),
+        "A user sent a file. `path` is its path in the workspace. `type` is the media type that its first bytes show. "
+        "`key` is the Idempotency-Key.",
+        optional=("key",),
+        synced=True,
+        anywhere=True,
+    ),
     "vitals": Kind(
         ("signs",),
         "The vital signs of the machine when a prompt arrived: by name `{label, status, text, value}`. `status` is "
         "`ok`, `warn`, `bad` or `unknown`.",
+        anywhere=True,
+    ),
+    "notified": Kind(
+        ("cause", "about", "to", "sent"),
+        "A user was told something, or could not be told. `cause` is a value of the setting `on`, or "
+        "`question_again`. `about` is the id of its event, 0 for a failed disk. `to` is the table of the settings, "
+        "such as `notify[0]`. `error` says why it was not sent.",
+        optional=("error",),
         anywhere=True,
     ),
     "repaired": Kind(
@@ -190,9 +207,6 @@ KINDS: dict[str, Kind] = {
 
 ANSWERERS = frozenset({"settings", "session", "timeout", "agent", "exit"})
 """The values of `by` in an `answer` that no user gave. No user may have one of these names."""
-
-ENDINGS = ("ok", "error", "cancelled", "timeout", "lost")
-"""The values of `status` in a `turn_end`."""
 
 SYNCED = frozenset(kind for kind, row in KINDS.items() if row.synced)
 ENDS_ACTIVITY = frozenset(kind for kind, row in KINDS.items() if row.ends_activity)

@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from breakglass.config import (
     ACTION_SETTINGS,
     AGENT_SETTINGS,
     DEFAULT_DATA,
+    NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
     PRESETS,
@@ -35,18 +35,16 @@ from breakglass.config import (
     variable,
 )
 from breakglass.errors import BadConfig
+from breakglass.notify import Notify, check_notify
 from breakglass.settings import Setting, expected
+from breakglass.settings_file import FILE_NAME, find_file, read_file
 from breakglass.targets import Target
-from breakglass.trusted_path import check_trusted
-
-FILE_NAME = "breakglass.toml"
-SYSTEM_DIRECTORY = Path("/etc/breakglass")
 
 NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-TABLES = ("agents", "presets", "actions", "targets")
+TABLES = ("agents", "presets", "actions", "targets", "notify")
 """The settings that only the file can have, because each is a table."""
 
 
@@ -57,6 +55,7 @@ class Tables(NamedTuple):
     presets: tuple[Preset, ...]
     actions: dict[str, Action]
     targets: dict[str, Target]
+    notify: tuple[Notify, ...]
 
 
 def load_config(
@@ -73,9 +72,9 @@ def load_config(
     """
     overrides = overrides or {}
     named = path or environ.get("BREAKGLASS_CONFIG") or None
-    file = Path(named) if named else _default_file(environ, overrides.get("data"), warn)
+    file = Path(named) if named else find_file(environ, overrides.get("data"), DEFAULT_DATA, warn)
     with _naming(str(file or FILE_NAME)):
-        values, tables = _from_file(_read_file(file) if file else {})
+        values, tables = _from_file(read_file(file) if file else {})
     sources = {name: f"{file or FILE_NAME}: {name}" for name in values}
     _refuse_unknown_variables(environ)
     in_environment = {name: environ[variable(name)] for name in SETTINGS if variable(name) in environ}
@@ -86,7 +85,13 @@ def load_config(
         values[name] = SETTINGS[name].parse(sources[name], value)
     is_agent_chosen = "agent" in values
     values.setdefault("agent", default_agent(tables.agents, environ))
-    config = Config(**tables._asdict(), is_agent_chosen=is_agent_chosen, environ=dict(environ), **values)
+    config = Config(
+        **tables._asdict(),
+        file=file.absolute() if file else None,
+        is_agent_chosen=is_agent_chosen,
+        environ=dict(environ),
+        **values,
+    )
     if config.agent not in config.agents:
         raise unknown_agent(sources["agent"], config.agent, config.agents)
     _check_access_log(config.access_log, config.data, sources)
@@ -163,50 +168,6 @@ def _naming(path: str) -> Iterator[None]:
         raise BadConfig(f"{path}: {error}") from error
 
 
-def _default_file(environ: Mapping[str, str], data: str | None, warn: Callable[[str], object]) -> Path | None:
-    """Return the settings file if none is named: the first that exists, None if there is none.
-
-    Another user may have prepared the current directory. So a file there is ignored unless it is trusted.
-    """
-    data, home = data or environ.get("BREAKGLASS_DATA"), environ.get("HOME")
-    for directory, is_current in (
-        (Path(data or DEFAULT_DATA), not data),
-        *([(Path(home, ".config", "breakglass"), False)] if home else []),
-        (SYSTEM_DIRECTORY, False),
-        (Path(), True),
-    ):
-        file = directory / FILE_NAME
-        if not os.path.lexists(file):
-            continue
-        if is_current and (reason := _why_ignored(file)):
-            warn(f"{file.absolute()} is ignored: {reason}")
-            continue
-        return file
-    return None
-
-
-def _why_ignored(file: Path) -> str:
-    """Return why a file in the current directory is not read, "" if it is read."""
-    for directory in (Path.cwd(), *Path.cwd().parents):
-        if directory.name == "workspaces" and (directory.parent / "sessions").is_dir():
-            return f"an agent may have written it, because it is below {directory}"
-    try:
-        check_trusted(file)
-    except (BadConfig, OSError) as error:
-        return str(error)
-    return ""
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        check_trusted(file)
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadConfig(f"could not be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadConfig(f"expected TOML: {error}") from error
-
-
 def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
     """Return the values, and what the tables declare together with what is built in."""
     agents = _agents(table.pop("agents", {}))
@@ -218,7 +179,10 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
         name: Target(name, **_complete(f"targets.{name}.", own, TARGET_SETTINGS))
         for name, own in _named_tables("targets", table.pop("targets", {}))
     }
-    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets)
+    notify = tuple(
+        _notify(index, each) for index, each in enumerate(_array("notify", table.pop("notify", [])))
+    )
+    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets, notify)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
     for name in table:
         if name in SETTINGS and name not in in_file:
@@ -319,15 +283,25 @@ def _param(key: str, name: str, table: dict[str, Any]) -> Param:
 def _presets(tables: object) -> tuple[Preset, ...]:
     if tables is None:
         return PRESETS
+    rows = enumerate(_array("presets", tables))
+    return tuple(Preset(**_complete(f"presets[{index}].", table, PRESET_SETTINGS)) for index, table in rows)
+
+
+def _notify(index: int, table: dict[str, Any]) -> Notify:
+    key = f"notify[{index}]"
+    notify = Notify(index, **_complete(f"{key}.", table, NOTIFY_SETTINGS))
+    check_notify(key, notify)
+    return notify
+
+
+def _array(key: str, tables: object) -> list[dict[str, Any]]:
+    """Return the tables of an array `[[KEY]]`."""
     if not isinstance(tables, list):
-        raise expected("presets", tables, "tables: [[presets]]")
-    return tuple(_preset(f"presets[{index}]", table) for index, table in enumerate(tables))
-
-
-def _preset(key: str, table: object) -> Preset:
-    if not isinstance(table, dict):
-        raise expected(key, table, "a table")
-    return Preset(**_complete(f"{key}.", table, PRESET_SETTINGS))
+        raise expected(key, tables, f"tables: [[{key}]]")
+    for index, table in enumerate(tables):
+        if not isinstance(table, dict):
+            raise expected(f"{key}[{index}]", table, "a table")
+    return tables
 
 
 def _complete(

@@ -56,14 +56,16 @@ def setting(
     default_words: str = "",
     option: str = "",
     in_file: bool = True,
+    is_secret: bool = False,
 ) -> T:
     """Return a dataclass field that declares a setting.
 
-    `default_words` describes a default that the value alone does not explain. As in `dataclasses.field`, the declared
-    return type is the type of the value. So a type checker compares field, default and parser.
+    `default_words` describes a default that the value alone does not explain. A secret is not part of `repr`.
+    As in `dataclasses.field`, the declared return type is the type of the value. So a type checker compares field,
+    default and parser.
     """
     row = Setting(parse, meaning, default_words or _in_words(default), option, in_file)
-    made: Any = field(default=default, metadata={"setting": row})
+    made: Any = field(default=default, metadata={"setting": row}, repr=not is_secret)
     return made  # type: ignore[no-any-return]
 
 

@@ -5,18 +5,13 @@ that needs the state and not the transcript decodes only those lines (store/stat
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
 from breakglass.seals import Seal, seal_in
+from breakglass.tally import EndedTurns, count_turn
 from breakglass.text import tokens_in
-
-END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
-"""The statuses with which a turn ends (docs/contract.md, section 2)."""
-DURATIONS = (1, 5, 15, 60, 300, 900, 3600, 14400)
-"""Limits in seconds by which the durations of turns are counted."""
 
 
 class QueuedPrompt(NamedTuple):
@@ -43,24 +38,6 @@ class OpenQuestion(NamedTuple):
     """About when the question is refused without an answer. A hint for users: the runner has its own clock."""
     asked: str = ""
     """The time of the event."""
-
-
-class EndedTurns(NamedTuple):
-    """The ended turns of a session that had the same status."""
-
-    is_action: bool
-    """Whether they were actions, which use no agent."""
-    status: str
-    """One of `END_STATUSES`, or `other`."""
-    within: tuple[int, ...] = (0,) * (len(DURATIONS) + 1)
-    """How many took at most each of `DURATIONS` and more than the one before. The last is of all longer ones."""
-    milliseconds: int = 0
-    """The sum of their durations."""
-
-    @property
-    def number(self) -> int:
-        """How many they are."""
-        return sum(self.within)
 
 
 class AgentState(NamedTuple):
@@ -117,6 +94,8 @@ class SessionState(NamedTuple):
     """The tools that a user allowed for the whole session."""
     seal: Seal | None = None
     """The newest seal of the log."""
+    notified: tuple[int, int] = (0, 0)
+    """How many notifications were sent, and how many could not be sent."""
 
     @property
     def is_shown(self) -> bool:
@@ -269,19 +248,13 @@ def _turn_end(state: SessionState, event: Event) -> SessionState:
     status = _text(event, "status")
     if status != "lost" and not state.is_action:
         state = _with_agent(state, seen=event["id"])
-    ended = _count_turn(state, status, event.get("duration_ms"))
+    ended = count_turn(state.ended, state.is_action, status, event.get("duration_ms"))
     return state._replace(turn=None, status=status, cancelled=False, asking=(), ended=ended)
 
 
-def _count_turn(state: SessionState, status: str, milliseconds: object) -> tuple[EndedTurns, ...]:
-    """Return the ended turns with one more. A duration that is no number counts as none."""
-    duration = milliseconds if type(milliseconds) is int and 0 <= milliseconds < 1 << 53 else 0
-    key = state.is_action, status if status in END_STATUSES else "other"
-    same = next((each for each in state.ended if each[:2] == key), EndedTurns(*key))
-    place = bisect_left(DURATIONS, duration / 1000)
-    within = tuple(count + (index == place) for index, count in enumerate(same.within))
-    counted = same._replace(within=within, milliseconds=same.milliseconds + duration)
-    return (*(each for each in state.ended if each[:2] != key), counted)
+def _notified(state: SessionState, event: Event) -> SessionState:
+    sent, failed = state.notified
+    return state._replace(notified=(sent + 1, failed) if _flag(event, "sent") else (sent, failed + 1))
 
 
 _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
@@ -296,6 +269,7 @@ _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
     "result": _result,
     "cancelled": _cancelled,
     "turn_end": _turn_end,
+    "notified": _notified,
     "renamed": lambda state, event: state._replace(title=_text(event, "title")),
     "sealed": lambda state, event: state._replace(seal=seal_in(event, event["id"]) or state.seal),
     "archived": lambda state, event: state._replace(archived=_flag(event, "archived")),

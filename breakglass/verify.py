@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from breakglass import events
-from breakglass.events import ENDINGS, KINDS, SCHEMA, Event
+from breakglass.events import KINDS, SCHEMA, Event
 from breakglass.seals import Seal, seal_in
+from breakglass.tally import END_STATUSES
+from breakglass.uploads import is_relative
 
 _TS = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _SHOWN = 60
 """Bytes or characters of a line that a finding quotes."""
 
@@ -136,7 +139,7 @@ class Verifier:
         if event["kind"] == "foreign":
             return [self._check_foreign(line)]
         wrong = [*self._check_keys(event), *self._check_turn(event), *self._check_waiting(event)]
-        wrong += self._check_tool(event)
+        wrong += [*self._check_tool(event), *_check_file(event)]
         if event["kind"] == "repaired" and event.get("offset") != begin:
             wrong.append(f"says that it repaired byte {event.get('offset')}, but is at byte {begin}")
         return [each if isinstance(each, Finding) else Finding(self.number, each) for each in wrong]
@@ -208,7 +211,7 @@ class Verifier:
         elif turn is not None and turn != self._turn:
             yield f"{kind} of turn {turn}, while {'turn ' + str(self._turn) if self._turn else 'none'} is open"
         elif kind == "turn_end":
-            if event.get("status") not in ENDINGS:
+            if event.get("status") not in END_STATUSES:
                 yield f"a turn cannot end with status {event.get('status')!r}"
             elif self._is_cancelled and event.get("status") != "cancelled":
                 # A note: older versions could end such a turn as `lost`, `error` or `timeout`.
@@ -242,6 +245,21 @@ class Verifier:
                 self._queue.remove(queued)
             else:
                 yield f"removes line {queued} from the queue, which does not contain it"
+
+
+def _check_file(event: Event) -> Iterator[str]:
+    """Yield what is wrong with a file, or with the files of a prompt."""
+    if event["kind"] == "file":
+        if not is_relative(event.get("path")):
+            yield f"a path that is not in the workspace: {str(event.get('path'))[:_SHOWN]!r}"
+        if not _SHA256.fullmatch(str(event.get("sha256"))):
+            yield f"has no valid sha256: {str(event.get('sha256'))[:_SHOWN]!r}"
+        if type(event.get("bytes")) is not int or event["bytes"] <= 0:
+            yield f"has no valid number of bytes: {str(event.get('bytes'))[:_SHOWN]!r}"
+    elif event["kind"] in ("user", "queued") and "files" in event:
+        paths = event["files"]
+        if not isinstance(paths, list) or not all(map(is_relative, paths)):
+            yield f"names files that are not in the workspace: {str(paths)[:_SHOWN]!r}"
 
 
 def _wrong_keys(kind: str, keys: tuple[str, ...]) -> tuple[str, bool]:

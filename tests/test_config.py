@@ -12,6 +12,7 @@ from breakglass.actions import Action, Param
 from breakglass.config import (
     ACTION_SETTINGS,
     AGENT_SETTINGS,
+    NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
     SETTINGS,
@@ -21,6 +22,7 @@ from breakglass.config import (
     Preset,
 )
 from breakglass.errors import BadConfig
+from breakglass.notify import Notify
 from breakglass.targets import Target
 from tests.help.credentials import make_token
 from tests.help.settings_files import WriteFile, empty_folder, load, write_file
@@ -79,13 +81,17 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
         (
             Config,
             SETTINGS,
-            {"agents", "presets", "actions", "targets", "is_agent_chosen", "environ", "limits"},
+            {
+                *("agents", "presets", "actions", "targets", "notify"),
+                *("file", "is_agent_chosen", "environ", "limits"),
+            },
         ),
         (AgentConfig, AGENT_SETTINGS, {"name"}),
         (Preset, PRESET_SETTINGS, set()),
         (Action, ACTION_SETTINGS, {"name", "params"}),
         (Param, PARAM_SETTINGS, {"name"}),
         (Target, TARGET_SETTINGS, {"name"}),
+        (Notify, NOTIFY_SETTINGS, {"index"}),
     ],
 )
 def test_each_field_is_declared_as_a_setting(cls: type, table: dict[str, Any], others: set[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass import load_config as module
+from breakglass import settings_file as module
 from breakglass.errors import BadConfig
 from breakglass.load_config import load_config
 from tests.help.superuser import require_superuser

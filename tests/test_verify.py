@@ -62,6 +62,18 @@ BROKEN: dict[str, tuple[list[Draft | bytes], int, str]] = {
         4,
         "turn_end of turn 2, while none",
     ),
+    "a file out of the workspace": (
+        [NEW, ("file", {"path": "../token"})],
+        2,
+        "not in the workspace: '../token'",
+    ),
+    "a file without its proof": ([NEW, ("file", {"sha256": "F" * 64})], 2, "no valid sha256"),
+    "a file of no bytes": ([NEW, ("file", {"bytes": 0})], 2, "no valid number of bytes"),
+    "a prompt with a file out of the workspace": (
+        [NEW, ("user", {"queued": None, "files": ["/etc/passwd"]})],
+        2,
+        "names files that are not in the workspace",
+    ),
     "text without a turn": ([NEW, ("delta", {})], 2, "delta of turn 2, while none"),
     "an unknown status": ([NEW, USER, ("turn_end", {"status": "meh"})], 3, "cannot end with status 'meh'"),
     "an answer without a question": ([NEW, USER, ("answer", {})], 3, "not an open question"),

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -89,6 +89,24 @@ def append(path: Path, data: bytes) -> None:
             os.ftruncate(file.fileno(), size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fdatasync(file.fileno())
+
+
+def append_told(path: Path, cause: str, to: str, **outcome: object) -> None:
+    """Record that a login was told, or could not be told. Raises OSError. Other readers skip such a line."""
+    kind, _, about = cause.partition(":")
+    row = {"kind": "notified", "cause": kind, "about": int(about), "to": to, **outcome}
+    append(path, msgspec.json.encode(row) + b"\n")
+
+
+def told_logins(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the causes, and the destinations, that `append_told` recorded in the lines."""
+    for line in lines:
+        if b'"notified"' in line:
+            try:
+                row = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            yield f"{row.get('cause')}:{row.get('about')}", str(row.get("to"))
 
 
 class LoginFile:

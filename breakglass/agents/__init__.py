@@ -70,10 +70,19 @@ class About(NamedTuple):
 # --- one turn -----------------------------------------------------------------------------------
 
 
+class Picture(NamedTuple):
+    """A picture that belongs to a prompt. The model sees it, if the agent can pass it on."""
+
+    type: str
+    """Its media type."""
+    data: bytes
+
+
 class TurnInput(NamedTuple):
     """The input of an agent for one turn."""
 
     prompt: str
+    """The text, which names every file that belongs to the prompt."""
     command: tuple[str, ...]
     """The configured command; the agent's dialogue appends its own arguments."""
     model: str | None = None
@@ -91,6 +100,7 @@ class TurnInput(NamedTuple):
     """A directory that the agent may read besides its own, "" for none."""
     thinking: bool = False
     """Whether the agent's thinking goes into the log."""
+    pictures: tuple[Picture, ...] = ()
     cwd: str = "."
     turn: int = 0
     """The turn's number, for an agent that has no unique ids of its own."""

@@ -7,10 +7,14 @@ when it runs. A command imports only what it needs, because the user waits for i
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from breakglass.cli import arguments, commands, screen
 from breakglass.errors import BadInput, BreakglassError, TurnRunning
 from breakglass.text import one_line
+
+if TYPE_CHECKING:  # at run time, importing the settings would delay the help
+    from breakglass.config import Config
 
 EXITS: tuple[tuple[type[BreakglassError], int], ...] = ((TurnRunning, 3), (BadInput, 2), (BreakglassError, 1))
 """The exit status of each error: the first class that matches."""
@@ -52,13 +56,15 @@ def _run(words: list[str]) -> int:
         args = arguments.parse(name, rest)
     except SystemExit:  # argparse has printed the help
         return 0
-    from breakglass.config import DEFAULT_DATA, SETTINGS
+    from breakglass.config import DEFAULT_DATA
     from breakglass.load_config import load_config
     from breakglass.store import root
 
-    overrides = {key: getattr(args, key, None) for key, row in SETTINGS.items() if row.option}
-    config = load_config(os.environ, args.config, overrides, warn=_warn)
     command = commands.command(name)
+    overrides = {key: getattr(args, key) for key in (*command.settings, "data")}
+    config = load_config(os.environ, args.config, overrides, warn=_warn)
+    if command.reads_hosts and args.host is not None:
+        config = _on_copy(config, args.host)
     if command.writes:
         from breakglass.turns.processes import proc_message
 
@@ -71,6 +77,15 @@ def _run(words: list[str]) -> int:
         # In the wrong directory, a command would otherwise work on an empty data root without a word about it.
         if is_new_root and name != "serve" and os.path.lexists(config.data):
             _warn(f"note: created the data root {config.data.absolute()}; --data DIR names another one")
+
+
+def _on_copy(config: "Config", host: str) -> "Config":
+    """Return the settings with the copy of a host's sessions as data root. Raises BadInput and NotFound."""
+    from dataclasses import replace
+
+    from breakglass.store import hosts
+
+    return replace(config, data=hosts.root_of(config.data, host))
 
 
 def _fail(text: str, status: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from breakglass import __version__
 from breakglass.cli import commands
-from breakglass.cli.command import EXITS, RARE_EXITS, Command, Option
+from breakglass.cli.command import EXITS, HOST, RARE_EXITS, Command, Option
 from breakglass.errors import BadInput
 
 HELP = ("-h", "--help", "help")
@@ -120,7 +120,7 @@ def build_parser(name: str, command: Command) -> Parser:
     )
     if command.words:
         parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    for option in command.options:
+    for option in (*command.options, *([HOST] if command.reads_hosts else [])):
         _add_option(parser, option)
     for setting in (*command.settings, "data"):
         _add_setting(parser, setting)

@@ -47,6 +47,8 @@ class Command(NamedTuple):
     notes: str = ""
     advice: str = ""
     """The advice for a wrong number of words."""
+    reads_hosts: bool = False
+    """Whether it takes `--host`: it then reads the copy of another host's sessions instead of those of this machine."""
     exits: Mapping[int, str] = {}
     """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
 
@@ -70,6 +72,9 @@ class Command(NamedTuple):
         """Every exit status with its meaning."""
         return dict(sorted((EXITS | dict(self.exits)).items()))
 
+
+HOST = Option("--host H", "read the copy of this host's sessions, below hosts/ in the data root")
+"""The option of every command with `reads_hosts`."""
 
 EXITS = {0: "ok", 1: "it failed", 2: "bad usage or a bad setting"}
 """The exit statuses that every command has."""

@@ -13,6 +13,7 @@ from breakglass.cli.transcript import Transcript
 from breakglass.config import Config
 from breakglass.errors import NotFound
 from breakglass.events import Event
+from breakglass.store import hosts
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
@@ -47,6 +48,7 @@ def print_log(session: Session, after: int, *, follow: bool) -> int:
 def show_session(config: Config, session: Session, after: int) -> int:
     """Show the transcript after line `after`, until Ctrl-C. Raises NotFound."""
     transcript = new_transcript(config, session)
+    tell_copy(session)
 
     def caught_up() -> None:
         if screen.is_terminal() and transcript.is_at_line_start:
@@ -58,6 +60,12 @@ def show_session(config: Config, session: Session, after: int) -> int:
         screen.write(transcript.finish())
         screen.say("detached")
         return 0
+
+
+def tell_copy(session: Session) -> None:
+    """Say on standard error whose session is shown, if it is the copy of another host's."""
+    if host := hosts.host_of(session.root):
+        screen.say(f"host {host}: a copy, which can only be read")
 
 
 class _QueueLook:
@@ -81,6 +89,7 @@ class _QueueLook:
 
 def print_transcript(config: Config, session: Session, after: int, *, plain: bool) -> int:
     """Print the transcript after line `after` to its end: if `plain`, whole and without colours. Raises NotFound."""
+    tell_copy(session)
     transcript = Transcript() if plain else new_transcript(config, session)
     status = _follow(session, after, _unchanged, partial(_show, transcript), lambda: 0)
     screen.write(transcript.finish())

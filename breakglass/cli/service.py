@@ -14,7 +14,7 @@ from breakglass.cli import screen
 from breakglass.cli.unit import DATA, SEARCHED, Service, Step
 from breakglass.config import DEFAULT_DATA, Config
 from breakglass.errors import BadConfig, BadInput, BreakglassError, Conflict, NotFound
-from breakglass.load_config import SYSTEM_DIRECTORY
+from breakglass.settings_file import SYSTEM_DIRECTORY
 from breakglass.trusted_path import check_trusted
 
 SYSTEM_UNITS = Path("/etc/systemd/system")

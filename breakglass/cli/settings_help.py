@@ -30,6 +30,7 @@ def settings_help() -> str:
                 "another machine; only in the file; see docs/settings.md",
             ),
             _wrapped("[[presets]]", "ready prompts: label, text, agent; only in the file"),
+            _wrapped("[[notify]]", "where notifications go; only in the file; see: breakglass notify --help"),
             _wrapped("NO_COLOR", "any value turns colours off; only in the environment"),
         )
     )

@@ -25,6 +25,7 @@ from breakglass.text import (
     one_line,
     plain,
     plan_status,
+    size,
     status_sign,
     turn_outcome,
 )
@@ -92,7 +93,9 @@ def _user(out: Transcript, event: Event) -> str:
 
 def _prompt(out: Transcript, event: Event) -> str:
     layout = out.layout
-    who = one_line(" · ".join(str(event[key]) for key in ("by", "model") if event.get(key)), layout.width)
+    facts = [str(event[key]) for key in ("by", "model") if event.get(key)]
+    facts += [f"with {', '.join(map(str, event['files']))}"] if event.get("files") else []
+    who = one_line(" · ".join(facts), layout.width)
     head = layout.note(event, f"{who} · {_time(event)}")
     without_number = {**event, "id": ""}
     return layout.finish() + "\n" + head + layout.block(without_number, plain(event["text"]), "┃ ", "prompt")
@@ -276,12 +279,22 @@ _RENDERERS: dict[Any, Renderer] = {
     "beside": _note_of(
         lambda event: f"{event['action']} runs beside it: session {event['session']}, by {event['by']}"
     ),
+    "file": _note_of(
+        lambda event: f"{event['by']} sent {event['path']} ({event['type']}, {size(event['bytes'])})"
+    ),
     "vitals": _note_of(_vitals),
     "renamed": _note_of(lambda event: f"renamed to {event['title']!r} by {event['by']}"),
     "archived": _note_of(
         lambda event: f"{'archived' if event['archived'] else 'taken out of the archive'} by {event['by']}"
     ),
     "sealed": _note_of(lambda event: f"sealed up to line {event['lines']}: {event['sha256'][:SEAL_DIGITS]}"),
+    "notified": _note_of(
+        lambda event: (
+            f"told {event['to']}: {event['cause']} {event['about'] or ''}".rstrip()
+            if event["sent"]
+            else f"could not tell {event['to']}: {event['cause']}: {event.get('error') or 'it failed'}"
+        )
+    ),
     "repaired": _note_of(
         lambda event: f"an incomplete line of {event['bytes']} bytes was moved to {event['saved_as']}"
     ),

@@ -7,7 +7,7 @@ A check is a probe of `vitals`, whose sign has advice. A check changes nothing. 
 from functools import partial
 
 from breakglass.config import Config
-from breakglass.doctor import files, machine, network, service
+from breakglass.doctor import files, machine, network, notifications, service
 from breakglass.vitals import Sign, Vitals
 from breakglass.vitals.agents import agent_probes
 from breakglass.vitals.measure import run_probes
@@ -29,6 +29,7 @@ CHECKS = (
     ("linger", "After log-out", service.linger),
     ("oom_score", "When memory is short", service.oom_score),
     ("certificate", "TLS certificate", network.certificate),
+    ("notifications", "Notifications", notifications.notifications),
 )
 """The checks that ask no server and no other machine: name, label and function."""
 ASKING = (

@@ -42,16 +42,17 @@ class _Turn:
         self.notes: list[tuple[int, str]] = []
 
 
-def render(events: Iterable[Event], session: str) -> Iterator[str]:
-    """Yield the parts of the document. `session` is the id of the session."""
+def render(events: Iterable[Event], session: str, host: str = "") -> Iterator[str]:
+    """Yield the parts of the document. `session` is the id of the session, `host` its host if the log's is not used."""
     created, turns = _collect(events)
     title = str(created.get("title") or "") or (turns[0].prompt if turns else "") or session
     yield f"# {_inline(title)}\n\n"
     yield f"Session `{session}`"
     if created:
         began = _minute(created)
+        on = _inline(host or created.get("host"))
         about = f", target {_inline(created['target'])}" if created.get("target") else ""
-        yield f" on {_inline(created.get('host'))}{about}, agent {_inline(created.get('agent'))}, began {began}"
+        yield f" on {on}{about}, agent {_inline(created.get('agent'))}, began {began}"
     cost = sum(turn.cost for turn in turns)
     yield f". {len(turns)} {'turn' if len(turns) == 1 else 'turns'}{', ' + money(cost) if cost else ''}.\n\n"
     yield "## Timeline\n\n| time (UTC) | line | who | asked | outcome | took |\n|---|---|---|---|---|---|\n"

@@ -1,13 +1,14 @@
 """The data root: created if only it is missing, and checked to be private. It may be read-only.
 
-<root>/            mode 0700
-  sessions/        one directory for each session
-  workspaces/      the agents' working directories
-  read-only        if it exists, nothing below the root is changed; its text is the reason
+    <root>/            mode 0700
+      sessions/        one directory for each session
+      workspaces/      the agents' working directories
+      hosts/           copies of other hosts' sessions (hosts.py)
+      read-only        if it exists, nothing below the root is changed; its text is the reason
 
-A root is read-only by this marker, by a mount, by permission, or because it belongs to another user. The marker is for
-copies that only another program may change: no permission stops user 0. Every writer calls `refuse_read_only` before
-it opens a file.
+A root is read-only by this marker, by its place in `hosts`, by a mount, by permission, or because it belongs to
+another user. The marker is for copies that only another program may change: no permission stops user 0. Every writer
+calls `refuse_read_only` before it opens a file.
 """
 
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from breakglass.errors import BadConfig, ReadOnly
 from breakglass.plain_file import open_plain_file
-from breakglass.store import disk
+from breakglass.store import disk, hosts
 from breakglass.text import one_line
 from breakglass.trusted_path import check_trusted
 
@@ -101,6 +102,8 @@ def read_only_message(root: Path) -> str:
         return ""
     if os.path.lexists(marker):
         reason = _first_line(marker) or f"{marker} exists"
+    elif host := hosts.host_of(root):
+        reason = f"it is the copy of host {host}"
     else:
         reason = why_not_writable(root, root / "sessions") or _other_owner(root)
     return reason and f"this data root is read-only: {reason}"

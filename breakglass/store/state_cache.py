@@ -17,8 +17,11 @@ from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log, seek
 from breakglass.store.seek import Position
 
+_KEYED = frozenset({"user", "queued", "file"})
+"""The kinds that may have an Idempotency-Key."""
 _FOLDED_LINE = re.compile(
-    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"' % "|".join(sorted(FOLDED)).encode()
+    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"'
+    % "|".join(sorted(FOLDED | _KEYED)).encode()
 )
 
 QUEUE_REACH = 4 << 20
@@ -31,7 +34,7 @@ class LogState(NamedTuple):
     state: SessionState = SessionState()
     end: Position = seek.START
     keys: Mapping[str, int] = MappingProxyType({})
-    """The id of the first `user` or `queued` event with each Idempotency-Key."""
+    """The id of the first event with each Idempotency-Key."""
     tail: bytes = b""
     """The bytes before `end` (`seek.tail_sample`), by which the log is recognised."""
 
@@ -93,7 +96,7 @@ def read_state(fd: int, known: LogState = EMPTY) -> LogState:
         for number, line in _folded_lines(block, position.number):
             event = events.decode(line, number)
             state = fold(state, event)
-            if event["kind"] in ("user", "queued") and isinstance(key := event.get("key"), str):
+            if event["kind"] in _KEYED and isinstance(key := event.get("key"), str):
                 new.setdefault(key, number)
         is_whole = len(block) == following.offset - position.offset  # no line was cut for its length
         if is_whole:

@@ -5,6 +5,7 @@ log's lock (`Log.exclusive`) keeps other writers out between the read of the sta
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from breakglass.config import Config
@@ -20,7 +21,9 @@ from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import brief, instructions
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner, notify_runner
+from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
+from breakglass.turns.notifying import mark_turn, start_and_reap
 from breakglass.turns.start import NO_ACTION, ActionRun, make_job, start_runner
 from breakglass.vitals.record import record_later
 
@@ -43,6 +46,8 @@ class Prompt(NamedTuple):
     """True if the running agent may get it before its turn has ended. Only a queued prompt has it."""
     brief: dict[str, int] | None = None
     """The lines that are put before the prompt: `Brief.as_event`. A queued prompt gets it when its turn begins."""
+    files: list[str] | None = None
+    """The paths of the files that belong to the prompt."""
     action: dict[str, Any] | None = None
     """The action that runs instead of an agent: `Call.as_event`. Such a prompt is never queued."""
 
@@ -70,21 +75,27 @@ def submit_prompt(
     key: str | None = None,
     queue: bool = False,
     steer: bool = False,
+    files: Sequence[str | int] = (),
 ) -> Accepted:
     """Begin a turn, or with `queue` put the prompt in the queue if a turn is running. Return which of the two was done.
 
     With `steer` it goes to the head of the queue, and the running agent gets it as soon as it can read it.
-
     On return the prompt is on disk, and the runner of a new turn has been started. A `key` that was used before
-    returns its first result and does nothing else. Raises TurnRunning, NotFound, BadInput (an empty prompt, a bad
-    model or key), TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
+    returns its first result and does nothing else. `files` are paths in the workspace, or ids of `file` events.
+
+    Raises TurnRunning, NotFound, BadInput (an empty prompt, a bad model or key, a file that is not there), TooLarge,
+    BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
     if agent is not None:
         config.agent_named(agent)
-    checked = Prompt(prompt, by, model, key, agent, steer or None)
-    queue = queue or steer
+    checked, queue = Prompt(prompt, by, model, key, agent, steer or None), queue or steer
     with session.open_log() as opened:
+        if files:
+            with opened.exclusive():  # a repeated prompt is accepted although its files are gone
+                if earlier := _earlier_result(session, opened, key):
+                    return earlier
+            checked = checked._replace(files=checked_paths(session, opened.fd, files))
         try:
             return _begin_or_queue(config, session, opened, checked, queue=queue)
         except LogLocked:
@@ -150,7 +161,10 @@ def _earlier_result(session: Session, opened: Log, key: str | None) -> Accepted 
     if number is None:
         return None
     opened.confirm()
-    return Accepted("queued" if read_one(opened.fd, number)["kind"] == "queued" else "turn", number)
+    kind = read_one(opened.fd, number)["kind"]
+    if kind == "file":
+        raise BadInput("Idempotency-Key: it belongs to a file of this session")
+    return Accepted("queued" if kind == "queued" else "turn", number)
 
 
 def _take_lock_or_queue(
@@ -213,6 +227,7 @@ def _begin(
         state = session.log_state(opened.fd).state
         if not run.steps:
             state, prompt = _hand_over(config, session, opened, state, prompt)
+        mark_turn(config, session, opened, is_first=state.last_turn is None)
         turn, end = opened.append("user", **prompt._replace(steer=None).as_fields()), opened.end
     _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
@@ -240,9 +255,10 @@ def continue_queue(config: Config, session: Session) -> bool:
                     return False
                 waiting, *others = state.queued
                 queued = read_one(opened.fd, waiting.id)
-                given = {key: queued.get(key) for key in ("model", "agent")}
+                given = {key: queued.get(key) for key in ("model", "agent", "files")}
                 prompt = Prompt(queued["text"], queued["by"], **given)
                 state, prompt = _hand_over(config, session, opened, state, prompt)
+                mark_turn(config, session, opened, is_first=False)
                 turn, end = opened.append("user", **prompt.as_fields(), queued=waiting.id), opened.end
             state = state._replace(queued=tuple(others))
             _start(session, opened, make_job(config, session, turn, end, state, lock, NO_ACTION))
@@ -264,6 +280,7 @@ def _start(session: Session, opened: Log, job: Job) -> None:
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, job.turn, status="error", error=reason)
+    start_and_reap(job.sender)
 
 
 def _hand_over(

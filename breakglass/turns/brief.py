@@ -112,7 +112,8 @@ def _user(event: Event) -> str:
         why = f" (reason: {action['reason']})" if action.get("reason") else ""
         return f"{event['by']} ran the action {action['name']}{why}: {shlex.join(action['argv'])}"
     to = f" to the agent {event['agent']}" if event.get("agent") else ""
-    return f"prompt by {event['by']}{to}: {event['text']}"
+    files = f" (with {', '.join(map(str, event['files']))})" if event.get("files") else ""
+    return f"prompt by {event['by']}{to}{files}: {event['text']}"
 
 
 def _tool(event: Event) -> str:

@@ -16,7 +16,7 @@ from breakglass import sandbox
 from breakglass.agents import Dialogue, Exit
 from breakglass.sandbox import Sandbox
 from breakglass.store.turnlock import place
-from breakglass.turns import processes
+from breakglass.turns import processes, steer
 from breakglass.turns.child import Child
 from breakglass.turns.ending import Ending, Facts, Phase, Step
 from breakglass.turns.job import Job
@@ -201,7 +201,7 @@ class Conversation:
 
     def _steer_if_possible(self) -> None:
         """Give the agent a waiting prompt that may steer it, if the agent reads it within this turn."""
-        while self.dialogue.can_steer and (event := self.record.steer()):
+        while self.dialogue.can_steer and (event := steer.record_next(self.record)):
             self.dialogue.steer(event["id"], event["text"])
 
     def _take(self, step: Step) -> None:

@@ -15,6 +15,7 @@ from breakglass.seals import Seal
 from breakglass.state import AgentState, QueuedPrompt
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
+from breakglass.turns.notifying import Sender
 
 
 class AgentJob(NamedTuple):
@@ -98,6 +99,8 @@ class Job(NamedTuple):
     permission_timeout: float
     """Seconds that a question may be open."""
     limits: TurnLimits
+    sender: Sender | None
+    """How the process that sends notifications is started. None if no notification is set."""
 
     def agent_job(self, name: str | None = None) -> AgentJob | None:
         """Return the agent of that name, by default the turn's agent; None if it is not configured."""

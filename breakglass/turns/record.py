@@ -16,6 +16,7 @@ from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.turns.job import Job
+from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
 
 SYNC_SECONDS = 0.2
@@ -46,6 +47,7 @@ class TurnRecord:
         rules = (agent.allow, agent.deny, agent.choice_tools) if agent else ((), (), ())
         self.questions = Questions(*rules, job.permission_timeout)
         self._masker = Masker(job.secrets)
+        self.sender = RunnerSender(job.sender)
         self._undelivered: list[Answer] = []
         self._refusals: Counter[str] = Counter()
         self.began = self._synced_at = time.monotonic()
@@ -78,12 +80,15 @@ class TurnRecord:
         self.append("permission", **fields, expires=expires)
         if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
+        else:
+            self.sender.start()
 
     def append(self, kind: str, **fields: object) -> int:
         """Append one event of this turn and return its id. Raises CannotRecord."""
-        return self._append(kind, {**fields, "turn": self.turn})
+        return self.append_outside(kind, {**fields, "turn": self.turn})
 
-    def _append(self, kind: str, fields: dict[str, object]) -> int:
+    def append_outside(self, kind: str, fields: dict[str, object]) -> int:
+        """Append one event, not necessarily of this turn, and return its id. Raises CannotRecord."""
         number = self.log.append(kind, **fields)
         if kind in FOLDED:
             self.state = fold(self.state, {"id": number, "kind": kind, **fields})
@@ -136,33 +141,6 @@ class TurnRecord:
         """Return the recorded answers that the agent has not received yet. Each answer is returned once."""
         answers, self._undelivered = self._undelivered, []
         return answers
-
-    def steer(self) -> Event | None:
-        """Record that the agent gets the first waiting prompt that may steer it. Return the event, None if none does.
-
-        A prompt for another agent or model waits for a turn of its own. Raises CannotRecord.
-        """
-        if not (self.state.queued and self.state.queued[0].steer) or self.is_stopping:
-            return None
-        with self.log.exclusive():  # a user may withdraw it at the same time
-            self.read_others()
-            for waiting in self.state.queued:
-                prompt = log.read_one(self.log.fd, waiting.id)
-                own = prompt.get("agent") in (None, self.state.agent) and not prompt.get("model")
-                if waiting.steer and own and not self.is_stopping:
-                    given = {"text": prompt["text"], "by": prompt["by"], "queued": waiting.id}
-                    return given | {"id": self.append("steered", **given)}
-        return None
-
-    def queue_again(self, unread: Iterable[int]) -> None:
-        """Put prompts that the agent got and did not read back into the queue, unless a user stopped the turn.
-
-        `unread` are the ids of their `steered` events. Raises CannotRecord.
-        """
-        for number in unread:
-            if not self.state.cancelled:
-                event = log.read_one(self.log.fd, number)
-                self._append("queued", {"text": event["text"], "by": event["by"], "steer": True})
 
     def stop(self, error: str, status: str = "error") -> None:
         """Record why the turn must end before its agent has finished, and with which status it ends."""

@@ -28,22 +28,25 @@ import signal
 import sys
 import time
 
-from breakglass import agents
-from breakglass.agents import Dialogue, TurnInput
+from breakglass import agents, uploads
+from breakglass.agents import Dialogue, Picture, TurnInput
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft
 from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
-from breakglass.turns import brief, processes
+from breakglass.turns import brief, processes, steer
 from breakglass.turns import job as jobs
 from breakglass.turns.conversation import ProgramRun, run_program
+from breakglass.turns.files import read_files
 from breakglass.turns.job import AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
 START_HELP = "Install it, correct its command in the settings, or choose another agent. Your prompt is kept as line {}."
+QUEUED_KEYS = ("text", "by", "model", "agent", "files")
+"""The keys of a `queued` event that the `user` event of its turn has too."""
 LEFT_RUNNING = (
     "Killed the processes that this command left running: {}. Nothing survives the end of a turn. Start a process that "
     "must keep running as a service, for example: systemd-run COMMAND."
@@ -65,9 +68,10 @@ def main() -> None:
         # second.
         with contextlib.suppress(OSError):
             write_runner(job.lock, RunnerProcess(os.getpid(), processes.start_time(os.getpid())))
-        following: Job | None = job
-        while following:
-            following = Turn(following, opened, signals).run()
+        turn = Turn(job, opened, signals)
+        while following := turn.run():
+            turn = Turn(following, opened, signals)
+        turn.record.sender.start()  # it outlives this process
 
 
 class Turn:
@@ -127,7 +131,7 @@ class Turn:
         is_final = not task.may_fail and not dialogue.start_over
         if dialogue.failed and is_final and self.record.status == "ok":
             self.record.status = "error"
-        self.record.queue_again(dialogue.unread)
+        steer.queue_again(self.record, dialogue.unread)
         return dialogue
 
     def _run_action(self) -> None:
@@ -147,19 +151,15 @@ class Turn:
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
-    def _is_command_line(self) -> bool:
-        """Return whether the turn runs commands of the user, and not an agent."""
-        agent = self.job.agent_job()
-        return bool(self.job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
-
     def _kill_leftovers(self, *, report: bool) -> bool:
         """Kill every process of this turn, and with `report` name those that a shell command left running.
 
         Returns whether all are dead. A sandbox ends with the command, and kills the others by itself.
         """
+        self.record.sender.kill()
         left = sorted({processes.program_name(pid) for pid in processes.descendants(os.getpid())} - {""})
         all_dead = processes.kill_children(self.job.limits.kill)
-        if left and report and self.record.status == "ok" and self._is_command_line():
+        if left and report and self.record.status == "ok" and _is_command_line(self.job):
             with contextlib.suppress(CannotRecord):
                 self.record.append("notice", text=LEFT_RUNNING.format(", ".join(left)[:200]))
         return all_dead
@@ -205,7 +205,7 @@ class Turn:
         prompt = log.read_one(opened.fd, waiting)
         name = prompt.get("agent") or self.job.agent
         after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
-        user = {key: prompt.get(key) for key in ("text", "by", "model", "agent")} | {"queued": waiting}
+        user = {"queued": waiting} | {key: prompt.get(key) for key in QUEUED_KEYS}
         if (agent := self.job.agent_job(name)) and not agent.is_command_line:
             found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
             user["brief"] = found.as_event() if found else None
@@ -223,13 +223,21 @@ class Turn:
         )
 
 
+def _is_command_line(job: Job) -> bool:
+    """Return whether the turn runs commands of the user, and not an agent."""
+    agent = job.agent_job()
+    return bool(job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
+
+
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
-    fd = record.log.fd
+    files = () if agent.is_command_line else read_files(job.workspace, user)
+    fd, text = record.log.fd, user["text"] + uploads.listing(files)
     return TurnInput(
-        prompt=brief.again(fd, user) + user["text"],
+        prompt=brief.again(fd, user) + text,
+        pictures=tuple(Picture(each.type, each.picture) for each in files if each.picture),
         command=agent.command,
         model=user.get("model") or job.models.get(agent.name),
         session=known.session,
@@ -242,5 +250,5 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         cwd=job.workspace,
         turn=job.turn,
         variables=tuple(agent.environ),
-        prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + user["text"],
+        prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + text,
     )

@@ -21,6 +21,7 @@ from breakglass.store.turnlock import TurnLock, place
 from breakglass.turns import instructions, processes
 from breakglass.turns import job as jobs
 from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.turns.notifying import sender_of
 
 _RUNNER = "from breakglass.turns.runner import main; main()"
 
@@ -62,7 +63,7 @@ def make_job(
         agents=tuple(_agent_jobs(config, state.agent, state.target)),
         agent=state.agent,
         environ={**environ.environment(config.environ, "shell", (), {}), processes.MARK: mark},
-        secrets=masking.fingerprints(_access_tokens(config), *variables),
+        secrets=masking.fingerprints([*_access_tokens(config), *_addresses(config)], *variables),
         models=_models(config, state),
         known=state.agents,
         allowed=state.allowed,
@@ -70,6 +71,7 @@ def make_job(
         timeout=config.turn_timeout_seconds,
         permission_timeout=config.permission_timeout_seconds,
         limits=config.limits,
+        sender=sender_of(config),
     )
 
 
@@ -112,6 +114,12 @@ def _agent_job(config: Config, agent: AgentConfig, target: str | None) -> AgentJ
 def _access_tokens(config: Config) -> list[str]:
     """Return the access tokens of this data root that this process can read."""
     return [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
+
+
+def _addresses(config: Config) -> list[str]:
+    """Return the addresses of notifications that this process knows. They are secrets."""
+    known = ((each.url, config.environ.get(each.url_env or "")) for each in config.notify)
+    return [address for pair in known for address in pair if address]
 
 
 def start_runner(job: Job) -> None:

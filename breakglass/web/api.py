@@ -20,8 +20,8 @@ from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
-from breakglass.web import bodies, searching, stream
-from breakglass.web.context import caller_name, console, has_flag, session_named
+from breakglass.web import bodies, files, searching, stream
+from breakglass.web.context import caller_name, console, data_root, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -50,7 +50,7 @@ def operation(handler: Handler) -> Handler:
             arguments["body"] = bodies.read(await _request_body(), row.body)
         return _response(await handler(**arguments), row.success)
 
-    rule = row.path.replace("{", "<").replace("}", ">")
+    rule = row.path.replace("{path}", "<path:path>").replace("{", "<").replace("}", ">")
     api.add_url_rule(rule, handler.__name__, respond, methods=[row.method])
     return handler
 
@@ -90,14 +90,14 @@ async def create_session(body: bodies.NewSession) -> Result:
 
 @operation
 async def search() -> Result:
-    found = await searching.find(console().config.data, searching.wanted(request.args))
+    found = await searching.find(data_root(), searching.wanted(request.args))
     return {"hits": [hit.as_json() for hit in found.hits], "after": found.after}
 
 
 @operation
 async def list_sessions() -> Result:
     archived = has_flag("archived")
-    return {"sessions": await asyncio.to_thread(console().list_sessions, archived=archived)}
+    return {"sessions": await asyncio.to_thread(console().list_sessions, data_root(), archived=archived)}
 
 
 @operation
@@ -150,8 +150,24 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         key=key,
         queue=body.queue,
         steer=body.steer,
+        files=body.files,
     )
     return {accepted.what: accepted.id}
+
+
+@operation
+async def add_file(session: Session) -> Result:
+    return await files.add(session, await files.only_file(), request.headers.get("Idempotency-Key"))
+
+
+@operation
+async def list_files(session: Session) -> Result:
+    return await asyncio.to_thread(files.listed, session)
+
+
+@operation
+async def read_file(session: Session, path: str) -> Result:
+    return await files.response_of(session, path)
 
 
 @operation

@@ -49,7 +49,8 @@ def create_app(config: Config, access: Access) -> Quart:
     """Return the application, which must run behind a `Guard`. It opens no file until it serves."""
     app = Quart(__name__, static_folder=None)
     app.asgi_http_class = StreamingHTTPConnection
-    app.config["MAX_CONTENT_LENGTH"] = 4 << 20  # a second limit: the guard in front has a lower one
+    app.config["MAX_CONTENT_LENGTH"] = 24 << 20  # a second limit: the guard in front has a lower one
+    app.config["MAX_FORM_MEMORY_SIZE"] = 2 << 20  # of the fields of a form that are no files
     app.register_blueprint(api)
     app.register_blueprint(pages)
     app.register_blueprint(forms)
@@ -60,6 +61,7 @@ def create_app(config: Config, access: Access) -> Quart:
     async def open_console() -> None:
         app.extensions[CONSOLE] = Console(config, access)
         app.extensions[CONSOLE].lost_turns.check_all()
+        app.extensions[CONSOLE].senders.start()
         await app.extensions[CONSOLE].vitals(patience=0)  # the first page has them then
 
     @app.after_serving

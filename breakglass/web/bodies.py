@@ -10,6 +10,7 @@ from breakglass.actions import MAX_REASON
 from breakglass.errors import BadInput, Malformed
 from breakglass.store.sessions import MAX_TITLE
 from breakglass.turn_limits import MAX_PROMPT
+from breakglass.uploads import MAX_PER_PROMPT
 
 
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +41,13 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     model: Annotated[str | None, Meta(description="The model for this turn only")] = None
     agent: Annotated[str | None, Meta(description="The agent with which the session goes on")] = None
+    files: Annotated[
+        list[str | int],
+        Meta(
+            description="Files that belong to the prompt, each by its `path` or by the `id` of its `file` event",
+            max_length=MAX_PER_PROMPT,
+        ),
+    ] = msgspec.field(default_factory=list)
     queue: Annotated[bool, Meta(description="If a turn is running, let the prompt wait for its end")] = False
     steer: Annotated[
         bool, Meta(description="As `queue`, but the running agent gets the prompt as soon as it can read it")

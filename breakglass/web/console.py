@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
@@ -30,6 +31,7 @@ from breakglass.vitals.measure import measure
 from breakglass.vitals.probes import Place
 from breakglass.web import sse, stream
 from breakglass.web.lost_turns import LostTurnWatch
+from breakglass.web.sender_watch import SenderWatch
 
 WRITER_THREADS = 32
 """Threads for writes, which may wait for a log's lock. Separate from asyncio's few threads, which read logs: any
@@ -54,6 +56,7 @@ class Console:
         self.access = access
         self.followers = Followers(Watch(tick=stream.tick(config.sse_keepalive_seconds)))
         self.lost_turns = LostTurnWatch(config, self.followers, self.warn_once)
+        self.senders = SenderWatch(config)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
         self._probes = [*agent_probes(config), *quiet_probes(config)]
@@ -114,9 +117,9 @@ class Console:
         """Return a session's state. Ends its turn first if the turn is lost. Raises NotFound."""
         return current_state(session, warn=self.warn_once)
 
-    def list_sessions(self, *, archived: bool) -> list[dict[str, Any]]:
-        """Return the contract's objects of all sessions, latest first; archived ones only with `archived`."""
-        found = sessions.list_sessions(self.config.data)
+    def list_sessions(self, data: Path, *, archived: bool) -> list[dict[str, Any]]:
+        """Return the contract's objects of all sessions in a data root, latest first; archived ones if asked."""
+        found = sessions.list_sessions(data)
         shown = [(session, state) for session, state in found if archived or state.is_shown]
         return [
             describe(session.id, current_state(session, state, self.warn_once)) for session, state in shown
@@ -193,4 +196,5 @@ class Console:
         """End every stream and all background work."""
         await self.followers.close()
         self.lost_turns.close()
+        self.senders.close()
         self._writers.shutdown(wait=False, cancel_futures=True)

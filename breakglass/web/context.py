@@ -1,5 +1,6 @@
 """Per-request helpers for routes: the process's Console, the caller, the named session, forms and redirects."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import quart
@@ -8,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from breakglass.access import credentials
 from breakglass.errors import Forbidden
-from breakglass.store import sessions
+from breakglass.store import hosts, sessions
 from breakglass.store.sessions import Session
 from breakglass.web.console import CONSOLE, Console
 from breakglass.web.guard.request import CALLER, Caller
@@ -26,6 +27,12 @@ def caller() -> Caller:
     return found
 
 
+def data_root() -> Path:
+    """Return the data root that the request reads: the copy of the host in its path, else ours. Raises NotFound."""
+    data, host = console().config.data, caller().host
+    return hosts.root_of(data, host) if host else data
+
+
 def caller_name() -> str:
     """Return the caller's name, which events record as `by`; "" without a credential."""
     credential = caller().credential
@@ -39,7 +46,7 @@ def has_flag(name: str) -> bool:
 
 def session_named(session_id: str) -> Session:
     """Return a session by its whole id. Raises NotFound."""
-    return sessions.get(console().config.data, session_id)
+    return sessions.get(data_root(), session_id)
 
 
 async def checked_form() -> MultiDict[str, str]:

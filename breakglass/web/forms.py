@@ -20,8 +20,7 @@ from breakglass.text import visible
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.delete import delete_session
-from breakglass.turns.go_on import prompt_to_go_on
-from breakglass.web import stream
+from breakglass.web import files, stream
 from breakglass.web.context import (
     caller,
     caller_name,
@@ -45,7 +44,6 @@ _WRONG_CODE = (
     "breakglass login on the machine."
 )
 _CSRF_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
-_PRESET = re.compile(r"[0-9]{1,4}")
 
 
 # --- login and logout ---------------------------------------------------------------------------
@@ -75,6 +73,7 @@ async def log_in() -> Response:
         wait = f" Wait {seconds} seconds before the next try." if seconds else ""
         error = f"{_WRONG_TYPED if secret == token else _WRONG_CODE}{wait}"
         return page_of(LoginPage(next_path, error), 429 if seconds else 401)
+    await console().senders.look()  # a login from a new address is told
     response = redirect(next_path or f"{request.root_path}/")
     response.headers["Set-Cookie"] = cookies.set_cookie(
         caller().origin, cookie, seconds=idle or LOGIN_SECONDS
@@ -103,13 +102,11 @@ async def log_out() -> Response:
 async def create_session() -> Response:
     """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
     form = await checked_form()
-    prompt, agent = _prompt(form)
-    agent = agent or form.get("agent") or None
-    model, target = form.get("model") or None, form.get("target") or None
+    agent, model, target = form.get("agent") or None, form.get("model") or None, form.get("target") or None
     session = await console().write(
         console().create, agent, model, by=caller_name(), target=target, key=_digest(form)
     )
-    await _submit(session, prompt, form)
+    await _submit(session, form)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -142,12 +139,7 @@ async def start_turn(session_id: str) -> Response:
     session, form = session_named(session_id), await checked_form()
     state = await asyncio.to_thread(lambda: console().state(session))
     chosen = form.get("agent") or state.agent
-    if form.get("preset") == "continue":
-        is_command_line = console().config.is_command_line(state.agent)
-        prompt = prompt_to_go_on(state, is_command_line=is_command_line)
-    else:
-        prompt, _ = _prompt(form, state.agent)
-    await _submit(session, prompt, form, chosen if chosen != state.agent else None, steer="steer" in form)
+    await _submit(session, form, chosen if chosen != state.agent else None)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -208,14 +200,9 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
     return answers
 
 
-async def _submit(
-    session: sessions.Session,
-    prompt: str,
-    form: MultiDict[str, str],
-    agent: str | None = None,
-    *,
-    steer: bool = False,
-) -> None:
+async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: str | None = None) -> None:
+    prompt, key = form.get("prompt", ""), form.get("key") or None
+    paths = await files.add_all(session, await files.form_files(), key)
     await console().write(
         submit_prompt,
         console().config,
@@ -223,9 +210,10 @@ async def _submit(
         prompt,
         by=caller_name(),
         agent=agent,
-        key=form.get("key") or None,
+        key=key,
         queue=True,
-        steer=steer,
+        steer="steer" in form,
+        files=paths,
     )
 
 
@@ -236,16 +224,3 @@ def _digest(form: MultiDict[str, str]) -> str | None:
     """
     filled = repr(sorted(form.items(multi=True)))
     return hashlib.sha256(filled.encode(errors="backslashreplace")).hexdigest() if form.get("key") else None
-
-
-def _prompt(form: MultiDict[str, str], agent: str | None = None) -> tuple[str, str | None]:
-    """Return the prompt of a form, and the agent that its preset names if a preset's button was pressed.
-
-    `agent` is the agent of the session whose page has the form; None for the form of a new session.
-    """
-    chosen = form.get("preset", "")
-    presets = console().config.presets_for(agent)
-    if _PRESET.fullmatch(chosen) and int(chosen) < len(presets):
-        preset = presets[int(chosen)]
-        return preset.text, preset.agent
-    return form.get("prompt", ""), None

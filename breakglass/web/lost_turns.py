@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from breakglass.config import Config
@@ -72,7 +73,8 @@ class LostTurnWatch:
         while self._followers.is_followed():
             busy = set(self._followers.busy_directories())
             for directory in self._followers.directories():
-                session = Session(self._root, directory.rpartition("/")[2])
+                place = Path(directory)  # perhaps in the copy of another host, which can only be read
+                session = Session(place.parent.parent, place.name)
                 try:
                     size = os.stat(f"{directory}/{log.NAME}").st_size
                     if directory not in busy and checked.get(directory) == size:

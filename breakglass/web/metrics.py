@@ -21,8 +21,9 @@ from quart import Blueprint, Response, request
 from breakglass import __version__
 from breakglass.config import Config
 from breakglass.errors import NotFound
-from breakglass.state import DURATIONS, END_STATUSES, SessionState
+from breakglass.state import SessionState
 from breakglass.store import log, root, sessions
+from breakglass.tally import DURATIONS, END_STATUSES
 from breakglass.vitals import ORDER, Vitals
 from breakglass.web.context import console
 
@@ -198,6 +199,10 @@ def _spent_families(found: Observed) -> Iterator["Metric"]:
             used.add_metric((agent, direction), tokens[agent, direction])
     yield spent
     yield used
+    names = (("sent", "Notifications that a service took"), ("failed", "Notifications that were not sent"))
+    for index, (name, meaning) in enumerate(names):
+        total = sum(state.notified[index] for state in found.states)
+        yield CounterMetricFamily(f"breakglass_notifications_{name}", meaning, total)
 
 
 def _machine_families(found: Observed) -> Iterator["Metric"]:

@@ -15,6 +15,7 @@ from breakglass.web.schemas import ACTION, PARAMETERS, SESSION
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "format": "uuid"},
     "queued": {"type": "integer", "minimum": 1},
+    "path": {"type": "string"},
     "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,31}$"},
 }
 _PROBLEM = {
@@ -66,16 +67,20 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
     if operation.body:
         schema = {"$ref": f"#/components/schemas/{operation.body.__name__}"}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.takes_file:
+        form = {
+            "type": "object",
+            "properties": {"file": {"type": "string", "format": "binary"}},
+            "required": ["file"],
+        }
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return described
 
 
 def _success(operation: Operation) -> dict[str, Any]:
     if operation.response is None:
-        text = {"schema": {"type": "string"}}
-        return {
-            "description": "The events",
-            "content": {"text/event-stream": text, "application/x-ndjson": text},
-        }
+        texts = {each: {"schema": {"type": "string"}} for each in operation.media_types}
+        return {"description": operation.summary, "content": texts}
     content = {"application/json": {"schema": operation.response}}
     return {"description": operation.summary, "content": content}
 

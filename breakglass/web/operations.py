@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from breakglass.uploads import PICTURES
 from breakglass.web import bodies
 from breakglass.web.guard.request import PUBLIC_PATHS
 from breakglass.web.schemas import (
@@ -37,8 +38,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     """Keys of `schemas.PARAMETERS`."""
     success: int = 200
+    takes_file: bool = False
+    """Whether the body is a form (`multipart/form-data`) with a file in the field `file`."""
     response: dict[str, Any] | None = None
-    """The JSON Schema of a successful response; None if the response is the session's log."""
+    """The JSON Schema of a successful response; None if the response is no JSON."""
+    media_types: tuple[str, ...] = ()
+    """The media types of a response that is no JSON."""
     errors: dict[int, str] = {}
     """The error statuses of this operation, with their meanings. `error_meanings` adds those that many share."""
 
@@ -50,7 +55,7 @@ CREDENTIAL_ERRORS = {
     403: "A foreign origin, a read-only credential, or a read-only data root",
 }
 """Errors of every operation that needs a credential."""
-BODY_ERRORS = {413: "The body is too large", 415: "The body is not `application/json`"}
+BODY_ERRORS = {413: "The body is too large", 415: "The body has another media type than expected"}
 """Errors of every operation that reads a body."""
 
 
@@ -64,7 +69,7 @@ def error_meanings(operation: Operation) -> dict[int, str]:
     found = {
         **COMMON_ERRORS,
         **({} if needs_no_credential(operation) else CREDENTIAL_ERRORS),
-        **(BODY_ERRORS if operation.body else {}),
+        **(BODY_ERRORS if operation.body or operation.takes_file else {}),
         **operation.errors,
     }
     return dict(sorted(found.items()))
@@ -124,6 +129,7 @@ OPERATIONS: dict[str, Operation] = {
         details="With `Accept: text/event-stream` the response is an endless event stream (ATTACH). Otherwise it is "
         "the log, byte for byte, as `application/x-ndjson`.",
         parameters=("after", "Last-Event-ID"),
+        media_types=("text/event-stream", "application/x-ndjson"),
         errors=_NO_SESSION,
     ),
     "start_turn": Operation(
@@ -144,9 +150,62 @@ OPERATIONS: dict[str, Operation] = {
             **_NO_SESSION,
             409: "A turn is running",
             413: "The prompt or the body is too large",
-            422: "A blank prompt, an unknown agent, or a bad model or key",
+            422: "A blank prompt, an unknown agent, a file that is not there, or a bad model or key",
             **_DISK,
         },
+    ),
+    "add_file": Operation(
+        method="POST",
+        path="/api/sessions/{id}/files",
+        summary="Send a file for a prompt",
+        details="The form has the file in the field `file`; at most 20 MiB. Its bytes are then in the workspace, and "
+        "the log has a `file` event. `name` is made safe, `type` is read from the first bytes. `files` of a turn names "
+        "it by `path` or `id`. A repeated `Idempotency-Key` returns the same response again and stores nothing.",
+        takes_file=True,
+        parameters=("Idempotency-Key",),
+        success=201,
+        response=object_of(
+            id={"type": "integer", "minimum": 1},
+            name={"type": "string"},
+            path=described("string", "In the workspace"),
+            bytes={"type": "integer"},
+            sha256={"type": "string"},
+            type={"type": "string"},
+            by={"type": "string"},
+        ),
+        errors={
+            **_NO_SESSION,
+            409: "The session has too many files, or too large ones",
+            422: "No file, more than one, an empty one, or a bad key",
+            507: "The disk is nearly full, or refused the write; nothing was stored",
+        },
+    ),
+    "list_files": Operation(
+        method="GET",
+        path="/api/sessions/{id}/files",
+        summary="List the files in the workspace",
+        details="Up to 1,000 plain files, those of the upper directories first. `complete` is false if there are more.",
+        response=object_of(
+            files={
+                "type": "array",
+                "items": object_of(
+                    path={"type": "string"},
+                    bytes={"type": "integer"},
+                    modified={"type": "string", "format": "date-time"},
+                ),
+            },
+            complete={"type": "boolean"},
+        ),
+        errors=_NO_SESSION,
+    ),
+    "read_file": Operation(
+        method="GET",
+        path="/api/sessions/{id}/files/{path}",
+        summary="Download a file from the workspace",
+        details="PNG, JPEG, GIF and WebP files have their own media type. Every other file is a download of the type "
+        "`application/octet-stream`. No link is followed.",
+        media_types=("application/octet-stream", *PICTURES),
+        errors={404: "No such session, or no such plain file"},
     ),
     "withdraw": Operation(
         method="DELETE",

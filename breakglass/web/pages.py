@@ -13,22 +13,24 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
+from breakglass.config import Preset
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
 from breakglass.state import SessionState
-from breakglass.store import log, root, space
+from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
 from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
-from breakglass.web import searching, sse, stream
-from breakglass.web.context import caller, console, has_flag, session_named
-from breakglass.web.guard.request import STATIC_PREFIX
+from breakglass.web import files, searching, sse, stream
+from breakglass.web.context import caller, console, data_root, has_flag, session_named
+from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.page import compress, fragments, queries, render, rows
 from breakglass.web.page.page_data import (
     CommonData,
     DeletePage,
     ErrorPage,
+    FilesPage,
     ListPage,
     LoginPage,
     Page,
@@ -57,12 +59,12 @@ async def list_page() -> Response:
     limit = None if has_flag("all") else queries.MAX_ROWS
     config, warn = console().config, console().warn_once
     found = await asyncio.to_thread(
-        queries.list_sessions, config.data, warn, archived=archived, query=query, limit=limit
+        queries.list_sessions, data_root(), warn, archived=archived, query=query, limit=limit
     )
     content = ListPage(
         found, query, archived, rows.agent_choices(config), tuple(config.targets), _prompt_box(None)
     )
-    return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
+    return page_of(content, vitals=await _vitals())
 
 
 @pages.get("/search")
@@ -71,7 +73,7 @@ async def search_page() -> Response:
     asked, found, problem = searching.wanted(request.args), searching.Found([], None), ""
     if asked.words:
         try:
-            found = await searching.find(console().config.data, asked)
+            found = await searching.find(data_root(), asked)
         except (BadInput, NotFound) as error:
             problem = str(error)
     content = SearchPage(
@@ -79,7 +81,7 @@ async def search_page() -> Response:
         kind=asked.kind or "",
         session=asked.session or "",
         kinds=(*KINDS, "foreign"),
-        hits=await asyncio.to_thread(queries.hit_rows, console().config.data, found.hits),
+        hits=await asyncio.to_thread(queries.hit_rows, data_root(), found.hits),
         more=found.after or "",
         problem=problem,
     )
@@ -88,8 +90,11 @@ async def search_page() -> Response:
 
 @pages.get("/sessions/<session_id>")
 async def session_page(session_id: str) -> Response:
-    """One session: its end, or the part before, after or around a line."""
+    """One session: its end, or the part before, after or around a line. With `file` or `path`, a file."""
     session = session_named(session_id)
+    if (number := _number("file")) or "path" in request.args:
+        path = await asyncio.to_thread(queries.file_path, session, number) if number else request.args["path"]
+        return await files.response_of(session, path)
     before, after, line = _number("before"), _number("after"), _number("line")
     if line:
         before, after = line + 1, None
@@ -98,7 +103,7 @@ async def session_page(session_id: str) -> Response:
         begin = shown.end._replace(number=max(0, shown.end.number - 1))
         shown = shown._replace(events=shown.events[-1:], begin=begin)
     config, warn = console().config, console().warn_once
-    found = await asyncio.to_thread(queries.list_sessions, config.data, warn)
+    found = await asyncio.to_thread(queries.list_sessions, session.root, warn)
     row = await asyncio.to_thread(queries.session_row, session, warn)
     content = SessionPage(
         session=row,
@@ -112,7 +117,16 @@ async def session_page(session_id: str) -> Response:
         keepalive=config.sse_keepalive_seconds,
         box=_prompt_box(row.state.agent, row.state),
     )
-    return page_of(content, vitals=await console().vitals(PATIENCE_SECONDS))
+    return page_of(content, vitals=await _vitals())
+
+
+@pages.get("/sessions/<session_id>/files")
+async def files_page(session_id: str) -> Response:
+    """The files in the workspace of a session, each to download."""
+    session = session_named(session_id)
+    row = await asyncio.to_thread(queries.session_row, session, console().warn_once)
+    found = await asyncio.to_thread(workspace.list_files, session.workspace)
+    return page_of(FilesPage(row, found.files, found.is_complete))
 
 
 @pages.get("/sessions/<session_id>/delete")
@@ -178,15 +192,17 @@ async def login_page() -> Response:
 
 def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> Response:
     """Return a page as a response."""
-    credential = caller().credential
+    credential, copy_of = caller().credential, caller().host
     prefix = request.root_path
-    read_only = root.read_only_message(console().config.data) if credential else ""
+    home = prefix.removesuffix(f"{HOSTS}{copy_of}") if copy_of else prefix
+    read_only = _read_only_message() if credential else ""
     common = CommonData(
         # An anonymous caller must not learn the machine's name. It knows the address that it asked.
-        host=socket.gethostname() if credential else visible(request.host),
+        host=copy_of or (socket.gethostname() if credential else visible(request.host)),
         csrf=credentials.csrf_token(credential) if credential else "",
         prefix=prefix,
-        static=prefix + render.static_root(),
+        home=home,
+        static=home + render.static_root(),
         now=log.now(),
         may_act=credential is None or (credential.may_act and not read_only),
         read_only=read_only,
@@ -195,17 +211,35 @@ def page_of(content: Page, status: int = 200, vitals: Vitals | None = None) -> R
     return Response(render.page(common, content), status, content_type="text/html; charset=utf-8")
 
 
+def _read_only_message() -> str:
+    """Return why the sessions that the request reads can only be read, "" if they can be changed."""
+    try:
+        return root.read_only_message(data_root())
+    except NotFound:  # a host without a copy; this is the page that says so
+        return ""
+
+
+async def _vitals() -> Vitals | None:
+    """Return the vital signs of this machine for a page that is not of another host."""
+    return None if caller().host else await console().vitals(PATIENCE_SECONDS)
+
+
 def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptBox:
     """Return the prompt form for a session of `agent`, or for a new session."""
     config = console().config
-    is_shell = config.is_command_line(agent or config.agent)
+    is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
+    go_on = prompt_to_go_on(state, is_command_line=is_shell) if state else ""
+    ready = {str(number): preset for number, preset in enumerate(presets)}
+    if go_on:
+        ready["continue"] = Preset("Continue", go_on)
     return PromptBox(
-        presets=config.presets_for(agent),
+        presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
         can_steer=(agent or config.agent) in config.agents
         and config.agents[agent or config.agent].about.can_steer,
-        go_on=prompt_to_go_on(state, is_command_line=is_shell) if state else "",
+        chosen=ready.get(request.args.get("preset", "")),
+        go_on=go_on,
     )
 
 

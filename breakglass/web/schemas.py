@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from breakglass.events import ENDINGS, KINDS
+from breakglass.events import KINDS
 from breakglass.query import MAX_QUERY
+from breakglass.tally import END_STATUSES
 
 
 def object_of(**properties: Any) -> dict[str, Any]:
@@ -32,7 +33,7 @@ SESSION = object_of(
     last_event_id={"type": "integer", "minimum": 1},
     turn_active=described("boolean", "Whether a turn is running"),
     status={
-        "enum": ["new", "running", *ENDINGS, "degraded"],
+        "enum": ["new", "running", *END_STATUSES, "degraded"],
         "description": "`new`, `running`, or how the last turn ended. `degraded`: the disk failed; no turn begins",
     },
     asking=described("boolean", "Whether a question of the agent is open"),

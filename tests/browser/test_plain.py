@@ -76,7 +76,7 @@ def test_a_question_is_answered_by_a_plain_form(new_user: NewUser, server: Scrip
         assert [answer["allow"] for answer in answers(server.data, session)] == [False]
 
 
-def test_preset_prompts_and_earlier_lines_work_by_plain_forms_and_links(
+def test_ready_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="many")
@@ -87,10 +87,13 @@ def test_preset_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     first = page.locator("#log > .line").first
     number = int((first.get_attribute("id") or "e0")[1:])
     page.locator("#earlier a").click()
-    assert int((page.locator("#log > .line").last.get_attribute("id") or "e0")[1:]) == number - 1
+    expect(page.locator("#log > .line").last).to_have_attribute("id", f"e{number - 1}")
     page.locator("#later .to-end").click()
     expect(page.locator(".turn_end")).to_be_visible()
-    page.locator(".presets button", has_text="Disk").click()
+    page.locator(".ready summary").click()
+    page.locator(".ready a", has_text="Disk").click()
+    expect(page.locator("#prompt")).to_have_value("echo all full")
+    page.locator("#send").click()
     expect(page.locator("#log .user").last).to_have_text(re.compile("echo all full"))
     server.wait_for_end(session)
 

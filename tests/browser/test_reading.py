@@ -214,3 +214,34 @@ def test_two_fingers_zoom_the_page_and_leave_the_prompt_field_at_the_bottom(
     page.wait_for_function("visualViewport.scale > 1.9")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.evaluate("getComputedStyle(document.querySelector('#dock')).bottom") == "0px"
+
+
+def test_nothing_moves_while_text_is_selected(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
+    session = server.run_script("say " + "word\\n\\n" * 60, f"wait {gate}", "say Done.")
+    user = new_user(**PHONE)
+    page = user.open(session)
+    prose = page.locator(".prose:not(.live)").first.locator("p").last
+    expect(prose).to_be_in_viewport()
+    prose.evaluate("(paragraph) => getSelection().selectAllChildren(paragraph)")
+    place = prose.bounding_box()
+    gate.touch()
+    expect(page.locator("#news")).to_have_text(re.compile("↓ "))
+    expect(page.locator(ENDED)).to_be_attached()
+    assert prose.bounding_box() == place
+    assert page.evaluate("String(getSelection())").strip() == "word"
+
+
+def test_a_print_shows_what_is_folded_with_host_and_title(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.run_script(
+        "call t Bash df -h", "call t full to the brim", "say Done.", title="the night"
+    )
+    server.wait_for_end(session)
+    page = new_user().open(session)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    for shown in (page.locator(".output"), page.locator("main h1"), page.locator("main .host")):
+        expect(shown).to_be_visible()
+    expect(page.locator("#dock")).to_be_hidden()
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator(".output")).to_be_hidden()

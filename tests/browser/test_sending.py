@@ -218,9 +218,31 @@ def test_stop_takes_one_tap_and_the_page_shows_that_the_turn_stopped(
     assert server.state(session)["status"] == "cancelled"
 
 
-def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: ScriptedServer) -> None:
+def test_enter_sends_on_a_desk_and_shift_enter_is_a_new_line(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
     session = server.new_session(agent="shell")
     page = new_user().open(session)
+    expect(page.locator("#how")).to_have_text("Enter sends · Shift+Enter: new line")
+    page.locator("#prompt").focus()
+    page.keyboard.type("echo a")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("echo b")
+    page.keyboard.press("Enter")
+    expect(page.locator(".output")).to_contain_text("a\nb", use_inner_text=True)
+    assert server.prompts(session) == ["echo a\necho b"]
+
+
+def test_the_menu_makes_enter_a_new_line_and_the_browser_remembers_it(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    page = new_user().open(session)
+    page.locator("main > .bar .menu summary").click()
+    page.locator("[data-do=enter]").click()
+    page.reload()
+    expect(page.locator("#how")).to_have_text("Enter: new line · Ctrl+Enter sends")
+    expect(page.locator("[data-do=enter]")).to_have_attribute("aria-pressed", "false")
     page.locator("#prompt").focus()
     page.keyboard.type("echo a")
     page.keyboard.press("Enter")
@@ -228,6 +250,17 @@ def test_enter_is_a_new_line_and_control_enter_sends(new_user: NewUser, server: 
     page.keyboard.press("Control+Enter")
     expect(page.locator(".output")).to_contain_text("a\nb", use_inner_text=True)
     assert server.prompts(session) == ["echo a\necho b"]
+
+
+def test_enter_is_a_new_line_on_a_phone(new_user: NewUser, server: ScriptedServer) -> None:
+    session = server.new_session(agent="shell")
+    page = new_user(**PHONE).open(session)
+    page.locator("#prompt").focus()
+    expect(page.locator("#how")).to_have_text("Enter: new line · The button sends")
+    page.keyboard.type("echo a")
+    page.keyboard.press("Enter")
+    expect(page.locator("#prompt")).to_have_value("echo a\n")
+    assert server.prompts(session) == []
 
 
 def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(

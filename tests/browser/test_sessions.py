@@ -153,16 +153,28 @@ def test_a_search_without_results_links_to_the_archived_sessions(
     expect(page.locator("input[type=search]")).to_have_value("hived &")
 
 
-def test_a_preset_prompt_takes_one_tap(new_user: NewUser, server: ScriptedServer) -> None:
-    session = server.new_session(agent="shell")
-    page = new_user(**PHONE).open(session)
-    expect(page.locator(".presets button").first).to_be_in_viewport()
-    page.locator(".presets button", has_text="Disk").tap()
-    expect(page.locator(".output")).to_have_text(re.compile("all full"))
-    page.goto("/")
-    page.locator(".presets button", has_text="Uptime").tap()
+def test_a_ready_prompt_fills_the_field_and_waits_for_send(new_user: NewUser, server: ScriptedServer) -> None:
+    page = new_user(**PHONE).open()
+    field = page.locator("#prompt")
+    page.locator(".presets a", has_text="Disk").tap()
+    expect(field).to_have_value("echo all full")
+    page.locator(".presets a", has_text="Uptime").tap()
+    expect(field).to_have_value(
+        "echo since $((1 + 1)) days"
+    )  # an untouched ready prompt gives way to the next
+    expect(page.locator("select[name=agent]")).to_have_value("shell")
+    assert page.url == f"{server.address}/"
+    page.locator("#send").tap()
     page.wait_for_url(re.compile("/sessions/"))
     expect(page.locator(".output")).to_have_text(re.compile("since 2 days"))
+    page.reload()  # the session has begun
+    expect(page.locator(".presets")).to_have_count(0)
+    field.fill("echo mine")
+    page.locator(".ready summary").tap()
+    page.locator(".ready a", has_text="Disk").tap()
+    expect(page.locator(".ready a").first).to_be_hidden()
+    expect(field).to_have_value("echo mine\n\necho all full")
+    expect(page.locator("#log .user")).to_have_count(1)
 
 
 def test_an_agent_without_its_program_cannot_be_chosen(new_user: NewUser, server: ScriptedServer) -> None:

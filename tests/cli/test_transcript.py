@@ -119,6 +119,10 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         "     3   disks runs beside it: session 0a1b, by b\n",
     ),
     (
+        ("file", {"name": "a.png", "path": "uploads/a.png", "bytes": 2048, "type": "image/png", "by": "b"}),
+        "     3   b sent uploads/a.png (image/png, 2 KB)\n",
+    ),
+    (
         ("vitals", {"signs": {"load": {"label": "Load", "status": "ok", "text": "0.1", "value": 0.1}}}),
         "     3   vital signs: good\n",
     ),
@@ -129,6 +133,14 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
     (("renamed", {"title": "new", "by": "b"}), "     3   renamed to 'new' by b\n"),
     (("archived", {"archived": True, "by": "b"}), "     3   archived by b\n"),
     (("archived", {"archived": False, "by": "b"}), "     3   taken out of the archive by b\n"),
+    (
+        ("notified", {"cause": "failed", "about": 9, "to": "notify[0]", "sent": True}),
+        "     3   told notify[0]: failed 9\n",
+    ),
+    (
+        ("notified", {"cause": "lost", "about": 9, "to": "notify[0]", "sent": False, "error": "HTTP 500"}),
+        "     3   could not tell notify[0]: lost: HTTP 500\n",
+    ),
     (
         ("repaired", {"offset": 1, "bytes": 7, "saved_as": "f"}),
         "     3   an incomplete line of 7 bytes was moved to f\n",

@@ -8,8 +8,8 @@ Event = dict[str, Any]
 
 KEYS = {
     "created": "schema agent model title by host target?",
-    "user": "turn text by model? key? queued? action? agent? brief?",
-    "queued": "text by model? key? agent? steer?",
+    "user": "turn text by model? key? queued? action? agent? brief? files?",
+    "queued": "text by model? key? agent? files? steer?",
     "steered": "turn text by queued",
     "withdrawn": "queued by",
     "session": "turn session_id model?",
@@ -22,15 +22,17 @@ KEYS = {
     "plan": "turn items",
     "thinking": "turn text",
     "notice": "turn text",
-    "retry": "turn attempt error",
+    "retry": "turn attempt error delay_ms?",
     "result": "turn is_error result duration_ms usage? cost_usd? model?",
     "error": "turn error",
     "cancelled": "turn by",
     "turn_end": "turn status duration_ms",
     "beside": "session action by",
+    "file": "name path bytes sha256 type by key?",
     "vitals": "signs",
     "renamed": "title by",
     "archived": "archived by",
+    "notified": "cause about to sent error?",
     "repaired": "offset bytes saved_as",
     "sealed": "from lines prev sha256",
 }
@@ -44,6 +46,9 @@ ROUTES = [
     ("PATCH", "/api/sessions/{id}"),
     ("GET", "/api/sessions/{id}/events"),
     ("POST", "/api/sessions/{id}/turns"),
+    ("POST", "/api/sessions/{id}/files"),
+    ("GET", "/api/sessions/{id}/files"),
+    ("GET", "/api/sessions/{id}/files/{path}"),
     ("DELETE", "/api/sessions/{id}/queue/{queued}"),
     ("POST", "/api/sessions/{id}/cancel"),
     ("POST", "/api/sessions/{id}/answers"),
@@ -59,7 +64,7 @@ ROUTES = [
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
     "new": "--agent --model --title --target",
-    "send": "--wait --queue --steer --model --agent --title",
+    "send": "--wait --queue --steer --model --agent --title --file",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",
     "answer": "--message --for-session --request",
@@ -83,6 +88,7 @@ OPTIONS = {
     "do": "--session --confirm --reason --show",
     "target": "--address",
     "vitals": "--json",
+    "notify": "--test --json",
 }
 """The options of each command, without --data and --config, which every command has."""
 

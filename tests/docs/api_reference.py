@@ -103,7 +103,8 @@ def _response(operation: Operation) -> str:
     """Return the shape of the response in one line."""
     schema = operation.response
     if schema is None:
-        return "an event stream, or the log"
+        is_log = "text/event-stream" in operation.media_types
+        return "an event stream, or the log" if is_log else "the file"
     shapes = [_shape(each) for each in schema.get("oneOf", [schema])]
     return " or ".join(shapes)
 

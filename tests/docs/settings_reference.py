@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from breakglass.config import (
     ACTION_SETTINGS,
     AGENT_SETTINGS,
+    NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
     SETTINGS,
@@ -34,6 +35,10 @@ label = "Restart a service"
 command = ["systemctl", "restart", "--", "{unit}"]
 effect = "changes"
 params.unit = { kind = "choice", choices = ["nginx", "postgresql"] }
+
+[[notify]]
+url_env = "OPS_NTFY"             # such as ntfys://TOPIC; an address is a secret
+quiet_hours = "22:00-07:00"      # then only questions are told
 
 [[presets]]
 label = "Backups"
@@ -119,6 +124,12 @@ Without presets of your own there are four questions about the state of the mach
 are four commands.
 
 {_keys(PRESET_SETTINGS)}
+
+## `[[notify]]`: where notifications go
+
+[operate.md](operate.md#notifications) explains them. Exactly one of `url`, `url_file` and `url_env` is needed.
+
+{_keys(NOTIFY_SETTINGS)}
 
 ## Example
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 
 from breakglass import doctor
 from breakglass.config import Config
-from breakglass.doctor import files, machine, network, service
+from breakglass.doctor import files, machine, network, notifications, service
+from breakglass.notify import Notify
 from breakglass.store import root as data_root
-from breakglass.store import servers
+from breakglass.store import servers, untold
 from breakglass.store.servers import RunningServer
 from breakglass.targets import Target
 from breakglass.vitals import Sign
@@ -248,3 +250,26 @@ def test_the_command_exits_with_1_for_a_red_row_only(data: Data) -> None:
     assert all(row["advice"] for row in rows if row["status"] != "ok")
     bad = [row for row in rows if row["status"] == "bad"]
     assert data.run("doctor").returncode == (1 if bad else 0)
+
+
+# --- notifications ---------------------------------------------------------------------------------
+
+
+def test_a_notification_whose_address_cannot_be_read_or_that_was_not_sent_is_bad(
+    config: Config, tmp_path: Path
+) -> None:
+    def check(**settings: Any) -> Sign:
+        notify = replace(config, notify=(Notify(0, **settings),), environ={"OPS": "json://127.0.0.1/5ecret"})
+        return notifications.notifications(notify, nowhere(tmp_path))
+
+    assert_says(check(url_env="NONE"), "bad", "the variable NONE is not set", "notify --test")
+    address = tmp_path / "address"
+    assert_says(check(url_file=str(address)), "bad", "No such file", "notify --test")
+    address.write_text("json://127.0.0.1/5ecret")
+    address.chmod(0o644)
+    assert_says(check(url_file=str(address)), "bad", "others may read", "notify --test")
+    assert_says(check(url_env="OPS"), "warn", "has never told anything", "notify --test")
+    untold.note_result(config.data, "notify[0]", 1.0, "HTTP 500")
+    assert_says(check(url_env="OPS"), "bad", "notify[0]: HTTP 500", "notify --test")
+    untold.note_result(config.data, "notify[0]", 2.0, "")
+    assert check(url_env="OPS").status == "ok"

@@ -5,18 +5,18 @@ from html.parser import HTMLParser
 
 TAGS = re.compile(
     "a|aside|article|b|blockquote|body|br|button|code|dd|del|details|div|dl|dt|em|footer|form|h1|h2|h3|h4"
-    "|head|header|hr|html|i|input|ins|kbd|label|li|link|main|meta|nav|noscript|ol|option|p|pre|s|script"
+    "|head|header|hr|html|i|img|input|ins|kbd|label|li|link|main|meta|nav|noscript|ol|option|p|pre|s|script"
     "|section|select|span|strong|summary|table|tbody|td|textarea|th|thead|time|title|tr|ul"
 )
 
 ATTRIBUTES = re.compile(
-    "action|aria-[a-z]+|autocapitalize|autocomplete|autofocus|charset|class|content|data-[a-z]+|datetime|disabled"
-    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|max|maxlength|media|method|min|name|open|placeholder|rel"
+    "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|disabled|enctype"
+    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|loading|max|maxlength|media|method|min|multiple|name|open|placeholder|rel"
     "|required|role|rows|selected|spellcheck|src|start|step|tabindex|target|title|type|value"
 )
 
 ADDRESS = re.compile(
-    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
+    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+(?:#prompt)?|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
 )
 
 
@@ -38,6 +38,8 @@ class HtmlChecker(HTMLParser):
         for name in ("href", "src", "action"):
             if (address := given.get(name)) is not None and not ADDRESS.fullmatch(address):
                 self.found.append(f"{tag} {name}={address}")
+        if tag == "img" and not re.fullmatch(r"\?file=\d+", given.get("src") or ""):
+            self.found.append(f"img src={given.get('src')}")
         if given.get("target") and given.get("rel") != "noopener noreferrer":
             self.found.append(f"{tag} without rel")
 

@@ -24,6 +24,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "action": {"name": "disks", "params": {}, "argv": ["df", "-h"], "reason": "it is full"},
         "agent": "claude",
         "brief": {"first": 1, "last": 1},
+        "files": ["uploads/panel.jpg"],
     },
     "queued": {
         "text": "then this",
@@ -31,6 +32,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "model": "m-1",
         "key": "k-2",
         "agent": "claude",
+        "files": ["uploads/panel.jpg"],
         "steer": True,
     },
     "steered": {"turn": 2, "text": "not that disk", "by": "ann", "queued": 3},
@@ -69,7 +71,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
     "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
     "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},
-    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "parent": "t-0"},
+    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "delay_ms": 500, "parent": "t-0"},
     "result": {
         "turn": 2,
         "is_error": False,
@@ -85,9 +87,19 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "beside": {"session": "00000002-0000-4000-8000-000000000000", "action": "disks", "by": "ann"},
     "renamed": {"title": "Another", "by": "ann"},
     "archived": {"archived": True, "by": "ann"},
+    "file": {
+        "name": "panel.jpg",
+        "path": "uploads/panel.jpg",
+        "bytes": 9,
+        "sha256": "f" * 64,
+        "type": "image/jpeg",
+        "by": "ann",
+        "key": "k-3",
+    },
     "vitals": {
         "signs": {"load": {"label": "Load", "status": "bad", "text": "90 on 2 processors", "value": 90}}
     },
+    "notified": {"cause": "failed", "about": 9, "to": "notify[0]", "sent": False, "error": "HTTP 500"},
     "repaired": {"offset": 120, "bytes": 3, "saved_as": "events.jsonl.torn-120"},
     "sealed": {"from": 1, "lines": 2, "prev": "", "sha256": "0" * 64},
 }

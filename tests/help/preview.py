@@ -41,7 +41,7 @@ RESTART = Action(
 )
 ACTIONS = {**BUILT_IN, "restart": RESTART}
 NOW = "2026-11-23T03:15:00.000Z"
-FRAME = CommonData(host="db1", csrf="csrf", prefix="", static="/static/0", now=NOW, may_act=True)
+FRAME = CommonData(host="db1", csrf="csrf", prefix="", home="", static="/static/0", now=NOW, may_act=True)
 RUNNING: dict[str, Any] = {"status": "running", "turn": 2}
 ASKING: dict[str, Any] = {**RUNNING, "asking": (OpenQuestion(9, "r1", "Bash", NOW),)}
 

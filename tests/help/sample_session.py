@@ -136,6 +136,15 @@ def _cancelled_turn(log: SampleLog) -> None:
     log.events.append({"id": len(log.events) + 1, "kind": "foreign", "text": "hello from echo"})
     log.add("repaired", offset=12_345, bytes=211, saved_as="events.jsonl.torn-12345")
     log.add("beside", session="00000002-0000-4000-8000-000000000000", action="disks", by="ada")
+    log.add(
+        "file",
+        name="panel.jpg",
+        path="uploads/panel.jpg",
+        bytes=431_000,
+        sha256="9e" * 32,
+        type="image/jpeg",
+        by="ada",
+    )
     full = {"label": "Fullest disk", "status": "bad", "text": "/var 100 %", "value": 100.0}
     log.add("vitals", signs={"disk": full, "load": {**full, "label": "Load", "status": "ok", "text": "0.1"}})
     log.add("renamed", title="disk full on db1", by="ada")

@@ -136,8 +136,9 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         known=(),
         allowed=(),
         queued=(),
-        timeout=10,
-        permission_timeout=10,
+        timeout=120,
+        permission_timeout=120,
         limits=TurnLimits(),
+        sender=None,
     )
     return job._replace(**changes)

@@ -10,13 +10,14 @@ import pytest
 from breakglass.config import AgentConfig
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes, wait_for_stop
+from breakglass.turns.files import add_file
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.waiting import wait_until
 from tests.live.agents import Agent, claude_agent_acp, opencode
 from tests.live.real import SLEEP, Real
 from tests.live.test_acp import script
-from tests.live.test_claude import is_gone, pid_in
+from tests.live.test_claude import FILES, is_gone, pid_in
 
 
 @pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])
@@ -103,3 +104,11 @@ def test_a_queued_prompt_continues_the_conversation(acp: Real, model: FakeModel)
     assert [event.get("queued") for event in events.of("user")] == [None, queued.id]
     assert len(set(events.all("session", "session_id"))) == 1
     assert model.turns[-1].texts == ["[[text one]][[hold]]", "and before?"]
+
+
+@ADAPTER_ONLY
+def test_the_model_sees_a_picture(acp: Real, model: FakeModel) -> None:
+    path = add_file(acp.session, "dot.png", FILES["dot.png"], by="ann")["path"]
+    assert acp.run("what is it?", files=[path]).status == "ok"
+    blocks = [block for message in model.turns[-1].body["messages"] for block in message["content"]]
+    assert [block["source"]["media_type"] for block in blocks if block["type"] == "image"] == ["image/png"]

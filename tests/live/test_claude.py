@@ -1,5 +1,6 @@
 """The real Claude Code through the real runner: its turns, its failures, and how turns end."""
 
+import base64
 import json
 import os
 import shutil
@@ -11,10 +12,18 @@ import pytest
 from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
+from breakglass.turns.files import add_file
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.waiting import wait_until
 from tests.live.real import SLEEP, Real, bash, python
+
+FILES = {
+    "dot.png": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    ),
+    "kernel.log": b"panic\n",
+}
 
 
 def pid_in(path: Path) -> int:
@@ -117,14 +126,23 @@ def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeMo
     assert model.turns[-1].texts == ["--help [[text fine]]"]
 
 
-@pytest.mark.parametrize("permissions", [pytest.param("bypass", marks=pytest.mark.torture), "ask"])
+LIKE_COMMANDS = ["/login is broken", "\ufeff/clear", "/status returns 502", "/clear the cache", "/help", "\n/clear",
+                 "/context of this", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("permissions", "prompts"),
+    [
+        ("ask", LIKE_COMMANDS[:2]),
+        pytest.param("ask", LIKE_COMMANDS[2:], marks=pytest.mark.torture),
+        pytest.param("bypass", LIKE_COMMANDS, marks=pytest.mark.torture),
+    ],
+)
 def test_a_prompt_that_looks_like_a_command_reaches_the_model(
-    permissions: str, real: Real, model: FakeModel
+    permissions: str, prompts: list[str], real: Real, model: FakeModel
 ) -> None:
     real.set_agent(permissions=permissions)
     sessions = set()
-    prompts = ["/login is broken", "/status returns 502", "/clear the cache", "/context of this", "/help", "\n/clear",
-               "\ufeff/clear", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such-command"]  # fmt: skip
     for prompt in prompts:
         events = real.run(prompt)
         sessions.add(events.only("session", "session_id"))
@@ -356,3 +374,14 @@ def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, t
     real.set_agent(env={}, command=(*drop, str(program)))
     events = real.run(bash("id -u"))
     assert (events.status, events.only("tool_result", "output")) == ("ok", str(nobody))
+
+
+def test_the_model_sees_a_picture_and_is_told_where_each_file_is(real: Real, model: FakeModel) -> None:
+    """A real PNG of one pixel. The model's request shows what Claude Code made of it."""
+    files = [add_file(real.session, name, data, by="ann")["path"] for name, data in FILES.items()]
+    assert real.run("what is it?", files=files).status == "ok"
+    blocks = [block for message in model.turns[-1].body["messages"] for block in message["content"]]
+    images = [block["source"] for block in blocks if isinstance(block, dict) and block["type"] == "image"]
+    assert [(image["media_type"], image["data"][:8]) for image in images] == [("image/png", "iVBORw0K")]
+    assert f"* uploads/dot.png (image/png, {len(FILES['dot.png'])} bytes)" in model.turns[-1].texts[0]
+    assert "* uploads/kernel.log (text/plain, 6 bytes)" in model.turns[-1].texts[0]

@@ -37,7 +37,7 @@ def random_log(rng: random.Random) -> bytes:
 
 def keys_of(history: Sequence[Event]) -> dict[str, int]:
     """Return the id of the first prompt with each key."""
-    prompts = [event for event in history if event["kind"] in ("user", "queued") and event.get("key")]
+    prompts = [event for event in history if event["kind"] in ("user", "queued", "file") and event.get("key")]
     return {event["key"]: event["id"] for event in reversed(prompts)}
 
 

@@ -1,8 +1,6 @@
 """A real sshd on the loopback interface: aliases, the pinned host key, the forced command, and `target check`."""
 
-import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,23 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Data
-from tests.help.waiting import wait_until
-
-SSHD = "/usr/sbin/sshd"
+from tests.help.sshd import Sshd
 
 
-class FarSide:
+class FarSide(Sshd):
     """A data root with one target, and the sshd of that target."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.data = Data(folder)
-        for name in ("host", "other", "client"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-            subprocess.run(command, check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self.write_settings("host")
 
     def write_settings(self, host_key: str) -> None:
@@ -43,41 +33,10 @@ class FarSide:
             )
         )
 
-    def allow(self, line: str) -> None:
-        """Write the keys that the far side accepts."""
-        (self.folder / "authorized").write_text(line + "\n")
-
-    def start(self) -> subprocess.Popen[bytes]:
-        rows = {
-            "HostKey": self.folder / "host",
-            "AuthorizedKeysFile": self.folder / "authorized",
-            "ListenAddress": "127.0.0.1",
-            "Port": self.port,
-            "PidFile": "none",
-            "StrictModes": "no",
-            "UsePAM": "no",
-            "PasswordAuthentication": "no",
-            "SetEnv": f"BREAKGLASS_VERBS_LOG={self.folder / 'log'}",
-        }
-        config = self.folder / "sshd_config"
-        config.write_text("".join(f"{key} {value}\n" for key, value in rows.items()))
-        process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
-        wait_until(self.answers, "sshd")
-        return process
-
-    def answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
-    if not os.path.exists(SSHD):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no sshd here: run .ci/tools test")
-    if os.geteuid() == 0:
-        os.makedirs("/run/sshd", exist_ok=True)  # sshd refuses to start without it
     made = FarSide(tmp_path_factory.mktemp("far"))
-    made.allow((made.folder / "client.pub").read_text())
     process = made.start()
     yield made
     process.terminate()

@@ -59,8 +59,8 @@ MISTAKES = (
     Mistake(
         "A body that is incomplete",
         GUARD,
-        "asyncio.timeout(settings.body_seconds)",
-        "asyncio.timeout(30 + settings.body_seconds)",
+        "asyncio.timeout(seconds)",
+        "asyncio.timeout(30 + seconds)",
         (f"{IN_GUARD}test_an_incomplete_body_times_out",),
     ),
     Mistake(
@@ -258,7 +258,7 @@ MISTAKES = (
     ),
     Mistake(
         "Only root and the user can change",
-        "load_config.py",
+        "settings_file.py",
         "        check_trusted(file)\n        return tomllib",
         "        return tomllib",
         (
@@ -451,7 +451,7 @@ MISTAKES = (
         "Hostile text costs",
         "web/page/budget.py",
         'return deadline != float("inf") and time.thread_time() > deadline',
-        "return deadline < 0",
+        "return False",
         ("tests/web/page/test_budget.py::test_beyond_the_budget_everything_is_plain_and_complete",),
     ),
     Mistake(

@@ -13,6 +13,7 @@ from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
 from breakglass.turns.job import ActionStep, AgentJob, Job
+from breakglass.turns.notifying import Sender
 
 JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
@@ -51,6 +52,7 @@ JOB = Job(
     timeout=1800,
     permission_timeout=0.5,
     limits=TurnLimits(kill=1),
+    sender=Sender("/var/lib/breakglass", ("python3", "-I"), {"PATH": "/bin"}),
 )
 
 

@@ -8,9 +8,11 @@ take, its connection needs asyncio streams, and one wrong key makes it reject th
 message that is made here against those models.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
+from breakglass.agents import Picture
 from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
     MAX_PLAN,
@@ -83,6 +85,14 @@ def prompt_text(prompt: str) -> str:
     """
     looks_like_command = prompt.lstrip().startswith(("/", "$", "\ufeff"))
     return f"\\{prompt}" if looks_like_command and not is_offered(prompt) else prompt
+
+
+def prompt_blocks(prompt: str, pictures: Iterable[Picture]) -> list[Message]:
+    """Return the content blocks of a prompt."""
+    images = [
+        {"type": "image", "mimeType": each.type, "data": b64encode(each.data).decode()} for each in pictures
+    ]
+    return [{"type": "text", "text": prompt_text(prompt)}, *images]
 
 
 def not_offered(message: Message) -> Message:

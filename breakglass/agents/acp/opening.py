@@ -43,6 +43,7 @@ class Opening:
         self._reopen_method = ""  # the method that opens an earlier session, "" if the agent has none
         self._opening_step = Step("session/new", {})  # the last request that opens a session
         self._must_wait = False  # whether the agent may still replay the past
+        self._takes_pictures = False
 
     @property
     def session_cost(self) -> float:
@@ -106,6 +107,7 @@ class Opening:
             self._reopen_method = "session/resume"  # like session/load, without a replay
         elif offered.get("loadSession") is True:
             self._reopen_method = "session/load"
+        self._takes_pictures = as_object(offered.get("promptCapabilities")).get("image") is True
         if not self._input.session:
             return self._open(Step("session/new", self._session_params()))
         if not self._reopen_method:
@@ -138,7 +140,8 @@ class Opening:
             return Step(method, {"sessionId": self.session, **params})
         if self._must_wait:
             return Step("", {})
-        prompt = [{"type": "text", "text": messages.prompt_text(self._input.prompt)}]
+        pictures = self._input.pictures if self._takes_pictures else ()
+        prompt = messages.prompt_blocks(self._input.prompt, pictures)
         if self._input.instructions and not self._input.session:
             prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}

@@ -1,7 +1,9 @@
 """The lines that we write to the Claude Code CLI: the prompt, and the responses of its control protocol."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 
+from breakglass.agents import Picture
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.commands import is_offered
@@ -86,11 +88,19 @@ def escape_command(prompt: str) -> str:
     return f" {prompt}" if prompt.startswith("/") and not is_offered(prompt) else prompt
 
 
-def user_message(prompt: str, uuid: str = "") -> bytes:
-    """Return the line with a prompt. For a `uuid` the CLI says when it reads the prompt."""
-    message = {"role": "user", "content": prompt}
+def user_message(prompt: str, pictures: Sequence[Picture] = (), uuid: str = "") -> bytes:
+    """Return the line with a prompt. Pictures are blocks as the Messages API takes them.
+
+    For a `uuid` the CLI says when it reads the prompt.
+    """
+    blocks = [{"type": "image", "source": _source(each)} for each in pictures]
+    message = {"role": "user", "content": [*blocks, {"type": "text", "text": prompt}] if blocks else prompt}
     line = {"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"}
     return _line({**line, **({"uuid": uuid} if uuid else {})})
+
+
+def _source(picture: Picture) -> Line:
+    return {"type": "base64", "media_type": picture.type, "data": b64encode(picture.data).decode()}
 
 
 def interrupt() -> bytes:

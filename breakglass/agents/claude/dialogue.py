@@ -3,8 +3,9 @@
 How this works
 --------------
 
-Standard input carries JSON lines: the prompt, and the control protocol. With `TurnInput.ask`, a `can_use_tool` request
-becomes a `permission` event, and its answer becomes a `control_response` line. The input is closed after the result.
+Standard input carries JSON lines: the prompt with its pictures, and the control protocol. With `TurnInput.ask`, a
+`can_use_tool` request becomes a `permission` event, and its answer becomes a `control_response` line. The input is
+closed after the result.
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
 reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `rounds`
@@ -23,17 +24,16 @@ Rules for editors:
 4. Judge a result by `is_error`, never by `subtype`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude import control, messages, outcome
 from breakglass.agents.claude.messages import Line
-from breakglass.agents.claude.rounds import Rounds
 from breakglass.agents.claude.session import AgentSession
-from breakglass.agents.claude.steering import Steering
+from breakglass.agents.claude.steering import SteeredDialogue
 from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
-from breakglass.agents.line_dialogue import LineDialogue, error
+from breakglass.agents.line_dialogue import error
 from breakglass.agents.lines import (
     as_object,
     as_session_id,
@@ -56,48 +56,31 @@ _FORGOTTEN = (
 )
 
 
-class Dialogue(LineDialogue):
+class Dialogue(SteeredDialogue):
     """One `claude` process."""
 
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, _command(turn_input))
-        self.finished = False
         self._session = AgentSession(turn_input.session)
         self._model = ""  # the model that answered last
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
         self._streamed = StreamedText()
         self._tool_requests = control.ToolRequests()
-        self._rounds = Rounds()
-        self._steering = Steering(turn_input.cwd)
-        self._is_interrupted = False
         self._reported_failure = ""  # the last API failure that has an `error` event
 
     # --- what we write ------------------------------------------------------------------------
 
     def open(self) -> bytes:
         """Return the prompt."""
-        return control.user_message(control.escape_command(self._input.prompt))
+        prompt = control.escape_command(self._input.prompt)
+        return control.user_message(prompt, self._input.pictures)
 
     def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Answer an open question. Returns False if no such question is open."""
         line = self._tool_requests.answer(request, allow=allow, message=message, answers=answers)
         self._unwritten += line
         return bool(line)
-
-    @property
-    def can_steer(self) -> bool:
-        """Whether a tool runs: the agent reads a prompt at its end."""
-        return self._steering.is_tool_running and not self.finished and not self._is_interrupted
-
-    def steer(self, number: int, prompt: str) -> None:
-        """Give the agent a further prompt."""
-        self._unwritten += self._steering.message(number, control.escape_command(prompt))
-
-    @property
-    def unread(self) -> Sequence[int]:
-        """The prompts given by `steer` that the model has not got."""
-        return self._steering.unread
 
     @property
     def answered(self) -> bool:
@@ -170,11 +153,6 @@ class Dialogue(LineDialogue):
 
     def _user(self, line: Line) -> list[Draft]:
         return self._steering.note(messages.tool_results(line)) + self._todo.apply_results(line)
-
-    def _lifecycle(self, line: Line) -> list[Draft]:
-        if self._steering.note_lifecycle(line):
-            self._rounds.begin()
-        return []
 
     def _rate_limit(self, line: Line) -> list[Draft]:
         return outcome.rate_limit(line)

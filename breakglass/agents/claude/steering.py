@@ -7,9 +7,13 @@ Format: as printed by 2.1.330.
 """
 
 import hashlib
+from collections.abc import Sequence
 
+from breakglass.agents import TurnInput
 from breakglass.agents.claude import control
 from breakglass.agents.claude.messages import Line
+from breakglass.agents.claude.rounds import Rounds
+from breakglass.agents.line_dialogue import LineDialogue
 from breakglass.agents.lines import as_text
 from breakglass.events import Draft
 
@@ -61,3 +65,33 @@ class Steering:
         """Return the UUID of a prompt. The CLI ignores one that it had before, so it differs in each session."""
         digits = hashlib.sha256(f"{self._place} {number}".encode(errors="replace")).hexdigest()
         return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
+
+
+class SteeredDialogue(LineDialogue):
+    """The part of the dialogue that gives the agent further prompts. A subclass reads the agent's messages."""
+
+    def __init__(self, turn_input: TurnInput, argv: list[str]) -> None:
+        super().__init__(turn_input, argv)
+        self.finished = False
+        self._is_interrupted = False
+        self._rounds = Rounds()
+        self._steering = Steering(turn_input.cwd)
+
+    @property
+    def can_steer(self) -> bool:
+        """Whether a tool runs: the agent reads a prompt at its end."""
+        return self._steering.is_tool_running and not self.finished and not self._is_interrupted
+
+    def steer(self, number: int, prompt: str) -> None:
+        """Give the agent a further prompt."""
+        self._unwritten += self._steering.message(number, control.escape_command(prompt))
+
+    @property
+    def unread(self) -> Sequence[int]:
+        """The prompts given by `steer` that the model has not got."""
+        return self._steering.unread
+
+    def _lifecycle(self, line: Line) -> list[Draft]:
+        if self._steering.note_lifecycle(line):
+            self._rounds.begin()
+        return []

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from breakglass.cli.command import LAST_SESSION, Command, Option
-from breakglass.cli.follow import new_transcript, print_log, show_session
+from breakglass.cli.follow import new_transcript, print_log, show_session, tell_copy
 from breakglass.cli.replay import parse_speed, show_past
 from breakglass.cli.user import whole_number
 from breakglass.config import Config
@@ -21,6 +21,7 @@ def run(config: Config, args: Namespace) -> int:
     session = sessions.find(config.data, *args.words)
     after = max(args.after, first - 1)
     if args.speed:
+        tell_copy(session)
         return show_past(session, new_transcript(config, session), after + 1, args.speed)
     if args.json:
         return print_log(session, after, follow=True)
@@ -29,6 +30,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     writes=True,
     words=(LAST_SESSION,),
     options=(

@@ -10,7 +10,7 @@ from breakglass.cli.command import Command, Option, Word
 from breakglass.cli.style import paint
 from breakglass.config import Config
 from breakglass.query import Query
-from breakglass.store import sessions
+from breakglass.store import hosts, sessions
 from breakglass.store.search import Hit, Progress, search
 
 
@@ -35,6 +35,8 @@ class _Printer:
     def __init__(self, config: Config, *, as_json: bool) -> None:
         self.hits = 0
         self._as_json = as_json
+        host = hosts.host_of(config.data)
+        self._host_prefix, self._host_key = (f"{host}/", {"host": host}) if host else ("", {})
         self._colours = screen.has_colours(config.environ)
         self.progress = screen.ProgressLine()
 
@@ -46,9 +48,11 @@ class _Printer:
 
     def _line(self, hit: Hit) -> str:
         if self._as_json:
-            return json.dumps(hit.as_json(), ensure_ascii=False)
+            return json.dumps(self._host_key | hit.as_json(), ensure_ascii=False)
         before, found, after = hit.excerpt.parts()
-        place = paint(f"{hit.place.session[:8]}:{hit.place.line}", "margin", colours=self._colours)
+        place = paint(
+            f"{self._host_prefix}{hit.place.session[:8]}:{hit.place.line}", "margin", colours=self._colours
+        )
         shown = f"{before}{paint(found, 'question', colours=self._colours)}{after}"
         return f"{place}  {hit.ts[:16].replace('T', ' '):<16}  {hit.kind}: {shown}"
 
@@ -63,6 +67,7 @@ class _Printer:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     words=(
         Word("WORDS", "words that an event must contain; a phrase in double quotes: '\"disk full\" db1'"),
     ),
@@ -70,7 +75,7 @@ COMMAND = Command(
         Option("--kind K", "only events of this kind, such as user, text, tool or tool_result"),
         Option("--session ID", "only this session"),
         Option("--since T", "only events since a time: 2026-11-29, 2026-11-29T03:00, or 90m, 12h, 7d ago"),
-        Option("--json", "print one JSON object a hit: session, line, kind, text"),
+        Option("--json", "print one JSON object a hit: session, line, kind, text; host with --host"),
     ),
     output="session, line, time, kind and the text around the first word, the newest log first",
     examples="""\

@@ -22,6 +22,7 @@ def run(config: Config, args: Namespace) -> int:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     words=(LAST_SESSION,),
     options=(
         Option(

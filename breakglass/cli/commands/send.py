@@ -1,6 +1,7 @@
 """Send a prompt to a session's agent, which begins a turn."""
 
 import contextlib
+import os
 import sys
 from argparse import Namespace
 
@@ -15,6 +16,8 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
+from breakglass.turns.files import add_file
+from breakglass.uploads import MAX_BYTES, check_size
 
 MIN_ID_LENGTH = 3
 """A single word that begins a session's id counts as an id without a prompt, if it has this many characters.
@@ -28,8 +31,10 @@ def run(config: Config, args: Namespace) -> int:
     if args.model is not None:
         check_model("--model", args.model)
     agent = args.agent if session else None
+    files_read = [_read_file(path) for path in args.file or ()]
     session = session or create_session(config, args.agent, None, args.title)
-    accepted = _submit(config, session, prompt, args, agent)
+    files = [add_file(session, name, data, by=user_name())["path"] for name, data in files_read]
+    accepted = _submit(config, session, prompt, args, agent, files)
     if args.wait:
         from breakglass.cli.follow import show_turn  # imported only here: asyncio delays a plain send
 
@@ -89,11 +94,32 @@ def _read_standard_input() -> str:
     return check_text("standard input", data.decode(errors="surrogateescape"))
 
 
-def _submit(config: Config, session: Session, prompt: str, args: Namespace, agent: str | None) -> Accepted:
+def _read_file(path: str) -> tuple[str, bytes]:
+    """Return the name and the bytes of a file. Raises BadInput if it cannot be sent."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"--file {path}: {error.strerror}") from error
+    check_size(len(data))
+    return os.path.basename(path), data
+
+
+def _submit(
+    config: Config, session: Session, prompt: str, args: Namespace, agent: str | None, files: list[str]
+) -> Accepted:
     by = user_name()
     try:
         return submit_prompt(
-            config, session, prompt, by=by, model=args.model, agent=agent, queue=args.queue, steer=args.steer
+            config,
+            session,
+            prompt,
+            by=by,
+            model=args.model,
+            agent=agent,
+            queue=args.queue,
+            steer=args.steer,
+            files=files,
         )
     except TurnRunning as error:
         name = session.id[:8]
@@ -117,6 +143,11 @@ COMMAND = Command(
         Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
         Option("--title T", "begin a new session with this title"),
+        Option(
+            "--file PATH",
+            f"send this file with the prompt, at most {MAX_BYTES >> 20} MiB; may be given several times",
+            is_repeatable=True,
+        ),
     ),
     advice="put the prompt in quotes",
     output="the session's id and the number of the turn or of the queued prompt; with --wait the turn",
@@ -128,6 +159,7 @@ COMMAND = Command(
   breakglass send --queue "and then restart it"      after the turn that is running
   breakglass send --steer "not that disk"            while a tool runs, the agent reads it at the end of the tool
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
+  breakglass send "what does the panic say?" --file panel.jpg
   breakglass send -- '-x'                            a prompt that begins with -""",
     notes="The turn runs on by itself. With --wait, Ctrl-C stops the waiting and not the turn.",
     exits={

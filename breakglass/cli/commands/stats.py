@@ -8,7 +8,7 @@ from breakglass.cli import screen
 from breakglass.cli.command import Command, Option, Word
 from breakglass.config import Config
 from breakglass.stats import SessionReader, Stats
-from breakglass.store import counted, sessions
+from breakglass.store import counted, hosts, sessions
 from breakglass.text import duration, money, one_line
 
 
@@ -21,10 +21,11 @@ def run(config: Config, args: Namespace) -> int:
         reader = SessionReader(stats, session, since)
         for event in counted.events_that_count(sessions.Session(config.data, session)):
             reader.add(event)
+    host = hosts.host_of(config.data)
     if args.json:
-        screen.print_json([stats.as_json()])
+        screen.print_json([({"host": host} if host else {}) | stats.as_json()])
     else:
-        screen.write("\n".join(_lines(stats)) + "\n")
+        screen.write((f"host {host}: " if host else "") + "\n".join(_lines(stats)) + "\n")
     return 0
 
 
@@ -72,6 +73,7 @@ def _time(seconds: int) -> str:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     words=(Word("[ID]", "a session's id or the beginning of it (default all sessions)"),),
     options=(
         Option("--since T", "only turns since a time: 2026-11-29, 2026-11-29T03:00, or 90m, 12h, 7d ago"),

@@ -114,6 +114,7 @@ class _LogReader:
 
 COMMAND = Command(
     run,
+    reads_hosts=True,
     words=(LAST_SESSION,),
     options=(
         Option("--all", "check every session"),

@@ -30,7 +30,16 @@ from collections.abc import Callable
 
 from breakglass.access.credentials import Access, Credential, find_cookie
 from breakglass.web.guard.cookies import cookie_name, cookies_named, set_cookie
-from breakglass.web.guard.request import CALLER, HEALTH, SAFE_METHODS, Caller, Refusal, Request, read_request
+from breakglass.web.guard.request import (
+    CALLER,
+    HEALTH,
+    HOSTS,
+    SAFE_METHODS,
+    Caller,
+    Refusal,
+    Request,
+    read_request,
+)
 from breakglass.web.guard.responses import GuardedResponse, refuse_websocket
 from breakglass.web.guard.rules import admit, check, client_address, own_origin, proxy_user, refuse_size
 from breakglass.web.guard.settings import GuardSettings
@@ -89,8 +98,10 @@ class Guard:
                 return await response.refuse(self._with_forgetting(request, credential, refusal), receive)
             if credential is not None and not request.is_public:
                 await self._renew(request, credential, response)
-            scope["root_path"] = self._settings.prefix
-            scope[CALLER] = Caller(own_origin(self._settings, request).decode(), address, credential)
+            scope["root_path"] = self._settings.prefix + (f"{HOSTS}{request.host}" if request.host else "")
+            scope[CALLER] = Caller(
+                own_origin(self._settings, request).decode(), address, credential, request.host
+            )
             await self._pass_on(scope, request, receive, response)
         except Exception:
             if not response.status:
@@ -171,8 +182,9 @@ class Guard:
 async def read_body(settings: GuardSettings, request: Request, receive: Receive) -> bytes | Refusal | None:
     """Return the whole body, a refusal of it, or None if the client disconnected."""
     parts, size = [], 0
+    seconds = settings.upload_seconds if request.has_files else settings.body_seconds
     try:
-        async with asyncio.timeout(settings.body_seconds):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -184,7 +196,7 @@ async def read_body(settings: GuardSettings, request: Request, receive: Receive)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        return Refusal(408, f"The body was not complete after {settings.body_seconds:.0f} s.")
+        return Refusal(408, f"The body was not complete after {seconds:.0f} s.")
 
 
 def _receive_again(body: bytes, receive: Receive) -> Receive:

@@ -3,10 +3,12 @@
 Pure. Must not know any I/O; of ASGI it knows the scope only.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from breakglass.access.credentials import Credential
+from breakglass.store import hosts
 from breakglass.web.guard.settings import GuardSettings
 from breakglass.web.http.asgi import Scope
 from breakglass.web.http.clients import plain_address
@@ -32,9 +34,22 @@ PUBLIC_PATHS: Mapping[str, frozenset[str]] = {
 STATIC_PREFIX = "/static/"
 """Files below it are the same for everyone: they need no credential, and browsers may keep them."""
 
+FILES = "/files"
+"""The end of the path of the only operation of the API that takes a form."""
+
+HOSTS = "/hosts/"
+"""Below it are the copies of other hosts' sessions: `/hosts/db1/sessions/ID` is `/sessions/ID` of db1."""
+
+_OF_A_HOST = re.compile(rf"{HOSTS}({hosts.NAME.pattern})(/|/search|/(?:api/)?sessions(?:/.*)?|/api/search)")
+"""The paths below the name of a host. The rest of this server, such as its login and its vitals, is not of a host."""
+
 CALLER = "breakglass.caller"
 """The key of the `Caller` in an ASGI scope."""
 
+_MULTIPART = re.compile(
+    rb"multipart/form-data[ \t]*;[ \t]*boundary=(?:[\w'()+,./:=?-]{1,70}|\"[ -!#-~]{1,70}\")", re.IGNORECASE
+)
+"""RFC 7578, with a boundary as in RFC 2046, section 5.1.1."""
 _JOINED_FIELDS = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 
 
@@ -55,6 +70,8 @@ class Caller(NamedTuple):
     """The client's address, also behind a proxy."""
     credential: Credential | None
     """None for an anonymous caller, which reaches public paths only."""
+    host: str = ""
+    """The host whose copy is read, as `Request.host`. Perhaps there is none of that name."""
 
 
 class Request(NamedTuple):
@@ -62,7 +79,10 @@ class Request(NamedTuple):
 
     method: str
     path: str
-    """Decoded, below the prefix: the same string that the application routes by. Empty outside the prefix."""
+    """Decoded, below the prefix and the host: the same string that the application routes by. Empty outside the prefix.
+    """
+    host: str
+    """The host whose copy the request reads: the name below `HOSTS`. "" for the sessions of this machine."""
     raw_path: bytes
     version: str
     scheme: str
@@ -86,8 +106,17 @@ class Request(NamedTuple):
         return not self.is_api and b"text/html" in self.fields.get(b"accept", b"")
 
     @property
+    def has_files(self) -> bool:
+        """Whether the body is a form that may carry files, sent to a route that takes them."""
+        takes_files = self.path == "/sessions" or self.path.startswith(("/sessions/", "/api/sessions/"))
+        media_type = self.fields.get(b"content-type", b"")
+        return takes_files and self.method == "POST" and _MULTIPART.fullmatch(media_type) is not None
+
+    @property
     def is_public(self) -> bool:
         """Whether the request needs no credential."""
+        if self.host:  # an anonymous caller must not learn which hosts there are
+            return False
         if self.path.startswith(STATIC_PREFIX):
             return self.method in SAFE_METHODS
         return self.method in PUBLIC_PATHS.get(self.path, ())
@@ -110,18 +139,20 @@ def read_request(settings: GuardSettings, scope: Scope) -> Request:
         if name in fields:
             repeated.append(name)
         fields[name] = value
-    host, port = scope.get("server") or ("", None)
-    host = plain_address(host)
+    local, port = scope.get("server") or ("", None)
+    local = plain_address(local)
+    host, path = _split_host(_path_below(settings.prefix, scope["path"]))
     return Request(
         method=scope["method"],
-        path=_path_below(settings.prefix, scope["path"]),
+        path=path,
+        host=host,
         raw_path=scope["raw_path"],
         version=scope["http_version"],
         scheme=scope["scheme"],
         fields=fields,
         repeated=frozenset(repeated),
         peer=plain_address(scope["client"][0]) if scope.get("client") else "unix",
-        local_host=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode(),
+        local_host=(f"[{local}]:{port}" if ":" in local else f"{local}:{port}").encode(),
     )
 
 
@@ -131,3 +162,9 @@ def _path_below(prefix: str, path: str) -> str:
     if not prefix:
         return path
     return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else ""
+
+
+def _split_host(path: str) -> tuple[str, str]:
+    """Return the host that a path names, "" for none, and the path below it."""
+    match = _OF_A_HOST.fullmatch(path)
+    return (match[1], match[2]) if match else ("", path)

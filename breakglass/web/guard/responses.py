@@ -15,6 +15,9 @@ from breakglass.web.http.asgi import Headers, Message, Receive, Scope, Send
 from breakglass.web.http.headers import NO_STORE_HEADERS, PERMISSIONS_POLICY, SECURITY_HEADERS
 
 _OWN_NAMES = frozenset(name for name, _ in NO_STORE_HEADERS)
+_FOR_DOCUMENTS = frozenset({b"content-security-policy", b"x-frame-options", b"cross-origin-opener-policy"})
+_PARTS_OF_PAGES = (b"text/javascript", b"text/css")
+"""Static files that are no documents. A first visit loads many of them, and each header counts on a weak link."""
 _MAX_AGE = re.compile(rb"max-age=[0-9]+")
 _STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
 """Media types of streams. The request's Accept header does not matter."""
@@ -93,9 +96,11 @@ def replace_headers(headers: Iterable[tuple[bytes, bytes]], *, may_keep: bool) -
     kept = [pair for pair in own if pair[0] not in _OWN_NAMES and not pair[0].startswith(b"access-control-")]
     if not may_keep:
         return kept + NO_STORE_HEADERS
-    age = _MAX_AGE.search(b" ".join(value for name, value in own if name == b"cache-control"))
-    cache_control = b"private, " + (age[0] if age else b"no-cache")
-    return [*kept, *SECURITY_HEADERS, (b"cache-control", cache_control)]
+    values = dict(own)
+    age = _MAX_AGE.search(values.get(b"cache-control", b""))
+    left_off = _FOR_DOCUMENTS if values.get(b"content-type", b"").startswith(_PARTS_OF_PAGES) else ()
+    security = [pair for pair in SECURITY_HEADERS if pair[0] not in left_off]
+    return [*kept, *security, (b"cache-control", b"private, " + (age[0] if age else b"no-cache"))]
 
 
 def problem_body(refusal: Refusal) -> bytes:

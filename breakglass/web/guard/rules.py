@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from breakglass.access.credentials import Credential, csrf_matches
 from breakglass.settings import ORIGIN
-from breakglass.web.guard.request import HEALTH, SAFE_METHODS, Refusal, Request
+from breakglass.web.guard.request import FILES, HEALTH, SAFE_METHODS, Refusal, Request
 from breakglass.web.guard.settings import LOOPBACK_NAMES, GuardSettings
 
 Rule = Callable[[GuardSettings, Request], Refusal | None]
@@ -178,6 +178,15 @@ def refuse_read_only(settings: GuardSettings, request: Request, credential: Cred
     return Refusal(403, "This login is read-only.")
 
 
+def refuse_writes_to_copies(
+    settings: GuardSettings, request: Request, credential: Credential
+) -> Refusal | None:
+    """Only the host itself adds to its sessions."""
+    if not request.host or request.method in SAFE_METHODS:
+        return None
+    return Refusal(403, f"this data root is read-only: it is the copy of host {request.host}")
+
+
 def refuse_unproven_pages(
     settings: GuardSettings, request: Request, credential: Credential
 ) -> Refusal | None:
@@ -207,9 +216,14 @@ def refuse_other_pages(settings: GuardSettings, request: Request, credential: Cr
 
 
 def refuse_other_media_types(settings: GuardSettings, request: Request) -> Refusal | None:
-    """On `/api`, accept only what no form can send: JSON, or no body without a type (`curl -X POST`)."""
+    """On `/api`, accept only what no form can send: JSON, or no body without a type (`curl -X POST`).
+
+    Files are a form. `refuse_other_sites` and `refuse_unproven_pages` refuse that of another site.
+    """
     if not request.is_api or request.method in SAFE_METHODS:
         return None
+    if request.path.endswith(FILES):
+        return None if request.has_files else Refusal(415, "Expected Content-Type: multipart/form-data.")
     media_type = request.fields.get(b"content-type")
     has_no_length = request.fields.get(b"content-length", b"0") == b"0"
     is_empty = has_no_length and b"transfer-encoding" not in request.fields
@@ -226,7 +240,7 @@ def refuse_size(settings: GuardSettings, request: Request, size: int) -> Refusal
     """Return the refusal of a body of that many bytes, declared or received; None if it is allowed."""
     if size and request.method in SAFE_METHODS:
         return Refusal(400, f"A {request.method} request has no body here.")
-    limit = settings.max_body(request.path)
+    limit = settings.max_body(request.path, has_files=request.has_files)
     if size > limit:
         return Refusal(413, f"The body is larger than {limit} bytes.")
     return None
@@ -243,7 +257,7 @@ FOR_EVERY_CALLER: tuple[Rule, ...] = (
     refuse_other_sites,
     refuse_malformed_users,
 )
-FOR_CREDENTIALS = (refuse_read_only, refuse_unproven_pages, refuse_other_pages)
+FOR_CREDENTIALS = (refuse_read_only, refuse_writes_to_copies, refuse_unproven_pages, refuse_other_pages)
 FOR_BODIES: tuple[Rule, ...] = (refuse_other_media_types, refuse_declared_size)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from breakglass.config import Config
 from breakglass.errors import BadConfig
 from breakglass.settings import ORIGIN
+from breakglass.uploads import MAX_BYTES
 from breakglass.web.http import addresses
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -40,8 +41,12 @@ class GuardSettings:
     """For a body sent to `/login`, which anonymous callers can send."""
     max_turn_body_bytes: int = 2 << 20
     """For a body sent to `/turns`: a prompt of 256 KiB with every character escaped."""
+    max_upload_bytes: int = MAX_BYTES + (512 << 10)
+    """For a form with files: one file of the largest size, with a prompt and the form's own lines."""
     body_seconds: float = 10
     """From the head of a request to the end of its body."""
+    upload_seconds: float = 900
+    """As `body_seconds`, for a form with files: a photo of a megabyte takes minutes on a weak link."""
     drain_seconds: float = 2
     """How long after a refusal incoming data is read and dropped. Closing at once would reset the
     connection, and the client would never read why it was refused."""
@@ -54,10 +59,12 @@ class GuardSettings:
         """Return whether the headers of a peer count. `unix` stands for every peer whose name begins with it."""
         return peer in self.proxies or ("unix" in self.proxies and peer.partition(":")[0] == "unix")
 
-    def max_body(self, path: str) -> int:
+    def max_body(self, path: str, *, has_files: bool = False) -> int:
         """Return the most bytes that a body sent to `path` may have."""
         if path == LOGIN:
             return self.max_login_body_bytes
+        if has_files:
+            return self.max_upload_bytes
         return self.max_turn_body_bytes if path.endswith("/turns") else self.max_body_bytes
 
 

@@ -24,7 +24,8 @@ SECURITY_HEADERS: Headers = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-"""On every response. Strict-Transport-Security is left out: it locks users out once a certificate has expired."""
+"""On every response; static scripts and style sheets have no use for some of them. Strict-Transport-Security
+is left out: it locks users out once a certificate has expired."""
 
 NO_STORE_HEADERS: Headers = [*SECURITY_HEADERS, (b"cache-control", b"no-store")]
 """On every response that a browser must not keep: all but static files."""

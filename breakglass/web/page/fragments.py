@@ -27,16 +27,20 @@ Fragment = tuple[int, Markup]
 """The id of the last event that a fragment shows, and its HTML."""
 
 
-def fragment(event: Event, *, whole: bool = False, settled: bool = False) -> Markup:
+def fragment(
+    event: Event, *, whole: bool = False, settled: bool = False, address: str | None = None
+) -> Markup:
     """Return the HTML of one event. Never raises: an event that does not fit its template is shown as raw JSON.
 
     `whole`: nothing is folded. `settled`: the question or the queued prompt is no longer open, so it has no buttons.
+    `address`: where a file is, "" for nowhere; None if the page around the fragment serves it.
     """
     template = _templates().get(str(event.get("kind")), _unknown())
+    values = {"e": event, "whole": whole, "settled": settled, "address": address}
     try:
-        html = template.render(e=event, whole=whole, settled=settled)
+        html = template.render(values)
     except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a missing or malformed key
-        html = _unknown().render(e=event, whole=whole, settled=settled)
+        html = _unknown().render(values)
     return Markup(html)  # nosec B704 - templates escape
 
 

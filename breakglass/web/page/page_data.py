@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from breakglass.actions import Action
 from breakglass.config import Preset
+from breakglass.store.workspace import Entry
 from breakglass.turns.job import ActionStep
 from breakglass.vitals import Vitals
 from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
@@ -23,9 +24,11 @@ class CommonData(Struct, frozen=True):
     csrf: str
     """The CSRF token of the forms; "" before login."""
     prefix: str
+    """The path of the pages of these sessions: `home`, and for the copy of another host what names it."""
+    home: str
     """The setting `prefix`: the path under which a proxy publishes this server; "" without one."""
     static: str
-    """The path of the static files, below `prefix`."""
+    """The path of the static files, below `home`."""
     now: str
     """RFC 3339, UTC."""
     may_act: bool
@@ -52,6 +55,8 @@ class PromptBox(Struct, frozen=True):
     """Whether the agent takes shell commands instead of sentences."""
     can_steer: bool = False
     """Whether the agent reads a prompt while a turn runs."""
+    chosen: Preset | None = None
+    """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
 
@@ -160,6 +165,17 @@ class HitRow(Struct, frozen=True):
     found: str
     after: str
     """The text before the word, the word, and the text after it."""
+
+
+class FilesPage(Page, frozen=True):
+    """The files in the workspace of a session."""
+
+    template: ClassVar[str] = "files.html"
+
+    session: SessionRow
+    files: list[Entry]
+    is_complete: bool
+    """Whether no more files are there than are shown."""
 
 
 class SearchPage(Page, frozen=True):

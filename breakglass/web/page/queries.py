@@ -43,7 +43,9 @@ def saved(session: Session, form: str) -> Iterator[str]:
         else:
             host = str(log.read_one(fd, 1).get("host", ""))
             title = SessionRow(session.id, known.state).heading
-            yield from document(fragments.compact(events), session=session.id, title=title, host=host)
+            shown = fragments.compact(events)
+            names = {"session": session.id, "title": title, "host": host}
+            yield from document(shown, **names, directory=session.workspace)
     finally:
         os.close(fd)
 
@@ -124,6 +126,18 @@ def read_window(session: Session, *, before: int | None, after: int | None) -> W
         return window.read(fd, PAGE_BYTES, before=before, after=after)
     finally:
         os.close(fd)
+
+
+def file_path(session: Session, number: int) -> str:
+    """Return the path that the `file` event on a line of the log names. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        event = log.read_one(fd, number)
+    finally:
+        os.close(fd)
+    if event["kind"] != "file" or not isinstance(event.get("path"), str):
+        raise NotFound(f"line {number} of the log is not a file")
+    return str(event["path"])
 
 
 def checked_line(session: Session, number: int, ts: str) -> int:

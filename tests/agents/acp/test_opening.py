@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.agents import Exit, TurnInput
+from breakglass.agents import Exit, Picture, TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
 from tests.agents.acp.made_messages import (
     MODE_OPTION,
@@ -258,3 +258,14 @@ def test_a_refused_mode_that_never_asks_is_a_notice_and_the_turn_goes_on() -> No
         'The agent refused its mode "Yolo" (no). It stays in its mode "auto"'
     )
     assert [message["method"] for message in written(dialogue)] == ["session/prompt"]
+
+
+@pytest.mark.parametrize(("offered", "blocks"), [({"image": True}, 2), ({"image": "yes"}, 1), ({}, 1)])
+def test_pictures_are_sent_to_an_agent_that_takes_them(offered: dict[str, Any], blocks: int) -> None:
+    picture = Picture("image/png", b"\x89PNG")
+    dialogue = Dialogue(TurnInput("hi", ("agent",), pictures=(picture,)))
+    dialogue.open()
+    say(dialogue, id=1, result={"protocolVersion": 1, "agentCapabilities": {"promptCapabilities": offered}})
+    say(dialogue, id=2, result={"sessionId": "s"})
+    image = {"type": "image", "mimeType": "image/png", "data": "iVBORw=="}
+    assert written(dialogue)[-1]["params"]["prompt"] == [text_block("hi"), image][:blocks]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.agents import Exit, TurnInput
+from breakglass.agents import Exit, Picture, TurnInput
 from breakglass.agents.claude.dialogue import Dialogue
 from tests.agents.claude.made_lines import ASKED, INIT, SESSION, asking, begun, ended, line, result
 
@@ -291,3 +291,16 @@ def test_an_overlong_line_is_dropped_and_the_log_says_so() -> None:
         assert dialogue.translate(b"x" * (1 << 20)) == []
     drafts = dialogue.translate(b"\n" + INIT)
     assert [kind for kind, _ in drafts] == ["error", "session"]
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_pictures_are_blocks_of_the_first_message(ask: bool) -> None:
+    picture = Picture("image/png", b"\x89PNG")
+    dialogue = Dialogue(TurnInput("what is it?", ("claude",), ask=ask, pictures=(picture,)))
+    assert "--input-format stream-json" in " ".join(dialogue.argv)
+    assert ("--dangerously-skip-permissions" in dialogue.argv) is not ask
+    assert json.loads(dialogue.open())["message"]["content"] == [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
+        {"type": "text", "text": "what is it?"},
+    ]
+    assert not dialogue.finished

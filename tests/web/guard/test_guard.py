@@ -163,6 +163,20 @@ def test_every_response_carries_the_security_headers(guarded: Guarded) -> None:
         assert response[b"access-control-allow-origin"] is None
 
 
+@pytest.mark.parametrize(("media_type", "is_document"), [("text/css", False), ("image/svg+xml", True)])
+def test_static_styles_and_scripts_carry_what_protects_no_document(
+    guarded: Guarded, media_type: str, is_document: bool
+) -> None:
+    guarded.app_headers += [(b"content-type", media_type.encode() + b"; charset=utf-8")]
+    response = run(guarded.client().request(scope_of("GET", "/static/1/a")))
+    for name in (b"content-security-policy", b"x-frame-options", b"cross-origin-opener-policy"):
+        assert (response[name] is not None) == is_document
+    assert response[b"x-content-type-options"] == b"nosniff"
+    assert response[b"cross-origin-resource-policy"] == b"same-origin"
+    elsewhere = run(guarded.client().request(scope_of("GET", "/health")))
+    assert elsewhere[b"content-security-policy"]
+
+
 def test_an_error_of_the_application_becomes_a_500_without_details(guarded: Guarded) -> None:
     response = Response()
     client = guarded.client(broken)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.events import ENDINGS, INTERRUPTED, KINDS, Event
+from breakglass.events import INTERRUPTED, KINDS, Event
+from breakglass.tally import END_STATUSES
 from breakglass.web.page import fragments, terminal
 from tests.help.attacks import ATTACKS, events_with, replaced
 from tests.help.html_check import check_html
@@ -186,7 +187,7 @@ def test_an_answer_shows_who_gave_it(by: str, words: str) -> None:
     assert check_html(fragments.fragment(event)).text == f"2{words}"
 
 
-@pytest.mark.parametrize("status", ENDINGS)
+@pytest.mark.parametrize("status", END_STATUSES)
 def test_every_ending_of_a_turn_has_its_text(status: str) -> None:
     event = {"id": 2, "kind": "turn_end", "turn": 1, "status": status, "duration_ms": 61_000}
     text = check_html(fragments.fragment(event)).text

@@ -1,6 +1,7 @@
 """The pages: nothing inline, nothing that acts, the CSRF token in every form, and small static files."""
 
 import gzip
+import re
 
 import pytest
 from jinja2 import UndefinedError
@@ -81,8 +82,14 @@ def test_scripts_use_no_function_that_runs_markup() -> None:
 
 def test_a_page_preloads_every_script_it_needs_at_once() -> None:
     html = pages()["session"]
-    login_and_worker, later = {"login.js", "sw.js"}, {"keys.js"}
+    not_at_once = {"login.js", "sw.js", "files.js"}
     for path in render.STATIC.glob("*.js"):
-        assert (f"static/{path.name}" in html) == (path.name not in login_and_worker | later)
-        if path.name not in login_and_worker:
+        assert (f"static/{path.name}" in html) == (path.name not in not_at_once)
+        if path.name not in not_at_once:
             assert f'"{path.name}"' in (render.STATIC / "sw.js").read_text(encoding="utf-8")
+
+
+def test_text_grows_with_the_font_size_of_the_browser() -> None:
+    for path in render.STATIC.glob("*.css"):
+        css = path.read_text(encoding="utf-8")
+        assert re.findall(r"(?:font|font-size|line-height): [^;}]*px[^;}]*", css) == [], path.name

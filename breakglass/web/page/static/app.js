@@ -1,6 +1,6 @@
 // Starts the scripts of a page. The page works without scripts too; the scripts keep it up to date.
 
-import { $, $$, forgetPages, prefix, scriptURL, stored } from "./browser.js";
+import { $, $$, forgetPages, home, scriptURL, stored } from "./browser.js";
 import { offerNotifications } from "./notifications.js";
 import { startListPage } from "./session_list.js";
 import { SessionPage } from "./session_page.js";
@@ -32,12 +32,14 @@ for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // after a logout the device keeps no data
     form.elements.csrf.value ||= globalThis.csrf();
     localStorage.clear();
+    globalThis.indexedDB?.deleteDatabase("breakglass"); // files of unsent prompts
+    sessionStorage.clear();
     forgetPages();
   });
 }
 const loadKeys = () => import("./keys.js").then(({ listenForKeys }) => listenForKeys(say), () => {});
 // A phone loads the shortcuts with its first key.
-if (matchMedia("(any-pointer: fine)").matches) loadKeys();
+if (matchMedia("(any-pointer: fine)").matches) await loadKeys();
 else addEventListener("keydown", loadKeys, { once: true });
 offerNotifications(say);
 document.addEventListener("click", (event) => {
@@ -46,4 +48,4 @@ document.addEventListener("click", (event) => {
 stored.set("loaded", page.now); // tells logged-out windows that the user has logged in again
 if (page.session) new SessionPage(page.session, say);
 else startListPage();
-navigator.serviceWorker?.register(scriptURL(`${prefix}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});
+navigator.serviceWorker?.register(scriptURL(`${home}/sw.js?static=${encodeURIComponent(page.static)}`)).catch(() => {});

@@ -6,8 +6,14 @@ const trusted = { createHTML: (html) => html, createScriptURL: (url) => url };
 // has escaped it.
 const policy = globalThis.trustedTypes?.createPolicy("breakglass", trusted) ?? trusted;
 
-/** The path under which a proxy publishes this server; "" without one. */
+/** The path of the pages of these sessions. For the copy of another host, it is below `home`. */
 export const prefix = document.body.dataset.prefix;
+
+/** The path under which a proxy publishes this server; "" without one. */
+export const home = document.body.dataset.static.replace(/\/static\/.*/, "");
+
+/** What a badge says while the server answers. A copy is only as new as what the host has sent. */
+export const live = prefix === home ? "Live" : "Copy";
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -58,7 +64,7 @@ export const unreachable = () =>
 export async function askForPage(url) {
   try {
     const response = await fetch(url, { signal: timeout(), headers: { accept: "text/html" } });
-    const isLoggedOut = response.redirected && new URL(response.url).pathname === `${prefix}/login`;
+    const isLoggedOut = response.redirected && new URL(response.url).pathname === `${home}/login`;
     if (isLoggedOut) forgetPages();
     return { doc: response.ok && !response.redirected ? parse(await response.text()) : null, isLoggedOut };
   } catch {
@@ -71,7 +77,7 @@ export const fetchPage = async (url) => (await askForPage(url)).doc;
 
 /** Says in `notice` that the login has ended, with a link that leads back here after the next login. */
 export function sayLoggedOut(notice) {
-  const href = `${prefix}/login?next=${encodeURIComponent(location.pathname)}`;
+  const href = `${home}/login?next=${encodeURIComponent(location.pathname)}`;
   notice.replaceChildren("Not logged in any more. What you wrote is kept. ", make("a", { href, textContent: "Log in" }));
 }
 
@@ -99,6 +105,7 @@ export async function keepPage() {
   if (!globalThis.caches) return;
   const copy = document.documentElement.cloneNode(true);
   for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
+  $("#notice", copy)?.replaceChildren();
   const html = `<!doctype html>${copy.outerHTML}`;
   const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
   await (await caches.open("pages")).put(location.pathname, response).catch(() => {});

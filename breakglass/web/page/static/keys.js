@@ -7,7 +7,7 @@ const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
   ["g / G", "first line on the page, end"], ["/", "search in titles"], ["n", "new session"],
   ["y / n", "allow or refuse, when the question has the focus"], ["a", "focus the question"],
-  ["Ctrl Enter", "send"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
+  ["Ctrl Enter", "send"], ["Shift Enter", "new line"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
 ];
 
 export function listenForKeys(say) {

@@ -8,6 +8,7 @@ const MAX_LINES = 3000; // lines on the page; beyond that, lines are removed unt
 const KEPT = 2000;
 const AHEAD = 400; // px before the end of a part at which the next one is loaded
 const RETRY = 2000; // ms
+const TOP = 64; // px: what is above is behind the bar
 const NEAR = 80; // px from the end that still count as the end
 
 export const firstLine = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
@@ -99,42 +100,83 @@ export class Paging {
 const page = () => document.scrollingElement;
 
 export class ScrollPosition {
-  /** `news`: the button that counts new lines. `showsEnd()`: whether the page shows the end of the log. */
-  constructor({ list, news, showsEnd, scrolled }) {
-    Object.assign(this, { list, news, showsEnd });
+  /** `news`: the button that leads to the end. `showsEnd()`: whether the page shows the end of the log; see `isWriting`. */
+  constructor({ list, news, showsEnd, isWriting, scrolled }) {
+    Object.assign(this, { list, news, showsEnd, isWriting });
     this.following = true; // whether the page scrolls down with new lines
     this.unseen = 0; // new lines below what the user reads
+    this.place = null; // the first line on the screen and its top, in px
+    this.width = innerWidth;
     addEventListener("scroll", () => { this.update(); scrolled(); }, { passive: true });
-    addEventListener("resize", () => this.following && this.toEnd());
-    news.addEventListener("click", () => this.toEnd());
+    addEventListener("resize", () => this.resized());
+    news.addEventListener("click", () => (showsEnd() ? this.toEnd() : $("#later .to-end").click()));
   }
 
   update() {
     const { scrollHeight, scrollTop, clientHeight } = page();
     this.following = this.showsEnd() && scrollHeight - scrollTop - clientHeight < NEAR;
-    if (this.following && this.unseen) this.toEnd();
+    if (this.following && this.unseen) return this.toEnd();
+    this.notePlace();
+    this.showWayToEnd();
+  }
+
+  notePlace() {
+    const line = this.firstVisible();
+    this.place = line && { number: lineNumber(line), top: line.getBoundingClientRect().top };
+  }
+
+  /** A rotated phone lays out the lines again. Only the height changes often, while an address bar moves. */
+  resized() {
+    if (this.following) this.toEnd();
+    else if (this.width !== innerWidth && this.place) this.restore(this.place);
+    this.width = innerWidth;
+  }
+
+  /** Puts a line where it was on the screen. Returns whether it is on this page. */
+  restore({ number, top }) {
+    const line = document.getElementById(`e${number}`)?.closest("#log > .line");
+    if (!line) return false;
+    scrollBy(0, line.getBoundingClientRect().top - top);
+    this.update();
+    return true;
+  }
+
+  /** Returns the first line on the screen, undefined below the last one. */
+  firstVisible() {
+    const lines = this.list.children;
+    let from = 0, to = lines.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (lines[middle].getBoundingClientRect().bottom > TOP) to = middle;
+      else from = middle + 1;
+    }
+    return lines[from]?.matches(".day") ? lines[from + 1] : lines[from];
   }
 
   toEnd() {
     this.unseen = 0;
     this.following = this.showsEnd();
     scrollTo(0, page().scrollHeight);
-    this.showUnseen();
+    this.showWayToEnd();
   }
 
   addUnseen(count) {
     this.unseen += count;
-    this.showUnseen();
+    this.showWayToEnd();
   }
 
-  showUnseen() {
-    this.news.hidden = !this.unseen;
-    this.news.textContent = `↓ ${this.unseen} new ${this.unseen === 1 ? "line" : "lines"}`;
+  /** Shows the button that leads to the end: for new lines, for prose that grows below, and if the end is a screen away. */
+  showWayToEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = page(), isWriting = this.isWriting();
+    const isFar = !this.showsEnd() || scrollHeight - scrollTop > 2 * clientHeight;
+    this.news.hidden = this.following || !(this.unseen || isWriting || isFar);
+    this.news.textContent = this.unseen ? `↓ ${this.unseen} new ${this.unseen === 1 ? "line" : "lines"}`
+      : isWriting ? "↓ Writing…" : "↓ To the end";
   }
 
   /** Runs `change`, which adds or removes lines, and keeps the first visible line where it is on the screen. */
   keep(change) {
-    const anchor = $$("li.line", this.list).find((line) => line.getBoundingClientRect().bottom > 64);
+    const anchor = this.firstVisible();
     const top = anchor?.getBoundingClientRect().top;
     change();
     if (anchor) scrollBy(0, anchor.getBoundingClientRect().top - top);

@@ -30,6 +30,8 @@ export class Outbox {
   }
 
   remove(key) {
+    const { files } = this.entries.find((entry) => entry.key === key) ?? {};
+    if (files) forgetFiles(files);
     this.statuses.delete(key);
     this.entries = this.entries.filter((entry) => entry.key !== key);
   }
@@ -95,7 +97,7 @@ export class Outbox {
   show() {
     this.list.replaceChildren(...this.entries.map((entry) => {
       const status = this.statuses.get(entry.key) ?? (entry.line ? "Sent" : "Waiting");
-      const item = make("li", {}, make("p", { textContent: entry.prompt }), make("span", { role: "status", textContent: status }));
+      const item = make("li", {}, make("p", { textContent: [entry.prompt, ...(entry.files ?? []).map(({ name }) => name)].join(" · ") }), make("span", { role: "status", textContent: status }));
       if (this.withButtons === entry.key) {
         item.append(make("button", { type: "button", textContent: "Try now", onclick: () => this.sendAll() }),
           make("button", { type: "button", textContent: "Discard", onclick: () => this.remove(entry.key) }));
@@ -124,27 +126,60 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, steer }) => {
-  const body = { prompt, queue: true, ...(agent && { agent }), ...(steer && { steer }) };
+export const toSession = (session) => async ({ key, prompt, agent, files, steer }) => {
+  const sent = files && await import("./files.js").then(({ sendFiles }) => sendFiles(session, files), () => ({ status: 0, body: {} }));
+  if (sent && sent.status !== 201) return sent;
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
+  if (files && answer.status === 202) forgetFiles(files);
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
 /** Creates a session, sends the prompt to it and opens it. */
-export async function toNewSession({ key, prompt, agent, model, target }) {
+export async function toNewSession({ key, prompt, agent, model, target, files }) {
   const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }), ...(target && { target }) }, { "idempotency-key": key });
   if (created.status !== 201) return created;
-  const sent = await toSession(created.body.id)({ key, prompt });
+  const sent = await toSession(created.body.id)({ key, prompt, files });
   if (sent.status === 202) location.assign(`${prefix}/sessions/${created.body.id}#end`);
   return { ...sent, arrived: true };
 }
 
 // --- forms -----------------------------------------------------------------------------------------
 
-/**
- * The field for a prompt. Its draft survives a reload, its height follows the text, Ctrl or Cmd with Enter sends.
- * `submit(prompt, preset, button)` sends the prompt; `preset` is the button of a preset prompt, or null.
- */
+const hasKeyboard = matchMedia("(pointer: fine)").matches; // a phone's Enter is the only key for a new line
+const enterSends = () => stored.get("enter-sends") ?? hasKeyboard;
+
+const forgetFiles = (files) => import("./files.js").then(({ forget }) => forget(files), () => {});
+
+/** Photos and files: chosen, pasted or dropped. Returns a function that resolves to `{files}` of this prompt, or to `{}`. */
+function connectFiles(form, name) {
+  const say = (text) => { $("#notice").textContent = text; };
+  let chosen;
+  const add = async (files) => {
+    chosen ??= import("./files.js").then(({ ChosenFiles }) => new ChosenFiles(form, name, say));
+    await chosen.then((own) => own.add(files), () => { chosen = null; say("Not added: without a network, this page cannot take files."); });
+  };
+  for (const input of $$("[type=file]", form)) input.addEventListener("change", () => {
+    add([...input.files]);
+    input.value = "";
+    for (const menu of $$(".menu[open]", form)) menu.open = false;
+  });
+  const receive = (event, data) => {
+    if (form.hidden || !data?.files.length) return;
+    event.preventDefault();
+    add([...data.files]);
+  };
+  form.addEventListener("paste", (event) => receive(event, event.clipboardData));
+  addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+  addEventListener("drop", (event) => receive(event, event.dataTransfer));
+  if (stored.get(`files:${name}`)) add([]);
+  return async () => {
+    const files = chosen ? await chosen.then((own) => own.takeAll(), () => []) : [];
+    return files.length ? { files } : {};
+  };
+}
+
+/** The field for a prompt. Its draft survives a reload, its height follows the text. `submit(prompt, more)` sends it. */
 export function connectPromptField(form, name, submit) {
   const field = $("textarea", form), draft = `draft:${name}`;
   if (!field.value) field.value = stored.get(draft) ?? "";
@@ -158,19 +193,56 @@ export function connectPromptField(form, name, submit) {
   };
   field.addEventListener("input", changed);
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit($(".send", form));
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (!event.ctrlKey && !event.metaKey && (event.shiftKey || event.altKey || !enterSends())) return;
+    event.preventDefault();
+    form.requestSubmit($(".send", form));
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const preset = event.submitter?.name === "preset" ? event.submitter : null;
-    const prompt = preset ? preset.dataset.text : field.value;
+    const prompt = field.value;
     if (!prompt.trim()) return void field.focus();
-    if (!preset) field.value = "";
-    submit(prompt, preset, event.submitter);
+    const steer = event.submitter?.name === "steer";
+    field.value = "";
+    takeFiles().then((more) => submit(prompt, { ...more, ...(steer && { steer }) }));
     changed();
   });
+  const takeFiles = connectFiles(form, name);
+  connectPresets(form, field);
+  showHowToSend(form, field);
   changed();
   return field;
+}
+
+/** A ready prompt fills the field. What the user has written stays above it. */
+function connectPresets(form, field) {
+  const links = $$("a[data-text]", form), { agent } = form.elements;
+  for (const link of links) link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const { text } = link.dataset, isReplaced = !field.value.trim() || links.some((one) => one.dataset.text === field.value);
+    field.value = isReplaced ? text : `${field.value}\n\n${text}`;
+    if (agent && link.dataset.agent) agent.value = link.dataset.agent;
+    for (const menu of $$(".menu[open]", form)) menu.open = false;
+    field.dispatchEvent(new Event("input"));
+    if (hasKeyboard) field.focus(); // a phone's keyboard would hide the page
+  });
+}
+
+/** Says below the field what Enter does, and connects the menu's button that changes it. */
+function showHowToSend(form, field) {
+  const how = make("p", { id: "how", className: "meta" }), other = hasKeyboard ? "Ctrl+Enter sends" : "The button sends";
+  const show = () => {
+    how.textContent = enterSends() ? "Enter sends · Shift+Enter: new line" : `Enter: new line · ${other}`;
+    field.enterKeyHint = enterSends() ? "send" : "enter";
+    for (const button of $$("[data-do=enter]")) button.ariaPressed = String(enterSends());
+  };
+  for (const button of $$("[data-do=enter]")) {
+    button.hidden = form.hidden;
+    button.addEventListener("click", () => { stored.set("enter-sends", !enterSends()); show(); });
+  }
+  field.setAttribute("aria-describedby", "how");
+  form.append(how);
+  show();
 }
 
 /** The buttons of a question. The question closes when the log has its answer, not when the answer was sent. */

@@ -1,6 +1,6 @@
 // The list of sessions, beside a session and on its own page: refreshed while it is visible, filtered as the user types.
 
-import { $, $$, askForPage, isShown, keepPage, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, askForPage, isShown, keepPage, live, prefix, sayLoggedOut } from "./browser.js";
 import { Outbox, connectPromptField, toNewSession } from "./sending.js";
 import { hhmm, showLocalTimes } from "./text.js";
 
@@ -64,7 +64,7 @@ export function startListPage() {
     if (!answer) return; // the text of the server holds
     const isLate = wasLeft || Date.now() - lastAnswer > LATE;
     badge.dataset.state = answer.isLoggedOut ? "stopped" : !answer.doc ? "offline" : isLate ? "lost" : "live";
-    badge.textContent = { live: "Live", stopped: "Logged out", lost: `As of ${hhmm(lastAnswer)}` }[badge.dataset.state]
+    badge.textContent = { live, stopped: "Logged out", lost: `As of ${hhmm(lastAnswer)}` }[badge.dataset.state]
       ?? `Offline · as of ${hhmm(lastAnswer)}`;
   };
   const refreshed = (newAnswer) => {
@@ -81,9 +81,9 @@ export function startListPage() {
   setInterval(showState, 1000);
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
-  const field = connectPromptField(form, "new", (prompt, preset) => {
+  const field = connectPromptField(form, "new", (prompt, more) => {
     const { agent, model, target } = form.elements;
-    outbox.add({ prompt, agent: preset?.dataset.agent || agent.value, model: isShown(model) ? model.value.trim() : "", target: target?.value });
+    outbox.add({ prompt, ...more, agent: agent.value, model: isShown(model) ? model.value.trim() : "", target: target?.value });
   });
   if (location.hash === "#prompt") field.focus();
   if (!navigator.serviceWorker?.controller && !location.search) keepPage(); // the first visit: the worker has not seen it

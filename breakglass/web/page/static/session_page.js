@@ -20,6 +20,7 @@ export class SessionPage {
       on: {
         line: (line) => this.lineArrived(line),
         lines: () => this.controls.update(),
+        isConnected: () => ["live", "polling", "behind"].includes(this.stream?.state),
         endLoaded: () => { this.stream.continueAfter(this.transcript.last); this.stream.open(); },
       },
     });
@@ -27,10 +28,12 @@ export class SessionPage {
     this.connectForms();
     document.addEventListener("visibilitychange", () => document.hidden && this.keepForOffline());
     addEventListener("pagehide", () => this.keepForOffline()); // before the stream closes
+    for (const [target, name] of [[document, "visibilitychange"], [window, "pagehide"]])
+      target.addEventListener(name, () => this.keepPlace());
     this.stream = this.newStream();
     for (const line of $$("[data-key]", this.transcript.list)) this.outbox.arrived(line.dataset.key);
     this.connectLinks();
-    this.showLineOfAddress();
+    this.showPlace();
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
@@ -41,9 +44,9 @@ export class SessionPage {
 
   connectForms() {
     const { id, say, transcript } = this, form = $("#box");
-    const field = connectPromptField(form, id, (prompt, _preset, button) => {
+    const field = connectPromptField(form, id, (prompt, more) => {
       const select = form.elements.agent, agent = select.value;
-      this.outbox.add({ prompt, ...(agent !== select.dataset.present && { agent }), ...(button?.name === "steer" && { steer: true }) });
+      this.outbox.add({ prompt, ...more, ...(agent !== select.dataset.present && { agent }) });
       select.dataset.present = agent;
       transcript.scroll.toEnd();
     });
@@ -52,6 +55,7 @@ export class SessionPage {
     connectAnswers($("#answer"), id, say);
     connectStop($("#stop"), id, say);
     connectWithdraw($("#withdraw"), id, field, say);
+    openFoldsForPrint(transcript.list);
   }
 
   connectLinks() {
@@ -73,6 +77,44 @@ export class SessionPage {
       this.say("");
       this.reload();
     });
+  }
+
+  // --- the place in the log -----------------------------------------------------------------------
+
+  get placeKey() { return `place:${this.id}`; }
+
+  /** Stores what is on the screen and which folds the user has opened or closed, for a reload of this tab. */
+  keepPlace() {
+    const { scroll, list } = this.transcript;
+    const folds = $$("details[data-touched]", list).map((fold) => [fold.closest("[id]").id, fold.open]);
+    const place = this.movingTo ?? { ...scroll.place, isEnd: scroll.following, folds };
+    try { sessionStorage.setItem(this.placeKey, JSON.stringify(place)); } catch { /* no storage */ }
+  }
+
+  /** Returns the stored place after a reload, "back" or a discarded tab; null if the user came by a link. */
+  get keptPlace() {
+    try {
+      const place = JSON.parse(sessionStorage.getItem(this.placeKey));
+      const cameByLink = performance.getEntriesByType("navigation")[0]?.type === "navigate" && !document.wasDiscarded;
+      return cameByLink && !place?.isMoving ? null : place;
+    } catch {
+      return null;
+    }
+  }
+
+  showPlace() {
+    const place = this.keptPlace, { scroll } = this.transcript;
+    if (!place) return this.showLineOfAddress();
+    for (const [id, open] of place.folds) {
+      const fold = $("details", document.getElementById(id) ?? make("p"));
+      if (fold) Object.assign(fold, { open }).dataset.touched = "yes";
+    }
+    if (place.isEnd) return scroll.toEnd();
+    if (scroll.restore(place)) return;
+    const part = `?before=${place.number + 50}`;
+    if (!place.number || location.search === part) return this.showLineOfAddress();
+    this.movingTo = { ...place, isMoving: true }; // this page is left at once, with its own place
+    location.replace(part);
   }
 
   showLineOfAddress() {
@@ -167,6 +209,16 @@ export class SessionPage {
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
     keepPage();
   }
+}
+
+/** Paper cannot be opened: a print shows what is folded. */
+function openFoldsForPrint(list) {
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = $$("details:not([open])", list);
+    for (const fold of opened) fold.open = true;
+  });
+  addEventListener("afterprint", () => { for (const fold of opened) fold.open = false; });
 }
 
 /** Links to an open question at the end of the log, on a page that shows another part of the log. */

@@ -9,6 +9,7 @@
 // polls: it opens a stream, reads what it missed, and closes it. Each tab writes only its own entry into localStorage, and
 // all sort the entries in the same way. So they agree without a lock, which plain http does not have.
 
+import { live } from "./browser.js";
 import { hhmm, hhmmss } from "./text.js";
 
 const OPENING = 10_000; // ms until the first event of a connection
@@ -175,7 +176,7 @@ export class Stream {
 
   /** Returns what the badge shows: its state, for the style, and its text. */
   status() {
-    if (this.state === "live" && this.source?.readyState === EventSource.OPEN) return ["live", "Live"];
+    if (this.state === "live" && this.source?.readyState === EventSource.OPEN) return ["live", live];
     if (this.state === "polling") return ["polling", `Updated every ${POLL / 1000} s`];
     if (this.state === "behind") {
       const missing = this.end - this.last;

@@ -5,14 +5,14 @@
 // with `last`, not by the number of elements.
 
 import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
-import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./line_kinds.js";
+import { PLACE_BY_KIND, addTimeOnHover, countDown, foldIntoEnd, lineNumber, markDay, settle } from "./line_kinds.js";
 import { Paging, ScrollPosition, firstLine } from "./paging.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
 import { connectQuestion } from "./whole_question.js";
 
 export class Transcript {
-  /** `on` has `line(line)` for each line of the stream, `lines()` after some of them, `endLoaded()` when the end was loaded. */
+  /** `on`: `line(line)` for each line of the stream, `lines()` after some, `endLoaded()`, and `isConnected()` for clocks. */
   constructor(list, { earlier, later, news, on }) {
     Object.assign(this, { list, on });
     this.clockOffset = 0; // ms by which this device's clock is ahead of the server's
@@ -25,16 +25,21 @@ export class Transcript {
     this.toolCalls = new ToolCalls((turn) => this.isRunning(turn));
     this.paging = new Paging(this, { earlier, later, endLoaded: on.endLoaded });
     this.scroll = new ScrollPosition({
-      list, news, showsEnd: () => this.showsEnd, scrolled: () => this.paging.loadNear(),
+      list, news, showsEnd: () => this.showsEnd, isWriting: () => this.isWriting, scrolled: () => this.paging.loadNear(),
     });
     this.placeAll();
     connectFoldedText(list, this.scroll);
     list.addEventListener("pointerover", (event) => addTimeOnHover(event.target.closest(".number")));
-    setInterval(() => this.toolCalls.tick(Date.now() - this.clockOffset), 1000);
+    setInterval(() => on.isConnected() && this.tick(Date.now() - this.clockOffset), 1000);
   }
 
   /** Whether the page shows the end of the log. Only then new lines are added below. */
   get showsEnd() { return this.paging.later.hidden; }
+
+  /** Whether prose grows at the end of the page. */
+  get isWriting() {
+    return this.showsEnd && [...this.prose.values()].some((line) => line.isConnected && this.isRunning(line.dataset.turn));
+  }
 
   // --- lines that the stream delivers ------------------------------------------------------------
 
@@ -61,6 +66,7 @@ export class Transcript {
     }
     this.finishLines(lines);
     this.on.lines();
+    if (!getSelection().isCollapsed) this.scroll.following = false; // what the user selects must not move
     if (this.scroll.following) {
       this.paging.trimStart();
       this.scroll.toEnd();
@@ -94,6 +100,7 @@ export class Transcript {
       if (!line.isConnected) continue;
       showLocalTimes(line);
       if (line.matches(".permission.open")) connectQuestion(line);
+      if (line.matches(".turn_end:not([data-joined])")) foldIntoEnd(line);
       if (line.parentNode === this.list) markDay(line);
     }
     this.list.dataset.digits = Math.max(3, String(this.last).length);
@@ -101,6 +108,12 @@ export class Transcript {
 
   /** Whether a turn is running, as far as this page knows. A page that shows an older part of the log reports none. */
   isRunning(turn) { return this.showsEnd && Number(turn) === this.newestTurn && !this.endedTurns.has(turn); }
+
+  tick(now) {
+    const newest = this.list.lastElementChild;
+    this.toolCalls.tick(now);
+    if (this.isRunning(newest?.dataset.turn)) countDown(newest, now);
+  }
 
   /** No more pieces of output come: the agent gave its result, or the turn has ended. */
   endOutput(turn) {
@@ -147,6 +160,7 @@ export class Transcript {
     if (!line) return false;
     for (let element = line; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     $("details", line)?.setAttribute("open", "");
+    line.classList.add("shown");
     line.scrollIntoView({ block: "start" });
     this.scroll.update();
     this.paging.loadNear();

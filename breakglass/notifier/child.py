@@ -1,0 +1,64 @@
+"""The child that sends to one destination. It notes each try before it is made, and its outcome."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from breakglass.errors import BadConfig
+from breakglass.notifier.send import Service, find_address, on_leaving
+from breakglass.notify import Notify
+from breakglass.notify.message import Message
+from breakglass.store import untold
+from breakglass.store.untold import Attempt
+
+SEND_SECONDS = 30
+"""How long one try may take. Then the kernel ends the child."""
+
+
+class Parcel(NamedTuple):
+    """A notification that is due."""
+
+    subject: str
+    """The name of the file in `notify`."""
+    cause: str
+    message: Message
+
+
+def fork_sender(root: Path, notify: Notify, parcels: Iterable[Parcel]) -> int:
+    """Send in a child. Return its pid. The caller has one thread only."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _send_all(root, notify, parcels)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _send_all(root: Path, notify: Notify, parcels: Iterable[Parcel]) -> None:
+    service, error = None, ""
+    try:
+        service = Service(find_address(notify, os.environ))  # before a try begins, because it takes a second
+    except BadConfig as bad:
+        error = str(bad)
+    for each in parcels:
+        attempt = Attempt(each.cause, notify.name, time.time())
+        _note(root, each.subject, attempt)
+        on_leaving(partial(_note, root, each.subject, attempt._replace(is_out=True)))
+        signal.alarm(SEND_SECONDS)
+        failure = service.send(each.message) if service else error
+        signal.alarm(0)
+        _note(root, each.subject, attempt._replace(at=time.time(), sent=not failure, error=failure))
+
+
+def _note(root: Path, subject: str, attempt: Attempt) -> None:
+    """Note a try, or its outcome. On a full disk it is told all the same."""
+    with contextlib.suppress(OSError):
+        untold.note(root, subject, attempt)

@@ -1,0 +1,80 @@
+"""Services on the loopback interface that take notifications: a webhook, and one that speaks as ntfy does."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Service:
+    """What a service received, and how it answers."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.taken: list[tuple[str, dict[str, Any]]] = []
+        """The path and the decoded body of each request. apprise sends JSON to both kinds of services."""
+        self.raw: list[bytes] = []
+        self.hangs = threading.Event()
+        """Set: requests are read and never answered, until the service stops."""
+        self.port = 0
+        self._stopped = threading.Event()
+
+    @property
+    def webhook(self) -> str:
+        """Its address as a webhook. The last part is a secret."""
+        return f"json://127.0.0.1:{self.port}/hook-5ecret"
+
+    @property
+    def ntfy(self) -> str:
+        """Its address as an ntfy server."""
+        return f"ntfy://127.0.0.1:{self.port}/topic-5ecret"
+
+    @property
+    def received(self) -> list[dict[str, Any]]:
+        """The bodies."""
+        return [body for _, body in self.taken]
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Receive a request and answer it."""
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        self.raw.append(body)
+        if self.hangs.is_set():
+            self._stopped.wait()
+            return
+        if self.status == 200:
+            self.taken.append((request.path, json.loads(body)))
+        request.send_response(self.status)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    def stop(self) -> None:
+        """End the requests that hang."""
+        self._stopped.set()
+
+
+@contextmanager
+def serve() -> Iterator[Service]:
+    """Run a service while in the context."""
+    service = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            service.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        service.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield service
+        finally:
+            service.stop()
+            server.shutdown()
+            thread.join()
