@@ -184,7 +184,10 @@ def test_the_list_begins_with_sessions_that_wait_for_permission(
         first = page.locator("#sessions li").first
         expect(first).to_have_attribute("data-id", asking)
         assert "asks" in first.inner_text()
-        assert "Waiting for permission." in first.inner_text()
+        expect(first.locator(".last-line")).to_have_text("Asks: rm x")
+        expect(first.locator(".cost")).to_have_text("shell")
+        first.locator("a").click()
+        expect(page.get_by_role("button", name="Refuse")).to_be_in_viewport(ratio=1)
 
 
 def test_permission_for_the_session_is_asked_only_once(new_user: NewUser, server: ScriptedServer) -> None:
