@@ -13,7 +13,7 @@ import pytest
 ROWS = (
     "                     __main__                     ",
     "                       cli                        ",
-    "                  web  notifier                   ",
+    "              web  notifier  relay                ",
     "                 turns  doctor                    ",
     "                     vitals                       ",
     "             load_config   sandbox                ",
@@ -36,7 +36,9 @@ OWNERS = {
     "markdown_it": "web",
     "markupsafe": "web",
     "msgspec": "web access",
+    "nats": "relay.engine",
     "nh3": "web",
+    "nkeys": "relay.enroll",
     "pygments": "web",
     "prometheus_client": "web.metrics",
     "psutil": "vitals",
@@ -170,7 +172,17 @@ def test_the_package_itself_imports_nothing() -> None:
     ("word", "owners"),
     [
         ("events.jsonl", {"store.log"}),
-        ("O_APPEND", {"store.log", "store.repair", "store.untold", "access.logins", "web.http.accesslog"}),
+        (
+            "O_APPEND",
+            {
+                "store.log",
+                "store.repair",
+                "store.untold",
+                "access.logins",
+                "web.http.accesslog",
+                "relay.copies",
+            },
+        ),
     ],
 )
 def test_only_the_log_opens_a_log(word: str, owners: set[str]) -> None:
@@ -212,6 +224,11 @@ STARTUP = {
 @pytest.mark.parametrize(("part", "banned"), STARTUP.items())
 def test_programs_that_start_often_import_nothing_slow(part: str, banned: set[str]) -> None:
     assert banned & loaded_by(*(module for module in MODULES if is_within(module, part))) == set()
+
+
+@pytest.mark.parametrize("module", ["turns.runner", "web.serve"])
+def test_runner_and_web_server_work_without_the_library_of_the_engine(module: str) -> None:
+    assert {"nats", "nkeys", "nacl", "breakglass.relay"} & loaded_by(module) == set()
 
 
 @pytest.mark.parametrize(
