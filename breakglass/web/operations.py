@@ -14,6 +14,7 @@ from breakglass.web.guard.request import PUBLIC_PATHS
 from breakglass.web.schemas import (
     ACTION_REF,
     BAD_CALL,
+    HOST,
     SESSION_REF,
     SIGN,
     STARTED,
@@ -136,7 +137,9 @@ OPERATIONS: dict[str, Operation] = {
         method="POST",
         path="/api/sessions/{id}/turns",
         summary="Start a turn, or queue its prompt",
-        details="The response has `turn`. With `queue`, while another turn runs, it has `queued`. "
+        details="The response has `turn`. With `queue` or `steer`, while another turn runs, it has `queued`. "
+        "With `steer` the running agent gets the prompt while it runs a tool (the event `steered`), if its program can "
+        "read it then. Otherwise the turn of the prompt is the next one. "
         "Both are ids of events. With `agent` the session goes on with another agent. It gets what it did not see of "
         "the session before the prompt, as a quoted record. "
         "A repeated `Idempotency-Key` returns the same response again and starts no second turn.",
@@ -293,6 +296,15 @@ OPERATIONS: dict[str, Operation] = {
             status={**STATUS, "description": "The worst status of all signs"},
             signs=described("object", "By name", additionalProperties=SIGN),
         ),
+    ),
+    "list_hosts": Operation(
+        method="GET",
+        path="/api/hosts",
+        summary="List the hosts whose sessions are copied here",
+        details="Those that ask first. `link` says how true the copy is: `live`, `behind`, `lost` (not heard), "
+        "`diverged`, `stopped` (no mirror runs here) or `copy` (another program writes it). `told` is the same for a "
+        "user. `breakglass hosts --json` prints the same.",
+        response=object_of(hosts={"type": "array", "items": HOST}),
     ),
     "search": Operation(
         method="GET",

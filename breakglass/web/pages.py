@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 
 from markupsafe import Markup
@@ -65,6 +66,13 @@ async def list_page() -> Response:
         found, query, archived, rows.agent_choices(config), tuple(config.targets), _prompt_box(None)
     )
     return page_of(content, vitals=await _vitals())
+
+
+@pages.get("/hosts")
+async def hosts_page() -> Response:
+    """All hosts whose sessions are copied here, and their sessions in one list."""
+    limit = None if has_flag("all") else queries.MAX_ROWS
+    return page_of(await asyncio.to_thread(queries.list_hosts, data_root(), time.time(), limit))
 
 
 @pages.get("/search")
@@ -236,6 +244,8 @@ def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptB
         presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
+        can_steer=(agent or config.agent) in config.agents
+        and config.agents[agent or config.agent].about.can_steer,
         chosen=ready.get(request.args.get("preset", "")),
         go_on=go_on,
     )

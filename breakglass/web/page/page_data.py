@@ -53,6 +53,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    can_steer: bool = False
+    """Whether the agent reads a prompt while a turn runs."""
     chosen: Preset | None = None
     """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
@@ -174,6 +176,39 @@ class FilesPage(Page, frozen=True):
     files: list[Entry]
     is_complete: bool
     """Whether no more files are there than are shown."""
+
+
+class HostRow(Struct, frozen=True):
+    """A host in the list of all hosts."""
+
+    name: str
+    told: str
+    """How true its copy is, such as `Live`."""
+    sign: str
+    """The status of a vital sign that stands for it."""
+    asking: int
+    running: int
+    problem: str
+
+
+class FleetRow(Struct, frozen=True):
+    """A session in the list of all hosts."""
+
+    host: str
+    told: str
+    """How true the copy of its host is, "" if nothing is to say."""
+    row: SessionRow
+
+
+class HostsPage(Page, frozen=True):
+    """All hosts whose sessions are copied here, and their sessions in one list."""
+
+    template: ClassVar[str] = "hosts.html"
+
+    hosts: list[HostRow]
+    rows: list[FleetRow]
+    total: int
+    """How many sessions there are; more than `rows` if the list is limited."""
 
 
 class SearchPage(Page, frozen=True):
