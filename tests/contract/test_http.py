@@ -13,13 +13,18 @@ SESSION = set(
     "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
 )
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+FORM = (
+    b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--edge--\r\n'
+)
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}
 
 
 def ask(server: Server, method: str, path: str, headers: dict[str, str]) -> Response:
     """Send a correct request to a route, for a session that does not exist."""
     body = None if method in ("GET", "DELETE") else BODIES.get(path.rpartition("/")[2], {})
-    return server.ask(method, path.format(id=UNKNOWN, queued=2, name="disks"), body, headers)
+    if (method, path.rpartition("/")[2]) == ("POST", "files"):
+        body, headers = FORM, {**headers, "Content-Type": "multipart/form-data; boundary=edge"}
+    return server.ask(method, path.format(id=UNKNOWN, queued=2, name="disks", path="any"), body, headers)
 
 
 def is_problem(response: Response, status: int) -> bool:

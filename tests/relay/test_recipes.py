@@ -97,7 +97,7 @@ def test_rsync_of_the_page_writes_a_copy_that_equals_the_logs(
 
 
 def test_the_api_gives_the_lines_after_n_byte_for_byte(host: Server, tmp_path: Path) -> None:
-    script = block("sh", "get()").replace(COPY, f"{tmp_path}/hosts/db1")
+    script = block("text", "get()").replace(COPY, f"{tmp_path}/hosts/db1")
     environ = {**os.environ, "TOKEN": TOKEN, "URL": host.address}
     subprocess.run(["bash", "-eu", "-c", script], check=True, env=environ)
     path = grow(host)

@@ -274,7 +274,7 @@ def test_the_openapi_document_lists_exactly_the_routes_of_the_api(server: Server
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     rules = create_app(config, Access(tmp_path, token=TOKEN)).url_map.iter_rules()
     routed = {
-        (method.lower(), re.sub("<([^>]+)>", r"{\1}", rule.rule))
+        (method.lower(), re.sub("<(?:path:)?([^>]+)>", r"{\1}", rule.rule))
         for rule in rules
         if rule.rule.startswith("/api") or rule.rule == "/health"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

@@ -92,8 +92,8 @@ COMMAND = Command(
         Option("--all-hosts", "the sessions of this machine and of every host whose copy is here"),
         Option("--long", "also the disk space of the log and the workspace; with --json as disk_bytes"),
     ),
-    output="id, status, age, the host if it is not this machine, with --long disk space, agent, title; with --json the"
-    " session object of section 3, for another host with host",
+    output="id, status, age, the host if it is not this machine, with --long disk space, agent, title;\n"
+    "  with --json the session object of section 3, for another host with host",
     examples="""\
   breakglass ls
   breakglass ls --long --archived                          what the disk space is used for
