@@ -21,7 +21,7 @@ KEYS = {
     "plan": "turn items",
     "thinking": "turn text",
     "notice": "turn text",
-    "retry": "turn attempt error",
+    "retry": "turn attempt error delay_ms?",
     "result": "turn is_error result duration_ms usage? cost_usd? model?",
     "error": "turn error",
     "cancelled": "turn by",

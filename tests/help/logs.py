@@ -69,7 +69,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
     "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
     "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},
-    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "parent": "t-0"},
+    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "delay_ms": 500, "parent": "t-0"},
     "result": {
         "turn": 2,
         "is_error": False,

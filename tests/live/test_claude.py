@@ -101,14 +101,23 @@ def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeMo
     assert model.turns[-1].texts == ["--help [[text fine]]"]
 
 
-@pytest.mark.parametrize("permissions", [pytest.param("bypass", marks=pytest.mark.torture), "ask"])
+LIKE_COMMANDS = ["/login is broken", "\ufeff/clear", "/status returns 502", "/clear the cache", "/help", "\n/clear",
+                 "/context of this", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("permissions", "prompts"),
+    [
+        ("ask", LIKE_COMMANDS[:2]),
+        pytest.param("ask", LIKE_COMMANDS[2:], marks=pytest.mark.torture),
+        pytest.param("bypass", LIKE_COMMANDS, marks=pytest.mark.torture),
+    ],
+)
 def test_a_prompt_that_looks_like_a_command_reaches_the_model(
-    permissions: str, real: Real, model: FakeModel
+    permissions: str, prompts: list[str], real: Real, model: FakeModel
 ) -> None:
     real.set_agent(permissions=permissions)
     sessions = set()
-    prompts = ["/login is broken", "/status returns 502", "/clear the cache", "/context of this", "/help", "\n/clear",
-               "\ufeff/clear", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such-command"]  # fmt: skip
     for prompt in prompts:
         events = real.run(prompt)
         sessions.add(events.only("session", "session_id"))

@@ -40,7 +40,7 @@ def columns(rows: Sequence[Mapping[str, float]]) -> Markup:
 def bar(part: float) -> Markup:
     """Return one bar that is filled to a part from 0 to 1."""
     return _svg(
-        "bar", 100, 8, [f'<rect class="amount" width="{max(0.0, min(1.0, part)) * 100:.1f}" height="8"/>']
+        "part", 100, 8, [f'<rect class="amount" width="{max(0.0, min(1.0, part)) * 100:.1f}" height="8"/>']
     )
 
 
