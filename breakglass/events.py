@@ -70,8 +70,13 @@ KINDS: dict[str, Kind] = {
     ),
     "queued": Kind(
         ("text", "by"),
-        "A prompt waits for the end of the running turn.",
-        optional=("model", "key", "agent", "files"),
+        "A prompt waits for the end of the running turn, or with `steer` for a moment when the agent can read it.",
+        optional=("model", "key", "agent", "files", "steer"),
+        synced=True,
+    ),
+    "steered": Kind(
+        ("turn", "text", "by", "queued"),
+        "While a tool ran, the agent got the prompt that had waited as event `queued`.",
         synced=True,
     ),
     "withdrawn": Kind(

@@ -212,6 +212,7 @@ async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: s
         agent=agent,
         key=key,
         queue=True,
+        steer="steer" in form,
         files=paths,
     )
 

@@ -236,6 +236,8 @@ def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptB
         presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
+        can_steer=(agent or config.agent) in config.agents
+        and config.agents[agent or config.agent].about.can_steer,
         chosen=ready.get(request.args.get("preset", "")),
         go_on=go_on,
     )

@@ -9,7 +9,8 @@ Event = dict[str, Any]
 KEYS = {
     "created": "schema agent model title by host target?",
     "user": "turn text by model? key? queued? action? agent? brief? files?",
-    "queued": "text by model? key? agent? files?",
+    "queued": "text by model? key? agent? files? steer?",
+    "steered": "turn text by queued",
     "withdrawn": "queued by",
     "session": "turn session_id model?",
     "delta": "turn text",
@@ -63,7 +64,7 @@ ROUTES = [
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
     "new": "--agent --model --title --target",
-    "send": "--wait --queue --model --agent --title --file",
+    "send": "--wait --queue --steer --model --agent --title --file",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",
     "answer": "--message --for-session --request",

@@ -111,7 +111,15 @@ def _submit(
     by = user_name()
     try:
         return submit_prompt(
-            config, session, prompt, by=by, model=args.model, agent=agent, queue=args.queue, files=files
+            config,
+            session,
+            prompt,
+            by=by,
+            model=args.model,
+            agent=agent,
+            queue=args.queue,
+            steer=args.steer,
+            files=files,
         )
     except TurnRunning as error:
         name = session.id[:8]
@@ -131,6 +139,7 @@ COMMAND = Command(
     options=(
         Option("--wait", "show the turn and return when it has ended"),
         Option("--queue", "while a turn runs, queue the prompt"),
+        Option("--steer", "as --queue, but the running agent gets it as soon as it can read it"),
         Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
         Option("--title T", "begin a new session with this title"),
@@ -148,6 +157,7 @@ COMMAND = Command(
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
   breakglass send 3f2a --agent shell 'df -h'         session 3f2a… goes on with the shell
   breakglass send --queue "and then restart it"      after the turn that is running
+  breakglass send --steer "not that disk"            while a tool runs, the agent reads it at the end of the tool
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
   breakglass send "what does the panic say?" --file panel.jpg
   breakglass send -- '-x'                            a prompt that begins with -""",

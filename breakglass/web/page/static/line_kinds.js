@@ -46,6 +46,9 @@ export const PLACE_BY_KIND = {
   user(transcript, line) {
     settle(queuedLine(transcript, line));
   },
+  steered(transcript, line) {
+    settle(queuedLine(transcript, line));
+  },
   withdrawn(transcript, line) {
     settle(queuedLine(transcript, line));
   },

@@ -126,10 +126,10 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, files }) => {
+export const toSession = (session) => async ({ key, prompt, agent, files, steer }) => {
   const sent = files && await import("./files.js").then(({ sendFiles }) => sendFiles(session, files), () => ({ status: 0, body: {} }));
   if (sent && sent.status !== 201) return sent;
-  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }) };
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   if (files && answer.status === 202) forgetFiles(files);
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
@@ -202,8 +202,9 @@ export function connectPromptField(form, name, submit) {
     event.preventDefault();
     const prompt = field.value;
     if (!prompt.trim()) return void field.focus();
+    const steer = event.submitter?.name === "steer";
     field.value = "";
-    takeFiles().then((more) => submit(prompt, more));
+    takeFiles().then((more) => submit(prompt, { ...more, ...(steer && { steer }) }));
     changed();
   });
   const takeFiles = connectFiles(form, name);
