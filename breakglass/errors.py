@@ -8,7 +8,8 @@
     ├── Forbidden              the request did not come from our own page
     ├── NotFound               the session or event does not exist
     ├── Conflict               not possible now, perhaps later
-    │   └── TurnRunning        a turn is already running
+    │   ├── TurnRunning        a turn is already running
+    │   └── OverBudget         the day's budget is spent; a confirmed prompt is accepted
     └── CannotRecord           the disk refused; nothing was done
         ├── ReadOnly           the data root or the session can only be read; nothing was done
         ├── LogLocked          another process keeps the log locked; nothing was done
@@ -54,6 +55,10 @@ class Conflict(BreakglassError):
 
 class TurnRunning(Conflict):
     """A turn is already running in this session."""
+
+
+class OverBudget(Conflict):
+    """The budget of the day is spent. The same prompt is accepted with a confirmation. Nothing was changed."""
 
 
 class CannotRecord(BreakglassError):

@@ -20,6 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import brief, instructions
+from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
 from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
@@ -73,26 +74,31 @@ def submit_prompt(
     key: str | None = None,
     queue: bool = False,
     files: Sequence[str | int] = (),
+    over_budget: bool = False,
 ) -> Accepted:
     """Begin a turn, or with `queue` put the prompt in the queue if a turn is running. Return which of the two was done.
 
     On return the prompt is on disk, and the runner of a new turn has been started. A `key` that was used before
     returns its first result and does nothing else. `files` are paths in the workspace, or ids of `file` events.
+    `over_budget` confirms a prompt for which the day's budget is spent.
 
-    Raises TurnRunning, NotFound, BadInput (an empty prompt, a bad model or key, a file that is not there), TooLarge,
-    BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
+    Raises TurnRunning, OverBudget, NotFound, BadInput (an empty prompt, a bad model or key, a file that is not there),
+    TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
     if agent is not None:
         config.agent_named(agent)
     checked = Prompt(prompt, by, model, key, agent)
     with session.open_log() as opened:
-        if files:
-            with (
-                opened.exclusive()
-            ):  # a repeated prompt is accepted although its files are not there any more
+        is_limited = config.max_cost_usd_per_day is not None and not over_budget
+        if files or is_limited:
+            # A repeated prompt is accepted although its files are not there any more, or the budget is spent.
+            with opened.exclusive():
                 if earlier := _earlier_result(session, opened, key):
                     return earlier
+        if is_limited:
+            refuse_over_budget(config, agent or session.log_state(opened.fd).state.agent)
+        if files:
             checked = checked._replace(files=checked_paths(session, opened.fd, files))
         try:
             return _begin_or_queue(config, session, opened, checked, queue=queue)

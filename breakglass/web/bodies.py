@@ -49,6 +49,7 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = msgspec.field(default_factory=list)
     queue: Annotated[bool, Meta(description="If a turn is running, let the prompt wait for its end")] = False
+    over_budget: Annotated[bool, Meta(description="Send it although the day's budget is spent")] = False
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
