@@ -11,10 +11,12 @@ def over_budget(config: Config) -> str:
     limit = config.max_cost_usd_per_day
     if limit is None or (spent := spent_today(config.data)) < limit:
         return ""
-    return f"today's budget is spent: {money(spent)} of {money(limit)} (max_cost_usd_per_day)"
+    return f"today's budget is spent: {money(spent)} of {money(limit)}"
 
 
 def refuse_over_budget(config: Config, agent: str) -> None:
     """Raise OverBudget if today's budget is spent. A command line costs nothing, so it is never refused."""
     if not config.is_command_line(agent) and (text := over_budget(config)):
-        raise OverBudget(f"{text}; confirm the prompt to send it all the same: over_budget, or --over-budget")
+        raise OverBudget(
+            f"{text}; it can be sent all the same (over_budget, or breakglass send --over-budget)"
+        )

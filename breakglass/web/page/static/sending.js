@@ -132,7 +132,7 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, over = $("[name=over_budget]:checked") }) => {
+export const toSession = (session) => async ({ key, prompt, agent, over }) => {
   const body = { prompt, queue: true, ...(agent && { agent }), ...(over && { over_budget: true }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
