@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 MUTATION := .cache/mutation/venv
 
+# Thousands of processes start during the tests. Without compiled files each of them compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format types bandit docs torture mutate bench tools lock clean
 .NOTPARALLEL:

@@ -10,6 +10,11 @@
     ├── Conflict               not possible now, perhaps later
     │   ├── TurnRunning        a turn is already running
     │   └── OverBudget         the day's budget is spent; a confirmed prompt is accepted
+    ├── EngineLost             the engine of the relays does not answer; try again
+    ├── WrongSequence          another message came into the stream first; ask again
+    ├── Fenced                 another relay with our credentials has taken over; stop
+    ├── StreamFull             the engine stores no more of this host; make room, then start again
+    ├── EngineRefused          the engine refuses us, or is too old; change the credentials or the engine
     └── CannotRecord           the disk refused; nothing was done
         ├── ReadOnly           the data root or the session can only be read; nothing was done
         ├── LogLocked          another process keeps the log locked; nothing was done
@@ -59,6 +64,26 @@ class TurnRunning(Conflict):
 
 class OverBudget(Conflict):
     """The budget of the day is spent. The same prompt is accepted with a confirmation. Nothing was changed."""
+
+
+class EngineLost(BreakglassError):
+    """The engine of the relays cannot be reached or does not answer. Nothing is lost: try again."""
+
+
+class WrongSequence(BreakglassError):
+    """Another message came into the stream first. The sender must ask again where the stream is."""
+
+
+class Fenced(BreakglassError):
+    """Another relay with the same credentials has taken over. The text names its machine."""
+
+
+class StreamFull(BreakglassError):
+    """The engine stores no more of this host."""
+
+
+class EngineRefused(BreakglassError):
+    """The engine refuses the credentials, or is too old to be safe."""
 
 
 class CannotRecord(BreakglassError):

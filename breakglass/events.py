@@ -23,6 +23,9 @@ MAX_DEPTH = 100
 INTERRUPTED = "Interrupted."
 """The `result` of an agent that a user stopped."""
 
+LOST = "The turn was lost: its process died. What it did so far is kept above."
+"""The `error` of a turn whose runner died. Readers that show its `turn_end` need not say it again."""
+
 Event = dict[str, Any]
 """A decoded line: `id`, `ts`, `kind` and the own keys of the kind."""
 
@@ -67,8 +70,13 @@ KINDS: dict[str, Kind] = {
     ),
     "queued": Kind(
         ("text", "by"),
-        "A prompt waits for the end of the running turn.",
-        optional=("model", "key", "agent", "files"),
+        "A prompt waits for the end of the running turn, or with `steer` for a moment when the agent can read it.",
+        optional=("model", "key", "agent", "files", "steer"),
+        synced=True,
+    ),
+    "steered": Kind(
+        ("turn", "text", "by", "queued"),
+        "While a tool ran, the agent got the prompt that had waited as event `queued`.",
         synced=True,
     ),
     "withdrawn": Kind(
@@ -127,8 +135,8 @@ KINDS: dict[str, Kind] = {
     ),
     "retry": Kind(
         ("turn", "attempt", "error"),
-        "The agent's backend failed, and the agent tries again.",
-        optional=("parent",),
+        "The agent's backend failed, and the agent tries again, after `delay_ms`.",
+        optional=("delay_ms", "parent"),
     ),
     "result": Kind(
         ("turn", "is_error", "result", "duration_ms"),

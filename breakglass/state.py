@@ -21,6 +21,8 @@ class QueuedPrompt(NamedTuple):
     """The id of the `queued` event, which contains the whole prompt."""
     text: str
     """The first 200 characters of the prompt."""
+    steer: bool = False
+    """Whether the running agent may get it before its turn has ended."""
 
 
 class OpenQuestion(NamedTuple):
@@ -85,7 +87,7 @@ class SessionState(NamedTuple):
     ended: tuple[EndedTurns, ...] = ()
     """The ended turns, by status: for metrics, which would otherwise read every log again."""
     queued: tuple[QueuedPrompt, ...] = ()
-    """The waiting prompts, in the order in which their turns will begin."""
+    """The waiting prompts, in the order in which their turns will begin: first those that may steer."""
     asking: tuple[OpenQuestion, ...] = ()
     """The open questions of the running turn."""
     allowed: tuple[str, ...] = ()
@@ -183,7 +185,9 @@ def _user(state: SessionState, event: Event) -> SessionState:
 
 def _queued(state: SessionState, event: Event) -> SessionState:
     _text(event, "by")  # without `by`, no turn could begin with this prompt
-    return state._replace(queued=(*state.queued, QueuedPrompt(event["id"], _text(event, "text")[:200])))
+    prompt = QueuedPrompt(event["id"], _text(event, "text")[:200], event.get("steer") is True)
+    place = sum(each.steer for each in state.queued) if prompt.steer else len(state.queued)
+    return state._replace(queued=(*state.queued[:place], prompt, *state.queued[place:]))
 
 
 def _withdrawn(state: SessionState, event: Event) -> SessionState:
@@ -267,6 +271,7 @@ _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
     "user": _user,
     "queued": _queued,
     "withdrawn": _withdrawn,
+    "steered": _withdrawn,
     "permission": _permission,
     "answer": _answer,
     "session": _session,

@@ -180,7 +180,7 @@ def tokens_in(usage: Any) -> tuple[int, int]:
 
 
 def _thousands(count: int) -> str:
-    return str(count) if count < 1000 else f"{count / 1000:.1f}k"
+    return str(count) if count < 1000 else f"{count / 1000:.1f}".removesuffix(".0") + "k"
 
 
 # --- states ---------------------------------------------------------------------------------------

@@ -115,6 +115,13 @@ def is_relative(path: object) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
+def is_upload(path: object) -> bool:
+    """Return whether `path` is one that a file of a user gets. A log may name any other."""
+    return (
+        isinstance(path, str) and re.fullmatch(rf"{FOLDER}/\w[\w.-]{{0,{_MAX_NAME + 8}}}", path) is not None
+    )
+
+
 def listing(files: tuple[PromptFile, ...]) -> str:
     """Return the sentences that tell an agent which files belong to its prompt, "" for none."""
     if not files:

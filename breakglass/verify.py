@@ -240,7 +240,7 @@ class Verifier:
             self._questions.discard(str(request))
         elif kind == "queued":
             self._queue.add(event["id"])
-        elif queued is not None and kind in ("user", "withdrawn"):
+        elif queued is not None and kind in ("user", "steered", "withdrawn"):
             if isinstance(queued, int) and queued in self._queue:
                 self._queue.remove(queued)
             else:

@@ -16,6 +16,7 @@ from breakglass.cli.commands import NAMES
 from breakglass.load_config import load_config
 from breakglass.web.operations import OPERATIONS
 from tests.help.servers import TOKEN, Server, environment, serving
+from tests.help.waiting import DEADLINE
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -83,7 +84,7 @@ def test_every_command_on_every_page_runs(example: tuple[Path, Server], block: B
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
     )
     assert completed.returncode == 0, completed.stderr
     assert "Traceback" not in completed.stderr

@@ -15,7 +15,7 @@ that it returns to the agent. It opens no file, starts no process and reads no c
 because a runner starts for every turn.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Literal, NamedTuple, Protocol
 
@@ -57,6 +57,8 @@ class About(NamedTuple):
     """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
     instructions: Literal["none", "prompt", "system"] = "none"
     """Where instructions go: nowhere, before the first prompt of a session, or into the system prompt of each turn."""
+    can_steer: bool = False
+    """Whether it can read a further prompt while a turn runs."""
     version_arguments: tuple[str, ...] = ("--version",)
     """The arguments that make the program print its version and exit."""
     login: LoginProbe | None = None
@@ -188,6 +190,20 @@ class Dialogue(Protocol):
         `message` is the reason for a refusal. `answers` are what the user chose, by the `id` of each of the event's
         `choices`.
         """
+        ...
+
+    @property
+    def can_steer(self) -> bool:
+        """Whether the agent would read a further prompt within this turn: it runs a tool."""
+        ...
+
+    def steer(self, number: int, prompt: str) -> None:
+        """Give the agent a further prompt, which line `number` of the log records; `reply` then has the bytes."""
+        ...
+
+    @property
+    def unread(self) -> Sequence[int]:
+        """The numbers of the prompts that the agent got by `steer` and has not read."""
         ...
 
     def reply(self) -> bytes:

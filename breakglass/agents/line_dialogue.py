@@ -6,6 +6,7 @@ The rule for every agent: what cannot be understood is never dropped in silence.
 bytes. Here this holds for text that is no JSON object. `_read` holds to it for objects (`lines.unreadable`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from breakglass.agents import TurnInput
@@ -51,6 +52,19 @@ class LineDialogue:
     def after_quiet(self) -> list[Draft]:
         """Return nothing: most agents need no pause."""
         return []
+
+    @property
+    def can_steer(self) -> bool:
+        """Return False: most agents read no further prompt within a turn."""
+        return False
+
+    @property
+    def unread(self) -> Sequence[int]:
+        """Return nothing."""
+        return ()
+
+    def steer(self, number: int, prompt: str) -> None:
+        """Do nothing: most agents read no further prompt within a turn."""
 
     def reply(self) -> bytes:
         """Return the bytes to write now. The next call returns only newer ones."""

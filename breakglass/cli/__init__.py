@@ -10,14 +10,30 @@ import sys
 from typing import TYPE_CHECKING
 
 from breakglass.cli import arguments, commands, screen
-from breakglass.errors import BadInput, BreakglassError, TurnRunning
+from breakglass.errors import (
+    BadInput,
+    BreakglassError,
+    EngineRefused,
+    Fenced,
+    StreamFull,
+    TurnRunning,
+)
 from breakglass.text import one_line
 
 if TYPE_CHECKING:  # at run time, importing the settings would delay the help
     from breakglass.config import Config
 
-EXITS: tuple[tuple[type[BreakglassError], int], ...] = ((TurnRunning, 3), (BadInput, 2), (BreakglassError, 1))
+EXITS: tuple[tuple[type[BreakglassError], int], ...] = (
+    (TurnRunning, 3),
+    (Fenced, 4),
+    (StreamFull, 5),
+    (EngineRefused, 6),
+    (BadInput, 2),
+    (BreakglassError, 1),
+)
 """The exit status of each error: the first class that matches."""
+RELAY_PACKAGES = ("nats", "nkeys")
+"""The packages of the extra `relay`, which only the relay and the hub need."""
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141
 """The reader of our output closed the pipe. A shell reports this status for a program that SIGPIPE ended."""
@@ -40,6 +56,10 @@ def main(words: list[str] | None = None) -> int:
         return OUTPUT_CLOSED
     except BreakglassError as error:
         return _fail(str(error), next(status for kind, status in EXITS if isinstance(error, kind)))
+    except ModuleNotFoundError as error:
+        if error.name not in RELAY_PACKAGES:
+            return _fail(f"a bug in breakglass, please report this line: {_location(error)}", 1)
+        return _fail(f"the package {error.name} is not installed; do: pip install 'breakglass[relay]'", 2)
     except OSError as error:
         screen.drop_output()
         return _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)

@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable
+from itertools import chain
 from typing import BinaryIO, cast
 
 from breakglass.seals import Seal
@@ -28,11 +29,18 @@ class _HashingReader:
 
 
 def write(
-    output: BinaryIO, folder: str, log: BinaryIO, length: int, html: Iterable[str], seal: Seal | None
+    output: BinaryIO,
+    folder: str,
+    log: BinaryIO,
+    length: int,
+    html: Iterable[str],
+    seal: Seal | None,
+    files: Iterable[tuple[str, bytes]],
 ) -> None:
     """Write the archive of a log of `length` bytes. All its files are in `folder`. Raises OSError.
 
-    The HTML is kept in memory: an archive has the size of a file before its bytes.
+    `files` are pairs of a path in the archive and its bytes; those without bytes are left out. The HTML is kept in
+    memory: an archive has the size of a file before its bytes.
     """
     document = "".join(html).encode()
     proof = f"{seal.lines}:{seal.sha256}\n".encode() if seal else b""
@@ -47,8 +55,10 @@ def write(
         reader = _HashingReader(log, length)
         add(NAME, length, reader)
         sums = [(reader.digest.hexdigest(), NAME)]
-        for name, data in (("session.html", document), ("seal", proof)):
-            if data:
+        seen = {""}
+        for name, data in chain((("session.html", document), ("seal", proof)), files):
+            if data and name not in seen:
+                seen.add(name)
                 add(name, len(data), io.BytesIO(data))
                 sums.append((hashlib.sha256(data).hexdigest(), name))
         listing = "".join(f"{digest}  {name}\n" for digest, name in sums).encode()

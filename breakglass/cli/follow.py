@@ -114,7 +114,7 @@ def show_turn(config: Config, session: Session, accepted: Accepted) -> int:
                 if event["kind"] == "withdrawn":
                     screen.write(transcript.render(event))
                     return EXIT_STATUSES["cancelled"]
-                turn = event["id"]
+                turn = event["turn"]  # its own, or of `steered` the one that was running
             if turn is not None and event.get("turn") == turn:
                 screen.write(transcript.render(event))
                 if event["kind"] == "turn_end":

@@ -88,6 +88,10 @@ def _created(out: Transcript, event: Event) -> str:
 def _user(out: Transcript, event: Event) -> str:
     out.deltas.clear()
     out.last_text = ""
+    return _prompt(out, event)
+
+
+def _prompt(out: Transcript, event: Event) -> str:
     layout = out.layout
     facts = [str(event[key]) for key in ("by", "model") if event.get(key)]
     facts += [f"with {', '.join(map(str, event['files']))}"] if event.get("files") else []
@@ -263,7 +267,13 @@ _RENDERERS: dict[Any, Renderer] = {
     "result": _result,
     "error": _error,
     "cancelled": _note_of(lambda event: f"stopped by {event['by']}"),
-    "queued": _note_of(lambda event: f"queued by {event['by']}: {join_lines(event['text'], MAX_CALL)}"),
+    "queued": _note_of(
+        lambda event: (
+            f"queued{' to steer' if event.get('steer') else ''} by {event['by']}:"
+            f" {join_lines(event['text'], MAX_CALL)}"
+        )
+    ),
+    "steered": _prompt,
     "withdrawn": _note_of(lambda event: f"prompt {event['queued']} was withdrawn by {event['by']}"),
     "turn_end": _turn_end,
     "beside": _note_of(

@@ -14,8 +14,10 @@ queue overflows. It may also occur without a change. So every follower is also w
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from watchfiles import awatch
 
@@ -29,6 +31,10 @@ LINGER_SECONDS = 1.0
 """How long a directory stays watched after its last follower: a client that reconnects finds the watcher armed."""
 POLL_SECONDS = 0.25
 """How often followers are woken while the kernel refuses to watch."""
+ALL_STEP_MS = 20
+"""Milliseconds between two checks of the watcher of all sessions."""
+ALL_SECONDS = 30.0
+"""How often all sessions count as changed, because a change may be missed."""
 _REFUSED = (
     "files cannot be watched ({}); clients get events up to {} s later. The limits are the settings"
     " fs.inotify.max_user_instances and max_user_watches of the kernel, and ulimit -n"
@@ -193,3 +199,34 @@ class Watch:
         self._topics.clear()
         self._stop.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def changed_sessions(root: Path, *, until: asyncio.Event) -> AsyncIterator[set[str] | None]:
+    """Yield the names of the sessions whose files have changed, until an event is set. None stands for all sessions.
+
+    One watcher over all sessions is slow to arm and wakes for each change. It is for a program that wants each.
+    """
+    directory, all_at = f"{root}/sessions", time.monotonic() + ALL_SECONDS
+    yield None  # what changed before the watcher is armed
+    try:
+        async for changes in awatch(
+            directory,
+            watch_filter=None,
+            step=ALL_STEP_MS,
+            stop_event=until,
+            rust_timeout=1000,
+            yield_on_timeout=True,
+        ):
+            if time.monotonic() > all_at:
+                all_at = time.monotonic() + ALL_SECONDS
+                yield None
+            elif changes:
+                yield {os.path.relpath(path, directory).partition("/")[0] for _, path in changes}
+    except (OSError, RuntimeError) as error:
+        if message := _first_refusal(error):
+            _log.warning(message)
+    while not until.is_set():
+        yield None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALL_SECONDS / 10):
+                await until.wait()

@@ -7,6 +7,7 @@ imports this module, so it imports nothing slow.
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from breakglass.errors import BadInput, CannotRecord, Conflict, NotFound
+from breakglass.events import Event
 from breakglass.plain_file import open_plain_file
 from breakglass.store.log import timestamp
-from breakglass.uploads import FOLDER, LEFT_FREE, MAX_FILES, MAX_TOTAL, is_relative, numbered
+from breakglass.uploads import FOLDER, LEFT_FREE, MAX_BYTES, MAX_FILES, MAX_TOTAL, is_relative, numbered
 
 MAX_LISTED = 1000
 """Files that a listing has at most."""
@@ -65,6 +67,16 @@ def _directory(workspace: str, names: list[str]) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def read_recorded(workspace: str, event: Event) -> bytes:
+    """Return the bytes of a file that a `file` event recorded, b"" if they are not there or were changed since."""
+    try:
+        with os.fdopen(open_file(workspace, str(event.get("path"))), "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (NotFound, OSError):
+        return b""
+    return data if hashlib.sha256(data).hexdigest() == event.get("sha256") else b""
 
 
 def check_files(workspace: str, paths: list[str]) -> None:

@@ -21,7 +21,7 @@ from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import brief, instructions
 from breakglass.turns.budget import refuse_over_budget
-from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner
+from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner, notify_runner
 from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
 from breakglass.turns.notifying import mark_turn, start_and_reap
@@ -43,6 +43,8 @@ class Prompt(NamedTuple):
     """The Idempotency-Key."""
     agent: str | None = None
     """The agent with which the session goes on, None for the session's present one."""
+    steer: bool | None = None
+    """True if the running agent may get it before its turn has ended. Only a queued prompt has it."""
     brief: dict[str, int] | None = None
     """The lines that are put before the prompt: `Brief.as_event`. A queued prompt gets it when its turn begins."""
     files: list[str] | None = None
@@ -73,11 +75,13 @@ def submit_prompt(
     agent: str | None = None,
     key: str | None = None,
     queue: bool = False,
+    steer: bool = False,
     files: Sequence[str | int] = (),
     over_budget: bool = False,
 ) -> Accepted:
     """Begin a turn, or with `queue` put the prompt in the queue if a turn is running. Return which of the two was done.
 
+    With `steer` it goes to the head of the queue, and the running agent gets it as soon as it can read it.
     On return the prompt is on disk, and the runner of a new turn has been started. A `key` that was used before
     returns its first result and does nothing else. `files` are paths in the workspace, or ids of `file` events.
     `over_budget` confirms a prompt for which the day's budget is spent.
@@ -88,7 +92,7 @@ def submit_prompt(
     _check(prompt, model, key)
     if agent is not None:
         config.agent_named(agent)
-    checked = Prompt(prompt, by, model, key, agent)
+    checked, queue = Prompt(prompt, by, model, key, agent, steer or None), queue or steer
     with session.open_log() as opened:
         is_limited = config.max_cost_usd_per_day is not None and not over_budget
         if files or is_limited:
@@ -191,6 +195,8 @@ def _take_lock_or_queue(
                 if session.log_state(opened.fd).state.turn is not None:
                     queued = opened.append("queued", **prompt.as_fields())
                     record_later(config, session)
+                    if prompt.steer:
+                        notify_runner(session)
                     return Accepted("queued", queued)
     raise TurnRunning(f"session {session.id} is neither idle nor running a turn; try again")
 
@@ -230,7 +236,7 @@ def _begin(
         if not run.steps:
             state, prompt = _hand_over(config, session, opened, state, prompt)
         mark_turn(config, session, opened, is_first=state.last_turn is None)
-        turn, end = opened.append("user", **prompt.as_fields()), opened.end
+        turn, end = opened.append("user", **prompt._replace(steer=None).as_fields()), opened.end
     _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
     return Accepted("turn", turn)

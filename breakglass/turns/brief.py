@@ -139,6 +139,7 @@ def _result(event: Event) -> str:
 
 _DESCRIBED: dict[str, Any] = {
     "user": _user,
+    "steered": lambda event: f"while a tool ran, {event['by']} wrote to the agent: {event['text']}",
     "text": lambda event: f"the agent wrote: {event['text']}",
     "tool": _tool,
     "tool_result": _tool_result,

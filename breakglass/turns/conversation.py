@@ -16,7 +16,7 @@ from breakglass import sandbox
 from breakglass.agents import Dialogue, Exit
 from breakglass.sandbox import Sandbox
 from breakglass.store.turnlock import place
-from breakglass.turns import processes
+from breakglass.turns import processes, steer
 from breakglass.turns.child import Child
 from breakglass.turns.ending import Ending, Facts, Phase, Step
 from breakglass.turns.job import Job
@@ -136,6 +136,7 @@ class Conversation:
                 record.add(dialogue.translate(output))
             self._go_on_if_quiet()
             self._read_log_if_due()
+            self._steer_if_possible()
             for answer in record.take_undelivered_answers():
                 text, answers = answer.message or "", answer.answers or {}
                 dialogue.answer(answer.request, allow=answer.allow, message=text, answers=answers)
@@ -197,6 +198,11 @@ class Conversation:
         self.record.flush()
         self.record.read_others()
         self.record.answer_due_questions()
+
+    def _steer_if_possible(self) -> None:
+        """Give the agent a waiting prompt that may steer it, if the agent reads it within this turn."""
+        while self.dialogue.can_steer and (event := steer.record_next(self.record)):
+            self.dialogue.steer(event["id"], event["text"])
 
     def _take(self, step: Step) -> None:
         """Take one step to the end of the agent."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from breakglass.errors import BreakglassError, CannotRecord, LogLocked, ReadOnly, TurnRunning
-from breakglass.events import Draft
+from breakglass.events import LOST, Draft
 from breakglass.state import SessionState
 from breakglass.store import lock_holders, log, turnlock
 from breakglass.store.lock_holders import Holder
@@ -88,8 +88,7 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     turn = state.turn
     assert turn is not None
     kill_processes(session, "the runner of the turn died; the turn is left open")
-    error = "The turn was lost: its process died. What it did so far is kept above."
-    end_turn(session, opened, turn, status="lost", error=error)
+    end_turn(session, opened, turn, status="lost", error=LOST)
 
 
 def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: str) -> None:

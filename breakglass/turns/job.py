@@ -12,7 +12,7 @@ from breakglass.agents import about
 from breakglass.masking import Fingerprint
 from breakglass.sandbox import Sandbox
 from breakglass.seals import Seal
-from breakglass.state import AgentState
+from breakglass.state import AgentState, QueuedPrompt
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns.notifying import Sender
@@ -92,8 +92,8 @@ class Job(NamedTuple):
     """The agents that had turns in the session, with their own sessions."""
     allowed: tuple[str, ...]
     """The tools that a user allowed for the session."""
-    queued: tuple[int, ...]
-    """The ids of the `queued` events that wait for the end of this turn."""
+    queued: tuple[QueuedPrompt, ...]
+    """The prompts that wait for the end of this turn, without their texts."""
     timeout: float
     """Seconds that an agent's turn may take."""
     permission_timeout: float

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
-from breakglass.state import FOLDED, QueuedPrompt, SessionState, fold
+from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.text import money
@@ -37,7 +37,7 @@ class TurnRecord:
             is_action=bool(job.steps),
             turn=job.turn,
             allowed=job.allowed,
-            queued=tuple(QueuedPrompt(number, "") for number in job.queued),
+            queued=job.queued,
         )
         """The part of the session's state that a runner needs, after every event known so far."""
         self.status = "ok"
@@ -85,14 +85,18 @@ class TurnRecord:
         else:
             self.sender.start()
 
-    def append(self, kind: str, **fields: object) -> None:
-        """Append one event of this turn. Raises CannotRecord."""
-        fields["turn"] = self.turn
+    def append(self, kind: str, **fields: object) -> int:
+        """Append one event of this turn and return its id. Raises CannotRecord."""
+        return self.append_outside(kind, {**fields, "turn": self.turn})
+
+    def append_outside(self, kind: str, fields: dict[str, object]) -> int:
+        """Append one event, not necessarily of this turn, and return its id. Raises CannotRecord."""
         number = self.log.append(kind, **fields)
         if kind in FOLDED:
             self.state = fold(self.state, {"id": number, "kind": kind, **fields})
         if kind == "result" and not fields.get("is_error"):
             self._stop_over_budget()
+        return number
 
     def _stop_over_budget(self) -> None:
         spent, limit = self.state.cost, self._max_cost

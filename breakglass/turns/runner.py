@@ -36,7 +36,7 @@ from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
-from breakglass.turns import brief, processes
+from breakglass.turns import brief, processes, steer
 from breakglass.turns import job as jobs
 from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.files import read_files
@@ -131,6 +131,7 @@ class Turn:
         is_final = not task.may_fail and not dialogue.start_over
         if dialogue.failed and is_final and self.record.status == "ok":
             self.record.status = "error"
+        steer.queue_again(self.record, dialogue.unread)
         return dialogue
 
     def _run_action(self) -> None:
@@ -218,7 +219,7 @@ class Turn:
             agent=name,
             known=after.agents,
             allowed=state.allowed,
-            queued=tuple(each.id for each in state.queued[1:]),
+            queued=tuple(each._replace(text="") for each in state.queued[1:]),
         )
 
 

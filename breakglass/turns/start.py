@@ -67,7 +67,7 @@ def make_job(
         models=_models(config, state),
         known=state.agents,
         allowed=state.allowed,
-        queued=tuple(each.id for each in state.queued),
+        queued=tuple(each._replace(text="") for each in state.queued),
         timeout=config.turn_timeout_seconds,
         permission_timeout=config.permission_timeout_seconds,
         limits=config.limits,

@@ -150,6 +150,7 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         key=key,
         queue=body.queue,
         over_budget=body.over_budget,
+        steer=body.steer,
         files=body.files,
     )
     return {accepted.what: accepted.id}

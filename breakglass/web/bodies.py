@@ -49,6 +49,9 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = msgspec.field(default_factory=list)
     queue: Annotated[bool, Meta(description="If a turn is running, let the prompt wait for its end")] = False
+    steer: Annotated[
+        bool, Meta(description="As `queue`, but the running agent gets the prompt as soon as it can read it")
+    ] = False
     over_budget: Annotated[bool, Meta(description="Send it although the day's budget is spent")] = False
 
 

@@ -217,6 +217,7 @@ async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: s
         key=key,
         queue=True,
         over_budget="over_budget" in form,
+        steer="steer" in form,
         files=paths,
     )
 

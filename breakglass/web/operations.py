@@ -136,7 +136,9 @@ OPERATIONS: dict[str, Operation] = {
         method="POST",
         path="/api/sessions/{id}/turns",
         summary="Start a turn, or queue its prompt",
-        details="The response has `turn`. With `queue`, while another turn runs, it has `queued`. "
+        details="The response has `turn`. With `queue` or `steer`, while another turn runs, it has `queued`. "
+        "With `steer` the running agent gets the prompt while it runs a tool (the event `steered`), if its program can "
+        "read it then. Otherwise the turn of the prompt is the next one. "
         "Both are ids of events. With `agent` the session goes on with another agent. It gets what it did not see of "
         "the session before the prompt, as a quoted record. "
         "A repeated `Idempotency-Key` returns the same response again and starts no second turn.",

@@ -243,6 +243,8 @@ def _prompt_box(config: Config, preset: str, state: SessionState | None = None) 
         presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
+        can_steer=(agent or config.agent) in config.agents
+        and config.agents[agent or config.agent].about.can_steer,
         chosen=ready.get(preset),
         go_on=go_on,
         over_budget="" if is_shell else over_budget(config),

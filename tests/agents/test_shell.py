@@ -14,6 +14,7 @@ from breakglass.agents import Exit, TurnInput, new_dialogue
 from breakglass.agents.shell.dialogue import HEAD, PIECE, Dialogue
 from breakglass.events import MAX_OUTPUT, Draft
 from tests.agents.drafts import check, joined
+from tests.help.waiting import DEADLINE
 
 SHELLS = [name for name in ("sh", "bash", "dash", "busybox") if shutil.which(name)]
 
@@ -161,7 +162,7 @@ def run(shell: str, prompt: str, *options: str, **environ: str) -> tuple[str, in
         input=dialogue.open(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=30,
+        timeout=DEADLINE,
         env={**os.environ, **environ},
     )
     drafts = dialogue.translate(done.stdout) + dialogue.close(Exit(done.returncode))

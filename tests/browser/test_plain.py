@@ -87,7 +87,7 @@ def test_ready_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     first = page.locator("#log > .line").first
     number = int((first.get_attribute("id") or "e0")[1:])
     page.locator("#earlier a").click()
-    assert int((page.locator("#log > .line").last.get_attribute("id") or "e0")[1:]) == number - 1
+    expect(page.locator("#log > .line").last).to_have_attribute("id", f"e{number - 1}")
     page.locator("#later .to-end").click()
     expect(page.locator(".turn_end")).to_be_visible()
     page.locator(".ready summary").click()

@@ -69,7 +69,7 @@ def test_an_encoding_without_unicode_gets_replacement_characters(data: Data) -> 
     assert "Ångström ?".encode("latin-1") in done.stdout
 
 
-@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("env", [{}, pytest.param({"PYTHONUNBUFFERED": "1"}, marks=pytest.mark.torture)])
 @pytest.mark.parametrize(
     "words", ["send --wait", "attach", "attach --json", "ls --json", "verify --all", "serve --help"]
 )

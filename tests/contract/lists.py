@@ -9,7 +9,8 @@ Event = dict[str, Any]
 KEYS = {
     "created": "schema agent model title by host target?",
     "user": "turn text by model? key? queued? action? agent? brief? files?",
-    "queued": "text by model? key? agent? files?",
+    "queued": "text by model? key? agent? files? steer?",
+    "steered": "turn text by queued",
     "withdrawn": "queued by",
     "session": "turn session_id model?",
     "delta": "turn text",
@@ -21,7 +22,7 @@ KEYS = {
     "plan": "turn items",
     "thinking": "turn text",
     "notice": "turn text",
-    "retry": "turn attempt error",
+    "retry": "turn attempt error delay_ms?",
     "result": "turn is_error result duration_ms usage? cost_usd? model?",
     "error": "turn error",
     "cancelled": "turn by",
@@ -63,7 +64,7 @@ ROUTES = [
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
     "new": "--agent --model --title --target",
-    "send": "--wait --queue --over-budget --model --agent --title --file",
+    "send": "--wait --queue --over-budget --steer --model --agent --title --file",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",
     "answer": "--message --for-session --request",

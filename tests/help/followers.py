@@ -11,13 +11,10 @@ from breakglass.store.log import Log
 from breakglass.store.pieces import Frame, Piece
 from tests.help.waiting import wait_until_async
 
-SECONDS = 20.0
-"""How long a test waits for a condition: far longer than it ever takes."""
-
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds. Fails after `SECONDS`."""
-    await wait_until_async(condition, "a condition on followers", SECONDS)
+    """Wait until `condition` holds."""
+    await wait_until_async(condition, "a condition on followers")
 
 
 def unframed(lines: bytes, first: int) -> bytes:

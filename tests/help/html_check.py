@@ -10,8 +10,8 @@ TAGS = re.compile(
 )
 
 ATTRIBUTES = re.compile(
-    "action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|charset|class|content|data-[a-z]+|datetime|disabled"
-    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|loading|max|maxlength|media|method|min|name|open|placeholder|rel"
+    "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|disabled|enctype"
+    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|loading|max|maxlength|media|method|min|multiple|name|open|placeholder|rel"
     "|required|role|rows|selected|spellcheck|src|start|step|tabindex|target|title|type|value"
 )
 

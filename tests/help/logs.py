@@ -33,7 +33,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "key": "k-2",
         "agent": "claude",
         "files": ["uploads/panel.jpg"],
+        "steer": True,
     },
+    "steered": {"turn": 2, "text": "not that disk", "by": "ann", "queued": 3},
     "withdrawn": {"queued": 3, "by": "ann"},
     "session": {"turn": 2, "session_id": "abc", "model": "m-1"},
     "delta": {"turn": 2, "text": "Now ", "parent": "t-1"},
@@ -69,7 +71,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
     "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
     "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},
-    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "parent": "t-0"},
+    "retry": {"turn": 2, "attempt": 1, "error": "overloaded", "delay_ms": 500, "parent": "t-0"},
     "result": {
         "turn": 2,
         "is_error": False,

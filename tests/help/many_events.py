@@ -5,7 +5,9 @@ import sys
 import time
 
 # Before the prompt may stand a record of what the agent did not see.
-count, _, seconds = sys.stdin.read().rpartition("\n\n")[2].partition(" ")
+count, _, seconds = (
+    json.loads(sys.stdin.readline())["message"]["content"].rpartition("\n\n")[2].partition(" ")
+)
 pause = float(seconds or 0) / int(count)
 session = {"session_id": "11111111-2222-4333-8444-555555555555"}
 print(json.dumps({"type": "system", "subtype": "init", "model": "many", **session}))

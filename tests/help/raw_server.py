@@ -1,6 +1,7 @@
 """The server of web/http in a thread of the test, a small application behind its guard, and raw clients."""
 
 import asyncio
+import select
 import socket
 import ssl
 import threading
@@ -23,7 +24,7 @@ from breakglass.web.http.limits import ConnectionLimits, configure
 from breakglass.web.http.listen import open_tcp, open_unix
 from breakglass.web.http.server import serve
 
-TIMEOUT = 20
+TIMEOUT = 90
 """Seconds after which a test fails. It never waits that long unless the server is broken."""
 
 
@@ -212,11 +213,28 @@ class H2Client:
         return self._connection.data_to_send()
 
     def flood(self, frames: bytes) -> ErrorCodes | int | None:
-        """Send frames until the server closes. Return the error code of its GOAWAY, None without one."""
-        with suppress(OSError):
-            self._sock.sendall(self._connection.data_to_send() + frames)
-        goaway = self.wait_for(h2.events.ConnectionTerminated)
-        return goaway.error_code if goaway else None
+        """Send frames until the server closes. Return the error code of its GOAWAY, None without one.
+
+        It reads before each write. After a write to a closed connection, what has arrived may be lost.
+        """
+        unsent = bytearray(self._connection.data_to_send() + frames)
+        self._sock.setblocking(False)
+        try:
+            while True:
+                select.select([self._sock], [self._sock] if unsent else [], [], TIMEOUT)
+                with suppress(ssl.SSLWantReadError):
+                    received = self._sock.recv(65536)
+                    for event in self._connection.receive_data(received):
+                        if isinstance(event, h2.events.ConnectionTerminated):
+                            return event.error_code
+                    if not received:
+                        return None
+                with suppress(ssl.SSLWantWriteError):
+                    del unsent[: self._sock.send(unsent[:16384])]
+        except ConnectionError:
+            return None
+        finally:
+            self._sock.settimeout(TIMEOUT)
 
     def wait_for(self, kind: type[Any], stream: int | None = None) -> Any:
         """Return the next event of that kind in a stream or the connection, None if the server closes first."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.help.waiting import DEADLINE
+
 KEY = "ANTHROPIC_API_KEY"
 
 
@@ -15,7 +17,7 @@ def listed(home: Path, claude: str, environ: dict[str, str]) -> dict[str, Any]:
     """Return what the command prints about an agent that is Claude Code."""
     (home / "c.toml").write_text(f'[agents.claude]\ncommand = ["{claude}"]\npermissions = "ask"\n')
     words = [sys.executable, "-m", "breakglass", "agents", "--json", "--config", str(home / "c.toml")]
-    rows = subprocess.check_output(words, env=environ, cwd=home, timeout=30).splitlines()
+    rows = subprocess.check_output(words, env=environ, cwd=home, timeout=DEADLINE).splitlines()
     return dict(next(row for row in map(json.loads, rows) if row["name"] == "claude"))
 
 

@@ -73,6 +73,31 @@ def test_the_instructions_are_in_the_system_prompt_of_every_turn(
         assert f"{home}/books" in json.dumps(model.turns[-1].body)
 
 
+def test_a_prompt_that_steers_reaches_the_model_at_the_end_of_the_tool(real: Real, model: FakeModel) -> None:
+    turn = real.start("[[bash until [ -e go ]; do sleep 0.1; done]][[then]][[text done]]")
+    real.wait("tool")
+    real.start("not that disk", steer=True)
+    real.wait("steered")
+    (real.workspace / "go").touch()
+    events = real.end(turn)
+    assert (events.status, events.only("steered", "text")) == ("ok", "not that disk")
+    assert "not that disk" in json.dumps(model.turns[-1].body["messages"][-1])
+    assert json.dumps([request.body["messages"] for request in model.turns]).count("not that disk") == 1
+    assert len(real.so_far().of("user")) == 1
+
+
+def test_a_prompt_that_steers_waits_while_no_tool_runs(real: Real, model: FakeModel) -> None:
+    turn = real.start("[[hold]][[text done]]")
+    model.wait_for(lambda fake: bool(fake.turns))
+    waiting = real.start("and this", steer=True)
+    model.release()
+    assert real.end(turn).status == "ok"
+    following = real.wait("user", lambda event: event.get("queued") == waiting)["id"]
+    assert real.end(following).status == "ok"
+    assert not real.so_far().of("steered")
+    assert model.turns[-1].texts[-1] == "and this"
+
+
 def test_prose_comes_as_deltas_and_then_as_a_whole(real: Real) -> None:
     events = real.run("[[slow 12 0.05]]")
     assert len(events.of("delta")) > 2
@@ -113,14 +138,23 @@ def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeMo
     assert model.turns[-1].texts == ["--help [[text fine]]"]
 
 
-@pytest.mark.parametrize("permissions", [pytest.param("bypass", marks=pytest.mark.torture), "ask"])
+LIKE_COMMANDS = ["/login is broken", "\ufeff/clear", "/status returns 502", "/clear the cache", "/help", "\n/clear",
+                 "/context of this", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("permissions", "prompts"),
+    [
+        ("ask", LIKE_COMMANDS[:2]),
+        pytest.param("ask", LIKE_COMMANDS[2:], marks=pytest.mark.torture),
+        pytest.param("bypass", LIKE_COMMANDS, marks=pytest.mark.torture),
+    ],
+)
 def test_a_prompt_that_looks_like_a_command_reaches_the_model(
-    permissions: str, real: Real, model: FakeModel
+    permissions: str, prompts: list[str], real: Real, model: FakeModel
 ) -> None:
     real.set_agent(permissions=permissions)
     sessions = set()
-    prompts = ["/login is broken", "/status returns 502", "/clear the cache", "/context of this", "/help", "\n/clear",
-               "\ufeff/clear", " /clear", "#1 [[text x]]", "!ls", "@/etc/hostname", "/no-such-command"]  # fmt: skip
     for prompt in prompts:
         events = real.run(prompt)
         sessions.add(events.only("session", "session_id"))

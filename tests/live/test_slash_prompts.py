@@ -19,7 +19,9 @@ AGENTS: dict[str, tuple[Callable[[FakeModel], Agent], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    "name", ["claude-agent-acp", *(pytest.param(name, marks=pytest.mark.torture) for name in [*AGENTS][1:])]
+)
 def test_a_prompt_that_begins_like_a_command_reaches_the_model(
     name: str, model: FakeModel, environ: dict[str, str], home: Path
 ) -> None:

@@ -4,28 +4,39 @@ from typing import NamedTuple
 
 NEAREST = {
     "events": "store/test_io_order test_events test_verify",
-    "store/log": "store/test_io_order store/test_log_ends store/test_log store/test_reserved_space",
+    "store/log": "store/test_io_order store/test_log_ends store/test_log store/test_reserved_space store/test_seals",
     "store/loglock": "store/test_io_order store/test_log store/test_lock_holders",
     "store/repair": "store/test_io_order store/test_repair",
     "store/root": "store/test_io_order store/test_root",
     "store/sessions": "store/test_io_order store/test_sessions store/test_root turns/test_torn_handover",
-    "store/turnlock": "store/test_turnlock turns/test_io_order turns/test_copies store/test_lock_holders",
-    "turns/answer": "turns/test_io_order turns/test_find_question turns/test_questions turns/test_repeated",
+    "store/turnlock": "store/test_turnlock turns/test_io_order turns/test_copies store/test_lock_holders "
+    "store/test_read_only turns/test_confinement::"
+    "test_a_process_of_the_same_user_finds_a_runner_whose_environment_is_hidden",
+    "turns/answer": "turns/test_io_order turns/test_find_question turns/test_questions turns/test_answers "
+    "turns/test_repeated",
     "turns/begin": "turns/test_io_order turns/test_queue turns/test_turns turns/test_repeated "
-    "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue turns/test_hand_over",
-    "turns/child": "turns/test_child turns/test_runner turns/test_ending",
-    "turns/conversation": "turns/test_io_order turns/test_runner turns/test_quiet turns/test_ending turns/test_actions "
-    "turns/test_turns",
+    "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue "
+    "vitals/test_vitals::test_each_prompt_records_the_signs_unless_the_settings_say_no "
+    "turns/test_sandbox::test_only_root_gives_the_agent_another_user",
+    "turns/child": "turns/test_child turns/test_runner "
+    "turns/test_sandbox::test_a_stop_reaches_the_command_as_a_signal",
+    "turns/conversation": "turns/test_runner turns/test_quiet turns/test_actions",
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
-    "turns/test_copies turns/test_stopped",
+    "turns/test_stopped",
     "turns/ending": "turns/test_ending",
-    "turns/processes": "turns/test_child turns/test_processes turns/test_copies turns/test_stops turns/test_turns",
-    "turns/record": "turns/test_io_order turns/test_questions turns/test_runner turns/test_turns",
-    "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue turns/test_hand_over turns/test_ending "
-    "turns/test_turns",
-    "turns/start": "turns/test_io_order turns/test_job turns/test_turns turns/test_hand_over",
+    "turns/processes": "turns/test_child turns/test_processes turns/test_stops",
+    "turns/record": "turns/test_io_order turns/test_questions turns/test_runner",
+    "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue",
+    "turns/start": "turns/test_io_order turns/test_job turns/test_runner",
 }
-"""The tests of each module, in the order in which they run. The first failure ends a run."""
+"""The tests of each module, in the order in which they run: a file, or one test of it. The first failure ends a run."""
+
+
+def path_of(name: str) -> str:
+    """Return the path of tests, as pytest takes it."""
+    file, separator, test = name.partition("::")
+    return f"tests/{file}.py{separator}{test}"
+
 
 ONLY = {"events": ("ReplaceTrueWithFalse",), "store/root": ("RemoveCall",)}
 """The operators of a module that does not get all."""

@@ -12,9 +12,10 @@ from breakglass.store import log, pieces
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from breakglass.store.watch import Watch
-from tests.help.followers import SECONDS, Client, append_texts, content, unframed, until
+from tests.help.followers import Client, append_texts, content, unframed, until
 from tests.help.log_files import open_logs
 from tests.help.logs import SAMPLES, line
+from tests.help.waiting import DEADLINE
 
 # --- existing lines, then new lines --------------------------------------------------------------
 
@@ -185,7 +186,7 @@ async def test_close_ends_every_stream_at_once_and_closes_the_logs(followed: str
     await until(lambda: all(client.events for client in waiting))
     replaying = [Client(followers, followed, number) for number in range(1, 6)]
     await until(lambda: any(client.pieces for client in replaying))
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(DEADLINE):
         await followers.close()
         await asyncio.gather(*(client.task for client in waiting + replaying))
     assert all(FollowSignal.CAUGHT_UP not in client.events or client.number == 3_005 for client in replaying)

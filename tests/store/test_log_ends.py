@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,32 @@ def test_after_a_failed_sync_every_way_to_append_is_refused_but_the_turns_end_is
     )
     assert kinds(directory) == ["created", "cancelled", "error", "turn_end", "sealed"]
     assert stat.S_IMODE(Path(directory, degraded.NAME).stat().st_mode) == 0o600
+
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "text": {"turn": 2, "text": "a"},
+    "turn_end": {"turn": 2, "status": "ok", "duration_ms": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "writes"),
+    [(errno.EIO, "turn_end", 1), (errno.ENOSPC, "text", 1), (errno.ENOSPC, "turn_end", 2)],
+    ids=["a failed disk", "a full disk", "a full disk with room for the line without its seal"],
+)
+def test_only_a_seal_that_does_not_fit_is_a_reason_to_write_again(
+    number: int, kind: str, writes: int, writer: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+
+    def refuse(fd: int, data: bytes) -> int:
+        done.append(data)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with pytest.raises(CannotRecord):
+        writer.append(kind, **FIELDS[kind])
+    assert len(done) == writes
 
 
 def test_what_others_wrote_is_not_confirmed_under_a_failed_disk(writer: Log, directory: str) -> None:

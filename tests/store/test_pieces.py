@@ -10,9 +10,10 @@ from breakglass.events import encode
 from breakglass.store import follow, log, pieces, seek
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
-from tests.help.followers import SECONDS, Client, CountingFrame, append_texts, content, unframed, until
+from tests.help.followers import Client, CountingFrame, append_texts, content, unframed, until
 from tests.help.log_files import open_logs
 from tests.help.logs import SAMPLES
+from tests.help.waiting import DEADLINE
 
 # --- shared -------------------------------------------------------------------------------------
 
@@ -116,7 +117,7 @@ async def test_only_a_few_logs_without_followers_stay_open(followers: Followers,
         with log.create(str(directory)) as created:
             created.append("created", **SAMPLES["created"])
         await (await Client(followers, str(directory)).caught_up()).disconnect()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(DEADLINE):
         # A log that a thread was still reading is closed when the next client leaves.
         while open_logs() > follow.IDLE_READERS:
             await (await Client(followers, str(tmp_path / "0")).caught_up()).disconnect()

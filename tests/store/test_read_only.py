@@ -84,6 +84,8 @@ def by_owner(root: Path) -> tuple[tuple[str, ...], str]:
 
 
 KINDS = (by_marker, by_mount, by_permission, by_owner)
+SOME = (0, 1, 6)
+"""The commands of `READING` and `WRITING` that every kind is tried with. All are tried with the marker."""
 
 
 def runner_of(root: Path, prefix: tuple[str, ...]) -> Run:
@@ -122,7 +124,7 @@ def test_commands_that_read_work_in_a_read_only_root_and_write_nothing(
 ) -> None:
     prefix, reason = kind(root)
     run, before = runner_of(root, prefix), everything_in(root)
-    for words in READING:
+    for words in READING if kind is by_marker else [READING[index] for index in SOME]:
         assert (done := run(*words)).returncode == 0, (words, done.stderr)
     listed = run("ls", "--json")
     assert json.loads(listed.stdout)["status"] == "running"
@@ -147,7 +149,7 @@ def test_commands_that_write_fail_with_the_reason_in_a_read_only_root(
 ) -> None:
     prefix, reason = kind(root)
     run, before = runner_of(root, prefix), everything_in(root)
-    for words in WRITING:
+    for words in WRITING if kind is by_marker else [WRITING[index] for index in SOME]:
         done = run(*words)
         assert done.returncode == 1, (words, done)
         assert done.stderr.startswith(f"breakglass: this data root is read-only: {reason}"), words

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import uuid as uuid_module
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -246,6 +247,26 @@ def test_a_session_whose_disk_failed_is_listed_as_degraded(root: Path) -> None:
     assert sessions.list_sessions(root)[0][1].status == "degraded"
     Path(session.directory, degraded.NAME).unlink()
     assert sessions.list_sessions(root)[0][1].status == "new"
+
+
+def test_a_session_is_not_completed_on_a_failed_disk(root: Path) -> None:
+    session = sessions.create(root, "shell", key="k-1")
+    Path(session.directory, degraded.NAME).touch()
+    with pytest.raises(CannotRecord, match="the disk failed under this session"):
+        sessions.create(root, "shell", key="k-1")
+
+
+def test_the_id_of_a_key_is_always_the_same_uuid_of_version_8() -> None:
+    assert sessions.id_from_key("k-1") == "d93f1c2e-c0f4-8a80-a094-89571b0aef9b"
+    assert {uuid_module.UUID(sessions.id_from_key(f"k-{n}")).variant for n in range(9)} == {
+        uuid_module.RFC_4122
+    }
+
+
+def test_the_refusal_of_a_long_id_repeats_its_first_64_characters(root: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        sessions.get(root, "x" * 70)
+    assert str(caught.value) == f"there is no session '{'x' * 64}'"
 
 
 @pytest.mark.parametrize("spare", [0, 1])

@@ -451,7 +451,7 @@ MISTAKES = (
         "Hostile text costs",
         "web/page/budget.py",
         'return deadline != float("inf") and time.thread_time() > deadline',
-        "return deadline < 0",
+        "return False",
         ("tests/web/page/test_budget.py::test_beyond_the_budget_everything_is_plain_and_complete",),
     ),
     Mistake(

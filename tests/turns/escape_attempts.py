@@ -23,7 +23,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MNT_DETACH = 1, 32, 4096, 2
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
-PTRACE_ATTACH = 16
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 OPEN_BY_HANDLE_AT = {"x86_64": 304, "aarch64": 265}
 
 
@@ -48,6 +48,14 @@ def open_file(path: str | Path, mode: str = "r") -> str:
 def connect(address: str) -> str:
     with socket.socket(socket.AF_UNIX) as sock:
         return attempt(lambda: sock.connect(address))
+
+
+def trace(pid: int) -> str:
+    found = call(libc.ptrace, PTRACE_ATTACH, pid, None, None)
+    if found == "done":  # a traced process that is not let go stays stopped
+        os.waitpid(pid, 0)
+        libc.ptrace(PTRACE_DETACH, pid, None, None)
+    return found
 
 
 def mount_in_new_namespaces() -> str:
@@ -120,8 +128,8 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "become root": lambda: attempt(lambda: os.setuid(0)),
     "rename the machine": lambda: attempt(lambda: socket.sethostname("mine")),
     "run a setuid program": run_setuid_program,
-    "trace a process outside": lambda: call(libc.ptrace, PTRACE_ATTACH, pid, None, None),
-    "trace the sandbox": lambda: call(libc.ptrace, PTRACE_ATTACH, 1, None, None),
+    "trace a process outside": lambda: trace(pid),
+    "trace the sandbox": lambda: trace(1),
     "kill a process outside": lambda: attempt(lambda: os.kill(pid, signal.SIGKILL)),
     "read the environment of a process outside": lambda: open_file(f"/proc/{pid}/environ"),
     "set what runs at a crash": lambda: open_file("/proc/sys/kernel/core_pattern", "w"),

@@ -88,13 +88,40 @@ def test_output_that_is_collected_is_returned_soon_although_nothing_more_comes()
 
 
 def test_quick_output_is_collected_into_few_pieces() -> None:
+    # On a busy machine the program may print so slowly that each line comes alone.
+    assert any(len(pieces_of_quick_output()) < 7 for _ in range(20))
+
+
+def pieces_of_quick_output() -> list[bytes]:
     with running("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.002; done; cat") as child:
         pieces: list[bytes] = []
         while b"8" not in b"".join(pieces):
             pieces += filter(None, [child.wait(60.0)])
         child.write(b"", ends=True)
     assert b"".join(pieces) == b"1\n2\n3\n4\n5\n6\n7\n8\n"
-    assert len(pieces) < 7
+    return pieces
+
+
+def read_until(child: Child, text: bytes) -> bytes:
+    output = b""
+    while text not in output and not child.has_ended():
+        output += child.wait(5.0) or b""
+    return output
+
+
+def test_an_interrupt_reaches_the_agent() -> None:
+    with running("trap 'echo stopped; exit' INT; echo up; read -r line; echo not stopped") as child:
+        assert read_until(child, b"up\n") == b"up\n"
+        child.interrupt()
+        child.write(b"\n", ends=True)  # a shell without the signal reads this line and goes on
+        assert read_until(child, b"stopped\n") == b"stopped\n"
+
+
+def test_input_for_an_agent_that_does_not_read_yet_delays_nothing() -> None:
+    size = 1_000_000  # more than the pipes of both directions hold
+    with running(f"head -c {size} /dev/zero; cat | wc -c") as child:
+        child.write(b"x" * size, ends=True)
+        assert read_until(child, b"\n").lstrip(b"\0") == b"%d\n" % size
 
 
 def test_an_orphan_that_holds_the_output_open_delays_the_end_by_linger_only(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.help.waiting import wait_until
 
 AGENT = """
 import json, sys
-open(sys.argv[1], "a").write(json.dumps(sys.stdin.read()) + "\\n")
+open(sys.argv[1], "a").write(json.dumps(json.loads(sys.stdin.readline())["message"]["content"]) + "\\n")
 session = sys.argv[2]
 print(json.dumps({"type": "system", "subtype": "init", "session_id": session}), flush=True)
 print(json.dumps({"type": "result", "subtype": "success", "is_error": False, "result": "done", "session_id": session}))
@@ -216,7 +216,7 @@ FORGETFUL = """
 import json, sys
 if "--resume=its-session" in sys.argv:
     sys.exit("No conversation found with session ID: its-session")
-open(sys.argv[1], "a").write(json.dumps(sys.stdin.read()) + "\\n")
+open(sys.argv[1], "a").write(json.dumps(json.loads(sys.stdin.readline())["message"]["content"]) + "\\n")
 its = {"session_id": "its-session"}
 print(json.dumps({"type": "system", "subtype": "init", **its}), flush=True)
 print(json.dumps({"type": "result", "subtype": "success", "is_error": False, "result": "done", **its}))

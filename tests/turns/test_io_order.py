@@ -107,6 +107,30 @@ def test_a_repeated_prompt_is_synced_under_the_lock_before_it_is_acknowledged(
     assert io.calls == [OPEN, LOCK, READ, SYNC, UNLOCK, "acknowledged"]
 
 
+def test_an_earlier_turn_is_looked_for_under_the_lock(io: IoRecorder, running: Session) -> None:
+    io.start()
+    assert begin.earlier_turn(running, "k-1") is None
+    assert io.calls == [OPEN, LOCK, READ, UNLOCK]
+
+
+def test_a_left_queue_is_taken_up_under_both_locks(
+    io: IoRecorder, settings: Config, session: Session
+) -> None:
+    with session.open_log() as opened:
+        opened.append("queued", text="true", by="ann")
+    io.start()
+    assert begin.continue_queue(settings, session)
+    begun = io.calls.index("lock turn.lock")
+    assert io.calls[begun - 1 :] == [
+        *TAKE_TURN,
+        *(LOCK, READ),
+        *written("user"),
+        UNLOCK,
+        "start the runner",
+        *RELEASE_TURN,
+    ]
+
+
 def test_a_withdrawal_is_decided_written_and_synced_under_one_lock(io: IoRecorder, running: Session) -> None:
     io.start()
     withdraw_prompt(running, 4, by="ann")

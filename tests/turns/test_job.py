@@ -8,7 +8,7 @@ import pytest
 from breakglass.masking import fingerprints
 from breakglass.sandbox import Sandbox
 from breakglass.seals import Seal
-from breakglass.state import AgentState
+from breakglass.state import AgentState, QueuedPrompt
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
@@ -48,7 +48,7 @@ JOB = Job(
     models={"claude": "m-1"},
     known=(AgentState("claude", "s-1", 0.25, 9), AgentState("shell")),
     allowed=("Bash",),
-    queued=(7, 9),
+    queued=(QueuedPrompt(7, ""), QueuedPrompt(9, "", steer=True)),
     timeout=1800,
     permission_timeout=0.5,
     limits=TurnLimits(kill=1),

@@ -50,6 +50,12 @@ def test_the_agent_dies_with_its_runner_and_the_next_reader_ends_the_lost_turn(s
     assert len(events_of(session)) == before + 3
 
 
+def test_a_look_at_a_session_without_a_turn_makes_no_file(settings: Config) -> None:
+    session = sessions.create(settings.data, "shell")
+    assert end_if_lost(session).turn is None
+    assert os.listdir(session.directory) == ["events.jsonl"]
+
+
 def test_has_runner_does_not_read_the_log(settings: Config) -> None:
     session, turn = begin_turn(settings, "echo up; sleep 1000")
     wait_for_output(session, turn, "up")

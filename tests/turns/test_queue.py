@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from breakglass.config import Config
-from breakglass.errors import CannotRecord, Conflict, NotFound, TurnRunning
+from breakglass.errors import BadConfig, CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
@@ -120,6 +120,14 @@ def test_a_prompt_without_queue_is_refused_while_a_turn_is_running(shell: ShellS
         shell.start("echo no")
     shell.release()
     assert len(shell.wait_until_idle()) == 1
+
+
+def test_a_prompt_for_an_unknown_agent_is_refused_and_not_queued(shell: ShellSession) -> None:
+    shell.start_and_keep_running()
+    with pytest.raises(BadConfig, match="no-such"):
+        submit_prompt(shell.config, shell.session, "true", by="ann", agent="no-such", queue=True)
+    assert shell.of_kind("queued") == []
+    shell.release()
 
 
 def test_a_repeated_key_returns_the_same_queued_prompt_and_queues_no_second_one(shell: ShellSession) -> None:

@@ -23,6 +23,8 @@ from breakglass.store.sessions import Session
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
+from tests.help import without_landlock
+from tests.help.other_user import UID, as_other_user
 from tests.help.servers import TOKEN, environment
 from tests.help.session_logs import events_of, output_of
 from tests.help.superuser import require_superuser
@@ -38,9 +40,7 @@ from tests.help.waiting import DEADLINE, wait_until
 
 ATTEMPTS = (Path(__file__).parent / "escape_attempts.py").read_text(encoding="utf-8")
 BOXED = AgentConfig("shell", "shell", ("bash",), sandbox="bwrap")
-SHOWN_AS = 12345
-IN_USER_NAMESPACE = ("unshare", "--user", f"--map-user={SHOWN_AS}", f"--map-group={SHOWN_AS}")
-"""Makes a server of root an ordinary user without capabilities, who can still read the files of root's Python."""
+WITHOUT_LANDLOCK = (sys.executable, "-I", str(Path(without_landlock.__file__)))
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Machine:
     folder: Path
     is_root: bool
     """Whether the server runs as root."""
+    has_landlock: bool
     port: int
 
     @property
@@ -58,9 +59,10 @@ class Machine:
 
     def breakglass(self, *words: str) -> str:
         """Run a command as the server's user, and return its output."""
-        prefix = IN_USER_NAMESPACE if os.geteuid() == 0 and not self.is_root else ()
+        user = as_other_user() if os.geteuid() == 0 and not self.is_root else ()
+        kernel = () if self.has_landlock else WITHOUT_LANDLOCK
         done = subprocess.run(
-            [*prefix, sys.executable, "-m", "breakglass", *words],
+            [*user, *kernel, sys.executable, "-m", "breakglass", *words],
             env=environment(self.data, BREAKGLASS_CONFIG=str(self.folder / "breakglass.toml"), HOME="/"),
             cwd="/",
             capture_output=True,
@@ -72,10 +74,14 @@ class Machine:
         return done.stdout
 
 
-@pytest.fixture(scope="module", params=["root", "user"])
+MACHINES = ["root", "user", "root without Landlock", "user without Landlock"]
+
+
+@pytest.fixture(scope="module", params=MACHINES)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine whose server runs as root or as another user. The agent of root has the network."""
-    if request.param == "root":
+    is_root, has_landlock = "root" in request.param, "without" not in request.param
+    if is_root:
         require_superuser("because the agent becomes another user")
     with ExitStack() as stack:
         # Not below /tmp, which the sandbox hides anyway.
@@ -91,11 +97,14 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
         (folder / "socket").chmod(0o666)
         shutil.copy("/bin/sleep", folder / "setuid")
         (folder / "setuid").chmod(0o4755)
-        network = str(request.param == "root").lower()
+        network = str(is_root).lower()
         (folder / "breakglass.toml").write_text(
             f'socket = "{folder}/socket"\n[agents.shell]\nsandbox = "bwrap"\nnetwork = {network}\n'
         )
-        yield Machine(folder, request.param == "root", port.getsockname()[1])
+        if os.geteuid() == 0 and not is_root:
+            for path in (folder, folder / "breakglass.toml"):
+                os.chown(path, UID, UID)
+        yield Machine(folder, is_root, has_landlock, port.getsockname()[1])
 
 
 REFUSED = {
@@ -150,6 +159,14 @@ WITHOUT_NETWORK = {
 }
 AS_USER = {"mount in new namespaces": "ENOSPC", "become root": "EINVAL"}
 """In a user namespace there is no root, and bubblewrap forbids further ones."""
+ROOT_WITHOUT_LANDLOCK = {"make a disk's device": "EPERM", "call an abstract socket": "done"}
+"""Without Landlock the network includes the abstract sockets of this machine."""
+USER_WITHOUT_LANDLOCK = {
+    "make a disk's device": "EPERM",
+    "trace the sandbox": "done",
+    "read the token through the sandbox": "ENOENT",
+}
+"""The first process of the sandbox has no more rights than the agent, and sees the same files."""
 
 
 def test_no_attempt_to_escape_succeeds(machine: Machine) -> None:
@@ -178,8 +195,11 @@ def test_no_attempt_to_escape_succeeds(machine: Machine) -> None:
     inside = found.pop("namespaces").split()
     outside = [os.readlink(f"/proc/self/ns/{each}") for each in ("ipc", "mnt", "pid", "uts", "net")]
     assert [a == b for a, b in zip(inside, outside, strict=True)] == [False] * 4 + [machine.is_root]
-    assert int(found.pop("uid")) in ({65534} if machine.is_root else {SHOWN_AS, os.geteuid()} - {0})
-    assert found == (REFUSED if machine.is_root else REFUSED | WITHOUT_NETWORK | AS_USER)
+    assert int(found.pop("uid")) in ({65534} if machine.is_root else {UID, os.geteuid()} - {0})
+    expected = REFUSED if machine.is_root else REFUSED | WITHOUT_NETWORK | AS_USER
+    if not machine.has_landlock:
+        expected |= ROOT_WITHOUT_LANDLOCK if machine.is_root else USER_WITHOUT_LANDLOCK
+    assert found == expected
 
 
 # --- a turn in the sandbox ----------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_a_last_event_id_that_is_not_a_whole_number_is_refused(server: Server, b
 
 def test_a_silent_stream_gets_keepalive_comments(server: Server) -> None:
     session = server.new_session()
-    connection = server.connection(timeout=5)
+    connection = server.connection()
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
     connection.request("GET", f"/api/sessions/{session}/events", headers=headers)
     response = connection.getresponse()

@@ -25,8 +25,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def fuzz(server: Server, folder: Path, *words: str) -> str:
-    """Run schemathesis with the server's document and an existing session, and return its output."""
+def fuzz(server: Server, folder: Path, *words: str, seconds: float = 570) -> str:
+    """Run schemathesis to its end with the server's document and an existing session, and return its output."""
     document = server.ask("GET", "/api/openapi.json")[1]
     (folder / "openapi.json").write_text(json.dumps(document))
     (folder / "schemathesis.toml").write_text(f'[parameters]\n"path.id" = "{server.new_session()}"\n')
@@ -41,7 +41,7 @@ def fuzz(server: Server, folder: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=570,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     return done.stdout
@@ -56,4 +56,4 @@ def test_any_request_is_answered_as_documented(server: Server, tmp_path: Path) -
 
 @pytest.mark.torture
 def test_a_long_fuzz_finds_nothing(server: Server, tmp_path: Path) -> None:
-    assert " passed" in fuzz(server, tmp_path, "--max-examples", "100")
+    assert " passed" in fuzz(server, tmp_path, "--max-examples", "100", seconds=7_200)

@@ -24,7 +24,9 @@ sys.exit(supervise_workers(die, 1, signal.pthread_sigmask(signal.SIG_BLOCK, SUPE
 """
 
 
-@pytest.mark.parametrize("ms", [0, 5, 10, 20, 40, 80])
+@pytest.mark.parametrize(
+    "ms", [0, 20, 80, *(pytest.param(ms, marks=pytest.mark.torture) for ms in (5, 10, 40))]
+)
 def test_workers_that_are_stopped_while_they_start_end(tmp_path: Path, ms: int) -> None:
     with serving(tmp_path / "var", "--workers", "3") as server:
         time.sleep(ms / 1000)  # the test is about this moment of the start
@@ -59,9 +61,9 @@ def is_suspended(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("workers", "suspended", "number", "status"),
     [
-        (2, 1, signal.SIGTERM, 0),
-        (2, 2, signal.SIGINT, 0),
         (3, 2, signal.SIGTERM, 0),
+        pytest.param(2, 1, signal.SIGTERM, 0, marks=pytest.mark.torture),
+        pytest.param(2, 2, signal.SIGINT, 0, marks=pytest.mark.torture),
         (2, 1, signal.SIGKILL, -signal.SIGKILL),
     ],
 )

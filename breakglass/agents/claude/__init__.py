@@ -45,6 +45,7 @@ ABOUT = About(
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"),
     choice_tools=frozenset({CHOICE_TOOL}),
     instructions="system",
+    can_steer=True,
     login=LoginProbe(
         arguments=("auth", "status"),
         since=(2, 1, 330),

@@ -88,11 +88,15 @@ def escape_command(prompt: str) -> str:
     return f" {prompt}" if prompt.startswith("/") and not is_offered(prompt) else prompt
 
 
-def user_message(prompt: str, pictures: Sequence[Picture] = ()) -> bytes:
-    """Return the line that begins a turn. Pictures are blocks as the Messages API takes them."""
+def user_message(prompt: str, pictures: Sequence[Picture] = (), uuid: str = "") -> bytes:
+    """Return the line with a prompt. Pictures are blocks as the Messages API takes them.
+
+    For a `uuid` the CLI says when it reads the prompt.
+    """
     blocks = [{"type": "image", "source": _source(each)} for each in pictures]
     message = {"role": "user", "content": [*blocks, {"type": "text", "text": prompt}] if blocks else prompt}
-    return _line({"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"})
+    line = {"type": "user", "message": message, "parent_tool_use_id": None, "session_id": "default"}
+    return _line({**line, **({"uuid": uuid} if uuid else {})})
 
 
 def _source(picture: Picture) -> Line:

@@ -3,15 +3,15 @@
 How this works
 --------------
 
-`TurnInput.ask` decides what standard input carries. Without it the prompt alone is written, the input is closed, and
-the agent asks nothing. A prompt with pictures is a message in JSON. With `ask` the messages and the control protocol
-are JSON lines. A `can_use_tool` request becomes
-a `permission` event, and its answer becomes a `control_response` line.
+Standard input carries JSON lines: the prompt with its pictures, and the control protocol. With `TurnInput.ask`, a
+`can_use_tool` request becomes a `permission` event, and its answer becomes a `control_response` line. The input is
+closed after the result.
 
 `_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
 reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `rounds`
 knows whether the agent still works. `session` knows which session it is in. `todo` keeps the to-do list. `control`
-holds the open questions and makes the lines that we write.
+holds the open questions and makes the lines that we write. `steering` knows whether a tool runs, and which prompts the
+agent got meanwhile.
 
 Rules for editors:
 
@@ -29,11 +29,11 @@ from collections.abc import Callable
 from breakglass.agents import Exit, TurnInput
 from breakglass.agents.claude import control, messages, outcome
 from breakglass.agents.claude.messages import Line
-from breakglass.agents.claude.rounds import Rounds
 from breakglass.agents.claude.session import AgentSession
+from breakglass.agents.claude.steering import SteeredDialogue
 from breakglass.agents.claude.streamed_text import StreamedText
 from breakglass.agents.claude.todo import TodoList
-from breakglass.agents.line_dialogue import LineDialogue, error
+from breakglass.agents.line_dialogue import error
 from breakglass.agents.lines import (
     as_object,
     as_session_id,
@@ -46,9 +46,9 @@ from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft, dumps
 
 _PRINT = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
+_READ = ("--input-format", "stream-json")
 # Without the mode, the user's own settings could choose one that never asks.
 _ASKING = ("--permission-prompt-tool", "stdio", "--permission-mode=default")
-_MESSAGES = ("--input-format", "stream-json")
 _ACTING = ("--dangerously-skip-permissions",)
 
 _FORGOTTEN = (
@@ -56,20 +56,17 @@ _FORGOTTEN = (
 )
 
 
-class Dialogue(LineDialogue):
+class Dialogue(SteeredDialogue):
     """One `claude` process."""
 
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, _command(turn_input))
-        self.finished = not turn_input.ask
         self._session = AgentSession(turn_input.session)
         self._model = ""  # the model that answered last
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
         self._streamed = StreamedText()
         self._tool_requests = control.ToolRequests()
-        self._rounds = Rounds()
-        self._is_interrupted = False
         self._reported_failure = ""  # the last API failure that has an `error` event
 
     # --- what we write ------------------------------------------------------------------------
@@ -77,9 +74,7 @@ class Dialogue(LineDialogue):
     def open(self) -> bytes:
         """Return the prompt."""
         prompt = control.escape_command(self._input.prompt)
-        if self._input.ask or self._input.pictures:
-            return control.user_message(prompt, self._input.pictures)
-        return prompt.encode(errors="replace")
+        return control.user_message(prompt, self._input.pictures)
 
     def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Answer an open question. Returns False if no such question is open."""
@@ -89,12 +84,15 @@ class Dialogue(LineDialogue):
 
     @property
     def answered(self) -> bool:
-        """Whether the last round has ended, and no background task or question may continue it."""
-        return self._rounds.are_over and not self._tool_requests.are_open
+        """Whether the last round has ended, and no background task, question or prompt may continue it."""
+        return self._rounds.are_over and not self._tool_requests.are_open and not self.unread
 
     def interrupt(self) -> bytes:
-        """Return the control request that stops the turn and keeps its prose; b"" if only SIGINT does that."""
-        if self.finished:
+        """Return the control request that stops the turn and keeps its prose; b"" if only SIGINT does that.
+
+        After a control request the agent would go on with a prompt that it has not read.
+        """
+        if self.finished or self.unread:
             return b""
         self._is_interrupted = True
         return control.interrupt()
@@ -140,7 +138,7 @@ class Dialogue(LineDialogue):
     def _assistant(self, line: Line) -> list[Draft]:
         self._todo.note_calls(line)
         self._rounds.note_output(line)
-        drafts = messages.assistant_events(line, thinking=self._input.thinking)
+        drafts = self._steering.note(messages.assistant_events(line, thinking=self._input.thinking))
         texts = [fields["text"] for kind, fields in drafts if kind == "text"]
         parent = messages.parent_of(line)
         if not parent:
@@ -154,7 +152,7 @@ class Dialogue(LineDialogue):
         return drafts
 
     def _user(self, line: Line) -> list[Draft]:
-        return messages.tool_results(line) + self._todo.apply_results(line)
+        return self._steering.note(messages.tool_results(line)) + self._todo.apply_results(line)
 
     def _rate_limit(self, line: Line) -> list[Draft]:
         return outcome.rate_limit(line)
@@ -162,6 +160,7 @@ class Dialogue(LineDialogue):
     def _result(self, line: Line) -> list[Draft]:
         failure = outcome.failure(line)
         notices = self._rounds.end(failure)
+        self._steering.end_round()
         # A subagent in the background may still ask.
         self.finished |= self._is_interrupted or not self._rounds.has_background_tasks
         if notices is None:
@@ -214,6 +213,7 @@ _READERS: dict[str, Callable[[Dialogue, Line], list[Draft]]] = {
     "user": Dialogue._user,
     "result": Dialogue._result,
     "rate_limit_event": Dialogue._rate_limit,
+    "command_lifecycle": Dialogue._lifecycle,
     "control_request": Dialogue._control_request,
     "control_cancel_request": Dialogue._control_cancel_request,
 }
@@ -231,7 +231,6 @@ _SYSTEM = frozenset(
 _WITHOUT_NEWS = frozenset(
     {
         "control_response",
-        "command_lifecycle",
         "keep_alive",
         "tool_progress",
         "auth_status",
@@ -242,9 +241,7 @@ _WITHOUT_NEWS = frozenset(
 
 
 def _command(turn_input: TurnInput) -> list[str]:
-    reads_messages = turn_input.ask or turn_input.pictures
-    command = [*turn_input.command, *_PRINT, *(_MESSAGES if reads_messages else ())]
-    command += _ASKING if turn_input.ask else _ACTING
+    command = [*turn_input.command, *_PRINT, *_READ, *(_ASKING if turn_input.ask else _ACTING)]
     if turn_input.ask and turn_input.deny:  # else it never asks about some tools, such as Read
         command.append("--settings=" + dumps({"permissions": {"ask": list(turn_input.deny)}}))
     if session := as_session_id(turn_input.session):

@@ -42,9 +42,12 @@ def retry(line: Line) -> Draft:
     text += f" (HTTP {status})" if status else " (no HTTP answer)"
     if (most := as_count(line.get("max_retries"))) is not None:
         text += f", retry {attempt} of {most}"
+    wait: dict[str, Any] = {}
     if (delay := as_count(line.get("retry_delay_ms"))) is not None:
         text += f" in {delay / 1000:.1f} s"
-    return "retry", {"attempt": attempt, "error": with_advice(text, line.get("error")), **parent_of(line)}
+        wait = {"delay_ms": delay}
+    error = with_advice(text, line.get("error"))
+    return "retry", {"attempt": attempt, "error": error, **wait, **parent_of(line)}
 
 
 def compaction(line: Line) -> Draft:

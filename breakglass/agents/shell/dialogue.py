@@ -5,6 +5,7 @@ script ended. Of a long output only the beginning and the last 64 KiB are kept.
 """
 
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 
 from breakglass.agents import Exit, TurnInput
 from breakglass.choices import NO_ANSWERS, Answers
@@ -34,6 +35,8 @@ class Dialogue:
     waits_for_quiet = False
     finished = True
     answered = False
+    can_steer = False
+    unread: Sequence[int] = ()
 
     def __init__(self, turn_input: TurnInput) -> None:
         self.argv = [*turn_input.command, "-c", _READ_AND_RUN]
@@ -72,6 +75,9 @@ class Dialogue:
     def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
         """Return False: a script never asks for permission."""
         return False
+
+    def steer(self, number: int, prompt: str) -> None:
+        """Do nothing: a script reads no further prompt."""
 
     def reply(self) -> bytes:
         """Return nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
-from breakglass import masking
+from breakglass import masking, uploads
 from breakglass.access import tokens
 from breakglass.cli.command import LAST_SESSION, Command, Option
 from breakglass.cli.user import whole_number
@@ -15,7 +15,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
 from breakglass.export import markdown, selected
-from breakglass.store import hosts, log, seek, sessions, state_cache
+from breakglass.store import hosts, log, seek, sessions, state_cache, workspace
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
 
@@ -32,6 +32,8 @@ class _Source(NamedTuple):
     known: LogState
     host: str
     """The host whose copy the log is, "" for a log of this machine or a file."""
+    workspace: str
+    """The workspace of the session, "" for a file."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -53,7 +55,8 @@ def run(config: Config, args: Namespace) -> int:
             _write_bundle(output, source)
         else:
             events = _events(config, args, source)
-            parts = _html(events, source) if args.html else markdown.render(events, source.name, source.host)
+            shown = source._replace(workspace="") if args.redact else source
+            parts = _html(events, shown) if args.html else markdown.render(events, source.name, source.host)
             for part in parts:
                 output.write(part.encode(errors="replace"))
         output.flush()
@@ -64,6 +67,7 @@ def run(config: Config, args: Namespace) -> int:
 def _source(config: Config, args: Namespace) -> Iterator[_Source]:
     if args.file and args.words:
         raise BadInput("--file names the log: leave out the session's id")
+    directory = ""
     if args.file:
         try:
             fd, name = os.open(args.file, os.O_RDONLY | os.O_CLOEXEC), os.path.basename(args.file)
@@ -72,11 +76,13 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
     else:
         session = sessions.find(config.data, *args.words)
         fd, name = log.open_reader(session.directory), session.id
+        directory = session.workspace
     try:
         known = state_cache.read_state(fd)
         if not known.state.last_id:
             raise BadInput(f"{args.file or name} has no whole line, so it is no log")
-        yield _Source(name, fd, known.end, known, "" if args.file else hosts.host_of(config.data))
+        host = "" if args.file else hosts.host_of(config.data)
+        yield _Source(name, fd, known.end, known, host, directory)
     finally:
         os.close(fd)
 
@@ -119,7 +125,8 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     title = source.known.state.title or source.known.state.first_prompt or source.name
     shown = fragments.compact(events)
     host = source.host or str(created.get("host", ""))
-    return document(shown, session=source.name, title=title[:200], host=host)
+    names = {"session": source.name, "title": title[:200], "host": host}
+    return document(shown, **names, directory=source.workspace)
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:
@@ -127,10 +134,16 @@ def _write_bundle(output: BinaryIO, source: _Source) -> None:
 
     html = _html(log.read(source.fd, START, source.end), source)
     os.lseek(source.fd, 0, os.SEEK_SET)
+    folder, seal = f"breakglass-{source.name[:8]}", source.known.state.seal
     with os.fdopen(os.dup(source.fd), "rb") as file:
-        bundle.write(
-            output, f"breakglass-{source.name[:8]}", file, source.end.offset, html, source.known.state.seal
-        )
+        bundle.write(output, folder, file, source.end.offset, html, seal, _files(source))
+
+
+def _files(source: _Source) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of each file that a user sent and that is unchanged."""
+    for event in log.read(source.fd, START, source.end) if source.workspace else ():
+        if event["kind"] == "file" and uploads.is_upload(event.get("path")):
+            yield event["path"], workspace.read_recorded(source.workspace, event)
 
 
 COMMAND = Command(
@@ -140,7 +153,7 @@ COMMAND = Command(
     options=(
         Option("--html", "one HTML file: no script, no network, to read and to print"),
         Option("--md", "Markdown for a post-mortem: timeline, calls with their outcome, files changed, cost"),
-        Option("--bundle", "a .tar.gz: the log byte for byte, the HTML, the newest seal, and SHA256SUMS"),
+        Option("--bundle", "a .tar.gz: the log byte for byte, its files, HTML and newest seal, SHA256SUMS"),
         Option("-o FILE", "write to this file instead of standard output"),
         Option("--file PATH", "export this log instead of a session's, such as one from a bundle"),
         Option("--redact", "leave out the output of tools, and mask the known secrets of this machine again"),
@@ -155,5 +168,7 @@ COMMAND = Command(
   breakglass export --file events.jsonl --html     a log from another machine""",
     notes="""\
 A document shows the lines that the log has now. Line N of the log is #eN in the HTML.
---redact masks what this machine knows as secrets; other secrets in prompts and in the agent's words stay.""",
+Pictures that users sent are in the HTML, and all their files in the bundle, unless they were changed since.
+--redact leaves pictures out. It masks what this machine knows as secrets; other secrets in prompts and in the
+agent's words stay.""",
 )

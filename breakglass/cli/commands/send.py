@@ -122,6 +122,7 @@ def _submit(
             model=args.model,
             agent=agent,
             queue=args.queue,
+            steer=args.steer,
             files=files,
             over_budget=args.over_budget,
         )
@@ -143,6 +144,7 @@ COMMAND = Command(
     options=(
         Option("--wait", "show the turn and return when it has ended"),
         Option("--queue", "while a turn runs, queue the prompt"),
+        Option("--steer", "as --queue, but the running agent gets it as soon as it can read it"),
         Option("--over-budget", "send it although the day's budget is spent (max_cost_usd_per_day)"),
         Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
@@ -161,6 +163,7 @@ COMMAND = Command(
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
   breakglass send 3f2a --agent shell 'df -h'         session 3f2a… goes on with the shell
   breakglass send --queue "and then restart it"      after the turn that is running
+  breakglass send --steer "not that disk"            while a tool runs, the agent reads it at the end of the tool
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input
   breakglass send "what does the panic say?" --file panel.jpg
   breakglass send -- '-x'                            a prompt that begins with -""",

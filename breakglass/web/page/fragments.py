@@ -90,7 +90,8 @@ def _joined(events: list[Event]) -> list[Event]:
 def _settled(events: list[Event]) -> set[int]:
     """Return the ids of questions and queued prompts that are no longer open.
 
-    A question is settled by its answer or the end of its turn, a queued prompt by its turn or its withdrawal.
+    A question is settled by its answer or the end of its turn. A queued prompt is settled by its turn, its withdrawal,
+    or its delivery to the running agent.
     """
     asked: dict[int, tuple[object, object]] = {}
     settled: set[int] = set()
@@ -103,7 +104,7 @@ def _settled(events: list[Event]) -> set[int]:
                 settled |= {number for number, question in asked.items() if question == (turn, request)}
             case "turn_end":
                 settled |= {number for number, question in asked.items() if question[0] == turn}
-            case "user" | "withdrawn" if isinstance(event.get("queued"), int):
+            case "user" | "steered" | "withdrawn" if isinstance(event.get("queued"), int):
                 settled.add(event["queued"])
     return settled
 

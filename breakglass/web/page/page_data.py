@@ -53,6 +53,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    can_steer: bool = False
+    """Whether the agent reads a prompt while a turn runs."""
     chosen: Preset | None = None
     """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""

@@ -43,7 +43,9 @@ def saved(session: Session, form: str) -> Iterator[str]:
         else:
             host = str(log.read_one(fd, 1).get("host", ""))
             title = SessionRow(session.id, known.state).heading
-            yield from document(fragments.compact(events), session=session.id, title=title, host=host)
+            shown = fragments.compact(events)
+            names = {"session": session.id, "title": title, "host": host}
+            yield from document(shown, **names, directory=session.workspace)
     finally:
         os.close(fd)
 

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
 from breakglass import choices, text
-from breakglass.events import INTERRUPTED
+from breakglass.events import INTERRUPTED, LOST
 from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
@@ -30,7 +30,7 @@ STATIC = _FOLDER / "static"
 _FILTERS: dict[Any, str] = {
     markdown: "markdown unmarked",
     terminal: "fold terminal",
-    tools: "coloured exact fields first_words plan raw",
+    tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
     text: "age duration money one_line plan_status size status_sign strip_escapes token_counts turn_outcome",
 }
@@ -112,8 +112,13 @@ def _environment() -> Environment:
     environment.tests["session_id"] = _is_session_id
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
-    environment.globals.update(signs_json=signs, max_markdown=markdown.MAX_MARKDOWN, interrupted=INTERRUPTED)
-    environment.globals["picture_types"] = PICTURES
+    environment.globals.update(
+        signs_json=signs,
+        max_markdown=markdown.MAX_MARKDOWN,
+        interrupted=INTERRUPTED,
+        lost=LOST,
+        picture_types=PICTURES,
+    )
     return environment
 
 

@@ -10,15 +10,15 @@ from breakglass.agents.claude.dialogue import Dialogue
 from tests.agents.claude.made_lines import ASKED, INIT, SESSION, asking, begun, ended, line, result
 
 
-def test_in_one_way_mode_only_the_prompt_is_written() -> None:
+def test_the_prompt_is_a_message_and_never_an_argument() -> None:
     dialogue = begun(prompt="-x [U+1F600]\n", model="opus", session=SESSION)
     assert dialogue.argv == [
         "claude", "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages",
-        "--dangerously-skip-permissions", f"--resume={SESSION}", "--model=opus",
+        "--input-format", "stream-json", "--dangerously-skip-permissions", f"--resume={SESSION}", "--model=opus",
     ]  # fmt: skip
-    assert dialogue.open() == b"-x [U+1F600]\n"
-    assert dialogue.finished
-    assert dialogue.interrupt() == b""
+    assert json.loads(dialogue.open())["message"]["content"] == "-x [U+1F600]\n"
+    assert not dialogue.finished
+    assert json.loads(dialogue.interrupt())["request"] == {"subtype": "interrupt"}
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ def test_in_one_way_mode_only_the_prompt_is_written() -> None:
      "/contexts", "/help\n", "/a/compact"],
 )  # fmt: skip
 def test_a_prompt_that_looks_like_a_command_is_written_after_a_space(prompt: str) -> None:
-    assert begun(prompt=prompt).open() == b" " + prompt.encode()
-    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == " " + prompt
+    for ask in (False, True):
+        assert json.loads(begun(prompt=prompt, ask=ask).open())["message"]["content"] == " " + prompt
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_a_prompt_that_looks_like_a_command_is_written_after_a_space(prompt: str
      " /clear", "\n/clear", "\ufeff/clear", "#1", "!ls", "@file", "-x", "hi /clear"],
 )  # fmt: skip
 def test_other_prompts_and_the_offered_commands_are_written_unchanged(prompt: str) -> None:
-    assert begun(prompt=prompt).open() == prompt.encode()
-    assert json.loads(begun(prompt=prompt, ask=True).open())["message"]["content"] == prompt
+    for ask in (False, True):
+        assert json.loads(begun(prompt=prompt, ask=ask).open())["message"]["content"] == prompt
 
 
 def test_a_change_of_the_agents_own_session_is_a_notice() -> None:
@@ -54,7 +54,6 @@ def test_a_first_turn_names_no_session_and_no_model() -> None:
 
 
 def test_half_a_surrogate_pair_in_a_prompt_is_replaced() -> None:
-    assert begun(prompt="a\ud83d").open() == b"a?"
     assert json.loads(begun(prompt="a\ud83d", ask=True).open())["message"]["content"] == "a\ufffd"
 
 
@@ -190,7 +189,7 @@ def test_standard_input_stays_open_while_a_background_task_may_ask() -> None:
 @pytest.mark.parametrize("ask", [False, True])
 def test_a_finished_dialogue_stays_finished(ask: bool) -> None:
     dialogue = begun(ask=ask)
-    dialogue.translate(result() if ask else b"")
+    dialogue.translate(result())
     assert dialogue.finished
     dialogue.translate(
         line(type="system", subtype="background_tasks_changed", tasks=[{"task_id": "a"}]) + result()
@@ -304,4 +303,4 @@ def test_pictures_are_blocks_of_the_first_message(ask: bool) -> None:
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
         {"type": "text", "text": "what is it?"},
     ]
-    assert dialogue.finished is not ask
+    assert not dialogue.finished

@@ -13,6 +13,8 @@ from tests.cli.program import Data
 from tests.help.html_check import check_html
 from tests.help.sample_session import history
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
+
 
 @pytest.fixture
 def sample(data: Data) -> str:
@@ -50,19 +52,24 @@ def test_lines_are_chosen_and_output_is_left_out(data: Data, sample: str) -> Non
 
 def test_a_bundle_has_the_log_byte_for_byte_and_the_sums_of_its_files(data: Data, tmp_path: Path) -> None:
     session = data.new()
-    data.ok("send", session, "echo hello", "--wait")
+    (tmp_path / "panel 1.png").write_bytes(PNG)
+    data.ok("send", session, "echo hello", "--wait", "--file", str(tmp_path / "panel 1.png"))
     target = tmp_path / "bundle.tar.gz"
     assert data.ok("export", session, "--bundle", "-o", str(target)) == ""
     with tarfile.open(fileobj=io.BytesIO(target.read_bytes())) as archive:
         files = {Path(name).name: archive.extractfile(name) for name in archive.getnames()}
         content = {name: file.read() for name, file in files.items() if file}
-    assert {*content} == {"events.jsonl", "session.html", "seal", "SHA256SUMS"}
+    assert {*content} == {"events.jsonl", "session.html", "seal", "SHA256SUMS", "panel_1.png"}
+    assert content["panel_1.png"] == PNG
+    picture = f'<img src="data:image/png;base64,{base64.b64encode(PNG).decode()}"'
+    assert picture in content["session.html"].decode()
+    assert "<img" not in data.ok("export", session, "--html", "--redact")
     assert content["events.jsonl"] == data.log(session).read_bytes()
     seal = data.json("ls")[0]["seal"]
     assert content["seal"].decode() == f"{seal['lines']}:{seal['sha256']}\n"
     for line in content["SHA256SUMS"].decode().splitlines():
         digest, name = line.split("  ")
-        assert hashlib.sha256(content[name]).hexdigest() == digest
+        assert hashlib.sha256(content[Path(name).name]).hexdigest() == digest
 
 
 def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(

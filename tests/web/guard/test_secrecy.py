@@ -37,7 +37,7 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
         log = server.log(session).read_bytes()
         for rule in rules:
             path = re.sub(r"<session_id>", session, rule.rule)
-            path = re.sub(r"<[a-z_]+>", "1", path)
+            path = re.sub(r"<[a-z_:]+>", "1", path)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 body: dict[str, Any] | None = None if method in ("GET", "DELETE") else {}
                 status = server.ask(method, path, body, anonymous)[0]
@@ -87,17 +87,14 @@ def test_an_error_reveals_no_traceback_and_no_path(tmp_path: Path) -> None:
             assert headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["..", "%2e%2e", "..%2f..%2ftoken", "%00", "{id}%0a", "{id}/../{id}", "{ID}", "{id}.", "link"],
-)
-def test_a_session_id_is_never_used_as_a_path(name: str, tmp_path: Path) -> None:
+def test_a_session_id_is_never_used_as_a_path(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         session = server.new_session()
         (tmp_path / "var" / "sessions" / "link").symlink_to(tmp_path / "var" / "sessions" / session)
-        name = name.replace("{id}", session).replace("{ID}", session.upper())
-        assert server.ask("GET", f"/api/sessions/{name}")[0] in (400, 404)
-        assert server.ask("POST", f"/api/sessions/{name}/turns", {"prompt": "id"})[0] in (400, 404)
+        names = ["..", "%2e%2e", "..%2f..%2ftoken", "%00", f"{session}%0a", f"{session}/../{session}"]
+        for name in [*names, session.upper(), f"{session}.", "link"]:
+            assert server.ask("GET", f"/api/sessions/{name}")[0] in (400, 404), name
+            assert server.ask("POST", f"/api/sessions/{name}/turns", {"prompt": "id"})[0] in (400, 404), name
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])

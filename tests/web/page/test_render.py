@@ -82,10 +82,10 @@ def test_scripts_use_no_function_that_runs_markup() -> None:
 
 def test_a_page_preloads_every_script_it_needs_at_once() -> None:
     html = pages()["session"]
-    login_and_worker = {"login.js", "sw.js"}
+    not_at_once = {"login.js", "sw.js", "files.js"}
     for path in render.STATIC.glob("*.js"):
-        assert (f"static/{path.name}" in html) == (path.name not in login_and_worker)
-        if path.name not in login_and_worker:
+        assert (f"static/{path.name}" in html) == (path.name not in not_at_once)
+        if path.name not in not_at_once:
             assert f'"{path.name}"' in (render.STATIC / "sw.js").read_text(encoding="utf-8")
 
 

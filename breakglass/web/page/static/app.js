@@ -32,6 +32,7 @@ for (const form of $$("form[action$='/logout']")) {
   form.addEventListener("submit", () => { // after a logout the device keeps no data
     form.elements.csrf.value ||= globalThis.csrf();
     localStorage.clear();
+    globalThis.indexedDB?.deleteDatabase("breakglass"); // files of unsent prompts
     sessionStorage.clear();
     forgetPages();
   });

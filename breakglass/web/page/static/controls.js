@@ -37,6 +37,8 @@ export class Controls {
     const send = $("#send"), isAsking = $(".permission.open", this.list);
     $(".stop").hidden = !this.isTurnRunning;
     send.hidden = this.isTurnRunning && !this.field.value.trim();
+    const now = $(".now");
+    if (now) now.hidden = send.hidden || !this.isTurnRunning;
     send.textContent = this.isTurnRunning ? "Queue" : "Send";
     this.notifier.showStatus(isAsking ? "asking" : this.isTurnRunning ? "running" : this.endedAs);
   }

@@ -46,11 +46,15 @@ export const PLACE_BY_KIND = {
   user(transcript, line) {
     settle(queuedLine(transcript, line));
   },
+  steered(transcript, line) {
+    settle(queuedLine(transcript, line));
+  },
   withdrawn(transcript, line) {
     settle(queuedLine(transcript, line));
   },
   plan(transcript, line) { // only the newest plan is open, unless the user opened another
-    for (const old of $$(".plan-update details[open]:not([data-touched])", transcript.list)) old.open = old === $("details", line);
+    const plans = [line, ...$$(".plan-update", transcript.list)], newest = Math.max(...plans.map(lineNumber));
+    for (const each of plans) for (const fold of $$("details:not([data-touched])", each)) fold.open = lineNumber(each) === newest;
   },
   turn_end(transcript, line) {
     transcript.endTurn(line.dataset.turn, line.dataset.status);
@@ -74,6 +78,29 @@ export function markDay(line) {
   if (!before?.dataset.ts || !line.dataset.ts) return;
   const date = day(lineTime(line));
   if (date !== day(lineTime(before))) line.before(make("li", { className: "day", textContent: date }));
+}
+
+/** The end of a turn repeats what the lines before it say. It takes their cause and cost, and they are folded. */
+export function foldIntoEnd(end) {
+  const { turn, status, said } = end.dataset, before = [], body = $(".body", end);
+  for (let line = end.previousElementSibling; line?.dataset.turn === turn && "said" in line.dataset; line = line.previousElementSibling) before.push(line);
+  const of = (kind) => before.find((line) => line.dataset.kind === kind), result = of("result");
+  const failed = of("error") ?? (result?.dataset.outcome === "error" ? result : null), told = said ?? (failed ?? result)?.dataset.said;
+  const same = before.filter((line) => line.dataset.said === told);
+  let folded = failed || said ? same : result && (same.length > 1 || !told) ? [result] : [];
+  if (status === "cancelled") folded = result ? [result] : [];
+  else if (failed && !said && !$(".show-all", failed)) body.append(...$$(".plain, .failed ~ .meta", failed).map((part) => part.cloneNode(true)));
+  else if (failed && !said) folded = [];
+  for (const line of folded) line.classList.add("folded");
+  if (folded.includes(result) && result.dataset.cost) $(".how", body).append(` · ${result.dataset.cost}`);
+  end.dataset.joined = "yes"; // the page is kept for reading without a network, and starts again from there
+}
+
+/** The newest retry counts down to the agent's next attempt. `now`: ms by the server's clock. */
+export function countDown(line, now) {
+  if (!line?.dataset.delay) return;
+  const left = Math.ceil((lineTime(line) - now + Number(line.dataset.delay)) / 1000);
+  $(".wait", line).textContent = left > 0 ? ` · ${left} s left` : " · trying now";
 }
 
 /** Appends text to prose, in paragraphs. So the layout changes little when the finished text replaces it. */

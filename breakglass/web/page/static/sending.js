@@ -30,6 +30,8 @@ export class Outbox {
   }
 
   remove(key) {
+    const { files } = this.entries.find((entry) => entry.key === key) ?? {};
+    if (files) forgetFiles(files);
     this.statuses.delete(key);
     this.entries = this.entries.filter((entry) => entry.key !== key);
   }
@@ -103,7 +105,7 @@ export class Outbox {
   show() {
     this.list.replaceChildren(...this.entries.map((entry) => {
       const status = this.statuses.get(entry.key) ?? (entry.line ? "Sent" : "Waiting");
-      const item = make("li", {}, make("p", { textContent: entry.prompt }), make("span", { role: "status", textContent: status }));
+      const item = make("li", {}, make("p", { textContent: [entry.prompt, ...(entry.files ?? []).map(({ name }) => name)].join(" · ") }), make("span", { role: "status", textContent: status }));
       if (this.withButtons === entry.key) {
         item.append(make("button", { type: "button", textContent: this.over ? "Send anyway" : "Try now", onclick: () => this.again(entry.key) }),
           make("button", { type: "button", textContent: "Discard", onclick: () => this.remove(entry.key) }));
@@ -132,17 +134,20 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, over }) => {
-  const body = { prompt, queue: true, ...(agent && { agent }), ...(over && { over_budget: true }) };
+export const toSession = (session) => async ({ key, prompt, agent, files, steer, over }) => {
+  const sent = files && await import("./files.js").then(({ sendFiles }) => sendFiles(session, files), () => ({ status: 0, body: {} }));
+  if (sent && sent.status !== 201) return sent;
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }), ...(over && { over_budget: true }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
+  if (files && answer.status === 202) forgetFiles(files);
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
 /** Creates a session, sends the prompt to it and opens it. */
-export async function toNewSession({ key, prompt, agent, model, target, over }) {
+export async function toNewSession({ key, prompt, agent, model, target, files, over }) {
   const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }), ...(target && { target }) }, { "idempotency-key": key });
   if (created.status !== 201) return created;
-  const sent = await toSession(created.body.id)({ key, prompt, over });
+  const sent = await toSession(created.body.id)({ key, prompt, files, over });
   if (sent.status === 202) location.assign(`${prefix}/sessions/${created.body.id}#end`);
   return { ...sent, arrived: true };
 }
@@ -152,7 +157,37 @@ export async function toNewSession({ key, prompt, agent, model, target, over }) 
 const hasKeyboard = matchMedia("(pointer: fine)").matches; // a phone's Enter is the only key for a new line
 const enterSends = () => stored.get("enter-sends") ?? hasKeyboard;
 
-/** The field for a prompt. Its draft survives a reload, its height follows the text. `submit(prompt)` sends it. */
+const forgetFiles = (files) => import("./files.js").then(({ forget }) => forget(files), () => {});
+
+/** Photos and files: chosen, pasted or dropped. Returns a function that resolves to `{files}` of this prompt, or to `{}`. */
+function connectFiles(form, name) {
+  const say = (text) => { $("#notice").textContent = text; };
+  let chosen;
+  const add = async (files) => {
+    chosen ??= import("./files.js").then(({ ChosenFiles }) => new ChosenFiles(form, name, say));
+    await chosen.then((own) => own.add(files), () => { chosen = null; say("Not added: without a network, this page cannot take files."); });
+  };
+  for (const input of $$("[type=file]", form)) input.addEventListener("change", () => {
+    add([...input.files]);
+    input.value = "";
+    for (const menu of $$(".menu[open]", form)) menu.open = false;
+  });
+  const receive = (event, data) => {
+    if (form.hidden || !data?.files.length) return;
+    event.preventDefault();
+    add([...data.files]);
+  };
+  form.addEventListener("paste", (event) => receive(event, event.clipboardData));
+  addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+  addEventListener("drop", (event) => receive(event, event.dataTransfer));
+  if (stored.get(`files:${name}`)) add([]);
+  return async () => {
+    const files = chosen ? await chosen.then((own) => own.takeAll(), () => []) : [];
+    return files.length ? { files } : {};
+  };
+}
+
+/** The field for a prompt. Its draft survives a reload, its height follows the text. `submit(prompt, more)` sends it. */
 export function connectPromptField(form, name, submit) {
   const field = $("textarea", form), draft = `draft:${name}`;
   if (!field.value) field.value = stored.get(draft) ?? "";
@@ -175,10 +210,12 @@ export function connectPromptField(form, name, submit) {
     event.preventDefault();
     const prompt = field.value;
     if (!prompt.trim()) return void field.focus();
+    const steer = event.submitter?.name === "steer";
     field.value = "";
-    submit(prompt);
+    takeFiles().then((more) => submit(prompt, { ...more, ...(steer && { steer }) }));
     changed();
   });
+  const takeFiles = connectFiles(form, name);
   connectPresets(form, field);
   showHowToSend(form, field);
   changed();

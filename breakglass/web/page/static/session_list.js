@@ -81,9 +81,9 @@ export function startListPage() {
   setInterval(showState, 1000);
   new SessionList($("#sessions"), { refreshed }).refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
-  const field = connectPromptField(form, "new", (prompt) => {
+  const field = connectPromptField(form, "new", (prompt, more) => {
     const { agent, model, target } = form.elements;
-    outbox.add({ prompt, agent: agent.value, model: isShown(model) ? model.value.trim() : "", target: target?.value });
+    outbox.add({ prompt, ...more, agent: agent.value, model: isShown(model) ? model.value.trim() : "", target: target?.value });
   });
   if (location.hash === "#prompt") field.focus();
   if (!navigator.serviceWorker?.controller && !location.search) keepPage(); // the first visit: the worker has not seen it

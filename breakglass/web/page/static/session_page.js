@@ -44,9 +44,9 @@ export class SessionPage {
 
   connectForms() {
     const { id, say, transcript } = this, form = $("#box");
-    const field = connectPromptField(form, id, (prompt) => {
+    const field = connectPromptField(form, id, (prompt, more) => {
       const select = form.elements.agent, agent = select.value;
-      this.outbox.add({ prompt, ...(agent !== select.dataset.present && { agent }) });
+      this.outbox.add({ prompt, ...more, ...(agent !== select.dataset.present && { agent }) });
       select.dataset.present = agent;
       transcript.scroll.toEnd();
     });

@@ -5,7 +5,7 @@
 // with `last`, not by the number of elements.
 
 import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
-import { PLACE_BY_KIND, addTimeOnHover, lineNumber, markDay, settle } from "./line_kinds.js";
+import { PLACE_BY_KIND, addTimeOnHover, countDown, foldIntoEnd, lineNumber, markDay, settle } from "./line_kinds.js";
 import { Paging, ScrollPosition, firstLine } from "./paging.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
@@ -30,7 +30,7 @@ export class Transcript {
     this.placeAll();
     connectFoldedText(list, this.scroll);
     list.addEventListener("pointerover", (event) => addTimeOnHover(event.target.closest(".number")));
-    setInterval(() => on.isConnected() && this.toolCalls.tick(Date.now() - this.clockOffset), 1000);
+    setInterval(() => on.isConnected() && this.tick(Date.now() - this.clockOffset), 1000);
   }
 
   /** Whether the page shows the end of the log. Only then new lines are added below. */
@@ -100,6 +100,7 @@ export class Transcript {
       if (!line.isConnected) continue;
       showLocalTimes(line);
       if (line.matches(".permission.open")) connectQuestion(line);
+      if (line.matches(".turn_end:not([data-joined])")) foldIntoEnd(line);
       if (line.parentNode === this.list) markDay(line);
     }
     this.list.dataset.digits = Math.max(3, String(this.last).length);
@@ -107,6 +108,12 @@ export class Transcript {
 
   /** Whether a turn is running, as far as this page knows. A page that shows an older part of the log reports none. */
   isRunning(turn) { return this.showsEnd && Number(turn) === this.newestTurn && !this.endedTurns.has(turn); }
+
+  tick(now) {
+    const newest = this.list.lastElementChild;
+    this.toolCalls.tick(now);
+    if (this.isRunning(newest?.dataset.turn)) countDown(newest, now);
+  }
 
   /** No more pieces of output come: the agent gave its result, or the turn has ended. */
   endOutput(turn) {
@@ -153,6 +160,7 @@ export class Transcript {
     if (!line) return false;
     for (let element = line; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     $("details", line)?.setAttribute("open", "");
+    line.classList.add("shown");
     line.scrollIntoView({ block: "start" });
     this.scroll.update();
     this.paging.loadNear();

@@ -1,0 +1,65 @@
+"""The credentials of a host or of the hub: a small TOML file with the engine's address, the name and the secret key."""
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+from breakglass.errors import BadConfig
+from breakglass.plain_file import open_plain_file
+from breakglass.store.hosts import NAME
+
+NAME_OF_FILE = "relay.creds"
+_URL = re.compile(r"(tls|wss|nats|ws)://(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
+_SEED = re.compile(r"SU[A-Z2-7]{56}")
+_LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|\[::1\]")
+
+
+class Credentials(NamedTuple):
+    """What a program needs to reach the account of one host."""
+
+    host: str
+    """The name under which the host is enrolled."""
+    url: str
+    seed: str
+    """The secret key: an nkey, a text that begins with SU."""
+    ca: str = ""
+    """The certificate that the engine's own must come from, as PEM; "" for the system's authorities."""
+
+
+def check_url(key: str, url: str) -> str:
+    """Return the address of an engine. Raises BadConfig for a bad one, and for one without TLS beyond loopback."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise BadConfig(f"{key}: expected an address such as tls://hub.example.com:4222, got {url[:100]!r}")
+    if match[1] in ("nats", "ws") and not _LOOPBACK.fullmatch(match[2]):
+        raise BadConfig(f"{key}: {url} is not encrypted; beyond this machine only tls:// and wss:// are used")
+    return url
+
+
+def write(found: Credentials) -> str:
+    """Return the text of a file of credentials. A string of JSON is a string of TOML, too."""
+    rows = {key: value for key, value in found._asdict().items() if value}
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in rows.items())
+
+
+def read(path: Path) -> Credentials:
+    """Return the credentials in a file. Raises BadConfig if it is not ours alone, or no such file."""
+    try:
+        with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
+            if rights := os.fstat(file.fileno()).st_mode & 0o077:
+                raise BadConfig(f"{path}: others have rights on it ({rights:03o}); do: chmod 600 {path}")
+            found = tomllib.load(file)
+    except FileNotFoundError:
+        raise BadConfig(f"{path}: there is no such file; breakglass enroll on the hub prints it") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(f"{path}: cannot be read: {error}") from error
+    known = {key: found.get(key, "") for key in Credentials._fields}
+    if set(found) - set(known) or not all(isinstance(value, str) for value in known.values()):
+        raise BadConfig(f"{path}: expected host, url, seed and ca, each a text")
+    if not NAME.fullmatch(known["host"]) or not _SEED.fullmatch(known["seed"]):
+        raise BadConfig(f"{path}: expected what breakglass enroll printed; it has no host or no seed")
+    check_url(f"{path}: url", known["url"])
+    return Credentials(**known)

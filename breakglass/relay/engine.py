@@ -1,0 +1,340 @@
+"""The engine: NATS JetStream. Only this module imports nats.
+
+An `Engine` is one connection. It never reconnects: when it is lost, every call raises EngineLost, and the caller
+connects again and asks anew. So nothing of an old connection is left, such as pieces that wait to be sent.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from nats.aio.client import Client, ServerVersion
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import api
+from nats.js.errors import FetchTimeoutError, NotFoundError
+
+from breakglass.errors import EngineLost, EngineRefused, StreamFull, WrongSequence
+from breakglass.relay.credentials import Credentials
+from breakglass.relay.piece import MAX_BYTES, BadPiece, Head, read_head
+
+STREAM = "BG"
+LOGS = "bg.log."
+"""The subjects of the pieces: one for each session. `CLAIM` is among them."""
+CLAIM = f"{LOGS}_claim"
+SEEN = "bg.seen"
+COMMANDS = "bg.cmd."
+PATIENCE = 5.0
+"""Seconds that an answer of the engine may take."""
+PING_SECONDS = 5
+"""A link that vanished is noticed after three of them."""
+BATCH = 32
+"""Pieces that are asked for at once: at most 8 MiB."""
+_OLDEST = ((2, 12, 7), (2, 14, 0))
+"""The oldest safe versions of the engine: advisories of 2026 concern the walls between accounts."""
+_WRONG_SEQUENCE = 10071
+_FULL = {10047, 10077}
+
+
+T = TypeVar("T")
+
+
+class Message(NamedTuple):
+    """A message of the stream."""
+
+    name: str
+    """The session, or `_claim`."""
+    headers: dict[str, str]
+    data: bytes
+    sequence: int
+    pending: int
+    """How many messages are after it."""
+
+
+class Asked(NamedTuple):
+    """What the engine knows of a host."""
+
+    sequence: int
+    """Of the last message."""
+    heads: dict[str, Head]
+    claim: dict[str, str]
+    """The headers of the last claim; empty without one."""
+
+
+class _Acks:
+    """The answers to what was published, in an inbox of ours: a publish of the library reports no refusal."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._inbox = ""
+        self._sent = 0
+
+    async def publish(
+        self, name: str, data: bytes, headers: dict[str, str], expected: int
+    ) -> "asyncio.Future[int]":
+        """Send a message, as `Engine.publish`."""
+        if not self._inbox:
+            self._inbox = self._client.new_inbox()
+            await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
+        self._sent += 1
+        number, loop = str(self._sent), asyncio.get_running_loop()
+        answer = self._waiting[number] = loop.create_future()
+        loop.call_later(PATIENCE, self._give_up, number)
+        sent = {**headers, "Nats-Expected-Last-Sequence": str(expected)}
+        await self._client.publish(f"{LOGS}{name}", data, f"{self._inbox}.{number}", headers=sent)
+        return answer
+
+    async def _take(self, message: Msg) -> None:
+        answer = self._waiting.pop(message.subject.rpartition(".")[2], None)
+        if answer is None or answer.done():
+            return
+        found = _read_ack(message.data)
+        if isinstance(found, int):
+            answer.set_result(found)
+        else:
+            answer.set_exception(found)
+
+    def _give_up(self, number: str) -> None:
+        answer = self._waiting.pop(number, None)
+        if answer is not None and not answer.done():
+            answer.set_exception(EngineLost(f"the engine did not store a piece within {PATIENCE:g} s"))
+
+
+def _read_ack(data: bytes) -> int | Exception:
+    """Return the sequence of a message that was stored, or the error that says why it was not."""
+    try:
+        found = json.loads(data)
+        if (error := found.get("error")) is None:
+            return int(found["seq"])
+        text = str(error.get("description"))
+        if error.get("err_code") == _WRONG_SEQUENCE:
+            return WrongSequence(text)
+        kind = StreamFull if error.get("err_code") in _FULL else EngineLost
+        return kind(f"the engine did not store a piece: {text}")
+    except (ValueError, KeyError, AttributeError):  # no responders: an empty message with a status
+        return EngineLost("the engine has no stream for this host")
+
+
+class Engine:
+    """A connection to the account of one host."""
+
+    def __init__(self, client: Client, lost: asyncio.Event) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=PATIENCE)
+        self.lost = lost
+        """Set when the connection is lost."""
+        self._acks = _Acks(client)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.lost.set()
+        with suppress(NatsError, OSError, asyncio.TimeoutError):
+            await self._client.close()
+
+    # --- the stream
+
+    async def ensure_stream(self) -> None:
+        """Create the stream of the host unless it exists. Only the hub may."""
+        wanted = api.StreamConfig(
+            name=STREAM,
+            subjects=[f"{LOGS}*"],
+            storage=api.StorageType.FILE,
+            discard=api.DiscardPolicy.NEW,
+            max_msg_size=2 * MAX_BYTES,
+            deny_delete=True,
+            allow_direct=True,
+        )
+        try:
+            await self._js.stream_info(STREAM)
+        except NotFoundError:
+            await self._js.add_stream(wanted)
+        except (TimeoutError, NatsError) as error:
+            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+
+    async def ask(self) -> Asked:
+        """Return the last sequence, and the head of each session. Raises EngineLost and EngineRefused."""
+        try:
+            info = await self._js.stream_info(STREAM)
+        except NotFoundError as error:
+            raise EngineLost(
+                "the engine has no stream for this host yet; breakglass mirror makes it"
+            ) from error
+        except (TimeoutError, NatsError) as error:
+            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+        asked = Asked(info.state.last_seq, {}, {})
+        if not info.state.messages:
+            return asked
+        async for message in self._read(last=True):
+            if message.name == "_claim":
+                asked.claim.update(message.headers)
+            else:
+                with suppress(BadPiece):  # not ours; the mirror shows it
+                    asked.heads[message.name] = read_head(message.headers)
+            if not message.pending:
+                break
+        return asked
+
+    async def last_claim(self) -> dict[str, str]:
+        """Return the headers of the last claim, empty without one. Raises EngineLost."""
+        try:
+            found = await self._js.get_last_msg(STREAM, CLAIM, direct=True)
+        except NotFoundError:
+            return {}
+        except (TimeoutError, NatsError, OSError) as error:
+            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+        return dict(found.headers or {})
+
+    async def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
+        """Yield the messages of the stream after a sequence, or only those of a session, and wait for more."""
+        async for message in self._read(after=after, session=session):
+            yield message
+
+    async def _read(
+        self, *, after: int = 0, session: str = "*", last: bool = False
+    ) -> AsyncIterator[Message]:
+        policy = api.DeliverPolicy.LAST_PER_SUBJECT if last else api.DeliverPolicy.BY_START_SEQUENCE
+        config = api.ConsumerConfig(
+            deliver_policy=policy,
+            opt_start_seq=None if last else after + 1,
+            ack_policy=api.AckPolicy.NONE,
+            headers_only=last,
+            mem_storage=True,
+            inactive_threshold=30,
+        )
+        batch = 1000 if last else BATCH
+        try:
+            found = await self._js.pull_subscribe(f"{LOGS}{session}", stream=STREAM, config=config)
+            while not self.lost.is_set():
+                try:
+                    messages = await found.fetch(batch, timeout=PATIENCE)
+                except (TimeoutError, FetchTimeoutError, NatsTimeout):
+                    continue
+                for each in messages:
+                    yield _message(each)
+        except (TimeoutError, NatsError) as error:
+            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+        raise EngineLost("the connection to the engine was lost")
+
+    async def publish(
+        self, name: str, data: bytes, headers: dict[str, str], expected: int
+    ) -> "asyncio.Future[int]":
+        """Send a message that must follow the sequence `expected`. The future gets its sequence.
+
+        It raises WrongSequence if another message came first, StreamFull, or EngineLost.
+        """
+        return await self._guard(self._acks.publish(name, data, headers, expected))
+
+    # --- plain messages
+
+    async def tell(self, subject: str, data: bytes) -> None:
+        """Send a message that is not stored."""
+        await self._guard(self._client.publish(subject, data))
+
+    async def listen(self, subject: str, take: Callable[[str, bytes], Awaitable[bytes | None]]) -> None:
+        """Call `take` with the subject and the data of each message. What it returns is the answer."""
+
+        async def callback(message: Msg) -> None:
+            answer = await take(message.subject, message.data)
+            if answer is not None and message.reply:
+                await message.respond(answer)
+
+        await self._guard(self._client.subscribe(subject, cb=callback))
+        await self._guard(self._client.flush(5))
+
+    async def request(self, subject: str, data: bytes, seconds: float) -> bytes | None:
+        """Return the answer to a message; None if no one listens to it. Raises EngineLost without an answer in time."""
+        try:
+            return (await self._client.request(subject, data, timeout=seconds)).data
+        except NoRespondersError:
+            return None
+        except (TimeoutError, NatsError, OSError) as error:
+            raise EngineLost(f"no answer within {seconds:g} s") from error
+
+    async def _guard(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except (TimeoutError, NatsError, OSError) as error:
+            raise EngineLost(f"the connection to the engine was lost: {error}") from error
+
+
+def _message(found: Msg) -> Message:
+    metadata = found.metadata
+    return Message(
+        found.subject.removeprefix(LOGS),
+        dict(found.headers or {}),
+        found.data,
+        metadata.sequence.stream,
+        metadata.num_pending,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+async def connect(credentials: Credentials, name: str) -> Engine:
+    """Return a connection. Raises EngineLost if the engine cannot be reached, EngineRefused if it refuses us."""
+    lost, client = asyncio.Event(), Client()
+    errors: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        errors.append(error)
+
+    async def note_lost() -> None:
+        lost.set()
+
+    try:
+        await client.connect(
+            credentials.url,
+            name=name,
+            nkeys_seed_str=credentials.seed,
+            tls=_tls(credentials),
+            allow_reconnect=False,
+            max_reconnect_attempts=0,
+            connect_timeout=5,
+            ping_interval=PING_SECONDS,
+            max_outstanding_pings=2,
+            pending_size=0,
+            error_cb=note,
+            disconnected_cb=note_lost,
+            closed_cb=note_lost,
+        )
+    except (TimeoutError, NatsError, OSError) as error:
+        raise _refusal(credentials.url, " ".join(map(str, (error, *errors)))) from error
+    try:
+        _check_version(client.connected_server_version)
+    except EngineRefused:
+        await client.close()
+        raise
+    return Engine(client, lost)
+
+
+def _refusal(url: str, text: str) -> EngineLost | EngineRefused:
+    """Return the error for a connection that was not made."""
+    if "uthorization" in text:
+        return EngineRefused(f"the engine at {url} refuses these credentials")
+    if "certificate" in text.lower():
+        return EngineRefused(f"the certificate of {url} is not the one in the credentials")
+    return EngineLost(f"the engine at {url} cannot be reached: {text}")
+
+
+def _check_version(version: ServerVersion) -> None:
+    """Raise EngineRefused for an engine that does not separate accounts safely."""
+    found = (version.major, version.minor, version.patch)
+    if found < _OLDEST[0] or _OLDEST[0][:2] < found[:2] < _OLDEST[1][:2]:
+        raise EngineRefused(
+            f"the engine is nats-server {'.'.join(map(str, found))}; it must be 2.12.7 or a newer 2.12, or 2.14 or"
+            " newer: others do not separate accounts safely"
+        )
+
+
+def _tls(credentials: Credentials) -> ssl.SSLContext | None:
+    if not credentials.url.startswith(("tls:", "wss:")):
+        return None
+    return ssl.create_default_context(cadata=credentials.ca or None)

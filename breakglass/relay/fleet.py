@@ -1,0 +1,60 @@
+"""What the hub knows of its hosts: a small file that the mirror writes and that `breakglass hosts` and the page read.
+
+`hosts/status.json` is written every few seconds. "Heard" is the hub's own time of receipt, so no clock of a host is
+trusted. The numbers of running turns and open questions come from the copies.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from breakglass.store import hosts
+
+NAME = "status.json"
+STATUS_SECONDS = 2.0
+
+
+@dataclass
+class Link:
+    """What a mirror knows of the link to one host."""
+
+    connected: bool = False
+    heard: float = 0.0
+    """The time at which the hub heard of the relay, in seconds since 1970; 0 for never."""
+    machine: str = ""
+    epoch: int = 0
+    behind: int = 0
+    """The bytes that the relay has not shipped, as it says."""
+    free: int = 0
+    pending: int = 0
+    """The messages that the mirror has not read."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What was refused, by session."""
+
+    def note(self, seen: dict[str, Any], now: float) -> None:
+        """Take note of a heartbeat. A host that was taken over can send anything."""
+        self.heard = now
+        numbers = {key: seen.get(key) for key in ("epoch", "behind", "free")}
+        for key, value in numbers.items():
+            if isinstance(value, int) and 0 <= value < 1 << 62:
+                setattr(self, key, value)
+        self.machine = str(seen.get("machine", ""))[:64]
+
+
+def write_status(data: Path, links: dict[str, Link], now: float) -> None:
+    """Write what is known of all hosts."""
+    known = {
+        host: {**vars(link), "problems": dict([*link.problems.items()][:10])} for host, link in links.items()
+    }
+    replace(data / hosts.DIRECTORY / NAME, {"written": now, "hosts": known})
+
+
+def replace(path: Path, value: Any) -> None:
+    """Write a small file of JSON at once. Readers see the old one or the new one."""
+    partial = path.with_name(f".{path.name}.new")
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    with open(fd, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.replace(partial, path)

@@ -1,0 +1,265 @@
+"""A host, the engine and the hub together: real programs and a real nats-server, compared byte by byte."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from breakglass.relay import engine as engines
+from breakglass.relay.enroll import Hub
+from breakglass.relay.piece import NOTHING, divide
+from breakglass.store.sessions import Session
+from tests.cli.program import Data
+from tests.help.fleet import Fleet, add_session, append, start
+from tests.help.waiting import wait_until
+
+
+def run(data: Data, *words: str) -> str:
+    """Run a command that must succeed, and return what it said."""
+    done = data.run(*words)
+    assert done.returncode == 0, done
+    return done.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A hub with a running engine, and the hosts db1 and db2."""
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    made.enroll("db1")
+    made.engine.start()
+    made.enroll("db2")  # the running engine reads its configuration again
+    run(made.hub, "mirror", "--once")  # makes the streams
+    yield made
+    made.engine.kill()
+
+
+def test_once_ships_and_copies_everything_byte_for_byte(fleet: Fleet) -> None:
+    db1, db2 = fleet.hosts["db1"], fleet.hosts["db2"]
+    session = add_session(db1, "one", "x" * 600_000)
+    with db1.log(session.id).open("ab") as file:
+        file.write(b"not JSON \xff\n" + b"torn")
+    add_session(db2, "other")
+    for _ in range(2):
+        run(db1, "relay", "--once")
+        run(db2, "relay", "--once")
+        run(fleet.hub, "mirror", "--once")
+        assert fleet.differences() == []
+        append(session, "more")  # repairs the torn line in place
+    checked = db1.run("relay", "--check")
+    assert (checked.returncode, b"1 sessions, 1 of them differ" in checked.stderr) == (1, True)
+    run(db1, "relay", "--once")
+    assert "1 sessions, 0 of them differ" in run(db1, "relay", "--check")
+    assert fleet.hub.run("ls", "--host", "db1", "--json").stdout.count(b"\n") == 1
+
+
+def test_a_log_from_a_backup_begins_a_new_generation_and_the_old_one_is_kept(fleet: Fleet) -> None:
+    db2 = fleet.hosts["db2"]
+    session = add_session(db2, "before")
+    log = db2.log(session.id)
+    backup = log.read_bytes()
+    append(session, "lost by the restore")
+    lost = log.read_bytes()
+    run(db2, "relay", "--once")
+    log.write_bytes(backup)
+    append(session, "after the restore, and longer than what was lost")
+    run(db2, "relay", "--once")
+    run(fleet.hub, "mirror", "--once")
+    copy = fleet.hub.root / "hosts" / "db2" / "sessions" / session.id
+    assert (copy / "events.jsonl").read_bytes() == log.read_bytes()
+    assert (copy / "events.jsonl.1").read_bytes() == lost
+
+
+def test_a_second_relay_with_the_same_credentials_takes_over_and_the_first_stops(fleet: Fleet) -> None:
+    db1 = fleet.hosts["db1"]
+    before = claims(fleet, "db1")
+    first = start(db1, "relay")
+    session = add_session(db1, "first")
+    wait_until(lambda: claims(fleet, "db1") == before + 1, "the first claim")
+    second = start(db1, "relay")
+    try:
+        wait_until(lambda: claims(fleet, "db1") == before + 2, "the second claim")
+        append(session, "who ships this?")
+        assert first.wait(30) == 4
+        assert b"has taken over, on " in (db1.folder / "relay.err").read_bytes()
+        assert second.poll() is None
+    finally:
+        for each in (first, second):
+            each.kill()
+            each.wait()
+
+
+def claims(fleet: Fleet, host: str) -> int:
+    """Return how many relays have claimed the stream of a host."""
+
+    async def ask() -> int:
+        engine = await engines.connect(fleet.credentials(host), "test")
+        try:
+            return len({m.headers["Bg-Relay"] async for m in until_read(engine) if m.name == "_claim"})
+        finally:
+            await engine.close()
+
+    return asyncio.run(ask())
+
+
+async def until_read(engine: engines.Engine) -> AsyncIterator[engines.Message]:
+    """Yield all messages that the stream has now."""
+    async for message in engine.read(0):
+        yield message
+        if not message.pending:
+            return
+
+
+@pytest.mark.parametrize(
+    ("subject", "reply"),
+    [
+        ("bg.cmd.send", ""),
+        ("bg.cmd.hello", "bg.log.victim"),
+        ("$JS.API.DIRECT.GET.BG", "bg.log.victim"),
+        ("bg.log.evil", "bg.log.victim"),
+        ("bg.log.evil", "bg.cmd.send"),
+        ("$JS.API.STREAM.INFO.BG", "bg.seen"),
+    ],
+)
+def test_what_a_host_forges_arrives_at_no_other_host(subject: str, reply: str, fleet: Fleet) -> None:
+    """The account of db1 is used as a program that was taken over would: any subject, any subject for the answer."""
+
+    async def forge() -> tuple[int, int, list[str]]:
+        arrived: list[str] = []
+
+        async def take(to: str, data: bytes) -> bytes | None:
+            arrived.append(to)
+            return b"{}"
+
+        victim = await engines.connect(fleet.credentials("db2"), "victim")
+        evil = await engines.connect(fleet.credentials("db1"), "evil")
+        await victim.listen("bg.cmd.*", take)
+        before = (await victim.ask()).sequence
+        await evil._client.publish(subject, b'{"last_by_subj": "bg.log.evil"}', reply)
+        await evil._client.flush(5)
+        after = (await victim.ask()).sequence
+        await victim.close()
+        await evil.close()
+        return before, after, arrived
+
+    before, after, arrived = asyncio.run(forge())
+    assert (after - before, arrived) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "$JS.API.STREAM.PURGE.BG",
+        "$JS.API.STREAM.DELETE.BG",
+        "$JS.API.STREAM.MSG.DELETE.BG",
+        "$JS.API.STREAM.UPDATE.BG",
+        "$JS.API.STREAM.CREATE.BG",
+    ],
+)
+def test_a_host_cannot_take_back_what_it_has_shipped(subject: str, fleet: Fleet) -> None:
+    async def try_it() -> tuple[int, int]:
+        evil = await engines.connect(fleet.credentials("db1"), "evil")
+        before = (await evil.ask()).sequence
+        await evil._client.publish(subject, b'{"seq": 1, "name": "BG", "subjects": ["x"]}', "_INBOX.x")
+        await evil._client.flush(5)
+        found = (await evil.ask()).sequence
+        messages = [message async for message in until_read(evil)]
+        await evil.close()
+        return found - before, len(messages) - found
+
+    assert asyncio.run(try_it()) == (0, 0)
+
+
+def test_a_piece_with_a_name_that_is_a_path_is_refused_and_shown(fleet: Fleet) -> None:
+    async def send(name: str) -> None:
+        evil = await engines.connect(fleet.credentials("db1"), "evil")
+        asked = await evil.ask()
+        (one,) = divide(NOTHING, b"x\n")
+        await (await evil.publish(name, one.data, one.headers, asked.sequence))
+        await evil.close()
+
+    asyncio.run(send("%2e%2e"))
+    said = run(fleet.hub, "mirror", "--once")
+    assert "db1: refused a piece of '%2e%2e'" in said
+    assert {each.name for each in (fleet.hub.root / "hosts" / "db1").iterdir()} == {"sessions", "mirror.json"}
+
+
+def test_revoked_credentials_are_refused_and_the_record_stays(fleet: Fleet) -> None:
+    host = fleet.enroll("db3")
+    wait_until(lambda: host.run("relay", "--once").returncode != 6, "the engine to know db3")
+    run(fleet.hub, "mirror", "--once")
+    session = add_session(host, "kept")
+    run(host, "relay", "--once")
+    run(fleet.hub, "mirror", "--once")
+    assert "the copies of its sessions stay" in run(fleet.hub, "enroll", "db3", "--revoke")
+    wait_until(lambda: host.run("relay", "--once").returncode == 6, "the engine to refuse db3")
+    assert b"refuses these credentials" in host.run("relay", "--once").stderr
+    assert fleet.hub.run("enroll", "db1").returncode == 1
+    run(fleet.hub, "enroll", "db3", "--retire")
+    assert [each.host for each in Hub(fleet.hub.root).enrolled()] == ["db1", "db2"]
+    assert (fleet.hub.root / "hosts" / "db3" / "sessions" / session.id / "events.jsonl").exists()
+    del fleet.hosts["db3"]
+
+
+def test_nothing_is_lost_or_doubled_in_a_short_storm(fleet: Fleet) -> None:
+    storm(fleet, kills=8, stops=3)
+
+
+@pytest.mark.torture
+def test_nothing_is_lost_or_doubled_in_a_long_storm(fleet: Fleet) -> None:
+    storm(fleet, kills=200, stops=50)
+
+
+def storm(fleet: Fleet, *, kills: int, stops: int) -> None:
+    """Kill and stop the relay, the mirror and the engine at random during appends. At the end all three agree."""
+    chance = random.Random(kills)
+    db1 = fleet.hosts["db1"]
+    logs = [add_session(db1, f"storm {n}") for n in range(3)]
+    programs = {"relay": start(db1, "relay"), "mirror": start(fleet.hub, "mirror")}
+    deeds = ["kill"] * kills + ["stop"] * stops
+    chance.shuffle(deeds)
+    try:
+        for number, deed in enumerate(deeds):
+            for log in logs:
+                texts = (f"{number} " + "y" * chance.randrange(2000) for _ in range(chance.randrange(1, 20)))
+                append(log, *texts)
+            if number % 4 == 0:  # let it work for a moment, so that a kill meets a program that ships
+                wait_until(lambda: fleet.differences() == [], "the copies to equal the logs", 60)
+            disturb(fleet, programs, chance.choice(["relay", "mirror", "engine"]), deed)
+        wait_until(lambda: fleet.differences() == [], "the copies to equal the logs", 60)
+        assert all(each.poll() is None for each in programs.values())
+    finally:
+        for each in programs.values():
+            end(each)
+    assert "0 of them differ" in run(db1, "relay", "--check")
+    for log in logs:
+        assert numbers_of(fleet, log) == [*range(1, len(numbers_of(fleet, log)) + 1)]
+
+
+def disturb(fleet: Fleet, programs: "dict[str, subprocess.Popen[bytes]]", name: str, deed: str) -> None:
+    """Stop a program for a moment, or kill it and start it again."""
+    victim = fleet.engine.process if name == "engine" else programs[name]
+    assert victim is not None
+    if deed == "stop":
+        victim.send_signal(signal.SIGSTOP)
+        add_session(fleet.hosts["db1"], "while it is stopped")
+        victim.send_signal(signal.SIGCONT)
+    elif name == "engine":
+        fleet.engine.kill()
+        fleet.engine.start()
+    else:
+        end(victim)
+        programs[name] = start(fleet.hosts["db1"] if name == "relay" else fleet.hub, name)
+
+
+def numbers_of(fleet: Fleet, session: Session) -> list[int]:
+    copy = fleet.hub.root / "hosts" / "db1" / "sessions" / session.id / "events.jsonl"
+    return [json.loads(line)["id"] for line in copy.read_bytes().split(b"\n")[:-1]]
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
