@@ -94,22 +94,36 @@ def submit_prompt(
         config.agent_named(agent)
     checked, queue = Prompt(prompt, by, model, key, agent, steer or None), queue or steer
     with session.open_log() as opened:
-        is_limited = config.max_cost_usd_per_day is not None and not over_budget
-        if files or is_limited:
-            # A repeated prompt is accepted although its files are not there any more, or the budget is spent.
-            with opened.exclusive():
-                if earlier := _earlier_result(session, opened, key):
-                    return earlier
-        if is_limited:
-            refuse_over_budget(config, agent or session.log_state(opened.fd).state.agent)
-        if files:
-            checked = checked._replace(files=checked_paths(session, opened.fd, files))
+        ready = _check_on_machine(config, session, opened, checked, files, over_budget=over_budget)
+        if isinstance(ready, Accepted):
+            return ready
         try:
-            return _begin_or_queue(config, session, opened, checked, queue=queue)
+            return _begin_or_queue(config, session, opened, ready, queue=queue)
         except LogLocked:
             if not kill_leftover_runner(session):
                 raise
-        return _begin_or_queue(config, session, opened, checked, queue=queue)
+        return _begin_or_queue(config, session, opened, ready, queue=queue)
+
+
+def _check_on_machine(
+    config: Config,
+    session: Session,
+    opened: Log,
+    prompt: Prompt,
+    files: Sequence[str | int],
+    *,
+    over_budget: bool,
+) -> Prompt | Accepted:
+    """Return the prompt with its files, or what was done with an earlier one of the same key. Raises OverBudget."""
+    is_limited = config.max_cost_usd_per_day is not None and not over_budget
+    if files or is_limited:
+        # A repeated prompt is accepted although its files are gone, or the budget is spent.
+        with opened.exclusive():
+            if earlier := _earlier_result(session, opened, prompt.key):
+                return earlier
+    if is_limited:
+        refuse_over_budget(config, prompt.agent or session.log_state(opened.fd).state.agent)
+    return prompt._replace(files=checked_paths(session, opened.fd, files)) if files else prompt
 
 
 def begin_action(config: Config, session: Session, prompt: Prompt, run: ActionRun) -> int:
