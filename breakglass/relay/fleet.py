@@ -1,7 +1,6 @@
-"""What the hub knows of its hosts: a small file that the mirror writes and that `breakglass hosts` and the page read.
+"""What the mirror knows of the links to its hosts, in a small file that `store/fleet.py` reads.
 
-`hosts/status.json` is written every few seconds. "Heard" is the hub's own time of receipt, so no clock of a host is
-trusted. The numbers of running turns and open questions come from the copies.
+"Heard" is the hub's own time of receipt, so no clock of a host is trusted.
 """
 
 import json
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.store import hosts
+from breakglass.store.fleet import STATUS
 
-NAME = "status.json"
 STATUS_SECONDS = 2.0
 
 
@@ -48,7 +47,7 @@ def write_status(data: Path, links: dict[str, Link], now: float) -> None:
     known = {
         host: {**vars(link), "problems": dict([*link.problems.items()][:10])} for host, link in links.items()
     }
-    replace(data / hosts.DIRECTORY / NAME, {"written": now, "hosts": known})
+    replace(data / hosts.DIRECTORY / STATUS, {"written": now, "hosts": known})
 
 
 def replace(path: Path, value: Any) -> None:

@@ -1,6 +1,7 @@
 """Runs a relay or a mirror in this process until it is stopped, and compares a host with its stream."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -52,6 +53,9 @@ DISK = 5
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> int:
     """Run until the work ends, or a signal stops it. Raises what the work raises."""
+    logging.getLogger("asyncio").setLevel(
+        logging.ERROR
+    )  # it warns of each TLS connection that the library closes
     task = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

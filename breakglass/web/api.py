@@ -7,6 +7,7 @@ decide what is allowed: the guard and `turns` do that. Calls that block run in t
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,7 +16,7 @@ from quart import Blueprint, Response, request
 from breakglass import __version__
 from breakglass.errors import NotFound
 from breakglass.state import describe
-from breakglass.store import sessions
+from breakglass.store import fleet, sessions
 from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
@@ -86,6 +87,12 @@ async def create_session(body: bodies.NewSession) -> Result:
         key=key,
     )
     return await _describe(session), {"Location": f"{request.root_path}/api/sessions/{session.id}"}
+
+
+@operation
+async def list_hosts() -> Result:
+    found = await asyncio.to_thread(fleet.list_hosts, console().config.data, time.time())
+    return {"hosts": [host.described() for host in found]}
 
 
 @operation

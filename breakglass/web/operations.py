@@ -14,6 +14,7 @@ from breakglass.web.guard.request import PUBLIC_PATHS
 from breakglass.web.schemas import (
     ACTION_REF,
     BAD_CALL,
+    HOST,
     SESSION_REF,
     SIGN,
     STARTED,
@@ -296,6 +297,15 @@ OPERATIONS: dict[str, Operation] = {
             status={**STATUS, "description": "The worst status of all signs"},
             signs=described("object", "By name", additionalProperties=SIGN),
         ),
+    ),
+    "list_hosts": Operation(
+        method="GET",
+        path="/api/hosts",
+        summary="List the hosts whose sessions are copied here",
+        details="Those that ask first. `link` says how true the copy is: `live`, `behind`, `lost` (not heard), "
+        "`diverged`, `stopped` (no mirror runs here) or `copy` (another program writes it). `told` is the same for a "
+        "user. `breakglass hosts --json` prints the same.",
+        response=object_of(hosts={"type": "array", "items": HOST}),
     ),
     "search": Operation(
         method="GET",

@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 
 from markupsafe import Markup
@@ -72,6 +73,13 @@ async def list_page() -> Response:
         box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", "")),
     )
     return page_of(content, vitals=await _vitals())
+
+
+@pages.get("/hosts")
+async def hosts_page() -> Response:
+    """All hosts whose sessions are copied here, and their sessions in one list."""
+    limit = None if has_flag("all") else queries.MAX_ROWS
+    return page_of(await asyncio.to_thread(queries.list_hosts, data_root(), time.time(), limit))
 
 
 @pages.get("/search")

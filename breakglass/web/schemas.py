@@ -49,6 +49,23 @@ SESSION = object_of(
 )
 """The session object: the response of most operations, and a line of `breakglass ls --json`."""
 
+HOST = object_of(
+    host={"type": "string"},
+    link={"enum": ["live", "behind", "lost", "diverged", "stopped", "copy"]},
+    told={"type": "string"},
+    heard={
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When this machine heard of the host last, by its own clock",
+    },
+    behind_bytes={"type": "integer", "minimum": 0},
+    sessions={"type": "integer", "minimum": 0},
+    running={"type": "integer", "minimum": 0},
+    asking={"type": "integer", "minimum": 0},
+    problem={"type": ["string", "null"], "description": "What the host sent and was refused"},
+)
+"""A host: a line of `breakglass hosts --json`."""
+
 SESSION_REF = {"$ref": "#/components/schemas/Session"}
 
 PARAMETERS: dict[str, dict[str, Any]] = {

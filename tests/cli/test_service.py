@@ -61,7 +61,7 @@ def run_with_fake_systemctl(steps: list[Step]) -> list[str]:
     [
         "Type=notify",
         "ExecStart=/opt/breakglass/bin/breakglass serve --data /var/lib/breakglass",
-        "ExecReload=kill -HUP $MAINPID",
+        "ExecReload=sh -c 'kill -HUP $MAINPID'",
         "User=root",
         "EnvironmentFile=-/etc/breakglass/environment",
         "StateDirectory=breakglass",

@@ -76,11 +76,15 @@ class Fleet:
         """Enroll a host, give it its credentials, and return its data root."""
         done = self.hub.run("enroll", name, "--url", f"nats://127.0.0.1:{self.port}")
         assert done.returncode == 0, done
+        return self.add_host(name, done.stdout)
+
+    def add_host(self, name: str, found: bytes) -> Data:
+        """Give a host its credentials, and return its data root."""
         host = Data(_made(self.folder / name))
         host.root.mkdir(mode=0o700)
         path = host.root / NAME_OF_FILE
         path.touch(0o600)
-        path.write_bytes(done.stdout)
+        path.write_bytes(found)
         self.hosts[name] = host
         return host
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import random
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -111,6 +113,51 @@ async def until_read(engine: engines.Engine) -> AsyncIterator[engines.Message]:
         yield message
         if not message.pending:
             return
+
+
+def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    hub_block, host_block, look_block = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    made = Fleet(tmp_path)
+    enrol = [line for line in hub_block.splitlines() if line.startswith("breakglass enroll")]
+    script = "\n".join(enrol).replace("hub.example.com:4222", f"127.0.0.1:{made.port}")
+    done = made.hub.sh(f"set -e\n{script}")
+    assert done.returncode == 0, done
+    assert "nats-server -c var/engine/nats-server.conf &\nbreakglass mirror &\n" in hub_block
+    made.engine.start()
+    mirror, relays = start(made.hub, "mirror"), []
+    try:
+        assert host_block.splitlines()[-1] == "breakglass relay &"
+        for name in ("db1", "db2", "db3"):
+            host = made.add_host(name, (made.hub.folder / f"{name}.creds").read_bytes())
+            add_session(host, f"on {name}")
+            relays.append(start(host, "relay"))
+        wait_until(lambda: are_live(made, "db1", "db2", "db3"), "three hosts that are live")
+        wait_until(lambda: made.differences() == [], "the copies to equal the logs")
+        shown = made.hub.sh(f"set -e\n{look_block}")
+        assert [shown.stdout.count(b"on " + name) for name in (b"db1", b"db2", b"db3")] == [1, 1, 1]
+        end(relays[0])
+    finally:
+        for each in (mirror, *relays):
+            end(each)
+        made.engine.kill()
+
+
+@pytest.mark.parametrize("name", ["relay", "mirror"])
+def test_the_units_of_the_page_are_valid(name: str, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    units = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (unit,) = [each for each in units if f"breakglass {name}" in each]
+    path = tmp_path / f"breakglass-{name}.service"
+    path.write_text(unit.replace("/opt/breakglass/bin/breakglass", "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def are_live(fleet: Fleet, *names: str) -> bool:
+    """Return whether `breakglass hosts` says so of all these hosts."""
+    rows = fleet.hub.run("hosts", "--json").stdout.decode().splitlines()
+    return {row["host"] for row in map(json.loads, rows) if row["link"] == "live"} == set(names)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,39 @@ class FilesPage(Page, frozen=True):
     """Whether no more files are there than are shown."""
 
 
+class HostRow(Struct, frozen=True):
+    """A host in the list of all hosts."""
+
+    name: str
+    told: str
+    """How true its copy is, such as `Live`."""
+    sign: str
+    """The status of a vital sign that stands for it."""
+    asking: int
+    running: int
+    problem: str
+
+
+class FleetRow(Struct, frozen=True):
+    """A session in the list of all hosts."""
+
+    host: str
+    told: str
+    """How true the copy of its host is, "" if nothing is to say."""
+    row: SessionRow
+
+
+class HostsPage(Page, frozen=True):
+    """All hosts whose sessions are copied here, and their sessions in one list."""
+
+    template: ClassVar[str] = "hosts.html"
+
+    hosts: list[HostRow]
+    rows: list[FleetRow]
+    total: int
+    """How many sessions there are; more than `rows` if the list is limited."""
+
+
 class SearchPage(Page, frozen=True):
     """The hits of a search in all sessions, or in one."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from breakglass.errors import NotFound
 from breakglass.export import markdown
 from breakglass.state import SessionState
-from breakglass.store import log, seek, sessions, space, window
+from breakglass.store import fleet, log, seek, sessions, space, window
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
@@ -18,7 +18,7 @@ from breakglass.turns.end import current_state
 from breakglass.web import stream
 from breakglass.web.page import fragments
 from breakglass.web.page.document import document
-from breakglass.web.page.page_data import HitRow
+from breakglass.web.page.page_data import FleetRow, HitRow, HostRow, HostsPage
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
 
 MAX_ROWS = 200
@@ -101,6 +101,44 @@ def list_sessions(
     shown = by_urgency(found)[:limit]
     rows = [_with_last_line(Session(root, row.id), row.state) for row in shown]
     return SessionList([_with_disk_use(root, row) for row in rows], len(found), spent)
+
+
+LINK_SIGNS = {
+    "live": "ok",
+    "copy": "unknown",
+    "behind": "warn",
+    "lost": "bad",
+    "diverged": "bad",
+    "stopped": "bad",
+}
+"""The vital sign that stands for how true a copy is."""
+
+
+def list_hosts(root: Path, now: float, limit: int | None = MAX_ROWS) -> HostsPage:
+    """Return all hosts and their sessions: those that ask first, then those in which a turn runs, then the latest."""
+    found = fleet.list_hosts(root, now)
+    known = [
+        HostRow(
+            each.name,
+            each.link.told,
+            LINK_SIGNS[each.link.state],
+            each.asking,
+            each.running,
+            each.link.problem,
+        )
+        for each in found
+    ]
+    told = {each.name: "" if each.link.state == "live" else each.link.told for each in found}
+    places = [
+        (each.name, SessionRow(session.id, state))
+        for each in found
+        for session, state in each.sessions
+        if state.is_shown
+    ]
+    places.sort(key=lambda place: place[1].state.updated, reverse=True)
+    places.sort(key=lambda place: (not place[1].state.asking, place[1].state.turn is None))
+    rows = [FleetRow(name, told[name], row) for name, row in places[:limit]]
+    return HostsPage(known, rows, len(places))
 
 
 def session_row(session: Session, warn: Warn) -> SessionRow:

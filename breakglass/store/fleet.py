@@ -1,0 +1,110 @@
+"""All hosts whose copies are here: how true each copy is, and their sessions. Only reads.
+
+A copy alone does not say whether its host still lives. `breakglass mirror` writes what it knows of each link into
+`hosts/status.json`. A badge says `Live` only if that file is new, the hub has heard of the host's relay, and nothing
+waits. Of a copy that another program writes, such as rsync, it says `Copy`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from breakglass.state import SessionState
+from breakglass.store import hosts, log, sessions
+from breakglass.store.sessions import Session
+from breakglass.text import size
+
+STATUS = "status.json"
+HEARD_SECONDS = 25.0
+"""A relay is heard every ten seconds."""
+WRITTEN_SECONDS = 15.0
+"""The mirror writes its status every two seconds."""
+ORDER = ("asking", "running", "lost", "diverged", "behind", "stopped", "copy", "live")
+
+
+class Link(NamedTuple):
+    """How true the copy of a host is now."""
+
+    state: str
+    """`live`, `behind`, `lost`, `diverged`, `stopped` (the mirror does not run) or `copy`."""
+    told: str
+    """The badge, such as `Not heard since 03:12:09 UTC`."""
+    heard: str | None = None
+    """When the hub heard of the relay last, RFC 3339; None for never."""
+    behind: int = 0
+    """The bytes that the relay has not shipped, as far as is known."""
+    problem: str = ""
+    """What was refused of the host, "" if nothing."""
+
+
+class Host(NamedTuple):
+    """One host, with its sessions, the latest change first."""
+
+    name: str
+    link: Link
+    sessions: list[tuple[Session, SessionState]]
+
+    @property
+    def asking(self) -> int:
+        """The sessions in which a question is open."""
+        return sum(bool(state.asking) for _, state in self.sessions)
+
+    @property
+    def running(self) -> int:
+        """The sessions in which a turn runs, as far as the copy says."""
+        return sum(state.turn is not None for _, state in self.sessions)
+
+    def described(self) -> dict[str, Any]:
+        """Return the host's object of docs/contract.md, section 3."""
+        return {
+            "host": self.name,
+            "link": self.link.state,
+            "told": self.link.told,
+            "heard": self.link.heard,
+            "behind_bytes": self.link.behind,
+            "sessions": len(self.sessions),
+            "running": self.running,
+            "asking": self.asking,
+            "problem": self.link.problem or None,
+        }
+
+
+def list_hosts(data: Path, now: float) -> list[Host]:
+    """Return all hosts: those that ask first, then those in which turns run, then those that are not heard."""
+    known = _read_status(data)
+    found = [
+        Host(name, link(known, name, now), sessions.list_sessions(hosts.root_of(data, name)))
+        for name in sorted(hosts.names(data))
+    ]
+    return sorted(found, key=lambda host: (not host.asking, not host.running, ORDER.index(host.link.state)))
+
+
+def _read_status(data: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((data / hosts.DIRECTORY / STATUS).read_bytes())
+        return found if isinstance(found, dict) and isinstance(found.get("hosts"), dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def link(status: dict[str, Any], name: str, now: float) -> Link:
+    """Return how true the copy of a host is. `status` is the content of the mirror's file, {} without one. Pure."""
+    known = status.get("hosts", {}).get(name)
+    if not isinstance(known, dict):
+        return Link("copy", "Copy, as far as it was received")
+    heard, behind = known.get("heard") or 0.0, int(known.get("behind") or 0)
+    heard_at = log.timestamp(heard) if heard else None
+    problem = " · ".join(f"{key[:8]}: {value}" for key, value in known.get("problems", {}).items())
+    since = f"since {heard_at[11:19]} UTC" if heard_at else "yet"
+    if now - status.get("written", 0.0) > WRITTEN_SECONDS:
+        written = log.timestamp(status.get("written", 0.0))
+        return Link("stopped", f"The mirror stopped at {written[11:19]} UTC", heard_at, behind, problem)
+    if problem:
+        return Link("diverged", "Diverged", heard_at, behind, problem)
+    if not known.get("connected"):
+        return Link("lost", f"No link to the engine; not heard {since}", heard_at, behind)
+    if now - heard > HEARD_SECONDS:
+        return Link("lost", f"Not heard {since}", heard_at, behind)
+    if behind or known.get("pending"):
+        return Link("behind", f"Behind · {size(behind)}" if behind else "Behind", heard_at, behind)
+    return Link("live", "Live", heard_at)
