@@ -73,3 +73,24 @@ def test_without_a_network_no_prompt_is_withdrawn(
     gate.touch()
     server.wait_for_end(session)
     assert server.prompts(session)[1:] == ["echo second"]
+
+
+def test_send_now_gives_a_prompt_to_the_running_agent(
+    new_user: NewUser, server: ScriptedServer, gate: Path
+) -> None:
+    session = server.run_script("call t Bash df", f"wait {gate}", "call t full")
+    user = new_user(**PHONE)
+    page = user.open(session)
+    expect(page.locator(".now")).to_be_hidden()
+    page.locator("#prompt").fill("say not that disk")
+    expect(page.locator("#send")).to_have_text("Queue")
+    page.get_by_role("button", name="Send now").tap()
+    expect(page.locator("[data-kind=steered] .prompt-text")).to_have_text("say not that disk")
+    expect(page.locator(".queued.open")).to_have_count(0)
+    expect(page.locator("#outbox li")).to_have_count(0)
+    page.locator("#prompt").fill("and this")
+    box = page.locator("#prompt").bounding_box()
+    assert box is not None
+    assert box["width"] > 300  # there is room to write
+    gate.touch()
+    expect(page.locator(".now")).to_be_hidden()

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.turns import processes
+from breakglass.actions import Action
+from breakglass.config import built_in
+from breakglass.turns import actions, processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from breakglass.turns.files import add_file
@@ -84,6 +86,31 @@ def test_a_prompt_that_steers_waits_while_no_tool_runs(real: Real, model: FakeMo
     assert real.end(following).status == "ok"
     assert not real.so_far().of("steered")
     assert model.turns[-1].texts[-1] == "and this"
+
+
+def test_after_an_action_without_the_model_the_next_turn_knows_what_happened_once(
+    real: Real, model: FakeModel
+) -> None:
+    look = Action("look", ("echo", "the disk is full"), "reads", "Look")
+    real.set(agents={**real.config.agents, "shell": built_in()["shell"]}, actions={"look": look})
+    assert real.run("[[text before]]").status == "ok"
+    failed = real.run("[[err 400 invalid_request_error]]")
+    assert failed.status == "error"
+    shell = real.run("echo freed the disk", agent="shell")
+    started = actions.start_action(real.config, actions.Request("look", {}, "ann"), real.session)
+    assert real.end(started.turn).status == "ok"
+    back = real.run("and now? [[text fine]]", agent=real.config.agent)
+    brief = back.only("user", "brief")
+    assert brief["first"] > failed[-1]["id"]
+    assert brief["last"] >= shell[-1]["id"]
+    sent = json.dumps(model.turns[-1].body["messages"])
+    assert sent.count("Record of this session") == 1
+    assert sent.count("freed the disk") == 3  # the prompt, the call and its output
+    assert "the disk is full" in sent
+    assert "lines {first} to {last} ".format(**brief) in sent
+    again = real.run("and again? [[text fine]]")
+    assert "brief" not in again[0]
+    assert json.dumps(model.turns[-1].body["messages"]).count("Record of this session") == 1
 
 
 def test_prose_comes_as_deltas_and_then_as_a_whole(real: Real) -> None:
