@@ -118,6 +118,9 @@ KINDS: dict[str, Kind] = {
         optional=("message", "for_session", "answers"),
         synced=True,
     ),
+    "revoked": Kind(
+        ("name", "by"), "A tool allowed for the session needs permission again.", synced=True, anywhere=True
+    ),
     "plan": Kind(
         ("turn", "items"),
         "The agent's current to-do list: `[{text, status}]`. `status` is `pending`, `in_progress` or `completed`.",
@@ -164,10 +167,7 @@ KINDS: dict[str, Kind] = {
     ),
     "renamed": Kind(("title", "by"), "The session got another title.", synced=True, anywhere=True),
     "archived": Kind(
-        ("archived", "by"),
-        "The session was archived, or taken out of the archive.",
-        synced=True,
-        anywhere=True,
+        ("archived", "by"), "The session was archived or unarchived.", synced=True, anywhere=True
     ),
     "file": Kind(
         ("name", "path", "bytes", "sha256", "type", "by"),

@@ -221,6 +221,11 @@ def _answer(state: SessionState, event: Event) -> SessionState:
     return state._replace(asking=tuple(q for q in state.asking if q not in asked), allowed=allowed)
 
 
+def _revoked(state: SessionState, event: Event) -> SessionState:
+    name = _text(event, "name")
+    return state._replace(allowed=tuple(each for each in state.allowed if each != name))
+
+
 def _session(state: SessionState, event: Event) -> SessionState:
     opened = _text(event, "session_id")
     return state if opened == state.agent_session else _with_agent(state, session=opened, cost=0.0)
@@ -274,6 +279,7 @@ _STEPS: dict[str, Callable[[SessionState, Event], SessionState]] = {
     "steered": _withdrawn,
     "permission": _permission,
     "answer": _answer,
+    "revoked": _revoked,
     "session": _session,
     "result": _result,
     "cancelled": _cancelled,
@@ -303,5 +309,6 @@ def describe(session_id: str, state: SessionState) -> dict[str, Any]:
         "status": state.status,
         "asking": bool(state.asking),
         "queued": len(state.queued),
+        "allowed": list(state.allowed),
         "seal": {"lines": state.seal.lines, "sha256": state.seal.sha256} if state.seal else None,
     }

@@ -8,11 +8,11 @@ import math
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from breakglass.events import Event
+from breakglass.events import Event, decode
 from breakglass.text import one_line
 
 KINDS = frozenset(
-    {"created", "user", "tool", "tool_result", "permission", "answer", "result", "error", "turn_end"}
+    {"created", "user", "tool", "tool_result", "permission", "answer", "retry", "result", "error", "turn_end"}
 )
 """The kinds that numbers come from."""
 KEPT = 10
@@ -27,7 +27,14 @@ class Call(NamedTuple):
     session: str
     line: int
     tool: str
-    call: str
+    input: Any
+    """Its input, or the line of the event that has it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the call for a program, with the main part of its input as `call`."""
+        fields = self._asdict()
+        what = _what(fields.pop("input"), self.line)
+        return {**fields, "call": what}
 
 
 class Failure(NamedTuple):
@@ -54,6 +61,20 @@ class Stats:
         self.slowest: list[Call] = []
         self.failures: list[Failure] = []
 
+    def add(self, other: "Stats") -> None:
+        """Add the numbers of other sessions."""
+        self.sessions += other.sessions
+        for own, more in (
+            (self.turns, other.turns),
+            (self.days, other.days),
+            (self.models, other.models),
+            (self.tools, other.tools),
+        ):
+            _add_numbers(own, more)
+        self.waits += other.waits
+        self.slowest = heapq.nlargest(KEPT, self.slowest + other.slowest)
+        self.failures = heapq.nlargest(KEPT, self.failures + other.failures)
+
     def as_json(self) -> dict[str, Any]:
         """Return the numbers for a program."""
         by_time = sorted(self.tools.items(), key=lambda row: (-row[1]["seconds"], -row[1]["calls"], row[0]))
@@ -62,15 +83,17 @@ class Stats:
             "sessions": self.sessions,
             "turns": dict(sorted(self.turns.items())),
             "cost_usd": round(sum(day["cost_usd"] for day in self.days.values()), 6),
-            "days": [{"day": day, **numbers} for day, numbers in sorted(self.days.items())],
-            "models": [{"agent": agent, "model": model or None, **row} for (agent, model), row in models],
+            "days": [{"day": day, **_rounded(numbers)} for day, numbers in sorted(self.days.items())],
+            "models": [
+                {"agent": agent, "model": model or None, **_rounded(row)} for (agent, model), row in models
+            ],
             "tools": [{"name": name, **row} for name, row in by_time],
             "waiting": {
                 "answers": len(self.waits),
                 "seconds": sum(self.waits),
                 "longest": max(self.waits, default=0),
             },
-            "slowest": [call._asdict() for call in sorted(self.slowest, reverse=True)],
+            "slowest": [call.as_json() for call in sorted(self.slowest, reverse=True)],
             "failures": [failure._asdict() for failure in sorted(self.failures, reverse=True)],
         }
 
@@ -170,9 +193,7 @@ class SessionReader:
             row["calls"] += 1
             row["seconds"] += seconds
             name = str(call.get("name", ""))
-            _keep(
-                self._stats.slowest, Call(seconds, self._session, call["id"], name, _what(call.get("input")))
-            )
+            _keep(self._stats.slowest, Call(seconds, self._session, call["id"], name, call.get("input")))
         self._begun, self._calls, self._asked = "", {}, {}
 
 
@@ -184,13 +205,32 @@ def _keep(kept: list[Any], new: tuple[Any, ...]) -> None:
         heapq.heappushpop(kept, new)
 
 
-def _what(value: Any) -> str:
+def _rounded(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return numbers with their cost rounded: the last digits of a sum depend on the order of its terms."""
+    return {**numbers, "cost_usd": round(numbers["cost_usd"], 6)}
+
+
+def _add_numbers(own: dict[Any, Any], more: dict[Any, Any]) -> None:
+    """Add numbers to those under the same keys, also in nested objects."""
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _add_numbers(own.setdefault(key, {}), value)
+        else:
+            own[key] = own.get(key, 0) + value
+
+
+def _what(value: Any, line: int) -> str:
+    """Return the main part of the input of the call on a line."""
+    if isinstance(value, bytes):
+        value = decode(value, line).get("input")
     if isinstance(value, dict):
         value = next((value[key] for key in _MAIN_FIELDS if isinstance(value.get(key), str)), "")
     return one_line(value, 200) if isinstance(value, str) else ""
 
 
 def _seconds(begin: str, end: str) -> int:
+    if begin[:19] == end[:19]:
+        return 0
     try:
         passed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(begin[:19])
     except ValueError:

@@ -267,6 +267,7 @@ _RENDERERS: dict[Any, Renderer] = {
     "result": _result,
     "error": _error,
     "cancelled": _note_of(lambda event: f"stopped by {event['by']}"),
+    "revoked": _note_of(lambda event: f"{event['name']} needs permission again, by {event['by']}"),
     "queued": _note_of(
         lambda event: (
             f"queued{' to steer' if event.get('steer') else ''} by {event['by']}:"

@@ -7,6 +7,7 @@ from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.state import SessionState
 from breakglass.store import log, seek
 from breakglass.store.sessions import Session
+from breakglass.text import visible
 from breakglass.turns.end import end_if_lost, notify_runner
 
 
@@ -45,6 +46,20 @@ def answer_question(
                 for_session=for_session or None,
                 answers=answers or None,
             )
+        notify_runner(session)
+
+
+def revoke_tool(session: Session, name: str, *, by: str) -> None:
+    """Record that a tool allowed for the session needs permission again. Raises Conflict if it does already."""
+    end_if_lost(session)
+    with session.open_log() as opened:
+        with opened.exclusive():
+            if name not in session.log_state(opened.fd).state.allowed:
+                opened.confirm()
+                raise Conflict(
+                    f"the tool {visible(name)[:64]} is not allowed for the session: it needs permission"
+                )
+            opened.append("revoked", name=name, by=by)
         notify_runner(session)
 
 

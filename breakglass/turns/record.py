@@ -80,6 +80,7 @@ class TurnRecord:
         self.questions.open(request)
         expires = log.timestamp(time.time() + self.questions.seconds)
         self.append("permission", **fields, expires=expires)
+        self.read_others()  # a user may have revoked what was allowed for the session
         if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
         else:

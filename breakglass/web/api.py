@@ -208,6 +208,12 @@ async def answer_question(session: Session, body: bodies.Answer) -> Result:
 
 
 @operation
+async def revoke_tool(session: Session, body: bodies.Revocation) -> Result:
+    await console().write(answer.revoke_tool, session, body.name, by=caller_name())
+    return {"revoked": body.name}
+
+
+@operation
 async def list_actions() -> Result:
     config = console().config
     targets = tuple(config.targets)

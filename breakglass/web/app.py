@@ -29,6 +29,7 @@ from breakglass.web.guard.responses import problem_body
 from breakglass.web.http.attached import StreamingHTTPConnection
 from breakglass.web.metrics import metrics
 from breakglass.web.pages import error_page, pages
+from breakglass.web.stats_pages import stats_pages
 
 HTTP_STATUS: dict[type[BreakglassError], int] = {
     TooLarge: 413,
@@ -57,6 +58,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(pages)
     app.register_blueprint(forms)
     app.register_blueprint(action_pages)
+    app.register_blueprint(stats_pages)
     app.register_blueprint(metrics)
 
     @app.before_serving

@@ -70,6 +70,12 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = msgspec.field(default_factory=dict)
 
 
+class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool that needs permission again."""
+
+    name: Annotated[str, Meta(description="One of the session's `allowed`")]
+
+
 class RunAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call of an action."""
 

@@ -17,7 +17,7 @@ from breakglass.access.credentials import LOGIN_SECONDS, PLAIN_SECONDS
 from breakglass.errors import BadInput, Conflict
 from breakglass.store import sessions
 from breakglass.text import visible
-from breakglass.turns.answer import answer_question
+from breakglass.turns.answer import answer_question, revoke_tool
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.delete import delete_session
@@ -180,6 +180,18 @@ async def answer(session_id: str) -> Response:
         answers=_answers(form, request_id) if button == "choose" else {},
         by=caller_name(),
     )
+    return redirect_within(f"/sessions/{session.id}#end")
+
+
+@forms.post("/sessions/<session_id>/revoke")
+async def revoke(session_id: str) -> Response:
+    """Let a tool need permission again. The button pressed carries the tool's name as JSON."""
+    session, form = session_named(session_id), await checked_form()
+    try:
+        name = json.loads(form.get("name", ""))
+    except (ValueError, RecursionError):
+        raise BadInput("name: expected a name as JSON") from None
+    await console().write(revoke_tool, session, str(name), by=caller_name())
     return redirect_within(f"/sessions/{session.id}#end")
 
 

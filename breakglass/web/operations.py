@@ -245,6 +245,14 @@ OPERATIONS: dict[str, Operation] = {
             **_DISK,
         },
     ),
+    "revoke_tool": Operation(
+        method="POST",
+        path="/api/sessions/{id}/revoke",
+        summary="Let a tool that was allowed for the session need permission again",
+        body=bodies.Revocation,
+        response=object_of(revoked={"type": "string"}),
+        errors={**_NO_SESSION, 409: "The tool is not allowed for the session", **_DISK},
+    ),
     "list_actions": Operation(
         method="GET",
         path="/api/actions",

@@ -38,6 +38,11 @@ SESSION = object_of(
     },
     asking=described("boolean", "Whether a question of the agent is open"),
     queued=described("integer", "How many prompts wait", minimum=0),
+    allowed={
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "The tools that a user allowed for the session",
+    },
     seal={
         "description": "The newest seal of the log, or `null`: its last line, and its SHA-256 in hex. Keep it to check "
         "the log later: `breakglass verify --against LINES:HEX`",

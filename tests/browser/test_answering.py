@@ -14,6 +14,24 @@ from tests.help.questions import LATER, answers, open_turn
 CARD = ".permission.open .card"
 
 
+def test_what_is_allowed_for_the_session_is_in_the_menu_and_can_be_taken_back(
+    new_user: NewUser, server: ScriptedServer, gate: Path
+) -> None:
+    session = server.run_script("ask Bash one", "ask Bash two", f"wait {gate}", "ask Bash three", "say Done.")
+    user = new_user()
+    page = user.open(session)
+    page.get_by_role("button", name="Allow every Bash in this session").click()
+    expect(page.locator("#log")).to_contain_text("The answer to two was allow.")
+    page.locator("main .menu summary").first.click()
+    page.locator("#allowed").get_by_role("button", name="Ask again before Bash").click()
+    expect(page.locator("#log")).to_contain_text("Bash needs permission again, by")
+    gate.touch()
+    expect(page.locator(".permission.open")).to_contain_text("three")
+    expect(page.locator("#allowed")).not_to_contain_text("Bash")
+    page.get_by_role("button", name="Refuse").click()
+    expect(page.locator("#log")).to_contain_text("The answer to three was deny.")
+
+
 def test_an_answer_on_one_device_closes_the_question_on_the_other(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -166,7 +184,10 @@ def test_the_list_begins_with_sessions_that_wait_for_permission(
         first = page.locator("#sessions li").first
         expect(first).to_have_attribute("data-id", asking)
         assert "asks" in first.inner_text()
-        assert "Waiting for permission." in first.inner_text()
+        expect(first.locator(".last-line")).to_have_text("Asks: rm x")
+        expect(first.locator(".cost")).to_have_text("shell")
+        first.locator("a").click()
+        expect(page.get_by_role("button", name="Refuse")).to_be_in_viewport(ratio=1)
 
 
 def test_permission_for_the_session_is_asked_only_once(new_user: NewUser, server: ScriptedServer) -> None:

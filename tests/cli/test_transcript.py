@@ -84,6 +84,7 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         "     3   refused by b: no\n",
     ),
     (("queued", {"text": "and\nthen", "by": "b"}), "     3   queued by b: and ⏎ then\n"),
+    (("revoked", {"name": "Bash", "by": "b"}), "     3   Bash needs permission again, by b\n"),
     (("withdrawn", {"queued": 2, "by": "b"}), "     3   prompt 2 was withdrawn by b\n"),
     (
         (

@@ -19,6 +19,7 @@ KEYS = {
     "tool_result": "turn tool_id output is_error truncated?",
     "permission": "turn request name input expires",
     "answer": "turn request allow by message? for_session?",
+    "revoked": "name by",
     "plan": "turn items",
     "thinking": "turn text",
     "notice": "turn text",

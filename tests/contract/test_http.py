@@ -10,7 +10,7 @@ from tests.contract.lists import ROUTES
 
 pytestmark = pytest.mark.contract
 SESSION = set(
-    "id title agent model target created updated last_event_id turn_active status asking queued seal".split()
+    "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
 )
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}

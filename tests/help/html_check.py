@@ -6,13 +6,13 @@ from html.parser import HTMLParser
 TAGS = re.compile(
     "a|aside|article|b|blockquote|body|br|button|code|dd|del|details|div|dl|dt|em|footer|form|h1|h2|h3|h4"
     "|head|header|hr|html|i|img|input|ins|kbd|label|li|link|main|meta|nav|noscript|ol|option|p|pre|s|script"
-    "|section|select|span|strong|summary|table|tbody|td|textarea|th|thead|time|title|tr|ul"
+    "|section|select|span|rect|strong|summary|svg|table|tbody|td|textarea|th|thead|time|title|tr|ul"
 )
 
 ATTRIBUTES = re.compile(
     "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|disabled|enctype"
-    "|enterkeyhint|for|form|formnovalidate|hidden|href|id|lang|loading|max|maxlength|media|method|min|multiple|name|open|placeholder|rel"
-    "|required|role|rows|selected|spellcheck|src|start|step|tabindex|target|title|type|value"
+    "|enterkeyhint|for|form|formnovalidate|height|hidden|href|id|lang|loading|max|maxlength|media|method|min|multiple|name|open|placeholder|preserveaspectratio|rel"
+    "|required|role|rows|scope|selected|spellcheck|src|start|step|tabindex|target|title|type|value|viewbox|width|x|y"
 )
 
 ADDRESS = re.compile(

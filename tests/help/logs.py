@@ -68,6 +68,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "for_session": True,
         "answers": {"c": ["One"]},
     },
+    "revoked": {"name": "Bash", "by": "ann"},
     "plan": {"turn": 2, "items": [{"text": "Look", "status": "completed"}], "parent": "t-0"},
     "thinking": {"turn": 2, "text": "Hm.", "parent": "t-0"},
     "notice": {"turn": 2, "text": "The context was compacted.", "parent": "t-0"},

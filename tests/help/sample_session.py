@@ -147,6 +147,7 @@ def _cancelled_turn(log: SampleLog) -> None:
     )
     full = {"label": "Fullest disk", "status": "bad", "text": "/var 100 %", "value": 100.0}
     log.add("vitals", signs={"disk": full, "load": {**full, "label": "Load", "status": "ok", "text": "0.1"}})
+    log.add("revoked", name="Bash", by="ada")
     log.add("renamed", title="disk full on db1", by="ada")
     log.add("archived", archived=True, by="ada")
 

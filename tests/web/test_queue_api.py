@@ -60,3 +60,16 @@ def test_permission_for_the_session_is_recorded_in_the_answer(server: Server) ->
         assert server.ask("POST", path, {**given, "allow": True})[0] == 409
         assert server.state(session)["asking"] is False
     assert answers(server.data, session)[0]["for_session"] is True
+
+
+def test_what_is_allowed_for_the_session_is_listed_and_can_be_revoked_once(server: Server) -> None:
+    session = server.new_session()
+    path = f"/api/sessions/{session}"
+    with open_turn(server.data, session, {}):
+        assert server.state(session)["allowed"] == []
+        server.ask("POST", f"{path}/answers", {"request": "r", "allow": True, "for_session": True})
+        [tool] = server.state(session)["allowed"]
+        assert server.ask("POST", f"{path}/revoke", {"name": "another"})[0] == 409
+        assert server.ask("POST", f"{path}/revoke", {"name": tool})[:2] == (200, {"revoked": tool})
+        assert server.ask("POST", f"{path}/revoke", {"name": tool})[0] == 409
+        assert server.state(session)["allowed"] == []

@@ -7,7 +7,7 @@ from breakglass import query
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option, Word
 from breakglass.config import Config
-from breakglass.stats import SessionReader, Stats
+from breakglass.stats import Stats
 from breakglass.store import counted, hosts, sessions
 from breakglass.text import duration, money, one_line
 
@@ -16,11 +16,7 @@ def run(config: Config, args: Namespace) -> int:
     """Print the numbers."""
     since = query.parse_since(args.since, time.time()) if args.since is not None else ""
     wanted = [sessions.find(config.data, *args.words).id] if args.words else sorted(sessions.ids(config.data))
-    stats = Stats()
-    for session in wanted:
-        reader = SessionReader(stats, session, since)
-        for event in counted.events_that_count(sessions.Session(config.data, session)):
-            reader.add(event)
+    stats = counted.count(config.data, wanted, since)
     host = hosts.host_of(config.data)
     if args.json:
         screen.print_json([({"host": host} if host else {}) | stats.as_json()])

@@ -40,7 +40,9 @@ FILES = "/files"
 HOSTS = "/hosts/"
 """Below it are the copies of other hosts' sessions: `/hosts/db1/sessions/ID` is `/sessions/ID` of db1."""
 
-_OF_A_HOST = re.compile(rf"{HOSTS}({hosts.NAME.pattern})(/|/search|/(?:api/)?sessions(?:/.*)?|/api/search)")
+_OF_A_HOST = re.compile(
+    rf"{HOSTS}({hosts.NAME.pattern})(/|/search|/stats|/(?:api/)?sessions(?:/.*)?|/api/search)"
+)
 """The paths below the name of a host. The rest of this server, such as its login and its vitals, is not of a host."""
 
 CALLER = "breakglass.caller"

@@ -171,6 +171,21 @@ class HitRow(Struct, frozen=True):
     """The text before the word, the word, and the text after it."""
 
 
+class StatsPage(Page, frozen=True):
+    """Numbers of all sessions, or of one."""
+
+    template: ClassVar[str] = "stats.html"
+
+    session: SessionRow | None
+    """None for all sessions."""
+    since: str
+    """The text that chooses the turns, "" for all."""
+    numbers: dict[str, Any]
+    """`Stats.as_json`."""
+    turns: list[dict[str, Any]]
+    """`Timeline.turns`, of one session only."""
+
+
 class FilesPage(Page, frozen=True):
     """The files in the workspace of a session."""
 

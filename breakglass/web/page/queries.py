@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from breakglass.choices import read_choices
 from breakglass.errors import NotFound
 from breakglass.export import markdown
 from breakglass.state import SessionState
@@ -20,6 +21,7 @@ from breakglass.web.page import fragments
 from breakglass.web.page.document import document
 from breakglass.web.page.page_data import FleetRow, HitRow, HostRow, HostsPage
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
+from breakglass.web.page.tools import first_words
 
 MAX_ROWS = 200
 """Sessions that a page lists unless all are requested: 10,000 rows are 5 MB of HTML."""
@@ -161,9 +163,21 @@ def _with_disk_use(root: Path, row: SessionRow) -> SessionRow:
 def _with_last_line(session: Session, state: SessionState) -> SessionRow:
     fd = log.open_reader(session.directory)
     try:
-        return SessionRow(session.id, state, window.read_last_text(fd))
+        return SessionRow(session.id, state, window.read_last_text(fd), _asked(fd, state))
     finally:
         os.close(fd)
+
+
+def _asked(fd: int, state: SessionState) -> str:
+    """Return the question, or the command that waits for permission."""
+    if not state.asking:
+        return ""
+    try:
+        asking = log.read_one(fd, state.asking[0].id)
+    except NotFound:  # the log was replaced since its state was read
+        return state.asking[0].name
+    offered = read_choices(asking.get("choices"))
+    return offered[0].question if offered else first_words(asking.get("input")) or state.asking[0].name
 
 
 def read_window(session: Session, *, before: int | None, after: int | None) -> Window:

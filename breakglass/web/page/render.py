@@ -1,7 +1,7 @@
 """The templates: pages, and the templates of events. Pure but for reading the template and static files.
 
 `_inert` escapes everything that a template prints and makes hidden characters visible, so no template must do it.
-Only `Markup` from markdown.py, terminal.py and tools.py is printed unchanged.
+Only `Markup` from charts.py, markdown.py, terminal.py and tools.py is printed unchanged.
 """
 
 import json
@@ -21,7 +21,7 @@ from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
 from breakglass.vitals import SIGNS
-from breakglass.web.page import markdown, terminal, tools
+from breakglass.web.page import charts, markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
 
 _FOLDER = Path(__file__).parent
@@ -118,6 +118,7 @@ def _environment() -> Environment:
         interrupted=INTERRUPTED,
         lost=LOST,
         picture_types=PICTURES,
+        charts=charts,
     )
     return environment
 

@@ -15,6 +15,8 @@ class SessionRow(NamedTuple):
     state: SessionState
     last_line: str = ""
     """The last finished prose of the agent, as Markdown; "" if the end of the log has none."""
+    asks: str = ""
+    """What its oldest open question asks for, on one line; "" without one."""
     used: int | None = None
     """The bytes that it uses on disk, None if they were not counted."""
 

@@ -9,9 +9,7 @@ from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 
-KEYS = (
-    "id title agent model target created updated last_event_id turn_active status asking queued seal".split()
-)
+KEYS = "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
 """The keys of the contract's session object (docs/contract.md, section 3)."""
 
 

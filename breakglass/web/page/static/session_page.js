@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -139,6 +139,7 @@ export class SessionPage {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
       if (!this.transcript.showsEnd) showLinkToQuestion();
     }
+    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAllowed();
     if (kind === "turn_end") {
       controls.turnEnded(line);
       if (isLive) controls.announce(`The turn has ended: ${$(".body", line).textContent}`);
@@ -146,6 +147,12 @@ export class SessionPage {
       outbox.sendAll();
       this.keepForOffline();
     }
+  }
+
+  /** The menu lists the tools that need no permission. The server knows their names. */
+  async showAllowed() {
+    const doc = await fetchPage(location.pathname);
+    if (doc) $("#allowed").replaceWith($("#allowed", doc));
   }
 
   // --- the connection ----------------------------------------------------------------------------
