@@ -1,3 +1,3 @@
 """Runs coding agents on a machine in trouble. All processes communicate through the log; see docs/design.md."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

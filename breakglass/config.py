@@ -26,6 +26,7 @@ from breakglass.settings import (
     parse_agent_user,
     parse_boolean,
     parse_command,
+    parse_dollars,
     parse_flag,
     parse_header,
     parse_model,
@@ -207,6 +208,17 @@ class Config:
     turn_timeout_seconds: float = setting(1800.0, parse_seconds, "the seconds after which a turn is stopped")
     permission_timeout_seconds: float = setting(
         600.0, parse_seconds, "the seconds after which an agent's unanswered question counts as refused"
+    )
+    max_cost_usd: float | None = setting(
+        None,
+        parse_dollars,
+        "the US dollars that a turn may cost: Claude Code stops itself, another agent is stopped after the result that"
+        " costs more",
+    )
+    max_cost_usd_per_day: float | None = setting(
+        None,
+        parse_dollars,
+        "the US dollars of a day (UTC) in all sessions, after which a prompt to an agent needs a confirmation",
     )
     sse_keepalive_seconds: float = setting(
         20.0, parse_seconds, "the seconds after which a silent event stream sends a comment"

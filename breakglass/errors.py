@@ -8,7 +8,8 @@
     ├── Forbidden              the request did not come from our own page
     ├── NotFound               the session or event does not exist
     ├── Conflict               not possible now, perhaps later
-    │   └── TurnRunning        a turn is already running
+    │   ├── TurnRunning        a turn is already running
+    │   └── OverBudget         the day's budget is spent; a confirmed prompt is accepted
     ├── EngineLost             the engine of the relays does not answer; try again
     ├── WrongSequence          another message came into the stream first; ask again
     ├── Fenced                 another relay with our credentials has taken over; stop
@@ -59,6 +60,10 @@ class Conflict(BreakglassError):
 
 class TurnRunning(Conflict):
     """A turn is already running in this session."""
+
+
+class OverBudget(Conflict):
+    """The budget of the day is spent. The same prompt is accepted with a confirmation. Nothing was changed."""
 
 
 class EngineLost(BreakglassError):

@@ -119,6 +119,15 @@ def parse_seconds(name: str, value: object) -> float:
     return float(number)
 
 
+def parse_dollars(name: str, value: object) -> float:
+    """Return an amount of US dollars."""
+    is_decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value)
+    number = float(str(value)) if is_decimal else value
+    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < 1e9:
+        raise expected(name, value, "a number of US dollars greater than 0")
+    return float(number)
+
+
 def parse_model(name: str, value: object) -> str | None:
     """Return a model's name, or None for an empty text: the agent chooses."""
     if value in ("", None):

@@ -94,6 +94,8 @@ class SessionState(NamedTuple):
     """The tools that a user allowed for the whole session."""
     seal: Seal | None = None
     """The newest seal of the log."""
+    spent: tuple[str, float] = ("", 0.0)
+    """The last day (UTC, as in `ts`) on which it cost something, and the US dollars of that day."""
     notified: tuple[int, int] = (0, 0)
     """How many notifications were sent, and how many could not be sent."""
 
@@ -233,8 +235,15 @@ def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
     given, produced = tokens_in(event.get("usage"))
     tokens = (state.tokens[0] + given, state.tokens[1] + produced)
-    state = state._replace(cost=state.cost + cost, tokens=tokens)
+    state = state._replace(cost=state.cost + cost, tokens=tokens, spent=_spend(state.spent, event, cost))
     return _with_agent(state, cost=state.agent_cost + cost) if cost else state
+
+
+def _spend(spent: tuple[str, float], event: Event, cost: float) -> tuple[str, float]:
+    """Return the day's dollars with those of one more event. A cost that is negative is not counted."""
+    day = str(event.get("ts", ""))[:10]
+    before = spent[1] if spent[0] == day else 0.0
+    return (day, before + cost) if cost > 0 else spent
 
 
 def _with_agent(state: SessionState, **changes: Any) -> SessionState:

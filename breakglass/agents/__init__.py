@@ -90,6 +90,8 @@ class TurnInput(NamedTuple):
     """The agent's own session to resume, None to open a new one."""
     session_cost: float = 0.0
     """US dollars that `session` has cost before this turn."""
+    max_cost: float | None = None
+    """US dollars that the turn may cost."""
     ask: bool = False
     """Whether the agent must ask for permission to use a tool."""
     deny: tuple[str, ...] = ()

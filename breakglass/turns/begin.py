@@ -20,6 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import brief, instructions
+from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner, notify_runner
 from breakglass.turns.files import checked_paths
 from breakglass.turns.job import Job
@@ -76,32 +77,53 @@ def submit_prompt(
     queue: bool = False,
     steer: bool = False,
     files: Sequence[str | int] = (),
+    over_budget: bool = False,
 ) -> Accepted:
     """Begin a turn, or with `queue` put the prompt in the queue if a turn is running. Return which of the two was done.
 
     With `steer` it goes to the head of the queue, and the running agent gets it as soon as it can read it.
     On return the prompt is on disk, and the runner of a new turn has been started. A `key` that was used before
     returns its first result and does nothing else. `files` are paths in the workspace, or ids of `file` events.
+    `over_budget` confirms a prompt for which the day's budget is spent.
 
-    Raises TurnRunning, NotFound, BadInput (an empty prompt, a bad model or key, a file that is not there), TooLarge,
-    BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
+    Raises TurnRunning, OverBudget, NotFound, BadInput (an empty prompt, a bad model or key, a file that is not there),
+    TooLarge, BadConfig, ReadOnly and CannotRecord. Then no turn has begun.
     """
     _check(prompt, model, key)
     if agent is not None:
         config.agent_named(agent)
     checked, queue = Prompt(prompt, by, model, key, agent, steer or None), queue or steer
     with session.open_log() as opened:
-        if files:
-            with opened.exclusive():  # a repeated prompt is accepted although its files are gone
-                if earlier := _earlier_result(session, opened, key):
-                    return earlier
-            checked = checked._replace(files=checked_paths(session, opened.fd, files))
+        ready = _check_on_machine(config, session, opened, checked, files, over_budget=over_budget)
+        if isinstance(ready, Accepted):
+            return ready
         try:
-            return _begin_or_queue(config, session, opened, checked, queue=queue)
+            return _begin_or_queue(config, session, opened, ready, queue=queue)
         except LogLocked:
             if not kill_leftover_runner(session):
                 raise
-        return _begin_or_queue(config, session, opened, checked, queue=queue)
+        return _begin_or_queue(config, session, opened, ready, queue=queue)
+
+
+def _check_on_machine(
+    config: Config,
+    session: Session,
+    opened: Log,
+    prompt: Prompt,
+    files: Sequence[str | int],
+    *,
+    over_budget: bool,
+) -> Prompt | Accepted:
+    """Return the prompt with its files, or what was done with an earlier one of the same key. Raises OverBudget."""
+    is_limited = config.max_cost_usd_per_day is not None and not over_budget
+    if files or is_limited:
+        # A repeated prompt is accepted although its files are gone, or the budget is spent.
+        with opened.exclusive():
+            if earlier := _earlier_result(session, opened, prompt.key):
+                return earlier
+    if is_limited:
+        refuse_over_budget(config, prompt.agent or session.log_state(opened.fd).state.agent)
+    return prompt._replace(files=checked_paths(session, opened.fd, files)) if files else prompt
 
 
 def begin_action(config: Config, session: Session, prompt: Prompt, run: ActionRun) -> int:

@@ -99,6 +99,8 @@ class Job(NamedTuple):
     permission_timeout: float
     """Seconds that a question may be open."""
     limits: TurnLimits
+    max_cost: float | None
+    """The US dollars that a turn may cost."""
     sender: Sender | None
     """How the process that sends notifications is started. None if no notification is set."""
 

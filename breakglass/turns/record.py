@@ -15,6 +15,7 @@ from breakglass.masking import Masker
 from breakglass.state import FOLDED, SessionState, fold
 from breakglass.store import log
 from breakglass.store.log import Log
+from breakglass.text import money
 from breakglass.turns.job import Job
 from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
@@ -47,6 +48,7 @@ class TurnRecord:
         rules = (agent.allow, agent.deny, agent.choice_tools) if agent else ((), (), ())
         self.questions = Questions(*rules, job.permission_timeout)
         self._masker = Masker(job.secrets)
+        self._max_cost = job.max_cost
         self.sender = RunnerSender(job.sender)
         self._undelivered: list[Answer] = []
         self._refusals: Counter[str] = Counter()
@@ -93,7 +95,14 @@ class TurnRecord:
         number = self.log.append(kind, **fields)
         if kind in FOLDED:
             self.state = fold(self.state, {"id": number, "kind": kind, **fields})
+        if kind == "result" and not fields.get("is_error"):
+            self._stop_over_budget()
         return number
+
+    def _stop_over_budget(self) -> None:
+        spent, limit = self.state.cost, self._max_cost
+        if limit is not None and spent > limit and not self.is_stopping:
+            self.stop(f"The turn was stopped: it cost {money(spent)}, and max_cost_usd is {money(limit)}.")
 
     def read_others(self) -> None:
         """Read the events that other processes appended, and act on a stop or an answer among them."""

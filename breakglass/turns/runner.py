@@ -242,6 +242,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         model=user.get("model") or job.models.get(agent.name),
         session=known.session,
         session_cost=known.cost,
+        max_cost=job.max_cost,
         ask=agent.ask,
         deny=agent.deny,
         instructions=agent.instructions,

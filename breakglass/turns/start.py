@@ -71,6 +71,7 @@ def make_job(
         timeout=config.turn_timeout_seconds,
         permission_timeout=config.permission_timeout_seconds,
         limits=config.limits,
+        max_cost=config.max_cost_usd,
         sender=sender_of(config),
     )
 

@@ -156,6 +156,7 @@ async def start_turn(session: Session, body: bodies.NewTurn) -> Result:
         agent=body.agent,
         key=key,
         queue=body.queue,
+        over_budget=body.over_budget,
         steer=body.steer,
         files=body.files,
     )

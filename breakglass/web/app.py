@@ -16,6 +16,7 @@ from breakglass.errors import (
     Forbidden,
     Malformed,
     NotFound,
+    OverBudget,
     ReadOnly,
     TooLarge,
 )
@@ -36,6 +37,7 @@ HTTP_STATUS: dict[type[BreakglassError], int] = {
     BadInput: 422,
     Forbidden: 403,
     NotFound: 404,
+    OverBudget: 402,
     Conflict: 409,
     ReadOnly: 403,
     CannotRecord: 507,

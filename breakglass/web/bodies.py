@@ -52,6 +52,7 @@ class NewTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steer: Annotated[
         bool, Meta(description="As `queue`, but the running agent gets the prompt as soon as it can read it")
     ] = False
+    over_budget: Annotated[bool, Meta(description="Send it although the day's budget is spent")] = False
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.turns.answer import answer_question, revoke_tool
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
+from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.delete import delete_session
 from breakglass.web import files, stream
 from breakglass.web.context import (
@@ -103,6 +104,9 @@ async def create_session() -> Response:
     """Create a session and start its first turn. The same form sent twice creates one session and one turn."""
     form = await checked_form()
     agent, model, target = form.get("agent") or None, form.get("model") or None, form.get("target") or None
+    if "over_budget" not in form:  # before a session is made
+        config = console().config
+        await asyncio.to_thread(refuse_over_budget, config, agent or config.agent)
     session = await console().write(
         console().create, agent, model, by=caller_name(), target=target, key=_digest(form)
     )
@@ -224,6 +228,7 @@ async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: s
         agent=agent,
         key=key,
         queue=True,
+        over_budget="over_budget" in form,
         steer="steer" in form,
         files=paths,
     )

@@ -149,6 +149,7 @@ OPERATIONS: dict[str, Operation] = {
         response={"oneOf": [object_of(turn={"type": "integer"}), object_of(queued={"type": "integer"})]},
         errors={
             **_NO_SESSION,
+            402: "The budget of the day is spent; send it again with `over_budget`",
             409: "A turn is running",
             413: "The prompt or the body is too large",
             422: "A blank prompt, an unknown agent, a file that is not there, or a bad model or key",

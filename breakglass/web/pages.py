@@ -14,12 +14,13 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
-from breakglass.config import Preset
+from breakglass.config import Config, Preset
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
 from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
+from breakglass.turns.budget import over_budget
 from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
 from breakglass.web import files, searching, sse, stream
@@ -63,7 +64,13 @@ async def list_page() -> Response:
         queries.list_sessions, data_root(), warn, archived=archived, query=query, limit=limit
     )
     content = ListPage(
-        found, query, archived, rows.agent_choices(config), tuple(config.targets), _prompt_box(None)
+        sessions=found,
+        query=query,
+        archived=archived,
+        agents=rows.agent_choices(config),
+        targets=tuple(config.targets),
+        budget=config.max_cost_usd_per_day,
+        box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", "")),
     )
     return page_of(content, vitals=await _vitals())
 
@@ -123,7 +130,7 @@ async def session_page(session_id: str) -> Response:
         later=shown.has_later,
         agents=rows.agent_choices(config),
         keepalive=config.sse_keepalive_seconds,
-        box=_prompt_box(row.state.agent, row.state),
+        box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", ""), row.state),
     )
     return page_of(content, vitals=await _vitals())
 
@@ -232,9 +239,9 @@ async def _vitals() -> Vitals | None:
     return None if caller().host else await console().vitals(PATIENCE_SECONDS)
 
 
-def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptBox:
-    """Return the prompt form for a session of `agent`, or for a new session."""
-    config = console().config
+def _prompt_box(config: Config, preset: str, state: SessionState | None = None) -> PromptBox:
+    """Return the prompt form for a session, or for a new one. Blocks: a budget is compared with today's sessions."""
+    agent = state.agent if state else None
     is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
     go_on = prompt_to_go_on(state, is_command_line=is_shell) if state else ""
     ready = {str(number): preset for number, preset in enumerate(presets)}
@@ -246,8 +253,9 @@ def _prompt_box(agent: str | None, state: SessionState | None = None) -> PromptB
         is_shell=is_shell,
         can_steer=(agent or config.agent) in config.agents
         and config.agents[agent or config.agent].about.can_steer,
-        chosen=ready.get(request.args.get("preset", "")),
+        chosen=ready.get(preset),
         go_on=go_on,
+        over_budget="" if is_shell else over_budget(config),
     )
 
 

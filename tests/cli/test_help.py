@@ -64,4 +64,4 @@ def test_the_help_of_agents_has_all_keys_of_an_agent(data: Data) -> None:
 
 
 def test_the_version_is_that_of_the_package(data: Data) -> None:
-    assert data.ok("--version") == "breakglass 0.1.0\n"
+    assert data.ok("--version") == "breakglass 0.2.0\n"

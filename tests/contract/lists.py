@@ -65,7 +65,7 @@ ROUTES = [
 OPTIONS = {
     "serve": "--host --port --socket --tls-cert --tls-key --allow-plain --workers",
     "new": "--agent --model --title --target",
-    "send": "--wait --queue --steer --model --agent --title --file",
+    "send": "--wait --queue --over-budget --steer --model --agent --title --file",
     "attach": "--after --from --speed --json",
     "log": "--plain --after --json",
     "answer": "--message --for-session --request",

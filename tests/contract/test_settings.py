@@ -22,6 +22,8 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "agent": ("shell", "nosuch"),
     "model": ("a-model", "-x"),
     "turn_timeout_seconds": (1.5, -1),
+    "max_cost_usd": (0.5, 0),
+    "max_cost_usd_per_day": (20, "much"),
     "permission_timeout_seconds": (60, 0),
     "sse_keepalive_seconds": (0.5, "soon"),
     "vitals": (True, "perhaps"),

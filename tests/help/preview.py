@@ -98,11 +98,12 @@ def pages(static: str = "static") -> dict[str, str]:
     contents = {
         "session": session_page(asking, sessions, events=shown, last_id=last, box=box),
         "sessions": ListPage(
-            SessionList(sessions, len(sessions) + 1),
+            SessionList(sessions, len(sessions) + 1, 1.25),
             query="",
             archived=False,
             agents=agents,
             targets=(),
+            budget=5.0,
             box=box,
         ),
         "empty": ListPage(
@@ -110,6 +111,7 @@ def pages(static: str = "static") -> dict[str, str]:
             query="",
             archived=False,
             targets=(),
+            budget=None,
             agents=agents,
             box=PromptBox(presets=(), key="key", is_shell=False),
         ),

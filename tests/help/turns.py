@@ -139,6 +139,7 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
         timeout=120,
         permission_timeout=120,
         limits=TurnLimits(),
+        max_cost=None,
         sender=None,
     )
     return job._replace(**changes)

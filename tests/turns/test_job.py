@@ -52,6 +52,7 @@ JOB = Job(
     timeout=1800,
     permission_timeout=0.5,
     limits=TurnLimits(kill=1),
+    max_cost=2.5,
     sender=Sender("/var/lib/breakglass", ("python3", "-I"), {"PATH": "/bin"}),
 )
 

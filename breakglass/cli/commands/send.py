@@ -16,6 +16,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
+from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.files import add_file
 from breakglass.uploads import MAX_BYTES, check_size
 
@@ -32,7 +33,10 @@ def run(config: Config, args: Namespace) -> int:
         check_model("--model", args.model)
     agent = args.agent if session else None
     files_read = [_read_file(path) for path in args.file or ()]
-    session = session or create_session(config, args.agent, None, args.title)
+    if session is None:
+        if not args.over_budget:
+            refuse_over_budget(config, args.agent or config.agent)
+        session = create_session(config, args.agent, None, args.title)
     files = [add_file(session, name, data, by=user_name())["path"] for name, data in files_read]
     accepted = _submit(config, session, prompt, args, agent, files)
     if args.wait:
@@ -120,6 +124,7 @@ def _submit(
             queue=args.queue,
             steer=args.steer,
             files=files,
+            over_budget=args.over_budget,
         )
     except TurnRunning as error:
         name = session.id[:8]
@@ -140,6 +145,7 @@ COMMAND = Command(
         Option("--wait", "show the turn and return when it has ended"),
         Option("--queue", "while a turn runs, queue the prompt"),
         Option("--steer", "as --queue, but the running agent gets it as soon as it can read it"),
+        Option("--over-budget", "send it although the day's budget is spent (max_cost_usd_per_day)"),
         Option("--agent A", "with an id, go on with this agent; without one, begin a new session with it"),
         Option("--model M", "the model of this turn"),
         Option("--title T", "begin a new session with this title"),

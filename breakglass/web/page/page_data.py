@@ -59,6 +59,8 @@ class PromptBox(Struct, frozen=True):
     """The ready prompt that fills the field: the page's address names it. Scripts fill the field themselves."""
     go_on: str = ""
     """The prompt that lets the agent continue after its turn was cut short; "" otherwise."""
+    over_budget: str = ""
+    """The sentence that says that today's budget is spent, "" while it is not."""
 
 
 class LoginPage(Page, frozen=True):
@@ -107,6 +109,8 @@ class ListPage(Page, frozen=True):
     agents: list[AgentChoice]
     targets: tuple[str, ...]
     """The names of the machines that a new session can be about, besides this one."""
+    budget: float | None
+    """The US dollars that a day may cost, None without a limit."""
     box: PromptBox
 
 

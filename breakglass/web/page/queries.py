@@ -11,7 +11,7 @@ from breakglass.choices import read_choices
 from breakglass.errors import NotFound
 from breakglass.export import markdown
 from breakglass.state import SessionState
-from breakglass.store import fleet, log, seek, sessions, window
+from breakglass.store import fleet, log, seek, sessions, space, window
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
@@ -91,14 +91,18 @@ def list_sessions(
     root: Path, warn: Warn, *, archived: bool = False, query: str = "", limit: int | None = MAX_ROWS
 ) -> SessionList:
     """Return the sessions that match `query`, at most `limit` of them; archived ones only with `archived`."""
+    every = sessions.list_sessions(root)
+    today = log.now()[:10]
+    spent = sum(state.spent[1] for _, state in every if state.spent[0] == today)
     found = [
         SessionRow(session.id, current_state(session, state, warn))
-        for session, state in sessions.list_sessions(root)
+        for session, state in every
         if (archived or state.is_shown) and matches(state, query)
     ]
     # The last line is read only for the rows that are shown: it costs one read of a log.
     shown = by_urgency(found)[:limit]
-    return SessionList([_with_last_line(Session(root, row.id), row.state) for row in shown], len(found))
+    rows = [_with_last_line(Session(root, row.id), row.state) for row in shown]
+    return SessionList([_with_disk_use(root, row) for row in rows], len(found), spent)
 
 
 LINK_SIGNS = {
@@ -149,6 +153,11 @@ def why_not_deletable(state: SessionState) -> str:
     if state.turn is not None:
         return "A turn is running in this session. Stop it first."
     return "" if state.archived else "Only an archived session can be deleted. Archive it first."
+
+
+def _with_disk_use(root: Path, row: SessionRow) -> SessionRow:
+    """Return a row with its disk space if it can be deleted from the page: it is archived."""
+    return row._replace(used=space.disk_use(Session(root, row.id))) if row.state.archived else row
 
 
 def _with_last_line(session: Session, state: SessionState) -> SessionRow:

@@ -17,6 +17,8 @@ class SessionRow(NamedTuple):
     """The last finished prose of the agent, as Markdown; "" if the end of the log has none."""
     asks: str = ""
     """What its oldest open question asks for, on one line; "" without one."""
+    used: int | None = None
+    """The bytes that it uses on disk, None if they were not counted."""
 
     @property
     def heading(self) -> str:
@@ -43,6 +45,8 @@ class SessionList(NamedTuple):
     rows: list[SessionRow]
     total: int
     """How many sessions there are to list; more than `rows` if the list is limited."""
+    today: float = 0.0
+    """The US dollars that all sessions have cost today (UTC)."""
 
 
 class AgentChoice(NamedTuple):

@@ -78,9 +78,15 @@ export class Outbox {
     const [cause, whatIs] = unreachable();
     if (status === 0) this.setStatus(key, `Not sent: ${cause}. It will be sent when ${whatIs} back.`, true);
     else if (status === 409) this.setStatus(key, `Not sent yet: ${reason}`, true);
+    else if (status === 402) this.setStatus(key, `Not sent: ${reason}`, true, true);
     else if (status === 401) this.setStatus(key, "Not sent: you are logged out. It is kept and will be sent after you log in.", true);
     else this.setStatus(key, `Not sent: ${reason}`, true);
     if (status === 0 || status === 409 || status >= 500) this.timer = setTimeout(() => this.sendAll(), RETRY);
+  }
+
+  again(key) {
+    if (this.over) this.entries = this.entries.map((entry) => (entry.key === key ? { ...entry, over: true } : entry));
+    this.sendAll();
   }
 
   /** The log has a prompt with this key. So it has arrived, even if the response was lost. */
@@ -88,7 +94,9 @@ export class Outbox {
     if (this.entries.some((entry) => entry.key === key)) this.remove(key);
   }
 
-  setStatus(key, text, hasButtons) {
+  /** `over`: the budget of the day is spent, so that the prompt needs a second tap. */
+  setStatus(key, text, hasButtons, over = false) {
+    this.over = over;
     this.statuses.set(key, text);
     this.withButtons = hasButtons ? key : null;
     this.show();
@@ -99,7 +107,7 @@ export class Outbox {
       const status = this.statuses.get(entry.key) ?? (entry.line ? "Sent" : "Waiting");
       const item = make("li", {}, make("p", { textContent: [entry.prompt, ...(entry.files ?? []).map(({ name }) => name)].join(" · ") }), make("span", { role: "status", textContent: status }));
       if (this.withButtons === entry.key) {
-        item.append(make("button", { type: "button", textContent: "Try now", onclick: () => this.sendAll() }),
+        item.append(make("button", { type: "button", textContent: this.over ? "Send anyway" : "Try now", onclick: () => this.again(entry.key) }),
           make("button", { type: "button", textContent: "Discard", onclick: () => this.remove(entry.key) }));
       }
       return item;
@@ -126,20 +134,20 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, files, steer }) => {
+export const toSession = (session) => async ({ key, prompt, agent, files, steer, over }) => {
   const sent = files && await import("./files.js").then(({ sendFiles }) => sendFiles(session, files), () => ({ status: 0, body: {} }));
   if (sent && sent.status !== 201) return sent;
-  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }) };
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }), ...(over && { over_budget: true }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   if (files && answer.status === 202) forgetFiles(files);
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };
 };
 
 /** Creates a session, sends the prompt to it and opens it. */
-export async function toNewSession({ key, prompt, agent, model, target, files }) {
+export async function toNewSession({ key, prompt, agent, model, target, files, over }) {
   const created = await callAPI("POST", "/api/sessions", { agent, ...(model && { model }), ...(target && { target }) }, { "idempotency-key": key });
   if (created.status !== 201) return created;
-  const sent = await toSession(created.body.id)({ key, prompt, files });
+  const sent = await toSession(created.body.id)({ key, prompt, files, over });
   if (sent.status === 202) location.assign(`${prefix}/sessions/${created.body.id}#end`);
   return { ...sent, arrived: true };
 }
