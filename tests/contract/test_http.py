@@ -13,9 +13,7 @@ SESSION = set(
     "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
 )
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-FORM = (
-    b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--edge--\r\n'
-)
+FORM = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--edge--\r\n'
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}
 
 
