@@ -35,7 +35,9 @@ def test_there_is_a_sample_of_every_kind_with_all_its_keys() -> None:
 
 
 def test_these_kinds_are_on_disk_before_their_append_returns() -> None:
-    acknowledged = set("created user queued withdrawn cancelled answer revoked renamed archived file".split())
+    acknowledged = set(
+        "created user queued steered withdrawn cancelled answer revoked renamed archived file".split()
+    )
     assert {*acknowledged, "permission", "tool", "error", "turn_end", "beside"} == SYNCED
 
 

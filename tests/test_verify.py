@@ -11,12 +11,14 @@ from tests.help.logs import SAMPLES, line, log_of
 
 NEW: Draft = ("created", {})
 USER: Draft = ("user", {"queued": None})
-ALONE = ("created", "user", "queued", "withdrawn", "turn_end", "answer", "repaired", "sealed")
+ALONE = ("created", "user", "queued", "steered", "withdrawn", "turn_end", "answer", "repaired", "sealed")
 """Kinds that cannot stand at any place in a turn."""
 CORRECT: list[Draft | bytes] = [
     NEW,
     USER,
     ("queued", {}),
+    ("queued", {}),
+    ("steered", {"queued": 4}),
     *((kind, {}) for kind in KINDS if kind not in ALONE),
     ("answer", {}),
     ("withdrawn", {}),

@@ -53,6 +53,10 @@ EXAMPLES: list[tuple[tuple[str, dict[str, Any]], str]] = [
         ("user", {"text": "one\n\ntwo\n", "by": "b", "model": "m", **TURN}),
         f"\n     3   b · m · 2026-11-23 12:00:00 UTC\n{MARGIN}┃ one\n{MARGIN}┃\n{MARGIN}┃ two\n",
     ),
+    (
+        ("steered", {"text": "not that disk", "by": "b", "queued": 2, **TURN}),
+        f"\n     3   b · 2026-11-23 12:00:00 UTC\n{MARGIN}┃ not that disk\n",
+    ),
     (("session", {"session_id": "s", "model": "m", **TURN}), "     3   the agent's session s with m\n"),
     (delta("streams"), "     3   streams\n"),
     (prose("whole\n  indented"), f"     3   whole\n{MARGIN}    indented\n"),

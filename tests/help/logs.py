@@ -13,7 +13,15 @@ from breakglass.state import SessionState, fold
 TS = "2026-11-23T01:02:03.004Z"
 
 SAMPLES: dict[str, dict[str, Any]] = {
-    "created": {"schema": 1, "agent": "shell", "model": None, "title": "A title", "by": "ann", "host": "box"},
+    "created": {
+        "schema": 1,
+        "agent": "shell",
+        "model": None,
+        "title": "A title",
+        "by": "ann",
+        "host": "box",
+        "target": "db1",
+    },
     "user": {
         "turn": 2,
         "text": "ls",
@@ -33,7 +41,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "key": "k-2",
         "agent": "claude",
         "files": ["uploads/panel.jpg"],
-        "steer": True,
+        "steer": False,
     },
     "steered": {"turn": 2, "text": "not that disk", "by": "ann", "queued": 3},
     "withdrawn": {"queued": 3, "by": "ann"},

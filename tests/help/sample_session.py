@@ -129,6 +129,9 @@ def _cancelled_turn(log: SampleLog) -> None:
     log.add("answer", turn=turn, request="r0", allow=True, by="ada")
     log.add("queued", text="Then the mails.", by="ada")
     log.add("withdrawn", queued=len(log.events), by="ada")
+    steer = "Keep the journal of this boot."
+    log.add("queued", text=steer, by="ben", steer=True)
+    log.add("steered", turn=turn, text=steer, by="ben", queued=len(log.events))
     log.add("queued", text="And the logs.", by="ada", key="k-1")
     log.add("cancelled", turn=turn, by="ada")
     log.add("turn_end", turn=turn, status="cancelled", duration_ms=8000)
@@ -147,6 +150,7 @@ def _cancelled_turn(log: SampleLog) -> None:
     )
     full = {"label": "Fullest disk", "status": "bad", "text": "/var 100 %", "value": 100.0}
     log.add("vitals", signs={"disk": full, "load": {**full, "label": "Load", "status": "ok", "text": "0.1"}})
+    log.add("notified", cause="failed", about=turn, to="notify[0]", sent=True)
     log.add("revoked", name="Bash", by="ada")
     log.add("renamed", title="disk full on db1", by="ada")
     log.add("archived", archived=True, by="ada")

@@ -117,7 +117,7 @@ async def until_read(engine: engines.Engine) -> AsyncIterator[engines.Message]:
 
 def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
-    hub_block, host_block, look_block = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    hub_block, host_block, look_block = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     made = Fleet(tmp_path)
     enrol = [line for line in hub_block.splitlines() if line.startswith("breakglass enroll")]
     script = "\n".join(enrol).replace("hub.example.com:4222", f"127.0.0.1:{made.port}")

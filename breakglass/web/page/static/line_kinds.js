@@ -98,8 +98,8 @@ export function foldIntoEnd(end) {
 
 /** The newest retry counts down to the agent's next attempt. `now`: ms by the server's clock. */
 export function countDown(line, now) {
-  if (!line?.dataset.delay) return;
-  const left = Math.ceil((lineTime(line) - now + Number(line.dataset.delay)) / 1000);
+  if (!line?.dataset.pause) return;
+  const left = Math.ceil((lineTime(line) - now + Number(line.dataset.pause)) / 1000);
   $(".wait", line).textContent = left > 0 ? ` · ${left} s left` : " · trying now";
 }
 
