@@ -247,9 +247,8 @@ def _command(turn_input: TurnInput) -> list[str]:
     if session := as_session_id(turn_input.session):
         command.append(f"--resume={session}")  # one argument, so that the value cannot become an option
     if turn_input.max_cost is not None:
-        # Its total includes the turns that it resumes.
-        total = turn_input.max_cost + (turn_input.session_cost if session else 0.0)
-        command.append(f"--max-budget-usd={total:.6f}")
+        # It compares what this process has spent. The cost in its result includes the turns that it resumes.
+        command.append(f"--max-budget-usd={turn_input.max_cost:.6f}")
     if turn_input.model:
         command.append(f"--model={turn_input.model}")
     if turn_input.instructions:
