@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.help.superuser import require_superuser
-from tests.torture.defences import MISTAKES, Mistake
+from tests.torture.defence import Mistake
+from tests.torture.defences_of_data import OF_DATA
+from tests.torture.defences_of_requests import OF_REQUESTS
 
+MISTAKES = (*OF_REQUESTS, *OF_DATA)
 ROOT = Path(__file__).parents[2]
 IN_NAMESPACE = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
 SECONDS = 200

@@ -1,0 +1,45 @@
+"""The credentials of a host: no address leads in clear text to another machine."""
+
+from pathlib import Path
+
+import pytest
+
+from breakglass.errors import BadConfig
+from breakglass.relay import credentials
+from breakglass.relay.credentials import Credentials
+from breakglass.relay.enroll import new_key
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://hub.example.com:4222",
+        "ws://hub.example.com",
+        "nats://192.0.2.7",
+        "nats://127.0.0.1.example.com",
+        "nats://localhost.example.com",
+        "nats://[2001:db8::1]:4222",
+    ],
+)
+def test_an_address_without_tls_is_refused_beyond_this_machine(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="is not encrypted"):
+        credentials.check_url("--url", url)
+    file = tmp_path / "relay.creds"
+    file.touch(0o600)
+    file.write_text(credentials.write(Credentials("db1", url, new_key()[0])))
+    with pytest.raises(BadConfig, match=r"relay\.creds: url: .* is not encrypted"):
+        credentials.read(file)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tls://hub.example.com:4222",
+        "wss://192.0.2.7",
+        "nats://127.0.0.1:4222",
+        "ws://localhost",
+        "nats://[::1]:4222",
+    ],
+)
+def test_an_address_with_tls_or_on_this_machine_is_taken(url: str) -> None:
+    assert credentials.check_url("--url", url) == url

@@ -1,0 +1,34 @@
+"""The engine that a connection leads to: only a version that separates accounts safely is used."""
+
+import asyncio
+
+import pytest
+from nats.aio.client import Client, ServerVersion
+
+from breakglass.errors import EngineRefused
+from breakglass.relay import engine as engines
+from breakglass.relay.credentials import Credentials
+from breakglass.relay.enroll import new_key
+
+
+def connect_to(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to an engine that says that it has this version."""
+
+    async def do_nothing(*_: object, **__: object) -> None:
+        pass
+
+    monkeypatch.setattr(Client, "connect", do_nothing)
+    monkeypatch.setattr(Client, "close", do_nothing)
+    monkeypatch.setattr(Client, "connected_server_version", ServerVersion(version))
+    asyncio.run(engines.connect(Credentials("db1", "nats://127.0.0.1:4222", new_key()[0]), "test"))
+
+
+@pytest.mark.parametrize("version", ["2.9.0", "2.11.99", "2.12.6", "2.13.0", "2.13.9"])
+def test_an_engine_whose_walls_do_not_hold_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineRefused, match="do not separate accounts safely"):
+        connect_to(version, monkeypatch)
+
+
+@pytest.mark.parametrize("version", ["2.12.7", "2.12.10", "2.14.0", "2.15.1", "3.0.0"])
+def test_a_safe_engine_is_used(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect_to(version, monkeypatch)
