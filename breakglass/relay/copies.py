@@ -179,18 +179,27 @@ def _generation(directory: Path) -> int:
 
 def _open(path: Path, mode: int) -> int:
     """Open a copy for appending. Only its writer may write it, and only while it does."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    new = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL
     try:
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        return os.open(path, new, mode)
     except FileNotFoundError:
         rights = 0o750 if mode & 0o040 else 0o700
         for directory in (path.parent.parent, path.parent):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, rights)
-        return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        return os.open(path, new, mode)
     except FileExistsError:
-        os.chmod(path, mode | 0o200)
+        return _open_present(path, mode)
+
+
+def _open_present(path: Path, mode: int) -> int:
+    """Open a copy that exists, but no link: neither the mode nor the bytes of another file may change."""
+    present = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(present, mode | 0o200)
         try:
-            return os.open(path, flags)
+            return os.open(f"/proc/self/fd/{present}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         finally:
-            os.chmod(path, mode)
+            os.fchmod(present, mode)
+    finally:
+        os.close(present)

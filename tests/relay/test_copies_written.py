@@ -148,12 +148,20 @@ def test_a_name_that_is_no_session_is_never_a_path(name: str, host: Path) -> Non
     assert sorted(host.rglob("*")) == before
 
 
-def test_a_link_in_the_place_of_a_copy_is_not_followed(host: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"one\n"])
+def test_a_link_in_the_place_of_a_copy_is_not_followed(content: bytes, host: Path, tmp_path: Path) -> None:
+    """Also where the size of the link or of its target fits the offset of the next piece."""
     target = tmp_path / "target"
-    target.write_bytes(b"")
+    target.write_bytes(content)
+    target.chmod(0o640)
     (host / "sessions" / ID).mkdir()
-    (host / "sessions" / ID / "events.jsonl").symlink_to(target)
+    path = host / "sessions" / ID / "events.jsonl"
+    path.symlink_to(target)
+    first, second = pieces_of(b"one\n", b"two\n")
     with pytest.raises((BadPiece, OSError, CannotRecord)):
-        Copies(host).apply(ID, pieces_of(b"one\n")[0])
-    assert target.read_bytes() == b""
+        Copies(host).apply(ID, first if not content else second)
+    with pytest.raises(OSError, match="symbolic link"):
+        copies._open(path, 0o400)
+    assert target.read_bytes() == content
+    assert target.stat().st_mode & 0o777 == 0o640
     assert os.path.islink(host / "sessions" / ID / "events.jsonl")
