@@ -251,7 +251,7 @@ OPERATIONS: dict[str, Operation] = {
         summary="Let a tool that was allowed for the session need permission again",
         body=bodies.Revocation,
         response=object_of(revoked={"type": "string"}),
-        errors={**_NO_SESSION, 409: "The tool is not allowed for the session", **_DISK},
+        errors={**_NO_SESSION, 409: "The tool is not allowed for the session", 422: "A bad name", **_DISK},
     ),
     "list_actions": Operation(
         method="GET",

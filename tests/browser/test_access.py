@@ -27,12 +27,18 @@ AXE = """async () => {
 }"""
 
 
+PIXEL = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+
+
 @pytest.fixture(scope="module")
 def every_kind(server: ScriptedServer) -> Iterator[str]:
     """A session with an event of every kind, a running turn and an open question."""
     session = server.new_session(title="disk full on db1", agent="shell")
     with open_turn(server.data, session) as log:
         turn = log.end.number
+        picture = server.data / "workspaces" / session / "uploads" / "panel.jpg"
+        picture.parent.mkdir()
+        picture.write_bytes(PIXEL)
         write(
             server,
             session,

@@ -171,7 +171,7 @@ def test_a_tool_that_waits_shows_no_running_clock_and_a_refused_one_no_duration(
         log.append("tool_result", turn=turn, tool_id="t1", output="no", is_error=True)
         expect(outcome).to_have_text("refused ⊘")
         log.append("turn_end", turn=turn, status="ok", duration_ms=41_000, refused=1)
-        expect(page.locator(".turn_end")).to_contain_text("Ended after 41 s: 1 refused.")
+        expect(page.locator(".turn_end")).to_contain_text("Ended after 41 s: 1 refused")
 
 
 def test_the_list_begins_with_sessions_that_wait_for_permission(

@@ -186,11 +186,11 @@ def test_over_plain_http_a_browser_logs_in_and_acts_under_any_name(page: Page, t
         page.locator("#prompt").fill("echo from afar")
         page.locator("#send").click()
         page.wait_for_url(re.compile("/sessions/"))
-        page.locator(".menu summary").click()
+        page.get_by_label("Menu").click()
         page.locator("input[name=title]").fill("renamed")
         page.locator("button", has_text="Rename").click()
         expect(page.locator("h1")).to_have_text("renamed")
-        page.locator(".menu summary").click()
+        page.get_by_label("Menu").click()
         page.locator("button", has_text="Log out").click()
         page.wait_for_url(f"{name}/login")
         assert len(server.ask("GET", "/api/sessions")[1]["sessions"]) == 1

@@ -120,7 +120,7 @@ def test_an_archived_session_leaves_the_list_and_can_be_found(
     expect(row).to_have_count(0)
     page.locator(".menu summary").click()
     page.locator(".menu a", has_text="Show archived sessions").click()
-    expect(row.locator(".last-line")).to_have_text("Archived.")
+    expect(row.locator(".last-line")).to_have_text(re.compile("^Archived, .+ on disk\\. $"))
 
 
 def test_titles_are_searched_while_the_user_types(new_user: NewUser, server: ScriptedServer) -> None:

@@ -14,6 +14,7 @@ import pytest
 from breakglass.config import Config
 from breakglass.errors import BadConfig, CannotRecord, Conflict, NotFound, TurnRunning
 from breakglass.events import Event
+from breakglass.state import QueuedPrompt
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, read_runner
@@ -218,7 +219,7 @@ def test_a_disk_that_fails_while_a_queued_turn_begins_ends_that_turn(
     with shell.session.open_log() as opened:
         turn = opened.append("user", text="one", by="ann")
         queued = opened.append("queued", text="two", by="bob")
-        job = make_job(shell.session, turn, opened.end, lock=lock.fds, queued=(queued,))
+        job = make_job(shell.session, turn, opened.end, lock=lock.fds, queued=(QueuedPrompt(queued, "two"),))
         ending = runner.Turn(job, opened, SimpleNamespace(received=set(), wakeup=-1))  # type: ignore[arg-type]
         with monkeypatch.context() as failing:
             failing.setattr(os, "fdatasync", fail)

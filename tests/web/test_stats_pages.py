@@ -42,7 +42,9 @@ def test_the_pages_show_the_numbers_and_link_to_the_lines(server: Server) -> Non
 
 def test_several_processes_count_the_same(server: Server) -> None:
     """In a process of its own: this one has threads, and a process with threads must not be forked."""
-    server.prompt(server.new_session(), "echo more")
+    session = server.new_session()
+    server.prompt(session, "echo more")
+    server.wait_for_end(session)
     program = (
         "import sys; from pathlib import Path; from breakglass.store import counted, sessions\n"
         "root = Path(sys.argv[1]); ids = sorted(sessions.ids(root))\n"
