@@ -112,19 +112,19 @@ def parse_port(name: str, value: object) -> int:
 
 def parse_seconds(name: str, value: object) -> float:
     """Return a length of time in seconds."""
-    is_decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value)
-    number = float(str(value)) if is_decimal else value
-    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < 1e9:
-        raise expected(name, value, "a number of seconds greater than 0")
-    return float(number)
+    return _parse_positive(name, value, "seconds")
 
 
 def parse_dollars(name: str, value: object) -> float:
     """Return an amount of US dollars."""
+    return _parse_positive(name, value, "US dollars")
+
+
+def _parse_positive(name: str, value: object, unit: str) -> float:
     is_decimal = isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value)
     number = float(str(value)) if is_decimal else value
     if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < 1e9:
-        raise expected(name, value, "a number of US dollars greater than 0")
+        raise expected(name, value, f"a number of {unit} greater than 0")
     return float(number)
 
 

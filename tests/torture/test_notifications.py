@@ -88,7 +88,7 @@ def kill_at_random(server: Server, rng: random.Random, kills: int) -> Counter[st
     done: Counter[str] = Counter()
     finders = {"server": lambda _: {server.process.pid}, "runner": find_runners, "sender": find_senders}
     while done.total() < kills:
-        time.sleep(rng.random())
+        time.sleep(rng.random())  # the fault itself: when the next kill comes
         kind = rng.choices([*finders], (1, 4, 5))[0]
         found = sorted(finders[kind](server.data))
         if not found:

@@ -1,9 +1,9 @@
 """Prompts that steer a running turn: the agent gets each one exactly once, within the turn or as the next turn."""
 
+import functools
 import json
 import random
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +25,8 @@ from tests.help.waiting import wait_until
 
 AGENT = """
 import json, os, queue, sys, threading, time
+
+TOOL_SECONDS = 0.01
 folder, lines = sys.argv[1], queue.Queue()
 
 def read():
@@ -47,7 +49,7 @@ def round_of(first):
         number += 1
         call = {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {}}
         put("assistant", message={"content": [call]})
-        time.sleep(0.01)
+        time.sleep(TOOL_SECONDS)  # the work of the agent; no test waits by it
         while not lines.empty() and not ended:
             message = lines.get()
             ended = message is None
@@ -55,7 +57,7 @@ def round_of(first):
                 note(message)
         result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "done"}
         put("user", message={"content": [result]})
-        time.sleep(0.01)
+        time.sleep(TOOL_SECONDS)
         if os.path.exists(folder + "/die"):
             os._exit(3)
     put("result", is_error=False, result="done")
@@ -111,6 +113,12 @@ def test_a_prompt_that_steers_is_read_within_the_turn(config: Config, tmp_path: 
         withdraw_prompt(session, accepted.id, by="bob")
 
 
+def has_come(session: Session, number: int) -> bool:
+    """Return whether the log has a line of that number, or no turn runs that could write it."""
+    state = session.state()
+    return state.last_id >= number or state.turn is None
+
+
 @pytest.mark.parametrize("number", [20, pytest.param(200, marks=pytest.mark.torture)])
 def test_prompts_that_race_with_the_end_of_a_tool_arrive_exactly_once(
     config: Config, tmp_path: Path, number: int
@@ -118,7 +126,8 @@ def test_prompts_that_race_with_the_end_of_a_tool_arrive_exactly_once(
     session, _ = working(config)
     for each in range(number):
         submit_prompt(config, session, f"m{each}", by="ann", steer=True)
-        time.sleep(random.random() * 0.03)
+        reached = session.state().last_id + random.randrange(4)
+        wait_until(functools.partial(has_come, session, reached), "the log to grow, or the turn to end")
         if each == number * 3 // 4:
             (tmp_path / "enough").touch()
     wait_until(lambda: session.state().turn is None and not session.state().queued, "the last turn")
