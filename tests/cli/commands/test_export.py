@@ -93,7 +93,9 @@ def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
 
 
-def test_formats_for_tools_have_the_chosen_lines_and_no_secret(data: Data, sample: str, tmp_path: Path) -> None:
+def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
+    data: Data, sample: str, tmp_path: Path
+) -> None:
     copied = tmp_path / "copy.jsonl"
     copied.write_bytes(data.log(sample).read_bytes().replace(b"What fills", b"s3cret-value-of-this-machine"))
     words = ["--file", str(copied), "--from", "2", "--to", "20"]
