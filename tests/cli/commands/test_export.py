@@ -99,11 +99,13 @@ def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
     copied = tmp_path / "copy.jsonl"
     copied.write_bytes(data.log(sample).read_bytes().replace(b"What fills", b"s3cret-value-of-this-machine"))
     words = ["--file", str(copied), "--from", "2", "--to", "20"]
-    told = {"ANTHROPIC_API_KEY": "s3cret-value-of-this-machine"}
-    (resource,) = json.loads(data.ok("export", "--otlp", "--redact", *words, **told))["resourceSpans"]
+    known = "s3cret-value-of-this-machine"
+    (resource,) = json.loads(data.ok("export", "--otlp", "--redact", *words, ANTHROPIC_API_KEY=known))[
+        "resourceSpans"
+    ]
     spans = resource["scopeSpans"][0]["spans"]
     assert [span["name"] for span in spans[:2]] == ["invoke_agent claude", "execute_tool Bash"]
-    text = data.ok("export", "--atif", "--redact", *words, **told)
+    text = data.ok("export", "--atif", "--redact", *words, ANTHROPIC_API_KEY=known)
     assert "s3cret" not in text + json.dumps(spans)
     trajectory = json.loads(text)
     assert (trajectory["session_id"], trajectory["steps"][0]["extra"]) == ("copy.jsonl", {"line": 2})
