@@ -35,7 +35,7 @@ OWNERS = {
     "jinja2": "web",
     "markdown_it": "web",
     "markupsafe": "web",
-    "msgspec": "web access",
+    "msgspec": "web access verify.bulk",
     "nats": "relay.engine",
     "nh3": "web",
     "nkeys": "relay.enroll",
