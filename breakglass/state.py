@@ -70,6 +70,8 @@ class SessionState(NamedTuple):
     """The turn that has begun and not ended, or None. Its runner may be dead."""
     last_turn: int | None = None
     """The turn that began last."""
+    boot_id: str | None = None
+    """The start of the machine in which the last turn began, None if it is unknown."""
     status: str = "new"
     """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
@@ -175,6 +177,7 @@ def _user(state: SessionState, event: Event) -> SessionState:
         is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
+        boot_id=event["boot_id"] if isinstance(event.get("boot_id"), str) else None,
         status="running",
         cancelled=False,
         first_prompt=state.first_prompt or text[:200],

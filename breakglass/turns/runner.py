@@ -38,6 +38,7 @@ from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
 from breakglass.turns import brief, processes, steer
 from breakglass.turns import job as jobs
+from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.files import read_files
 from breakglass.turns.job import AgentJob, Job
@@ -205,7 +206,7 @@ class Turn:
         prompt = log.read_one(opened.fd, waiting)
         name = prompt.get("agent") or self.job.agent
         after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
-        user = {"queued": waiting} | {key: prompt.get(key) for key in QUEUED_KEYS}
+        user = {key: prompt.get(key) for key in QUEUED_KEYS} | {"queued": waiting, "boot_id": boot_id()}
         if (agent := self.job.agent_job(name)) and not agent.is_command_line:
             found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
             user["brief"] = found.as_event() if found else None
