@@ -61,6 +61,8 @@ class SessionState(NamedTuple):
     title: str = ""
     target: str | None = None
     """The name of the machine that the session is about, None for this one. It may be configured no longer."""
+    directory: str | None = None
+    """Where its agents work, None for its workspace: a session that was adopted goes on where it was begun."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -167,7 +169,19 @@ def _created(state: SessionState, event: Event) -> SessionState:
         title=_text(event, "title"),
         target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
-    )
+    )._replace(**_adopted(event))
+
+
+def _adopted(event: Event) -> dict[str, Any]:
+    """Return what the agent's own session, with which the session began, changes in the state."""
+    adopted = event.get("adopted")
+    if not isinstance(adopted, dict):
+        return {}
+    own, directory = _text(adopted, "session_id"), _text(adopted, "directory")
+    return {
+        "directory": directory,
+        "agents": (AgentState(event["agent"], own, _dollars(adopted), event["id"]),),
+    }
 
 
 def _user(state: SessionState, event: Event) -> SessionState:

@@ -117,6 +117,7 @@ class Turn:
             began=self.record.began,
             timeout=self.job.timeout,
             start_help=START_HELP.format(self.job.turn),
+            cwd=self.job.cwd,
             sandbox=agent.sandbox,
         )
         turn_input = _turn_input(self.job, agent, self.record)
@@ -235,7 +236,10 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
     files = () if agent.is_command_line else read_files(job.workspace, user)
-    fd, text = record.log.fd, user["text"] + uploads.listing(files)
+    fd, text = (
+        record.log.fd,
+        user["text"] + uploads.listing(files, job.workspace if job.cwd != job.workspace else ""),
+    )
     return TurnInput(
         prompt=brief.again(fd, user) + text,
         pictures=tuple(Picture(each.type, each.picture) for each in files if each.picture),
@@ -249,7 +253,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         instructions=agent.instructions,
         runbooks=agent.runbooks,
         thinking=agent.thinking,
-        cwd=job.workspace,
+        cwd=job.cwd,
         turn=job.turn,
         variables=tuple(agent.environ),
         prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + text,

@@ -21,6 +21,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "by": "ann",
         "host": "box",
         "target": "db1",
+        "adopted": {"session_id": "abc", "directory": "/srv", "cost_usd": 0.5},
     },
     "user": {
         "turn": 2,

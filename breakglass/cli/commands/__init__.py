@@ -10,7 +10,7 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send continue attach log answer cancel ls grep stats export rename archive rm prune verify"
+    "serve new send continue adopt attach log answer cancel ls grep stats export rename archive rm prune verify"
     " agents actions do target vitals doctor notify token login logins relay mirror enroll hosts install"
     " uninstall completion".split()
 )
