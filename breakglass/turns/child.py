@@ -64,8 +64,7 @@ class Child:
         self.closed_at = 0.0
         """When the agent closed its output, 0 if it is open."""
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._input = bytearray()
-        self._input_ends = False
+        self._input, self._input_ends = bytearray(), False
         self._output = bytearray()
         self._returned_at = 0.0
         self._stderr, self._stderr_closed = b"", merge_stderr
