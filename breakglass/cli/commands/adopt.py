@@ -75,8 +75,7 @@ COMMAND = Command(
         Word("[UUID]", "the id of one of its sessions, or the beginning of it; without it they are listed"),
     ),
     options=(Option("--json", "print one JSON object a session, one a line; with an id {session}"),),
-    output="id, age, title and directory of each session, latest first; with an id the id of our session;\n"
-    "  with --json: agent, session_id, title, directory, updated, in_use, session (ours, or null)",
+    output="id, age, title and directory of each of them, latest first; with an id the id of our session",
     examples="""\
   breakglass adopt                            what was begun in a terminal
   breakglass adopt claude 61ff635c            go on with it here; prints the session's id
@@ -84,6 +83,7 @@ COMMAND = Command(
   breakglass adopt --json | jq -r 'select(.in_use | not).session_id'""",
     notes="""\
 The agent knows what was said before, and works in the directory where its session was begun. A session that a program
-has open is refused: close that program first. The same session adopted again is the same session here.""",
-    exits={1: "there is no such session, it is in use, or it failed"},
+has open is refused: close that program first. The same session adopted again is the same session here.
+With --json: agent, session_id, title, directory, updated, in_use, session (ours, or null).""",
+    exits={1: "there is none, it is in use, or it failed"},
 )

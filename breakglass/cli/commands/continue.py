@@ -1,4 +1,4 @@
-"""Let the agent continue after its turn was lost, took too long, or the machine restarted."""
+"""Let the agent continue after a lost turn, one that took too long, or a restart."""
 
 from argparse import Namespace
 
