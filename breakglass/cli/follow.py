@@ -77,6 +77,8 @@ class _QueueLook:
         self._has_told = False
 
     def __call__(self) -> None:
+        if hosts.host_of(self._session.root):
+            return  # a copy only shows what its host does
         state = current_state(self._session)
         if state.turn is not None or not state.queued:
             return

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from breakglass.actions import Action
-from breakglass.config import built_in
+from breakglass.config import AgentConfig, built_in
 from breakglass.turns import actions, processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from breakglass.turns.files import add_file
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
+from tests.help.other_user import reachable_directory
 from tests.help.waiting import wait_until
-from tests.live.real import SLEEP, Real, bash, python
+from tests.live.agents import base_environment
+from tests.live.real import SLEEP, Real, bash, ending, python
 
 FILES = {
     "dot.png": base64.b64decode(
@@ -396,21 +398,23 @@ def test_root_gets_an_error_that_says_what_to_set(real: Real) -> None:
 
 
 @needs_root
-def test_a_user_who_is_not_root_needs_nothing_special(real: Real, claude: str, tmp_path: Path) -> None:
+def test_a_user_who_is_not_root_needs_nothing_special(model: FakeModel, claude: str) -> None:
     """Only the agent runs as another user: `setpriv` comes before it in `command`."""
     nobody = 65534
-    program = tmp_path / "claude"
-    shutil.copy(claude, program)
-    for path in (tmp_path, *tmp_path.parents[:3], Path(real.session.workspace)):
-        path.chmod(0o755)
-    for path in (tmp_path / "home", Path(real.session.workspace)):
-        os.chown(path, nobody, nobody)
-    for path in (real.config.data, real.config.data / "workspaces"):
-        path.chmod(0o711)
-    drop = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
-    real.set_agent(env={}, command=(*drop, str(program)))
-    events = real.run(bash("id -u"))
-    assert (events.status, events.only("tool_result", "output")) == ("ok", str(nobody))
+    with reachable_directory() as folder:
+        home, program = folder / "home", folder / "claude"
+        home.mkdir()
+        shutil.copy(claude, program)
+        drop = ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+        agent = AgentConfig("claude", "claude", (*drop, str(program)))
+        real = Real(folder / "var", agent, base_environment(model, home), model)
+        for path in (home, real.workspace):
+            os.chown(path, nobody, nobody)
+        for path in (real.config.data, real.config.data / "workspaces"):
+            path.chmod(0o711)
+        with ending(real):
+            events = real.run(bash("id -u"))
+        assert (events.status, events.only("tool_result", "output")) == ("ok", str(nobody))
 
 
 def test_the_model_sees_a_picture_and_is_told_where_each_file_is(real: Real, model: FakeModel) -> None:
