@@ -32,7 +32,7 @@ def history(lines: int) -> Iterator[Draft]:
 
 
 def line_of(server: ScriptedServer, session: str, kind: str) -> int:
-    return next(event["id"] for event in server.events(session) if event["kind"] == kind)
+    return next(int(event["id"]) for event in server.events(session) if event["kind"] == kind)
 
 
 def test_hits_are_counted_and_shown_in_folds_and_on_parts_that_are_not_loaded(
