@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, unreachable } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -37,6 +37,7 @@ export class SessionPage {
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
+    this.connectFind();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -77,6 +78,16 @@ export class SessionPage {
       this.say("");
       this.reload();
     });
+  }
+
+  /** The search in this session is loaded when it is used: by the form in the menu, the key / or the page's address. */
+  connectFind() {
+    const open = (words) => (this.find ??= import("./find.js").then(({ Find }) => new Find(this.transcript)))
+      .then((find) => find.open(words), () => { this.find = null; this.say(`Not loaded: ${unreachable()[0]}.`); });
+    $("#find").addEventListener("submit", (event) => { event.preventDefault(); open(event.target.elements.q.value); });
+    document.addEventListener("find", () => open());
+    const words = new URLSearchParams(location.search).get("find");
+    if (words) open(words);
   }
 
   // --- the place in the log -----------------------------------------------------------------------
