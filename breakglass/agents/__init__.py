@@ -38,6 +38,8 @@ class LoginProbe(NamedTuple):
     """Takes the same output. Returns when the login ends, in seconds since the epoch, None if unknown. Never raises."""
     hint: str
     """How to log in; `{name}` stands for the agent's name in the settings."""
+    log_in: tuple[str, ...] = ()
+    """The arguments with which the program logs in: it prints an address and reads a code. () if it cannot."""
 
 
 def _accepts_root(name: str, environ: Mapping[str, str]) -> str:
@@ -246,7 +248,9 @@ PROTOCOLS: dict[str, str] = {
 
 ACTION = "action"
 """The protocol of an action's programs. No settings name it: an action has no agent."""
-_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action"}
+LOGIN = "login"
+"""The protocol of a program that logs an agent in."""
+_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action", LOGIN: "breakglass.agents.login"}
 
 
 def about(protocol: str) -> About:
