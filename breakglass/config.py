@@ -3,8 +3,8 @@
 How this works. Each setting is one field of a dataclass, declared by `setting(default, parser, meaning, …)`. The
 environment's names, the TOML keys, the command line options, `--help` and docs/settings.md all follow from these
 fields. `Config` is for settings of one value, `AgentConfig` for `[agents.NAME]`, `Preset` for `[[presets]]`, `Action`
-(in `actions`) for `[actions.NAME]`, `Target` (in `targets`) for `[targets.NAME]` and `Notify` (in `notify`) for
-`[[notify]]`.
+(in `actions`) for `[actions.NAME]`, `Target` (in `targets`) for `[targets.NAME]`, `Notify` (in `notify`) for
+`[[notify]]` and `RelaySettings` for `[relay]`.
 """
 
 import shutil
@@ -19,6 +19,7 @@ from breakglass.actions.built_in import BUILT_IN
 from breakglass.agents import PROTOCOLS, About, about
 from breakglass.errors import BadConfig, BadInput, NotFound
 from breakglass.notify import Notify
+from breakglass.relay_settings import RelaySettings
 from breakglass.settings import (
     declared_by,
     described,
@@ -284,6 +285,7 @@ class Config:
     actions: Mapping[str, Action] = field(default_factory=lambda: BUILT_IN)
     targets: Mapping[str, Target] = field(default_factory=dict)
     notify: tuple[Notify, ...] = ()
+    relay: RelaySettings = RelaySettings()  # noqa: RUF009 — a constant
     file: Path | None = None
     """The settings file, absolute. The process that sends notifications reads it again."""
     is_agent_chosen: bool = False
@@ -334,6 +336,7 @@ ACTION_SETTINGS = declared_by(Action)
 PARAM_SETTINGS = declared_by(Param)
 TARGET_SETTINGS = declared_by(Target)
 NOTIFY_SETTINGS = declared_by(Notify)
+RELAY_SETTINGS = declared_by(RelaySettings)
 
 
 def variable(name: str) -> str:

@@ -14,6 +14,9 @@
     ├── WrongSequence          another message came into the stream first; ask again
     ├── Fenced                 another relay with our credentials has taken over; stop
     ├── StreamFull             the engine stores no more of this host; make room, then start again
+    ├── HostAway               another host does not answer; nothing was done there
+    ├── HostRefused            another host refused a signed command; nothing was done there
+    ├── OutcomeUnknown         another host did not say whether it has done a signed command
     ├── EngineRefused          the engine refuses us, or is too old; change the credentials or the engine
     └── CannotRecord           the disk refused; nothing was done
         ├── ReadOnly           the data root or the session can only be read; nothing was done
@@ -84,6 +87,18 @@ class StreamFull(BreakglassError):
 
 class EngineRefused(BreakglassError):
     """The engine refuses the credentials, or is too old to be safe."""
+
+
+class HostAway(BreakglassError):
+    """Another host does not answer. Nothing was done there."""
+
+
+class HostRefused(BreakglassError):
+    """Another host refused a signed command. The text is its reason. Nothing was done there."""
+
+
+class OutcomeUnknown(BreakglassError):
+    """A signed command was sent, and its host did not answer. The same command with the same key is safe."""
 
 
 class CannotRecord(BreakglassError):

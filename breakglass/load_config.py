@@ -24,6 +24,7 @@ from breakglass.config import (
     PARAM_SETTINGS,
     PRESET_SETTINGS,
     PRESETS,
+    RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
     AgentConfig,
@@ -36,6 +37,7 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.notify import Notify, check_notify
+from breakglass.relay_settings import RelaySettings
 from breakglass.settings import Setting, expected
 from breakglass.settings_file import FILE_NAME, find_file, read_file
 from breakglass.targets import Target
@@ -44,7 +46,7 @@ NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-TABLES = ("agents", "presets", "actions", "targets", "notify")
+TABLES = ("agents", "presets", "actions", "targets", "notify", "relay")
 """The settings that only the file can have, because each is a table."""
 
 
@@ -56,6 +58,7 @@ class Tables(NamedTuple):
     actions: dict[str, Action]
     targets: dict[str, Target]
     notify: tuple[Notify, ...]
+    relay: RelaySettings
 
 
 def load_config(
@@ -182,12 +185,19 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
     notify = tuple(
         _notify(index, each) for index, each in enumerate(_array("notify", table.pop("notify", [])))
     )
-    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets, notify)
+    relay = _relay(table.pop("relay", {}))
+    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets, notify, relay)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
     for name in table:
         if name in SETTINGS and name not in in_file:
             raise BadConfig(f"{name}: can be set only in the environment, by {variable(name)}")
     return _values("", table, in_file, *TABLES), tables
+
+
+def _relay(table: object) -> RelaySettings:
+    if not isinstance(table, dict):
+        raise expected("relay", table, "a table: [relay]")
+    return RelaySettings(**_values("relay.", table, RELAY_SETTINGS))
 
 
 def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *tables: str) -> dict[str, Any]:

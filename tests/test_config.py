@@ -15,6 +15,7 @@ from breakglass.config import (
     NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
+    RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
     AgentConfig,
@@ -23,6 +24,7 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.notify import Notify
+from breakglass.relay_settings import RelaySettings
 from breakglass.targets import Target
 from tests.help.credentials import make_token
 from tests.help.settings_files import WriteFile, empty_folder, load, write_file
@@ -82,7 +84,7 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
             Config,
             SETTINGS,
             {
-                *("agents", "presets", "actions", "targets", "notify"),
+                *("agents", "presets", "actions", "targets", "notify", "relay"),
                 *("file", "is_agent_chosen", "environ", "limits"),
             },
         ),
@@ -92,6 +94,7 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
         (Param, PARAM_SETTINGS, {"name"}),
         (Target, TARGET_SETTINGS, {"name"}),
         (Notify, NOTIFY_SETTINGS, {"index"}),
+        (RelaySettings, RELAY_SETTINGS, set()),
     ],
 )
 def test_each_field_is_declared_as_a_setting(cls: type, table: dict[str, Any], others: set[str]) -> None:

@@ -18,7 +18,7 @@ ROWS = (
     "                     vitals                       ",
     "             load_config   sandbox                ",
     "                      config                      ",
-    "  store  agents  access  verify  actions  targets  export  settings_file notify",
+    "  store  agents  access  verify  actions  targets  export  settings_file notify relay_settings",
     "       state   masking   choices   query   filters   stats   uploads   timeline ",
     "             events    text    seals    tally     ",
     "       settings  turn_limits  trusted_path  plain_file ",
@@ -36,7 +36,7 @@ OWNERS = {
     "markdown_it": "web",
     "markupsafe": "web",
     "msgspec": "web access",
-    "nats": "relay.engine",
+    "nats": "relay.engine relay.acks",
     "nh3": "web",
     "nkeys": "relay.enroll",
     "pygments": "web",
@@ -149,7 +149,8 @@ def names_in(source: str) -> Iterator[str]:
 
 def loaded_by(*modules: str) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after it imports only these of the package."""
-    imports = "".join(f"import breakglass.{module}; " for module in modules)
+    # No import statement: a module may have the name of a keyword.
+    imports = "".join(f"__import__('breakglass.{module}'); " for module in modules)
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imports} print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-I", "-c", code], text=True).split())
 

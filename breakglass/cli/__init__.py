@@ -15,6 +15,9 @@ from breakglass.errors import (
     BreakglassError,
     EngineRefused,
     Fenced,
+    HostAway,
+    HostRefused,
+    OutcomeUnknown,
     StreamFull,
     TurnRunning,
 )
@@ -28,6 +31,9 @@ EXITS: tuple[tuple[type[BreakglassError], int], ...] = (
     (Fenced, 4),
     (StreamFull, 5),
     (EngineRefused, 6),
+    (HostAway, 7),
+    (HostRefused, 8),
+    (OutcomeUnknown, 9),
     (BadInput, 2),
     (BreakglassError, 1),
 )
@@ -83,8 +89,10 @@ def _run(words: list[str]) -> int:
     command = commands.command(name)
     overrides = {key: getattr(args, key) for key in (*command.settings, "data")}
     config = load_config(os.environ, args.config, overrides, warn=_warn)
-    if command.reads_hosts and args.host is not None:
-        config = _on_copy(config, args.host)
+    if command.reads_hosts and (host := args.on or args.host) is not None:
+        config = _on_copy(config, host)
+    elif command.on_host and args.on is not None:
+        return command.on_host(config, args)
     if command.writes:
         from breakglass.turns.processes import proc_message
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from breakglass import __version__
 from breakglass.cli import commands
-from breakglass.cli.command import EXITS, HOST, RARE_EXITS, Command, Option
+from breakglass.cli.command import EXITS, HOST, ON, RARE_EXITS, REMOTE, Command, Option
 from breakglass.errors import BadInput
 
 HELP = ("-h", "--help", "help")
@@ -20,7 +20,9 @@ _CONFIG_HELP = (
     "~/.config/breakglass, /etc/breakglass or here)"
 )
 COMMON = ("--data", "--config")
-"""The options that every command has. They may also be before the command."""
+"""The options that every command has."""
+BEFORE = (*COMMON, *(option.usage.split()[0] for option in REMOTE))
+"""The options that may also be before the command."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,13 +73,13 @@ examples:
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:
-    """Return the command's name and its words. `words` may begin with options of `COMMON`, which every command takes.
+    """Return the command's name and its words. `words` may begin with options of `BEFORE`.
 
     `help COMMAND` is the command with --help. Raises BadInput if only options are there.
     """
     common: list[str] = []
     rest = words
-    while rest and rest[0].partition("=")[0] in COMMON:
+    while rest and rest[0].partition("=")[0] in BEFORE:
         width = 1 if "=" in rest[0] else 2
         common, rest = common + rest[:width], rest[width:]
     if not rest:
@@ -99,6 +101,8 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     parser = build_parser(name, command)
     # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
     end = words.index("--") if "--" in words else len(words)
+    if not options_of_hosts(command) and any(word.partition("=")[0] == "--on" for word in words[:end]):
+        parser.error(f"{name} is not done on another host: leave out --on")
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]
     if not command.fewest_words <= len(args.words) <= command.most_words:
@@ -120,12 +124,17 @@ def build_parser(name: str, command: Command) -> Parser:
     )
     if command.words:
         parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    for option in (*command.options, *([HOST] if command.reads_hosts else [])):
+    for option in (*command.options, *options_of_hosts(command)):
         _add_option(parser, option)
     for setting in (*command.settings, "data"):
         _add_setting(parser, setting)
     parser.add_argument("--config", metavar="FILE", help=_CONFIG_HELP)
     return parser
+
+
+def options_of_hosts(command: Command) -> tuple[Option, ...]:
+    """Return the options of a command that concern other hosts."""
+    return (HOST, ON) if command.reads_hosts else REMOTE if command.on_host else ()
 
 
 def _description(name: str, command: Command) -> str:

@@ -49,6 +49,8 @@ class Command(NamedTuple):
     """The advice for a wrong number of words."""
     reads_hosts: bool = False
     """Whether it takes `--host`: it then reads the copy of another host's sessions instead of those of this machine."""
+    on_host: Callable[["Config", Namespace], int] | None = None
+    """Does it on the host `args.on` by a signed command, None if it cannot. It takes `--on` then."""
     exits: Mapping[int, str] = {}
     """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
 
@@ -70,11 +72,22 @@ class Command(NamedTuple):
     @property
     def all_exits(self) -> dict[int, str]:
         """Every exit status with its meaning."""
-        return dict(sorted((EXITS | dict(self.exits)).items()))
+        remote = REMOTE_EXITS if self.on_host else {}
+        return dict(sorted((EXITS | remote | dict(self.exits)).items()))
 
 
 HOST = Option("--host H", "read the copy of this host's sessions, below hosts/ in the data root")
 """The option of every command with `reads_hosts`."""
+ON = Option(
+    "--on H", "on this host: of its copy if it only reads, else by a command that is signed with your ssh key"
+)
+"""The option of every command that reads copies or is done on other hosts."""
+REMOTE = (
+    ON,
+    Option("--key K", "with --on: the same key again never does it twice (default a new one)"),
+    Option("--identity FILE", "with --on: the ssh key that signs, or its public key if ssh-agent has it"),
+)
+"""The options of every command with `on_host`."""
 
 EXITS = {0: "ok", 1: "it failed", 2: "bad usage or a bad setting"}
 """The exit statuses that every command has."""
@@ -84,6 +97,13 @@ RARE_EXITS = {
     141: "the reader of the output closed the pipe, as head does",
 }
 """The exit statuses of some commands."""
+REMOTE_EXITS = {
+    6: "with --on: the engine refuses the credentials, or is too old",
+    7: "with --on: the host cannot be reached, and nothing was done",
+    8: "with --on: the host refused the command",
+    9: "with --on: it is not known whether it was done; the same again with the same --key is safe",
+}
+"""The exit statuses of the commands that are done on other hosts."""
 
 SESSION = Word("ID", "a session's id or the beginning of it")
 LAST_SESSION = Word("[ID]", f"{SESSION.help} (default the session written to last)")

@@ -31,6 +31,9 @@ def settings_help() -> str:
             ),
             _wrapped("[[presets]]", "ready prompts: label, text, agent; only in the file"),
             _wrapped("[[notify]]", "where notifications go; only in the file; see: breakglass notify --help"),
+            _wrapped(
+                "[relay]", "the relay, and commands for other hosts; only in the file; see docs/settings.md"
+            ),
             _wrapped("NO_COLOR", "any value turns colours off; only in the environment"),
         )
     )

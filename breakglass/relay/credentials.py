@@ -7,14 +7,14 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+from breakglass.config import Config
 from breakglass.errors import BadConfig
 from breakglass.plain_file import open_plain_file
+from breakglass.relay_settings import check_url
 from breakglass.store.hosts import NAME
 
 NAME_OF_FILE = "relay.creds"
-_URL = re.compile(r"(tls|wss|nats|ws)://(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
 _SEED = re.compile(r"SU[A-Z2-7]{56}")
-_LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|\[::1\]")
 
 
 class Credentials(NamedTuple):
@@ -29,14 +29,14 @@ class Credentials(NamedTuple):
     """The certificate that the engine's own must come from, as PEM; "" for the system's authorities."""
 
 
-def check_url(key: str, url: str) -> str:
-    """Return the address of an engine. Raises BadConfig for a bad one, and for one without TLS beyond loopback."""
-    match = _URL.fullmatch(url)
-    if match is None:
-        raise BadConfig(f"{key}: expected an address such as tls://hub.example.com:4222, got {url[:100]!r}")
-    if match[1] in ("nats", "ws") and not _LOOPBACK.fullmatch(match[2]):
-        raise BadConfig(f"{key}: {url} is not encrypted; beyond this machine only tls:// and wss:// are used")
-    return url
+def of_host(config: Config) -> Credentials:
+    """Return the credentials of this host, as the settings say. Raises BadConfig."""
+    named = config.relay.credentials
+    path = Path(named).expanduser() if named else config.data / NAME_OF_FILE
+    found = read(path)
+    if config.relay.host not in (None, found.host):
+        raise BadConfig(f"relay.host: {path} is for host {found.host}, not for {config.relay.host}")
+    return found._replace(url=config.relay.url or found.url)
 
 
 def write(found: Credentials) -> str:

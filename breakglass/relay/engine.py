@@ -5,7 +5,6 @@ connects again and asks anew. So nothing of an old connection is left, such as p
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -19,7 +18,8 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js import api
 from nats.js.errors import FetchTimeoutError, NotFoundError
 
-from breakglass.errors import EngineLost, EngineRefused, StreamFull, WrongSequence
+from breakglass.errors import EngineLost, EngineRefused
+from breakglass.relay.acks import PATIENCE, Acks
 from breakglass.relay.credentials import Credentials
 from breakglass.relay.piece import MAX_BYTES, BadPiece, Head, read_head
 
@@ -29,16 +29,14 @@ LOGS = "bg.log."
 CLAIM = f"{LOGS}_claim"
 SEEN = "bg.seen"
 COMMANDS = "bg.cmd."
-PATIENCE = 5.0
-"""Seconds that an answer of the engine may take."""
 PING_SECONDS = 5
 """A link that vanished is noticed after three of them."""
+MAX_TAKEN = 100
+"""Messages that are taken at the same time."""
 BATCH = 32
 """Pieces that are asked for at once: at most 8 MiB."""
 _OLDEST = ((2, 12, 7), (2, 14, 0))
 """The oldest safe versions of the engine: advisories of 2026 concern the walls between accounts."""
-_WRONG_SEQUENCE = 10071
-_FULL = {10047, 10077}
 
 
 T = TypeVar("T")
@@ -66,61 +64,6 @@ class Asked(NamedTuple):
     """The headers of the last claim; empty without one."""
 
 
-class _Acks:
-    """The answers to what was published, in an inbox of ours: a publish of the library reports no refusal."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._waiting: dict[str, asyncio.Future[int]] = {}
-        self._inbox = ""
-        self._sent = 0
-
-    async def publish(
-        self, name: str, data: bytes, headers: dict[str, str], expected: int
-    ) -> "asyncio.Future[int]":
-        """Send a message, as `Engine.publish`."""
-        if not self._inbox:
-            self._inbox = self._client.new_inbox()
-            await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
-        self._sent += 1
-        number, loop = str(self._sent), asyncio.get_running_loop()
-        answer = self._waiting[number] = loop.create_future()
-        loop.call_later(PATIENCE, self._give_up, number)
-        sent = {**headers, "Nats-Expected-Last-Sequence": str(expected)}
-        await self._client.publish(f"{LOGS}{name}", data, f"{self._inbox}.{number}", headers=sent)
-        return answer
-
-    async def _take(self, message: Msg) -> None:
-        answer = self._waiting.pop(message.subject.rpartition(".")[2], None)
-        if answer is None or answer.done():
-            return
-        found = _read_ack(message.data)
-        if isinstance(found, int):
-            answer.set_result(found)
-        else:
-            answer.set_exception(found)
-
-    def _give_up(self, number: str) -> None:
-        answer = self._waiting.pop(number, None)
-        if answer is not None and not answer.done():
-            answer.set_exception(EngineLost(f"the engine did not store a piece within {PATIENCE:g} s"))
-
-
-def _read_ack(data: bytes) -> int | Exception:
-    """Return the sequence of a message that was stored, or the error that says why it was not."""
-    try:
-        found = json.loads(data)
-        if (error := found.get("error")) is None:
-            return int(found["seq"])
-        text = str(error.get("description"))
-        if error.get("err_code") == _WRONG_SEQUENCE:
-            return WrongSequence(text)
-        kind = StreamFull if error.get("err_code") in _FULL else EngineLost
-        return kind(f"the engine did not store a piece: {text}")
-    except (ValueError, KeyError, AttributeError):  # no responders: an empty message with a status
-        return EngineLost("the engine has no stream for this host")
-
-
 class Engine:
     """A connection to the account of one host."""
 
@@ -129,7 +72,7 @@ class Engine:
         self._js = client.jetstream(timeout=PATIENCE)
         self.lost = lost
         """Set when the connection is lost."""
-        self._acks = _Acks(client)
+        self._acks = Acks(client, LOGS)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -237,12 +180,22 @@ class Engine:
         await self._guard(self._client.publish(subject, data))
 
     async def listen(self, subject: str, take: Callable[[str, bytes], Awaitable[bytes | None]]) -> None:
-        """Call `take` with the subject and the data of each message. What it returns is the answer."""
+        """Call `take` with the subject and the data of each message. What it returns is the answer.
+
+        Several messages are taken at the same time, and more than `MAX_TAKEN` are dropped.
+        """
+        taken: set[asyncio.Task[None]] = set()
+
+        async def answer(message: Msg) -> None:
+            data = await take(message.subject, message.data)
+            if data is not None and message.reply:
+                with suppress(NatsError, OSError):  # the connection was lost meanwhile
+                    await message.respond(data)
 
         async def callback(message: Msg) -> None:
-            answer = await take(message.subject, message.data)
-            if answer is not None and message.reply:
-                await message.respond(answer)
+            if len(taken) < MAX_TAKEN:
+                taken.add(task := asyncio.create_task(answer(message)))
+                task.add_done_callback(taken.discard)
 
         await self._guard(self._client.subscribe(subject, cb=callback))
         await self._guard(self._client.flush(5))

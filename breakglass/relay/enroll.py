@@ -22,8 +22,9 @@ from typing import NamedTuple
 import nkeys
 
 from breakglass.errors import BadConfig, BadInput, Conflict, NotFound
-from breakglass.relay import credentials, fleet
+from breakglass.relay import fleet
 from breakglass.relay.credentials import Credentials
+from breakglass.relay_settings import check_url
 from breakglass.store.hosts import NAME, check_name
 
 DIRECTORY = "engine"
@@ -71,7 +72,7 @@ class Hub:
         """The address that hosts connect to. Raises NotFound before the first host is enrolled."""
         try:
             found = tomllib.loads((self.directory / "engine.toml").read_text(encoding="utf-8"))
-            return credentials.check_url("engine.toml: url", str(found.get("url", "")))
+            return check_url("engine.toml: url", str(found.get("url", "")))
         except FileNotFoundError:
             raise NotFound(
                 f"no host is enrolled in {self.directory.parent}; do: breakglass enroll HOST"
@@ -104,7 +105,7 @@ class Hub:
                     f"hosts connect to {self.url}; to change it, edit {self.directory}/engine.toml"
                 )
             return
-        wanted = credentials.check_url("--url", url or DEFAULT_URL)
+        wanted = check_url("--url", url or DEFAULT_URL)
         for each in (self.directory, self._hosts):
             each.mkdir(0o700, parents=False, exist_ok=True)
         host, port = _host_and_port(wanted)

@@ -8,14 +8,16 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from breakglass.config import Config
 from breakglass.errors import CannotRecord
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
-from breakglass.relay.credentials import Credentials
+from breakglass.relay.credentials import Credentials, of_host
 from breakglass.relay.engine import Engine
 from breakglass.relay.enroll import Hub
 from breakglass.relay.mirror import Mirror
 from breakglass.relay.piece import BadPiece
+from breakglass.relay.remote import Remote
 from breakglass.relay.ship import Relay
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
@@ -23,13 +25,16 @@ from breakglass.store.sessions import Session
 Say = Callable[[str], object]
 
 
-async def relay(root: Path, credentials: Credentials, say: Say, *, once: bool) -> int:
-    """Ship the sessions of a data root. Return the exit status."""
+async def relay(config: Config, say: Say, *, once: bool) -> int:
+    """Ship the sessions of a data root, and take signed commands. Return the exit status."""
+    credentials = of_host(config)
+    remote = None if once else Remote(config, credentials.host, lambda text: say(f"breakglass: {text}"))
 
     async def connect() -> Engine:
         return await engines.connect(credentials, f"breakglass relay {credentials.host}")
 
-    return await _until_stopped(Relay(root, connect, _once_each(say)).run(once=once))
+    relay = Relay(config.data, connect, _once_each(say), config.relay.rate_bytes, remote)
+    return await _until_stopped(relay.run(once=once))
 
 
 async def mirror(data: Path, say: Say, *, once: bool) -> int:
@@ -79,8 +84,9 @@ def _once_each(say: Say) -> Say:
     return say_new
 
 
-async def check(root: Path, credentials: Credentials, say: Say) -> int:
+async def check(config: Config, say: Say) -> int:
     """Compare every log of a data root with the stream. Return 0 if all is there, else 1."""
+    root, credentials = config.data, of_host(config)
     engine = await engines.connect(credentials, f"breakglass relay --check {credentials.host}")
     try:
         asked = await engine.ask()

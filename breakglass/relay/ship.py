@@ -29,6 +29,7 @@ from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
 from breakglass.relay.engine import Engine
 from breakglass.relay.piece import Head
+from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.watch import changed_sessions
@@ -48,12 +49,15 @@ Say = Callable[[str], object]
 class Relay:
     """The relay of one data root. Lives on one event loop."""
 
-    def __init__(self, root: Path, connect: Connect, say: Say, rate: int = 0) -> None:
-        """`rate` is the most bytes a second, 0 for no limit."""
+    def __init__(
+        self, root: Path, connect: Connect, say: Say, rate: int = 0, remote: Remote | None = None
+    ) -> None:
+        """`rate` is the most bytes a second, 0 for no limit. `remote` takes signed commands."""
         self._root = root
         self._connect = connect
         self._say = say
         self._rate = rate
+        self._remote = remote
         self._nonce = secrets.token_hex(8)
         self._epoch = 0
         self._heads: dict[str, Head] = {}
@@ -88,6 +92,8 @@ class Relay:
         try:
             await self._take_over(engine)
             seen = asyncio.create_task(self._be_seen(engine))
+            if self._remote:
+                await engine.listen(f"{engines.COMMANDS}*", self._take)
             await self._ship_all(engine)
             if once:
                 return
@@ -100,6 +106,10 @@ class Relay:
             for each in self._acks:
                 each.cancel()
             await engine.close()
+
+    async def _take(self, subject: str, data: bytes) -> bytes | None:
+        assert self._remote
+        return await self._remote.take(subject.removeprefix(engines.COMMANDS), data)
 
     async def _take_over(self, engine: Engine) -> None:
         """Ask where the stream is, and claim it unless the claim is ours already. Raises Fenced."""

@@ -1,9 +1,12 @@
 """Answer an agent's questions, from any process."""
 
+import hashlib
+import json
 from typing import NamedTuple
 
 from breakglass.choices import NO_ANSWERS, Answers, check_answers, read_choices
 from breakglass.errors import BadInput, Conflict, NotFound
+from breakglass.events import Event
 from breakglass.state import SessionState
 from breakglass.store import log, seek
 from breakglass.store.sessions import Session
@@ -61,6 +64,11 @@ def revoke_tool(session: Session, name: str, *, by: str) -> None:
                 )
             opened.append("revoked", name=name, by=by)
         notify_runner(session)
+
+
+def question_digest(question: Event) -> str:
+    """Return a digest of a question's event. A signed answer has it, so it answers what its signer has seen."""
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def _open_question(session: Session, opened: log.Log, request: str) -> "QuestionStatus":

@@ -151,6 +151,7 @@ def test_the_filters_work_without_javascript(long: Long, new_user: NewUser, serv
 
 
 def shown_lines_without_scripts(page: Page) -> list[int]:
+    page.wait_for_load_state()
     return [int((each.get_attribute("id") or "")[1:]) for each in page.locator("#log > .line").all()]
 
 

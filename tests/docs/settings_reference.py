@@ -8,6 +8,7 @@ from breakglass.config import (
     NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
+    RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
     built_in,
@@ -130,6 +131,13 @@ are four commands.
 [operate.md](operate.md#notifications) explains them. Exactly one of `url`, `url_file` and `url_env` is needed.
 
 {_keys(NOTIFY_SETTINGS)}
+
+## `[relay]`: the relay, and commands for other hosts
+
+[fleet.md](fleet.md) explains them. On a host they are for `breakglass relay`. `identity` is for the machine on which
+`breakglass --on HOST` is typed.
+
+{_keys(RELAY_SETTINGS)}
 
 ## Example
 

@@ -2,6 +2,9 @@
 
 import shlex
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 UID = 12345
@@ -25,6 +28,15 @@ def as_other_user() -> tuple[str, ...]:
         lines.append(f"mkdir -p {_quoted(tree)}; mount --bind /mnt/{number} {_quoted(tree)}")
     lines += ["umount --lazy /mnt", f'exec setpriv --reuid {UID} --regid {UID} --clear-groups -- "$@"']
     return ("unshare", "--mount", "sh", "-euc", "\n".join(lines), "sh")
+
+
+@contextmanager
+def reachable_directory() -> Iterator[Path]:
+    """Yield a directory that each user can enter. `tmp_path` is none: each pytest that starts closes its parent."""
+    with tempfile.TemporaryDirectory(prefix="breakglass-test-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 def _closed_parent(tree: Path) -> Path | None:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from breakglass.config import AgentConfig
-from breakglass.turns.end import cancel_turn, wait_for_stop
 from tests.help import programs
 from tests.help.fake_model import FakeModel
 from tests.live.agents import base_environment
-from tests.live.real import Real
+from tests.live.real import Real, ending
 
 
 @pytest.fixture
@@ -43,10 +42,9 @@ def claude() -> str:
 def real(model: FakeModel, home: Path, claude: str, environ: dict[str, str]) -> Iterator[Real]:
     """A session with Claude Code that acts without asking. No process of it outlives the test."""
     env = {"IS_SANDBOX": "1", "CLAUDE_CODE_MAX_RETRIES": "1"}
-    made = Real(home.parent / "var", AgentConfig("claude", "claude", (claude,), env=env), environ, model)
-    yield made
-    cancel_turn(made.session, by="the test's end")
-    wait_for_stop(made.session)
+    agent = AgentConfig("claude", "claude", (claude,), env=env)
+    with ending(Real(home.parent / "var", agent, environ, model)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Sessions with the real agents through the real runner: a prompt submitted, a process, a log on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
+from breakglass.turns.end import cancel_turn, wait_for_stop
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.session_logs import events_of
@@ -62,6 +64,16 @@ class Real:
 
     def answer(self, question: Event, *, allow: bool, by: str = "ann", **more: Any) -> None:
         answer_question(self.session, question["request"], allow=allow, by=by, **more)
+
+
+@contextmanager
+def ending(real: Real) -> Iterator[Real]:
+    """Leave no process of the session alive after the context."""
+    try:
+        yield real
+    finally:
+        cancel_turn(real.session, by="the test's end")
+        wait_for_stop(real.session)
 
 
 class Events(list[Event]):

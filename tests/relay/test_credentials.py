@@ -8,6 +8,7 @@ from breakglass.errors import BadConfig
 from breakglass.relay import credentials
 from breakglass.relay.credentials import Credentials
 from breakglass.relay.enroll import new_key
+from breakglass.relay_settings import check_url
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from breakglass.relay.enroll import new_key
 )
 def test_an_address_without_tls_is_refused_beyond_this_machine(url: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="is not encrypted"):
-        credentials.check_url("--url", url)
+        check_url("--url", url)
     file = tmp_path / "relay.creds"
     file.touch(0o600)
     file.write_text(credentials.write(Credentials("db1", url, new_key()[0])))
@@ -42,4 +43,4 @@ def test_an_address_without_tls_is_refused_beyond_this_machine(url: str, tmp_pat
     ],
 )
 def test_an_address_with_tls_or_on_this_machine_is_taken(url: str) -> None:
-    assert credentials.check_url("--url", url) == url
+    assert check_url("--url", url) == url

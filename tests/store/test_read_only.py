@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from breakglass.store import root as data_root
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turns.end import current_state, has_runner
+from tests.help.other_user import reachable_directory
 from tests.help.servers import environment
 from tests.help.small_disk import mount_small_disk
 from tests.help.waiting import DEADLINE
@@ -50,15 +49,13 @@ READING = (
 @pytest.fixture
 def root() -> Iterator[Path]:
     """A data root with a lost turn that any user may reach: the directory of `tmp_path` is for its owner alone."""
-    parent = Path(tempfile.mkdtemp())
-    parent.chmod(0o755)
-    data_root.prepare(parent / "var")
-    session = sessions.create(parent / "var", "shell")
-    with session.open_log() as opened:
-        opened.append("user", text="true", by="ann")
-        opened.append("text", turn=2, text="so far")
-    yield parent / "var"
-    shutil.rmtree(parent)
+    with reachable_directory() as parent:
+        data_root.prepare(parent / "var")
+        session = sessions.create(parent / "var", "shell")
+        with session.open_log() as opened:
+            opened.append("user", text="true", by="ann")
+            opened.append("text", turn=2, text="so far")
+        yield parent / "var"
 
 
 def by_marker(root: Path) -> tuple[tuple[str, ...], str]:

@@ -220,7 +220,7 @@ OF_DATA = (
     ),
     Mistake(
         "Nothing of the relays crosses",
-        "relay/credentials.py",
+        "relay_settings.py",
         'if match[1] in ("nats", "ws") and',
         "if match is None and",
         ("tests/relay/test_credentials.py::test_an_address_without_tls_is_refused_beyond_this_machine",),

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 
 from breakglass.choices import Choice, read_choices
+from breakglass.cli import on_host
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
@@ -16,7 +17,7 @@ from breakglass.state import OpenQuestion
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.text import one_line, plain
-from breakglass.turns.answer import answer_question
+from breakglass.turns.answer import answer_question, question_digest
 from breakglass.turns.end import current_state
 
 VERDICTS = ("allow", "deny")
@@ -25,36 +26,78 @@ _NUMBERS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 def run(config: Config, args: Namespace) -> int:
     """Answer the agent's question, or show the open questions."""
-    *ids, verdict = args.words if args.words[-1:] and args.words[-1] in VERDICTS else [*args.words, ""]
-    verdict = verdict or ("allow" if args.choose else "")
-    if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
-        raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
+    ids, verdict = _words(args)
     session = sessions.find(config.data, *ids)
     if verdict:
         session.refuse_unwritable_log()
+    asking = _asking(session, args)
+    if not verdict:
+        _show(session, asking)
+        return 0
+    question = _only(asking)
+    answer_question(
+        session,
+        question.request,
+        allow=verdict == "allow",
+        by=user_name(),
+        message=check_text("--message", args.message or ""),
+        for_session=args.for_session,
+        answers=_chosen(_read_choices(session, question), args.choose or []),
+    )
+    _tell(session, question, args, verdict)
+    return 0
+
+
+def _words(args: Namespace) -> tuple[list[str], str]:
+    """Return the session's id, if it is given, and the verdict, "" for none."""
+    *ids, verdict = args.words if args.words[-1:] and args.words[-1] in VERDICTS else [*args.words, ""]
+    if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
+        raise BadInput(f"expected [ID] [allow|deny], got {' '.join(args.words)}")
+    return ids, verdict or ("allow" if args.choose else "")
+
+
+def _asking(session: Session, args: Namespace) -> tuple[OpenQuestion, ...]:
+    """Return the open questions that are meant. Raises NotFound if there is none."""
     asking = current_state(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)
     if not asking:
         raise NotFound(f"no question is open in session {session.id[:8]}")
-    if not verdict:
-        _show(session, asking)
-        return 0
+    return asking
+
+
+def _only(asking: tuple[OpenQuestion, ...]) -> OpenQuestion:
     if len(asking) > 1:
         raise BadInput(
             f"{len(asking)} questions are open: choose one with --request; breakglass answer shows them"
         )
-    answer_question(
-        session,
-        asking[0].request,
-        allow=verdict == "allow",
-        by=user_name(),
-        message=check_text("--message", args.message or ""),
-        for_session=args.for_session,
-        answers=_chosen(_read_choices(session, asking[0]), args.choose or []),
-    )
+    return asking[0]
+
+
+def _tell(session: Session, question: OpenQuestion, args: Namespace, verdict: str, where: str = "") -> None:
     done = "answered" if args.choose else "allowed" if verdict == "allow" else "refused"
-    print(f"{done} {one_line(asking[0].name)} in session {session.id[:8]}")
+    print(f"{done} {one_line(question.name)} in session {session.id[:8]}{where}")
+
+
+def run_on_host(config: Config, args: Namespace) -> int:
+    """Answer a question on another host as its copy shows it, or show the open questions."""
+    ids, verdict = _words(args)
+    session = on_host.find(on_host.copy_of(config, args.on), ids)
+    asking = _asking(session, args)
+    if not verdict:
+        _show(session, asking)
+        return 0
+    question = _only(asking)
+    values = {
+        "request": question.request,
+        "question": question_digest(_read_question(session, question)),
+        "allow": verdict == "allow",
+        "message": check_text("--message", args.message or ""),
+        "for_session": args.for_session,
+        "answers": _chosen(_read_choices(session, question), args.choose or []),
+    }
+    on_host.act(config, args, "answer", session.id, values)
+    _tell(session, question, args, verdict, f" on {args.on}")
     return 0
 
 
@@ -120,6 +163,7 @@ def _named(choice: Choice, value: str) -> list[str]:
 COMMAND = Command(
     run,
     writes=True,
+    on_host=run_on_host,
     words=(LAST_SESSION, Word("[allow|deny]", "the answer; without it, the open questions are shown")),
     options=(
         Option("--message M", "a text for the agent: why not"),
@@ -138,6 +182,7 @@ COMMAND = Command(
   breakglass answer 3f2a allow --for-session     and every later use of that tool
   breakglass answer deny --message "use the replica"
   breakglass answer --choose 2 --choose 1,3      if the agent asks to choose: an answer to each, by number
+  breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md
   breakglass answer --choose "neither of them"   or a text of your own""",
     exits={1: "no question is open, or another answer came first"},
 )

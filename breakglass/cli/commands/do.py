@@ -5,7 +5,7 @@ import shlex
 from argparse import Namespace
 
 from breakglass.actions import fill
-from breakglass.cli import screen
+from breakglass.cli import on_host, screen
 from breakglass.cli.command import SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
@@ -65,9 +65,28 @@ def _confirmation(word: str, typed: str | None, command: str) -> str | None:
     return screen.ask(f"Type {word} to run it: ")
 
 
+def run_on_host(config: Config, args: Namespace) -> int:
+    """Run an action on another host. Its settings say which actions it has."""
+    if args.show:
+        raise BadInput("--show shows what this machine would run: leave out --on")
+    copy = on_host.copy_of(config, args.on)
+    name, *pairs = args.words
+    values = {
+        "action": name,
+        "params": _params(pairs),
+        "confirm": args.confirm,
+        "reason": None if args.reason is None else check_text("--reason", args.reason),
+    }
+    session = None if args.session is None else on_host.find(copy, [args.session]).id
+    done = on_host.act(config, args, "do", session, values)
+    session_id, turn = on_host.done_in(done, "turn")
+    return on_host.show_done(copy, session_id, Accepted("turn", turn))
+
+
 COMMAND = Command(
     run,
     writes=True,
+    on_host=run_on_host,
     words=(
         Word("NAME", "the action; breakglass actions lists them"),
         Word("[PARAM=VALUE …]", "the values of its parameters"),
@@ -86,6 +105,7 @@ COMMAND = Command(
   breakglass do failed-units                        in a new session
   breakglass do restart unit=nginx --show           prints: systemctl restart -- nginx
   breakglass do restart unit=nginx --session 3f2a   in session 3f2a…, or beside its running turn
+  breakglass --on db1 do failed-units               on the host db1: docs/fleet.md
   breakglass do power-cycle vm=105 --confirm pve1   an action that disrupts needs the word""",
     notes="The action runs on by itself. Ctrl-C stops the waiting and not the action: breakglass cancel does that.",
     exits={

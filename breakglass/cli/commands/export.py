@@ -1,4 +1,4 @@
-"""Write a session as one file: HTML, Markdown, or an archive with its proof."""
+"""Write a session as one file: HTML, Markdown, an archive, or a format for tools."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ from breakglass.cli.user import whole_number
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
-from breakglass.export import markdown, selected
+from breakglass.export import atif, markdown, otlp, selected
 from breakglass.store import hosts, log, seek, sessions, state_cache, workspace
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
 
-FORMATS = ("html", "md", "bundle")
+FORMATS = ("html", "md", "bundle", "otlp", "atif")
 
 
 class _Source(NamedTuple):
@@ -41,10 +41,10 @@ def run(config: Config, args: Namespace) -> int:
     first_line: int = getattr(args, "from")
     chosen = [each for each in FORMATS if getattr(args, each)]
     if len(chosen) != 1:
-        raise BadInput("choose one of --html, --md and --bundle")
+        raise BadInput("choose one of --html, --md, --bundle, --otlp and --atif")
     if chosen == ["bundle"] and (args.redact or first_line or args.to):
         raise BadInput(
-            "a bundle has the whole log: leave out --redact, --from and --to, or choose --html or --md"
+            "a bundle has the whole log: leave out --redact, --from and --to, or choose another format"
         )
     if args.to and args.to < first_line:
         raise BadInput(f"--to {args.to} is before --from {first_line}")
@@ -56,8 +56,7 @@ def run(config: Config, args: Namespace) -> int:
         else:
             events = _events(config, args, source)
             shown = source._replace(workspace="") if args.redact else source
-            parts = _html(events, shown) if args.html else markdown.render(events, source.name, source.host)
-            for part in parts:
+            for part in _document(chosen[0], events, shown):
                 output.write(part.encode(errors="replace"))
         output.flush()
     return 0
@@ -117,6 +116,18 @@ def _events(config: Config, args: Namespace, source: _Source) -> Iterable[Event]
     return selected.redacted(events, masking.Masker(masking.fingerprints(known, *variables)))
 
 
+def _document(form: str, events: Iterable[Event], source: _Source) -> Iterator[str]:
+    match form:
+        case "html":
+            return _html(events, source)
+        case "md":
+            return markdown.render(events, source.name, source.host)
+    created = log.read_one(source.fd, 1)
+    created = {**created, "host": source.host or created.get("host", "")}
+    render = {"otlp": otlp.render, "atif": atif.render}[form]
+    return render(events, source.name, created)
+
+
 def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     from breakglass.web.page import fragments
     from breakglass.web.page.document import document
@@ -154,6 +165,10 @@ COMMAND = Command(
         Option("--html", "one HTML file: no script, no network, to read and to print"),
         Option("--md", "Markdown for a post-mortem: timeline, calls with their outcome, files changed, cost"),
         Option("--bundle", "a .tar.gz: the log byte for byte, its files, HTML and newest seal, SHA256SUMS"),
+        Option(
+            "--otlp", "OpenTelemetry traces as OTLP JSON: a trace for each turn, without the output of tools"
+        ),
+        Option("--atif", "the Agent Trajectory Interchange Format, as JSON"),
         Option("-o FILE", "write to this file instead of standard output"),
         Option("--file PATH", "export this log instead of a session's, such as one from a bundle"),
         Option("--redact", "leave out the output of tools, and mask the known secrets of this machine again"),
@@ -165,7 +180,9 @@ COMMAND = Command(
   breakglass export --html -o disk-full.html       the session written to last
   breakglass export 3f2a --md --redact             what was asked and done, without any output
   breakglass export 3f2a --bundle -o 3f2a.tar.gz   all of it, to keep
-  breakglass export --file events.jsonl --html     a log from another machine""",
+  breakglass export --file events.jsonl --html     a log from another machine
+  breakglass export 3f2a --otlp -o traces.json     for a collector: curl -H 'Content-Type: application/json' \\
+      --data-binary @traces.json http://127.0.0.1:4318/v1/traces""",
     notes="""\
 A document shows the lines that the log has now. Line N of the log is #eN in the HTML.
 Pictures that users sent are in the HTML, and all their files in the bundle, unless they were changed since.

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from breakglass.cli import screen
+from breakglass.cli import on_host, screen
 from breakglass.cli.command import Command, Option
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
@@ -32,9 +32,26 @@ def create_session(
     return sessions.create(config.data, chosen.name, model, title, user_name(), target=target)
 
 
+def run_on_host(config: Config, args: Namespace) -> int:
+    """Create a session on another host and print its id."""
+    print(create_on_host(config, args, args.model, args.target))
+    return 0
+
+
+def create_on_host(
+    config: Config, args: Namespace, model: str | None = None, target: str | None = None
+) -> str:
+    """Create a session on the host `args.on` and return its id. Its settings say which agents it has."""
+    title = None if args.title is None else check_text("--title", args.title)
+    values = {"agent": args.agent, "model": model, "title": title, "target": target}
+    done = on_host.act(config, args, "new", None, values)
+    return on_host.session_in(done)
+
+
 COMMAND = Command(
     run,
     writes=True,
+    on_host=run_on_host,
     options=(
         Option("--agent A", "the agent that works in it; breakglass agents lists them"),
         Option("--model M", "the agent's model"),
@@ -44,5 +61,6 @@ COMMAND = Command(
     examples="""\
   breakglass new --title "disk full on db1"
   breakglass new --target db1 --title "disk full"              reached by ssh: breakglass target --help
+  breakglass --on db1 new --agent shell                         on the host db1: docs/fleet.md
   id=$(breakglass new --agent shell) && breakglass send $id 'df -h'""",
 )

@@ -12,15 +12,13 @@ def run(config: Config, args: Namespace) -> int:
     """Ship until a signal, or once, or compare."""
     import asyncio
 
-    from breakglass.relay import credentials
     from breakglass.relay.run import check, relay
 
     if args.once and args.check:
         raise BadInput("expected --once or --check, not both")
-    found = credentials.read(config.data / credentials.NAME_OF_FILE)
     if args.check:
-        return asyncio.run(check(config.data, found, screen.say))
-    return asyncio.run(relay(config.data, found, screen.say, once=args.once))
+        return asyncio.run(check(config, screen.say))
+    return asyncio.run(relay(config, screen.say, once=args.once))
 
 
 COMMAND = Command(
@@ -36,7 +34,8 @@ COMMAND = Command(
   breakglass relay --check     has the hub all of it?""",
     notes="""\
 It needs the credentials that `breakglass enroll` on the hub has printed, in the file relay.creds of the data root,
-and the package's extra: pip install 'breakglass[relay]'. It changes no session. Without the engine it waits.""",
+and the package's extra: pip install 'breakglass[relay]'. Without the engine it waits. It changes no session, except by
+signed commands of other machines: the table [relay] of the settings says which and by whom, by default none.""",
     exits={
         0: "stopped; with --once all is stored; with --check all is there",
         1: "it failed; with --check something differs or is missing",

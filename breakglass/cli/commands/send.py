@@ -5,9 +5,9 @@ import os
 import sys
 from argparse import Namespace
 
-from breakglass.cli import screen
+from breakglass.cli import on_host, screen
 from breakglass.cli.command import SESSION, Command, Option, Word
-from breakglass.cli.commands.new import create_session
+from breakglass.cli.commands.new import create_on_host, create_session
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
@@ -18,6 +18,7 @@ from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
 from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.files import add_file
+from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.uploads import MAX_BYTES, check_size
 
 MIN_ID_LENGTH = 3
@@ -39,11 +40,19 @@ def run(config: Config, args: Namespace) -> int:
         session = create_session(config, args.agent, None, args.title)
     files = [add_file(session, name, data, by=user_name())["path"] for name, data in files_read]
     accepted = _submit(config, session, prompt, args, agent, files)
-    if args.wait:
+    return report(config, session, accepted, wait=args.wait)
+
+
+def report(config: Config, session: Session, accepted: Accepted, *, wait: bool) -> int:
+    """Show the turn to its end, or print what was done with the prompt. Return the exit status."""
+    if wait:
         from breakglass.cli.follow import show_turn  # imported only here: asyncio delays a plain send
 
         status = show_turn(config, session, accepted)
-        if status == 1 and screen.is_terminal() and not config.is_command_line(session.state().agent):
+        state = session.state()
+        if status == 1 and screen.is_terminal() and prompt_to_go_on(config, state):
+            screen.say(f"To let the agent continue: breakglass continue {session.id[:8]}")
+        elif status == 1 and screen.is_terminal() and not config.is_command_line(state.agent):
             screen.say(
                 f"To go on with another agent: breakglass send {session.id[:8]} --agent shell PROMPT;"
                 " without one: breakglass actions"
@@ -53,6 +62,40 @@ def run(config: Config, args: Namespace) -> int:
     if screen.is_terminal():
         screen.say(f"{_what_happened(accepted)}. To watch the session: breakglass attach {session.id[:8]}")
     return 0
+
+
+def run_on_host(config: Config, args: Namespace) -> int:
+    """Send the prompt to a session of another host; with --wait, show the turn in its copy."""
+    if args.file:
+        raise BadInput("--file: a file is not sent to another host; put it there with scp, and name its path")
+    copy = on_host.copy_of(config, args.on)
+    session = _session_on_host(copy, args)
+    values = {
+        "prompt": _read_prompt(args.words[-1]),
+        "model": args.model,
+        "agent": args.agent if session else None,
+        "queue": args.queue,
+        "steer": args.steer,
+        "over_budget": args.over_budget,
+    }
+    session_id = session.id if session else create_on_host(config, args)
+    done = on_host.act(config, args, "send", session_id, values)
+    session_id, number = on_host.done_in(done, "id")
+    accepted = Accepted("queued" if done.get("what") == "queued" else "turn", number)
+    if args.wait:
+        return on_host.show_done(copy, session_id, accepted)
+    print(session_id, accepted.id, flush=True)
+    if screen.is_terminal():
+        watch = f"To watch it: breakglass --on {args.on} attach {session_id[:8]}"
+        screen.say(f"{_what_happened(accepted)} on {args.on}. {watch}")
+    return 0
+
+
+def _session_on_host(copy: Config, args: Namespace) -> Session | None:
+    try:
+        return _addressed_session(copy, args)
+    except NotFound:
+        return on_host.find(copy, args.words[:-1])
 
 
 def _what_happened(accepted: Accepted) -> str:
@@ -137,6 +180,7 @@ def _submit(
 COMMAND = Command(
     run,
     writes=True,
+    on_host=run_on_host,
     words=(
         Word("[ID]", f"{SESSION.help} (default the session written to last; if there is none, a new one)"),
         Word("PROMPT", "what the agent is to do; - reads it from standard input"),
@@ -162,6 +206,7 @@ COMMAND = Command(
   breakglass send 3f2a "try again" --wait            in session 3f2a…, shown to its end
   breakglass send --agent shell --wait 'df -h'       in a new session with the shell
   breakglass send 3f2a --agent shell 'df -h'         session 3f2a… goes on with the shell
+  breakglass --on db1 send 3f2a "try again"          on the host db1: docs/fleet.md
   breakglass send --queue "and then restart it"      after the turn that is running
   breakglass send --steer "not that disk"            while a tool runs, the agent reads it at the end of the tool
   journalctl -n 200 | breakglass send 3f2a -         the prompt comes from standard input

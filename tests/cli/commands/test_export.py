@@ -91,3 +91,23 @@ def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(
     assert data.run("export", "--file", str(tmp_path / "none"), "--html", "-o", target).returncode == 1
     assert data.run("export", "ffff", "--html", "-o", target).returncode == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
+    data: Data, sample: str, tmp_path: Path
+) -> None:
+    copied = tmp_path / "copy.jsonl"
+    copied.write_bytes(data.log(sample).read_bytes().replace(b"What fills", b"s3cret-value-of-this-machine"))
+    words = ["--file", str(copied), "--from", "2", "--to", "20"]
+    known = "s3cret-value-of-this-machine"
+    (resource,) = json.loads(data.ok("export", "--otlp", "--redact", *words, ANTHROPIC_API_KEY=known))[
+        "resourceSpans"
+    ]
+    spans = resource["scopeSpans"][0]["spans"]
+    assert [span["name"] for span in spans[:2]] == ["invoke_agent claude", "execute_tool Bash"]
+    text = data.ok("export", "--atif", "--redact", *words, ANTHROPIC_API_KEY=known)
+    assert "s3cret" not in text + json.dumps(spans)
+    trajectory = json.loads(text)
+    assert (trajectory["session_id"], trajectory["steps"][0]["extra"]) == ("copy.jsonl", {"line": 2})
+    assert trajectory["steps"][-1]["extra"]["line"] <= 20
+    assert "of output left out]" in text

@@ -5,7 +5,8 @@ import { $, $$, make, prefix } from "./browser.js";
 
 const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
-  ["g / G", "first line, end"], ["f / F", "next or previous failure"], ["/", "search in titles"], ["n", "new session"],
+  ["g / G", "first line, end"], ["f / F", "next or previous failure"],
+  ["/", "search in this session, or in the titles of the list"], ["n", "new session"],
   ["y / n", "allow or refuse, when the question has the focus"], ["a", "focus the question"],
   ["Ctrl Enter", "send"], ["Shift Enter", "new line"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
 ];
@@ -51,13 +52,13 @@ const PAGE_KEYS = {
   G: () => ($("#later:not([hidden]) .to-end") ?? $("#news"))?.click(),
   f: () => go("failures", 1),
   F: () => go("failures", -1),
-  "/": () => $("input[type=search]")?.focus(),
+  "/": () => ($("#find") ? document.dispatchEvent(new Event("find")) : $("input[type=search]")?.focus()),
   n: () => (location.pathname === `${prefix}/` ? $("#prompt").focus() : location.assign(`${prefix}/#prompt`)),
   a: () => $$(".permission.open .card").at(-1)?.focus(),
   "?": ({ dialog }) => dialog.showModal(),
 };
 
-/** finder.js knows the prompts and failures that are not on the page. */
+/** jumps.js knows the prompts and failures that are not on the page. */
 const go = (what, step) => document.dispatchEvent(new CustomEvent("go", { detail: [what, step] }));
 
 const currentTurn = () => $(".line.current") ?? $$(".user").at(-1);

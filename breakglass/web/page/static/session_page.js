@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, unreachable } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { part } from "./paging.js";
@@ -38,6 +38,7 @@ export class SessionPage {
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
+    this.connectFind();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -57,15 +58,15 @@ export class SessionPage {
     connectStop($("#stop"), id, say);
     connectWithdraw($("#withdraw"), id, field, say);
     openFoldsForPrint(transcript.list);
-    this.loadFinder();
+    this.loadJumps();
   }
 
   /** Loads the ways to other lines: on a wide screen at once, on a phone when the user leaves the end or opens the menu. */
-  loadFinder() {
-    const load = () => this.finder ??= import("./finder.js").then(({ Finder }) => new Finder(this), () => {});
+  loadJumps() {
+    const load = () => this.jumps ??= import("./jumps.js").then(({ Jumps }) => new Jumps(this), () => {});
     if (matchMedia("(min-width: 900px)").matches) load();
     $("main .menu").addEventListener("toggle", load);
-    document.addEventListener("go", ({ detail }) => load().then((finder) => finder?.go(...detail))); // a key
+    document.addEventListener("go", ({ detail }) => load().then((jumps) => jumps?.go(...detail))); // a key
     addEventListener("scroll", () => this.transcript.scroll.following || load(), { passive: true });
   }
 
@@ -88,6 +89,16 @@ export class SessionPage {
       this.say("");
       this.reload();
     });
+  }
+
+  /** The search in this session is loaded when it is used: by the form in the menu, the key / or the page's address. */
+  connectFind() {
+    const open = (words) => (this.find ??= import("./find.js").then(({ Find }) => new Find(this.transcript)))
+      .then((find) => find.open(words), () => { this.find = null; this.say(`Not loaded: ${unreachable()[0]}.`); });
+    $("#find").addEventListener("submit", (event) => { event.preventDefault(); open(event.target.elements.q.value); });
+    document.addEventListener("find", () => open());
+    const words = new URLSearchParams(location.search).get("find");
+    if (words) open(words);
   }
 
   // --- the place in the log -----------------------------------------------------------------------
@@ -145,13 +156,15 @@ export class SessionPage {
     const { controls, outbox, isLive } = this, { kind, key, name, title } = line.dataset;
     if (key) outbox.arrived(key);
     if (kind === "user") controls.turnBegan(line);
-    this.finder?.then((loaded) => loaded?.add(line));
+    this.jumps?.then((loaded) => loaded?.add(line));
     if (kind === "renamed") controls.showTitle(title);
     if (kind === "permission") {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
       if (!this.transcript.showsEnd) showLinkToQuestion();
     }
-    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAllowed();
+    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAgain("#allowed");
+    if (kind === "user") $("#continue").hidden = true;
+    if (isLive && ["lost", "timeout"].includes(line.dataset.status)) this.showAgain("#continue");
     if (kind === "turn_end") {
       controls.turnEnded(line);
       if (isLive) controls.announce(`The turn has ended: ${$(".body", line).textContent}`);
@@ -161,10 +174,10 @@ export class SessionPage {
     }
   }
 
-  /** The menu lists the tools that need no permission. The server knows their names. */
-  async showAllowed() {
+  /** A part of the page that the server makes: the tools that need no permission, or the prompt after a lost turn. */
+  async showAgain(part) {
     const doc = await fetchPage(location.pathname);
-    if (doc) $("#allowed").replaceWith($("#allowed", doc));
+    if (doc) $(part).replaceWith($(part, doc));
   }
 
   // --- the connection ----------------------------------------------------------------------------

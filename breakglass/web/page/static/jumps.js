@@ -9,7 +9,7 @@ import { lineNumber } from "./line_kinds.js";
 const FAILED = "[data-kind=error], [data-outcome=error], [data-status=error], [data-status=timeout], [data-status=lost]";
 const WAYS = [["↑ Prompt", "prompts", -1], ["↓ Prompt", "prompts", 1], ["↓ Failure", "failures", 1]];
 
-export class Finder {
+export class Jumps {
   /** `page`: the SessionPage. */
   constructor(page) {
     this.page = page;

@@ -1,0 +1,101 @@
+"""Sends a signed command to another host, and returns its answer.
+
+A command is never stored: if the host does not answer now, nothing was done, and the caller knows it.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from breakglass.errors import BadInput, EngineLost, HostAway, HostRefused, NotFound, OutcomeUnknown
+from breakglass.relay import credentials, order, signing
+from breakglass.relay import engine as engines
+from breakglass.relay.credentials import Credentials
+from breakglass.relay.engine import Engine
+from breakglass.relay.enroll import Hub
+from breakglass.relay.order import Order
+from breakglass.relay.remote import HELLO
+from breakglass.store import hosts
+from breakglass.text import one_line
+
+HELLO_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""How long a command may take on the host. A stop may have to kill processes first."""
+
+
+def find_credentials(data: Path, host: str) -> Credentials:
+    """Return what leads to a host: an operator's credentials, or those of the hub. Raises NotFound and BadConfig."""
+    path = data / hosts.DIRECTORY / f"{hosts.check_name(host)}.creds"
+    if path.exists():
+        return credentials.read(path)
+    for each in Hub(data).hub_credentials():
+        if each.host == host:
+            return each
+    raise NotFound(f"host {host} is not enrolled in {data.absolute()}, and there is no {path.absolute()}")
+
+
+def send(found: Credentials, wanted: Order, identity: str) -> dict[str, Any]:
+    """Sign a command, send it, and return what its host has done. The nonce is filled in.
+
+    Raises HostAway, HostRefused, OutcomeUnknown, EngineRefused and BadInput. Only after OutcomeUnknown may it be done.
+    """
+    return asyncio.run(_send(found, wanted, identity))
+
+
+async def _send(found: Credentials, wanted: Order, identity: str) -> dict[str, Any]:
+    try:
+        engine = await engines.connect(found, "breakglass --on")
+    except EngineLost as error:
+        raise HostAway(f"{error}; nothing was done") from error
+    try:
+        signed = wanted._replace(nonce=await _ask_for_nonce(engine, wanted))
+        text = signed.text()
+        namespace = signing.namespace(wanted.verb, wanted.host)
+        message = order.pack(text, await asyncio.to_thread(signing.sign, text, namespace, identity))
+        if len(message) > order.MAX_BYTES:
+            raise BadInput(f"the command is longer than {order.MAX_BYTES >> 10} KiB")
+        return await _deliver(engine, wanted, message)
+    finally:
+        await engine.close()
+
+
+async def _ask_for_nonce(engine: Engine, wanted: Order) -> str:
+    away = HostAway(f"host {wanted.host} does not answer; nothing was done")
+    try:
+        answer = await engine.request(f"{engines.COMMANDS}{HELLO}", b"", HELLO_SECONDS)
+    except EngineLost as error:
+        raise away from error
+    if answer is None:
+        raise HostAway(f"the relay of host {wanted.host} is not connected; nothing was done")
+    found = _read(answer)
+    if wanted.verb not in (found.get("verbs") or ()):
+        raise HostRefused(f"{wanted.host} does not accept {wanted.verb}: its setting relay.commands")
+    return str(found.get("nonce"))
+
+
+async def _deliver(engine: Engine, wanted: Order, message: bytes) -> dict[str, Any]:
+    try:
+        answer = await engine.request(f"{engines.COMMANDS}{wanted.verb}", message, ANSWER_SECONDS)
+    except EngineLost as error:
+        raise OutcomeUnknown(
+            f"host {wanted.host} did not say whether it was done; the same again with --key {wanted.key} is safe"
+        ) from error
+    if answer is None:
+        raise HostAway(f"the relay of host {wanted.host} has gone; nothing was done")
+    found = _read(answer)
+    if isinstance(found.get("error"), str):
+        raise HostRefused(f"{wanted.host}: {one_line(found['error'], 1000)}")
+    done = found.get("done")
+    if not isinstance(done, dict):
+        raise OutcomeUnknown(f"host {wanted.host} gave an answer that is none")
+    return done
+
+
+def _read(answer: bytes) -> dict[str, Any]:
+    """Return an answer. A host or hub that was taken over can send anything."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
