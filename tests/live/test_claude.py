@@ -9,13 +9,16 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from breakglass.actions import Action
 from breakglass.config import AgentConfig, built_in
+from breakglass.errors import Conflict
 from breakglass.turns import actions, processes
+from breakglass.turns.adopt import adopt, own_sessions
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from breakglass.turns.files import add_file
@@ -446,3 +449,52 @@ def test_the_model_sees_a_picture_and_is_told_where_each_file_is(real: Real, mod
     assert [(image["media_type"], image["data"][:8]) for image in images] == [("image/png", "iVBORw0K")]
     assert f"* uploads/dot.png (image/png, {len(FILES['dot.png'])} bytes)" in model.turns[-1].texts[0]
     assert "* uploads/kernel.log (text/plain, 6 bytes)" in model.turns[-1].texts[0]
+
+
+def test_a_session_of_a_terminal_is_adopted_and_knows_what_was_said(
+    real: Real, model: FakeModel, home: Path, claude: str, environ: dict[str, str]
+) -> None:
+    (home / "work" / "evidence").touch()
+    command = (claude, "-p", "[[text Look at nginx]]")
+    began = subprocess.run(
+        command, env=environ, cwd=home / "work", stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert began.stdout == b"Look at nginx\n"
+    agent = real.config.agents["claude"]
+    (own,) = own_sessions(real.config, agent)
+    assert (own.title, own.directory, own.pid) == ("[[text Look at nginx]]", str(home / "work"), 0)
+    real.session = adopt(real.config, agent, own.id, by="ann")
+    assert own_sessions(real.config, agent)[0].session == real.session.id
+    turn = real.run(bash("ls"))
+    assert turn.only("session", "session_id") == own.id
+    assert "evidence" in turn.only("tool_result", "output")
+    assert model.turns[-1].texts[0] == "[[text Look at nginx]]"
+    assert turn.only("result", "cost_usd") < own.cost * 3  # not the cost of the terminal again
+
+
+def test_a_session_that_a_terminal_has_open_is_not_adopted(
+    real: Real, home: Path, claude: str, environ: dict[str, str]
+) -> None:
+    command = (
+        claude,
+        "-p",
+        bash("touch up; until [ -e go ]; do sleep 0.1; done"),
+        "--dangerously-skip-permissions",
+    )
+    agent = real.config.agents["claude"]
+    with subprocess.Popen(
+        command,
+        env={**environ, "IS_SANDBOX": "1"},
+        cwd=home / "work",
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    ) as program:
+        try:
+            wait_until((home / "work" / "up").exists, "the tool")
+            (own,) = own_sessions(real.config, agent)
+            assert own.pid == program.pid
+            with pytest.raises(Conflict, match=f"session {own.id} is in use by process {program.pid}"):
+                adopt(real.config, agent, own.id, by="ann")
+        finally:
+            (home / "work" / "go").touch()
+    assert own_sessions(real.config, agent)[0].pid == 0

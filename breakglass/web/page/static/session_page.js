@@ -150,7 +150,9 @@ export class SessionPage {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
       if (!this.transcript.showsEnd) showLinkToQuestion();
     }
-    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAllowed();
+    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAgain("#allowed");
+    if (kind === "user") $("#continue").hidden = true;
+    if (isLive && ["lost", "timeout"].includes(line.dataset.status)) this.showAgain("#continue");
     if (kind === "turn_end") {
       controls.turnEnded(line);
       if (isLive) controls.announce(`The turn has ended: ${$(".body", line).textContent}`);
@@ -160,10 +162,10 @@ export class SessionPage {
     }
   }
 
-  /** The menu lists the tools that need no permission. The server knows their names. */
-  async showAllowed() {
+  /** A part of the page that the server makes: the tools that need no permission, or the prompt after a lost turn. */
+  async showAgain(part) {
     const doc = await fetchPage(location.pathname);
-    if (doc) $("#allowed").replaceWith($("#allowed", doc));
+    if (doc) $(part).replaceWith($(part, doc));
   }
 
   // --- the connection ----------------------------------------------------------------------------
