@@ -56,7 +56,7 @@ def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) ->
     )
 
 
-@pytest.mark.parametrize("prompt", ["read", "terminal"])
+@pytest.mark.parametrize("prompt", ["read", pytest.param("terminal", marks=pytest.mark.torture)])
 def test_files_and_terminals_are_refused_with_an_error_the_library_reads(prompt: str, tmp_path: Path) -> None:
     assert run_turn(prompt, tmp_path).only("text", "text") == "refused: -32601"
 
@@ -78,7 +78,7 @@ def test_a_missing_session_is_replaced_in_the_same_process(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("answer", "chosen"),
-    [({"allow": True}, "1"), ({"allow": False}, "3")],
+    [({"allow": True}, "1"), pytest.param({"allow": False}, "3", marks=pytest.mark.torture)],
 )
 def test_an_answer_selects_the_matching_option(answer: dict[str, bool], chosen: str, tmp_path: Path) -> None:
     done = run_turn("ask", tmp_path, _answering(**answer), ask=True)
