@@ -163,6 +163,8 @@ class Dialogue(Protocol):
     """After `close`: whether the turn failed, according to the agent or to its exit status."""
     waits_for_quiet: bool
     """Whether `after_quiet` must be called once the agent has printed nothing for a short time."""
+    carries_remarks: bool
+    """Whether the agent gets the `message` of an answer."""
     start_over: bool
     """After `close`: whether the turn should run once more, with the input `without_session`."""
 
