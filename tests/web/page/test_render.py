@@ -13,7 +13,7 @@ from tests.help.attacks import ATTACKS
 from tests.help.html_check import check_html
 from tests.help.preview import FRAME, pages, row, session_page
 
-LATER = {"find.js", "find.css"}
+LATER = {"find.js", "find.css", "replay.js", "replay.css"}
 """Files that only a user who needs them loads."""
 
 
