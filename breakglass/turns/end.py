@@ -22,6 +22,7 @@ from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turns import processes
+from breakglass.turns.boot import has_restarted
 
 STOP_SECONDS = 15.0
 """Seconds after which a runner that has not ended a stopped turn is killed. Its own steps to stop the agent take 12."""
@@ -88,7 +89,8 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     turn = state.turn
     assert turn is not None
     kill_processes(session, "the runner of the turn died; the turn is left open")
-    end_turn(session, opened, turn, status="lost", error=LOST)
+    reason = "the machine restarted" if has_restarted(state.boot_id) else "its process died"
+    end_turn(session, opened, turn, status="lost", error=LOST.format(reason))
 
 
 def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: str) -> None:
@@ -120,7 +122,7 @@ def kill_processes(session: Session, why: str) -> None:
     find = functools.partial(find_processes, session)
     if not processes.kill_all(find, KILL_SECONDS):
         left = ", ".join(str(each) for each in map(lock_holders.look_up, sorted(find())) if each)
-        raise CannotRecord(f"{left or 'a process of the turn'} cannot be killed; {why}")
+        raise CannotRecord(f"cannot kill {left or 'a process of the turn'}; {why}")
 
 
 def turn_duration_ms(fd: int, state: SessionState) -> int:
@@ -227,7 +229,7 @@ def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[
 
     if not processes.kill_all(lambda: find_alive(own), KILL_SECONDS):
         alive = ", ".join(str(each) for each in own if each.pid in find_alive(own))
-        raise CannotRecord(f"{alive} cannot be killed. {why}")
+        raise CannotRecord(f"cannot kill {alive}. {why}")
     left = find_alive(holders)
     if own:
         text = f"killed {', '.join(map(str, own))}. {why}"
