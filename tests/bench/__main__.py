@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     servers = options.servers or (short.SERVERS if options.short else list(adapters.ALL))
     for name in options.only or (short.WORKLOADS if options.short else workloads.ALL):
         began = time.monotonic()
+        if options.short:
+            sizes = short.SHORT._replace(rounds=sizes.rounds, **short.CHANGED.get(name, {}))
         with scratch() as folder:
             samples = list(workloads.ALL[name].run(Bench(sizes, servers, folder)))
         results.put(name, samples, sizes)

@@ -1,7 +1,7 @@
 """The short run: some minutes, and one line for each cost that a change may not raise without notice."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.bench.bench import Sizes
 from tests.bench.report import number
@@ -9,13 +9,15 @@ from tests.bench.results import Results, ratios, spread
 
 SHORT = Sizes(
     rounds=3,
-    logs=(1_000, 5_000_000),
+    logs=(1_000,),
     followers=(100, 1_000),
     appends=60,
     idle=(1_000,),
     stalled=10,
     lists=(10,),
 )
+CHANGED: dict[str, dict[str, Any]] = {"growth": {"logs": (5_000_000,)}}
+"""Other sizes of single workloads."""
 WORKLOADS = ["replay", "reconnect", "live", "memory", "listing", "growth", "verify"]
 SERVERS = ["ours", "bare", "nginx", "nchan"]
 
