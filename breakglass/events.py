@@ -23,8 +23,8 @@ MAX_DEPTH = 100
 INTERRUPTED = "Interrupted."
 """The `result` of an agent that a user stopped."""
 
-LOST = "The turn was lost: its process died. What it did so far is kept above."
-"""The `error` of a turn whose runner died. Readers that show its `turn_end` need not say it again."""
+LOST = "The turn was lost: {}. What it did so far is kept above."
+"""The `error` of a turn whose runner died, with the reason."""
 
 Event = dict[str, Any]
 """A decoded line: `id`, `ts`, `kind` and the own keys of the kind."""
@@ -53,9 +53,9 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "created": Kind(
         ("schema", "agent", "model", "title", "by", "host"),
-        "The session is created. Line 1 of every log that this version creates. `schema` is 1. `target` is the machine "
-        "that it is about, if that is another one.",
-        optional=("target",),
+        "The session is created. Line 1 of every log of this version. `schema` is 1. `target`: the other machine that "
+        "it is about. `adopted`: the agent's own session that goes on here, `{session_id, directory, cost_usd}`.",
+        optional=("target", "adopted"),
         synced=True,
         ends_activity=True,
     ),
@@ -63,9 +63,9 @@ KINDS: dict[str, Kind] = {
         ("turn", "text", "by"),
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
         "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
-        "the session goes on with this agent. `brief`: the lines `{first, last}` were put before the prompt, because "
-        "the agent had not seen them. `files`: the paths of the files that belong to the prompt.",
-        optional=("model", "key", "queued", "action", "agent", "brief", "files"),
+        "the session goes on with this agent. `brief`: the lines `{first, last}`, which the agent had not seen, "
+        "were put before the prompt. `files`: the paths of its files. `boot_id`: the kernel's id of this start.",
+        optional=("model", "key", "queued", "action", "agent", "brief", "files", "boot_id"),
         synced=True,
     ),
     "queued": Kind(

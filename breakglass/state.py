@@ -61,6 +61,8 @@ class SessionState(NamedTuple):
     title: str = ""
     target: str | None = None
     """The name of the machine that the session is about, None for this one. It may be configured no longer."""
+    directory: str | None = None
+    """Where its agents work, None for its workspace: a session that was adopted goes on where it was begun."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -70,6 +72,8 @@ class SessionState(NamedTuple):
     """The turn that has begun and not ended, or None. Its runner may be dead."""
     last_turn: int | None = None
     """The turn that began last."""
+    boot_id: str | None = None
+    """The start of the machine in which the last turn began, None if it is unknown."""
     status: str = "new"
     """`new`, `running`, or the status with which the last turn ended."""
     cancelled: bool = False
@@ -165,7 +169,19 @@ def _created(state: SessionState, event: Event) -> SessionState:
         title=_text(event, "title"),
         target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
-    )
+    )._replace(**_adopted(event))
+
+
+def _adopted(event: Event) -> dict[str, Any]:
+    """Return what the agent's own session, with which the session began, changes in the state."""
+    adopted = event.get("adopted")
+    if not isinstance(adopted, dict):
+        return {}
+    own, directory = _text(adopted, "session_id"), _text(adopted, "directory")
+    return {
+        "directory": directory,
+        "agents": (AgentState(event["agent"], own, _dollars(adopted), event["id"]),),
+    }
 
 
 def _user(state: SessionState, event: Event) -> SessionState:
@@ -175,6 +191,7 @@ def _user(state: SessionState, event: Event) -> SessionState:
         is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
+        boot_id=event["boot_id"] if isinstance(event.get("boot_id"), str) else None,
         status="running",
         cancelled=False,
         first_prompt=state.first_prompt or text[:200],

@@ -122,12 +122,15 @@ def is_upload(path: object) -> bool:
     )
 
 
-def listing(files: tuple[PromptFile, ...]) -> str:
-    """Return the sentences that tell an agent which files belong to its prompt, "" for none."""
+def listing(files: tuple[PromptFile, ...], workspace: str = "") -> str:
+    """Return the sentences that tell an agent which files belong to its prompt, "" for none.
+
+    `workspace` is their directory, "" if the agent works there.
+    """
     if not files:
         return ""
     lines = "".join(f"\n* {each.path}{_described(each)}" for each in files)
-    return f"\n\n[Files from the user, in your working directory:{lines}]"
+    return f"\n\n[Files from the user, in {workspace or 'your working directory'}:{lines}]"
 
 
 def _described(file: PromptFile) -> str:

@@ -1,5 +1,6 @@
 """What all tests share: the hypothesis profiles, and a data root whose turns are killed after the test."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,16 @@ from hypothesis import settings as hypothesis_settings
 
 from breakglass.config import Config
 from tests.help import turns as real_turns
+
+# Thousands of tests are collected, and all of these objects live to the end. The garbage collector would go through
+# them again and again: while they are made, and then in every test.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # A shell that starts the tests in the background ignores SIGINT for them, and the programs under test inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

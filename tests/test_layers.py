@@ -150,7 +150,8 @@ def names_in(source: str) -> Iterator[str]:
 
 def loaded_by(*modules: str) -> set[str]:
     """Return the modules that a fresh interpreter has loaded after it imports only these of the package."""
-    imports = "".join(f"import breakglass.{module}; " for module in modules)
+    # No import statement: a module may have the name of a keyword.
+    imports = "".join(f"__import__('breakglass.{module}'); " for module in modules)
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imports} print(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-I", "-c", code], text=True).split())
 

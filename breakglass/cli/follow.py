@@ -20,6 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.turns.begin import Accepted, continue_queue
 from breakglass.turns.end import current_state
+from breakglass.turns.go_on import prompt_to_go_on
 
 OUTPUT_LINES = 12
 """Lines of a tool's output that a terminal shows."""
@@ -53,6 +54,8 @@ def show_session(config: Config, session: Session, after: int) -> int:
     def caught_up() -> None:
         if screen.is_terminal() and transcript.is_at_line_start:
             screen.say("(this is all so far; Ctrl-C detaches)")
+            if prompt_to_go_on(config, current_state(session)):
+                screen.say(f"(to let the agent continue: breakglass continue {session.id[:8]})")
 
     try:
         return _follow(session, after, _unchanged, partial(_show, transcript), caught_up)

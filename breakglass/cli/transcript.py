@@ -81,7 +81,8 @@ def _raw(out: Transcript, event: Event) -> str:
 def _created(out: Transcript, event: Event) -> str:
     by = f"{event['by']} on {event['host']}"
     target = f"target {event['target']}" if event.get("target") else ""
-    facts = (event["title"], target, event["agent"], event["model"], by, _time(event))
+    adopted = f"goes on in {event['adopted']['directory']}" if event.get("adopted") else ""
+    facts = (event["title"], target, adopted, event["agent"], event["model"], by, _time(event))
     return out.layout.note(event, " · ".join(str(fact) for fact in facts if fact))
 
 

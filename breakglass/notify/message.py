@@ -15,7 +15,7 @@ HEADLINES = {
     "question": "A question waits",
     "question_again": "A question still waits",
     "failed": "A turn failed",
-    "lost": "A turn was lost: its process died",
+    "lost": "A turn was lost",
     "ended": "A turn ended",
     "degraded": "The disk failed under a session",
     "login": "A login from a new address",

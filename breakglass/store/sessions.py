@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +122,7 @@ def create(
     by: str = "",
     key: str | None = None,
     target: str | None = None,
+    adopted: Mapping[str, object] | None = None,
 ) -> Session:
     """Create a session and return it. Its directories and its first event are on disk then.
 
@@ -137,7 +138,7 @@ def create(
         data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
-        _begin_log(session, agent=agent, model=model, title=title, by=by, target=target)
+        _begin_log(session, agent=agent, model=model, title=title, by=by, target=target, adopted=adopted)
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:
@@ -152,7 +153,7 @@ def create(
     return session
 
 
-def _begin_log(session: Session, **chosen: str | None) -> None:
+def _begin_log(session: Session, **chosen: object) -> None:
     """Append the first event, or confirm that of an earlier creation."""
     with _create_or_open_log(session) as opened, opened.exclusive():
         degraded.refuse_degraded(session.directory)

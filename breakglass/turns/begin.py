@@ -20,6 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns import brief, instructions
+from breakglass.turns.boot import boot_id
 from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.end import RELEASE_SECONDS, end_lost_turn, end_turn, kill_leftover_runner, notify_runner
 from breakglass.turns.files import checked_paths
@@ -250,7 +251,7 @@ def _begin(
         if not run.steps:
             state, prompt = _hand_over(config, session, opened, state, prompt)
         mark_turn(config, session, opened, is_first=state.last_turn is None)
-        turn, end = opened.append("user", **prompt._replace(steer=None).as_fields()), opened.end
+        turn, end = _append_user(opened, prompt._replace(steer=None)), opened.end
     _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
     return Accepted("turn", turn)
@@ -281,7 +282,7 @@ def continue_queue(config: Config, session: Session) -> bool:
                 prompt = Prompt(queued["text"], queued["by"], **given)
                 state, prompt = _hand_over(config, session, opened, state, prompt)
                 mark_turn(config, session, opened, is_first=False)
-                turn, end = opened.append("user", **prompt.as_fields(), queued=waiting.id), opened.end
+                turn, end = _append_user(opened, prompt, queued=waiting.id), opened.end
             state = state._replace(queued=tuple(others))
             _start(session, opened, make_job(config, session, turn, end, state, lock, NO_ACTION))
             return True
@@ -289,6 +290,10 @@ def continue_queue(config: Config, session: Session) -> bool:
             return False
         finally:
             lock.release()
+
+
+def _append_user(opened: Log, prompt: Prompt, **more: int) -> int:
+    return opened.append("user", **prompt.as_fields(), **more, boot_id=boot_id())
 
 
 def _is_queue_left(state: SessionState) -> bool:

@@ -129,8 +129,7 @@ def _tool_result(event: Event) -> str:
 
 
 def _turn_end(event: Event) -> str:
-    lost = ", because its process died" if event["status"] == "lost" else ""
-    return f"turn {event['turn']} ended: {event['status']}{lost}"
+    return f"turn {event['turn']} ended: {event['status']}"
 
 
 def _result(event: Event) -> str:

@@ -51,9 +51,10 @@ class Child:
         *,
         linger: float,
         merge_stderr: bool,
+        cwd: str | None = None,
         is_sandbox: bool = False,
     ) -> None:
-        self._process = _start(argv, environ, merge_stderr=merge_stderr, is_sandbox=is_sandbox)
+        self._process = _start(argv, environ, cwd, merge_stderr=merge_stderr, is_sandbox=is_sandbox)
         self._is_sandbox = is_sandbox
         self.exited_at = 0.0
         self.printed = 0
@@ -63,8 +64,7 @@ class Child:
         self.closed_at = 0.0
         """When the agent closed its output, 0 if it is open."""
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._input = bytearray()
-        self._input_ends = False
+        self._input, self._input_ends = bytearray(), False
         self._output = bytearray()
         self._returned_at = 0.0
         self._stderr, self._stderr_closed = b"", merge_stderr
@@ -189,7 +189,7 @@ class Child:
 
 
 def _start(
-    argv: list[str], environ: dict[str, str], *, merge_stderr: bool, is_sandbox: bool
+    argv: list[str], environ: dict[str, str], cwd: str | None, *, merge_stderr: bool, is_sandbox: bool
 ) -> subprocess.Popen[bytes]:
     """Start the agent or its sandbox in a process group of its own. It ends with this process. Raises OSError."""
     parent = os.getpid()
@@ -200,6 +200,7 @@ def _start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
         env=environ,
+        cwd=cwd,
         start_new_session=True,
         preexec_fn=lambda: _prepare(parent, is_sandbox=is_sandbox),  # noqa: PLW1509 — a runner has one thread
     )

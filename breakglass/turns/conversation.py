@@ -49,6 +49,8 @@ class ProgramRun(NamedTuple):
     """Seconds that it may take."""
     start_help: str
     """What to do if it cannot start."""
+    cwd: str | None = None
+    """Its working directory, None for the workspace."""
     sandbox: Sandbox | None = None
     """What confines it, None for nothing."""
     may_fail: bool = False
@@ -94,6 +96,7 @@ def _start(job: Job, dialogue: Dialogue, signals: Signals, task: ProgramRun) -> 
         signals.wakeup,
         linger=job.limits.linger,
         merge_stderr=dialogue.merge_stderr,
+        cwd=task.cwd,
         is_sandbox=task.sandbox is not None,
     )
 

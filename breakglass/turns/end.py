@@ -22,6 +22,7 @@ from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turns import processes
+from breakglass.turns.boot import has_restarted
 
 STOP_SECONDS = 15.0
 """Seconds after which a runner that has not ended a stopped turn is killed. Its own steps to stop the agent take 12."""
@@ -88,7 +89,8 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     turn = state.turn
     assert turn is not None
     kill_processes(session, "the runner of the turn died; the turn is left open")
-    end_turn(session, opened, turn, status="lost", error=LOST)
+    reason = "the machine restarted" if has_restarted(state.boot_id) else "its process died"
+    end_turn(session, opened, turn, status="lost", error=LOST.format(reason))
 
 
 def end_turn(session: Session, opened: Log, turn: int, *, status: str, error: str) -> None:

@@ -1,28 +1,35 @@
 """The prompt with which a user lets an agent continue after its turn was cut short. Never sent without a user."""
 
-import time
-from datetime import datetime
-
+from breakglass.config import Config
 from breakglass.state import SessionState
+from breakglass.turns.boot import has_restarted
 
+_KILLED = ", and every process that it had started was killed."
 _WHAT_HAPPENED = {
-    "lost": "Your last turn was lost: its process died, and every process that it had started was killed.",
-    "timeout": "Your last turn was stopped because it took too long, and every process that it had started was killed.",
+    "lost": f"Your last turn was lost: its process died{_KILLED}",
+    "timeout": f"Your last turn was stopped because it took too long{_KILLED}",
 }
-_RESTARTED = " The machine was restarted after that."
+_ENDED = {
+    "ok": "Your last turn has ended.",
+    "error": f"Your last turn ended with an error{_KILLED}",
+    "cancelled": f"Your last turn was stopped by a user{_KILLED}",
+}
+"""What happened before a restart of the machine, which is then the reason to go on."""
+_ACTION = "An action ran after your last turn."
+_RESTARTED = " The machine has restarted since it began."
 _WHAT_TO_DO = " Look at what was done and what is half done. Then continue with the task."
 
 
-def prompt_to_go_on(state: SessionState, *, is_command_line: bool) -> str:
-    """Return the prompt that says what happened, "" if the last turn of an agent was not cut short."""
-    what = "" if is_command_line or state.is_action or state.turn else _WHAT_HAPPENED.get(state.status, "")
-    return f"{what}{_RESTARTED if _was_restarted(state.updated) else ''}{_WHAT_TO_DO}" if what else ""
+def prompt_to_go_on(config: Config, state: SessionState) -> str:
+    """Return the prompt that says what happened to the agent of the session's next turn.
 
-
-def _was_restarted(ts: str) -> bool:
-    """Return whether the machine has started after `ts` (RFC 3339)."""
-    try:
-        at = datetime.fromisoformat(ts).timestamp()
-    except ValueError:
-        return False
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) > at
+    "" if there is nothing to go on with: the last turn was not cut short, and the machine has not restarted since.
+    """
+    if state.turn or config.is_command_line(state.agent):
+        return ""
+    is_restarted = has_restarted(state.boot_id)
+    if state.is_action:
+        what = _ACTION if is_restarted and state.agents else ""
+    else:
+        what = _WHAT_HAPPENED.get(state.status, "") or (_ENDED.get(state.status, "") if is_restarted else "")
+    return f"{what}{_RESTARTED if is_restarted else ''}{_WHAT_TO_DO}" if what else ""

@@ -66,6 +66,8 @@ class Job(NamedTuple):
     """The session's directory, absolute. Its name is the session's id."""
     workspace: str
     """The agent's working directory, absolute and without links."""
+    cwd: str
+    """Where the agent works: the workspace, or where the session that was adopted was begun."""
     turn: int
     """The id of the `user` event."""
     end: Position

@@ -38,6 +38,7 @@ from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
 from breakglass.turns import brief, processes, steer
 from breakglass.turns import job as jobs
+from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.files import read_files
 from breakglass.turns.job import AgentJob, Job
@@ -116,6 +117,7 @@ class Turn:
             began=self.record.began,
             timeout=self.job.timeout,
             start_help=START_HELP.format(self.job.turn),
+            cwd=self.job.cwd,
             sandbox=agent.sandbox,
         )
         turn_input = _turn_input(self.job, agent, self.record)
@@ -205,7 +207,7 @@ class Turn:
         prompt = log.read_one(opened.fd, waiting)
         name = prompt.get("agent") or self.job.agent
         after = fold(state, {"id": opened.end.number + 1, "kind": "turn_end", **end})
-        user = {"queued": waiting} | {key: prompt.get(key) for key in QUEUED_KEYS}
+        user = {key: prompt.get(key) for key in QUEUED_KEYS} | {"queued": waiting, "boot_id": boot_id()}
         if (agent := self.job.agent_job(name)) and not agent.is_command_line:
             found = brief.find(opened.fd, after.of_agent(name).seen, opened.end.number + 1)
             user["brief"] = found.as_event() if found else None
@@ -234,7 +236,10 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
     files = () if agent.is_command_line else read_files(job.workspace, user)
-    fd, text = record.log.fd, user["text"] + uploads.listing(files)
+    fd, text = (
+        record.log.fd,
+        user["text"] + uploads.listing(files, job.workspace if job.cwd != job.workspace else ""),
+    )
     return TurnInput(
         prompt=brief.again(fd, user) + text,
         pictures=tuple(Picture(each.type, each.picture) for each in files if each.picture),
@@ -248,7 +253,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         instructions=agent.instructions,
         runbooks=agent.runbooks,
         thinking=agent.thinking,
-        cwd=job.workspace,
+        cwd=job.cwd,
         turn=job.turn,
         variables=tuple(agent.environ),
         prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + text,

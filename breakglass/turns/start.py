@@ -54,6 +54,7 @@ def make_job(
     return Job(
         directory=os.path.abspath(session.directory),
         workspace=os.path.realpath(session.workspace),
+        cwd=state.directory or os.path.realpath(session.workspace),
         turn=turn,
         end=end,
         seal=state.seal,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
-from breakglass.config import Config, Preset
+from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
 from breakglass.state import SessionState
@@ -243,18 +243,14 @@ def _prompt_box(config: Config, preset: str, state: SessionState | None = None) 
     """Return the prompt form for a session, or for a new one. Blocks: a budget is compared with today's sessions."""
     agent = state.agent if state else None
     is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
-    go_on = prompt_to_go_on(state, is_command_line=is_shell) if state else ""
-    ready = {str(number): preset for number, preset in enumerate(presets)}
-    if go_on:
-        ready["continue"] = Preset("Continue", go_on)
     return PromptBox(
         presets=presets,
         key=secrets.token_hex(16),
         is_shell=is_shell,
         can_steer=(agent or config.agent) in config.agents
         and config.agents[agent or config.agent].about.can_steer,
-        chosen=ready.get(preset),
-        go_on=go_on,
+        chosen=dict(zip(map(str, range(len(presets))), presets, strict=True)).get(preset),
+        go_on=prompt_to_go_on(config, state) if state else "",
         over_budget="" if is_shell else over_budget(config),
     )
 

@@ -60,7 +60,7 @@ def a_bad_night() -> list[Draft]:
         add("result", turn=turn, is_error=True, result=CAUSE, duration_ms=1)
         add("turn_end", turn=turn, status="error", duration_ms=41_000)
     turn = begin("And now?")
-    add("error", turn=turn, error=LOST)
+    add("error", turn=turn, error=LOST.format("its process died"))
     add("turn_end", turn=turn, status="lost", duration_ms=3000)
     return drafts
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.help import warm
 from tests.help.servers import environment
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -33,15 +34,7 @@ class Data:
 
     def run(self, *words: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end."""
-        return subprocess.run(
-            [*COMMAND, *words],
-            input=stdin,
-            capture_output=True,
-            timeout=DEADLINE,
-            check=False,
-            env={**self.env, **env},
-            cwd=self.folder,
-        )
+        return warm.run(words, {**self.env, **env}, self.folder, stdin=stdin, timeout=DEADLINE)
 
     def ok(self, *words: str, stdin: bytes = b"", **env: str) -> str:
         """Return the output of a command that must succeed and print nothing on standard error."""

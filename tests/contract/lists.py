@@ -7,8 +7,8 @@ from typing import Any
 Event = dict[str, Any]
 
 KEYS = {
-    "created": "schema agent model title by host target?",
-    "user": "turn text by model? key? queued? action? agent? brief? files?",
+    "created": "schema agent model title by host target? adopted?",
+    "user": "turn text by model? key? queued? action? agent? brief? files? boot_id?",
     "queued": "text by model? key? agent? files? steer?",
     "steered": "turn text by queued",
     "withdrawn": "queued by",

@@ -90,7 +90,7 @@ assert "BREAKGLASS_PROBE" in settings_reference.render() and "probe" in settings
                 "",
                 COMMAND_FILE,
             ),
-            "breakglass/cli/commands/__init__.py": ("serve new send attach", "probe "),
+            "breakglass/cli/commands/__init__.py": ("serve new send continue adopt", "probe "),
         },
         """
 from breakglass.cli import arguments, main

@@ -1,24 +1,18 @@
 """Programs that tests of a real server run: breakglass itself, curl and openssl."""
 
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.help import warm
 from tests.help.servers import environment
 from tests.help.waiting import DEADLINE
 
 
 def breakglass(data: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of breakglass on a data root and return its exit status and output."""
-    return subprocess.run(
-        [sys.executable, "-m", "breakglass", *arguments],
-        env={key: value for key, value in environment(data, **env).items() if value},
-        cwd=data.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
+    set_ones = {key: value for key, value in environment(data, **env).items() if value}
+    done = warm.run(arguments, set_ones, data.parent, timeout=DEADLINE)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def curl(*arguments: str) -> str:

@@ -21,6 +21,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "by": "ann",
         "host": "box",
         "target": "db1",
+        "adopted": {"session_id": "abc", "directory": "/srv", "cost_usd": 0.5},
     },
     "user": {
         "turn": 2,
@@ -33,6 +34,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "agent": "claude",
         "brief": {"first": 1, "last": 1},
         "files": ["uploads/panel.jpg"],
+        "boot_id": "7f6ed2c5-2a5c-4d5f-9a0f-1d8f5c1d8a57",
     },
     "queued": {
         "text": "then this",

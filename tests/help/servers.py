@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.access.login_codes import make_code
+from tests.help import warm
 from tests.help.waiting import DEADLINE, wait_until
 
 TOKEN = "a-token-for-the-tests-that-is-long-enough-0123456789"
@@ -25,7 +25,7 @@ def environment(data: Path, **more: str) -> dict[str, str]:
 
     It holds nothing else of the environment in which the tests run.
     """
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
+    kept = {key: os.environ[key] for key in warm.KEPT if key in os.environ}
     return {
         **kept,
         "BREAKGLASS_DATA": str(data),
@@ -41,6 +41,8 @@ class Server:
 
     prefix: tuple[str, ...] = ()
     """A program and its arguments, which starts the server's command line."""
+    is_warm = True
+    """Whether it is started by `tests.help.warm`, if no prefix is given."""
 
     def __init__(self, data: Path, *arguments: str, **env: str) -> None:
         self.data = data
@@ -51,18 +53,12 @@ class Server:
 
     def start(self) -> None:
         """Start the program and return when it has printed its address."""
-        serve = [sys.executable, "-m", "breakglass", "serve"]
-        self.process = subprocess.Popen(
-            [*self.prefix, *serve, *self._arguments],
-            env={**self._env, "BREAKGLASS_PORT": str(self.port)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self.data.parent,
-        )
-        assert self.process.stdout
+        reader, writer = os.pipe()
+        self.process = self._process(writer)
+        os.close(writer)
+        output = open(reader, encoding="utf-8")  # noqa: SIM115 — `_drain` closes it
         printed = ""
-        for line in self.process.stdout:
+        for line in output:
             printed += line
             if line.startswith("Breakglass is at "):
                 found = re.search(r"https?://[^:/]+:([0-9]+)", line)
@@ -71,20 +67,29 @@ class Server:
         else:
             raise AssertionError(f"the server did not start: {printed}")
         self.printed = printed
-        self._reader = threading.Thread(target=self._drain, args=(self.process.stdout,), daemon=True)
+        self._reader = threading.Thread(target=self._drain, args=(output,), daemon=True)
         self._reader.start()
 
+    def _process(self, output: int) -> warm.Process:
+        words, folder = ["serve", *self._arguments], self.data.parent
+        env = {**self._env, "BREAKGLASS_PORT": str(self.port)}
+        if self.is_warm and not self.prefix:
+            with open(os.devnull) as nothing:
+                return warm.start(words, env, folder, stdin=nothing.fileno(), stdout=output, stderr=output)
+        return subprocess.Popen(
+            [*self.prefix, *warm.COMMAND, *words], env=env, stdout=output, stderr=output, cwd=folder
+        )
+
     def _drain(self, stream: Any) -> None:
-        for line in stream:
-            self.printed += line
+        with stream:
+            for line in stream:
+                self.printed += line
 
     def kill(self) -> None:
         """Kill the process without a chance to clean up, and wait for its end."""
         self.process.kill()
         self.process.wait()
         self._reader.join(DEADLINE)
-        assert self.process.stdout
-        self.process.stdout.close()
 
     def stop(self) -> int:
         """Send SIGTERM, wait for the end, and return the exit status."""
@@ -159,11 +164,23 @@ class Server:
 @contextmanager
 def serving(data: Path, *arguments: str, **env: str) -> Iterator[Server]:
     """Run a server while in the context. Yields it; kills it at the end."""
-    server = Server(data, *arguments, **env)
+    with killed_later(Server(data, *arguments, **env)) as server:
+        yield server
+
+
+@contextmanager
+def killed_later(server: Server) -> Iterator[Server]:
+    """Yield a server that runs, and kill it at the end."""
     try:
         yield server
     finally:
         server.kill()
+
+
+class RealServer(Server):
+    """A server that Python has started, for tests of what /proc shows of it."""
+
+    is_warm = False
 
 
 class Attached:

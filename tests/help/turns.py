@@ -122,6 +122,7 @@ def make_job(session: Session, turn: int, end: Position, **changes: Any) -> Job:
     job = Job(
         directory=session.directory,
         workspace=session.workspace,
+        cwd=session.workspace,
         turn=turn,
         end=end,
         seal=None,

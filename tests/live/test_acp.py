@@ -83,6 +83,7 @@ def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *,
     assert (home / "work" / "made").exists() is allow
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_choice_is_asked_as_a_form_and_the_selection_is_sent(run: Run) -> None:
     answers = {"question_0": ["none,\nreally"], "question_1": ["Wall", "the cellar"]}
@@ -114,6 +115,7 @@ def test_a_cancelled_stream_keeps_its_prose_and_closes_the_connection(run: Run, 
     model.wait_for(lambda fake: fake.aborted > 0)
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_a_cancelled_tool_is_ended(run: Run, agent: Agent) -> None:
     mark = f"mark-{uuid4()}"
@@ -135,6 +137,7 @@ def alive(mark: str) -> list[str]:
     return found
 
 
+@pytest.mark.torture
 def test_an_error_of_the_api_fails_the_turn_and_is_reported(run: Run) -> None:
     done = run("[[err 400 invalid_request_error]]")
     assert "invalid_request_error" in str(done.only("error", "error"))

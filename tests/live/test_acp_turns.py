@@ -80,6 +80,7 @@ def test_a_stop_while_a_tool_runs_leaves_no_process_alive(acp: Real, agent: Agen
     assert is_gone(hidden)
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(acp: Real, agent: Agent) -> None:
     acp.set_agent(permissions="bypass")
@@ -106,6 +107,7 @@ def test_a_queued_prompt_continues_the_conversation(acp: Real, model: FakeModel)
     assert model.turns[-1].texts == ["[[text one]][[hold]]", "and before?"]
 
 
+@pytest.mark.torture
 @ADAPTER_ONLY
 def test_the_model_sees_a_picture(acp: Real, model: FakeModel) -> None:
     path = add_file(acp.session, "dot.png", FILES["dot.png"], by="ann")["path"]

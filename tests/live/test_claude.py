@@ -1,17 +1,24 @@
-"""The real Claude Code through the real runner: its turns, its failures, and how turns end."""
+"""The real Claude Code through the real runner: its turns, its failures, and how turns end.
+
+Each start of Claude Code costs seconds of CPU. `make torture` runs what the recorded runs of the program show as well
+(tests/agents/claude), and what the tests of turns hold with other agents.
+"""
 
 import base64
 import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from breakglass.actions import Action
 from breakglass.config import AgentConfig, built_in
+from breakglass.errors import Conflict
 from breakglass.turns import actions, processes
+from breakglass.turns.adopt import adopt, own_sessions
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from breakglass.turns.files import add_file
@@ -53,6 +60,7 @@ def test_the_second_turn_has_the_context_of_the_first(real: Real, model: FakeMod
     assert first.only("result", "usage")["output_tokens"] == 7
 
 
+@pytest.mark.torture
 def test_a_turn_stops_itself_at_its_budget_and_a_resumed_one_has_its_own(real: Real) -> None:
     cost = real.run("[[text Hello]]").only("result", "cost_usd")
     real.set(max_cost_usd=cost * 1.5)
@@ -63,6 +71,7 @@ def test_a_turn_stops_itself_at_its_budget_and_a_resumed_one_has_its_own(real: R
     assert third.only("error", "error").startswith("Reached maximum budget")  # before its second request
 
 
+@pytest.mark.torture
 def test_the_instructions_are_in_the_system_prompt_of_every_turn(
     real: Real, model: FakeModel, home: Path
 ) -> None:
@@ -88,6 +97,7 @@ def test_a_prompt_that_steers_reaches_the_model_at_the_end_of_the_tool(real: Rea
     assert len(real.so_far().of("user")) == 1
 
 
+@pytest.mark.torture
 def test_a_prompt_that_steers_waits_while_no_tool_runs(real: Real, model: FakeModel) -> None:
     turn = real.start("[[hold]][[text done]]")
     model.wait_for(lambda fake: bool(fake.turns))
@@ -100,6 +110,7 @@ def test_a_prompt_that_steers_waits_while_no_tool_runs(real: Real, model: FakeMo
     assert model.turns[-1].texts[-1] == "and this"
 
 
+@pytest.mark.torture
 def test_after_an_action_without_the_model_the_next_turn_knows_what_happened_once(
     real: Real, model: FakeModel
 ) -> None:
@@ -191,6 +202,7 @@ def test_a_prompt_that_looks_like_a_command_reaches_the_model(
     assert len(model.turns[-1].texts) == len(prompts)
 
 
+@pytest.mark.torture
 def test_the_offered_commands_do_not_reach_the_model(real: Real, model: FakeModel) -> None:
     real.run("[[text Hello]]")
     asked = len(model.turns)
@@ -205,6 +217,7 @@ def test_a_prompt_of_200_kb_arrives_whole(real: Real, model: FakeModel) -> None:
     assert model.turns[-1].texts == [prompt]
 
 
+@pytest.mark.torture
 def test_the_events_of_a_subagent_are_marked(real: Real) -> None:
     task = {"description": "Look", "prompt": "[[text from below]]", "subagent_type": "general-purpose"}
     events = real.run(f"[[tool Agent {json.dumps(task)}]]")
@@ -213,6 +226,7 @@ def test_the_events_of_a_subagent_are_marked(real: Real) -> None:
     assert any(event["text"].startswith("done: 1 result(s)") for event in events.of("text"))
 
 
+@pytest.mark.torture
 def test_thinking_is_in_the_log_only_if_the_settings_say_so(real: Real) -> None:
     assert "thinking" not in real.run("[[think Hm.]][[text so]]").kinds
     real.set_agent(thinking=True)
@@ -230,6 +244,7 @@ def test_the_to_do_list_is_a_plan(real: Real) -> None:
     ]
 
 
+@pytest.mark.torture
 def test_a_compacted_context_is_a_notice(real: Real) -> None:
     real.run("[[text Hello]]")
     events = real.run("/compact")
@@ -242,6 +257,7 @@ def test_the_result_names_the_model_that_answered(real: Real) -> None:
     assert events.only("user", "model") == events.only("result", "model") == "claude-sonnet-4-5"
 
 
+@pytest.mark.torture
 def test_a_queued_prompt_continues_the_conversation(real: Real, model: FakeModel) -> None:
     turn = real.start("[[text one]][[hold]]")
     model.wait_for(lambda model: bool(model.turns))
@@ -260,6 +276,7 @@ def test_a_queued_prompt_continues_the_conversation(real: Real, model: FakeModel
 # --- failures -------------------------------------------------------------------------------------
 
 
+@pytest.mark.torture
 def test_an_overloaded_backend_gives_retries_and_then_an_error(real: Real) -> None:
     events = real.run("[[err 529 overloaded_error]]")
     assert events.status == "error"
@@ -275,6 +292,7 @@ def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
     assert len(events.of("retry")) == 1
 
 
+@pytest.mark.torture
 def test_a_connection_that_breaks_before_any_prose_gives_a_retry_and_then_an_error(real: Real) -> None:
     events = real.run("[[cut 5]]")
     assert (events.status, len(events.of("retry"))) == ("error", 1)
@@ -292,6 +310,7 @@ def test_a_connection_that_breaks_after_some_prose_loses_none_of_it(real: Real, 
     assert "cut off" in model.turns[-1].texts[-1], "the agent tells the model to continue from there"
 
 
+@pytest.mark.torture
 def test_a_refused_key_says_what_to_do(real: Real) -> None:
     events = real.run("[[err 401 authentication_error]]")
     assert events.status == "error"
@@ -305,6 +324,7 @@ def test_an_agent_that_is_not_logged_in_says_what_to_do(real: Real) -> None:
     assert "ANTHROPIC_API_KEY" in events.only("error", "error")
 
 
+@pytest.mark.torture
 def test_an_unknown_model_is_an_error_that_says_so(real: Real) -> None:
     events = real.run("[[text never]]", model="nobody-9")
     assert events.status == "error"
@@ -356,6 +376,7 @@ def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real)
     assert is_gone(hidden)
 
 
+@pytest.mark.torture
 def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
     turn = real.start("[[text Half]][[hold]]")
     real.wait("delta")
@@ -368,6 +389,7 @@ def test_a_killed_agent_is_an_error_that_names_the_signal(real: Real) -> None:
     assert events.only("text", "text") == "Half"
 
 
+@pytest.mark.torture
 def test_a_turn_that_takes_too_long_is_stopped(real: Real) -> None:
     real.set(turn_timeout_seconds=2.0)
     events = real.run("[[hold]]")
@@ -397,6 +419,7 @@ def test_root_gets_an_error_that_says_what_to_set(real: Real) -> None:
     assert 'IS_SANDBOX = "1"' in events.only("error", "error")
 
 
+@pytest.mark.torture
 @needs_root
 def test_a_user_who_is_not_root_needs_nothing_special(model: FakeModel, claude: str) -> None:
     """Only the agent runs as another user: `setpriv` comes before it in `command`."""
@@ -426,3 +449,52 @@ def test_the_model_sees_a_picture_and_is_told_where_each_file_is(real: Real, mod
     assert [(image["media_type"], image["data"][:8]) for image in images] == [("image/png", "iVBORw0K")]
     assert f"* uploads/dot.png (image/png, {len(FILES['dot.png'])} bytes)" in model.turns[-1].texts[0]
     assert "* uploads/kernel.log (text/plain, 6 bytes)" in model.turns[-1].texts[0]
+
+
+def test_a_session_of_a_terminal_is_adopted_and_knows_what_was_said(
+    real: Real, model: FakeModel, home: Path, claude: str, environ: dict[str, str]
+) -> None:
+    (home / "work" / "evidence").touch()
+    command = (claude, "-p", "[[text Look at nginx]]")
+    began = subprocess.run(
+        command, env=environ, cwd=home / "work", stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert began.stdout == b"Look at nginx\n"
+    agent = real.config.agents["claude"]
+    (own,) = own_sessions(real.config, agent)
+    assert (own.title, own.directory, own.pid) == ("[[text Look at nginx]]", str(home / "work"), 0)
+    real.session = adopt(real.config, agent, own.id, by="ann")
+    assert own_sessions(real.config, agent)[0].session == real.session.id
+    turn = real.run(bash("ls"))
+    assert turn.only("session", "session_id") == own.id
+    assert "evidence" in turn.only("tool_result", "output")
+    assert model.turns[-1].texts[0] == "[[text Look at nginx]]"
+    assert turn.only("result", "cost_usd") < own.cost * 3  # not the cost of the terminal again
+
+
+def test_a_session_that_a_terminal_has_open_is_not_adopted(
+    real: Real, home: Path, claude: str, environ: dict[str, str]
+) -> None:
+    command = (
+        claude,
+        "-p",
+        bash("touch up; until [ -e go ]; do sleep 0.1; done"),
+        "--dangerously-skip-permissions",
+    )
+    agent = real.config.agents["claude"]
+    with subprocess.Popen(
+        command,
+        env={**environ, "IS_SANDBOX": "1"},
+        cwd=home / "work",
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    ) as program:
+        try:
+            wait_until((home / "work" / "up").exists, "the tool")
+            (own,) = own_sessions(real.config, agent)
+            assert own.pid == program.pid
+            with pytest.raises(Conflict, match=f"session {own.id} is in use by process {program.pid}"):
+                adopt(real.config, agent, own.id, by="ann")
+        finally:
+            (home / "work" / "go").touch()
+    assert own_sessions(real.config, agent)[0].pid == 0

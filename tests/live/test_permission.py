@@ -56,6 +56,7 @@ def test_a_refused_tool_does_not_run_and_the_agent_gets_the_reason(asking: Real)
     assert not (asking.workspace / "made").exists()
 
 
+@pytest.mark.torture
 def test_an_unanswered_question_is_refused_and_the_log_says_so(asking: Real) -> None:
     asking.set(permission_timeout_seconds=0.5)
     events = asking.run(MAKE)
@@ -64,6 +65,7 @@ def test_an_unanswered_question_is_refused_and_the_log_says_so(asking: Real) -> 
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_permission_for_the_session_answers_later_questions(asking: Real) -> None:
     turn = asking.start(MAKE + "[[then]]" + bash("echo more | tee more"))
     asking.answer(asking.wait("permission"), allow=True, for_session=True)
@@ -75,6 +77,7 @@ def test_permission_for_the_session_answers_later_questions(asking: Real) -> Non
     assert again.only("tool_result", "output") == "again"
 
 
+@pytest.mark.torture
 def test_the_first_of_two_answers_wins(asking: Real) -> None:
     turn = asking.start(MAKE)
     question = asking.wait("permission")
@@ -93,6 +96,7 @@ def test_the_first_of_two_answers_wins(asking: Real) -> None:
     assert (asking.workspace / "made").exists() is (winner == "phone")
 
 
+@pytest.mark.torture
 def test_a_stop_withdraws_the_question(asking: Real) -> None:
     turn = asking.start(MAKE)
     question = asking.wait("permission")

@@ -14,7 +14,7 @@ from breakglass.config import AgentConfig, Config
 from breakglass.store.sessions import Session
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
-from tests.help.servers import TOKEN, Server, serving
+from tests.help.servers import TOKEN, RealServer, Server, serving
 from tests.help.session_logs import output_of
 from tests.help.turns import begin_turn, kill_runner, wait_for_end, wait_for_output, wait_for_status
 from tests.help.waiting import DEADLINE, wait_until
@@ -44,7 +44,7 @@ def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     )
 
 
-class WithoutCapabilities(Server):
+class WithoutCapabilities(RealServer):
     """A server without capabilities. To the kernel it and its agents are ordinary users, even if they are root."""
 
     prefix = ("setpriv", "--bounding-set", "-all", "--") if os.geteuid() == 0 else ()

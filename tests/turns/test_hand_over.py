@@ -160,7 +160,7 @@ def test_a_lost_turn_of_the_agent_itself_is_in_its_record(config: Config, prompt
     turn(config, session, "what happened?")
     (prompt,) = got(prompts)
     assert f"> {lost} prompt by ann: do it" in prompt
-    assert "ended: lost, because its process died" in prompt
+    assert "error: The turn was lost: its process died." in prompt
 
 
 def test_an_unknown_agent_is_refused_and_nothing_begins(config: Config) -> None:

@@ -18,6 +18,7 @@ from breakglass.turns.notifying import Sender
 JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
     workspace="/var/lib/breakglass/workspaces/a",
+    cwd="/srv",
     turn=2,
     end=Position(2, 345),
     seal=Seal(1, 2, "", "0" * 64),

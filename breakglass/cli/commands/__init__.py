@@ -10,8 +10,9 @@ from importlib import import_module
 from breakglass.cli.command import Command
 
 NAMES = tuple(
-    "serve new send attach log answer cancel ls grep stats export rename archive rm prune verify agents actions do"
-    " target vitals doctor notify token login logins relay mirror enroll hosts install uninstall completion".split()
+    "serve new send continue adopt attach log answer cancel ls grep stats export rename archive rm prune verify"
+    " agents actions do target vitals doctor notify token login logins relay mirror enroll hosts install"
+    " uninstall completion".split()
 )
 """The commands in the order of the help."""
 

@@ -18,6 +18,7 @@ from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
 from breakglass.turns.budget import refuse_over_budget
 from breakglass.turns.files import add_file
+from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.uploads import MAX_BYTES, check_size
 
 MIN_ID_LENGTH = 3
@@ -39,11 +40,19 @@ def run(config: Config, args: Namespace) -> int:
         session = create_session(config, args.agent, None, args.title)
     files = [add_file(session, name, data, by=user_name())["path"] for name, data in files_read]
     accepted = _submit(config, session, prompt, args, agent, files)
-    if args.wait:
+    return report(config, session, accepted, wait=args.wait)
+
+
+def report(config: Config, session: Session, accepted: Accepted, *, wait: bool) -> int:
+    """Show the turn to its end, or print what was done with the prompt. Return the exit status."""
+    if wait:
         from breakglass.cli.follow import show_turn  # imported only here: asyncio delays a plain send
 
         status = show_turn(config, session, accepted)
-        if status == 1 and screen.is_terminal() and not config.is_command_line(session.state().agent):
+        state = session.state()
+        if status == 1 and screen.is_terminal() and prompt_to_go_on(config, state):
+            screen.say(f"To let the agent continue: breakglass continue {session.id[:8]}")
+        elif status == 1 and screen.is_terminal() and not config.is_command_line(state.agent):
             screen.say(
                 f"To go on with another agent: breakglass send {session.id[:8]} --agent shell PROMPT;"
                 " without one: breakglass actions"

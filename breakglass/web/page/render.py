@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from msgspec.structs import asdict
 
 from breakglass import choices, text
-from breakglass.events import INTERRUPTED, LOST
+from breakglass.events import INTERRUPTED
 from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
@@ -116,7 +116,6 @@ def _environment() -> Environment:
         signs_json=signs,
         max_markdown=markdown.MAX_MARKDOWN,
         interrupted=INTERRUPTED,
-        lost=LOST,
         picture_types=PICTURES,
         charts=charts,
     )

@@ -11,7 +11,7 @@ from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.web.app import create_app
 from tests.help.commands import breakglass, curl
-from tests.help.servers import TOKEN, serving
+from tests.help.servers import TOKEN, RealServer, killed_later, serving
 from tests.help.waiting import wait_until
 
 OPEN = {
@@ -52,7 +52,8 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
 
 def test_the_token_is_only_in_its_file(tmp_path: Path) -> None:
     data, record = tmp_path / "var", tmp_path / "access.jsonl"
-    with serving(data, BREAKGLASS_TOKEN="", BREAKGLASS_ACCESS_LOG=str(record)) as server:
+    started = RealServer(data, BREAKGLASS_TOKEN="", BREAKGLASS_ACCESS_LOG=str(record))
+    with killed_later(started) as server:
         token = (data / "token").read_text().strip()
         bearer = {"Authorization": f"Bearer {token}"}
         session = server.ask("POST", "/api/sessions", {}, bearer)[1]["id"]

@@ -16,6 +16,8 @@ FALLBACKS = {
     "js Navigator.setAppBadge Navigator.clearAppBadge Navigator.connection": "as above and below",
     "js connection": "stream.js asks whether it exists; the events online and offline are everywhere",
     "js Document.wasDiscarded wasDiscarded": "a discarded tab is loaded again like after a reload",
+    "js CSS.highlights Highlight highlights": "find.js asks for it; a hit is then only scrolled to",
+    "selector highlight": "as above",
     "event freeze notificationclick": "an event that never comes: the page is frozen without a word, as before",
     "property field-sizing": "sending.js measures the field",
     "value field-sizing: content": "sending.js measures the field",

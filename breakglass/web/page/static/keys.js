@@ -5,7 +5,7 @@ import { $, $$, make, prefix } from "./browser.js";
 
 const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
-  ["g / G", "first line on the page, end"], ["/", "search in titles"], ["n", "new session"],
+  ["g / G", "first line on the page, end"], ["/", "search in this session, or in the titles of the list"], ["n", "new session"],
   ["y / n", "allow or refuse, when the question has the focus"], ["a", "focus the question"],
   ["Ctrl Enter", "send"], ["Shift Enter", "new line"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
 ];
@@ -49,7 +49,7 @@ const PAGE_KEYS = {
   c: ({ say }) => copyLink(currentTurn(), say),
   g: () => scrollTo(0, 0),
   G: () => scrollTo(0, document.scrollingElement.scrollHeight),
-  "/": () => $("input[type=search]")?.focus(),
+  "/": () => ($("#find") ? document.dispatchEvent(new Event("find")) : $("input[type=search]")?.focus()),
   n: () => (location.pathname === `${prefix}/` ? $("#prompt").focus() : location.assign(`${prefix}/#prompt`)),
   a: () => $$(".permission.open .card").at(-1)?.focus(),
   "?": ({ dialog }) => dialog.showModal(),

@@ -82,15 +82,15 @@ export function markDay(line) {
 
 /** The end of a turn repeats what the lines before it say. It takes their cause and cost, and they are folded. */
 export function foldIntoEnd(end) {
-  const { turn, status, said } = end.dataset, before = [], body = $(".body", end);
+  const { turn, status } = end.dataset, before = [], body = $(".body", end);
   for (let line = end.previousElementSibling; line?.dataset.turn === turn && "said" in line.dataset; line = line.previousElementSibling) before.push(line);
   const of = (kind) => before.find((line) => line.dataset.kind === kind), result = of("result");
-  const failed = of("error") ?? (result?.dataset.outcome === "error" ? result : null), told = said ?? (failed ?? result)?.dataset.said;
+  const failed = of("error") ?? (result?.dataset.outcome === "error" ? result : null), told = (failed ?? result)?.dataset.said;
   const same = before.filter((line) => line.dataset.said === told);
-  let folded = failed || said ? same : result && (same.length > 1 || !told) ? [result] : [];
+  let folded = failed ? same : result && (same.length > 1 || !told) ? [result] : [];
   if (status === "cancelled") folded = result ? [result] : [];
-  else if (failed && !said && !$(".show-all", failed)) body.append(...$$(".plain, .failed ~ .meta", failed).map((part) => part.cloneNode(true)));
-  else if (failed && !said) folded = [];
+  else if (failed && !$(".show-all", failed)) body.append(...$$(".plain, .failed ~ .meta", failed).map((part) => part.cloneNode(true)));
+  else if (failed) folded = [];
   for (const line of folded) line.classList.add("folded");
   if (folded.includes(result) && result.dataset.cost) $(".how", body).append(` · ${result.dataset.cost}`);
   end.dataset.joined = "yes"; // the page is kept for reading without a network, and starts again from there

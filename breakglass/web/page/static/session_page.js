@@ -1,6 +1,6 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut } from "./browser.js";
+import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, unreachable } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -37,6 +37,7 @@ export class SessionPage {
     this.transcript.paging.loadNear();
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
+    this.connectFind();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -77,6 +78,16 @@ export class SessionPage {
       this.say("");
       this.reload();
     });
+  }
+
+  /** The search in this session is loaded when it is used: by the form in the menu, the key / or the page's address. */
+  connectFind() {
+    const open = (words) => (this.find ??= import("./find.js").then(({ Find }) => new Find(this.transcript)))
+      .then((find) => find.open(words), () => { this.find = null; this.say(`Not loaded: ${unreachable()[0]}.`); });
+    $("#find").addEventListener("submit", (event) => { event.preventDefault(); open(event.target.elements.q.value); });
+    document.addEventListener("find", () => open());
+    const words = new URLSearchParams(location.search).get("find");
+    if (words) open(words);
   }
 
   // --- the place in the log -----------------------------------------------------------------------
@@ -139,7 +150,9 @@ export class SessionPage {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
       if (!this.transcript.showsEnd) showLinkToQuestion();
     }
-    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAllowed();
+    if (isLive && (kind === "revoked" || "allowed" in line.dataset)) this.showAgain("#allowed");
+    if (kind === "user") $("#continue").hidden = true;
+    if (isLive && ["lost", "timeout"].includes(line.dataset.status)) this.showAgain("#continue");
     if (kind === "turn_end") {
       controls.turnEnded(line);
       if (isLive) controls.announce(`The turn has ended: ${$(".body", line).textContent}`);
@@ -149,10 +162,10 @@ export class SessionPage {
     }
   }
 
-  /** The menu lists the tools that need no permission. The server knows their names. */
-  async showAllowed() {
+  /** A part of the page that the server makes: the tools that need no permission, or the prompt after a lost turn. */
+  async showAgain(part) {
     const doc = await fetchPage(location.pathname);
-    if (doc) $("#allowed").replaceWith($("#allowed", doc));
+    if (doc) $(part).replaceWith($(part, doc));
   }
 
   // --- the connection ----------------------------------------------------------------------------

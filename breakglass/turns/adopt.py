@@ -1,0 +1,140 @@
+"""Adopt a session that a user began with the agent's own program: make one of ours that goes on with it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from breakglass.agents import environ
+from breakglass.agents.claude import transcripts
+from breakglass.config import AgentConfig, Config
+from breakglass.errors import BadInput, Conflict, NotFound
+from breakglass.store import sessions
+from breakglass.store.log import timestamp
+from breakglass.store.sessions import Session
+from breakglass.text import cut, one_line
+from breakglass.turns import processes
+
+_PROTOCOL = "claude"
+"""The protocol whose agents keep sessions that can be adopted."""
+_MAX_TITLE = 80
+
+
+class OwnSession(NamedTuple):
+    """A session of the agent's own."""
+
+    id: str
+    title: str
+    directory: str
+    cost: float
+    updated: str
+    """When its transcript was written last, in the format of events."""
+    pid: int
+    """The process that has it open, 0 if none has."""
+    session: str | None
+    """The id of our session that goes on with it already."""
+
+
+def agent_to_adopt_from(config: Config, name: str | None) -> AgentConfig:
+    """Return the agent with that name, or without a name the first one whose sessions can be adopted. Raises BadInput.
+
+    The session's agent works where it was begun, so one with a sandbox cannot adopt.
+    """
+    able = [each for each in config.agents.values() if each.protocol == _PROTOCOL]
+    if name is None:
+        able.sort(key=lambda each: (each.sandbox != "none", each.name != config.agent))
+        if not able:
+            raise BadInput(
+                f"no agent with protocol = {_PROTOCOL!r} is configured; only its sessions can be adopted"
+            )
+        name = able[0].name
+    agent = config.agent_named(name)
+    if agent.protocol != _PROTOCOL:
+        names = ", ".join(sorted(each.name for each in able)) or "none is configured"
+        raise BadInput(f"the sessions of {name} cannot be adopted, only those of Claude Code: {names}")
+    if agent.sandbox != "none":
+        raise BadInput(f"{name} has a sandbox, which hides the directories and the sessions of this user")
+    return agent
+
+
+def own_sessions(config: Config, agent: AgentConfig) -> list[OwnSession]:
+    """Return the agent's own sessions of this user that do not belong to this data root, the latest first."""
+    place = _directory(config, agent)
+    open_ones = {each.session: each.pid for each in _open_sessions(place)}
+    workspaces = os.path.realpath(config.data / "workspaces")
+    found = []
+    for path in place.glob("projects/*/*.jsonl") if place.parts else ():
+        if not sessions.ID.fullmatch(path.stem):
+            continue
+        read = _read(path)
+        if read is None or Path(read[0].directory).is_relative_to(workspaces):
+            continue
+        transcript, updated = read
+        title = cut(one_line(transcript.title), _MAX_TITLE)
+        ours = Session(config.data, sessions.id_from_key(_key(agent, path.stem)))
+        known = ours.id if os.path.isdir(ours.directory) else None
+        pid = open_ones.get(path.stem, 0)
+        found.append(OwnSession(path.stem, title, transcript.directory, transcript.cost, updated, pid, known))
+    return sorted(found, key=lambda each: each.updated, reverse=True)
+
+
+def adopt(config: Config, agent: AgentConfig, session_id: str, *, by: str) -> Session:
+    """Return our session that goes on with one of the agent's own. The same one always gives the same session.
+
+    `session_id` may be the beginning of the id. Raises NotFound, BadInput if several begin so, Conflict if a program
+    has it open or its directory is gone, ReadOnly and CannotRecord.
+    """
+    found = [each for each in own_sessions(config, agent) if each.id.startswith(session_id.lower())]
+    if not found:
+        raise NotFound(
+            f"{agent.name} has no session {session_id} of this user; to list them: breakglass adopt"
+        )
+    if len(found) > 1:
+        raise BadInput(f"several sessions of {agent.name} begin with {session_id}; write more of the id")
+    (own,) = found
+    if own.session:
+        return sessions.get(config.data, own.session)
+    if own.pid:
+        raise Conflict(
+            f"session {own.id} is in use by process {own.pid}: two programs would write two different continuations;"
+            " close that one first"
+        )
+    if not os.path.isdir(own.directory):
+        raise Conflict(f"session {own.id} was begun in {own.directory}, which is not there any more")
+    adopted = {"session_id": own.id, "directory": own.directory, "cost_usd": own.cost}
+    return sessions.create(
+        config.data, agent.name, title=own.title, by=by, key=_key(agent, own.id), adopted=adopted
+    )
+
+
+def _key(agent: AgentConfig, session_id: str) -> str:
+    return f"adopt:{agent.name}:{session_id}"
+
+
+def _directory(config: Config, agent: AgentConfig) -> Path:
+    variables = environ.environment(config.environ, agent.protocol, agent.pass_env, agent.env)
+    return Path(transcripts.config_directory(variables))
+
+
+def _open_sessions(place: Path) -> Iterator[transcripts.OpenSession]:
+    """Yield the sessions that programs on this machine have open."""
+    for path in place.glob("sessions/*.json") if place.parts else ():
+        try:
+            found = transcripts.read_open_session(path.read_bytes())
+        except OSError:
+            continue
+        if found and processes.is_alive(found.pid, found.started or processes.start_time(found.pid)):
+            yield found
+
+
+def _read(path: Path) -> tuple[transcripts.Transcript, str] | None:
+    """Return what a transcript says and when it was written last, None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            head = file.read(transcripts.HEAD)
+            file.seek(max(len(head), status.st_size - transcripts.TAIL))
+            found = transcripts.read_transcript(head, file.read(transcripts.TAIL))
+    except OSError:
+        return None
+    return (found, timestamp(status.st_mtime)) if found else None
