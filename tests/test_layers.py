@@ -183,6 +183,7 @@ def test_the_package_itself_imports_nothing() -> None:
                 "access.logins",
                 "web.http.accesslog",
                 "relay.copies",
+                "relay.heads",
             },
         ),
     ],

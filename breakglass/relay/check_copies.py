@@ -24,8 +24,6 @@ from breakglass.relay.piece import BadPiece
 from breakglass.relay.prune import read_pruned
 from breakglass.store import hosts, log, sessions
 
-FILE = "heads.jsonl"
-"""The signed heads, in the directory of a host."""
 SETTLE_ATTEMPTS = 20
 SETTLE_SECONDS = 0.1
 """A running mirror writes the bytes first, and their signed heads a moment later."""
@@ -74,7 +72,7 @@ async def _connect(data: Path, host: str, say: Say) -> Engine | None:
             try:
                 return await engines.connect(each, f"breakglass mirror --verify {host}")
             except (EngineLost, EngineRefused) as error:
-                say(f"note: {error}. A copy that was taken back together with {FILE} is not noticed")
+                say(f"note: {error}. A copy that was taken back together with {heads.FILE} is not noticed")
     return None
 
 
@@ -86,7 +84,7 @@ async def _newest(engine: Engine) -> list[SignedHead]:
 
 def _kept(root: Path) -> Iterator[SignedHead]:
     try:
-        with open(root / FILE, "rb") as file:
+        with open(root / heads.FILE, "rb") as file:
             for line in file:
                 try:
                     head = heads.from_line(json.loads(line))

@@ -7,17 +7,19 @@ and the mirror keeps it beside the copies. It does not depend on how the log was
 
 import base64
 import hashlib
+import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nacl.exceptions
 import nacl.signing
 import nkeys
 
-from breakglass.errors import NotFound
+from breakglass.errors import CannotRecord, NotFound
 from breakglass.relay.piece import Head, Piece
 from breakglass.store import log
 from breakglass.store.sessions import Session
@@ -25,6 +27,8 @@ from breakglass.store.sessions import Session
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+FILE = "heads.jsonl"
+"""The signed heads of the copies of a host, in its directory on the hub."""
 HEADER = "Bg-Signed"
 """The header of a piece: the SHA-256 and the signature."""
 MAX_KNOWN = 20_000
@@ -100,6 +104,20 @@ def read(session: str, head: Head, headers: Mapping[str, str]) -> SignedHead | N
     """Return the signed head in the headers of a piece, None without one. It is not verified."""
     match = _SIGNED.fullmatch(headers.get(HEADER, ""))
     return SignedHead(session, head.generation, head.offset, head.line, match[1], match[2]) if match else None
+
+
+def append(path: Path, signed: Iterable[SignedHead]) -> None:
+    """Append signed heads to the mirror's file, and put it on disk. Raises CannotRecord."""
+    lines = "".join(json.dumps(head._asdict()) + "\n" for head in signed)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        try:
+            os.write(fd, lines.encode())
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CannotRecord(f"a signed head could not be written: {error.strerror}") from error
 
 
 def from_line(found: Any) -> SignedHead | None:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.errors import CannotRecord, Conflict, EngineLost, EngineRefused
-from breakglass.relay import check_copies, fleet, heads, piece, prune
 from breakglass.relay import engine as engines
+from breakglass.relay import fleet, heads, piece, prune
 from breakglass.relay.copies import Copies, Outcome
 from breakglass.relay.credentials import Credentials
 from breakglass.relay.engine import Engine, Message
@@ -168,19 +168,8 @@ class HostMirror:
     def _write_signed(self) -> None:
         """Append what the host has signed of the copies. Raises CannotRecord."""
         signed, self._signed = self._signed, {}
-        if not signed:
-            return
-        lines = "".join(json.dumps(head._asdict()) + "\n" for head in signed.values())
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            fd = os.open(self._root / check_copies.FILE, flags, 0o640)
-            try:
-                os.write(fd, lines.encode())
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise CannotRecord(f"a signed head could not be written: {error.strerror}") from error
+        if signed:
+            heads.append(self._root / heads.FILE, signed.values())
 
     def _read_hint(self) -> int:
         with suppress(OSError, ValueError, TypeError, KeyError):
