@@ -136,10 +136,9 @@ class Engine:
             raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
         return dict(found.headers or {})
 
-    async def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
+    def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
         """Yield the messages of the stream after a sequence, or only those of a session, and wait for more."""
-        async for message in self._read(after=after, session=session):
-            yield message
+        return self._read(after=after, session=session)
 
     async def _read(
         self, *, after: int = 0, session: str = "*", last: bool = False
@@ -175,8 +174,6 @@ class Engine:
         It raises WrongSequence if another message came first, StreamFull, or EngineLost.
         """
         return await self._guard(self._acks.publish(name, data, headers, expected))
-
-    # --- plain messages
 
     async def tell(self, subject: str, data: bytes) -> None:
         """Send a message that is not stored."""
