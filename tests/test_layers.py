@@ -35,7 +35,7 @@ OWNERS = {
     "jinja2": "web",
     "markdown_it": "web",
     "markupsafe": "web",
-    "msgspec": "web access",
+    "msgspec": "web access verify.bulk",
     "nats": "relay.engine relay.acks",
     "nh3": "web",
     "nacl": "relay.heads",

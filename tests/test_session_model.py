@@ -38,7 +38,7 @@ from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, wait_for_stop
 from tests.help import turns as real_turns
 from tests.help.logs import fold_all
-from tests.help.validator import Ack, Count, count
+from tests.help.validator import Ack, Count, count, differences
 from tests.help.waiting import DEADLINE, wait_until
 
 SCRIPTS = [
@@ -277,7 +277,7 @@ class Sessions(RuleBasedStateMachine):
         for client in self.clients:
             self.reconnect(client)
             wait_until(functools.partial(client.has, len(lines)), "the last line")
-            assert [*verify.differences(lines, client.received)] == []
+            assert [*differences(lines, client.received)] == []
 
 
 ONE_IN = 10

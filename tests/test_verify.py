@@ -6,8 +6,9 @@ import pytest
 
 from breakglass import verify
 from breakglass.events import KINDS, Draft
-from breakglass.verify import Finding
+from breakglass.verify.finding import Finding
 from tests.help.logs import SAMPLES, line, log_of
+from tests.help.validator import differences
 
 NEW: Draft = ("created", {})
 USER: Draft = ("user", {"queued": None})
@@ -234,7 +235,7 @@ RECEIVED = [
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_received_events_that_equal_the_log_have_no_findings_from_any_line_on(after: int) -> None:
     for end in range(after, 4):
-        assert [*verify.differences(LOG, RECEIVED[after:end], after)] == []
+        assert [*differences(LOG, RECEIVED[after:end], after)] == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_received_events_that_equal_the_log_have_no_findings_from_any_line_on(af
     ],
 )
 def test_a_repeated_missing_disordered_or_changed_event_is_found(received: list[Any], number: int) -> None:
-    assert [each.line for each in verify.differences(LOG, received)] == [number]
+    assert [each.line for each in differences(LOG, received)] == [number]
 
 
 def test_the_correct_log_contains_every_kind_but_repaired_and_sealed() -> None:

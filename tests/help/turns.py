@@ -18,6 +18,7 @@ from breakglass.turns import processes
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import find_processes, has_runner
 from breakglass.turns.job import AgentJob, Job
+from breakglass.verify.finding import Finding
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
 
@@ -90,7 +91,7 @@ def wait_for_status(session: Session, turn: int) -> str:
     return str(wait_for_end(session, turn)[-1]["status"])
 
 
-def find_broken_rules(session: Session) -> list[verify.Finding]:
+def find_broken_rules(session: Session) -> list[Finding]:
     """Return the broken rules in the log."""
     with open(os.path.join(session.directory, log.NAME), "rb") as file:
         return [finding for finding in verify.findings(file) if not finding.is_note]

@@ -10,6 +10,7 @@ from breakglass.events import Draft
 from breakglass.store import log, sealer, sessions
 from breakglass.store.log import Log
 from breakglass.store.seek import MAX_LINE
+from breakglass.verify.finding import Finding
 from tests.help.log_files import append_bytes, kinds, path_of
 from tests.help.logs import check_seals, decoded, line
 
@@ -91,7 +92,7 @@ def test_a_forged_seal_is_found_and_the_next_one_follows_it(directory: str) -> N
     assert (newest["from"], newest["prev"]) == (4, "2" * 64)
 
 
-def findings(directory: str) -> list[verify.Finding]:
+def findings(directory: str) -> list[Finding]:
     return [*verify.findings(each + b"\n" for each in path_of(directory).read_bytes().split(b"\n")[:-1])]
 
 

@@ -13,11 +13,13 @@ from breakglass.errors import BadInput, NotFound
 from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session
 from breakglass.text import one_line
-from breakglass.verify import Finding
+from breakglass.verify.finding import Finding
 
 MAX_SHOWN = 20
 """Broken rules and notes shown for one log: a log with another file appended would fill the screen."""
 BUFFER = 1 << 20
+BATCH = 1 << 18
+"""Bytes of lines that are checked at a time."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -66,7 +68,7 @@ def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
     lines = _LogReader(session)
     counts = {True: 0, False: 0}
     verifier = verify.Verifier(witnessed)
-    for finding in verify.findings(lines, verifier):
+    for finding in verify.findings_in_batches(lines, verifier):
         counts[finding.is_note] += 1
         if counts[finding.is_note] <= MAX_SHOWN:
             lines.progress.erase()
@@ -91,7 +93,7 @@ def _describe(finding: Finding) -> str:
 
 
 class _LogReader:
-    """Reads the lines of a log. On a terminal it shows the progress."""
+    """Reads the lines of a log in batches. On a terminal it shows the progress."""
 
     def __init__(self, session: Session) -> None:
         self.number = 0
@@ -100,14 +102,14 @@ class _LogReader:
         self._size = max(1, log.size(self._fd))
         self.progress = screen.ProgressLine()
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[list[bytes]]:
         read = 0
         with os.fdopen(self._fd, "rb", BUFFER) as file:
-            for line in file:
-                yield line
-                self.number += line.endswith(b"\n")
-                read += len(line)
-                if self.number % 1000 == 0 and self.progress.is_due:
+            while lines := file.readlines(BATCH):
+                yield lines
+                self.number += len(lines) - (not lines[-1].endswith(b"\n"))
+                read += sum(map(len, lines))
+                if self.progress.is_due:
                     percent = min(99, read * 100 // self._size)
                     self.progress.show(f"{self._name}: {percent} %, {self.number:,} lines")
 
