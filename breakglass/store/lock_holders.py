@@ -14,6 +14,12 @@ from breakglass.text import one_line
 _STATES = {"T": "stopped", "t": "stopped by a debugger", "D": "waiting for a disk or the network"}
 """The states of proc_pid_stat(5) in which a process does not run on by itself."""
 FROZEN = "frozen with its cgroup"
+CGROUPS = "/sys/fs/cgroup"
+_FREEZERS = {
+    "": (("", "cgroup.events", "frozen 1\n"), ("/unified", "cgroup.events", "frozen 1\n")),
+    "freezer": (("/freezer", "freezer.state", "FROZEN\n"),),
+}
+"""By the controller in /proc/PID/cgroup: mount, file and its text. Version 1 (`freezer`) also holds back a SIGKILL."""
 
 
 class Holder(NamedTuple):
@@ -60,7 +66,7 @@ def look_up(pid: int) -> Holder | None:
     fields = tail.split()
     if not fields or fields[0] in "ZX":
         return None
-    state = _STATES.get(fields[0], "") or (FROZEN if _is_frozen(pid) else "")
+    state = FROZEN if _is_frozen(pid) else _STATES.get(fields[0], "")
     return Holder(pid, int(fields[19]), head.partition("(")[2], state)
 
 
@@ -110,9 +116,17 @@ def _link(path: str) -> str:
 
 
 def _is_frozen(pid: int) -> bool:
-    with contextlib.suppress(OSError, StopIteration):
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
-            group = next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
-        with open(f"/sys/fs/cgroup{group}/cgroup.events", encoding="ascii", errors="replace") as file:
-            return "frozen 1\n" in file
+    with (
+        contextlib.suppress(OSError),
+        open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file,
+    ):
+        for line in file:
+            _, controller, group = line.rstrip("\n").split(":", 2)
+            for mount, name, text in _FREEZERS.get(controller, ()):
+                with (
+                    contextlib.suppress(OSError),
+                    open(f"{CGROUPS}{mount}{group}/{name}", encoding="ascii", errors="replace") as state,
+                ):
+                    if text in state.read():
+                        return True
     return False

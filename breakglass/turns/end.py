@@ -122,7 +122,7 @@ def kill_processes(session: Session, why: str) -> None:
     find = functools.partial(find_processes, session)
     if not processes.kill_all(find, KILL_SECONDS):
         left = ", ".join(str(each) for each in map(lock_holders.look_up, sorted(find())) if each)
-        raise CannotRecord(f"{left or 'a process of the turn'} cannot be killed; {why}")
+        raise CannotRecord(f"cannot kill {left or 'a process of the turn'}; {why}")
 
 
 def turn_duration_ms(fd: int, state: SessionState) -> int:
@@ -229,7 +229,7 @@ def _kill_own(session: Session, holders: list[Holder], why: str, warn: Callable[
 
     if not processes.kill_all(lambda: find_alive(own), KILL_SECONDS):
         alive = ", ".join(str(each) for each in own if each.pid in find_alive(own))
-        raise CannotRecord(f"{alive} cannot be killed. {why}")
+        raise CannotRecord(f"cannot kill {alive}. {why}")
     left = find_alive(holders)
     if own:
         text = f"killed {', '.join(map(str, own))}. {why}"

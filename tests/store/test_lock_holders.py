@@ -62,6 +62,33 @@ def test_a_stopped_holder_is_called_stopped_and_can_be_continued(directory: str)
         )
 
 
+@pytest.mark.parametrize(
+    ("controller", "file", "text", "state"),
+    [
+        ("", "cgroup.events", "populated 1\nfrozen 1\n", "frozen with its cgroup"),
+        ("", "unified/cgroup.events", "populated 1\nfrozen 1\n", "frozen with its cgroup"),
+        ("", "cgroup.events", "populated 1\nfrozen 0\n", ""),
+        ("freezer", "freezer/freezer.state", "FROZEN\n", "frozen with its cgroup"),
+        ("freezer", "freezer/freezer.state", "THAWED\n", ""),
+    ],
+)
+def test_a_frozen_process_is_called_frozen(
+    controller: str, file: str, text: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = Path("/proc/self/cgroup").read_text().splitlines()
+    group = next((line.split(":", 2)[2] for line in groups if line.split(":")[1] == controller), None)
+    if group is None:
+        return  # this kernel has the other version of cgroups
+    monkeypatch.setattr(lock_holders, "CGROUPS", str(tmp_path))
+    mount, _, name = file.rpartition("/")
+    path = tmp_path / mount / group[1:] / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    found = lock_holders.look_up(os.getpid())
+    assert found
+    assert found.state == state
+
+
 def test_a_process_that_inherited_the_lock_is_found_after_the_death_of_the_one_that_took_it(
     directory: str,
 ) -> None:

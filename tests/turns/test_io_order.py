@@ -21,6 +21,8 @@ from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost
 from breakglass.turns.job import Job
 from breakglass.turns.record import TurnRecord
+from breakglass.turns.runner import Turn
+from breakglass.turns.signals import Signals
 from tests.help.io_order import IoRecorder
 from tests.help.questions import open_turn
 from tests.help.session_logs import events_of
@@ -234,6 +236,43 @@ def test_a_turn_that_ended_after_it_was_last_read_is_not_ended_as_lost(
     assert end_if_lost(session, before).status == "ok"
     assert "kill the processes" not in io.calls
     assert [event["kind"] for event in events_of(session)] == ["created", "user", "turn_end", "sealed"]
+
+
+def end_turn(session: Session, io: IoRecorder, status: str = "ok") -> None:
+    """Run a turn whose agent is not configured and whose status is `status` already. `io` records its end."""
+    with session.open_log() as opened:
+        turn = opened.append("user", text="true", by="ann")
+        running = Turn(make_job(session, turn, opened.end, agents=()), opened, Signals.__new__(Signals))
+        running.signals.received = set()  # its constructor would take over the signals of this process
+        if status != "ok":
+            running.record.stop("Stopped.", status)
+        io.start()
+        running.run()
+
+
+def test_a_runner_kills_the_processes_and_then_ends_its_turn_under_the_lock(
+    io: IoRecorder, session: Session
+) -> None:
+    io.record(processes, "kill_children", "kill the processes")
+    end_turn(session, io)
+    assert io.calls == [
+        *(LOCK, UNLOCK),  # a user may have stopped the turn already
+        *(LOCK, "write error to events.jsonl", UNLOCK, SYNC),
+        "kill the processes",
+        *(LOCK, *written("turn_end and sealed"), UNLOCK),
+    ]
+
+
+@pytest.mark.parametrize(("before", "status"), [("ok", "error"), ("timeout", "timeout"), ("error", "error")])
+def test_a_process_that_cannot_be_killed_is_an_error_of_the_turn_and_keeps_its_status(
+    before: str, status: str, io: IoRecorder, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "kill_children", lambda _: False)
+    monkeypatch.setattr(Turn, "_run_agent", lambda _: None)
+    end_turn(session, io, before)
+    *_, error, ended, _ = events_of(session)
+    assert error["error"] == "Some processes that this turn started could not be killed."
+    assert (ended["kind"], ended["status"]) == ("turn_end", status)
 
 
 # --- what the runner accepts from others ------------------------------------------------------------------

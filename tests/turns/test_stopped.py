@@ -342,5 +342,5 @@ def test_a_process_that_cannot_be_killed_is_named(settings: Config, monkeypatch:
         assert cancel_turn(session, by="ann")
         with pytest.raises(CannotRecord) as refused:
             wait_for_stop(session, 0.0)
-    assert str(refused.value) == f"{named} cannot be killed. It had not ended the turn."
+    assert str(refused.value) == f"cannot kill {named}. It had not ended the turn."
     assert is_alive(pid)

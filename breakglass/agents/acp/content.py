@@ -90,6 +90,12 @@ def _kind(item: Any) -> str:
     return as_short_text(block.get("type")) or "text"
 
 
+def _marked(sign: str, side: Any) -> list[str]:
+    """Return the lines of one side of a diff. A newline ends the last one, and begins no other."""
+    text = as_text(side)
+    return [sign + line for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 def _displayed(item: Any) -> str:
     kind = item.get("type") if isinstance(item, dict) else None
     if kind == "content":
@@ -97,7 +103,6 @@ def _displayed(item: Any) -> str:
     if kind == "terminal":
         return f"[terminal {as_short_text(item.get('terminalId'))}]"
     if kind == "diff":
-        sides = (("-", item.get("oldText")), ("+", item.get("newText")))
-        changed = [sign + text for sign, side in sides for text in as_text(side).split("\n") if as_text(side)]
+        changed = [*_marked("-", item.get("oldText")), *_marked("+", item.get("newText"))]
         return "\n".join([as_short_text(item.get("path")), *changed])
     return prose(item)

@@ -33,9 +33,11 @@ class Login:
         """Return the text of an error object. If it requires a login, the text says how to log in."""
         return messages.error_text(refusal, self._ways)
 
-    def advice(self) -> str:
-        """Return how to log in, for a user whose agent refused the way that was tried."""
-        return self.explain({"code": messages.AUTH_REQUIRED, "message": "It requires a login"})
+    def explain_failure(self, refusal: Any) -> str:
+        """Return the text of the error object that answers `authenticate`, and once how to log in."""
+        reason = messages.error_text({**refusal, "code": None} if isinstance(refusal, dict) else refusal, [])
+        advice = self.explain({"code": messages.AUTH_REQUIRED, "message": "It requires a login"})
+        return f"it refused its login ({reason}). {advice}"
 
 
 def _way_without_user(ways: list[Message], variables: Collection[str]) -> str:

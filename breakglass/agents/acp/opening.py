@@ -81,9 +81,9 @@ class Opening:
         needs_login = fields.get("code") == messages.AUTH_REQUIRED
         if needs_login:
             self._login.note_ways(fields.get("data"))
-        reason = self._login.explain(refusal)
         if method == "authenticate":
-            raise CannotContinue(f"it refused its login ({reason}). {self._login.advice()}")
+            raise CannotContinue(self._login.explain_failure(refusal))
+        reason = self._login.explain(refusal)
         if needs_login and method == self._opening_step.method and (way := self._login.next_way()):
             return Step("authenticate", {"methodId": way})
         if method is not None and method == self._reopen_method and not needs_login:

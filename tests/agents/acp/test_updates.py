@@ -154,6 +154,8 @@ def test_the_output_and_exit_of_a_terminal_are_gathered() -> None:
             "[resource, file:///a, 2 bytes]",
         ),
         ({"type": "diff", "path": "/a", "oldText": "x", "newText": "y"}, "/a\n-x\n+y"),
+        ({"type": "diff", "path": "/a", "oldText": "x\n", "newText": "y\n\n"}, "/a\n-x\n+y\n+"),
+        ({"type": "diff", "path": "/a", "oldText": "", "newText": "\n"}, "/a\n+"),
         ({"type": "chart", "points": [1]}, '{"type":"chart","points":[1]}'),
     ],
 )

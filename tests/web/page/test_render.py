@@ -11,13 +11,13 @@ from breakglass.web.page import render
 from breakglass.web.page.page_data import ErrorPage, Page, PromptBox
 from tests.help.attacks import ATTACKS
 from tests.help.html_check import check_html
-from tests.help.preview import FRAME, pages, row, session_page
+from tests.help.preview import FRAME, PAGES, pages, row, session_page
 
 LATER = {"find.js", "find.css"}
 """Files that only a user who needs them loads."""
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_inline_script_or_style_and_loads_nothing_from_other_servers(name: str) -> None:
     html = pages()[name]
     checked = check_html(html)
@@ -25,6 +25,10 @@ def test_a_page_has_no_inline_script_or_style_and_loads_nothing_from_other_serve
     assert "style" not in checked.tags
     assert "<script>" not in html
     assert html.count("<script") == html.count('src="static/')
+
+
+def test_the_preview_has_every_kind_of_page() -> None:
+    assert [*pages()] == [*PAGES]
 
 
 def test_every_form_carries_the_csrf_token() -> None:
