@@ -54,7 +54,7 @@ class SignedHead(NamedTuple):
         return "\n".join(words).encode()
 
 
-class Signer:
+class HeadSigner:
     """Signs the heads of one host."""
 
     def __init__(self, host: str, seed: str) -> None:

@@ -28,7 +28,7 @@ from breakglass.errors import EngineLost, Fenced, WrongSequence
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
 from breakglass.relay.engine import Engine
-from breakglass.relay.heads import Signer
+from breakglass.relay.heads import HeadSigner
 from breakglass.relay.piece import Head
 from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
@@ -55,7 +55,7 @@ class Relay:
         root: Path,
         connect: Connect,
         say: Say,
-        signer: Signer,
+        signer: HeadSigner,
         rate: int = 0,
         remote: Remote | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.relay import heads
 from breakglass.relay.enroll import new_key
-from breakglass.relay.heads import HEADER, SignedHead, Signer
+from breakglass.relay.heads import HEADER, HeadSigner, SignedHead
 from breakglass.relay.piece import NOTHING, divide
 from breakglass.store.sessions import Session
 from tests.help.fleet import Fleet, add_session, append
@@ -135,7 +135,7 @@ def test_prune_removes_old_copies_and_the_mirror_does_not_fetch_them_again(fleet
 def test_a_head_is_signed_for_one_host_and_one_session() -> None:
     seed, public = new_key()
     (piece,) = divide(NOTHING, b"one\ntwo\n")
-    header = Signer("db1", seed).sign("s1", piece)
+    header = HeadSigner("db1", seed).sign("s1", piece)
     head = heads.read("s1", piece.head, header)
     assert head is not None
     assert (head.offset, head.lines) == (8, 2)
@@ -154,11 +154,11 @@ def test_a_head_does_not_depend_on_how_the_log_was_cut(tmp_path: Path) -> None:
     (first,) = divide(NOTHING, b"one\n")
     (second,) = divide(first.head, b"two\n")
     (both,) = divide(NOTHING, b"one\ntwo\n")
-    restarted = Signer("db1", seed)
+    restarted = HeadSigner("db1", seed)
     assert not restarted.is_ready(session.id, first.head)
     assert restarted.sign(session.id, second) == {}
     restarted.prepare(session, first.head)
-    assert restarted.sign(session.id, second) == Signer("db1", seed).sign(session.id, both) != {}
+    assert restarted.sign(session.id, second) == HeadSigner("db1", seed).sign(session.id, both) != {}
 
 
 @pytest.mark.parametrize(
