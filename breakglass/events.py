@@ -320,7 +320,7 @@ def is_clean(data: bytes) -> bool:
 def decode(line: bytes, number: int) -> Event:
     """Return line `number` of a log as an event. Any other line becomes an event of kind `foreign`."""
     found = head(line)
-    if found and is_ours(line, number):
+    if found and found[0] == number and is_ours(line, number):
         try:
             event = _DECODER.decode(line.decode())
             if _SURROGATE.search(line):  # a foreign writer escaped it; no page and no stream can encode it

@@ -20,7 +20,7 @@ ROWS = (
     "             load_config   sandbox                ",
     "                      config                      ",
     "  store  agents  access  verify  actions  targets  export  settings_file notify relay_settings",
-    "       state   masking   choices   query   stats   uploads   timeline ",
+    "       state   masking   choices   query   filters   stats   uploads   timeline ",
     "             events    text    seals    tally     ",
     "       settings  turn_limits  trusted_path  plain_file ",
     "                      errors                      ",

@@ -87,7 +87,7 @@ def test_a_link_to_a_line_of_a_long_log_opens_there_and_scrolling_loads_the_rest
     user = new_user()
     page = user.page
     page.goto(f"/sessions/{long}#e50000")
-    page.wait_for_url(re.compile(r"\?before="))
+    page.wait_for_url(re.compile(r"\?around="))
     expect(user.line(50_000)).to_be_in_viewport()
     last = user.shown()[-1]
     for _ in range(2):

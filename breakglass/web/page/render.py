@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 
 from breakglass import choices, text
 from breakglass.events import INTERRUPTED
+from breakglass.filters import FILTERS
 from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
@@ -118,6 +119,7 @@ def _environment() -> Environment:
         interrupted=INTERRUPTED,
         picture_types=PICTURES,
         charts=charts,
+        filters={name: each.label for name, each in FILTERS.items()},
     )
     return environment
 

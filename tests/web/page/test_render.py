@@ -13,7 +13,7 @@ from tests.help.attacks import ATTACKS
 from tests.help.html_check import check_html
 from tests.help.preview import FRAME, PAGES, pages, row, session_page
 
-LATER = {"find.js", "find.css"}
+LATER = {"actions.css", "files.js", "filter.css", "find.css", "find.js", "jumps.js", "tables.css"}
 """Files that only a user who needs them loads."""
 
 
@@ -89,7 +89,7 @@ def test_scripts_use_no_function_that_runs_markup() -> None:
 
 def test_a_page_preloads_every_script_it_needs_at_once() -> None:
     html = pages()["session"]
-    not_at_once = {"login.js", "sw.js", "files.js", *LATER}
+    not_at_once = {"login.js", "sw.js", *LATER}
     for path in render.STATIC.glob("*.js"):
         assert (f"static/{path.name}" in html) == (path.name not in not_at_once)
         if path.name not in not_at_once:
