@@ -51,14 +51,13 @@ COMMAND = Command(
             whole_number,
         ),
     ),
-    output="with --verify a line for each difference and a summary, with --prune a line for each removed copy, else"
-    " nothing; what it does and what is wrong goes to standard error",
+    output="with --verify each difference, with --prune each removed copy, else nothing",
     examples="""\
-  breakglass mirror            until it is stopped; under systemd
-  breakglass mirror --once     from a timer
+  breakglass mirror                until it is stopped; under systemd
+  breakglass mirror --once         from a timer
   breakglass mirror --verify db1   was a copy changed, or taken back to an older state?
   breakglass mirror --prune 400    remove what did not change for 400 days
-  breakglass ls --all-hosts    what it has copied""",
+  breakglass ls --all-hosts        what it has copied""",
     notes="""\
 It writes hosts/HOST/sessions/ID/events.jsonl in the data root, byte for byte the file of the host. Hosts that are
 enrolled while it runs are copied too. It needs the package's extra: pip install 'breakglass[relay]'.""",
