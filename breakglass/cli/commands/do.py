@@ -39,6 +39,10 @@ def run(config: Config, args: Namespace) -> int:
     started = actions.start_action(config, request, session)
     if screen.is_terminal():
         screen.say(f"Turn {started.turn} of session {started.session.id}")
+        if action.logs_in:
+            screen.say(
+                f"To give the code, in another terminal: breakglass answer {started.session.id[:8]} allow"
+            )
     from breakglass.cli.follow import show_turn  # imported only here: asyncio delays --show
 
     return show_turn(config, started.session, Accepted("turn", started.turn))

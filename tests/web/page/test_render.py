@@ -13,7 +13,10 @@ from tests.help.attacks import ATTACKS
 from tests.help.html_check import check_html
 from tests.help.preview import FRAME, PAGES, pages, row, session_page
 
-LATER = {"actions.css", "files.js", "filter.css", "find.css", "find.js", "jumps.js", "tables.css"}
+LATER = {
+    *("actions.css", "files.js", "filter.css", "find.css", "find.js", "jumps.js", "replay.css", "replay.js"),
+    "tables.css",
+}
 """Files that only a user who needs them loads."""
 
 

@@ -39,6 +39,7 @@ export class SessionPage {
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
     this.connectFind();
+    this.connectReplay();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -99,6 +100,15 @@ export class SessionPage {
     document.addEventListener("find", () => open());
     const words = new URLSearchParams(location.search).get("find");
     if (words) open(words);
+  }
+
+  connectReplay() {
+    const button = $("#replay");
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.closest("details").open = false;
+      import("./replay.js").then(({ Replay }) => new Replay(this), () => this.say(`Not loaded: ${unreachable()[0]}.`));
+    }, { once: true });
   }
 
   // --- the place in the log -----------------------------------------------------------------------
