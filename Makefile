@@ -10,12 +10,12 @@ MUTATION := .cache/mutation/venv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types bandit docs torture mutate bench tools lock clean
+.PHONY: help run test check lint format types bandit docs torture mutate bench bench-short tools lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/stamp-run ## start the server; it prints the login address
 	@exec $(BIN)/breakglass serve $(ARGS)
@@ -24,7 +24,12 @@ test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
 	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
-check: lint types bandit test ## the gate: lint, format, types, security, tests; CI runs this
+# Four processes collect the tests. One does it first, while the types are checked, so that the others find all files
+# of the tests compiled. A mistake in them is reported by the tests themselves.
+check: lint tools ## the gate: lint, format, types, security, tests; CI runs this
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & \
+	$(MAKE) --no-print-directory types bandit; status=$$?; wait; exit $$status
+	@$(MAKE) --no-print-directory test
 
 lint: $(VENV)/stamp-dev ## report mistakes, and what `make format` would change
 	$(BIN)/ruff check
@@ -56,6 +61,10 @@ bench: $(VENV)/stamp-dev ## measure, and compare with other designs
 	@.ci/tools test bench
 	$(BIN)/python -m pytest -vs -m bench
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-short: $(VENV)/stamp-dev ## measure in some minutes, and print ratios to other designs
+	@.ci/tools test bench
+	$(BIN)/python -m tests.bench --short $(ARGS)
 
 tools:
 	@.ci/tools test

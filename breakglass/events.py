@@ -106,8 +106,8 @@ KINDS: dict[str, Kind] = {
         ("turn", "request", "name", "input", "expires"),
         "The agent asks for permission to use a tool, and waits. `tool_id` is that of the `tool` that waits. `expires` "
         "is about when it counts as refused. With `choices`, it asks the user to choose: `[{id, question, options: "
-        "[{label, description}]}]`, each with `header`, `multiple`, `other` and `optional` where they are not empty, "
-        "false, true and false.",
+        "[{label, description}]}]`, each with `header`, `multiple`, `other`, `optional`, `secret` (no log has the "
+        "answer) and `link` (an address to open first) where they are not the default.",
         optional=("parent", "choices", "tool_id"),
         synced=True,
     ),
@@ -320,7 +320,7 @@ def is_clean(data: bytes) -> bool:
 def decode(line: bytes, number: int) -> Event:
     """Return line `number` of a log as an event. Any other line becomes an event of kind `foreign`."""
     found = head(line)
-    if found and is_ours(line, number):
+    if found and found[0] == number and is_ours(line, number):
         try:
             event = _DECODER.decode(line.decode())
             if _SURROGATE.search(line):  # a foreign writer escaped it; no page and no stream can encode it

@@ -111,7 +111,17 @@ class Session(NamedTuple):
                 found = self.log_state(fd).state
         finally:
             os.close(fd)
-        return found._replace(status="degraded") if degraded.is_degraded(self.directory) else found
+        return self._with_disk(found)
+
+    def listed_state(self) -> SessionState:
+        """Return what `state` returns. Opens the log only if it has changed since this process read it."""
+        unchanged = state_cache.find_unchanged(self.directory)
+        if not unchanged or unchanged.state.queued:
+            return self.state()
+        return self._with_disk(unchanged.state)
+
+    def _with_disk(self, state: SessionState) -> SessionState:
+        return state._replace(status="degraded") if degraded.is_degraded(self.directory) else state
 
 
 def create(
@@ -295,7 +305,7 @@ def list_sessions(root: Path) -> list[tuple[Session, SessionState]]:
 def _read_state(session: Session) -> SessionState | None:
     """Return a session's state, None if it was deleted in the meantime or this process may not read it."""
     try:
-        return session.state()
+        return session.listed_state()
     except NotFound:
         return None
     except OSError as error:

@@ -42,15 +42,22 @@ class LogState(NamedTuple):
 EMPTY = LogState()
 
 
+_File = tuple[int, int, int, int, int]
+"""What changes whenever a log is appended to, written over, replaced, or allowed to other users."""
+
+
+def _file_of(status: os.stat_result) -> _File:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 class _CacheEntry:
     """What this process has read of one log."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         """Only one thread at a time reads the log, because the first read of a large log takes seconds."""
-        self.file = 0, 0, 0
-        """Inode, size and modification time of the file when it was last read."""
-        self.known = EMPTY
+        self.seen: tuple[_File, LogState] = (0, 0, 0, 0, 0), EMPTY
+        """The file when it was last read, and its state: one value, which other threads take without the lock."""
 
 
 _cache: dict[str, _CacheEntry] = {}
@@ -63,13 +70,28 @@ def read_cached(directory: str, fd: int) -> LogState:
     """
     entry = _cache.setdefault(directory, _CacheEntry())
     with entry.lock:
-        status = os.fstat(fd)
-        file = status.st_ino, status.st_size, status.st_mtime_ns
-        if file != entry.file:
-            if file[0] != entry.file[0] or seek.tail_sample(fd, entry.known.end) != entry.known.tail:
-                entry.known = EMPTY
-            entry.file, entry.known = file, read_state(fd, entry.known)
-        return entry.known
+        file, (seen, known) = _file_of(os.fstat(fd)), entry.seen
+        if file != seen:
+            if file[:2] != seen[:2] or seek.tail_sample(fd, known.end) != known.tail:
+                known = EMPTY
+            known = read_state(fd, known)
+            entry.seen = file, known
+        return known
+
+
+def find_unchanged(directory: str) -> LogState | None:
+    """Return the state of a log that has not changed since this process read it. None means that it must be read.
+
+    Opens nothing: a list of thousands of sessions needs one `stat` for each.
+    """
+    entry = _cache.get(directory)
+    try:
+        file = _file_of(os.stat(f"{directory}/{log.NAME}", follow_symlinks=False)) if entry else None
+    except OSError:
+        return None
+    if entry and file == entry.seen[0]:
+        return entry.seen[1]
+    return None
 
 
 def may_have_queue(directory: str) -> bool:
@@ -95,6 +117,8 @@ def read_state(fd: int, known: LogState = EMPTY) -> LogState:
         block, following = found
         for number, line in _folded_lines(block, position.number):
             event = events.decode(line, number)
+            if event["kind"] == "foreign":
+                continue
             state = fold(state, event)
             if event["kind"] in _KEYED and isinstance(key := event.get("key"), str):
                 new.setdefault(key, number)
@@ -103,8 +127,10 @@ def read_state(fd: int, known: LogState = EMPTY) -> LogState:
             tail = (tail + block[-seek.TAIL_SAMPLE :])[-seek.TAIL_SAMPLE :]
         else:
             tail = seek.tail_sample(fd, following)
-        updated = _last_time(block, following.number) or state.updated
-        state, position = state._replace(last_id=following.number, updated=updated), following
+        if state.last_id != following.number:
+            updated = _last_time(block, following.number) or state.updated
+            state = state._replace(last_id=following.number, updated=updated)
+        position = following
     return LogState(state, position, {**new, **keys} if new else keys, tail)
 
 

@@ -29,23 +29,29 @@ class Window(NamedTuple):
         return self.end.number < self.last
 
 
-def read(fd: int, budget: int, *, before: int | None = None, after: int | None = None) -> Window:
+def read(
+    fd: int, budget: int, *, before: int | None = None, after: int | None = None, around: int | None = None
+) -> Window:
     """Return about `budget` bytes of lines, at least one line if there is one.
 
-    With `after`, these are the lines that follow that line. Otherwise they end before line `before`, by default at the
-    end of the log.
+    With `after`, these are the lines that follow that line, and with `around` that line with those before and after it.
+    Otherwise they end before line `before`, by default at the end of the log.
     """
     last = seek.find_end(fd, log.size(fd))
-    if after is not None:
+    if around is not None:
+        at = seek.find_after(fd, max(0, around - 1), last)
+        begin = find_begin(fd, at, budget // 2)
+        end = seek.read_lines(fd, at, last.offset, budget // 2)[1]
+    elif after is not None:
         begin = seek.find_after(fd, after, last)
         end = seek.read_lines(fd, begin, last.offset, budget)[1]
     else:
         end = last if before is None else seek.find_after(fd, max(0, before - 1), last)
-        begin = _find_begin(fd, end, budget)
+        begin = find_begin(fd, end, budget)
     return Window(list(log.read(fd, begin, end)), begin, end, last.number)
 
 
-def _find_begin(fd: int, end: Position, budget: int) -> Position:
+def find_begin(fd: int, end: Position, budget: int) -> Position:
     """Return the position before the first line that begins within `budget` bytes before `end`.
 
     If no line does, the last line before `end` is longer than the budget: return the position before it.

@@ -17,6 +17,7 @@ from breakglass.access import credentials
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import KINDS, Event
+from breakglass.filters import FILTERS
 from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
@@ -24,7 +25,7 @@ from breakglass.turns.budget import over_budget
 from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
 from breakglass.web import files, searching, sse, stream
-from breakglass.web.context import caller, console, data_root, has_flag, session_named
+from breakglass.web.context import caller, console, data_root, has_flag, redirect_within, session_named
 from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.page import compress, fragments, queries, render, rows
@@ -105,15 +106,21 @@ async def search_page() -> Response:
 
 @pages.get("/sessions/<session_id>")
 async def session_page(session_id: str) -> Response:
-    """One session: its end, or the part before, after or around a line. With `file` or `path`, a file."""
+    """One session: its end, or the part before, after or around a line; with `show`, as a filter shows it.
+
+    With `file` or `path`, a file.
+    """
     session = session_named(session_id)
     if (number := _number("file")) or "path" in request.args:
         path = await asyncio.to_thread(queries.file_path, session, number) if number else request.args["path"]
         return await files.response_of(session, path)
-    before, after, line = _number("before"), _number("after"), _number("line")
+    if number := _number("go"):  # the form "Go to line"
+        return redirect_within(f"/sessions/{session.id}?around={number}#e{number}")
+    line, show = _number("line"), request.args.get("show", "")
+    wanted = queries.Wanted(_number("before"), _number("after"), _number("around"), show)
     if line:
-        before, after = line + 1, None
-    shown = await asyncio.to_thread(queries.read_window, session, before=before, after=after)
+        wanted = queries.Wanted(before=line + 1)
+    shown = await asyncio.to_thread(queries.read_window, session, wanted)
     if line:  # only this line, with nothing folded; the last line if the log has fewer
         begin = shown.end._replace(number=max(0, shown.end.number - 1))
         shown = shown._replace(events=shown.events[-1:], begin=begin)
@@ -123,7 +130,8 @@ async def session_page(session_id: str) -> Response:
     content = SessionPage(
         session=row,
         sessions=found,
-        events=await asyncio.to_thread(_rendered, shown.events, whole=bool(line)),
+        events=await asyncio.to_thread(_rendered, shown.events, whole=bool(line), alone=show in FILTERS),
+        show=show if show in FILTERS else "",
         first_id=shown.begin.number + 1,
         last_id=shown.end.number,
         earlier=shown.has_earlier,
@@ -153,9 +161,16 @@ async def delete_page(session_id: str) -> Response:
     return page_of(DeletePage(row, used, queries.why_not_deletable(row.state)))
 
 
-def _rendered(found: list[Event], *, whole: bool) -> list[Markup]:
+def _rendered(found: list[Event], *, whole: bool, alone: bool) -> list[Markup]:
     """Return the HTML of some events. Slow for many, so call it in a thread."""
-    return [html for _, html in fragments.fragments(found, whole=whole)]
+    return [html for _, html in fragments.fragments(found, whole=whole, alone=alone)]
+
+
+@pages.get("/sessions/<session_id>/outline")
+async def outline(session_id: str) -> Response:
+    """The prompts and the failures of the whole log, for the scripts of the page: JSON."""
+    found = await asyncio.to_thread(queries.read_outline, session_named(session_id))
+    return Response(json.dumps(found._asdict(), ensure_ascii=False), content_type="application/json")
 
 
 @pages.get("/sessions/<session_id>/stream")

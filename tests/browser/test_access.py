@@ -18,7 +18,13 @@ from tests.help.questions import open_turn
 from tests.help.sample_session import history
 
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
-LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
+# In `make test` each size and each scheme once: axe takes seconds for a page.
+LOOKS = [
+    ("phone", "light"),
+    ("desktop", "dark"),
+    pytest.param("phone", "dark", marks=pytest.mark.torture),
+    pytest.param("desktop", "light", marks=pytest.mark.torture),
+]
 AXE = """async () => {
   const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
   const { violations } = await axe.run({ runOnly });

@@ -57,7 +57,7 @@ def test_scrolling_up_loads_earlier_parts_and_moves_nothing_on_the_screen(
 ) -> None:
     user = new_user()
     page = user.open(long)
-    for _ in range(8):
+    while user.shown()[-1] == LINES:  # until the page is at its limit and the last lines are removed
         first = page.evaluate("document.querySelector('#log > .line').id")
         # In one task: the first visible line after scrolling up, and its position after the earlier part has arrived.
         moved = page.evaluate(
@@ -75,7 +75,6 @@ def test_scrolling_up_loads_earlier_parts_and_moves_nothing_on_the_screen(
         assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
     shown = user.shown()
     assert shown == list(range(shown[0], shown[-1] + 1))
-    assert shown[-1] < LINES, "the last lines were removed, because the page is bounded"
     page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
     page.locator("#later a.to-end").click()
     expect(user.line(LINES)).to_be_in_viewport()
@@ -88,7 +87,7 @@ def test_a_link_to_a_line_of_a_long_log_opens_there_and_scrolling_loads_the_rest
     user = new_user()
     page = user.page
     page.goto(f"/sessions/{long}#e50000")
-    page.wait_for_url(re.compile(r"\?before="))
+    page.wait_for_url(re.compile(r"\?around="))
     expect(user.line(50_000)).to_be_in_viewport()
     last = user.shown()[-1]
     for _ in range(2):
@@ -104,7 +103,7 @@ def test_the_page_stays_bounded_during_a_long_live_turn(new_user: NewUser, serve
     session = server.new_session(agent="many")
     user = new_user()
     page = user.open(session)
-    server.prompt(session, "4500")
+    server.prompt(session, "3300")
     server.wait_for_end(session)
     last = server.events(session)[-1]["id"]
     expect(user.line(last)).to_be_in_viewport()

@@ -61,7 +61,7 @@ def test_a_place_in_an_earlier_part_is_kept_too(long: str, new_user: NewUser, se
     number, top = page.evaluate(FIRST)
     page.evaluate("history.replaceState(null, '', location.pathname)")
     page.reload()
-    page.wait_for_url(f"**/sessions/{long}?before={number + 50}")
+    page.wait_for_url(f"**/sessions/{long}?around={number}")
     expect(user.badge).to_have_text("Live")
     assert_at(page, number, top)
 

@@ -30,10 +30,11 @@ T = TypeVar("T")
 
 def wait_until(condition: Callable[[], T], what: str) -> T:
     """Return the first true value of `condition`. After `SECONDS` fail with `what` in the message."""
-    deadline = time.monotonic() + SECONDS
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {SECONDS:g} s for {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < SECONDS, f"waited {SECONDS:g} s for {what}"
+        time.sleep(min(max(waited / 10, 0.005), 0.1))  # a check may ask a server or read a whole log
     return value
 
 

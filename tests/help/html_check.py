@@ -11,12 +11,12 @@ TAGS = re.compile(
 
 ATTRIBUTES = re.compile(
     "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|disabled|enctype"
-    "|enterkeyhint|for|form|formnovalidate|height|hidden|href|id|lang|loading|max|maxlength|media|method|min|multiple|name|open|placeholder|preserveaspectratio|rel"
+    "|enterkeyhint|for|form|formnovalidate|height|hidden|href|id|inputmode|lang|loading|max|maxlength|media|method|min|multiple|name|open|pattern|placeholder|preserveaspectratio|rel"
     "|required|role|rows|scope|selected|spellcheck|src|start|step|tabindex|target|title|type|value|viewbox|width|x|y"
 )
 
 ADDRESS = re.compile(
-    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+(?:#prompt)?|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
+    r"\.\./sessions/[0-9a-f-]{36}#end|https?://[^\s]+|mailto:[^\s]+|#e\d+|\?[a-z]+=\d+(?:&show=[a-z]+)?(?:#prompt|#e\d+)?|#prompt|#end|/[^/\s][^\s]*|/|static/[a-z0-9._-]+"
 )
 
 

@@ -3,6 +3,7 @@
 They work without a server and without scripts, and look as in a browser without JavaScript.
 """
 
+import functools
 import shutil
 import sys
 from pathlib import Path
@@ -74,6 +75,10 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
     return SessionPage(session=shown, sessions=listed, **{**usual, **fields})
 
 
+PAGES = ("session", "sessions", "empty", "login", "actions", "action", "delete", "error")
+
+
+@functools.cache
 def pages(static: str = "static") -> dict[str, str]:
     """Return every kind of page, by its name."""
     events = history()

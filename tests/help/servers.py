@@ -49,6 +49,8 @@ class Server:
         self._arguments = arguments
         self._env = {key: value for key, value in environment(data, **env).items() if value}
         self.port = 0
+        self.clients: list[Attached] = []
+        """The clients that `killed_later` disconnects. They would connect again and again until the last test."""
         self.start()
 
     def start(self) -> None:
@@ -175,6 +177,8 @@ def killed_later(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+        for client in server.clients:
+            client.disconnect()
 
 
 class RealServer(Server):
@@ -200,6 +204,7 @@ class Attached:
         self.attachments = 0
         """How many connections were answered with a stream."""
         self._server = server
+        server.clients.append(self)
         self._path = f"/api/sessions/{session}/events"
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -17,6 +17,7 @@ import pytest
 from breakglass.actions import Action
 from breakglass.config import AgentConfig, built_in
 from breakglass.errors import Conflict
+from breakglass.load_config import load_config
 from breakglass.turns import actions, processes
 from breakglass.turns.adopt import adopt, own_sessions
 from breakglass.turns.begin import submit_prompt
@@ -498,3 +499,24 @@ def test_a_session_that_a_terminal_has_open_is_not_adopted(
         finally:
             (home / "work" / "go").touch()
     assert own_sessions(real.config, agent)[0].pid == 0
+
+
+def test_its_login_asks_for_the_code_and_ends_when_that_is_refused(
+    real: Real, environ: dict[str, str]
+) -> None:
+    without_key = {name: value for name, value in environ.items() if not name.startswith("ANTHROPIC")}
+    settings = real.config.data.parent / "settings.toml"
+    settings.write_text(
+        f"[agents.claude]\ncommand = [{json.dumps(real.config.agents['claude'].command[0])}]\n"
+    )
+    config = load_config(
+        {**without_key, "BREAKGLASS_DATA": str(real.config.data), "BREAKGLASS_VITALS": "false"}, str(settings)
+    )
+    request = actions.Request(action="log-in-claude", params={}, by="ann")
+    real.session = actions.start_action(config, request).session
+    question = real.wait("permission")
+    assert question["choices"][0]["link"].startswith("https://claude.ai/oauth/authorize")
+    real.answer(question, allow=False)
+    events = real.end(2)
+    assert events.status == "error"
+    assert '"loggedIn": false' in "".join(events.all("tool_result", "output"))

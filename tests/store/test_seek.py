@@ -1,5 +1,6 @@
 """Bisection finds the positions that counting finds, with any foreign lines, and reads little of a large log."""
 
+import functools
 import os
 import random
 from pathlib import Path
@@ -88,12 +89,22 @@ def test_lines_copied_to_the_end_do_not_mislead_the_search_for_the_end(copied: i
         assert seek.find_end(fd, len(data)) == Position(8_000 + copied, len(data))
 
 
+@functools.cache
+def plain_line(number: int, size: int) -> bytes:
+    return line(number, "text", text="y" * size)
+
+
+def plain_lines(first: int, end: int, size: int) -> list[bytes]:
+    """Return the lines from `first` to before `end`, each with a text of `size` letters."""
+    return [plain_line(number, size) for number in range(first, end)]
+
+
 @pytest.mark.parametrize("before", [100, 300_000, 400_000, 1_200_000, 20_000_000])
 @pytest.mark.parametrize("padding", [0, 300_000, 2_000_000])
 @pytest.mark.parametrize("wrong", [1, 2, 50])
 def test_wrong_claims_close_together_do_not_confirm_each_other(wrong: int, before: int, padding: int) -> None:
     """The lines before and after these claims may have any length."""
-    lines = [line(number, "text", text="y" * 99) for number in range(1, 10_000)]
+    lines = plain_lines(1, 10_000, 99)
     lines.append(line(10_000, "text", text="y" * before))
     lines += [line(77_000 + number, "text") for number in range(wrong)]
     data = b"".join(lines) + b"z" * padding + b"\n"
@@ -104,10 +115,10 @@ def test_wrong_claims_close_together_do_not_confirm_each_other(wrong: int, befor
 @pytest.mark.parametrize("before", [100, 400_000])
 @pytest.mark.parametrize("at", range(100, 900, 50))
 def test_a_group_of_wrong_claims_within_a_log_does_not_mislead_a_bisection(at: int, before: int) -> None:
-    lines = [line(number, "text", text="y" * 999) for number in range(1, at)]
+    lines = plain_lines(1, at, 999)
     lines.append(line(at, "text", text="y" * before))
     lines += [line(1_000 + number, "text", text="y" * 60_000) for number in range(3)]
-    lines += [line(number, "text", text="y" * 999) for number in range(at + 4, 2_000)]
+    lines += plain_lines(at + 4, 2_000, 999)
     expected = positions_of(b"".join(lines))
     with open_bytes(b"".join(lines)) as fd:
         assert all(

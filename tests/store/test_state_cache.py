@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -125,3 +125,32 @@ def test_reading_new_lines_does_not_change_the_earlier_state() -> None:
     with open_bytes(log_of([*drafts, ("queued", {"key": "b"}), ("queued", {"key": "c"})])) as fd:
         assert read_state(fd, before).keys == {"a": 2, "b": 4, "c": 6}
     assert before.keys == {"a": 2, "b": 4}
+
+
+def changes_of(path: Path) -> dict[str, Callable[[], object]]:
+    """Return what can happen to a log with two lines."""
+    data = path.read_bytes()
+    return {
+        "a line is appended": lambda: path.write_bytes(data + line(3, "text")),
+        "it is written over with as many bytes": lambda: path.write_bytes(data.replace(b"before", b"behind")),
+        "it is replaced by a copy": lambda: (path.rename(f"{path}.old"), path.write_bytes(data)),
+        "it is deleted": path.unlink,
+        "it becomes a link": lambda: os.symlink(path.rename(f"{path}.old"), path),
+        "its mode is changed": lambda: path.chmod(0),
+    }
+
+
+@pytest.mark.parametrize("change", changes_of(Path(os.devnull)))
+def test_only_an_unchanged_log_is_known_without_an_open(change: str, tmp_path: Path) -> None:
+    path = tmp_path / log.NAME
+    path.write_bytes(line(1, "created") + line(2, "renamed", title="before"))
+    assert state_cache.find_unchanged(str(tmp_path)) is None
+    fd = log.open_reader(str(tmp_path))
+    read = state_cache.read_cached(str(tmp_path), fd)
+    os.close(fd)
+    assert state_cache.find_unchanged(str(tmp_path)) is read
+    before = path.stat().st_ctime_ns
+    changes_of(path)[change]()
+    while os.path.exists(path) and path.lstat().st_ctime_ns == before:
+        os.utime(path)  # the clock of the file system moves a few times in a hundredth of a second
+    assert state_cache.find_unchanged(str(tmp_path)) is None

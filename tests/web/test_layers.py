@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.test_layers import MODULES, imports, is_within
+from tests.test_layers import MODULES, imports, is_within, parse
 
 WEB_ROWS = (
     "              serve              ",
@@ -33,7 +33,7 @@ DOCUMENTED = {"_asdict", "_replace"}
 
 def web_imports(source: str) -> Iterator[str]:
     """Yield the modules of breakglass.web that `source` imports, without the `breakglass.web.`."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -64,7 +64,7 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
 
 def private_names(source: str) -> set[str]:
     """Return the private names of other modules' objects, if `source` imports one of `BORROWED_FROM`."""
-    tree = ast.parse(source)
+    tree = parse(source)
     if not any(name.partition(".")[0] in BORROWED_FROM for name, _, _ in imports(tree)):
         return set()
     own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
@@ -82,7 +82,7 @@ def is_self(node: ast.expr) -> bool:
 
 def foreign_bases(source: str) -> set[str]:
     """Return the names that `source` imports from one of `BORROWED_FROM` and derives a class from."""
-    tree = ast.parse(source)
+    tree = parse(source)
     imported = {
         alias.asname or alias.name
         for node in ast.walk(tree)

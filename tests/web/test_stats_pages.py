@@ -31,7 +31,7 @@ def test_the_pages_show_the_numbers_and_link_to_the_lines(server: Server) -> Non
         server.wait_for_end(session)
     for html in (page(server, "/stats"), page(server, f"/sessions/{session}/stats")):
         assert "1 session · 1 error · 2 ok" in html
-        assert f"/sessions/{session}?before=" in html
+        assert f"/sessions/{session}?around=" in html
         assert "&lt;script&gt;" in html
         assert check_html(html).found == []
     assert '<rect class="amount" x=' in html

@@ -58,8 +58,8 @@ def turn(spans: Sequence[Mapping[str, Any]], seconds: float, url: str) -> Markup
         ends[row : row + 1] = [max(end, begin + length / 200)]
         x, width = begin / length * 1000, max(3.0, (end - begin) / length * 1000)
         line = int(span["line"])
-        link = Markup('<a href="{}?before={}#e{}"><title>{}</title>').format(
-            url, line + 50, line, visible(f"{span['label']}: {end - begin:.1f} s, line {line}")
+        link = Markup('<a href="{}?around={}#e{}"><title>{}</title>').format(
+            url, line, line, visible(f"{span['label']}: {end - begin:.1f} s, line {line}")
         )
         drawn.append(
             f'{link}<rect class="{_KINDS[span["kind"]]}" x="{x:.1f}" y="{row * _ROW}" width="{width:.1f}"'

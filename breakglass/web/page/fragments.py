@@ -20,7 +20,7 @@ from jinja2 import Template, TemplateError
 from markupsafe import Markup
 
 from breakglass.events import Event
-from breakglass.web.page.budget import Budget
+from breakglass.web.page.budget import WHOLE_SECONDS, Budget
 from breakglass.web.page.render import event_templates
 
 Fragment = tuple[int, Markup]
@@ -28,15 +28,21 @@ Fragment = tuple[int, Markup]
 
 
 def fragment(
-    event: Event, *, whole: bool = False, settled: bool = False, address: str | None = None
+    event: Event,
+    *,
+    whole: bool = False,
+    settled: bool = False,
+    alone: bool = False,
+    address: str | None = None,
 ) -> Markup:
     """Return the HTML of one event. Never raises: an event that does not fit its template is shown as raw JSON.
 
     `whole`: nothing is folded. `settled`: the question or the queued prompt is no longer open, so it has no buttons.
+    `alone`: the events around it are not shown, so its number leads to where they are.
     `address`: where a file is, "" for nowhere; None if the page around the fragment serves it.
     """
     template = _templates().get(str(event.get("kind")), _unknown())
-    values = {"e": event, "whole": whole, "settled": settled, "address": address}
+    values = {"e": event, "whole": whole, "settled": settled, "alone": alone, "address": address}
     try:
         html = template.render(values)
     except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a missing or malformed key
@@ -44,14 +50,14 @@ def fragment(
     return Markup(html)  # nosec B704 - templates escape
 
 
-def fragments(events: Iterable[Event], *, whole: bool = False) -> Iterator[Fragment]:
+def fragments(events: Iterable[Event], *, whole: bool = False, alone: bool = False) -> Iterator[Fragment]:
     """Yield the fragments of consecutive events: each prose once, and buttons only where they still work."""
     compacted = compact(events)
     settled = _settled(compacted)
-    budget = Budget()
+    budget = Budget(WHOLE_SECONDS, WHOLE_SECONDS) if whole else Budget()
     for event in compacted:
         with budget.event():
-            html = fragment(event, whole=whole, settled=event["id"] in settled)
+            html = fragment(event, whole=whole, settled=event["id"] in settled, alone=alone)
         yield event["id"], html
 
 

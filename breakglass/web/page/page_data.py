@@ -267,3 +267,5 @@ class SessionPage(Page, frozen=True):
     keepalive: float
     """Seconds between two `keepalive` events of the stream."""
     box: PromptBox
+    show: str = ""
+    """The name of the filter through which the events are shown, "" for none."""

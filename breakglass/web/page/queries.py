@@ -6,12 +6,15 @@ Each function ends a lost turn first, so no page shows it as running. If that fa
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from breakglass.choices import read_choices
 from breakglass.errors import NotFound
 from breakglass.export import markdown
+from breakglass.filters import FILTERS
 from breakglass.state import SessionState
-from breakglass.store import fleet, log, seek, sessions, space, window
+from breakglass.store import filtered, fleet, log, seek, sessions, space, window
+from breakglass.store.filtered import Outline
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
@@ -32,6 +35,16 @@ SAVED_BYTES = 256 << 10
 """Characters of a saved session that are sent at once."""
 
 Warn = Callable[[str], object]
+
+
+class Wanted(NamedTuple):
+    """The part of a log that a page asks for: its end, or the lines before, after or around a line."""
+
+    before: int | None = None
+    after: int | None = None
+    around: int | None = None
+    show: str = ""
+    """The name of a filter, or of none."""
 
 
 def saved(session: Session, form: str) -> Iterator[str]:
@@ -180,11 +193,25 @@ def _asked(fd: int, state: SessionState) -> str:
     return offered[0].question if offered else first_words(asking.get("input")) or state.asking[0].name
 
 
-def read_window(session: Session, *, before: int | None, after: int | None) -> Window:
+def read_window(session: Session, wanted: Wanted) -> Window:
     """Return the part of a log that a page shows. Raises NotFound."""
+    part = {"before": wanted.before, "after": wanted.after, "around": wanted.around}
     fd = log.open_reader(session.directory)
     try:
-        return window.read(fd, PAGE_BYTES, before=before, after=after)
+        if chosen := FILTERS.get(wanted.show):
+            state = session.log_state(fd).state
+            always = [each.id for each in state.asking] + [each.id for each in state.queued]
+            return filtered.read(fd, PAGE_BYTES, chosen, **part, always=always)
+        return window.read(fd, PAGE_BYTES, **part)
+    finally:
+        os.close(fd)
+
+
+def read_outline(session: Session) -> Outline:
+    """Return the prompts and the failures of a log. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        return filtered.read_outline(fd)
     finally:
         os.close(fd)
 

@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 
 from breakglass import choices, text
 from breakglass.events import INTERRUPTED
+from breakglass.filters import FILTERS
 from breakglass.store import sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
@@ -28,7 +29,7 @@ _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
 
 _FILTERS: dict[Any, str] = {
-    markdown: "markdown unmarked",
+    markdown: "long_markdown unmarked",
     terminal: "fold terminal",
     tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
@@ -114,10 +115,10 @@ def _environment() -> Environment:
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
     environment.globals.update(
         signs_json=signs,
-        max_markdown=markdown.MAX_MARKDOWN,
         interrupted=INTERRUPTED,
         picture_types=PICTURES,
         charts=charts,
+        filters={name: each.label for name, each in FILTERS.items()},
     )
     return environment
 

@@ -10,7 +10,7 @@ from typing import Any
 import acp
 from acp.schema import PermissionOption, ToolCallUpdate
 
-EARLIER = "e4b1f0c2"
+from tests.agents.acp import EARLIER
 
 
 class Scripted:

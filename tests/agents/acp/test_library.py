@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acp import schema
 
 from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
-from tests.agents.acp.library_agent import EARLIER
+from tests.agents.acp import EARLIER
 from tests.agents.acp.recorded import lines, load
 from tests.live.drive import AgentRun, React, passive, run_dialogue
 
-REQUESTS: dict[str, Any] = {
-    "initialize": schema.InitializeRequest,
-    "session/new": schema.NewSessionRequest,
-    "session/load": schema.LoadSessionRequest,
-    "session/resume": schema.ResumeSessionRequest,
-    "session/set_mode": schema.SetSessionModeRequest,
-    "session/set_config_option": schema.SetSessionConfigOptionSelectRequest,
-    "session/prompt": schema.PromptRequest,
-    "session/cancel": schema.CancelNotification,
+REQUESTS = {
+    "initialize": "InitializeRequest",
+    "session/new": "NewSessionRequest",
+    "session/load": "LoadSessionRequest",
+    "session/resume": "ResumeSessionRequest",
+    "session/set_mode": "SetSessionModeRequest",
+    "session/set_config_option": "SetSessionConfigOptionSelectRequest",
+    "session/prompt": "PromptRequest",
+    "session/cancel": "CancelNotification",
 }
 WRITTEN = {name: run.stdin for name, run in load().items() if run.stdin}
 ROOT = Path(__file__).parents[3]
@@ -34,10 +33,12 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
 def test_every_message_that_we_write_is_valid_and_has_no_unknown_key(name: str) -> None:
+    from acp import schema  # not above: its import takes a second in each process that collects the tests
+
     for message in map(json.loads, lines(WRITTEN[name])):
         assert message.pop("jsonrpc") == "2.0"
         if "method" in message:
-            model, held = REQUESTS[message["method"]], message["params"]
+            model, held = getattr(schema, REQUESTS[message["method"]]), message["params"]
         elif "error" in message:
             model, held = schema.Error, message["error"]
         else:
@@ -55,7 +56,7 @@ def run_turn(prompt: str, folder: Path, react: React = passive, **given: Any) ->
     )
 
 
-@pytest.mark.parametrize("prompt", ["read", "terminal"])
+@pytest.mark.parametrize("prompt", ["read", pytest.param("terminal", marks=pytest.mark.torture)])
 def test_files_and_terminals_are_refused_with_an_error_the_library_reads(prompt: str, tmp_path: Path) -> None:
     assert run_turn(prompt, tmp_path).only("text", "text") == "refused: -32601"
 
@@ -77,7 +78,7 @@ def test_a_missing_session_is_replaced_in_the_same_process(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("answer", "chosen"),
-    [({"allow": True}, "1"), ({"allow": False}, "3")],
+    [({"allow": True}, "1"), pytest.param({"allow": False}, "3", marks=pytest.mark.torture)],
 )
 def test_an_answer_selects_the_matching_option(answer: dict[str, bool], chosen: str, tmp_path: Path) -> None:
     done = run_turn("ask", tmp_path, _answering(**answer), ask=True)

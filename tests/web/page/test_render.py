@@ -11,13 +11,16 @@ from breakglass.web.page import render
 from breakglass.web.page.page_data import ErrorPage, Page, PromptBox
 from tests.help.attacks import ATTACKS
 from tests.help.html_check import check_html
-from tests.help.preview import FRAME, pages, row, session_page
+from tests.help.preview import FRAME, PAGES, pages, row, session_page
 
-LATER = {"find.js", "find.css"}
+LATER = {
+    *("actions.css", "files.js", "filter.css", "find.css", "find.js", "jumps.js", "replay.css", "replay.js"),
+    "tables.css",
+}
 """Files that only a user who needs them loads."""
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_inline_script_or_style_and_loads_nothing_from_other_servers(name: str) -> None:
     html = pages()[name]
     checked = check_html(html)
@@ -25,6 +28,10 @@ def test_a_page_has_no_inline_script_or_style_and_loads_nothing_from_other_serve
     assert "style" not in checked.tags
     assert "<script>" not in html
     assert html.count("<script") == html.count('src="static/')
+
+
+def test_the_preview_has_every_kind_of_page() -> None:
+    assert [*pages()] == [*PAGES]
 
 
 def test_every_form_carries_the_csrf_token() -> None:
@@ -85,7 +92,7 @@ def test_scripts_use_no_function_that_runs_markup() -> None:
 
 def test_a_page_preloads_every_script_it_needs_at_once() -> None:
     html = pages()["session"]
-    not_at_once = {"login.js", "sw.js", "files.js", *LATER}
+    not_at_once = {"login.js", "sw.js", *LATER}
     for path in render.STATIC.glob("*.js"):
         assert (f"static/{path.name}" in html) == (path.name not in not_at_once)
         if path.name not in not_at_once:

@@ -1,6 +1,6 @@
-// The parts of the page that show the session's state: the heading, the window's title, the outline, and the Send and Stop buttons.
+// The parts of the page that show the session's state: the heading, the window's title, and the Send and Stop buttons.
 
-import { $, $$, make } from "./browser.js";
+import { $, make } from "./browser.js";
 import { Notifier } from "./notifications.js";
 import { joinLines } from "./text.js";
 
@@ -18,14 +18,12 @@ export class Controls {
       this.update();
     });
     this.update();
-    this.showOutline();
   }
 
   turnBegan(line) {
     this.isTurnRunning = true;
     this.endedAs = "";
     if (!this.page.named) this.showTitle($(".prompt-text", line).textContent);
-    this.showOutline();
   }
 
   turnEnded(line) {
@@ -50,18 +48,6 @@ export class Controls {
     this.page.named = "yes";
     Object.assign(this.heading, { title, textContent: title });
     this.notifier.title = this.windowTitle;
-  }
-
-  /** Lists the turns on this page. */
-  showOutline() {
-    const turns = $$(".user", this.list);
-    const entry = (turn) => make("li", {}, make("a", { href: `#${turn.id}` },
-      make("span", { textContent: turn.id.slice(1) }),
-      make("b", { textContent: $(".prompt-text", turn).textContent.slice(0, 80) })));
-    for (const nav of $$(".outline")) {
-      nav.hidden = turns.length < 2;
-      $("ol", nav).replaceChildren(...turns.map(entry));
-    }
   }
 
   /** Tells screen readers, and the user of a hidden page, what happened. */

@@ -5,7 +5,8 @@ import { $, $$, make, prefix } from "./browser.js";
 
 const HELP = [
   ["j / k", "next or previous turn"], ["o", "open or close the turn's lines"], ["c", "copy the link to the turn"],
-  ["g / G", "first line on the page, end"], ["/", "search in this session, or in the titles of the list"], ["n", "new session"],
+  ["g / G", "first line, end"], ["f / F", "next or previous failure"],
+  ["/", "search in this session, or in the titles of the list"], ["n", "new session"],
   ["y / n", "allow or refuse, when the question has the focus"], ["a", "focus the question"],
   ["Ctrl Enter", "send"], ["Shift Enter", "new line"], ["Esc", "leave the field, close the menu"], ["?", "show these shortcuts"],
 ];
@@ -47,23 +48,28 @@ const PAGE_KEYS = {
   k: () => goToTurn(-1),
   o: () => toggleTurn(),
   c: ({ say }) => copyLink(currentTurn(), say),
-  g: () => scrollTo(0, 0),
-  G: () => scrollTo(0, document.scrollingElement.scrollHeight),
+  g: () => ($("#earlier:not([hidden])") ? location.assign("?after=0#e1") : scrollTo(0, 0)),
+  G: () => ($("#later:not([hidden]) .to-end") ?? $("#news"))?.click(),
+  f: () => go("failures", 1),
+  F: () => go("failures", -1),
   "/": () => ($("#find") ? document.dispatchEvent(new Event("find")) : $("input[type=search]")?.focus()),
   n: () => (location.pathname === `${prefix}/` ? $("#prompt").focus() : location.assign(`${prefix}/#prompt`)),
   a: () => $$(".permission.open .card").at(-1)?.focus(),
   "?": ({ dialog }) => dialog.showModal(),
 };
 
+/** jumps.js knows the prompts and failures that are not on the page. */
+const go = (what, step) => document.dispatchEvent(new CustomEvent("go", { detail: [what, step] }));
+
 const currentTurn = () => $(".line.current") ?? $$(".user").at(-1);
 
 function goToTurn(step) {
   const turns = $$("#log > .user");
-  if (!turns.length) return;
   const index = turns.indexOf($(".line.current"));
-  const passed = turns.findLastIndex((turn) => turn.getBoundingClientRect().top < 80);
-  const from = index < 0 ? passed + (step < 0 ? 1 : 0) : index;
-  const next = turns[Math.min(turns.length - 1, Math.max(0, from + step))];
+  const top = (turn) => turn?.getBoundingClientRect().top, passed = turns.findLastIndex((turn) => top(turn) < 80);
+  const from = index < 0 ? passed + (step < 0 && top(turns[passed]) < 40 ? 1 : 0) : index; // in its lines, not at it
+  const next = turns[from + step];
+  if (!next) return go("prompts", step);
   $(".line.current")?.classList.remove("current");
   next.classList.add("current");
   next.scrollIntoView({ block: "start" });

@@ -11,6 +11,12 @@ const RETRY = 2000; // ms
 const TOP = 64; // px: what is above is behind the bar
 const NEAR = 80; // px from the end that still count as the end
 
+/** The query of a part of the log, as the filter of this page shows it. */
+export function part(query = "") {
+  const { show } = document.body.dataset, both = [query, show && `show=${show}`].filter(Boolean).join("&");
+  return both && `?${both}`;
+}
+
 export const firstLine = (nav) => Number($("a", nav).getAttribute("href").match(/\d+/));
 
 export class Paging {
@@ -40,7 +46,7 @@ export class Paging {
     if (nav.hidden || nav.dataset.busy) return;
     nav.dataset.busy = "yes";
     const { transcript } = this, before = nav === this.earlier;
-    const doc = await fetchPage(before ? `?before=${this.from}` : `?after=${transcript.last}`);
+    const doc = await fetchPage(part(before ? `before=${this.from}` : `after=${transcript.last}`));
     delete nav.dataset.busy;
     link.textContent = `${before ? "Earlier" : "Later"} lines${doc ? "" : ` (not loaded yet: ${unreachable()[0]})`}`;
     if (!doc) return void setTimeout(() => this.loadNear(), RETRY);
@@ -51,6 +57,7 @@ export class Paging {
       const second = $("li.line", this.list);
       if (before) this.prepend(lines, firstLine(next));
       else lines.forEach((line) => transcript.place(line, this.list));
+      if (!before) transcript.last = Number(doc.body.dataset.last); // a filter has read further than it shows
       nav.hidden = !next || next.hidden || !(lines.length || before);
       transcript.finishLines(before && second ? [...lines, second] : lines);
       if (before) this.trimEnd();

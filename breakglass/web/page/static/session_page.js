@@ -3,6 +3,7 @@
 import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, unreachable } from "./browser.js";
 import { addCopyButton, copyLink } from "./clipboard.js";
 import { Controls } from "./controls.js";
+import { part } from "./paging.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
 import { SessionList } from "./session_list.js";
 import { Stream } from "./stream.js";
@@ -38,6 +39,7 @@ export class SessionPage {
     new SessionList($("#sessions"), { current: id });
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
     this.connectFind();
+    this.connectReplay();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -57,6 +59,16 @@ export class SessionPage {
     connectStop($("#stop"), id, say);
     connectWithdraw($("#withdraw"), id, field, say);
     openFoldsForPrint(transcript.list);
+    this.loadJumps();
+  }
+
+  /** Loads the ways to other lines: on a wide screen at once, on a phone when the user leaves the end or opens the menu. */
+  loadJumps() {
+    const load = () => this.jumps ??= import("./jumps.js").then(({ Jumps }) => new Jumps(this), () => {});
+    if (matchMedia("(min-width: 900px)").matches) load();
+    $("main .menu").addEventListener("toggle", load);
+    document.addEventListener("go", ({ detail }) => load().then((jumps) => jumps?.go(...detail))); // a key
+    addEventListener("scroll", () => this.transcript.scroll.following || load(), { passive: true });
   }
 
   connectLinks() {
@@ -66,14 +78,14 @@ export class SessionPage {
     addCopyButton(list, this.say);
     list.addEventListener("click", (event) => {
       const number = event.target.closest(".number");
-      if (!number) return;
+      if (!number || number.search) return; // behind a filter, it leads to the lines around it
       event.preventDefault(); // a click on a number must not add to the history
       copyLink(number.closest(".line"), this.say);
     });
     document.addEventListener("click", (event) => {
       if (!event.target.closest("a.to-end")) return;
       event.preventDefault();
-      history.replaceState(null, "", location.pathname);
+      history.replaceState(null, "", location.pathname + part());
       scroll.following = true;
       this.say("");
       this.reload();
@@ -88,6 +100,15 @@ export class SessionPage {
     document.addEventListener("find", () => open());
     const words = new URLSearchParams(location.search).get("find");
     if (words) open(words);
+  }
+
+  connectReplay() {
+    const button = $("#replay");
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.closest("details").open = false;
+      import("./replay.js").then(({ Replay }) => new Replay(this), () => this.say(`Not loaded: ${unreachable()[0]}.`));
+    }, { once: true });
   }
 
   // --- the place in the log -----------------------------------------------------------------------
@@ -122,19 +143,19 @@ export class SessionPage {
     }
     if (place.isEnd) return scroll.toEnd();
     if (scroll.restore(place)) return;
-    const part = `?before=${place.number + 50}`;
-    if (!place.number || location.search === part) return this.showLineOfAddress();
+    const around = part(`around=${place.number}`);
+    if (!place.number || location.search === around) return this.showLineOfAddress();
     this.movingTo = { ...place, isMoving: true }; // this page is left at once, with its own place
-    location.replace(part);
+    location.replace(around);
   }
 
   showLineOfAddress() {
     const number = location.hash.match(/^#e(\d+)$/)?.[1];
     if (!number) return this.transcript.scroll.toEnd();
     if (this.transcript.show(number)) return;
-    const part = `?before=${Number(number) + 50}`;
+    const around = `?around=${Number(number)}`;
     if (number > this.stream.end) this.say(`Not here: line ${number}. The log ends at line ${this.stream.end}, as far as this page knows.`);
-    else if (location.search !== part) location.replace(`${part}#e${number}`);
+    else if (location.search !== around) location.replace(`${around}#e${number}`);
     else this.say(`Not on this device: line ${number}. The server did not answer, so you see the lines that were kept here.`);
   }
 
@@ -145,6 +166,7 @@ export class SessionPage {
     const { controls, outbox, isLive } = this, { kind, key, name, title } = line.dataset;
     if (key) outbox.arrived(key);
     if (kind === "user") controls.turnBegan(line);
+    this.jumps?.then((loaded) => loaded?.add(line));
     if (kind === "renamed") controls.showTitle(title);
     if (kind === "permission") {
       if (isLive) controls.announce(`Waiting for permission to run ${name}. Allow or refuse?`);
@@ -205,7 +227,6 @@ export class SessionPage {
     stream.continueAfter(Number(fresh.last), Number(fresh.end));
     controls.isTurnRunning = fresh.active === "yes";
     controls.update();
-    controls.showOutline();
     stream.open();
   }
 
@@ -224,7 +245,7 @@ export class SessionPage {
 
   keepForOffline() {
     const { page, stream, transcript } = this;
-    if (!globalThis.caches || !["live", "polling"].includes(stream.state) || !transcript.showsEnd) return;
+    if (!globalThis.caches || page.show || !["live", "polling"].includes(stream.state) || !transcript.showsEnd) return;
     page.now = stream.lastAnswer.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
     keepPage();

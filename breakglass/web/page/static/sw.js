@@ -7,7 +7,7 @@ const root = new URL(location.href).searchParams.get("static");
 const base = root.replace(/\/static\/.*/, ""); // the path under which a proxy publishes this server
 const STATIC_CACHE = `static${root}`;
 const FILES = [
-  "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "csrf.js", "files.js", "icon.svg", "keys.js", "line_kinds.js",
+  "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "csrf.js", "files.js", "icon.svg", "jumps.js", "keys.js", "line_kinds.js",
   "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "session_list.js",
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
   "whole_question.js",

@@ -6,7 +6,7 @@
 
 import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
 import { PLACE_BY_KIND, addTimeOnHover, countDown, foldIntoEnd, lineNumber, markDay, settle } from "./line_kinds.js";
-import { Paging, ScrollPosition, firstLine } from "./paging.js";
+import { Paging, ScrollPosition, firstLine, part } from "./paging.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
 import { connectQuestion } from "./whole_question.js";
@@ -138,7 +138,7 @@ export class Transcript {
 
   /** Loads the page again: the log was replaced, or too many lines were missed. Resolves to its data, null on failure. */
   async reload() {
-    const doc = await fetchPage(location.pathname);
+    const doc = await fetchPage(location.pathname + part());
     if (!doc) return null;
     const { paging, toolCalls } = this;
     for (const map of [toolCalls.calls, toolCalls.orphans, this.prose, this.endedTurns]) map.clear();
@@ -156,7 +156,7 @@ export class Transcript {
   /** Scrolls to a line by its number, and opens the folds around it. Returns whether it is on this page. */
   show(number) {
     const line = document.getElementById(`e${number}`) // or the line that this one was merged into
-      ?? (number >= this.paging.from && number < this.last && $$("li.line", this.list).findLast((one) => lineNumber(one) < number));
+      ?? (!document.body.dataset.show && number >= this.paging.from && number < this.last && $$("li.line", this.list).findLast((one) => lineNumber(one) < number));
     if (!line) return false;
     for (let element = line; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     $("details", line)?.setAttribute("open", "");
