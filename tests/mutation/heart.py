@@ -22,7 +22,7 @@ NEAREST = {
     "turns/test_sandbox::test_a_stop_reaches_the_command_as_a_signal",
     "turns/conversation": "turns/test_runner turns/test_quiet turns/test_actions",
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
-    "turns/test_stopped",
+    "turns/test_stopped turns/test_unwritable",
     "turns/ending": "turns/test_ending",
     "turns/processes": "turns/test_child turns/test_processes turns/test_stops",
     "turns/record": "turns/test_io_order turns/test_questions turns/test_runner",

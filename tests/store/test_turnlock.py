@@ -1,5 +1,6 @@
 """One process at a time holds a session's turn lock. Its death frees the lock. Others can read which runner it is."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import CannotRecord, NotFound, TurnRunning
+from breakglass.errors import CannotRecord, NotFound, ReadOnly, TurnRunning
 from breakglass.store import log, sessions, turnlock
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import RunnerProcess, TurnLock, read_runner
@@ -209,3 +210,14 @@ def test_a_lock_file_that_is_not_a_plain_file_is_an_error_at_once_and_names_no_r
         lock.take()
     assert lock.fds == ()
     assert read_runner(session) is None
+
+
+def test_a_lock_on_a_file_system_that_became_read_only_is_refused_as_such(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(turnlock, "_open_lock_file", refuse)
+    with pytest.raises(ReadOnly, match="this session is read-only: Read-only file system"):
+        TurnLock(session).take()
