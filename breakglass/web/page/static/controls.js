@@ -28,6 +28,8 @@ export class Controls {
 
   turnEnded(line) {
     this.isTurnRunning = false;
+    const context = $$(".result", this.list).at(-1)?.dataset.context;
+    if (context) $("#context").textContent = ` · context ${context}`;
     if (document.hidden) this.endedAs = line.dataset.status;
   }
 
