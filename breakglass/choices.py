@@ -41,6 +41,10 @@ class Choice(NamedTuple):
     """Whether the user may answer with text of their own."""
     optional: bool = False
     """Whether it may stay without an answer."""
+    secret: bool = False
+    """Whether the answer is a secret: no log has it, and no page shows it."""
+    link: str = ""
+    """An address to open first, "" for none. It begins with https://."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that a `permission` event has. Values that are the default are left out."""
@@ -76,6 +80,8 @@ def read_choices(value: Any) -> tuple[Choice, ...]:
                 multiple=item.get("multiple") is True,
                 other=item.get("other") is not False,
                 optional=item.get("optional") is True,
+                secret=item.get("secret") is True,
+                link=link if (link := str(item.get("link") or "")).startswith("https://") else "",
             )
         )
     return tuple(found)

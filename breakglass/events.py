@@ -106,8 +106,8 @@ KINDS: dict[str, Kind] = {
         ("turn", "request", "name", "input", "expires"),
         "The agent asks for permission to use a tool, and waits. `tool_id` is that of the `tool` that waits. `expires` "
         "is about when it counts as refused. With `choices`, it asks the user to choose: `[{id, question, options: "
-        "[{label, description}]}]`, each with `header`, `multiple`, `other` and `optional` where they are not empty, "
-        "false, true and false.",
+        "[{label, description}]}]`, each with `header`, `multiple`, `other`, `optional`, `secret` (no log has the "
+        "answer) and `link` (an address to open first) where they are not the default.",
         optional=("parent", "choices", "tool_id"),
         synced=True,
     ),

@@ -42,6 +42,8 @@ from breakglass.settings import Setting, expected
 from breakglass.settings_file import FILE_NAME, find_file, read_file
 from breakglass.targets import Target
 
+LOG_IN_SECONDS = 600.0
+"""Seconds that a login of an agent may take."""
 NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
@@ -186,7 +188,7 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
         _notify(index, each) for index, each in enumerate(_array("notify", table.pop("notify", [])))
     )
     relay = _relay(table.pop("relay", {}))
-    tables = Tables(agents, presets, _actions(table.pop("actions", {})), targets, notify, relay)
+    tables = Tables(agents, presets, _actions(table.pop("actions", {}), agents), targets, notify, relay)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}
     for name in table:
         if name in SETTINGS and name not in in_file:
@@ -264,11 +266,29 @@ def _agent(name: str, table: dict[str, Any], base: AgentConfig | None) -> AgentC
     return agent
 
 
-def _actions(tables: object) -> dict[str, Action]:
-    known = BUILT_IN | {name: _action(name, table) for name, table in _named_tables("actions", tables)}
+def _actions(tables: object, agents: Mapping[str, AgentConfig]) -> dict[str, Action]:
+    own = {name: _action(name, table) for name, table in _named_tables("actions", tables)}
+    known = BUILT_IN | _log_ins(agents) | own
     for name, action in known.items():
         check_before(f"actions.{name}", action, known)
     return known
+
+
+def _log_ins(agents: Mapping[str, AgentConfig]) -> dict[str, Action]:
+    """Return an action for each agent whose program can log in with a code. A sandbox would hide the login's files."""
+    found = {}
+    for agent in agents.values():
+        if agent.about.login and agent.about.login.log_in and agent.sandbox == "none":
+            name = f"log-in-{agent.name}"
+            command = (*agent.command, *agent.about.login.log_in)
+            found[name] = Action(
+                *(name, command, "changes", f"Log in {agent.name}"),
+                "Shows an address to open. It asks for the code that the page there shows.",
+                "Agents",
+                timeout_seconds=LOG_IN_SECONDS,
+                logs_in=agent.name,
+            )
+    return found
 
 
 def _action(name: str, table: dict[str, Any]) -> Action:

@@ -80,6 +80,10 @@ class Masker:
         self._known = list(known)  # the longest first, because a secret may contain another one
         self._held: Draft | None = None
 
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these secrets too, from now on."""
+        self._known = sorted({*self._known, *fingerprints(secrets)}, reverse=True)
+
     def take(self, drafts: Iterable[Draft]) -> list[Draft]:
         """Return the masked drafts that may be appended now."""
         if not self._known:

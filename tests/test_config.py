@@ -90,7 +90,7 @@ def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(
         ),
         (AgentConfig, AGENT_SETTINGS, {"name"}),
         (Preset, PRESET_SETTINGS, set()),
-        (Action, ACTION_SETTINGS, {"name", "params"}),
+        (Action, ACTION_SETTINGS, {"name", "params", "logs_in"}),
         (Param, PARAM_SETTINGS, {"name"}),
         (Target, TARGET_SETTINGS, {"name"}),
         (Notify, NOTIFY_SETTINGS, {"index"}),

@@ -134,6 +134,8 @@ class Action:
     )
     timeout_seconds: float = setting(60.0, parse_seconds, "the seconds after which it is stopped")
     params: Mapping[str, Param] = field(default_factory=dict)
+    logs_in: str = ""
+    """The agent that it logs in. No table has this key."""
 
     @property
     def shown_label(self) -> str:

@@ -38,6 +38,8 @@ class LoginProbe(NamedTuple):
     """Takes the same output. Returns when the login ends, in seconds since the epoch, None if unknown. Never raises."""
     hint: str
     """How to log in; `{name}` stands for the agent's name in the settings."""
+    log_in: tuple[str, ...] = ()
+    """The arguments with which the program logs in: it prints an address and reads a code. () if it cannot."""
 
 
 def _accepts_root(name: str, environ: Mapping[str, str]) -> str:
@@ -161,6 +163,8 @@ class Dialogue(Protocol):
     """After `close`: whether the turn failed, according to the agent or to its exit status."""
     waits_for_quiet: bool
     """Whether `after_quiet` must be called once the agent has printed nothing for a short time."""
+    carries_remarks: bool
+    """Whether the agent gets the `message` of an answer."""
     start_over: bool
     """After `close`: whether the turn should run once more, with the input `without_session`."""
 
@@ -246,7 +250,9 @@ PROTOCOLS: dict[str, str] = {
 
 ACTION = "action"
 """The protocol of an action's programs. No settings name it: an action has no agent."""
-_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action"}
+LOGIN = "login"
+"""The protocol of a program that logs an agent in."""
+_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action", LOGIN: "breakglass.agents.login"}
 
 
 def about(protocol: str) -> About:

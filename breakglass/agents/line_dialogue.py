@@ -32,6 +32,7 @@ class LineDialogue:
     """Both directions of a dialogue in JSON lines. See `breakglass.agents.Dialogue` for the public methods."""
 
     merge_stderr = False
+    carries_remarks = True
 
     def __init__(self, turn_input: TurnInput, argv: list[str]) -> None:
         self.argv = argv

@@ -38,7 +38,7 @@ EXITS: tuple[tuple[type[BreakglassError], int], ...] = (
     (BreakglassError, 1),
 )
 """The exit status of each error: the first class that matches."""
-RELAY_PACKAGES = ("nats", "nkeys")
+RELAY_PACKAGES = ("nats", "nkeys", "nacl")
 """The packages of the extra `relay`, which only the relay and the hub need."""
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141

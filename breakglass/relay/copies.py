@@ -57,11 +57,12 @@ class Copies:
             raise BadPiece(f"{session[:64]!r} is no name of a session")
         path = self._path(session)
         if session not in self._generations:
-            self._generations[session] = _generation(path.parent)
+            self._generations[session] = generation_of(path.parent)
         try:
             size = os.stat(path, follow_symlinks=False).st_size
-        except FileNotFoundError:
+        except FileNotFoundError:  # a new one, or one that was removed because it is old
             size = 0
+            self._generations[session] = generation_of(path.parent)
         return self._generations[session], size + len(self._waiting.get(session, b""))
 
     def apply(self, session: str, piece: Piece) -> Outcome:
@@ -169,7 +170,7 @@ class Copies:
             os.close(fd)
 
 
-def _generation(directory: Path) -> int:
+def generation_of(directory: Path) -> int:
     """Return the generation of a copy: one more than that of the newest file that was moved away."""
     with contextlib.suppress(FileNotFoundError):
         found = [int(match[1]) for name in os.listdir(directory) if (match := _OLD.fullmatch(name))]

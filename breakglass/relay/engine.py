@@ -60,6 +60,8 @@ class Asked(NamedTuple):
     sequence: int
     """Of the last message."""
     heads: dict[str, Head]
+    headers: dict[str, dict[str, str]]
+    """The headers of the last piece of each session."""
     claim: dict[str, str]
     """The headers of the last claim; empty without one."""
 
@@ -110,7 +112,7 @@ class Engine:
             ) from error
         except (TimeoutError, NatsError) as error:
             raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
-        asked = Asked(info.state.last_seq, {}, {})
+        asked = Asked(info.state.last_seq, {}, {}, {})
         if not info.state.messages:
             return asked
         async for message in self._read(last=True):
@@ -119,6 +121,7 @@ class Engine:
             else:
                 with suppress(BadPiece):  # not ours; the mirror shows it
                     asked.heads[message.name] = read_head(message.headers)
+                    asked.headers[message.name] = message.headers
             if not message.pending:
                 break
         return asked
@@ -133,10 +136,9 @@ class Engine:
             raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
         return dict(found.headers or {})
 
-    async def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
+    def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
         """Yield the messages of the stream after a sequence, or only those of a session, and wait for more."""
-        async for message in self._read(after=after, session=session):
-            yield message
+        return self._read(after=after, session=session)
 
     async def _read(
         self, *, after: int = 0, session: str = "*", last: bool = False
@@ -172,8 +174,6 @@ class Engine:
         It raises WrongSequence if another message came first, StreamFull, or EngineLost.
         """
         return await self._guard(self._acks.publish(name, data, headers, expected))
-
-    # --- plain messages
 
     async def tell(self, subject: str, data: bytes) -> None:
         """Send a message that is not stored."""

@@ -58,6 +58,8 @@ class Enrolled(NamedTuple):
     host_key: str
     """The public key of the host; "" if it was revoked."""
     hub_seed: str
+    old_keys: tuple[str, ...] = ()
+    """The public keys that were revoked. They have signed what is in the record."""
 
 
 class Hub:
@@ -97,6 +99,11 @@ class Hub:
         found = self.enrolled()
         return [Credentials(each.host, self.url, each.hub_seed, self.ca) for each in found] if found else []
 
+    def public_keys(self, host: str) -> list[str]:
+        """Return the public keys of a host, also those that were revoked. Raises NotFound."""
+        found = self._read(check_name(host))
+        return [*filter(None, (found.host_key, *found.old_keys))]
+
     def prepare(self, url: str | None) -> None:
         """Make the configuration of the engine, unless it is there. Raises BadConfig and Conflict."""
         if (self.directory / "nats-server.conf").exists():
@@ -128,12 +135,15 @@ class Hub:
                 f"host {host} is enrolled already; to give it a new key: breakglass enroll {host} --revoke, then again"
             )
         seed, public = new_key()
-        self._keep(Enrolled(host, public, old.hub_seed if old else new_key()[0]))
+        hub_seed, old_keys = (old.hub_seed, old.old_keys) if old else (new_key()[0], ())
+        self._keep(Enrolled(host, public, hub_seed, old_keys))
         return Credentials(host, self.url, seed, self.ca)
 
     def revoke(self, host: str) -> None:
         """Take the key of a host away. Its account and its record stay. Raises NotFound."""
-        self._keep(self._read(check_name(host))._replace(host_key=""))
+        found = self._read(check_name(host))
+        keys = filter(None, (*found.old_keys, found.host_key))
+        self._keep(found._replace(host_key="", old_keys=tuple(dict.fromkeys(keys))))
 
     def retire(self, host: str) -> None:
         """Remove the account of a host. The copies of its sessions stay. Raises NotFound."""

@@ -22,10 +22,11 @@ from typing import Any
 
 from breakglass.errors import CannotRecord, Conflict, EngineLost, EngineRefused
 from breakglass.relay import engine as engines
-from breakglass.relay import fleet, piece
+from breakglass.relay import fleet, heads, piece, prune
 from breakglass.relay.copies import Copies, Outcome
 from breakglass.relay.credentials import Credentials
 from breakglass.relay.engine import Engine, Message
+from breakglass.relay.heads import SignedHead
 from breakglass.relay.piece import BadPiece
 from breakglass.store import hosts
 
@@ -48,6 +49,9 @@ class HostMirror:
         self._connect = connect
         self._say = say
         self._copies = Copies(self._root)
+        self._signed: dict[str, SignedHead] = {}
+        """The signed heads that are not in the file yet, the last of each session."""
+        self._pruned: dict[str, int] = {}
         self._sequence = 0
         """Of the last message that was applied."""
 
@@ -80,6 +84,7 @@ class HostMirror:
             asked = await engine.ask()
             hint = self._read_hint()
             self._sequence = hint if hint <= asked.sequence else 0
+            self._pruned = prune.read_pruned(self._root)
             syncing = asyncio.create_task(self._sync_always(engine))
             if asked.sequence > self._sequence:
                 await self._read_to(engine, asked.sequence)
@@ -111,7 +116,10 @@ class HostMirror:
 
     def _apply_piece(self, message: Message) -> Outcome | None:
         try:
-            found = self._copies.apply(message.name, piece.read(message.headers, message.data))
+            whole = piece.read(message.headers, message.data)
+            found = self._copies.apply(message.name, whole)
+            if signed := heads.read(message.name, whole.head, message.headers):
+                self._signed[message.name] = signed
         except BadPiece as error:
             self.state.problems[message.name[:64]] = str(error)
             self._say(f"{self.host}: refused a piece of {message.name[:64]!r}: {error}")
@@ -133,6 +141,8 @@ class HostMirror:
         except BadPiece as error:
             self.state.problems[session[:64]] = str(error)
             return True
+        if not end and self._pruned.get(session) == head.offset:
+            return True  # it was removed here, and has not grown since
         return end == head.offset and generation >= head.generation
 
     # --- what is kept
@@ -144,6 +154,7 @@ class HostMirror:
                 if self._copies.changed:
                     sequence = self._sequence
                     await asyncio.to_thread(self._copies.sync)
+                    await asyncio.to_thread(self._write_signed)
                     self._write_hint(sequence)
         except CannotRecord as error:
             self.state.problems["disk"] = str(error)
@@ -151,7 +162,14 @@ class HostMirror:
 
     def _sync(self) -> None:
         self._copies.sync()
+        self._write_signed()
         self._write_hint(self._sequence)
+
+    def _write_signed(self) -> None:
+        """Append what the host has signed of the copies. Raises CannotRecord."""
+        signed, self._signed = self._signed, {}
+        if signed:
+            heads.append(self._root / heads.FILE, signed.values())
 
     def _read_hint(self) -> int:
         with suppress(OSError, ValueError, TypeError, KeyError):

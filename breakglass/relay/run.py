@@ -15,6 +15,7 @@ from breakglass.relay import local_log, piece
 from breakglass.relay.credentials import Credentials, of_host
 from breakglass.relay.engine import Engine
 from breakglass.relay.enroll import Hub
+from breakglass.relay.heads import HeadSigner
 from breakglass.relay.mirror import Mirror
 from breakglass.relay.piece import BadPiece
 from breakglass.relay.remote import Remote
@@ -33,7 +34,8 @@ async def relay(config: Config, say: Say, *, once: bool) -> int:
     async def connect() -> Engine:
         return await engines.connect(credentials, f"breakglass relay {credentials.host}")
 
-    relay = Relay(config.data, connect, _once_each(say), config.relay.rate_bytes, remote)
+    signer = HeadSigner(credentials.host, credentials.seed)
+    relay = Relay(config.data, connect, _once_each(say), signer, config.relay.rate_bytes, remote)
     return await _until_stopped(relay.run(once=once))
 
 

@@ -28,6 +28,7 @@ from breakglass.errors import EngineLost, Fenced, WrongSequence
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
 from breakglass.relay.engine import Engine
+from breakglass.relay.heads import HeadSigner
 from breakglass.relay.piece import Head
 from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
@@ -50,12 +51,19 @@ class Relay:
     """The relay of one data root. Lives on one event loop."""
 
     def __init__(
-        self, root: Path, connect: Connect, say: Say, rate: int = 0, remote: Remote | None = None
+        self,
+        root: Path,
+        connect: Connect,
+        say: Say,
+        signer: HeadSigner,
+        rate: int = 0,
+        remote: Remote | None = None,
     ) -> None:
         """`rate` is the most bytes a second, 0 for no limit. `remote` takes signed commands."""
         self._root = root
         self._connect = connect
         self._say = say
+        self._signer = signer
         self._rate = rate
         self._remote = remote
         self._nonce = secrets.token_hex(8)
@@ -141,11 +149,15 @@ class Relay:
             self._rest.pop(session.id, None)
             return False
         self._rest[session.id] = len(part.data) + part.rest
+        if not self._signer.is_ready(session.id, part.head):
+            await asyncio.to_thread(self._signer.prepare, session, part.head)
         syncing = asyncio.create_task(asyncio.to_thread(local_log.sync, session))
         await asyncio.wait([syncing], timeout=SYNC_SECONDS)
         for each in piece.divide(part.head, part.data):
             mark = {} if syncing.done() else {"Bg-Unsynced": "1"}
-            await self._publish(engine, session.id, each.data, each.headers | mark)
+            await self._publish(
+                engine, session.id, each.data, each.headers | mark | self._signer.sign(session.id, each)
+            )
             self._heads[session.id] = each.head
             if self._rate:
                 await asyncio.sleep(len(each.data) / self._rate)

@@ -43,12 +43,12 @@ def sign(fd: int, action: str, session: str) -> None:
 
 def taken(root: Path, target: str | None) -> Conflict:
     """Return the error that says which action holds the lock."""
-    where = target or "this machine"
+    where = "this machine" if (target or ".").startswith(".") else target
     try:
         held = json.loads(_path(root, target).read_text())
         text = f"{held['action']} runs on {where}, in session {held['session']}"
     except (OSError, ValueError, KeyError, TypeError):
-        text = f"another disruptive action runs on {where}"
+        text = f"another such action runs on {where}"
     return Conflict(f"{text}; one runs at a time. Wait for its end, or stop it")
 
 

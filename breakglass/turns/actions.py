@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from breakglass.actions import MAX_REASON, Action, Call, Value
+from breakglass.agents.environ import environment
 from breakglass.config import Config
 from breakglass.errors import BadInput, BreakglassError, NotFound, ReadOnly, TurnRunning
+from breakglass.sandbox import change_environ
 from breakglass.store import root as data_root
 from breakglass.store import sessions, target_lock
 from breakglass.store.sessions import Session
@@ -25,6 +27,8 @@ from breakglass.turns.start import ActionRun
 LOCK_SECONDS = 2.0
 """How long a call waits for the lock of its target: a runner that has ended its turn releases it within that time."""
 _PAUSE_SECONDS = 0.02
+STATUS_SECONDS = 60.0
+"""Seconds for the program that says whether an agent is logged in."""
 
 
 class Request(NamedTuple):
@@ -62,6 +66,11 @@ class _Run(NamedTuple):
         param = self.action.target_param
         return str(self.values[param]) if param else None
 
+    @property
+    def lock(self) -> str | None:
+        """The name of the lock that it needs: one action disrupts a target, and one login of an agent runs."""
+        return f".{self.action.name}" if self.action.logs_in else self.target
+
 
 def check_call(config: Config, name: str, params: Mapping[str, object]) -> tuple[Action, dict[str, Value]]:
     """Return an action and the checked values of a call. Raises NotFound and BadInput."""
@@ -71,8 +80,23 @@ def check_call(config: Config, name: str, params: Mapping[str, object]) -> tuple
 
 def steps_of(config: Config, action: Action, values: Mapping[str, Value]) -> tuple[ActionStep, ...]:
     """Return the programs that a call runs, the action's own last."""
+    if action.logs_in:
+        return _log_in_steps(config, action)
     all_of_them = (*(config.actions[name] for name in action.before), action)
     return tuple(ActionStep(each.name, each.arguments(values), each.timeout_seconds) for each in all_of_them)
+
+
+def _log_in_steps(config: Config, action: Action) -> tuple[ActionStep, ...]:
+    """Return the program that logs an agent in, and the one that decides whether it is logged in."""
+    agent = config.agent_named(action.logs_in)
+    login = agent.about.login
+    assert login
+    variables = environment(change_environ(config, agent), agent.protocol, agent.pass_env, agent.env)
+    status = (*agent.command, *login.arguments)
+    return (
+        ActionStep(action.name, action.command, action.timeout_seconds, variables, asks=True),
+        ActionStep("login-status", status, STATUS_SECONDS, variables),
+    )
 
 
 def start_action(config: Config, request: Request, session: Session | None = None) -> Started:
@@ -84,7 +108,7 @@ def start_action(config: Config, request: Request, session: Session | None = Non
     run = _check(config, request)
     data_root.refuse_read_only(config.data)
     data_root.create(config.data)
-    if run.action.effect != "disrupts":
+    if run.action.effect != "disrupts" and not run.action.logs_in:
         return _find_earlier(config, run, session) or _start(config, run, session, None)
     with _held_target(config, run, session) as held:
         if isinstance(held, Started):
@@ -116,12 +140,12 @@ def _held_target(config: Config, run: _Run, session: Session | None) -> Iterator
     Raises Conflict if another action holds it.
     """
     deadline = time.monotonic() + LOCK_SECONDS
-    while (fd := target_lock.take(config.data, run.target)) is None:
+    while (fd := target_lock.take(config.data, run.lock)) is None:
         if earlier := _find_earlier(config, run, session):
             yield earlier
             return
         if time.monotonic() > deadline:
-            raise target_lock.taken(config.data, run.target)
+            raise target_lock.taken(config.data, run.lock)
         time.sleep(_PAUSE_SECONDS)
     try:
         yield fd

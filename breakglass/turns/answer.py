@@ -4,13 +4,14 @@ import hashlib
 import json
 from typing import NamedTuple
 
-from breakglass.choices import NO_ANSWERS, Answers, check_answers, read_choices
+from breakglass.choices import NO_ANSWERS, Answers, Choice, check_answers, read_choices
 from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.events import Event
 from breakglass.state import SessionState
 from breakglass.store import log, seek
 from breakglass.store.sessions import Session
 from breakglass.text import visible
+from breakglass.turns import secret_answers
 from breakglass.turns.end import end_if_lost, notify_runner
 
 
@@ -37,8 +38,11 @@ def answer_question(
     with session.open_log() as opened:
         with opened.exclusive():
             question = _open_question(session, opened, request)
+            choices = read_choices(log.read_one(opened.fd, question.id).get("choices"))
             if allow:
-                answers = _check_answers(opened.fd, question, answers, message, for_session=for_session)
+                answers = _check_answers(choices, answers, message, for_session=for_session)
+            if answers and secret_answers.has_secret(choices):
+                answers = secret_answers.put(session.directory, question.id, choices, answers)
             opened.append(
                 "answer",
                 turn=question.turn,
@@ -96,13 +100,14 @@ CLOSED_BY = {"timeout": "expired", "agent": "withdrawn", "exit": "closed by the 
 
 
 def _check_answers(
-    fd: int, question: QuestionStatus, answers: Answers, message: str | None, *, for_session: bool
+    choices: tuple[Choice, ...], answers: Answers, message: str | None, *, for_session: bool
 ) -> dict[str, list[str]]:
     """Return the answers to an open question. Raises BadInput if they do not fit what it asks.
 
     A `message` without `answers` is accepted: clients older than `answers` give one line for each choice.
     """
-    choices = read_choices(log.read_one(fd, question.id).get("choices"))
+    if message and secret_answers.has_secret(choices):
+        raise BadInput("message: the answer is a secret, and the log keeps a message; use answers")
     if answers and not choices:
         raise BadInput("answers: the question offers no choices")
     if for_session and choices:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from breakglass import sandbox
 from breakglass.agents import Dialogue, Exit
+from breakglass.events import ANSWERERS
 from breakglass.sandbox import Sandbox
 from breakglass.store.turnlock import place
 from breakglass.turns import processes, steer
@@ -27,6 +28,9 @@ CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
 GOES_ON = "The action goes on without it."
 """What is said about a program before an action that failed."""
+NOT_TOLD = (
+    "The agent does not get this remark: its protocol has no place for one. Repeat it in your next prompt."
+)
 DID_NOT_EXIT = "The agent did not exit after its answer, so it was ended."
 STOPS = {
     Step.STOP_LATE: ("it ran longer than {timeout:g} seconds", "timeout"),
@@ -143,6 +147,8 @@ class Conversation:
             for answer in record.take_undelivered_answers():
                 text, answers = answer.message or "", answer.answers or {}
                 dialogue.answer(answer.request, allow=answer.allow, message=text, answers=answers)
+                if text and not dialogue.carries_remarks and answer.by not in ANSWERERS:
+                    record.append("notice", text=NOT_TOLD)
             child.write(dialogue.reply(), ends=dialogue.finished)
             record.sync_if_due()
             while step := self._ending.next_step(self._facts()):

@@ -21,7 +21,7 @@ from breakglass.store.lock_holders import Holder
 from breakglass.store.log import Log
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
-from breakglass.turns import processes
+from breakglass.turns import processes, secret_answers
 from breakglass.turns.boot import has_restarted
 
 STOP_SECONDS = 15.0
@@ -89,6 +89,7 @@ def end_lost_turn(session: Session, opened: Log, state: SessionState) -> None:
     turn = state.turn
     assert turn is not None
     kill_processes(session, "the runner of the turn died; the turn is left open")
+    secret_answers.delete_all(session.directory)
     reason = "the machine restarted" if has_restarted(state.boot_id) else "its process died"
     end_turn(session, opened, turn, status="lost", error=LOST.format(reason))
 

@@ -57,6 +57,10 @@ class ActionStep(NamedTuple):
     argv: tuple[str, ...]
     timeout: float
     """Seconds that it may take."""
+    environ: dict[str, str] | None = None
+    """Its environment, if it logs an agent in: the agent's. None for that of all actions."""
+    asks: bool = False
+    """Whether it may ask the user for a secret line."""
 
 
 class Job(NamedTuple):

@@ -19,6 +19,7 @@ from breakglass.text import money
 from breakglass.turns.job import Job
 from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
+from breakglass.turns.secret_answers import SecretQuestions
 
 SYNC_SECONDS = 0.2
 """Seconds after which streamed text is synced, all of it together."""
@@ -51,6 +52,7 @@ class TurnRecord:
         self._max_cost = job.max_cost
         self.sender = RunnerSender(job.sender)
         self._undelivered: list[Answer] = []
+        self._secrets = SecretQuestions()
         self._refusals: Counter[str] = Counter()
         self.began = self._synced_at = time.monotonic()
         """The monotonic time at which the turn began."""
@@ -79,7 +81,8 @@ class TurnRecord:
     def _ask(self, request: str, tool: str, fields: dict[str, object]) -> None:
         self.questions.open(request)
         expires = log.timestamp(time.time() + self.questions.seconds)
-        self.append("permission", **fields, expires=expires)
+        number = self.append("permission", **fields, expires=expires)
+        self._secrets.note(request, number, fields.get("choices"))
         self.read_others()  # a user may have revoked what was allowed for the session
         if answer := self.questions.answer_by_rule(request, tool, self.state.allowed):
             self._answer(answer)
@@ -128,7 +131,9 @@ class TurnRecord:
             self.status, self.is_stopping = "cancelled", True
         elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
             allow, message = event.get("allow") is True, event.get("message") or ""
-            answers = event.get("answers")
+            answers = self._secrets.take(event["request"], self._lock[0], self._masker) or event.get(
+                "answers"
+            )
             if not allow and event.get("by") not in ("settings", "agent", "exit"):
                 self._refusals["unanswered" if event.get("by") == "timeout" else "refused"] += 1
             self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message, answers))

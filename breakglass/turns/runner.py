@@ -142,14 +142,14 @@ class Turn:
             is_last = step is self.job.steps[-1]
             task = ProgramRun(
                 name=f"The action {step.name}",
-                environ=self.job.environ,
+                environ=self.job.environ if step.environ is None else step.environ,
                 began=time.monotonic(),
                 timeout=step.timeout,
                 start_help=f"Install it, or correct [actions.{step.name}] command.",
                 may_fail=not is_last,
             )
             turn_input = TurnInput(prompt=step.name, command=step.argv, turn=self.job.turn)
-            self._run(agents.ACTION, turn_input, task)
+            self._run(agents.LOGIN if step.asks else agents.ACTION, turn_input, task)
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 

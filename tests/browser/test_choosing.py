@@ -85,3 +85,23 @@ def test_an_incomplete_answer_is_not_sent_and_says_what_is_missing(
         assert answers(server.data, session) == []
         page.get_by_role("button", name="Refuse").click()
         expect(page.locator("#log")).to_contain_text("Refused by owner.")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_secret_answer_is_hidden_and_not_in_the_log(
+    new_user: NewUser, server: ScriptedServer, *, javascript: bool
+) -> None:
+    session = server.new_session()
+    link = "https://login.example/authorize?z-fI0fH"
+    choice = {"id": "code", "question": "Paste the code.", "options": [], "secret": True, "link": link}
+    with open_turn(server.data, session, {"name": "Log in", "input": {"address": link}, "choices": [choice]}):
+        page = new_user(**PHONE, java_script_enabled=javascript).page
+        page.goto(f"/sessions/{session}")
+        assert page.get_by_role("link", name="Open the address").get_attribute("href") == link
+        page.locator(f"{CARD} input[type=password]").fill("abc#def")
+        page.get_by_role("button", name="Send answer").click()
+        expect(page.locator("#log")).to_contain_text("Answered by owner: (secret).")
+        assert "abc#def" not in page.content()
+        assert answers(server.data, session)[0]["answers"] == {"code": ["(secret)"]}
+        kept = server.data / "sessions" / session / "answer-3"
+        assert (kept.read_text(), kept.stat().st_mode & 0o777) == ('{"code": ["abc#def"]}', 0o600)

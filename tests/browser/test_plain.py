@@ -122,3 +122,18 @@ def test_a_form_with_the_csrf_token_of_another_login_does_nothing(
     page.locator("#send").click()
     expect(page.locator("main")).to_contain_text("This form belongs to another login, or it is too old.")
     assert len(server.events(session)) == 1
+
+
+def test_send_now_steers_by_a_plain_form(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
+    session = server.run_script("call t Bash df", f"wait {gate}", "call t full")
+    page = new_user(**PLAIN).page
+    page.goto(f"/sessions/{session}")
+    while page.locator(".tool").count() == 0:
+        page.locator("noscript a").click()
+    page.locator("#prompt").fill("say not that disk")
+    page.get_by_role("button", name="Send now").click()
+    while page.locator("[data-kind=steered]").count() == 0:
+        page.locator("noscript a").click()
+    expect(page.locator("[data-kind=steered] .prompt-text")).to_have_text("say not that disk")
+    gate.touch()
+    server.wait_for_end(session)

@@ -17,6 +17,7 @@ import pytest
 from breakglass.actions import Action
 from breakglass.config import AgentConfig, built_in
 from breakglass.errors import Conflict
+from breakglass.load_config import load_config
 from breakglass.turns import actions, processes
 from breakglass.turns.adopt import adopt, own_sessions
 from breakglass.turns.begin import submit_prompt
@@ -155,6 +156,7 @@ def test_a_tool_runs_without_a_question(real: Real) -> None:
     assert "permission" not in events.kinds
 
 
+@pytest.mark.torture
 def test_a_tool_result_of_180_kb_in_one_line_is_kept_whole(real: Real, home: Path) -> None:
     words = [f"line {number} {'x' * 90}" for number in range(1800)]
     (home / "large").write_text("\n".join(words))
@@ -165,6 +167,7 @@ def test_a_tool_result_of_180_kb_in_one_line_is_kept_whole(real: Real, home: Pat
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_an_output_too_large_for_the_model_counts_what_is_left_out(real: Real) -> None:
     events = real.run(bash(python('print("x" * 180_000)')))
     output, left = events.only("tool_result", "output"), events.only("tool_result", "truncated")
@@ -234,6 +237,7 @@ def test_thinking_is_in_the_log_only_if_the_settings_say_so(real: Real) -> None:
     assert events.only("thinking", "text") == "Hm."
 
 
+@pytest.mark.torture
 def test_the_to_do_list_is_a_plan(real: Real) -> None:
     create = '[[tool TaskCreate {"subject":"Look","description":"d"}]]'
     update = '[[tool TaskUpdate {"taskId":"1","status":"in_progress"}]]'
@@ -252,6 +256,7 @@ def test_a_compacted_context_is_a_notice(real: Real) -> None:
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_the_result_names_the_model_that_answered(real: Real) -> None:
     events = real.run("[[text so]]", model="claude-sonnet-4-5")
     assert events.only("user", "model") == events.only("result", "model") == "claude-sonnet-4-5"
@@ -498,3 +503,24 @@ def test_a_session_that_a_terminal_has_open_is_not_adopted(
         finally:
             (home / "work" / "go").touch()
     assert own_sessions(real.config, agent)[0].pid == 0
+
+
+def test_its_login_asks_for_the_code_and_ends_when_that_is_refused(
+    real: Real, environ: dict[str, str]
+) -> None:
+    without_key = {name: value for name, value in environ.items() if not name.startswith("ANTHROPIC")}
+    settings = real.config.data.parent / "settings.toml"
+    settings.write_text(
+        f"[agents.claude]\ncommand = [{json.dumps(real.config.agents['claude'].command[0])}]\n"
+    )
+    config = load_config(
+        {**without_key, "BREAKGLASS_DATA": str(real.config.data), "BREAKGLASS_VITALS": "false"}, str(settings)
+    )
+    request = actions.Request(action="log-in-claude", params={}, by="ann")
+    real.session = actions.start_action(config, request).session
+    question = real.wait("permission")
+    assert question["choices"][0]["link"].startswith("https://claude.ai/oauth/authorize")
+    real.answer(question, allow=False)
+    events = real.end(2)
+    assert events.status == "error"
+    assert '"loggedIn": false' in "".join(events.all("tool_result", "output"))

@@ -50,7 +50,7 @@ class Dialogue(LineDialogue):
 
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, list(turn_input.command))
-        self.finished = False
+        self.finished = self.carries_remarks = False
         self._sent = SentRequests()
         self._opening = Opening(turn_input)
         self._updates = UpdateReader(thinking=turn_input.thinking)

@@ -8,7 +8,9 @@ from breakglass.agents import About, LoginProbe
 
 CHOICE_TOOL = "AskUserQuestion"
 
-LOG_IN = "set ANTHROPIC_API_KEY for the server or in [agents.{name}.env], or run `claude` as this user and type /login"
+LOG_IN = (
+    "set ANTHROPIC_API_KEY for the server or in [agents.{name}.env], or log in: breakglass do log-in-{name}"
+)
 """What to do about a program that is not logged in."""
 
 NOT_AS_ROOT = (
@@ -52,6 +54,7 @@ ABOUT = About(
         read=_read_login,
         read_end=_read_login_end,
         hint=LOG_IN,
+        log_in=("auth", "login"),
     ),
     root_refusal=_root_refusal,
 )

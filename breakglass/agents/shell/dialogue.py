@@ -31,6 +31,7 @@ class Dialogue:
     """One script through a POSIX shell."""
 
     merge_stderr = True
+    carries_remarks = True
     start_over = False
     waits_for_quiet = False
     finished = True

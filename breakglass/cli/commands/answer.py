@@ -1,8 +1,11 @@
 """Answer an agent that asks for permission, or show its questions."""
 
+import contextlib
 import json
 import os
 import re
+import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 
@@ -11,7 +14,7 @@ from breakglass.cli import on_host
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
-from breakglass.errors import BadInput, NotFound
+from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.events import Event
 from breakglass.state import OpenQuestion
 from breakglass.store import log, sessions
@@ -19,8 +22,10 @@ from breakglass.store.sessions import Session
 from breakglass.text import one_line, plain
 from breakglass.turns.answer import answer_question, question_digest
 from breakglass.turns.end import current_state
+from breakglass.turns.secret_answers import has_secret
 
 VERDICTS = ("allow", "deny")
+_PAUSE_SECONDS = 0.1
 _NUMBERS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 
@@ -35,6 +40,12 @@ def run(config: Config, args: Namespace) -> int:
         _show(session, asking)
         return 0
     question = _only(asking)
+    choices = _read_choices(session, question)
+    is_secret = verdict == "allow" and has_secret(choices)
+    if is_secret and args.choose:
+        raise BadInput(
+            "--choose: the answer is a secret, and ps shows options; use allow, and type it or pipe it in"
+        )
     answer_question(
         session,
         question.request,
@@ -42,7 +53,7 @@ def run(config: Config, args: Namespace) -> int:
         by=user_name(),
         message=check_text("--message", args.message or ""),
         for_session=args.for_session,
-        answers=_chosen(_read_choices(session, question), args.choose or []),
+        answers=_read_secret(choices) if is_secret else _chosen(choices, args.choose or []),
     )
     _tell(session, question, args, verdict)
     return 0
@@ -88,6 +99,8 @@ def run_on_host(config: Config, args: Namespace) -> int:
         _show(session, asking)
         return 0
     question = _only(asking)
+    if verdict == "allow" and has_secret(_read_choices(session, question)):
+        raise BadInput(f"the answer is a secret: give it on {args.on} itself")
     values = {
         "request": question.request,
         "question": question_digest(_read_question(session, question)),
@@ -151,6 +164,27 @@ def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str
     }
 
 
+def give_secrets(session: Session, turn: int) -> None:
+    """Until the turn has ended, ask on the terminal for each secret that it wants. An empty line refuses."""
+    while (state := current_state(session)).turn == turn:
+        for question in state.asking:
+            answers = _read_secret(_read_choices(session, question))
+            given = all(text for texts in answers.values() for text in texts)
+            with contextlib.suppress(Conflict):  # another user was faster, or the question has expired
+                kept = answers if given else {}
+                answer_question(session, question.request, allow=given, by=user_name(), answers=kept)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _read_secret(choices: tuple[Choice, ...]) -> dict[str, list[str]]:
+    """Return the secret answers that the user types without echo, or that standard input has, one a line."""
+    from getpass import getpass  # imported only here: it is rarely needed
+
+    read = getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline()
+    asked = {choice.id: f"{choice.question} {choice.link}\n> " for choice in choices}
+    return {name: [check_text("the secret", read(text).strip())] for name, text in asked.items()}
+
+
 def _named(choice: Choice, value: str) -> list[str]:
     if not choice.options or not _NUMBERS.fullmatch(value):
         return [value]
@@ -183,6 +217,7 @@ COMMAND = Command(
   breakglass answer deny --message "use the replica"
   breakglass answer --choose 2 --choose 1,3      if the agent asks to choose: an answer to each, by number
   breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md
-  breakglass answer --choose "neither of them"   or a text of your own""",
+  breakglass answer --choose "neither of them"   or a text of your own
+  breakglass answer allow                        a question for a code: type the code, or pipe it in""",
     exits={1: "no question is open, or another answer came first"},
 )

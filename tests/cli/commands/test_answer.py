@@ -8,6 +8,7 @@ from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from tests.cli.program import Data
+from tests.help.questions import open_turn
 
 
 @pytest.fixture
@@ -128,3 +129,19 @@ def test_a_question_without_choices_takes_no_choice(data: Data, asking: Session)
     done = data.run("answer", "--request", "r1", "--choose", "1")
     assert (done.returncode, answers(data, asking)) == (2, [])
     assert b"has 0 choices, got 1 answers" in done.stderr
+
+
+def test_a_secret_answer_is_piped_in_and_never_an_option(data: Data) -> None:
+    session = sessions.create(data.root, "shell")
+    choice = {"id": "code", "question": "Paste the code.", "options": [], "secret": True}
+    with open_turn(data.root, session.id, {"choices": [choice]}):
+        done = data.run("answer", "--choose", "abc#def")
+        assert (done.returncode, answers(data, session)) == (2, [])
+        assert b"ps shows options" in done.stderr
+        done = data.run("answer", "allow", stdin=b"")
+        assert (done.returncode, answers(data, session)) == (2, [])
+        assert data.ok("answer", "allow", stdin=b"abc#def\n") == f"allowed Bash in session {session.id[:8]}\n"
+    [answer] = [event for event in data.events(session.id) if event["kind"] == "answer"]
+    assert answer["answers"] == {"code": ["(secret)"]}
+    assert b"abc#def" not in data.log(session.id).read_bytes()
+    assert (data.log(session.id).parent / "answer-3").read_text() == '{"code": ["abc#def"]}'

@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Gate
 from tests.cli.program import USER, Data
+from tests.help.waiting import wait_until
 
 
 def outputs(events: list[dict[str, Any]]) -> str:
@@ -141,3 +142,15 @@ def test_send_exits_with_3_while_a_turn_runs(data: Data, gate: Gate) -> None:
     gate.open()
     data.wait_for_end(session)
     assert data.run("send", "echo more", "--wait").returncode == 0
+
+
+def test_steer_puts_the_prompt_before_the_queue_and_without_a_turn_begins_one(data: Data, gate: Gate) -> None:
+    session = data.ok("send", gate.script).split()[0]
+    for words in (["--queue", "echo last"], ["--steer", "echo first"]):
+        data.ok("send", session, *words)
+    assert [event.get("steer") for event in data.events(session) if event["kind"] == "queued"] == [None, True]
+    gate.open()
+    wait_until(lambda: data.kinds(session).count("turn_end") == 3, "the turns of both prompts")
+    prompts = [event["text"] for event in data.events(session) if event["kind"] == "user"]
+    assert prompts[1:] == ["echo first", "echo last"]
+    assert "│ now" in data.ok("send", session, "--steer", "echo now", "--wait")

@@ -279,9 +279,9 @@ export function connectAnswers(form, session, say) {
 /** Returns what is chosen and typed in a question's card, by the id of each choice. The names are those of the form. */
 function chosenAnswers(card) {
   const answers = {};
-  for (const field of $$(".decision :is(input:checked, textarea)", card)) {
+  for (const field of $$(".decision :is(:checked, textarea, [type=password])", card)) {
     const [, id] = JSON.parse(field.name.slice(field.name.indexOf(":") + 1));
-    const text = field.matches("input") ? field.value && JSON.parse(field.value) : field.value;
+    const text = field.matches(":checked") ? field.value && JSON.parse(field.value) : field.value;
     if (text.trim()) (answers[id] ??= []).push(text);
   }
   return answers;

@@ -1,0 +1,1 @@
+"""A program that logs an agent in: see `dialogue`."""

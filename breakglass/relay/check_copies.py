@@ -1,0 +1,209 @@
+"""Checks the copies of one host against what the host has signed: `breakglass mirror --verify HOST`.
+
+The signed heads are those that the mirror has kept beside the copies, and the newest ones that the engine has. So a
+copy that was changed, and a copy that was taken back to an older state, are noticed. If the engine has the bytes, the
+first line that differs is found with them.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from breakglass.errors import EngineLost, EngineRefused
+from breakglass.relay import engine as engines
+from breakglass.relay import heads, piece
+from breakglass.relay.copies import generation_of
+from breakglass.relay.engine import Engine
+from breakglass.relay.enroll import Hub
+from breakglass.relay.heads import SignedHead
+from breakglass.relay.piece import BadPiece
+from breakglass.relay.prune import read_pruned
+from breakglass.store import hosts, log, sessions
+
+SETTLE_ATTEMPTS = 20
+SETTLE_SECONDS = 0.1
+"""A running mirror writes the bytes first, and their signed heads a moment later."""
+_BLOCK = 1 << 20
+Say = Callable[[str], object]
+
+
+class Finding(Exception):
+    """A copy is not what its host has signed."""
+
+    def __init__(self, first: int, last: int, text: str) -> None:
+        super().__init__(text)
+        self.first, self.last = first, last
+        """The lines between which the difference is."""
+
+    def __str__(self) -> str:
+        where = f"line {self.first}" if self.first >= self.last else f"lines {self.first} to {self.last}"
+        return f"{where}: {self.args[0]}"
+
+
+async def verify(data: Path, host: str, say: Say) -> int:
+    """Check all copies of a host, and say what differs. Return 0 if nothing does, else 1. Raises NotFound."""
+    root, keys = hosts.root_of(data, host), Hub(data).public_keys(host)
+    engine = await _connect(data, host, say)
+    try:
+        newest = await _newest(engine) if engine else []
+        signed = _by_log(root, [*_kept(root), *newest], host, keys)
+        bad = 0
+        present, pruned = set(sessions.ids(root)), read_pruned(root)
+        names = sorted(present | {session for session, _ in signed} - pruned.keys())
+        for session in names:
+            for problem in await _check(root, session, signed, engine, (host, keys)):
+                say(f"{host}/{session}: {problem}")
+                bad += 1
+        gone = f", {len(pruned.keys() - present):,} removed by --prune" if pruned.keys() - present else ""
+        say(f"{host}: {len(names):,} sessions{gone}, {bad:,} differences from what the host has signed")
+        return 1 if bad else 0
+    finally:
+        if engine:
+            await engine.close()
+
+
+async def _connect(data: Path, host: str, say: Say) -> Engine | None:
+    for each in Hub(data).hub_credentials():
+        if each.host == host:
+            try:
+                return await engines.connect(each, f"breakglass mirror --verify {host}")
+            except (EngineLost, EngineRefused) as error:
+                say(f"note: {error}. A copy that was taken back together with {heads.FILE} is not noticed")
+    return None
+
+
+async def _newest(engine: Engine) -> list[SignedHead]:
+    asked = await engine.ask()
+    found = (heads.read(name, head, asked.headers[name]) for name, head in asked.heads.items())
+    return [head for head in found if head]
+
+
+def _kept(root: Path) -> Iterator[SignedHead]:
+    try:
+        with open(root / heads.FILE, "rb") as file:
+            for line in file:
+                try:
+                    head = heads.from_line(json.loads(line))
+                except ValueError:
+                    continue  # the end of a file that was not written completely
+                if head:
+                    yield head
+    except FileNotFoundError:
+        return
+
+
+Signed = dict[tuple[str, int], list[SignedHead]]
+
+
+def _by_log(root: Path, found: list[SignedHead], host: str, keys: list[str]) -> Signed:
+    """Return the heads that the host has signed, by session and generation, in the order of their offsets."""
+    by_log: Signed = defaultdict(list)
+    for head in set(found):
+        if sessions.ID.fullmatch(head.session) and heads.verifies(head, host, keys):
+            by_log[head.session, head.generation].append(head)
+    for each in by_log.values():
+        each.sort(key=lambda head: head.offset)
+    return by_log
+
+
+async def _check(
+    root: Path, session: str, signed: Signed, engine: Engine | None, keys: tuple[str, list[str]]
+) -> list[str]:
+    """Return what differs in the logs of one session."""
+    directory = root / "sessions" / session
+    present = generation_of(directory)
+    newest = max((generation for name, generation in signed if name == session), default=present)
+    if newest > present:
+        return [f"line 1: the host has begun generation {newest}, and the copy is of generation {present}"]
+    found = []
+    for generation in range(1, present + 1):
+        path = directory / (log.NAME if generation == present else f"{log.NAME}.{generation}")
+        try:
+            await _check_settled(root, path, session, generation, signed, keys)
+        except Finding as finding:
+            exact = await _exact_line(engine, path, session, generation) if engine else None
+            if exact:
+                finding.first = finding.last = exact
+            found.append(f"{path.name}, {finding}")
+    return found
+
+
+async def _check_settled(
+    root: Path, path: Path, session: str, generation: int, signed: Signed, keys: tuple[str, list[str]]
+) -> None:
+    """Check a log. A running mirror may be about to write the signed head of its last bytes. Raises Finding."""
+    size = 0
+    for attempt in range(SETTLE_ATTEMPTS):
+        size = path.stat().st_size if path.exists() else 0
+        wanted = signed.get((session, generation), [])
+        if not size and not wanted:
+            return
+        if (wanted and wanted[-1].offset == size) or attempt == SETTLE_ATTEMPTS - 1:
+            break
+        await asyncio.sleep(SETTLE_SECONDS)
+        again = _by_log(root, [head for head in _kept(root) if head.session == session], *keys)
+        signed[session, generation] = sorted(
+            {*wanted, *again.get((session, generation), [])}, key=lambda head: head.offset
+        )
+    _compare(path, size, signed.get((session, generation), []))
+
+
+def _compare(path: Path, size: int, wanted: list[SignedHead]) -> None:
+    """Compare the first `size` bytes of a copy with what was signed. Raises Finding."""
+    digest, done, lines = hashlib.sha256(), 0, 0
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Finding(1, wanted[-1].lines, "the copy is missing") from None
+    try:
+        for head in wanted:
+            begin = lines
+            while done < head.offset and (
+                data := os.pread(fd, min(_BLOCK, head.offset - done, max(0, size - done)), done)
+            ):
+                digest.update(data)
+                done += len(data)
+                lines += data.count(b"\n")
+            if done < head.offset:
+                raise Finding(
+                    lines + 1,
+                    wanted[-1].lines,
+                    "missing: the copy was taken back to an older state, cut, or is behind",
+                )
+            if digest.hexdigest() != head.sha256:
+                raise Finding(begin + 1, head.lines, "not what the host has signed: the copy was changed")
+        if done < size:
+            rest = os.pread(fd, _BLOCK, done).count(b"\n")
+            raise Finding(lines + 1, lines + max(1, rest), "the host has not signed this")
+    finally:
+        os.close(fd)
+
+
+async def _exact_line(engine: Engine, path: Path, session: str, generation: int) -> int | None:
+    """Return the first line at which a copy differs from the bytes that the engine has, None if it does not know."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        async for message in engine.read(0, session):
+            try:
+                found = piece.read(message.headers, message.data)
+            except BadPiece:
+                continue
+            data = os.pread(fd, len(found.data), found.offset)
+            if found.generation == generation and data != found.data:
+                both = zip(data, found.data, strict=False)
+                same = next((at for at, (a, b) in enumerate(both) if a != b), len(data))
+                return found.line + data[:same].count(b"\n") + 1
+            if not message.pending:
+                return None
+        return None
+    except EngineLost:
+        return None
+    finally:
+        os.close(fd)
