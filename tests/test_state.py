@@ -76,7 +76,7 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
                 ("result", {"context": {"used": 5, "size": 10}}),
                 ("result", {"context": {"used": 7, "size": 10}}),
             ),
-            *(("result", {}), ("result", {"context": {"used": "many", "size": 0}})),
+            *(("result", {"context": None}), ("result", {"context": {"used": "many", "size": 0}})),
         ],
         {"context": (7, 10)},
     ),
