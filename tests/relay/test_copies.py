@@ -177,6 +177,9 @@ def test_the_page_of_a_copy_names_its_host_and_stays_below_it(server: Server, co
         assert 'href="/static/' in page
         assert 'action="/logout"' in page
         assert "Vital signs" not in page
+    assert f'breakglass --on db1 send {copied[:8]} "…"</pre>' in page  # how to act there
+    own = server.ask("POST", "/api/sessions", {"agent": "shell"})[1]["id"]
+    assert b"breakglass --on" not in server.ask("GET", f"/sessions/{own}")[1]
     assert b"nginx" in server.ask("GET", "/hosts/db1/search?q=nginx")[1]
 
 
