@@ -9,7 +9,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Data:
     @contextmanager
     def running(self, *words: str, **env: str) -> Iterator["Running"]:
         """Run a command inside the context, with its output and errors in pipes."""
-        program = Running([*COMMAND, *words], {**self.env, **env}, self.folder)
+        program = Running(words, {**self.env, **env}, self.folder)
         try:
             yield program
         finally:
@@ -116,25 +116,24 @@ class Data:
 class Running:
     """A running command. Threads read what it prints."""
 
-    def __init__(self, command: list[str], env: dict[str, str], folder: Path) -> None:
+    def __init__(self, words: Sequence[str], env: dict[str, str], folder: Path) -> None:
         self.out = self.err = b""
-        self.process = subprocess.Popen(
-            command,
-            env=env,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._readers = [threading.Thread(target=self._read, args=(name,)) for name in ("out", "err")]
+        pipes = {name: os.pipe() for name in ("out", "err")}
+        out, err = (writer for _, writer in pipes.values())
+        with open(os.devnull) as nothing:
+            self.process = warm.start(words, env, folder, stdin=nothing.fileno(), stdout=out, stderr=err)
+        os.close(out)
+        os.close(err)
+        self._readers = [
+            threading.Thread(target=self._read, args=(name, fd)) for name, (fd, _) in pipes.items()
+        ]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, name: str) -> None:
-        stream = self.process.stdout if name == "out" else self.process.stderr
-        assert stream
-        while data := os.read(stream.fileno(), 1 << 16):
+    def _read(self, name: str, fd: int) -> None:
+        while data := os.read(fd, 1 << 16):
             setattr(self, name, getattr(self, name) + data)
+        os.close(fd)
 
     def until(self, text: bytes) -> None:
         """Wait for a text on standard output."""
@@ -148,12 +147,9 @@ class Running:
         return status
 
     def close(self) -> None:
-        """Kill the command and close the pipes."""
+        """Kill the command and wait until the pipes are closed."""
         self.process.kill()
         self.end()
-        for stream in (self.process.stdout, self.process.stderr):
-            assert stream
-            stream.close()
 
 
 class Terminal:

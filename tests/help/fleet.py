@@ -14,7 +14,8 @@ from breakglass.relay import credentials
 from breakglass.relay.credentials import NAME_OF_FILE, Credentials
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
-from tests.cli.program import COMMAND, Data
+from tests.cli.program import Data
+from tests.help import warm
 from tests.help.waiting import wait_until
 
 
@@ -109,16 +110,16 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def start(data: Data, *words: str) -> "subprocess.Popen[bytes]":
+def start(data: Data, *words: str) -> warm.Process:
     """Start a command of breakglass that goes on."""
-    with (data.folder / f"{words[0]}.err").open("ab") as errors:
-        return subprocess.Popen(
-            [*COMMAND, *words],
-            env=data.env,
-            cwd=data.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
+    with (data.folder / f"{words[0]}.err").open("ab") as errors, open(os.devnull, "r+") as nothing:
+        return warm.start(
+            words,
+            data.env,
+            data.folder,
+            stdin=nothing.fileno(),
+            stdout=nothing.fileno(),
+            stderr=errors.fileno(),
         )
 
 

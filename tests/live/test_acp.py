@@ -22,7 +22,10 @@ Run = Callable[..., AgentRun]
 # What the recorded runs of opencode already show is not repeated with the real program. Its other turns are slow, so
 # `make test` runs one of them.
 ADAPTER_ONLY = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
-BOTH = pytest.mark.parametrize("agent", ["claude-agent-acp", "opencode"], indirect=True)
+OPENCODE_IN_TESTS = pytest.mark.parametrize(
+    "agent", [pytest.param("claude-agent-acp", marks=pytest.mark.torture), "opencode"], indirect=True
+)
+"""`make test` runs it with opencode. test_acp_turns.py does the same with claude-agent-acp."""
 
 
 @pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])
@@ -47,6 +50,7 @@ def script(agent: Agent, command: str) -> str:
     return f'[[tool {agent.bash} {{"command":"{command}","description":"Do it"}}]]'
 
 
+@pytest.mark.torture
 def test_the_second_turn_has_the_context_of_the_first(run: Run, model: FakeModel) -> None:
     first = run("[[text Hello]]")
     assert first.only("text", "text") == "Hello"
@@ -71,7 +75,7 @@ def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> N
     assert (home / "work" / "made").exists()
 
 
-@BOTH
+@OPENCODE_IN_TESTS
 @pytest.mark.parametrize("allow", [True, pytest.param(False, marks=pytest.mark.torture)])
 def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *, allow: bool) -> None:
     def answer(dialogue: Any, draft: Any) -> bool:

@@ -41,6 +41,7 @@ def test_the_real_claude_answers_with_the_scripted_text(ask: Any, model: FakeMod
     assert model.turns[0].headers["x-api-key"] == "dummy"
 
 
+@pytest.mark.torture  # test_claude.py resumes it in `make test`
 def test_a_resumed_claude_has_the_earlier_context(ask: Any, model: FakeModel) -> None:
     ask("[[text first answer]]", f"--session-id={SESSION}")
     result = ask("and before?", f"--resume={SESSION}")

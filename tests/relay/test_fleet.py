@@ -16,6 +16,7 @@ from breakglass.relay.enroll import Hub
 from breakglass.relay.piece import NOTHING, divide
 from breakglass.store.sessions import Session
 from tests.cli.program import Data
+from tests.help import warm
 from tests.help.fleet import Fleet, add_session, append, start
 from tests.help.waiting import wait_until
 
@@ -117,7 +118,8 @@ async def until_read(engine: engines.Engine) -> AsyncIterator[engines.Message]:
 
 def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
-    hub_block, host_block, look_block = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    hub_block, host_block, look_block, _ = blocks  # the last one acts on a host: test_on_host.py
     made = Fleet(tmp_path)
     enrol = [line for line in hub_block.splitlines() if line.startswith("breakglass enroll")]
     script = "\n".join(enrol).replace("hub.example.com:4222", f"127.0.0.1:{made.port}")
@@ -289,7 +291,7 @@ def storm(fleet: Fleet, *, kills: int, stops: int) -> None:
         assert numbers_of(fleet, log) == [*range(1, len(numbers_of(fleet, log)) + 1)]
 
 
-def disturb(fleet: Fleet, programs: "dict[str, subprocess.Popen[bytes]]", name: str, deed: str) -> None:
+def disturb(fleet: Fleet, programs: dict[str, warm.Process], name: str, deed: str) -> None:
     """Stop a program for a moment, or kill it and start it again."""
     victim = fleet.engine.process if name == "engine" else programs[name]
     assert victim is not None
@@ -310,6 +312,6 @@ def numbers_of(fleet: Fleet, session: Session) -> list[int]:
     return [json.loads(line)["id"] for line in copy.read_bytes().split(b"\n")[:-1]]
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: warm.Process) -> None:
     process.kill()
     process.wait()

@@ -16,6 +16,7 @@ from breakglass.store import root as data_root
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from breakglass.turns.end import current_state, has_runner
+from tests.help.commands import breakglass
 from tests.help.other_user import reachable_directory
 from tests.help.servers import environment
 from tests.help.small_disk import mount_small_disk
@@ -89,6 +90,8 @@ def runner_of(root: Path, prefix: tuple[str, ...]) -> Run:
     def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         (id_,) = sessions.ids(root)
         typed = [id_ if word == "ID" else word for word in words]
+        if not prefix:
+            return breakglass(root, *typed, **env)
         return subprocess.run(
             [*prefix, sys.executable, "-m", "breakglass", *typed],
             env={key: value for key, value in environment(root, **env).items() if value},

@@ -19,6 +19,8 @@ EVENT_SECONDS = 0.1
 """The most for one event."""
 PAGE_SECONDS = 0.5
 """The most for all events of a page, or of a piece of a stream."""
+WHOLE_SECONDS = 2.5
+"""The most for one long event that the user wants to see whole."""
 CHECKED_EVERY = 32
 """Items of an iteration between two checks."""
 
@@ -31,16 +33,17 @@ class Spent(Exception):
 
 
 class Budget:
-    """The budget of a page. Each event gets at most `EVENT_SECONDS` of what is left."""
+    """The budget of a page. Each event gets at most `of_event` of what is left, by default `EVENT_SECONDS`."""
 
-    def __init__(self, seconds: float = PAGE_SECONDS):
+    def __init__(self, seconds: float = PAGE_SECONDS, of_event: float | None = None):
         self._left = seconds
+        self._of_event = EVENT_SECONDS if of_event is None else of_event
 
     @contextmanager
     def event(self) -> Iterator[None]:
         """Limit the formatting of one event, which must happen inside the context."""
         began = time.thread_time()
-        before = _deadline.set(began + min(EVENT_SECONDS, self._left))
+        before = _deadline.set(began + min(self._of_event, self._left))
         try:
             yield
         finally:

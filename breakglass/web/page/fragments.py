@@ -20,7 +20,7 @@ from jinja2 import Template, TemplateError
 from markupsafe import Markup
 
 from breakglass.events import Event
-from breakglass.web.page.budget import Budget
+from breakglass.web.page.budget import WHOLE_SECONDS, Budget
 from breakglass.web.page.render import event_templates
 
 Fragment = tuple[int, Markup]
@@ -54,7 +54,7 @@ def fragments(events: Iterable[Event], *, whole: bool = False, alone: bool = Fal
     """Yield the fragments of consecutive events: each prose once, and buttons only where they still work."""
     compacted = compact(events)
     settled = _settled(compacted)
-    budget = Budget()
+    budget = Budget(WHOLE_SECONDS, WHOLE_SECONDS) if whole else Budget()
     for event in compacted:
         with budget.event():
             html = fragment(event, whole=whole, settled=event["id"] in settled, alone=alone)

@@ -29,7 +29,7 @@ _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
 
 _FILTERS: dict[Any, str] = {
-    markdown: "markdown unmarked",
+    markdown: "long_markdown unmarked",
     terminal: "fold terminal",
     tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
@@ -115,7 +115,6 @@ def _environment() -> Environment:
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
     environment.globals.update(
         signs_json=signs,
-        max_markdown=markdown.MAX_MARKDOWN,
         interrupted=INTERRUPTED,
         picture_types=PICTURES,
         charts=charts,
