@@ -10,12 +10,12 @@ MUTATION := .cache/mutation/venv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format types bandit docs torture mutate bench tools lock clean
+.PHONY: help run test check lint format types bandit docs torture mutate bench bench-short tools lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/stamp-run ## start the server; it prints the login address
 	@exec $(BIN)/breakglass serve $(ARGS)
@@ -61,6 +61,10 @@ bench: $(VENV)/stamp-dev ## measure, and compare with other designs
 	@.ci/tools test bench
 	$(BIN)/python -m pytest -vs -m bench
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-short: $(VENV)/stamp-dev ## measure in some minutes, and print ratios to other designs
+	@.ci/tools test bench
+	$(BIN)/python -m tests.bench --short $(ARGS)
 
 tools:
 	@.ci/tools test

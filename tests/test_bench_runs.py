@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.bench import __main__ as command_line
-from tests.bench import client, plot, report, workloads
-from tests.bench.bench import QUICK
+from tests.bench import client, plot, report, short, workloads
+from tests.bench.bench import QUICK, Sample
 from tests.bench.client import Request, ServerFailed
 from tests.bench.environment import COMPARATORS
 from tests.bench.results import Results, Spread, ratios, spread
@@ -24,6 +24,7 @@ MEASURED = {
     "append": {f"{n} writer{'s' * (n > 1)}" for n in QUICK.writers},
     "start": {"server", "turn"},
     "listing": {"list"},
+    "verify": {"one log"},
     "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
     "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
     "idle": {"no client", "one client", f"{max(QUICK.readers)} followers"},
@@ -77,6 +78,20 @@ def test_a_page_without_markers_is_refused_and_not_changed(tmp_path: Path) -> No
     with pytest.raises(ValueError, match="expected the markers"):
         report.write(Results(tmp_path / "none.json"), path)
     assert path.read_text() == "nothing of the sort"
+
+
+def test_the_short_run_prints_each_cost_with_its_ratios_and_its_goal(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.json")
+    for row in short.ROWS:
+        costs = {"breakglass": 3.0, **dict.fromkeys(row.others, 2.0)}
+        known = results.workloads.get(row.workload, {"samples": []})["samples"]
+        samples = [Sample(row.workload, row.case, row.metric, name, 0, cost) for name, cost in costs.items()]
+        results.put(row.workload, [*(Sample(**each) for each in known), *samples], short.SHORT)
+    head, *lines = short.lines(results)
+    assert head.split() == ["work", "cost", "ours", "ratios", "goal"]
+    assert len(lines) == len(short.ROWS)
+    assert re.fullmatch(r"verify, a million lines +cpu, ms +3.00  1.50 x jq +1.2 x jq", lines[-1])
+    assert [*short.lines(Results(tmp_path / "none.json"))] == [head]
 
 
 def test_a_later_run_replaces_only_the_workloads_that_it_ran(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from tests.bench import adapters, machine, report, workloads
+from tests.bench import adapters, machine, report, short, workloads
 from tests.bench.bench import QUICK, Bench, Sizes, ours_failed, report_progress, scratch
 from tests.bench.environment import CACHE, ROOT
 from tests.bench.results import Results
@@ -17,16 +17,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the chosen workloads, and write the results and, unless quick, the page. Return the exit status."""
     options = _parser().parse_args(arguments)
     machine.raise_limits()
-    sizes = QUICK if options.quick else Sizes()
+    sizes = QUICK if options.quick else short.SHORT if options.short else Sizes()
     sizes = sizes._replace(rounds=options.rounds or sizes.rounds)
-    results = Results(Path(options.results or CACHE / ("quick.json" if options.quick else "results.json")))
-    for name in options.only:
+    kind = "quick" if options.quick else "short" if options.short else "results"
+    results = Results(Path(options.results or CACHE / f"{kind}.json"))
+    servers = options.servers or (short.SERVERS if options.short else list(adapters.ALL))
+    for name in options.only or (short.WORKLOADS if options.short else workloads.ALL):
         began = time.monotonic()
+        if options.short:
+            sizes = short.SHORT._replace(rounds=sizes.rounds, **short.CHANGED.get(name, {}))
         with scratch() as folder:
-            samples = list(workloads.ALL[name].run(Bench(sizes, options.servers, folder)))
+            samples = list(workloads.ALL[name].run(Bench(sizes, servers, folder)))
         results.put(name, samples, sizes)
         report_progress(f"{name}: {len(samples)} samples in {time.monotonic() - began:.0f} s")
-    page = options.page or (None if options.quick else ROOT / "docs" / "performance.md")
+    if options.short:
+        print("\n".join(short.lines(results)))
+    page = options.page or (None if options.quick or options.short else ROOT / "docs" / "performance.md")
     if page:
         report.write(results, Path(page))
     return 1 if ours_failed else 0
@@ -40,10 +46,10 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="small sizes, which show that everything runs, not how fast"
     )
     parser.add_argument(
-        "--only", type=_names(workloads.ALL), default=list(workloads.ALL), help=", ".join(workloads.ALL)
+        "--short", action="store_true", help="some minutes; prints ratios, and writes no page"
     )
-    servers = list(adapters.ALL)
-    parser.add_argument("--servers", type=_names(adapters.ALL), default=servers, help=", ".join(servers))
+    parser.add_argument("--only", type=_names(workloads.ALL), help=", ".join(workloads.ALL))
+    parser.add_argument("--servers", type=_names(adapters.ALL), help=", ".join(adapters.ALL))
     parser.add_argument("--rounds", type=int, help="instead of the default number")
     parser.add_argument("--results", help="the JSON file to write")
     parser.add_argument("--page", help="the Markdown file, with the two markers, to write the tables into")

@@ -33,6 +33,8 @@ class Sizes(NamedTuple):
     sessions: int = 10_000
     lists: tuple[int, ...] = (10, 100, 1_000, 10_000)
     """Sessions that are listed, to measure how the cost grows."""
+    verified: int = 1_000_000
+    """Lines of the log that `verify` checks."""
     idle_seconds: float = 10.0
     """How long an idle server is measured."""
     server_seconds: float = 60.0
@@ -52,6 +54,7 @@ QUICK = Sizes(
     writes=100,
     sessions=50,
     lists=(5, 20),
+    verified=1_000,
     idle_seconds=0.5,
     server_seconds=5.0,
 )

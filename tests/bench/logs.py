@@ -14,14 +14,14 @@ MARK = b"the-last-of-them"
 STAMP = b'"text":"@'
 """The text before the 20 digits of `time.monotonic_ns` in a live event."""
 SESSION = "00000000-0000-4000-8000-{:012x}"
-_TS = "2026-11-23T06:00:00.000Z"
+TS = "2026-11-23T06:00:00.000Z"
 _BATCH = 1000
 
 
 def line(number: int, text: str = "", size: int = SIZE) -> bytes:
     """Return a line of `size` bytes, or more if `text` is longer."""
-    bare = events.encode(number, _TS, "text", {"turn": 1, "text": text})
-    return events.encode(number, _TS, "text", {"turn": 1, "text": text + "x" * (size - len(bare))})
+    bare = events.encode(number, TS, "text", {"turn": 1, "text": text})
+    return events.encode(number, TS, "text", {"turn": 1, "text": text + "x" * (size - len(bare))})
 
 
 def stamped(number: int) -> bytes:
@@ -32,12 +32,12 @@ def stamped(number: int) -> bytes:
 def created() -> bytes:
     """Return line 1 of a session."""
     fields = {"schema": 1, "agent": "shell", "model": None, "title": "bench", "by": "bench", "host": "bench"}
-    return events.encode(1, _TS, "created", fields)
+    return events.encode(1, TS, "created", fields)
 
 
 def ended(number: int) -> bytes:
     """Return a line that ends the turn."""
-    return events.encode(number, _TS, "turn_end", {"turn": 1, "status": "ok", "duration_ms": 1})
+    return events.encode(number, TS, "turn_end", {"turn": 1, "status": "ok", "duration_ms": 1})
 
 
 def lines(count: int, *, idle: bool = False) -> Iterator[bytes]:

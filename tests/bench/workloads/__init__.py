@@ -15,6 +15,7 @@ from tests.bench.workloads import (
     replay,
     small,
     start,
+    verifying,
 )
 
 
@@ -31,6 +32,6 @@ class Workload(NamedTuple):
 
 ALL: dict[str, Workload] = {
     module.NAME: Workload(module.TITLE, module.NOTE, module.REFERENCE, module.run)
-    for module in (replay, reconnect, live, memory, append, start, listing, idle, growth, small)
+    for module in (replay, reconnect, live, memory, append, start, listing, verifying, idle, growth, small)
 }
 """Workloads by their names on the command line, in the order of the report."""
