@@ -1,9 +1,13 @@
 """The engine that a connection leads to: only a version that separates accounts safely is used."""
 
 import asyncio
+from typing import cast
 
 import pytest
 from nats.aio.client import Client, ServerVersion
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+from nats.js.errors import NotFoundError
 
 from breakglass.errors import EngineRefused
 from breakglass.relay import engine as engines
@@ -32,3 +36,20 @@ def test_an_engine_whose_walls_do_not_hold_is_refused(version: str, monkeypatch:
 @pytest.mark.parametrize("version", ["2.12.7", "2.12.10", "2.14.0", "2.15.1", "3.0.0"])
 def test_a_safe_engine_is_used(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connect_to(version, monkeypatch)
+
+
+def test_the_stream_of_a_host_refuses_to_delete() -> None:
+    """Also for a client that got more rights than it should have."""
+    created: list[StreamConfig] = []
+
+    class NoStream:
+        async def stream_info(self, _: str) -> None:
+            raise NotFoundError
+
+        async def add_stream(self, wanted: StreamConfig) -> None:
+            created.append(wanted)
+
+    engine = engines.Engine.__new__(engines.Engine)
+    engine._js = cast(JetStreamContext, NoStream())
+    asyncio.run(engine.ensure_stream())
+    assert [stream.deny_delete for stream in created] == [True]

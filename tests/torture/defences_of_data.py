@@ -205,6 +205,20 @@ OF_DATA = (
         (f"{IN_ENGINE}test_an_engine_whose_walls_do_not_hold_is_refused",),
     ),
     Mistake(
+        "A host reaches no record",
+        "relay/engine.py",
+        "deny_delete=True",
+        "deny_delete=False",
+        (f"{IN_ENGINE}test_the_stream_of_a_host_refuses_to_delete",),
+    ),
+    Mistake(
+        "A host that was taken over",
+        "relay/copies.py",
+        "present = os.open(path, os.O_RDONLY | os.O_NOFOLLOW",
+        "present = os.open(path, os.O_RDONLY",
+        (f"{IN_COPIES_WRITTEN}test_a_link_in_the_place_of_a_copy_is_not_followed",),
+    ),
+    Mistake(
         "A host that was taken over",
         "relay/copies.py",
         "if not ID.fullmatch(session):",
@@ -224,6 +238,20 @@ OF_DATA = (
         'if match[1] in ("nats", "ws") and',
         "if match is None and",
         ("tests/relay/test_credentials.py::test_an_address_without_tls_is_refused_beyond_this_machine",),
+    ),
+    Mistake(
+        "A copy of another host",
+        "web/pages.py",
+        "(socket.gethostname() if credential else",
+        "(socket.gethostname() if request else",
+        ("tests/web/guard/test_secrecy.py::test_an_anonymous_caller_does_not_learn_the_name_of_the_machine",),
+    ),
+    Mistake(
+        "A copy of another host",
+        "web/guard/request.py",
+        "which hosts there are\n            return False",
+        "which hosts there are\n            return True",
+        ("tests/web/guard/test_rules.py::test_a_caller_may_do_what_its_credential_allows",),
     ),
     Mistake(
         "A copy of another host",

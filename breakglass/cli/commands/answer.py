@@ -1,9 +1,11 @@
 """Answer an agent that asks for permission, or show its questions."""
 
+import contextlib
 import json
 import os
 import re
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterable
 
@@ -12,7 +14,7 @@ from breakglass.cli import on_host
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
-from breakglass.errors import BadInput, NotFound
+from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.events import Event
 from breakglass.state import OpenQuestion
 from breakglass.store import log, sessions
@@ -23,6 +25,7 @@ from breakglass.turns.end import current_state
 from breakglass.turns.secret_answers import has_secret
 
 VERDICTS = ("allow", "deny")
+_PAUSE_SECONDS = 0.1
 _NUMBERS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 
@@ -159,6 +162,18 @@ def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str
         choice.id: _named(choice, check_text("--choose", value))
         for choice, value in zip(choices, given, strict=False)
     }
+
+
+def give_secrets(session: Session, turn: int) -> None:
+    """Until the turn has ended, ask on the terminal for each secret that it wants. An empty line refuses."""
+    while (state := current_state(session)).turn == turn:
+        for question in state.asking:
+            answers = _read_secret(_read_choices(session, question))
+            given = all(text for texts in answers.values() for text in texts)
+            with contextlib.suppress(Conflict):  # another user was faster, or the question has expired
+                kept = answers if given else {}
+                answer_question(session, question.request, allow=given, by=user_name(), answers=kept)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _read_secret(choices: tuple[Choice, ...]) -> dict[str, list[str]]:

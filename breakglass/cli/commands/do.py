@@ -7,6 +7,7 @@ from argparse import Namespace
 from breakglass.actions import fill
 from breakglass.cli import on_host, screen
 from breakglass.cli.command import SESSION, Command, Option, Word
+from breakglass.cli.commands.answer import give_secrets
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput
@@ -39,10 +40,8 @@ def run(config: Config, args: Namespace) -> int:
     started = actions.start_action(config, request, session)
     if screen.is_terminal():
         screen.say(f"Turn {started.turn} of session {started.session.id}")
-        if action.logs_in:
-            screen.say(
-                f"To give the code, in another terminal: breakglass answer {started.session.id[:8]} allow"
-            )
+        if action.logs_in and screen.can_ask():
+            give_secrets(started.session, started.turn)
     from breakglass.cli.follow import show_turn  # imported only here: asyncio delays --show
 
     return show_turn(config, started.session, Accepted("turn", started.turn))

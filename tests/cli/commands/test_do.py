@@ -2,6 +2,8 @@
 
 import json
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,16 @@ def test_in_a_session_with_a_running_turn_it_runs_beside_it(acting: Data) -> Non
     assert json.dumps(link["action"]) == '"say"'
     assert acting.kinds(link["session"])[:3] == ["created", "beside", "user"]
     assert acting.run("cancel", session).returncode == 0
+
+
+def test_a_login_asks_for_the_code_on_the_terminal_without_echo(data: Data) -> None:
+    program = json.dumps([sys.executable, str(Path(__file__).parents[2] / "help" / "fake_login.py")])
+    settings = f'[agents.claude]\ncommand = {program}\nenv = {{ FAKE_LOGIN = "{data.folder}" }}\n'
+    (data.folder / "breakglass.toml").write_text(settings)
+    with data.terminal("do", "log-in-claude") as shown:
+        shown.until(b"https://login.example/authorize?z-fI0fH")
+        shown.type(b"right-code-of-many-letters#state\n")
+        assert shown.end() == 0
+    assert b"got [masked]" in shown.screen
+    assert b"right-code" not in shown.screen
+    assert b"right-code" not in data.log(data.only_session()).read_bytes()

@@ -196,6 +196,8 @@ FOR_CREDENTIALS = [
     ("token, reading a copy", "GET", "/hosts/db1/api/sessions", (), OWNER, PASSED),
     ("token, acting on a copy", "POST", "/hosts/db1/api/sessions", (JSON,), OWNER, 403),
     ("anonymous, a copy", "GET", "/hosts/db1/", (), None, 303),
+    ("anonymous, the search of a copy", "GET", "/hosts/db1/search", (), None, 303),
+    ("anonymous, the sessions of a copy", "GET", "/hosts/db1/api/sessions", (), None, 401),
     ("a long body", "POST", "/api/sessions", (JSON, LONG), OWNER, 413),
     ("a long prompt", "POST", "/api/sessions/x/turns", (JSON, LONG), OWNER, PASSED),
     ("a prompt too long", "POST", "/api/sessions/x/turns", (JSON, TOO_LONG), OWNER, 413),

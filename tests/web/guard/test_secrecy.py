@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.web.app import create_app
+from breakglass.web.guard.request import CALLER, Caller
 from tests.help.commands import breakglass, curl
 from tests.help.servers import TOKEN, RealServer, killed_later, serving
 from tests.help.waiting import wait_until
@@ -48,6 +50,19 @@ def test_every_route_outside_a_short_list_is_closed_to_anonymous_callers(tmp_pat
         for method in ("OPTIONS", "TRACE", "PUT", "CONNECT", "BREW"):
             assert server.ask(method, "/api/sessions", None, anonymous)[0] in (400, 405)
         assert server.log(session).read_bytes() == log
+
+
+async def test_an_anonymous_caller_does_not_learn_the_name_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "vault7")
+    tmp_path.chmod(0o700)
+    client = create_app(Config(data=tmp_path), Access(tmp_path, token=TOKEN)).test_client()
+    anonymous = {CALLER: Caller("http://127.0.0.1:8420", "127.0.0.1", None)}
+    for path in ("/login", "/health", "/manifest.webmanifest"):
+        response = await client.get(path, headers={"Accept": "text/html"}, scope_base=anonymous)
+        assert response.status_code == 200
+        assert "vault7" not in str(await response.get_data(as_text=True))
 
 
 def test_the_token_is_only_in_its_file(tmp_path: Path) -> None:
