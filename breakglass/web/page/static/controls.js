@@ -35,6 +35,9 @@ export class Controls {
 
   update() {
     const send = $("#send"), isAsking = $(".permission.open", this.list);
+    const skip = $("#to-question");
+    if (isAsking) skip.href = `#${isAsking.id}`;
+    skip.hidden = !isAsking;
     $(".stop").hidden = !this.isTurnRunning;
     send.hidden = this.isTurnRunning && !this.field.value.trim();
     const now = $(".now");
