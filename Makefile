@@ -20,9 +20,10 @@ help: ## list the targets
 run: $(VENV)/stamp-run ## start the server; it prints the login address
 	@exec $(BIN)/breakglass serve $(ARGS)
 
+# In the order of the directories: the slow browser and live tests begin early, and each process starts one browser.
 test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Four processes collect the tests. One does it first, while the types are checked, so that the others find all files
 # of the tests compiled. A mistake in them is reported by the tests themselves.

@@ -19,6 +19,7 @@ from breakglass.actions.built_in import BUILT_IN
 from breakglass.agents import PROTOCOLS, About, about
 from breakglass.errors import BadConfig, BadInput, NotFound
 from breakglass.notify import Notify
+from breakglass.notify.push import parse_push_services
 from breakglass.relay_settings import RelaySettings
 from breakglass.settings import (
     declared_by,
@@ -279,6 +280,11 @@ class Config:
     )
     access_log: str | None = setting(
         None, parse_text, "the file for the access log, one JSON object a request; - for standard error"
+    )
+    push_services: tuple[str, ...] = setting(
+        (),
+        parse_push_services,
+        "the origins of further push services of browsers, besides those that are known",
     )
     agents: Mapping[str, AgentConfig] = field(default_factory=built_in)
     presets: tuple[Preset, ...] = PRESETS

@@ -143,8 +143,8 @@ KINDS: dict[str, Kind] = {
     ),
     "result": Kind(
         ("turn", "is_error", "result", "duration_ms"),
-        "The agent's own summary of the turn. `model` is the model that answered.",
-        optional=("usage", "cost_usd", "model"),
+        "The agent's own summary of the turn. `model` answered. `context`: `used` tokens of the `size` it can hold.",
+        optional=("usage", "cost_usd", "model", "context"),
     ),
     "error": Kind(
         ("turn", "error"), "Something failed. The text says what to do.", optional=("parent",), synced=True

@@ -37,6 +37,7 @@ from breakglass.config import (
 )
 from breakglass.errors import BadConfig
 from breakglass.notify import Notify, check_notify
+from breakglass.notify.push import check_single
 from breakglass.relay_settings import RelaySettings
 from breakglass.settings import Setting, expected
 from breakglass.settings_file import FILE_NAME, find_file, read_file
@@ -187,6 +188,7 @@ def _from_file(table: dict[str, Any]) -> tuple[dict[str, Any], Tables]:
     notify = tuple(
         _notify(index, each) for index, each in enumerate(_array("notify", table.pop("notify", [])))
     )
+    check_single(notify)
     relay = _relay(table.pop("relay", {}))
     tables = Tables(agents, presets, _actions(table.pop("actions", {}), agents), targets, notify, relay)
     in_file = {name: row for name, row in SETTINGS.items() if row.in_file}

@@ -74,9 +74,10 @@ class _Term(NamedTuple):
     escaped: tuple[bytes, ...]
     """The same with the characters beyond ASCII escaped."""
 
-    def forms(self, *, has_escapes: bool) -> tuple[bytes, ...]:
+    def forms(self, *, is_ascii: bool, has_escapes: bool) -> tuple[bytes, ...]:
         """Return the bytes one of which is in every line with this term."""
-        return self.written + self.escaped if has_escapes else self.written
+        forms = self.written + self.escaped if has_escapes else self.written
+        return tuple(form for form in forms if form.isascii()) if is_ascii else forms
 
 
 class Query:
@@ -99,8 +100,12 @@ class Query:
     def candidates(self, block: bytes) -> list[int]:
         """Return where each line that can match begins in a block of whole lines, in their order."""
         lower = block.lower()
-        has_escapes = b"\\u" in lower
-        rarest, *others = (term.forms(has_escapes=has_escapes) for term in self._longest_first)
+        is_ascii = lower.isascii()
+        escaped = sum(len(term.escaped) for term in self._terms)
+        has_escapes = escaped == 1 or (escaped > 1 and b"\\u" in lower)  # looking for one takes no longer
+        rarest, *others = (
+            term.forms(is_ascii=is_ascii, has_escapes=has_escapes) for term in self._longest_first
+        )
         begins = {begin for form in rarest for begin in _lines_with(lower, form)}
         return sorted(begin for begin in begins if all(_has_one(lower, begin, forms) for forms in others))
 

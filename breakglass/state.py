@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from breakglass.events import Event
 from breakglass.seals import Seal, seal_in
 from breakglass.tally import EndedTurns, count_turn
-from breakglass.text import tokens_in
+from breakglass.text import context_in, tokens_in
 
 
 class QueuedPrompt(NamedTuple):
@@ -88,6 +88,8 @@ class SessionState(NamedTuple):
     """US dollars spent in the whole session."""
     tokens: tuple[int, int] = (0, 0)
     """The tokens that the agent was given and that it produced in the whole session."""
+    context: tuple[int, int] | None = None
+    """The tokens in the context of `agent_session`, and how many it can hold; None if the agent has not said."""
     ended: tuple[EndedTurns, ...] = ()
     """The ended turns, by status: for metrics, which would otherwise read every log again."""
     queued: tuple[QueuedPrompt, ...] = ()
@@ -186,8 +188,10 @@ def _adopted(event: Event) -> dict[str, Any]:
 
 def _user(state: SessionState, event: Event) -> SessionState:
     text = _text(event, "text")
+    agent = _text(event, "agent") if event.get("agent") is not None else state.agent
     return state._replace(
-        agent=_text(event, "agent") if event.get("agent") is not None else state.agent,
+        agent=agent,
+        context=state.context if agent == state.agent else None,
         is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
@@ -245,14 +249,18 @@ def _revoked(state: SessionState, event: Event) -> SessionState:
 
 def _session(state: SessionState, event: Event) -> SessionState:
     opened = _text(event, "session_id")
-    return state if opened == state.agent_session else _with_agent(state, session=opened, cost=0.0)
+    if opened == state.agent_session:
+        return state
+    return _with_agent(state, session=opened, cost=0.0)._replace(context=None)
 
 
 def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
     given, produced = tokens_in(event.get("usage"))
     tokens = (state.tokens[0] + given, state.tokens[1] + produced)
+    context = context_in(event.get("context")) or state.context
     state = state._replace(cost=state.cost + cost, tokens=tokens, spent=_spend(state.spent, event, cost))
+    state = state._replace(context=context)
     return _with_agent(state, cost=state.agent_cost + cost) if cost else state
 
 
@@ -327,5 +335,6 @@ def describe(session_id: str, state: SessionState) -> dict[str, Any]:
         "asking": bool(state.asking),
         "queued": len(state.queued),
         "allowed": list(state.allowed),
+        "context": {"used": state.context[0], "size": state.context[1]} if state.context else None,
         "seal": {"lines": state.seal.lines, "sha256": state.seal.sha256} if state.seal else None,
     }

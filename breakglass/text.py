@@ -179,6 +179,22 @@ def tokens_in(usage: Any) -> tuple[int, int]:
     return sum(n for key, n in counts.items() if key.endswith("inputtokens")), counts.get("outputtokens", 0)
 
 
+def context_in(context: Any) -> tuple[int, int] | None:
+    """Return the tokens in an agent's context, and how many it can hold, from a `result` event; None if it says not."""
+    if not isinstance(context, dict):
+        return None
+    used, size = context.get("used"), context.get("size")
+    if type(used) is int and type(size) is int and 0 <= used < 1 << 53 and 0 < size < 1 << 53:
+        return used, size
+    return None
+
+
+def context_share(context: Any) -> str:
+    """Return which part of its context an agent has used: `12 %`; "" where that is not known."""
+    found = context_in(context)
+    return f"{found[0] * 100 / found[1]:.0f} %" if found else ""
+
+
 def _thousands(count: int) -> str:
     return str(count) if count < 1000 else f"{count / 1000:.1f}".removesuffix(".0") + "k"
 

@@ -30,6 +30,7 @@ ROWS = (
 OWNERS = {
     "apprise": "notifier",
     "aiofiles": "store",
+    "cryptography": "access.push_key",
     "h11": "web.http",
     "h2": "web.http",
     "hypercorn": "web.http",
@@ -44,7 +45,9 @@ OWNERS = {
     "pygments": "web",
     "prometheus_client": "web.metrics",
     "psutil": "vitals",
+    "pywebpush": "notifier.push",
     "quart": "web",
+    "requests": "notifier.push",
     "rich": "web",
     "segno": "cli",
     "watchfiles": "store.watch",

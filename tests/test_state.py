@@ -69,6 +69,24 @@ HISTORIES: dict[str, tuple[list[Any], dict[str, Any]]] = {
         ],
         {"cost": 7.0, "agent_cost": 4.0, "agent_session": "b"},
     ),
+    "the context that the agent has used is that of its newest result": (
+        [
+            *(NEW, ("user", {}), ("session", {"session_id": "a"})),
+            *(
+                ("result", {"context": {"used": 5, "size": 10}}),
+                ("result", {"context": {"used": 7, "size": 10}}),
+            ),
+            *(("result", {"context": None}), ("result", {"context": {"used": "many", "size": 0}})),
+        ],
+        {"context": (7, 10)},
+    ),
+    "a new session of the agent, and another agent, have used nothing that is known": (
+        [
+            *(NEW, ("user", {}), ("result", {"context": {"used": 5, "size": 10}})),
+            *(("turn_end", {}), ("user", {"turn": 5, "agent": "other"})),
+        ],
+        {"context": None},
+    ),
     "queued prompts keep their order": (
         [NEW, ("user", {}), ("queued", {"text": "x" * 300}), ("queued", {"text": "two"})],
         {"queued": (QueuedPrompt(3, "x" * 200), QueuedPrompt(4, "two")), "turn": 2},

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from breakglass.text import (
     age,
+    context_share,
     cut,
     duration,
     heading,
@@ -196,6 +197,22 @@ def test_an_amount_of_money_has_two_or_four_decimals(dollars: float, text: str) 
 )
 def test_token_counts_are_found_in_either_spelling(usage: Any, text: str) -> None:
     assert token_counts(usage) == text
+
+
+@pytest.mark.parametrize(
+    ("context", "shown"),
+    [
+        ({"used": 17, "size": 1_000_000}, "0 %"),
+        ({"used": 123, "size": 200}, "62 %"),
+        ({"used": 1, "size": 0}, ""),
+        ({"used": True, "size": 2}, ""),
+        ({"used": 1}, ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_the_used_part_of_a_context_is_shown_only_if_both_numbers_are_known(context: Any, shown: str) -> None:
+    assert context_share(context) == shown
 
 
 def test_an_unknown_status_is_shown_as_a_failure_under_its_own_name() -> None:

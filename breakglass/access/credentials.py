@@ -94,7 +94,7 @@ class Access:
         """
         self._read_only = read_only
         self._tokens = _Tokens(root, token, is_read_only=bool(read_only()))
-        self._root = root
+        self.root = root
         self._logins = LoginFile(root / "logins.jsonl", read_only)
         self._lifetime = lifetime
         self._now = now
@@ -144,7 +144,7 @@ class Access:
             raise ReadOnly(f"{message}; log in with the token")
         # Read before the code is used: a rotation deletes the codes first, so it ends this login or finds the code.
         fingerprints = {may_act: self._tokens.fingerprint(may_act=may_act) for may_act in (True, False)}
-        may_act = use_code(self._root, code, self._now())
+        may_act = use_code(self.root, code, self._now())
         # A login needs a token that can be rotated.
         if may_act is None or not self._tokens.digest(may_act=may_act):
             return None
@@ -171,7 +171,7 @@ class Access:
 
     def seconds_to_renew(self, credential: Credential) -> int:
         """Return how long a login in use shall last from now on; 0 if it was renewed lately or ends at a fixed time."""
-        login = self._logins.all().get(credential.key.hex()) if credential.kind == "cookie" else None
+        login = self.login_of(credential)
         if login is None or not login.idle:
             return 0
         end = min(int(self._now()) + login.idle, login.since + self._lifetime)
@@ -179,13 +179,17 @@ class Access:
 
     def renew(self, credential: Credential, seconds: int) -> None:
         """Let a login last that long from now on."""
-        if login := self._logins.all().get(credential.key.hex()):
+        if login := self.login_of(credential):
             self._logins.record(Renewed(login.id, int(self._now()) + seconds))
 
     def log_out(self, credential: Credential) -> None:
         """End the login of a cookie. Raises CannotRecord as `revoke` does."""
-        if credential.kind == "cookie" and (login := self._logins.all().get(credential.key.hex())):
+        if login := self.login_of(credential):
             self.revoke(login.id)
+
+    def login_of(self, credential: Credential) -> Login | None:
+        """Return the login of a cookie; None for another credential."""
+        return self._logins.all().get(credential.key.hex()) if credential.kind == "cookie" else None
 
     def logins(self) -> list[Login]:
         """Return the valid logins, the latest first."""

@@ -18,6 +18,19 @@ from breakglass.errors import CannotRecord, ReadOnly
 from breakglass.plain_file import open_plain_file
 
 
+class Push(msgspec.Struct, frozen=True):
+    """Where the browser of a login takes notifications (Web Push, RFC 8030 and RFC 8291)."""
+
+    endpoint: str
+    """The address at the browser's push service."""
+    p256dh: str
+    """The browser's public key, in base64url."""
+    auth: str
+    """The secret that the browser shares with who sends, in base64url."""
+    at: int
+    """When the user turned notifications on. What happened before is not sent."""
+
+
 class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     """An issued cookie: one line of logins.jsonl."""
 
@@ -37,6 +50,8 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     """Seconds without use after which the login ends, also before `expires`. 0: only `expires` ends it."""
     csrf: str = ""
     """SHA-256 of the CSRF token that the page chose and keeps, in hex; "" if it follows from the cookie."""
+    push: Push | None = None
+    """Not in this line: `Subscribed` and `Unsubscribed` change it. So it ends with the login."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
@@ -53,7 +68,30 @@ class Renewed(msgspec.Struct, frozen=True, tag_field="kind", tag="renewed"):
     expires: int
 
 
-Row = Login | Revoked | Renewed
+class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"):
+    """The browser of a login takes notifications from now on: one line of logins.jsonl."""
+
+    id: str
+    push: Push
+
+
+class Unsubscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
+    """It takes none any more: one line of logins.jsonl."""
+
+    id: str
+    endpoint: str
+    """A newer subscription of the same login goes on."""
+    at: int
+
+
+class Configured(msgspec.Struct, frozen=True, tag_field="kind", tag="configured"):
+    """A server started with another BREAKGLASS_TOKEN than the one before: one line of logins.jsonl."""
+
+    token: str
+    """As `Login.token`; "" if the token is in its file."""
+
+
+Row = Login | Revoked | Renewed | Subscribed | Unsubscribed
 _ROW = msgspec.json.Decoder(Row)
 Logins = dict[str, Login]
 """By `Login.digest`, the oldest first."""
@@ -69,13 +107,22 @@ def fold(data: bytes, before: Logins) -> Logins:
             continue
         if isinstance(row, Login):
             logins[row.digest] = row
-        elif isinstance(row, Renewed):
+        elif isinstance(row, Revoked):
+            logins = {digest: login for digest, login in logins.items() if login.id != row.id}
+        else:
             for digest, login in logins.items():
                 if login.id == row.id:
-                    logins[digest] = msgspec.structs.replace(login, expires=row.expires)
-        else:
-            logins = {digest: login for digest, login in logins.items() if login.id != row.id}
+                    logins[digest] = _changed(login, row)
     return logins
+
+
+def _changed(login: Login, row: Renewed | Subscribed | Unsubscribed) -> Login:
+    if isinstance(row, Renewed):
+        return msgspec.structs.replace(login, expires=row.expires)
+    if isinstance(row, Subscribed):
+        return msgspec.structs.replace(login, push=row.push)
+    is_last = login.push is not None and login.push.endpoint == row.endpoint
+    return msgspec.structs.replace(login, push=None) if is_last else login
 
 
 def append(path: Path, data: bytes) -> None:

@@ -33,7 +33,7 @@ def open_token(root: Path, *, may_act: bool = True, read_only: str = "") -> str:
             raise ReadOnly(f"{read_only}; {why}{'; set BREAKGLASS_TOKEN' if may_act else ''}") from error
         if isinstance(error, BadConfig):
             raise
-        _write_secret(path, secrets.token_urlsafe(32), os.link)
+        write_secret(path, secrets.token_urlsafe(32), os.link)
         token = _read_secret(path)  # if two processes make one at the same time, the first one counts
     return parse_token(str(path), token)
 
@@ -45,7 +45,7 @@ def rotate_token(root: Path, *, may_act: bool = True) -> str:
     """
     token = secrets.token_urlsafe(32)
     delete_codes(root)
-    _write_secret(root / TOKEN_FILES[may_act], token, os.replace)
+    write_secret(root / TOKEN_FILES[may_act], token, os.replace)
     return token
 
 
@@ -56,11 +56,16 @@ def is_private(status: os.stat_result) -> bool:
 
 def readable_tokens(root: Path) -> list[str]:
     """Return the tokens in a data root that this process can read, unchecked: no output may contain them."""
-    found = []
-    for name in TOKEN_FILES.values():
-        with contextlib.suppress(OSError), open(open_plain_file(root / name, os.O_RDONLY), "rb") as file:
-            found.append(file.read(1024).decode("ascii", "replace").strip())
-    return found
+    found = (read_token(root, may_act=may_act) for may_act in TOKEN_FILES)
+    return [token for token in found if token is not None]
+
+
+def read_token(root: Path, *, may_act: bool) -> str | None:
+    """Return a token in a data root, unchecked; None if this process cannot read it."""
+    path = root / TOKEN_FILES[may_act]
+    with contextlib.suppress(OSError), open(open_plain_file(path, os.O_RDONLY), "rb") as file:
+        return file.read(1024).decode("ascii", "replace").strip()
+    return None
 
 
 def _read_secret(path: Path) -> str:
@@ -76,10 +81,10 @@ def _read_secret(path: Path) -> str:
         return file.read(1024).decode("ascii", "replace").removesuffix("\n")
 
 
-def _write_secret(path: Path, token: str, move: Callable[[Path, Path], None]) -> None:
+def write_secret(path: Path, token: str, move: Callable[[Path, Path], None]) -> None:
     """Write a complete file beside `path`, then `move` it there: `path` never holds a partial token.
 
-    `os.link` as `move` keeps a file that another process made first; `os.replace` overwrites it.
+    `os.link` as `move` keeps a file that another process made first; `os.replace` overwrites it. Raises CannotRecord.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from breakglass.config import Config
 from breakglass.errors import BadConfig
-from breakglass.notifier.send import Service, find_address, on_leaving
-from breakglass.notify import Notify
+from breakglass.notifier.destinations import Destination, open_service
+from breakglass.notifier.send import on_leaving
 from breakglass.notify.message import Message
 from breakglass.store import untold
 from breakglass.store.untold import Attempt
@@ -27,33 +28,35 @@ class Parcel(NamedTuple):
     """The name of the file in `notify`."""
     cause: str
     message: Message
+    path: str
+    """The path of the page where a user can look."""
 
 
-def fork_sender(root: Path, notify: Notify, parcels: Iterable[Parcel]) -> int:
+def fork_sender(config: Config, destination: Destination, parcels: Iterable[Parcel]) -> int:
     """Send in a child. Return its pid. The caller has one thread only."""
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
-        _send_all(root, notify, parcels)
+        _send_all(config, destination, parcels)
         status = 0
     finally:
         os._exit(status)
 
 
-def _send_all(root: Path, notify: Notify, parcels: Iterable[Parcel]) -> None:
-    service, error = None, ""
+def _send_all(config: Config, destination: Destination, parcels: Iterable[Parcel]) -> None:
+    root, service, error = config.data, None, ""
     try:
-        service = Service(find_address(notify, os.environ))  # before a try begins, because it takes a second
+        service = open_service(config, destination)  # before a try begins, because it takes a second
     except BadConfig as bad:
         error = str(bad)
     for each in parcels:
-        attempt = Attempt(each.cause, notify.name, time.time())
+        attempt = Attempt(each.cause, destination.name, time.time())
         _note(root, each.subject, attempt)
         on_leaving(partial(_note, root, each.subject, attempt._replace(is_out=True)))
         signal.alarm(SEND_SECONDS)
-        failure = service.send(each.message) if service else error
+        failure = service.send(each.message, each.path) if service else error
         signal.alarm(0)
         _note(root, each.subject, attempt._replace(at=time.time(), sent=not failure, error=failure))
 

@@ -20,11 +20,13 @@ import time
 from pathlib import Path
 
 from breakglass.access import tokens
+from breakglass.access.subscriptions import Subscribers
 from breakglass.config import Config
 from breakglass.load_config import load_config
 from breakglass.masking import Masker, fingerprints
 from breakglass.notifier.child import Parcel, fork_sender
-from breakglass.notifier.subjects import subject_of
+from breakglass.notifier.destinations import Destination, find_destinations
+from breakglass.notifier.subjects import path_of, subject_of
 from breakglass.notifier.watched import (
     MAX_AGE_SECONDS,
     Told,
@@ -34,7 +36,7 @@ from breakglass.notifier.watched import (
     tries_of,
 )
 from breakglass.notify import Notify
-from breakglass.notify.causes import Cause, is_wanted
+from breakglass.notify.causes import Cause
 from breakglass.notify.message import write
 from breakglass.store import untold
 
@@ -71,6 +73,8 @@ class Notifier:
         self._watched: dict[str, Watched] = {}
         self._children: dict[str, int] = {}
         """The pid of the child that sends, by destination."""
+        self._subscribers = Subscribers(config.data)
+        self._destinations: list[Destination] = []
         self._masker = Masker(fingerprints(tokens.readable_tokens(config.data), config.environ))
 
     def run(self) -> None:
@@ -80,6 +84,7 @@ class Notifier:
         while True:
             self._reap()
             self._find_sessions()
+            self._destinations = find_destinations(self._config, self._subscribers)
             self._watched = {name: each for name, each in self._watched.items() if not self._step(each)}
             if not self._watched and not self._children:
                 return
@@ -105,13 +110,14 @@ class Notifier:
             (cause.key, each.name): cause
             for cause in watched.causes()
             if now - cause.at < MAX_AGE_SECONDS or not cause.at
-            for each in self._config.notify
-            if is_wanted(cause, each)
+            for each in self._destinations
+            if each.wants(cause)
         }
-        for each in self._config.notify:
+        for each in self._destinations:
             is_busy |= self._send_due(watched, each, wanted, tries, now)
         for (cause, to), told in tries.items():
-            is_over = told.is_final or (told.outcome is not None and (cause, to) not in wanted)
+            # Such as a question that was answered, or a browser that was logged out, while a try was killed.
+            is_over = told.is_final or (watched.is_read and (cause, to) not in wanted)
             if (cause, to) in watched.recorded():
                 continue
             if is_over and to not in self._children:
@@ -123,33 +129,34 @@ class Notifier:
     def _send_due(
         self,
         watched: Watched,
-        notify: Notify,
+        to: Destination,
         wanted: dict[tuple[str, str], Cause],
         tries: dict[tuple[str, str], Told],
         now: float,
     ) -> bool:
         """Send what is due to one destination. Return whether something is left to send."""
-        own = [cause for (_, to), cause in wanted.items() if to == notify.name]
+        own = [cause for (_, name), cause in wanted.items() if name == to.name]
         left = [
             cause
             for cause in own
-            if (cause.key, notify.name) not in watched.recorded()
-            and not tries.get((cause.key, notify.name), Told()).is_final
+            if (cause.key, to.name) not in watched.recorded()
+            and not tries.get((cause.key, to.name), Told()).is_final
         ]
         due = [
             cause
             for cause in left
-            if now >= max(cause.at, _end_of_quiet(notify, cause, now))
-            and tries.get((cause.key, notify.name), Told()).is_due(now)
+            if now >= max(cause.at, _end_of_quiet(to.notify, cause, now))
+            and tries.get((cause.key, to.name), Told()).is_due(now)
         ]
-        if due and notify.name not in self._children:
-            parcels = [self._pack(watched, notify, cause) for cause in due]
-            self._children[notify.name] = fork_sender(self._root, notify, parcels)
+        if due and to.name not in self._children:
+            parcels = [self._pack(watched, to.notify, cause) for cause in due]
+            self._children[to.name] = fork_sender(self._config, to, parcels)
         return bool(left)
 
     def _pack(self, watched: Watched, notify: Notify, cause: Cause) -> Parcel:
         message = write(cause, subject_of(self._config, watched), notify.detail)
-        return Parcel(watched.name, cause.key, message._replace(body=self._masker.text(message.body)))
+        message = message._replace(body=self._masker.text(message.body))
+        return Parcel(watched.name, cause.key, message, path_of(self._config, watched))
 
     def _reap(self) -> None:
         """Forget the children that have exited, and keep the latest result of their destinations for `doctor`."""

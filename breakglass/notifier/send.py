@@ -77,8 +77,11 @@ class Service:
         if not self._apprise.add(address):
             raise BadConfig("apprise does not know this address, see https://appriseit.com")
 
-    def send(self, message: Message) -> str:
-        """Send a notification. Return "" if the service took it, else why not, without any part of the address."""
+    def send(self, message: Message, path: str = "") -> str:
+        """Send a notification. Return "" if the service took it, else why not, without any part of the address.
+
+        The text has the address of the page, so `path` is not used.
+        """
         self._statuses.found.clear()
         if self._apprise.notify(title=message.title, body=message.body, body_format=self._format):
             return ""

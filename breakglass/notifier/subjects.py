@@ -26,6 +26,12 @@ def subject_of(config: Config, watched: Watched) -> Subject:
     return Subject(host, address, title, state.last_id, digest, sealed)
 
 
+def path_of(config: Config, watched: Watched) -> str:
+    """Return the path of the page where a user can look, for a browser that knows the server's address."""
+    where = f"sessions/{watched.session.id}" if isinstance(watched, WatchedSession) else ""
+    return f"{config.prefix}/{where}"
+
+
 def base_address(config: Config) -> str:
     """Return the public address of the server, else where it runs, else ""."""
     if config.origins:

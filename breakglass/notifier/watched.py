@@ -67,6 +67,8 @@ class Watched(Protocol):
     """What the process watches: a session, or the logins."""
 
     name: str
+    is_read: bool
+    """Whether all of it was read at least once, so that `causes` is complete."""
 
     def read(self) -> bool:
         """Read what is new. Return False if it exists no more."""
@@ -89,6 +91,7 @@ class WatchedSession:
 
     def __init__(self, root: Path, name: str, marked: untold.Marked) -> None:
         self.name = name
+        self.is_read = False
         self.session = Session(root, name)
         self._root = root
         self._position = marked.begin
@@ -98,6 +101,7 @@ class WatchedSession:
         """Read the new lines of the log, and end the turn if its runner is dead. Return False without a log."""
         try:
             size = self._read_lines()
+            self.is_read = True
             if self._causes.is_open and size == self._position.offset:
                 end_if_lost(self.session)
         except NotFound:
@@ -164,6 +168,7 @@ class WatchedLogins:
     """The logins of a data root."""
 
     name = untold.LOGINS
+    is_read = True
 
     def __init__(self, root: Path) -> None:
         self._root = root

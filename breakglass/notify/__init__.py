@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from breakglass.errors import BadConfig
-from breakglass.settings import expected, parse_seconds, parse_text, setting
+from breakglass.settings import expected, parse_boolean, parse_seconds, parse_text, setting
 
 CAUSES = {
     "question": "an agent's question waits for an answer, and once more after 5 minutes",
@@ -66,6 +66,9 @@ class Hours(NamedTuple):
     begin: int
     end: int
 
+    def __str__(self) -> str:
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in self)
+
     def seconds_left(self, minute: int, second: int = 0) -> int:
         """Return for how long it lasts from this minute of the day on; 0 outside of it."""
         length = (self.end - self.begin) % 1440
@@ -100,6 +103,12 @@ class Notify:
     url_env: str | None = setting(
         None, parse_text, "the name of an environment variable with the address; instead of url"
     )
+    push: bool = setting(
+        default=False,
+        parse=parse_boolean,
+        meaning="instead of an address: the browsers whose users turned notifications on. Without such a table they are"
+        " told by the defaults",
+    )
     on: tuple[str, ...] = setting(
         BY_DEFAULT,
         parse_causes,
@@ -123,6 +132,8 @@ class Notify:
     @property
     def service(self) -> str:
         """The scheme of its address, or where the address is."""
+        if self.push:
+            return "push"
         return scheme(self.url) if self.url else "url_file" if self.url_file else f"${self.url_env}"
 
     @property
@@ -132,8 +143,8 @@ class Notify:
 
 
 def check_notify(key: str, notify: Notify) -> None:
-    """Raise BadConfig unless exactly one key gives the address."""
-    if [notify.url, notify.url_file, notify.url_env].count(None) != 2:
-        raise BadConfig(f"{key}: expected exactly one of url, url_file and url_env")
+    """Raise BadConfig unless exactly one key says where."""
+    if [notify.url, notify.url_file, notify.url_env, notify.push or None].count(None) != 3:
+        raise BadConfig(f"{key}: expected exactly one of url, url_file, url_env and push")
     if notify.after_seconds != 60.0 and "ended" not in notify.on:
         raise BadConfig(f'{key}.after_seconds: has an effect only with "ended" in on')

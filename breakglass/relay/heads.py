@@ -94,8 +94,7 @@ class HeadSigner:
         self._known.move_to_end(session)
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-        lines = piece.line + piece.data.count(b"\n")
-        head = SignedHead(session, piece.generation, end, lines, known[2].hexdigest(), "")
+        head = SignedHead(session, piece.generation, end, piece.head.line, known[2].hexdigest(), "")
         signature = base64.b64encode(self._key.sign(head.text(self._host))).decode()
         return {HEADER: f"{head.sha256} {signature}"}
 

@@ -12,6 +12,8 @@ A log that no longer begins with what was shipped, for example after a restore o
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from breakglass.errors import BadInput
@@ -48,7 +50,8 @@ NOTHING = Head(1, 0, 0, 0, START, START)
 """The head of a log of which nothing was shipped."""
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """Some bytes of a log."""
 
     generation: int
@@ -58,9 +61,9 @@ class Piece(NamedTuple):
     previous: str
     data: bytes
 
-    @property
+    @cached_property
     def head(self) -> Head:
-        """The head of the log after this piece."""
+        """The head of the log after this piece. It is computed once, because hashing is most of the work."""
         end, lines = self.offset + len(self.data), self.data.count(b"\n")
         return Head(
             self.generation,
@@ -83,7 +86,9 @@ class Piece(NamedTuple):
 
 def chain(previous: str, data: bytes) -> str:
     """Return the chain after some bytes."""
-    return hashlib.sha256(bytes.fromhex(previous) + data).hexdigest()
+    digest = hashlib.sha256(bytes.fromhex(previous))
+    digest.update(data)  # two updates do not copy the data
+    return digest.hexdigest()
 
 
 def divide(head: Head, data: bytes) -> Iterator[Piece]:

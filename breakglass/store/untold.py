@@ -157,6 +157,15 @@ def read_logins(root: Path) -> list[bytes]:
         return []
 
 
+def has_subscriptions(root: Path) -> bool:
+    """Return whether the browser of a login ever took notifications. Whether one does is in `access`."""
+    try:
+        with open(open_plain_file(root / "logins.jsonl", os.O_RDONLY), "rb") as file:
+            return b'"subscribed"' in file.read()
+    except OSError:
+        return False
+
+
 def has_new_logins(root: Path) -> bool:
     """Return whether logins.jsonl has grown since its logins were told."""
     marked = read(root, LOGINS)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass.agents import environ
-from breakglass.store import untold
+from breakglass.errors import NotFound
+from breakglass.store import log, seek, untold
 from breakglass.store.log import Log
-from breakglass.store.sessions import Session
+from breakglass.store.sessions import Session, list_sessions
 from breakglass.turns import processes
 
 if TYPE_CHECKING:  # at run time, the settings would delay the runner
@@ -35,9 +36,20 @@ class Sender(NamedTuple):
     environ: dict[str, str]
 
 
+def has_destinations(config: "Config") -> bool:
+    """Return whether notifications go anywhere: to a `[[notify]]`, or to the browser of a login."""
+    if config.notify:
+        return True
+    if not untold.has_subscriptions(config.data):
+        return False
+    from breakglass.access.subscriptions import Subscribers  # most data roots have none
+
+    return bool(Subscribers(config.data).all())
+
+
 def sender_of(config: "Config") -> Sender | None:
-    """Return how the process is started, None if no notification is set."""
-    if not config.notify:
+    """Return how the process is started, None if notifications go nowhere."""
+    if not has_destinations(config):
         return None
     root = os.path.abspath(config.data)
     # -I: nothing in the working directory may change what it imports.
@@ -56,13 +68,28 @@ def _environ(given: Mapping[str, str], addresses: list[str | None]) -> dict[str,
 
 
 def mark_turn(config: "Config", session: Session, opened: Log, *, is_first: bool) -> None:
-    """Note that a turn begins, if notifications are set. Call it under the log's lock, before the prompt is appended.
+    """Note that a turn begins, if notifications go anywhere.
 
-    On a full disk the note is left out: the turn matters more.
+    Call it under the log's lock, before the prompt is appended. On a full disk the note is left out: the turn matters
+    more.
     """
-    if config.notify:
+    if has_destinations(config):
         with contextlib.suppress(OSError):
             untold.mark(session.root, session.id, opened.end, is_first=is_first)
+
+
+def mark_running_turns(root: Path) -> None:
+    """Note the turns that run: the first browser takes notifications from now on, and they began without a note."""
+    for session, state in list_sessions(root):
+        if state.turn is None:
+            continue
+        with contextlib.suppress(NotFound, OSError):
+            fd = log.open_reader(session.directory)
+            try:
+                end = seek.find_end(fd, log.size(fd))
+                untold.mark(root, session.id, seek.find_after(fd, state.turn - 1, end), is_first=False)
+            finally:
+                os.close(fd)
 
 
 def start_sender(sender: Sender | None) -> int:

@@ -117,7 +117,7 @@ class Turn:
             began=self.record.began,
             timeout=self.job.timeout,
             start_help=START_HELP.format(self.job.turn),
-            cwd=self.job.cwd,
+            cwd=_cwd(self.job, agent),
             sandbox=agent.sandbox,
         )
         turn_input = _turn_input(self.job, agent, self.record)
@@ -231,6 +231,11 @@ def _is_command_line(job: Job) -> bool:
     return bool(job.steps) or (agent is not None and agent.is_command_line and not agent.sandbox)
 
 
+def _cwd(job: Job, agent: AgentJob) -> str:
+    """Return where the agent works. A sandbox hides every place but the workspace."""
+    return job.workspace if agent.sandbox else job.cwd
+
+
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
@@ -238,7 +243,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     files = () if agent.is_command_line else read_files(job.workspace, user)
     fd, text = (
         record.log.fd,
-        user["text"] + uploads.listing(files, job.workspace if job.cwd != job.workspace else ""),
+        user["text"] + uploads.listing(files, job.workspace if _cwd(job, agent) != job.workspace else ""),
     )
     return TurnInput(
         prompt=brief.again(fd, user) + text,
@@ -253,7 +258,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         instructions=agent.instructions,
         runbooks=agent.runbooks,
         thinking=agent.thinking,
-        cwd=job.cwd,
+        cwd=_cwd(job, agent),
         turn=job.turn,
         variables=tuple(agent.environ),
         prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + text,

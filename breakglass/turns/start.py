@@ -54,7 +54,7 @@ def make_job(
     return Job(
         directory=os.path.abspath(session.directory),
         workspace=os.path.realpath(session.workspace),
-        cwd=state.directory or os.path.realpath(session.workspace),
+        cwd=_working_directory(session, state),
         turn=turn,
         end=end,
         seal=state.seal,
@@ -75,6 +75,12 @@ def make_job(
         max_cost=config.max_cost_usd,
         sender=sender_of(config),
     )
+
+
+def _working_directory(session: Session, state: SessionState) -> str:
+    """Return where agents work. A directory that is gone must not keep a shell from starting."""
+    begun = state.directory or ""
+    return begun if os.path.isdir(begun) else os.path.realpath(session.workspace)
 
 
 def _models(config: Config, state: SessionState) -> dict[str, str]:

@@ -21,8 +21,8 @@ from breakglass.store.pieces import read_raw
 from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
-from breakglass.web import bodies, files, searching, stream
-from breakglass.web.context import caller_name, console, data_root, has_flag, session_named
+from breakglass.web import bodies, files, push, searching, stream
+from breakglass.web.context import caller, caller_name, console, data_root, has_flag, session_named
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -93,6 +93,24 @@ async def create_session(body: bodies.NewSession) -> Result:
 async def list_hosts() -> Result:
     found = await asyncio.to_thread(fleet.list_hosts, console().config.data, time.time())
     return {"hosts": [host.described() for host in found]}
+
+
+@operation
+async def read_push() -> Result:
+    return await asyncio.to_thread(push.describe, console(), caller().credential)
+
+
+@operation
+async def subscribe(body: bodies.Subscription) -> Result:
+    await console().write(push.subscribe, console(), caller().credential, body)
+    console().senders.start()
+    return {"on": True}
+
+
+@operation
+async def unsubscribe() -> Result:
+    await console().write(push.unsubscribe, console(), caller().credential)
+    return {"on": False}
 
 
 @operation

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from breakglass.actions import MAX_REASON
 from breakglass.errors import BadInput, Malformed
+from breakglass.notify.push import MAX_ENDPOINT
 from breakglass.store.sessions import MAX_TITLE
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.uploads import MAX_PER_PROMPT
@@ -74,6 +75,14 @@ class Revocation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tool that needs permission again."""
 
     name: Annotated[str, Meta(description="One of the session's `allowed`")]
+
+
+class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a browser takes notifications, as its `PushSubscription.toJSON()` says."""
+
+    endpoint: Annotated[str, Meta(description="The address at its push service", max_length=MAX_ENDPOINT)]
+    keys: Annotated[dict[str, str], Meta(description="Its keys `p256dh` and `auth`, in base64url")]
+    expirationTime: Annotated[float | None, Meta(description="Not used")] = None  # noqa: N815 — the browser's name
 
 
 class RunAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

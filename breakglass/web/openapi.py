@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from breakglass import __version__
-from breakglass.web.operations import OPERATIONS, Operation, error_meanings, needs_no_credential
+from breakglass.web.operation import Operation, error_meanings, needs_no_credential
+from breakglass.web.operations import OPERATIONS
 from breakglass.web.schemas import ACTION, PARAMETERS, SESSION
 
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {

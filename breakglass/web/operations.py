@@ -4,13 +4,9 @@ The routes and the reading of bodies (`api.py`), the OpenAPI document (`openapi.
 A new operation is one row here, and in `api.py` one function with the row's name.
 """
 
-from typing import Any
-
-import msgspec
-
 from breakglass.uploads import PICTURES
 from breakglass.web import bodies
-from breakglass.web.guard.request import PUBLIC_PATHS
+from breakglass.web.operation import Operation
 from breakglass.web.schemas import (
     ACTION_REF,
     BAD_CALL,
@@ -23,58 +19,6 @@ from breakglass.web.schemas import (
     object_of,
     with_optional,
 )
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path."""
-
-    method: str
-    path: str
-    """`{id}` is a session's id. `{queued}` is the id of a `queued` event. `{name}` is the name of an action."""
-    summary: str
-    details: str = ""
-    """More sentences, in Markdown."""
-    body: type[msgspec.Struct] | None = None
-    """The type of the JSON body; None if the operation reads none."""
-    parameters: tuple[str, ...] = ()
-    """Keys of `schemas.PARAMETERS`."""
-    success: int = 200
-    takes_file: bool = False
-    """Whether the body is a form (`multipart/form-data`) with a file in the field `file`."""
-    response: dict[str, Any] | None = None
-    """The JSON Schema of a successful response; None if the response is no JSON."""
-    media_types: tuple[str, ...] = ()
-    """The media types of a response that is no JSON."""
-    errors: dict[int, str] = {}
-    """The error statuses of this operation, with their meanings. `error_meanings` adds those that many share."""
-
-
-COMMON_ERRORS = {400: "The request cannot be parsed"}
-"""Errors of every operation."""
-CREDENTIAL_ERRORS = {
-    401: "No credential, or a wrong one",
-    403: "A foreign origin, a read-only credential, or a read-only data root",
-}
-"""Errors of every operation that needs a credential."""
-BODY_ERRORS = {413: "The body is too large", 415: "The body has another media type than expected"}
-"""Errors of every operation that reads a body."""
-
-
-def needs_no_credential(operation: Operation) -> bool:
-    """Return whether the guard lets anonymous callers use the operation."""
-    return operation.method in PUBLIC_PATHS.get(operation.path, ())
-
-
-def error_meanings(operation: Operation) -> dict[int, str]:
-    """Return every error status of the operation, ascending, with its meaning."""
-    found = {
-        **COMMON_ERRORS,
-        **({} if needs_no_credential(operation) else CREDENTIAL_ERRORS),
-        **(BODY_ERRORS if operation.body or operation.takes_file else {}),
-        **operation.errors,
-    }
-    return dict(sorted(found.items()))
-
 
 _NO_SESSION = {404: "No such session"}
 _DISK = {507: "The disk refused the write; nothing was changed"}
@@ -314,6 +258,40 @@ OPERATIONS: dict[str, Operation] = {
         "`diverged`, `stopped` (no mirror runs here) or `copy` (another program writes it). `told` is the same for a "
         "user. `breakglass hosts --json` prints the same.",
         response=object_of(hosts={"type": "array", "items": HOST}),
+    ),
+    "read_push": Operation(
+        method="GET",
+        path="/api/push",
+        summary="Read whether the caller's browser takes notifications (Web Push)",
+        details="`key` is what a browser needs to subscribe; `null` if this server cannot send, and `reason` says why.",
+        response=object_of(
+            on=described("boolean", "Whether the caller's login takes notifications"),
+            told=described("array", "What it is told, in words", items={"type": "string"}),
+            key={"type": ["string", "null"]},
+            reason={"type": ["string", "null"]},
+        ),
+    ),
+    "subscribe": Operation(
+        method="POST",
+        path="/api/push",
+        summary="Let the caller's browser take notifications",
+        details="The body is the browser's `PushSubscription`. It belongs to the caller's login, and ends with it: by "
+        "logout, expiry, `breakglass logins --revoke` or a rotation of the token. A login holds at most one. A "
+        "read-only login may subscribe.",
+        body=bodies.Subscription,
+        response=object_of(on={"const": True}),
+        errors={
+            409: "The caller has no login, or this server cannot send",
+            422: "No address of a known push service, or bad keys",
+            **_DISK,
+        },
+    ),
+    "unsubscribe": Operation(
+        method="DELETE",
+        path="/api/push",
+        summary="End the notifications of the caller's login",
+        response=object_of(on={"const": False}),
+        errors=_DISK,
     ),
     "search": Operation(
         method="GET",

@@ -43,6 +43,10 @@ SESSION = object_of(
         "items": {"type": "string"},
         "description": "The tools that a user allowed for the session",
     },
+    context={
+        "description": "The tokens in the agent's context, of those that it can hold; `null`: the agent does not say",
+        "anyOf": [object_of(used={"type": "integer"}, size={"type": "integer"}), {"type": "null"}],
+    },
     seal={
         "description": "The newest seal of the log, or `null`: its last line, and its SHA-256 in hex. Keep it to check "
         "the log later: `breakglass verify --against LINES:HEX`",

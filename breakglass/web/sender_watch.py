@@ -8,7 +8,7 @@ import contextlib
 
 from breakglass.config import Config
 from breakglass.store import root, untold
-from breakglass.turns.notifying import sender_of, start_and_reap
+from breakglass.turns.notifying import has_destinations, sender_of, start_and_reap
 
 INTERVAL_SECONDS = 5.0
 
@@ -17,23 +17,23 @@ class SenderWatch:
     """The background task of one process. Lives on its event loop."""
 
     def __init__(self, config: Config) -> None:
-        self._root = config.data
-        self._sender = None if root.read_only_message(config.data) else sender_of(config)
+        self._config = config
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch, if notifications are set."""
-        if self._sender:
-            self._task = asyncio.create_task(self._watch())
+        """Begin to watch, if notifications go anywhere. Once begun, it goes on."""
+        if self._task or root.read_only_message(self._config.data) or not has_destinations(self._config):
+            return
+        self._task = asyncio.create_task(self._watch())
 
     async def look(self) -> None:
         """Start the process now if that is needed: after a login."""
-        if self._sender:
-            await asyncio.to_thread(start_and_reap, self._sender)
+        if self._task:
+            await asyncio.to_thread(lambda: start_and_reap(sender_of(self._config)))
 
     async def _watch(self) -> None:
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(untold.watch_logins, self._root)
+            await asyncio.to_thread(untold.watch_logins, self._config.data)
         while True:
             await self.look()
             await asyncio.sleep(INTERVAL_SECONDS)

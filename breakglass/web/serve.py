@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
-from breakglass.access import tokens
+from breakglass.access import subscriptions, tokens
 from breakglass.access.credentials import Access
 from breakglass.config import Config
 from breakglass.errors import BadInput, ReadOnly
@@ -43,6 +43,8 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     processes.hide()
     if config.token is None:
         tokens.open_token(config.data, read_only=read_only)
+    if not read_only:
+        subscriptions.note_token(config.data, config.token)
     instance = Server(config)
     port = instance.port
     running = RunningServer(addresses.own_address(config, port), addresses.login_page(config, port))

@@ -198,7 +198,7 @@ def test_everything_can_be_done_by_keyboard(new_user: NewUser, server: ScriptedS
     page.keyboard.press("o")
     expect(page.locator("#log details").first).not_to_have_attribute("open", "")
     page.keyboard.press("/")
-    expect(page.locator("aside input[type=search]")).to_be_focused()
+    expect(page.locator("#find input[type=search]")).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

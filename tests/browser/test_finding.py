@@ -166,3 +166,23 @@ def test_a_link_to_a_line_before_long_lines_opens_there(new_user: NewUser, serve
     expect(user.line(150)).to_be_in_viewport()
     expect(user.badge).to_have_text("Live")
     expect(user.page.locator("#notice")).to_be_empty()
+
+
+def test_the_keyboard_skips_to_the_question_while_there_is_one(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.run_script("say واضح جدا", "ask Bash ls")
+    user = new_user()
+    page = user.open(session)
+    skip = page.get_by_role("link", name="Skip to the question")
+    expect(skip).to_be_attached()
+    skip.focus()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.permission.open') !== null")
+    said = page.locator(".prose:not(.live) .body")
+    assert said.evaluate("(body) => getComputedStyle(body).direction") == "rtl"
+    page.locator(".allow").click()
+    server.wait_for_end(session)
+    expect(page.locator("#to-question")).to_have_attribute("hidden", "")

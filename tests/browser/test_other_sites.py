@@ -109,17 +109,24 @@ def elsewhere() -> Iterator[int]:
     server.server_close()
 
 
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page in a browser that resolves evil.example to this machine."""
+@pytest.fixture(scope="module")
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """A browser that resolves evil.example to this machine."""
     browser = chromium.browser_type.launch(
         executable_path=executable(),
         args=[*FLAGS, "--host-resolver-rules=MAP *.example 127.0.0.1", "--disable-popup-blocking"],
     )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in a profile of its own of this browser."""
     page = browser.new_page()
     page.set_default_timeout(DEADLINE_MS)
     yield page
-    browser.close()
+    page.context.close()
 
 
 def access_log(path: Path) -> list[dict[str, Any]]:

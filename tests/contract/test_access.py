@@ -97,7 +97,7 @@ def test_the_read_only_token_can_read_and_change_nothing(server: Server, by_cook
     with Stream(server, session, headers=watcher) as stream:
         assert len(stream.replay()) == 1
     for method, path in ROUTES:
-        if method != "GET":
+        if method != "GET" and not (path == "/api/push" and by_cookie):  # it changes only this login
             response = server.ask(method, path.format(id=session, queued=1, name="disks"), {}, watcher)
             assert response.status == 403, (method, path)
     assert len(server.data.lines(session)) == 1

@@ -9,9 +9,10 @@ from tests.contract.driver import ANONYMOUS, Gate, Response, Server
 from tests.contract.lists import ROUTES
 
 pytestmark = pytest.mark.contract
-SESSION = set(
-    "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
-)
+SESSION = {
+    *"id title agent model target created updated last_event_id turn_active status asking queued".split(),
+    *"allowed context seal".split(),
+}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 FORM = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--edge--\r\n'
 BODIES: dict[str, Any] = {"turns": {"prompt": "true"}, "answers": {"request": "r1", "allow": True}}

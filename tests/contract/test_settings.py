@@ -39,6 +39,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "socket": ("socket", 7),
     "allow_plain": (True, "perhaps"),
     "access_log": ("access.log", 7),
+    "push_services": (["https://push.example.com"], 7),
 }
 """Each setting with a value that is accepted and one that is not. 7 is refused where a text is expected."""
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from breakglass.web.operations import (
+from breakglass.web.operation import (
     BODY_ERRORS,
     COMMON_ERRORS,
     CREDENTIAL_ERRORS,
-    OPERATIONS,
     Operation,
     needs_no_credential,
 )
+from breakglass.web.operations import OPERATIONS
 from breakglass.web.schemas import ACTION, ACTION_REF, PARAMETERS, SESSION, SESSION_REF
 
 
@@ -122,6 +122,8 @@ def _value(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         names = {"[session, …]": SESSION_REF, "[action, …]": ACTION_REF}
         named = next((name for name, ref in names.items() if schema["items"] == ref), "")
+        if schema["items"].get("type") == "string":
+            named = "[string, …]"
         return named or f"[{_shape(schema['items']).strip('`')}, …]"
     return "string" if "enum" in schema else _type(schema)
 

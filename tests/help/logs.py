@@ -91,6 +91,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "usage": {"input_tokens": 3},
         "cost_usd": 0.25,
         "model": "m-1",
+        "context": {"used": 7, "size": 200_000},
     },
     "error": {"turn": 2, "error": "It failed.", "parent": "t-0"},
     "cancelled": {"turn": 2, "by": "ann"},

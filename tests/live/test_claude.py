@@ -156,6 +156,7 @@ def test_a_tool_runs_without_a_question(real: Real) -> None:
     assert "permission" not in events.kinds
 
 
+@pytest.mark.torture
 def test_a_tool_result_of_180_kb_in_one_line_is_kept_whole(real: Real, home: Path) -> None:
     words = [f"line {number} {'x' * 90}" for number in range(1800)]
     (home / "large").write_text("\n".join(words))
@@ -166,6 +167,7 @@ def test_a_tool_result_of_180_kb_in_one_line_is_kept_whole(real: Real, home: Pat
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_an_output_too_large_for_the_model_counts_what_is_left_out(real: Real) -> None:
     events = real.run(bash(python('print("x" * 180_000)')))
     output, left = events.only("tool_result", "output"), events.only("tool_result", "truncated")
@@ -235,6 +237,7 @@ def test_thinking_is_in_the_log_only_if_the_settings_say_so(real: Real) -> None:
     assert events.only("thinking", "text") == "Hm."
 
 
+@pytest.mark.torture
 def test_the_to_do_list_is_a_plan(real: Real) -> None:
     create = '[[tool TaskCreate {"subject":"Look","description":"d"}]]'
     update = '[[tool TaskUpdate {"taskId":"1","status":"in_progress"}]]'
@@ -253,6 +256,7 @@ def test_a_compacted_context_is_a_notice(real: Real) -> None:
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_the_result_names_the_model_that_answered(real: Real) -> None:
     events = real.run("[[text so]]", model="claude-sonnet-4-5")
     assert events.only("user", "model") == events.only("result", "model") == "claude-sonnet-4-5"

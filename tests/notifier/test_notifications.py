@@ -12,7 +12,8 @@ import pytest
 
 from breakglass.config import Config
 from breakglass.load_config import load_config
-from breakglass.store import sessions, untold
+from breakglass.notifier.process import Notifier
+from breakglass.store import log, sessions, untold
 from breakglass.store.seek import START
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
@@ -96,6 +97,24 @@ def test_a_turn_whose_runner_died_is_told_without_a_server(
     events = told(config, session)
     assert [(each["cause"], each["sent"]) for each in events] == [("lost", True)]
     assert service.received[0]["title"].partition(": ")[2].startswith("A turn was lost")
+
+
+def test_a_question_that_was_answered_while_its_try_was_killed_is_recorded_and_the_process_ends(
+    root: Path, tmp_path: Path, service: Service
+) -> None:
+    config = configured(root, tmp_path, f'[[notify]]\nurl = "{service.webhook}"\non = ["question"]\n')
+    session = sessions.create(config.data, "shell")
+    with session.open_log() as opened:
+        turn = opened.append("user", text="x", by="ann", agent="shell")
+        question = {"request": "r1", "name": "Bash", "input": {}, "expires": log.timestamp(time.time() + 600)}
+        asked = opened.append("permission", turn=turn, **question)
+        untold.mark(root, session.id, START, is_first=True)
+        untold.note(root, session.id, untold.Attempt(f"question:{asked}", "notify[0]", time.time()))
+        opened.append("answer", turn=turn, request="r1", allow=True, by="ann")
+        opened.append("turn_end", turn=turn, status="ok", duration_ms=5)
+    Notifier(config).run()
+    assert [(each["about"], each["sent"]) for each in told(config, session)] == [(asked, False)]
+    assert service.received == []
 
 
 def test_the_process_gets_neither_the_token_nor_the_mark_of_a_turn_and_shows_no_address(

@@ -23,8 +23,8 @@ def test_the_defaults_are_those_of_the_documentation(write_file: WriteFile) -> N
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("", "expected exactly one of url, url_file and url_env"),
-        ('url = "ntfys://t"\nurl_env = "X"', "expected exactly one of url, url_file and url_env"),
+        ("", "expected exactly one of url, url_file, url_env and push"),
+        ('url = "ntfys://t"\nurl_env = "X"', "expected exactly one of url, url_file, url_env and push"),
         ('url = "no address 5ecret"', "expected an address"),
         ('url = "ntfys://5ecret"\non = ["lunch"]', "expected a list of question, failed"),
         ('url = "ntfys://5ecret"\ndetail = "all"', '"none", "title" or "full"'),

@@ -167,6 +167,15 @@ def test_http_reads_a_copy_below_its_host_and_writes_are_403(server: Server, cop
     assert files_of(copy) == before
 
 
+def test_the_page_of_a_copied_session_shows_the_commands_that_act_on_its_host(
+    server: Server, copied: str
+) -> None:
+    page = server.ask("GET", f"/hosts/db1/sessions/{copied}")[1].decode()
+    assert f'breakglass --on db1 send {copied[:8]} "…"</pre>' in page
+    own = server.ask("POST", "/api/sessions", {"agent": "shell"})[1]["id"]
+    assert b"breakglass --on" not in server.ask("GET", f"/sessions/{own}")[1]
+
+
 def test_the_page_of_a_copy_names_its_host_and_stays_below_it(server: Server, copied: str) -> None:
     for path in ("/hosts/db1/", f"/hosts/db1/sessions/{copied}"):
         page = server.ask("GET", path)[1].decode()

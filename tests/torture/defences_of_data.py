@@ -24,8 +24,8 @@ OF_DATA = (
     Mistake(
         "A generated token",
         "access/tokens.py",
-        "_write_secret(path, secrets.token_urlsafe(32), os.link)",
-        "_write_secret(path, secrets.token_urlsafe(24), os.link)",
+        "write_secret(path, secrets.token_urlsafe(32), os.link)",
+        "write_secret(path, secrets.token_urlsafe(24), os.link)",
         (f"{IN_TOKENS}test_a_token_is_made_once_with_256_bits_in_a_private_file",),
     ),
     Mistake(

@@ -1,6 +1,8 @@
 """The runner decodes the same job that was encoded, or refuses it."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +11,14 @@ from breakglass.masking import fingerprints
 from breakglass.sandbox import Sandbox
 from breakglass.seals import Seal
 from breakglass.state import AgentState, QueuedPrompt
+from breakglass.store import sessions
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
+from breakglass.turns.begin import submit_prompt
 from breakglass.turns.job import ActionStep, AgentJob, Job
 from breakglass.turns.notifying import Sender
+from tests.help.turns import make_config, wait_for_end, wait_for_output
 
 JOB = Job(
     directory="/var/lib/breakglass/sessions/a",
@@ -94,3 +99,19 @@ def test_a_plan_without_one_of_its_fields_is_refused(field: str) -> None:
     del fields[field]
     with pytest.raises(ValueError, match="job"):
         jobs.decode(json.dumps(fields).encode())
+
+
+def test_an_agent_works_where_its_adopted_session_was_begun_as_long_as_that_is_there(
+    root: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "begun"
+    place.mkdir()
+    adopted = {"session_id": "abc", "directory": str(place), "cost_usd": 0.0}
+    session = sessions.create(root, "shell", adopted=adopted)
+    config = make_config(root)
+    for expected in (str(place), os.path.realpath(session.workspace)):
+        turn = submit_prompt(config, session, "pwd", by="ann").id
+        assert wait_for_output(session, turn, "/").strip() == expected
+        wait_for_end(session, turn)
+        if place.exists():
+            place.rmdir()

@@ -16,7 +16,8 @@ from breakglass.config import Config
 from breakglass.state import SessionState, describe
 from breakglass.web import api
 from breakglass.web.app import HTTP_STATUS, create_app
-from breakglass.web.operations import OPERATIONS, Operation
+from breakglass.web.operation import Operation
+from breakglass.web.operations import OPERATIONS
 from breakglass.web.schemas import SESSION
 from tests.help.servers import TOKEN, Server, serving
 from tests.help.waiting import wait_until
@@ -73,7 +74,7 @@ def test_a_session_is_created_read_listed_renamed_and_archived(server: Server) -
     assert headers["location"] == f"/api/sessions/{made['id']}"
     assert set(made) == {
         *"id title agent model target created updated last_event_id turn_active status".split(),
-        *"asking queued allowed seal".split(),
+        *"asking queued allowed context seal".split(),
     }
     assert (made["title"], made["agent"], made["turn_active"], made["last_event_id"]) == (
         "disk full",

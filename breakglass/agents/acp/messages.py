@@ -168,6 +168,12 @@ def usage(response: Message) -> dict[str, int]:
     return {name: count for name, count in known if count is not None}
 
 
+def context(update: Message) -> dict[str, int]:
+    """Return the tokens `used` of the `size` of the agent's context, by a `usage_update`; empty if it does not say."""
+    used, size = as_count(update.get("used")), as_count(update.get("size"))
+    return {"used": used, "size": size} if used is not None and size else {}
+
+
 def dollars(update: Message) -> float | None:
     """Return the US dollars that a session has cost, according to a `usage_update`; None if it does not say."""
     cost = as_object(update.get("cost"))

@@ -34,6 +34,7 @@ def read_result(
         **({"usage": usage} if usage else {}),
         "duration_ms": duration_ms,
         **_cost(updates, earlier_cost),
+        **({"context": updates.context} if updates.context else {}),
     }
 
 

@@ -25,6 +25,8 @@ class UpdateReader:
         """The main agent's last prose."""
         self.dollars: float | None = None
         """The cost of the session so far, None if the agent does not report it."""
+        self.context: dict[str, int] = {}
+        """The tokens `used` of the `size` of the agent's context; empty if the agent does not report it."""
         self.has_failed = False
         """Whether the agent's backend has failed, by what the agent says beside its prose."""
         self.has_refusal = False
@@ -154,6 +156,7 @@ class UpdateReader:
     def _usage(self, update: Message) -> list[Draft]:
         total = messages.dollars(update)
         self.dollars = self.dollars if total is None else total
+        self.context = messages.context(update) or self.context
         return []
 
 

@@ -62,7 +62,7 @@ class Dialogue(SteeredDialogue):
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, _command(turn_input))
         self._session = AgentSession(turn_input.session)
-        self._model = ""  # the model that answered last
+        self._model, self._context = "", 0  # the model that answered last, and the tokens in its context
         self._cost = outcome.SessionCost(turn_input.session_cost)
         self._todo = TodoList()
         self._streamed = StreamedText()
@@ -143,6 +143,7 @@ class Dialogue(SteeredDialogue):
         parent = messages.parent_of(line)
         if not parent:
             self._model = messages.model(line) or self._model
+            self._context = messages.context_used(line) or self._context
         if line.get("is_api_error_message"):  # it looks like prose, but is an error of the CLI's backend
             self._reported_failure = self._reported_failure if parent else "\n".join(texts)
             errors = [error(outcome.with_advice(text, line.get("error")), parent) for text in texts]
@@ -168,7 +169,8 @@ class Dialogue(SteeredDialogue):
         if self._session.is_missing(failure):
             return []
         model = {"model": self._model} if self._model else {}
-        result = {**outcome.result(line), "cost_usd": self._cost.add(line), **model}
+        summary = outcome.result(line, self._model, self._context)
+        result = {**summary, "cost_usd": self._cost.add(line), **model}
         return [*self._streamed.break_off(""), ("result", result), *notices]
 
     def _control_request(self, line: Line) -> list[Draft]:

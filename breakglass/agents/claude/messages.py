@@ -18,6 +18,8 @@ from breakglass.agents.lines import (
 from breakglass.events import Draft
 
 Line = dict[str, Any]
+TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+"""The counts in a `usage`."""
 
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 _WITHOUT_EVENT = ("redacted_thinking", "thinking")
@@ -39,6 +41,12 @@ def model(line: Line) -> str:
     """Return the model that wrote an `assistant` line, "" if the CLI itself wrote it."""
     name = as_short_text(as_object(line.get("message")).get("model"))
     return "" if name.startswith("<") else name
+
+
+def context_used(line: Line) -> int:
+    """Return the tokens in the model's context after an `assistant` line; 0 if it does not say."""
+    usage = as_object(as_object(line.get("message")).get("usage"))
+    return sum(as_count(usage.get(key)) or 0 for key in TOKENS)
 
 
 # --- prose ----------------------------------------------------------------------------------------

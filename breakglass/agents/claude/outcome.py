@@ -7,11 +7,9 @@ import re
 from typing import Any
 
 from breakglass.agents.claude import LOG_IN, NOT_AS_ROOT
-from breakglass.agents.claude.messages import Line, parent_of
+from breakglass.agents.claude.messages import TOKENS, Line, parent_of
 from breakglass.agents.lines import as_count, as_object, as_short_text, as_text, cut_text
 from breakglass.events import INTERRUPTED, Draft
-
-TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 _NO_SESSION = re.compile("No conversation found|does not match any session")
 _DIAGNOSTIC = "[ede_diagnostic]"  # a note for the developers of the CLI
@@ -84,8 +82,8 @@ def rate_limit(line: Line) -> list[Draft]:
 # --- results --------------------------------------------------------------------------------------
 
 
-def result(line: Line) -> dict[str, Any]:
-    """Return the fields of a `result` event, without its cost."""
+def result(line: Line, model: str = "", context: int = 0) -> dict[str, Any]:
+    """Return the fields of a `result` event, without its cost. `context`: the tokens in the context of `model`."""
     fields: dict[str, Any] = {
         "is_error": bool(line.get("is_error")),  # never by subtype: an API failure has the subtype `success`
         "result": cut_text(_conclusion(line))[0],
@@ -93,7 +91,15 @@ def result(line: Line) -> dict[str, Any]:
     }
     usage = as_object(line.get("usage"))
     tokens = {key: usage[key] for key in TOKENS if as_count(usage.get(key)) is not None}
-    return fields | {"usage": tokens} if tokens else fields
+    return fields | ({"usage": tokens} if tokens else {}) | _context(line, model, context)
+
+
+def _context(line: Line, model: str, used: int) -> dict[str, Any]:
+    """Return the key `context` of a `result` event, if the line says how much the context of that model can hold."""
+    by_model = as_object(line.get("modelUsage"))
+    only = next(iter(by_model), "") if len(by_model) == 1 else ""  # its name may have a suffix, such as [1m]
+    size = as_count(as_object(by_model.get(model) or by_model.get(only)).get("contextWindow"))
+    return {"context": {"used": used, "size": size}} if used and size else {}
 
 
 def failure(line: Line) -> str:

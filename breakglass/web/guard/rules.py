@@ -16,6 +16,8 @@ Rule = Callable[[GuardSettings, Request], Refusal | None]
 METHODS = SAFE_METHODS | {"POST", "PATCH", "DELETE"}
 VERSIONS = frozenset({"1.0", "1.1", "2"})
 READ_ONLY_MAY_POST = frozenset({"/logout"})
+READ_ONLY_LOGIN_MAY_CHANGE = frozenset({"/api/push"})
+"""Paths that change only the login itself: its browser is told what it may read."""
 
 # If one of these is sent twice, a proxy and this server may each use a different value.
 SINGLE_FIELDS = frozenset(
@@ -174,6 +176,8 @@ def client_address(settings: GuardSettings, request: Request) -> str:
 
 def refuse_read_only(settings: GuardSettings, request: Request, credential: Credential) -> Refusal | None:
     if credential.may_act or request.method in SAFE_METHODS or request.path in READ_ONLY_MAY_POST:
+        return None
+    if request.path in READ_ONLY_LOGIN_MAY_CHANGE and credential.kind == "cookie":
         return None
     return Refusal(403, "This login is read-only.")
 

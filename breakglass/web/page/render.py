@@ -33,7 +33,8 @@ _FILTERS: dict[Any, str] = {
     terminal: "fold terminal",
     tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
-    text: "age duration money one_line plan_status size status_sign strip_escapes token_counts turn_outcome",
+    text: "age context_share duration money one_line plan_status size status_sign strip_escapes token_counts"
+    " turn_outcome",
 }
 """The functions that templates use as filters, by module."""
 

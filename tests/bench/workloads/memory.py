@@ -31,6 +31,8 @@ def run(bench: Bench) -> Iterator[Sample]:
                 yield Sample(
                     NAME, f"{clients:,} idle", "KiB each", server.name, number, _idle(server, clients)
                 )
+        if not bench.sizes.stalled:
+            continue
         report_progress(f"{NAME}: {bench.sizes.stalled} stalled, {kind.name}")
         with reporting_failure(kind.name), bench.running(kind, bench.sizes.events) as server:
             value = _stalled(server, bench.sizes.stalled)

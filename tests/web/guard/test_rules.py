@@ -15,6 +15,7 @@ OWNER = Credential("owner", may_act=True, kind="token", key=b"k")
 COOKIE = Credential("owner", may_act=True, kind="cookie", key=b"k")
 PROXY = Credential("ann", may_act=True, kind="proxy", key=b"k")
 READ_ONLY = Credential("watcher", may_act=False, kind="token", key=b"k")
+WATCHER = Credential("watcher", may_act=False, kind="cookie", key=b"k")
 JSON_UTF8 = (b"content-type", b"application/json; charset=UTF-8")
 JSON_UTF7 = (b"content-type", b"application/json;charset=utf-7")
 PASSED = 0
@@ -193,6 +194,9 @@ FOR_CREDENTIALS = [
     ("read-only, renaming", "PATCH", "/api/sessions/x", (JSON,), READ_ONLY, 403),
     ("read-only, a plain form", "POST", "/sessions/x/turns", (FORM,), READ_ONLY, 403),
     ("read-only, logging out", "POST", "/logout", (FORM,), READ_ONLY, PASSED),
+    ("read-only token, a subscription", "POST", "/api/push", (JSON,), READ_ONLY, 403),
+    ("read-only login, a subscription", "POST", "/api/push", (JSON, (ORIGIN, OWN_ORIGIN)), WATCHER, PASSED),
+    ("read-only login, acting", "POST", "/api/sessions", (JSON, (ORIGIN, OWN_ORIGIN)), WATCHER, 403),
     ("token, reading a copy", "GET", "/hosts/db1/api/sessions", (), OWNER, PASSED),
     ("token, acting on a copy", "POST", "/hosts/db1/api/sessions", (JSON,), OWNER, 403),
     ("anonymous, a copy", "GET", "/hosts/db1/", (), None, 303),

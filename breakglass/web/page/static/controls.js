@@ -28,11 +28,16 @@ export class Controls {
 
   turnEnded(line) {
     this.isTurnRunning = false;
+    const context = $$(".result", this.list).at(-1)?.dataset.context;
+    if (context) $("#context").textContent = ` · context ${context}`;
     if (document.hidden) this.endedAs = line.dataset.status;
   }
 
   update() {
     const send = $("#send"), isAsking = $(".permission.open", this.list);
+    const skip = $("#to-question");
+    if (isAsking) skip.href = `#${isAsking.id}`;
+    skip.hidden = !isAsking;
     $(".stop").hidden = !this.isTurnRunning;
     send.hidden = this.isTurnRunning && !this.field.value.trim();
     const now = $(".now");

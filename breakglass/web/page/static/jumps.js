@@ -42,13 +42,17 @@ export class Jumps {
       this.prompts.set(lineNumber(line), $(".prompt-text", line).textContent.slice(0, 80));
       if (this.isShown) this.show();
     }
-    if (line.matches(FAILED)) this.failures.add(lineNumber(line.newest ?? line));
+    if (line.matches(FAILED)) {
+      this.failures.add(lineNumber(line.newest ?? line));
+      if (this.isShown) this.show();
+    }
   }
 
   show() {
     this.isShown = true;
     const entry = ([number, text]) => make("li", {}, make("a", { href: `#e${number}` },
       make("span", { textContent: number }), make("b", { textContent: text })));
+    $("#ways [aria-label='Next failure']").hidden = !this.failures.size;
     for (const nav of $$(".outline")) {
       nav.hidden = this.prompts.size < 2;
       $("ol", nav).replaceChildren(...[...this.prompts].map(entry));

@@ -1,6 +1,6 @@
 // Notifies the user of a hidden page: the window's title, the app's badge, a notification and a short tone.
 
-import { $, $$, stored } from "./browser.js";
+import { $$, stored, unreachable } from "./browser.js";
 import { statusSign } from "./text.js";
 
 export class Notifier {
@@ -27,19 +27,14 @@ export class Notifier {
   }
 }
 
-/** Shows the menu's button that asks the browser to allow notifications. Browsers allow that only after a tap. */
+/** Connects the menu's button. What it needs is loaded when it is used. */
 export function offerNotifications(say) {
+  const load = (use) => import("./push.js").then(use, () => say(`Not possible: ${unreachable()[0]}.`));
   for (const button of $$("[data-do=notify]")) {
-    if (!globalThis.Notification || (Notification.permission === "granted" && stored.get("notify"))) continue;
     button.hidden = false;
-    button.addEventListener("click", async () => {
-      const isGranted = (await Notification.requestPermission()) === "granted";
-      stored.set("notify", isGranted);
-      button.hidden = isGranted;
-      say(isGranted ? "Notifications are on." : "This browser does not allow notifications here.");
-      $(".menu").open = false;
-    });
+    button.addEventListener("click", () => load(({ showNotifications }) => showNotifications()));
   }
+  if (stored.get("push")) load(({ renew }) => renew());
 }
 
 /** Plays two quiet tones, if the browser allows sound. */

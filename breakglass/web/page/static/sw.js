@@ -8,7 +8,7 @@ const base = root.replace(/\/static\/.*/, ""); // the path under which a proxy p
 const STATIC_CACHE = `static${root}`;
 const FILES = [
   "app.css", "app.js", "browser.js", "clipboard.js", "controls.js", "csrf.js", "files.js", "icon.svg", "jumps.js", "keys.js", "line_kinds.js",
-  "manifest.webmanifest", "notifications.js", "paging.js", "sending.js", "session_list.js",
+  "manifest.webmanifest", "notifications.js", "paging.js", "push.js", "sending.js", "session_list.js",
   "session_page.js", "stream.js", "text.js", "tool_calls.js", "transcript.js",
   "whole_question.js",
 ];
@@ -62,9 +62,27 @@ async function store(cache, path, response) {
   for (const request of requests.slice(0, Math.max(0, requests.length - MAX_PAGES))) await cache.delete(request);
 }
 
+// The server sends {title, body, path}, encrypted for this browser. Every push must show something.
+addEventListener("push", (event) => {
+  let sent = {};
+  try { sent = event.data.json(); } catch { /* not from our server: the notification says nothing of it */ }
+  event.waitUntil(show(sent));
+});
+
+async function show({ title = "Breakglass", body = "Open the page to see what happened.", path = `${base}/` }) {
+  navigator.setAppBadge?.().catch(() => {});
+  const shown = await registration.getNotifications({ tag: path });
+  // The open page tells the same at the same time: one sound is enough.
+  const renotify = !shown.some((each) => Date.now() - each.timestamp < 10_000);
+  await registration.showNotification(title, { body, tag: path, renotify, data: path, icon: `${root}/icon-180.png` });
+}
+
+// The browser has ended the subscription. The page renews it, because only the page can act for the login.
+addEventListener("pushsubscriptionchange", (event) => event.waitUntil(show({ body: "Notifications have ended. Open the page once, and they go on." })));
+
 addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(clients.matchAll({ type: "window" }).then((open) => {
+  event.waitUntil(clients.matchAll({ type: "window", includeUncontrolled: true }).then((open) => {
     const shown = open.find((client) => new URL(client.url).pathname === event.notification.data);
     return shown ? shown.focus() : clients.openWindow(event.notification.data);
   }));

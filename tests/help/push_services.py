@@ -1,0 +1,96 @@
+"""A push service on the loopback interface, and the keys of a browser, which decrypt what it received."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import http_ece
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+AUTH = b"sixteen bytes ok"
+
+
+class Pushed(NamedTuple):
+    """A request."""
+
+    path: str
+    headers: dict[str, str]
+    """By names in small letters."""
+    body: bytes
+
+
+class PushService:
+    """What it received, and how it answers."""
+
+    def __init__(self) -> None:
+        self.status = 201
+        self.location = ""
+        self.received: list[Pushed] = []
+        self.port = 0
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    @property
+    def origin(self) -> str:
+        """Its origin, for the setting push_services."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def subscription(self, name: str = "device-5ecret") -> dict[str, Any]:
+        """Return what a browser's `PushSubscription.toJSON()` returns."""
+        public = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        keys = {"p256dh": encode(public), "auth": encode(AUTH)}
+        return {"endpoint": f"{self.origin}/push/{name}", "expirationTime": None, "keys": keys}
+
+    def decrypted(self, index: int = -1) -> dict[str, Any]:
+        """Return what the service worker gets of a request."""
+        body = self.received[index].body
+        plain = http_ece.decrypt(body, private_key=self._key, auth_secret=AUTH, version="aes128gcm")
+        found: dict[str, Any] = json.loads(plain)
+        return found
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Receive a request and answer it."""
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Pushed(request.path, headers, body))
+        request.send_response(self.status)
+        if self.location:
+            request.send_header("Location", self.location)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+
+def encode(data: bytes) -> str:
+    """Return bytes in base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@contextmanager
+def serve() -> Iterator[PushService]:
+    """Run a push service while in the context."""
+    service = PushService()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            service.answer(self)
+
+        def do_GET(self) -> None:
+            service.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        service.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield service
+        finally:
+            server.shutdown()
+            thread.join()
