@@ -24,8 +24,8 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 EVERYTHING = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 ENDLESS = re.compile(r"(tail -q?f|breakglass attach)\b")
 """Commands that run until they are stopped. The tests stop them after two seconds."""
-UNASKED = re.compile(r"breakglass answer\b")
-"""Exits with 1 here: the example's agent has no open question."""
+REFUSED = re.compile(r"breakglass (answer|do log-in-claude)\b")
+"""Exits with 1 here: the example's agent has no open question, and Claude Code is not installed."""
 
 
 class Block(NamedTuple):
@@ -51,7 +51,7 @@ def blocks(language: str) -> list[Block]:
 
 def bounded(line: str) -> str:
     """Return a line of a script, stopped after two seconds if it would not end by itself."""
-    if UNASKED.match(line):
+    if REFUSED.match(line):
         return f"{line.partition('#')[0].rstrip()} || [ $? = 1 ]"
     if not ENDLESS.match(line):
         return line

@@ -50,7 +50,7 @@ def test_hits_are_counted_and_shown_in_folds_and_on_parts_that_are_not_loaded(
     page.wait_for_function(SEEN, arg=output)
     assert page.evaluate(MARKED) == ["needle"]
     field.press("Enter")
-    page.wait_for_url("**?before=52&find=needle#e2")
+    page.wait_for_url("**?around=2&find=needle#e2")
     expect(count).to_have_text("1 of 2")
     page.wait_for_function(SEEN, arg=2)
     assert page.evaluate(MARKED) == ["NEEDLE"]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,10 @@ def test_openmetrics_is_given_to_a_client_that_asks_for_it(server: Server) -> No
     assert body.endswith(b"# EOF\n")
 
 
+def test_prometheus_accepts_the_metrics(server: Server) -> None:
+    assert promtool("check", "metrics", given=server.ask("GET", "/metrics")[1]) == 0
+
+
 def test_without_the_setting_there_are_no_metrics(tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         status, problem, _ = server.ask("GET", "/metrics")
@@ -188,6 +193,25 @@ def test_without_the_setting_there_are_no_metrics(tmp_path: Path) -> None:
 # --- the documents --------------------------------------------------------------------------------
 
 
+def alert_rules() -> str:
+    """Return the file of alert rules that the documentation shows."""
+    (rules,) = re.findall(r"^```yaml\n(groups:.*?)^```$", OPERATE, re.MULTILINE | re.DOTALL)
+    return str(rules)
+
+
+def promtool(*words: str, given: bytes = b"") -> int:
+    """Return the exit status of Prometheus' own checker."""
+    return subprocess.run(["promtool", *words], check=False, input=given, timeout=60).returncode
+
+
+def test_prometheus_accepts_the_alert_rules_and_no_other_text(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(alert_rules())
+    assert promtool("check", "rules", str(rules)) == 0
+    rules.write_text(alert_rules().replace("expr: ", "expr: (", 1))
+    assert promtool("check", "rules", str(rules)) == 1
+
+
 def names_of(expression: str) -> set[str]:
     return set(re.findall(r"\bbreakglass_[a-z_]+", expression))
 
@@ -195,8 +219,7 @@ def names_of(expression: str) -> set[str]:
 def test_the_alerts_and_the_dashboard_use_metrics_that_exist() -> None:
     known = {name.partition("{")[0] for name in samples(vitals=Vitals(NOW, (Sign("a", "A", "ok", "", 1),)))}
     known |= {name.partition("{")[0] for name in samples(state_after(*turn(2, "ok", 1)))}
-    (rules,) = re.findall(r"^```yaml\n(groups:.*?)^```$", OPERATE, re.MULTILINE | re.DOTALL)
-    alerts = [rule for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
+    alerts = [rule for group in yaml.safe_load(alert_rules())["groups"] for rule in group["rules"]]
     assert alerts
     assert all({"alert", "expr", "annotations"} <= rule.keys() for rule in alerts)
     targets = [target for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]

@@ -9,9 +9,10 @@ from breakglass.agents import About, LoginProbe
 CHOICE_TOOL = "AskUserQuestion"
 
 LOG_IN = (
-    "set ANTHROPIC_API_KEY for the server or in [agents.{name}.env], or log in: breakglass do log-in-{name}"
+    "set ANTHROPIC_API_KEY for the server or in [agents.{name}.env], "
+    "or, without a sandbox, log in: breakglass do log-in-{name}"
 )
-"""What to do about a program that is not logged in."""
+"""What to do about a program that is not logged in. An agent with a sandbox has no action to log in."""
 
 NOT_AS_ROOT = (
     "Claude Code refuses to act without asking while it runs as root. If that is intended, set "

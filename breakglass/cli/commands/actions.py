@@ -46,7 +46,7 @@ def _list(value: object) -> str:
 COMMAND = Command(
     run,
     options=(Option("--json", "print one JSON object an action, one a line"),),
-    output="name, effect, what it does and its arguments; with --json the object of GET /api/actions",
+    output="name, effect, what it does and its arguments; with --json one object an action, as in GET /api/actions",
     examples="""\
   breakglass actions
   breakglass actions --json | jq -r 'select(.effect == "reads").name'

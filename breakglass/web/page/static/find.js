@@ -8,7 +8,6 @@ import { $, $$, make, prefix, timeout, unreachable } from "./browser.js";
 const PAUSE = 300; // ms after a key, before the server is asked
 const MAX_HITS = 500; // each 50 are one request
 const MAX_MARKS = 500; // words marked in one line
-const AROUND = 50; // lines shown after a hit
 const TERMS = /"([^"]*)(?:"|$)|([^\s"]+)/g; // as the server reads a query: words, and phrases in quotes
 
 export class Find {
@@ -136,7 +135,7 @@ export class Find {
     this.line = line;
     this.showCount();
     if (this.transcript.show(line)) return this.showWords(document.getElementById(`e${line}`));
-    const find = new URLSearchParams({ before: line + AROUND, find: this.words });
+    const find = new URLSearchParams({ around: line, find: this.words });
     location.assign(`${location.pathname}?${find}#e${line}`);
   }
 
