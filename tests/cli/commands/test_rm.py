@@ -85,7 +85,7 @@ def test_rm_kills_what_a_lost_turn_left_behind(data: Data) -> None:
     place = turnlock.place(str(data.root / "sessions" / session))
     wait_until(lambda: "tool_result" in data.kinds(session), "the output")
     os.kill(data.runner_pid(session), signal.SIGKILL)
-    assert processes.find_marked(session, place)
+    wait_until(lambda: processes.find_marked(session, place), "a process that is not within its execve")
     data.ok("rm", session, "--yes")
     assert not processes.find_marked(session, place)
     assert left(data) == set()
