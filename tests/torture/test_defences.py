@@ -15,9 +15,10 @@ import pytest
 from tests.help.superuser import require_superuser
 from tests.torture.defence import Mistake
 from tests.torture.defences_of_data import OF_DATA
+from tests.torture.defences_of_hosts import OF_HOSTS
 from tests.torture.defences_of_requests import OF_REQUESTS
 
-MISTAKES = (*OF_REQUESTS, *OF_DATA)
+MISTAKES = (*OF_REQUESTS, *OF_DATA, *OF_HOSTS)
 ROOT = Path(__file__).parents[2]
 IN_NAMESPACE = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
 SECONDS = 200
