@@ -1,6 +1,6 @@
 // The parts of the page that show the session's state: the heading, the window's title, and the Send and Stop buttons.
 
-import { $, make } from "./browser.js";
+import { $, $$, make } from "./browser.js";
 import { Notifier } from "./notifications.js";
 import { joinLines } from "./text.js";
 
