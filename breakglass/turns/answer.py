@@ -5,7 +5,7 @@ import json
 from typing import NamedTuple
 
 from breakglass.choices import NO_ANSWERS, Answers, Choice, check_answers, read_choices
-from breakglass.errors import BadInput, CannotRecord, Conflict, NotFound
+from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.events import Event
 from breakglass.state import SessionState
 from breakglass.store import log, seek
@@ -43,20 +43,17 @@ def answer_question(
                 answers = _check_answers(choices, answers, message, for_session=for_session)
             if answers and secret_answers.has_secret(choices):
                 answers = secret_answers.put(session.directory, question.id, choices, answers)
-            fields = {
-                "turn": question.turn,
-                "request": request,
-                "allow": allow,
-                "by": by,
-                "message": message or None,
-                "for_session": for_session or None,
-                "answers": answers or None,
-            }
-            try:
-                opened.append("answer", **fields)
-            except CannotRecord:
-                secret_answers.take_back(session.directory, question.id)
-                raise
+            with secret_answers.deleted_on_failure(session.directory, question.id):
+                opened.append(
+                    "answer",
+                    turn=question.turn,
+                    request=request,
+                    allow=allow,
+                    by=by,
+                    message=message or None,
+                    for_session=for_session or None,
+                    answers=answers or None,
+                )
         notify_runner(session)
 
 

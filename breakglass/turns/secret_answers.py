@@ -7,6 +7,7 @@ deletes the file. The runner imports this module, so it imports nothing slow.
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 
 from breakglass.choices import Answers, Choice, read_choices
 from breakglass.errors import CannotRecord
@@ -33,14 +34,23 @@ def put(directory: str, question: int, choices: tuple[Choice, ...], answers: Ans
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump({name: list(given) for name, given in answers.items()}, file)
     except OSError as error:
-        take_back(directory, question)
+        _delete(directory, question)
         raise CannotRecord(f"the answer could not be kept for the agent: {error.strerror}") from error
     hidden = {choice.id for choice in choices if choice.secret}
     return {name: [HIDDEN] if name in hidden else list(given) for name, given in answers.items()}
 
 
-def take_back(directory: str, question: int) -> None:
-    """Delete the answers to a question that could not be recorded, so that the runner never takes them."""
+@contextlib.contextmanager
+def deleted_on_failure(directory: str, question: int) -> Iterator[None]:
+    """Delete the answers to a question if they cannot be recorded: no runner would take them."""
+    try:
+        yield
+    except CannotRecord:
+        _delete(directory, question)
+        raise
+
+
+def _delete(directory: str, question: int) -> None:
     with contextlib.suppress(OSError):
         os.unlink(_path(directory, question))
 
