@@ -11,7 +11,7 @@ from breakglass import events
 from breakglass.events import Event
 
 _SAID = frozenset({"user", "steered", "file", "text", "result", "error", "turn_end"})
-_FAILED_ENDS = frozenset({"error", "timeout", "lost"})
+_FAILED_ENDS = ("error", "timeout", "lost")
 
 
 class Filter(NamedTuple):
@@ -29,7 +29,8 @@ class Filter(NamedTuple):
             at = block.find(mark)
             while at >= 0:
                 begins.add(block.rfind(b"\n", 0, at) + 1)
-                at = block.find(mark, at + 1)
+                end = block.find(b"\n", at)  # one line may have a mark a hundred thousand times
+                at = block.find(mark, end) if end >= 0 else -1
         counted = 0
         for begin in sorted(begins):
             number += block.count(b"\n", counted, begin)

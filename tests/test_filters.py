@@ -23,6 +23,7 @@ from tests.help.logs import SAMPLES, line
         ("turn_end", {"status": "error"}, True),
         ("turn_end", {"status": "cancelled"}, False),
         ("turn_end", {"status": "ok"}, False),
+        ("turn_end", {"status": ["error"]}, False),
         ("notified", {"sent": False}, True),
         ("notified", {"sent": True}, False),
         ("user", {"text": '{"kind":"error"}'}, False),
@@ -54,3 +55,19 @@ def find(name: str, kind: str, fields: dict[str, Any]) -> bool:
     ]
     assert found in ([], [8])
     return bool(found)
+
+
+def test_a_line_with_many_marks_is_searched_once_for_each_mark() -> None:
+    """The input of a tool may have a mark hundreds of thousands of times, and its line 8 MiB."""
+
+    class Block(bytes):
+        searches = 0
+
+        def rfind(self, *args: Any) -> int:
+            self.searches += 1
+            return super().rfind(*args)
+
+    marked = [{"a": "", "kind": "error"}] * 1000
+    block = Block(line(7, "plan") + line(8, "tool", input=marked) + line(9, "error"))
+    assert [number for number, _, _ in FILTERS["failures"].find(block, 6)] == [8, 9]
+    assert block.searches == 2

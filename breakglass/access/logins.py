@@ -153,7 +153,8 @@ def told_logins(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
                 row = msgspec.json.decode(line)
             except msgspec.DecodeError:
                 continue
-            yield f"{row.get('cause')}:{row.get('about')}", str(row.get("to"))
+            if isinstance(row, dict):
+                yield f"{row.get('cause')}:{row.get('about')}", str(row.get("to"))
 
 
 class LoginFile:

@@ -54,7 +54,8 @@ def show_session(config: Config, session: Session, after: int) -> int:
     def caught_up() -> None:
         if screen.is_terminal() and transcript.is_at_line_start:
             screen.say("(this is all so far; Ctrl-C detaches)")
-            if prompt_to_go_on(config, current_state(session)):
+            # The host of a copy has a boot id of its own, and `continue` refuses a copy.
+            if not hosts.host_of(session.root) and prompt_to_go_on(config, current_state(session)):
                 screen.say(f"(to let the agent continue: breakglass continue {session.id[:8]})")
 
     try:

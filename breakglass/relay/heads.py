@@ -6,6 +6,7 @@ and the mirror keeps it beside the copies. It does not depend on how the log was
 """
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -109,9 +110,14 @@ def append(path: Path, signed: Iterable[SignedHead]) -> None:
     """Append signed heads to the mirror's file, and put it on disk. Raises CannotRecord."""
     lines = "".join(json.dumps(head._asdict()) + "\n" for head in signed)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
-            os.write(fd, lines.encode())
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":  # a power failure tore the last line
+                lines = f"\n{lines}"
+            if os.write(fd, lines.encode()) < len(lines):  # all of it is ASCII
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fdatasync(fd)
         finally:
             os.close(fd)

@@ -69,7 +69,8 @@ async def _ask_for_nonce(engine: Engine, wanted: Order) -> str:
     if answer is None:
         raise HostAway(f"the relay of host {wanted.host} is not connected; nothing was done")
     found = _read(answer)
-    if wanted.verb not in (found.get("verbs") or ()):
+    verbs = found.get("verbs")
+    if not isinstance(verbs, list) or wanted.verb not in verbs:
         raise HostRefused(f"{wanted.host} does not accept {wanted.verb}: its setting relay.commands")
     return str(found.get("nonce"))
 

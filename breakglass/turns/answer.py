@@ -43,16 +43,17 @@ def answer_question(
                 answers = _check_answers(choices, answers, message, for_session=for_session)
             if answers and secret_answers.has_secret(choices):
                 answers = secret_answers.put(session.directory, question.id, choices, answers)
-            opened.append(
-                "answer",
-                turn=question.turn,
-                request=request,
-                allow=allow,
-                by=by,
-                message=message or None,
-                for_session=for_session or None,
-                answers=answers or None,
-            )
+            with secret_answers.deleted_on_failure(session.directory, question.id):
+                opened.append(
+                    "answer",
+                    turn=question.turn,
+                    request=request,
+                    allow=allow,
+                    by=by,
+                    message=message or None,
+                    for_session=for_session or None,
+                    answers=answers or None,
+                )
         notify_runner(session)
 
 

@@ -131,9 +131,9 @@ class TurnRecord:
             self.status, self.is_stopping = "cancelled", True
         elif event["kind"] == "answer" and self.questions.close(event.get("request", "")):
             allow, message = event.get("allow") is True, event.get("message") or ""
-            answers = self._secrets.take(event["request"], self._lock[0], self._masker) or event.get(
-                "answers"
-            )
+            answers = self._secrets.take(event["request"], self._lock[0], self._masker)
+            if answers is None:
+                answers = event.get("answers")
             if not allow and event.get("by") not in ("settings", "agent", "exit"):
                 self._refusals["unanswered" if event.get("by") == "timeout" else "refused"] += 1
             self._undelivered.append(Answer(event["request"], allow, event.get("by", ""), message, answers))

@@ -7,6 +7,7 @@ deletes the file. The runner imports this module, so it imports nothing slow.
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 
 from breakglass.choices import Answers, Choice, read_choices
 from breakglass.errors import CannotRecord
@@ -29,15 +30,33 @@ def put(directory: str, question: int, choices: tuple[Choice, ...], answers: Ans
     The caller holds the log's lock, so two users cannot answer at the same time.
     """
     try:
-        fd = open_plain_file(
-            os.path.join(directory, f"{_PREFIX}{question}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        )
+        fd = open_plain_file(_path(directory, question), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump({name: list(given) for name, given in answers.items()}, file)
     except OSError as error:
+        _delete(directory, question)
         raise CannotRecord(f"the answer could not be kept for the agent: {error.strerror}") from error
     hidden = {choice.id for choice in choices if choice.secret}
     return {name: [HIDDEN] if name in hidden else list(given) for name, given in answers.items()}
+
+
+@contextlib.contextmanager
+def deleted_on_failure(directory: str, question: int) -> Iterator[None]:
+    """Delete the answers to a question if they cannot be recorded: no runner would take them."""
+    try:
+        yield
+    except CannotRecord:
+        _delete(directory, question)
+        raise
+
+
+def _delete(directory: str, question: int) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(_path(directory, question))
+
+
+def _path(directory: str, question: int) -> str:
+    return os.path.join(directory, f"{_PREFIX}{question}")
 
 
 class SecretQuestions:
@@ -54,15 +73,19 @@ class SecretQuestions:
     def take(self, request: str, directory: int, masker: Masker) -> dict[str, list[str]] | None:
         """Return the answers to a question, and mask them from now on. None if it did not ask for a secret.
 
-        `directory` is the open directory of the session. The file of the answers is deleted.
+        `directory` is the open directory of the session. The file of the answers is deleted. Without it there are no
+        answers: what the log has in their place is none.
         """
-        name = f"{_PREFIX}{self._numbers.pop(request, 0)}"
+        number = self._numbers.pop(request, None)
+        if number is None:
+            return None
+        name = f"{_PREFIX}{number}"
         try:
             with os.fdopen(open_plain_file(name, os.O_RDONLY, directory), "rb") as file:
                 found: dict[str, list[str]] = json.loads(file.read())
             os.unlink(name, dir_fd=directory)
         except (OSError, ValueError):
-            return None
+            return {}
         for texts in found.values():  # a code may have two parts, which are used apart
             masker.add(part for text in texts for part in (text, *text.split("#")))
         return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.access.credentials import LOGIN_SECONDS, PLAIN_SECONDS, Access, Credential
-from breakglass.access.logins import append
+from breakglass.access.logins import append, told_logins
 from breakglass.access.tokens import open_token
 from breakglass.errors import CannotRecord
 from tests.help.clock import Clock
@@ -175,3 +175,8 @@ def test_a_link_in_place_of_the_login_file_gives_no_login(tmp_path: Path) -> Non
     (tmp_path / "logins.jsonl").symlink_to("elsewhere")
     assert access.identify(None, [cookie]) is None
     assert Access(tmp_path).identify(None, [cookie]) is None
+
+
+def test_a_line_that_is_no_object_tells_nothing() -> None:
+    told = b'{"kind":"notified","cause":"login","about":7,"to":"notify[0]","sent":true}'
+    assert list(told_logins([b'["notified"]', b'"notified', told])) == [("login:7", "notify[0]")]

@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
 from breakglass.config import Config
-from breakglass.relay import order, signing
+from breakglass.errors import HostRefused
+from breakglass.relay import on_host, order, signing
+from breakglass.relay.engine import Engine
 from breakglass.relay.order import Order
 from breakglass.relay.remote import NONCE_SECONDS, Remote
 from breakglass.relay_settings import RelaySettings
@@ -277,3 +279,14 @@ def test_an_answer_counts_only_for_the_question_that_was_seen(
     said = asyncio.run(act())
     assert said == ("" if is_seen else "question r1 is not the one that was seen; nothing was answered")
     assert (b'"kind":"answer"' in log.read_bytes()) == is_seen
+
+
+@pytest.mark.parametrize("said", [b'{"verbs": 5}', b'{"verbs": "new"}', b"[]", b"{}"])
+def test_a_host_that_says_nonsense_refuses(said: bytes) -> None:
+    class FakeEngine:
+        async def request(self, *_: object) -> bytes:
+            return said
+
+    wanted = Order("new", "db1", "", None, "k1", NEW)
+    with pytest.raises(HostRefused, match="db1 does not accept new"):
+        asyncio.run(on_host._ask_for_nonce(cast(Engine, FakeEngine()), wanted))

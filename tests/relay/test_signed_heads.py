@@ -2,12 +2,14 @@
 
 import json
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from breakglass.errors import CannotRecord
 from breakglass.relay import heads
 from breakglass.relay.enroll import new_key
 from breakglass.relay.heads import HEADER, HeadSigner, SignedHead
@@ -123,6 +125,10 @@ def test_prune_removes_old_copies_and_the_mirror_does_not_fetch_them_again(fleet
     ship(fleet)
     copy = fleet.hub.root / "hosts" / "db1" / "sessions" / session.id
     os.utime(copy / "events.jsonl", (0, 0))
+    (fleet.hub.root / "read-only").write_text("a backup")
+    refused = fleet.hub.run("mirror", "--prune", "400")
+    assert (refused.returncode, b"read-only: a backup" in refused.stderr, copy.exists()) == (1, True, True)
+    (fleet.hub.root / "read-only").unlink()
     assert fleet.hub.ok("mirror", "--prune", "400") == f"removed db1/{session.id}\n"
     fleet.hub.ok("mirror", "--once")
     assert not copy.exists()
@@ -159,6 +165,22 @@ def test_a_head_does_not_depend_on_how_the_log_was_cut(tmp_path: Path) -> None:
     assert restarted.sign(session.id, second) == {}
     restarted.prepare(session, first.head)
     assert restarted.sign(session.id, second) == HeadSigner("db1", seed).sign(session.id, both) != {}
+
+
+def test_a_signed_head_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path, head = tmp_path / heads.FILE, SignedHead("s1", 1, 2, 1, "0" * 64, "A" * 86 + "==")
+    heads.append(path, [head])
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(CannotRecord):
+            heads.append(path, [head])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    path.write_bytes(before + before[:20])
+    heads.append(path, [head])
+    assert path.read_bytes().split(b"\n")[2:] == [before[:-1], b""]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
 import pytest
 
 from breakglass.config import Config
-from breakglass.errors import BadInput, Conflict
+from breakglass.errors import BadInput, CannotRecord, Conflict
 from breakglass.load_config import load_config
 from breakglass.store.sessions import Session
 from breakglass.turns import actions
@@ -104,6 +105,41 @@ def test_one_login_of_an_agent_runs_at_a_time_and_a_lost_one_leaves_no_code(conf
     assert b"right-code" not in everything_in(config.data)
     with pytest.raises(Conflict, match="withdrawn"):
         answer_question(session, request, allow=True, by="ann", answers={"code": [CODE]})
+
+
+def test_an_answer_that_cannot_be_recorded_leaves_no_code(config: Config) -> None:
+    session, turn, request = start(config)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = os.path.getsize(f"{session.directory}/events.jsonl")
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (size, limits[1])
+    )  # as if the disk were full after the file of the code
+    try:
+        with pytest.raises(CannotRecord):
+            answer_question(session, request, allow=True, by="ann", answers={"code": [CODE]})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert b"right-code" not in everything_in(config.data)
+    answer_question(session, request, allow=False, by="ann")
+    wait_for_end(session, turn)
+
+
+def test_what_the_log_has_in_place_of_a_code_is_never_given_to_the_program(config: Config) -> None:
+    session, turn, request = start(config)
+    with session.open_log() as opened:
+        answer = {"request": request, "allow": True, "by": "ann", "answers": {"code": ["(secret)"]}}
+        opened.append("answer", turn=turn, **answer)
+    events = wait_for_end(session, turn)
+    assert events[-1]["status"] == "error"
+    assert "got (secret)" not in "".join(event["output"] for event in events if "output" in event)
+
+
+def test_a_code_that_is_no_utf_8_is_a_wrong_code(config: Config) -> None:
+    session, turn, request = start(config)
+    answer_question(session, request, allow=True, by="ann", answers={"code": ["\ud800"]})
+    request = wait_for_question(session, 2)
+    answer_question(session, request, allow=True, by="ann", answers={"code": [CODE]})
+    assert wait_for_end(session, turn)[-1]["status"] == "ok"
 
 
 def test_it_takes_ten_minutes_at_most_and_needs_no_sandbox(config: Config, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ session that a running program has open. Both are below `~/.claude`, or below CL
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ def read_open_session(data: bytes) -> OpenSession | None:
     session, pid, started = line.get("sessionId"), line.get("pid"), str(line.get("procStart"))
     if not isinstance(session, str) or type(pid) is not int:
         return None
-    return OpenSession(session, pid, int(started) if started.isdecimal() else 0)
+    return OpenSession(session, pid, int(started) if re.fullmatch("[0-9]{1,18}", started) else 0)
 
 
 def _lines(data: bytes) -> Iterator[dict[str, Any]]:
@@ -90,5 +91,10 @@ def _prompt(line: Mapping[str, Any]) -> str:
 
 
 def _dollars(value: object) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return max(0.0, float(value)) if is_number else 0.0  # type: ignore[arg-type]
+    if type(value) not in (int, float):
+        return 0.0
+    try:
+        dollars = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return 0.0
+    return max(0.0, dollars) if math.isfinite(dollars) else 0.0

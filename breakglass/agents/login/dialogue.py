@@ -15,7 +15,7 @@ TOOL = "Log in"
 """The name of the tool that asks for the code."""
 _ID = "code"
 _ADDRESS = re.compile(r"https://[!-~]+")
-_PROMPT = re.compile(r"[^\n]*[>:?] ?\Z")
+_PROMPT = re.compile(r"[>:?] ?\Z")
 """The end of the output of a program that waits for a line: a prompt without a newline."""
 _KEPT = 8 << 10
 """Characters of the output that are searched for the address and the prompt."""
@@ -60,7 +60,7 @@ class Dialogue(action.Dialogue):
         self._is_open, self._text = False, ""
         code = next(iter(answers.get(_ID, ())), "") if allow else ""
         if code:
-            self._unwritten = code.splitlines()[0].strip().encode() + b"\n"
+            self._unwritten = code.splitlines()[0].strip().encode(errors="replace") + b"\n"
         else:
             self.finished = self.answered = True
         return True

@@ -168,7 +168,10 @@ def give_secrets(session: Session, turn: int) -> None:
     """Until the turn has ended, ask on the terminal for each secret that it wants. An empty line refuses."""
     while (state := current_state(session)).turn == turn:
         for question in state.asking:
-            answers = _read_secret(_read_choices(session, question))
+            choices = _read_choices(session, question)
+            if not has_secret(choices):
+                continue  # such as one whose choices are malformed: it must not be allowed without a user
+            answers = _read_secret(choices)
             given = all(text for texts in answers.values() for text in texts)
             with contextlib.suppress(Conflict):  # another user was faster, or the question has expired
                 kept = answers if given else {}
@@ -180,8 +183,13 @@ def _read_secret(choices: tuple[Choice, ...]) -> dict[str, list[str]]:
     """Return the secret answers that the user types without echo, or that standard input has, one a line."""
     from getpass import getpass  # imported only here: it is rarely needed
 
-    read = getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline()
-    asked = {choice.id: f"{choice.question} {choice.link}\n> " for choice in choices}
+    def read(prompt: str) -> str:
+        try:
+            return getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline()
+        except EOFError:  # Ctrl-D
+            return ""
+
+    asked = {choice.id: f"{plain(f'{choice.question} {choice.link}')}\n> " for choice in choices}
     return {name: [check_text("the secret", read(text).strip())] for name, text in asked.items()}
 
 

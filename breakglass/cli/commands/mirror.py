@@ -35,6 +35,7 @@ def _prune(config: Config, days: int) -> int:
 
     if days < 1:
         raise BadInput("--prune: expected at least 1 day")
+    root.refuse_read_only(config.data)
     for session in prune_copies(config.data, time.time() - days * 86400):
         print(f"removed {session.root.name}/{session.id}")
     return 0

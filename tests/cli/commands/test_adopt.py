@@ -97,6 +97,18 @@ def test_a_session_in_use_or_without_its_directory_is_refused(data: Data, home: 
     assert not (data.root / "sessions").exists() or not os.listdir(data.root / "sessions")
 
 
+def test_a_number_that_is_too_large_does_not_hide_the_other_sessions(data: Data, home: Path) -> None:
+    third = "91ff635c-048e-4769-896b-c816948b456f"
+    cost = '{"type": "cost-state", "totalCostUSD": 1%s}' % ("0" * 400)
+    write(home, third, user("why?", cwd=str(home / "srv")), cost)
+    (home / ".claude" / "sessions").mkdir()
+    found = {"pid": os.getpid(), "sessionId": FIRST, "procStart": "9" * 5000}
+    (home / ".claude" / "sessions" / "1.json").write_text(json.dumps(found))
+    assert {row["session_id"] for row in data.json("adopt")} == {FIRST, SECOND, third}
+    session = data.ok("adopt", "claude", third).strip()
+    assert data.events(session)[0]["adopted"]["cost_usd"] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

@@ -1,14 +1,19 @@
 """`breakglass answer`: it shows the open questions and records answers. tests/turns has what an answer does."""
 
+import io
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from breakglass.cli.commands.answer import give_secrets
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
 from tests.cli.program import Data
 from tests.help.questions import open_turn
+from tests.help.waiting import wait_until
 
 
 @pytest.fixture
@@ -145,3 +150,30 @@ def test_a_secret_answer_is_piped_in_and_never_an_option(data: Data) -> None:
     assert answer["answers"] == {"code": ["(secret)"]}
     assert b"abc#def" not in data.log(session.id).read_bytes()
     assert (data.log(session.id).parent / "answer-3").read_text() == '{"code": ["abc#def"]}'
+
+
+def test_a_question_for_a_secret_cannot_control_the_terminal(data: Data) -> None:
+    session = sessions.create(data.root, "shell")
+    choice = {"id": "code", "question": "Paste \x1b[31mthe code.", "options": [], "secret": True}
+    with open_turn(data.root, session.id, {"choices": [choice]}):
+        with data.terminal("answer", "allow") as shown:
+            shown.until(b"the code.")
+            shown.type(b"\x04")  # Ctrl-D
+            assert shown.end() == 2
+        assert (b"\x1b[31m" in shown.screen, b"a bug in breakglass" in shown.screen) == (False, False)
+        assert answers(data, session) == []
+
+
+def test_only_questions_for_secrets_are_answered_while_an_action_runs(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = sessions.create(data.root, "shell")
+    choice = {"id": "code", "question": "Paste the code.", "options": [], "secret": True}
+    monkeypatch.setattr(sys, "stdin", io.StringIO("abc#def\n"))
+    with open_turn(data.root, session.id, {"request": "r1"}, {"request": "r2", "choices": [choice]}) as log:
+        giving = threading.Thread(target=give_secrets, args=(session, 2))
+        giving.start()
+        wait_until(lambda: answers(data, session), "an answer")
+        log.append("turn_end", turn=2, status="ok", duration_ms=1)
+        giving.join()
+    assert answers(data, session) == [("r2", True, None, None)]

@@ -1,5 +1,7 @@
 """`breakglass continue`: after a restart of the machine, the agent gets a prompt that says what happened."""
 
+import shutil
+
 from breakglass.store import sessions
 from tests.cli.program import USER, Data
 
@@ -14,6 +16,13 @@ def test_a_session_continues_once_after_a_restart(data: Data) -> None:
     session = data.only_session()
     with data.terminal("attach", session) as attached:
         attached.until(f"to let the agent continue: breakglass continue {session[:8]}".encode())
+    copied = data.root / "hosts" / "db1" / "sessions" / session
+    shutil.copytree(data.log(session).parent, copied)
+    with data.terminal("attach", "--host", "db1", session) as attached:
+        attached.until(b"(this is all so far")
+        attached.type(b"\x03")
+        assert attached.end() == 0
+    assert b"breakglass continue" not in attached.screen
     assert data.ok("continue", session[:6]) == f"{session} 5\n"
     assert data.wait_for_end(session) == "error"
     prompt = data.events(session)[4]
