@@ -102,7 +102,7 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
     end = words.index("--") if "--" in words else len(words)
     if not options_of_hosts(command) and any(word.partition("=")[0] == "--on" for word in words[:end]):
-        parser.error(f"{name} is not done on another host: leave out --on")
+        parser.error(f"{name} cannot be done on another host: leave out --on")
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]
     if not command.fewest_words <= len(args.words) <= command.most_words:
