@@ -208,8 +208,8 @@ COMMAND = Command(
   breakglass answer 3f2a allow --for-session     and every later use of that tool
   breakglass answer deny --message "use the replica"
   breakglass answer --choose 2 --choose 1,3      if the agent asks to choose: an answer to each, by number
-  breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md
   breakglass answer --choose "neither of them"   or a text of your own
-  breakglass answer allow                        a question for a code: type the code, or pipe it in""",
+  breakglass answer allow                        a question for a code: type the code, or pipe it in
+  breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md""",
     exits={1: "no question is open, or another answer came first"},
 )

@@ -26,7 +26,7 @@ export async function renew() {
 /** What the server knows: this subscription of this login. */
 const identity = (subscription) => `${subscription?.endpoint} ${globalThis.csrf()}`;
 
-/** Shows how it is now. `problem`: why the last tap had no effect. */
+/** Shows the present state. `problem`: why the last tap had no effect. */
 async function show(problem = "") {
   const why = whyUnsupported();
   if (why) return draw([why]);
