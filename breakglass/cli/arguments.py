@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from breakglass import __version__
 from breakglass.cli import commands
-from breakglass.cli.command import EXITS, HOST, ON, RARE_EXITS, REMOTE, Command, Option
+from breakglass.cli.command import EXITS, HOST, ON_COPY, RARE_EXITS, REMOTE, Command, Option
 from breakglass.errors import BadInput
 
 HELP = ("-h", "--help", "help")
@@ -134,7 +134,7 @@ def build_parser(name: str, command: Command) -> Parser:
 
 def options_of_hosts(command: Command) -> tuple[Option, ...]:
     """Return the options of a command that concern other hosts."""
-    return (HOST, ON) if command.reads_hosts else REMOTE if command.on_host else ()
+    return (HOST, ON_COPY) if command.reads_hosts else REMOTE if command.on_host else ()
 
 
 def _description(name: str, command: Command) -> str:

@@ -78,13 +78,10 @@ class Command(NamedTuple):
 
 HOST = Option("--host H", "read the copy of this host's sessions, below hosts/ in the data root")
 """The option of every command with `reads_hosts`."""
-ON = Option(
-    "--on H",
-    "do it on this host, by a command that is signed with your ssh key; or read the copy of its sessions",
-)
-"""The option of every command that reads copies or is done on other hosts."""
+ON_COPY = Option("--on H", "the same as --host")
+"""The option with which the commands that read have the syntax of those that act."""
 REMOTE = (
-    ON,
+    Option("--on H", "do it on this host, by a command that is signed with your ssh key"),
     Option("--key K", "with --on: a command with the same key is done only once (default a new key)"),
     Option("--identity FILE", "with --on: the ssh key that signs, or its public key if ssh-agent has it"),
 )
