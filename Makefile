@@ -25,8 +25,8 @@ test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Four processes collect the tests. One does it first, while the types are checked, so that the others find all files
-# of the tests compiled. A mistake in them is reported by the tests themselves.
+# While the types are checked, one process collects the tests. So the four processes of `test` find compiled files.
+# Its errors are hidden, because `test` reports them.
 check: lint tools ## the gate: lint, format, types, security, tests; CI runs this
 	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & \
 	$(MAKE) --no-print-directory types bandit; status=$$?; wait; exit $$status

@@ -16,7 +16,7 @@
     ├── StreamFull             the engine stores no more of this host; make room, then start again
     ├── HostAway               another host does not answer; nothing was done there
     ├── HostRefused            another host refused a signed command; nothing was done there
-    ├── OutcomeUnknown         another host did not say whether it has done a signed command
+    ├── OutcomeUnknown         another host did not say whether it did a signed command
     ├── EngineRefused          the engine refuses us, or is too old; change the credentials or the engine
     └── CannotRecord           the disk refused; nothing was done
         ├── ReadOnly           the data root or the session can only be read; nothing was done
@@ -98,7 +98,7 @@ class HostRefused(BreakglassError):
 
 
 class OutcomeUnknown(BreakglassError):
-    """A signed command was sent, and its host did not answer. The same command with the same key is safe."""
+    """A signed command was sent, and its host gave no valid answer. The same command with the same key is safe."""
 
 
 class CannotRecord(BreakglassError):

@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
         "A turn begins. `key` is the Idempotency-Key. `queued` is the id of the `queued` event of this prompt. "
         "`action` is the action that runs instead of an agent: `{name, params, argv, reason?}`. `agent`: from now on "
         "the session goes on with this agent. `brief`: the lines `{first, last}`, which the agent had not seen, "
-        "were put before the prompt. `files`: the paths of its files. `boot_id`: the kernel's id of this start.",
+        "were put before the prompt. `files`: the paths of its files. `boot_id`: the id of the machine's start.",
         optional=("model", "key", "queued", "action", "agent", "brief", "files", "boot_id"),
         synced=True,
     ),
@@ -143,7 +143,7 @@ KINDS: dict[str, Kind] = {
     ),
     "result": Kind(
         ("turn", "is_error", "result", "duration_ms"),
-        "The agent's own summary of the turn. `model` answered. `context`: `used` tokens of the `size` it can hold.",
+        "The agent's own summary. `model`: the one that answered. `context`: `used` tokens of the `size` it can hold.",
         optional=("usage", "cost_usd", "model", "context"),
     ),
     "error": Kind(

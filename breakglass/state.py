@@ -62,7 +62,7 @@ class SessionState(NamedTuple):
     target: str | None = None
     """The name of the machine that the session is about, None for this one. It may be configured no longer."""
     directory: str | None = None
-    """Where its agents work, None for its workspace: a session that was adopted goes on where it was begun."""
+    """Where its agents work, None for its workspace. An adopted session continues where it was begun."""
     first_prompt: str = ""
     created: str = ""
     updated: str = ""
@@ -175,7 +175,7 @@ def _created(state: SessionState, event: Event) -> SessionState:
 
 
 def _adopted(event: Event) -> dict[str, Any]:
-    """Return what the agent's own session, with which the session began, changes in the state."""
+    """Return the fields that follow from the adopted session of the agent; empty without one."""
     adopted = event.get("adopted")
     if not isinstance(adopted, dict):
         return {}

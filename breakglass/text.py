@@ -180,7 +180,7 @@ def tokens_in(usage: Any) -> tuple[int, int]:
 
 
 def context_in(context: Any) -> tuple[int, int] | None:
-    """Return the tokens in an agent's context, and how many it can hold, from a `result` event; None if it says not."""
+    """Return the used tokens and the size of an agent's context, from a `result` event; None if they are not there."""
     if not isinstance(context, dict):
         return None
     used, size = context.get("used"), context.get("size")
@@ -190,7 +190,7 @@ def context_in(context: Any) -> tuple[int, int] | None:
 
 
 def context_share(context: Any) -> str:
-    """Return which part of its context an agent has used: `12 %`; "" where that is not known."""
+    """Return which part of its context an agent has used, such as `12 %`; "" if it is unknown."""
     found = context_in(context)
     return f"{found[0] * 100 / found[1]:.0f} %" if found else ""
 

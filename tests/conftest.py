@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from breakglass.config import Config
 from tests.help import turns as real_turns
 
-# Thousands of tests are collected, and all of these objects live to the end. The garbage collector would go through
-# them again and again: while they are made, and then in every test.
+# The objects of thousands of collected tests live to the end. Without this, the garbage collector would scan them again
+# and again: while they are made, and then in every test.
 gc.disable()
 
 

@@ -1,4 +1,4 @@
-"""`verify` decodes many lines at once. It finds the same as if it decoded them one by one."""
+"""`verify` decodes many lines at once. Its findings are the same as if it decoded them one by one."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -47,7 +47,7 @@ def one_by_one(lines: Sequence[bytes], first: int = 1) -> list[events.Event]:
 
 
 @pytest.mark.parametrize("rare", RARE.values(), ids=RARE)
-def test_a_rare_line_is_decoded_as_one_by_one_or_left_to_that(rare: bytes) -> None:
+def test_a_rare_line_gives_the_same_event_as_alone_or_is_not_decoded_at_once(rare: bytes) -> None:
     for after in (line(3, "renamed"), rare.replace(b'"id":2', b'"id":3')):
         lines = [line(1, "created"), rare, after]
         assert decode_lines(lines, 1) in (one_by_one(lines), None)
@@ -60,7 +60,7 @@ def test_usual_lines_are_decoded_at_once() -> None:
     assert decode_lines(lines[4:], 6) is None
 
 
-def test_two_lines_that_are_one_object_and_two_objects_are_foreign() -> None:
+def test_an_object_over_two_lines_is_not_decoded_at_once() -> None:
     lines = [HEAD + b',"n":[{}\n', HEAD.replace(b'"id":2', b'"id":3') + b'}]}{"id":4}\n']
     assert [each["kind"] for each in one_by_one(lines, 2)] == ["foreign", "foreign"]
     assert decode_lines(lines, 2) is None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from breakglass.access import logins
 from breakglass.access.login_codes import use_code
 from breakglass.access.logins import Login, LoginFile, Renewed
 from breakglass.access.throttle import Throttle
@@ -95,7 +96,7 @@ class Access:
         self._read_only = read_only
         self._tokens = _Tokens(root, token, is_read_only=bool(read_only()))
         self.root = root
-        self._logins = LoginFile(root / "logins.jsonl", read_only)
+        self._logins = LoginFile(root / logins.FILE, read_only)
         self._lifetime = lifetime
         self._now = now
         self.throttle = Throttle(monotonic)
@@ -246,8 +247,8 @@ class _Tokens:
         return self._files[may_act].read()
 
     def fingerprint(self, *, may_act: bool) -> str:
-        """Return the SHA-256 of the digest, in hex: what a login keeps of its token."""
-        return _sha256(self.digest(may_act=may_act)).hex()
+        """Return the fingerprint of the token, which a login keeps."""
+        return logins.fingerprint(self.digest(may_act=may_act))
 
 
 def _check_token_files(root: Path, *, is_configured: bool, is_read_only: bool) -> None:

@@ -6,6 +6,7 @@ communicating with each other. The file holds the SHA-256 of a cookie, never the
 
 import errno
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import CannotRecord, ReadOnly
 from breakglass.plain_file import open_plain_file
 
+FILE = "logins.jsonl"
+
 
 class Push(msgspec.Struct, frozen=True):
     """Where the browser of a login takes notifications (Web Push, RFC 8030 and RFC 8291)."""
@@ -26,7 +29,7 @@ class Push(msgspec.Struct, frozen=True):
     p256dh: str
     """The browser's public key, in base64url."""
     auth: str
-    """The secret that the browser shares with who sends, in base64url."""
+    """The secret that the browser shares with the sender, in base64url."""
     at: int
     """When the user turned notifications on. What happened before is not sent."""
 
@@ -51,7 +54,7 @@ class Login(msgspec.Struct, frozen=True, tag_field="kind", tag="login"):
     csrf: str = ""
     """SHA-256 of the CSRF token that the page chose and keeps, in hex; "" if it follows from the cookie."""
     push: Push | None = None
-    """Not in this line: `Subscribed` and `Unsubscribed` change it. So it ends with the login."""
+    """Not in this line: `Subscribed` sets it and `Unsubscribed` removes it. It ends with the login."""
 
 
 class Revoked(msgspec.Struct, frozen=True, tag_field="kind", tag="revoked"):
@@ -76,11 +79,11 @@ class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"
 
 
 class Unsubscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
-    """It takes none any more: one line of logins.jsonl."""
+    """The browser of a login takes no more notifications: one line of logins.jsonl."""
 
     id: str
     endpoint: str
-    """A newer subscription of the same login goes on."""
+    """The subscription that ends. A newer one of the same login stays."""
     at: int
 
 
@@ -123,6 +126,11 @@ def _changed(login: Login, row: Renewed | Subscribed | Unsubscribed) -> Login:
         return msgspec.structs.replace(login, push=row.push)
     is_last = login.push is not None and login.push.endpoint == row.endpoint
     return msgspec.structs.replace(login, push=None) if is_last else login
+
+
+def fingerprint(digest: bytes) -> str:
+    """Return what a login keeps of its token (`Login.token`): the SHA-256 of the token's SHA-256, in hex."""
+    return hashlib.sha256(digest).hexdigest()
 
 
 def append(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The key that proves to push services who sends (VAPID, RFC 8292): made once, in a file that only its owner may read.
+"""The key that identifies the sender to push services (VAPID, RFC 8292). It is made once, in a private file.
 
-Owns the file `push-key`. Browsers bind their subscriptions to its public part. So it is never replaced: a deleted one
-ends every subscription.
+Owns the file `push-key`. Browsers bind their subscriptions to its public part. So it is never replaced:
+if it is deleted, every subscription ends.
 """
 
 import base64

@@ -1,6 +1,6 @@
-"""The browsers that take notifications: each belongs to a login, and ends with it.
+"""The browsers that take notifications. Each subscription belongs to a login, and ends with it.
 
-They are lines of logins.jsonl. The process that sends needs no server to know whether a login is valid.
+The subscriptions are lines of logins.jsonl. So the process that sends needs no server to know whether a login is valid.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import msgspec
 
 from breakglass.access.credentials import Access, Credential
 from breakglass.access.logins import (
+    FILE,
     Configured,
     Login,
     Logins,
@@ -22,6 +23,7 @@ from breakglass.access.logins import (
     Subscribed,
     Unsubscribed,
     append,
+    fingerprint,
     fold,
 )
 from breakglass.access.tokens import TOKEN_FILES, read_token
@@ -29,7 +31,6 @@ from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import CannotRecord, Conflict
 from breakglass.plain_file import open_plain_file
 
-FILE = "logins.jsonl"
 NO_LOGIN = (
     "notifications belong to a login, and end with it: log in with the token on the login page. A token in a header"
     " and a user named by a proxy have no login"
@@ -67,19 +68,19 @@ def _append(root: Path, row: Subscribed | Unsubscribed) -> None:
 
 
 def note_token(root: Path, token: str | None) -> None:
-    """Note the token of a server that starts, if it is another one than before: its logins take no more notifications.
+    """Note the token of a server that starts, if it has changed: the old one's logins take no more notifications.
 
-    On a full disk it is noted at the next start.
+    If the disk is full, the next start notes it.
     """
-    noted = fingerprint(token) if token else ""
+    noted = _fingerprint(token)
     with contextlib.suppress(OSError):
         if _parse(_read(root / FILE)).configured != noted:
             append(root / FILE, msgspec.json.encode(Configured(noted)) + b"\n")
 
 
-def fingerprint(token: str) -> str:
-    """Return what a login keeps of its token (`Login.token`)."""
-    return hashlib.sha256(hashlib.sha256(token.encode()).digest()).hexdigest()
+def _fingerprint(token: str | None) -> str:
+    """Return what a login keeps of its token, "" without a token."""
+    return fingerprint(hashlib.sha256(token.encode()).digest()) if token else ""
 
 
 class _Content(NamedTuple):
@@ -87,7 +88,7 @@ class _Content(NamedTuple):
 
     logins: Logins
     configured: str
-    """The fingerprint of the token that the latest server got by its settings, "" if it has its token from the file."""
+    """The fingerprint of the token in the settings of the latest server, "" if its token is in the file."""
 
 
 class Subscribers:
@@ -105,7 +106,7 @@ class Subscribers:
         if not found:
             return []
         valid = {may_act: read_token(self._root, may_act=may_act) for may_act in TOKEN_FILES}
-        tokens = {may_act: fingerprint(token) if token else "" for may_act, token in valid.items()}
+        tokens = {may_act: _fingerprint(token) for may_act, token in valid.items()}
         tokens[True] = content.configured or tokens[True]
         return [each for each in found if each.token == tokens[each.may_act]]
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from breakglass import __version__
 from breakglass.cli import commands
-from breakglass.cli.command import EXITS, HOST, ON, RARE_EXITS, REMOTE, Command, Option
+from breakglass.cli.command import EXITS, HOST, ON_COPY, RARE_EXITS, REMOTE, Command, Option
 from breakglass.errors import BadInput
 
 HELP = ("-h", "--help", "help")
@@ -102,7 +102,7 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
     end = words.index("--") if "--" in words else len(words)
     if not options_of_hosts(command) and any(word.partition("=")[0] == "--on" for word in words[:end]):
-        parser.error(f"{name} is not done on another host: leave out --on")
+        parser.error(f"{name} cannot be done on another host: leave out --on")
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]
     if not command.fewest_words <= len(args.words) <= command.most_words:
@@ -134,7 +134,7 @@ def build_parser(name: str, command: Command) -> Parser:
 
 def options_of_hosts(command: Command) -> tuple[Option, ...]:
     """Return the options of a command that concern other hosts."""
-    return (HOST, ON) if command.reads_hosts else REMOTE if command.on_host else ()
+    return (HOST, ON_COPY) if command.reads_hosts else REMOTE if command.on_host else ()
 
 
 def _description(name: str, command: Command) -> str:

@@ -50,7 +50,7 @@ class Command(NamedTuple):
     reads_hosts: bool = False
     """Whether it takes `--host`: it then reads the copy of another host's sessions instead of those of this machine."""
     on_host: Callable[["Config", Namespace], int] | None = None
-    """Does it on the host `args.on` by a signed command, None if it cannot. It takes `--on` then."""
+    """Does the command on the host `args.on`, for `--on`. None: it cannot be done on another host."""
     exits: Mapping[int, str] = {}
     """The exit statuses with a meaning of their own in this command; `EXITS` has the general ones."""
 
@@ -78,13 +78,11 @@ class Command(NamedTuple):
 
 HOST = Option("--host H", "read the copy of this host's sessions, below hosts/ in the data root")
 """The option of every command with `reads_hosts`."""
-ON = Option(
-    "--on H", "on this host: of its copy if it only reads, else by a command that is signed with your ssh key"
-)
-"""The option of every command that reads copies or is done on other hosts."""
+ON_COPY = Option("--on H", "the same as --host")
+"""The option with which the commands that read have the syntax of those that act."""
 REMOTE = (
-    ON,
-    Option("--key K", "with --on: the same key again never does it twice (default a new one)"),
+    Option("--on H", "do it on this host, by a command that is signed with your ssh key"),
+    Option("--key K", "with --on: a command with the same key is done only once (default a new key)"),
     Option("--identity FILE", "with --on: the ssh key that signs, or its public key if ssh-agent has it"),
 )
 """The options of every command with `on_host`."""
@@ -101,7 +99,7 @@ REMOTE_EXITS = {
     6: "with --on: the engine refuses the credentials, or is too old",
     7: "with --on: the host cannot be reached, and nothing was done",
     8: "with --on: the host refused the command",
-    9: "with --on: it is not known whether it was done; the same again with the same --key is safe",
+    9: "with --on: it is unknown whether it was done; the same command with the same --key is safe",
 }
 """The exit statuses of the commands that are done on other hosts."""
 

@@ -23,7 +23,7 @@ def copy_of(config: Config, host: str) -> Config:
 
 
 def find(copy: Config, ids: list[str]) -> Session:
-    """Return the session of the copy that `ids` names. One that is not in the copy is left to the host."""
+    """Return the session that `ids` names in the copy. If the copy does not have it, the host looks it up."""
     try:
         return sessions.find(copy.data, *ids)
     except NotFound:
@@ -35,7 +35,7 @@ def find(copy: Config, ids: list[str]) -> Session:
 def act(
     config: Config, args: Namespace, verb: str, session: str | None, values: dict[str, Any]
 ) -> dict[str, Any]:
-    """Have a host do something, and return what its answer holds. Raises as `breakglass.relay.on_host.send`."""
+    """Send a signed command to the host `args.on`, and return its answer. Raises as `breakglass.relay.on_host.send`."""
     from breakglass.relay import on_host
     from breakglass.relay.order import Order
 

@@ -60,7 +60,7 @@ def _problem_of_key(data: Path) -> str:
     try:
         read_push_key(data)
     except FileNotFoundError:
-        return "the file push-key was deleted, to which the browsers' subscriptions belong"
+        return "the file push-key was deleted, and the browsers' subscriptions need it"
     except BadConfig as error:
         return str(error)
     return ""

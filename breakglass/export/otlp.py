@@ -176,7 +176,7 @@ class _Turn:
 
 
 def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return attributes as OTLP writes them. Empty ones are left out."""
+    """Return attributes as OTLP writes them. Empty values are left out."""
     return [{"key": key, "value": _value(each)} for key, each in values.items() if each not in (None, "")]
 
 

@@ -13,10 +13,10 @@ from breakglass.notify.push import host_of, settings_of
 
 
 class Destination(NamedTuple):
-    """One of them."""
+    """A service of the settings, or the browser of a login."""
 
     name: str
-    """How logs and users name it. It has no part of an address."""
+    """Its name in logs and for users. It contains no part of an address."""
     notify: Notify
     """What it is told."""
     login: Login | None = None
@@ -24,7 +24,7 @@ class Destination(NamedTuple):
 
     @property
     def service(self) -> str:
-        """Which service it is, without what is secret of its address."""
+        """Which service it is, without the secret part of its address."""
         return host_of(self.login.push.endpoint) if self.login and self.login.push else self.notify.service
 
     def wants(self, cause: Cause) -> bool:
@@ -33,7 +33,7 @@ class Destination(NamedTuple):
         return not is_earlier and is_wanted(cause, self.notify)
 
 
-class Sends(Protocol):
+class Sender(Protocol):
     """Something that sends to one destination."""
 
     def send(self, message: Message, path: str) -> str:
@@ -47,8 +47,8 @@ def find_destinations(config: Config, subscribers: Subscribers) -> list[Destinat
     return [*services, *(Destination(f"push[{each.id}]", pushed, each) for each in subscribers.all())]
 
 
-def open_service(config: Config, destination: Destination) -> Sends:
-    """Return what sends to a destination. Slow: it imports a library. Raises BadConfig."""
+def open_service(config: Config, destination: Destination) -> Sender:
+    """Return the sender for a destination. Slow, because it imports a library. Raises BadConfig."""
     if destination.login is None:
         return Service(find_address(destination.notify, config.environ))
     from breakglass.notifier.push import PushService

@@ -116,7 +116,7 @@ class Notifier:
         for each in self._destinations:
             is_busy |= self._send_due(watched, each, wanted, tries, now)
         for (cause, to), told in tries.items():
-            # Such as a question that was answered, or a browser that was logged out, while a try was killed.
+            # A cause may end after a try that was killed: the question is answered, or the browser is logged out.
             is_over = told.is_final or (watched.is_read and (cause, to) not in wanted)
             if (cause, to) in watched.recorded():
                 continue

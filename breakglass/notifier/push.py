@@ -87,7 +87,7 @@ class PushService:
         return Session()
 
     def _contact(self) -> str:
-        """Return whom a push service may contact about these notifications (RFC 8292, section 2.1).
+        """Return the contact that a push service gets (RFC 8292, section 2.1).
 
         Push services refuse a host name without a dot.
         """

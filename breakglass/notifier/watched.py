@@ -198,7 +198,7 @@ class WatchedLogins:
         """Append a line to logins.jsonl."""
         self._recorded.add((cause, to))
         with contextlib.suppress(OSError):
-            logins.append_told(self._root / "logins.jsonl", cause, to, **_outcome(told))
+            logins.append_told(self._root / logins.FILE, cause, to, **_outcome(told))
 
     def release(self) -> bool:
         """Note that every line was looked at."""

@@ -143,7 +143,7 @@ class Notify:
 
 
 def check_notify(key: str, notify: Notify) -> None:
-    """Raise BadConfig unless exactly one key says where."""
+    """Raise BadConfig unless exactly one key says where notifications go."""
     if [notify.url, notify.url_file, notify.url_env, notify.push or None].count(None) != 3:
         raise BadConfig(f"{key}: expected exactly one of url, url_file, url_env and push")
     if notify.after_seconds != 60.0 and "ended" not in notify.on:

@@ -41,7 +41,7 @@ def parse_push_services(name: str, value: object) -> tuple[str, ...]:
 
 
 def settings_of(notify: Collection[Notify]) -> Notify:
-    """Return what browsers are told: the `[[notify]]` with `push`, else the defaults."""
+    """Return the settings for browsers: the `[[notify]]` with `push`, else the defaults."""
     return next((each for each in notify if each.push), Notify(-1, push=True))
 
 

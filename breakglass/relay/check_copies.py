@@ -1,8 +1,8 @@
-"""Checks the copies of one host against what the host has signed: `breakglass mirror --verify HOST`.
+"""Compares the copies of one host with what the host has signed: `breakglass mirror --verify HOST`.
 
-The signed heads are those that the mirror has kept beside the copies, and the newest ones that the engine has. So a
-copy that was changed, and a copy that was taken back to an older state, are noticed. If the engine has the bytes, the
-first line that differs is found with them.
+Signed heads come from two places: the file that the mirror keeps beside the copies, and the engine, which has the
+newest ones. So a copy that was changed or taken back to an older state is noticed. If the engine has the bytes, they
+show the first line that differs.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _BLOCK = 1 << 20
 Say = Callable[[str], object]
 
 
-class Finding(Exception):
+class Difference(Exception):
     """A copy is not what its host has signed."""
 
     def __init__(self, first: int, last: int, text: str) -> None:
@@ -50,7 +50,7 @@ async def verify(data: Path, host: str, say: Say) -> int:
     engine = await _connect(data, host, say)
     try:
         newest = await _newest(engine) if engine else []
-        signed = _by_log(root, [*_kept(root), *newest], host, keys)
+        signed = _by_log([*_kept(root), *newest], host, keys)
         bad = 0
         present, pruned = set(sessions.ids(root)), read_pruned(root)
         names = sorted(present | {session for session, _ in signed} - pruned.keys())
@@ -99,7 +99,7 @@ def _kept(root: Path) -> Iterator[SignedHead]:
 Signed = dict[tuple[str, int], list[SignedHead]]
 
 
-def _by_log(root: Path, found: list[SignedHead], host: str, keys: list[str]) -> Signed:
+def _by_log(found: list[SignedHead], host: str, keys: list[str]) -> Signed:
     """Return the heads that the host has signed, by session and generation, in the order of their offsets."""
     by_log: Signed = defaultdict(list)
     for head in set(found):
@@ -111,9 +111,9 @@ def _by_log(root: Path, found: list[SignedHead], host: str, keys: list[str]) -> 
 
 
 async def _check(
-    root: Path, session: str, signed: Signed, engine: Engine | None, keys: tuple[str, list[str]]
+    root: Path, session: str, signed: Signed, engine: Engine | None, signer: tuple[str, list[str]]
 ) -> list[str]:
-    """Return what differs in the logs of one session."""
+    """Return what differs in the logs of one session. `signer` is the host and its public keys."""
     directory = root / "sessions" / session
     present = generation_of(directory)
     newest = max((generation for name, generation in signed if name == session), default=present)
@@ -123,19 +123,19 @@ async def _check(
     for generation in range(1, present + 1):
         path = directory / (log.NAME if generation == present else f"{log.NAME}.{generation}")
         try:
-            await _check_settled(root, path, session, generation, signed, keys)
-        except Finding as finding:
+            await _check_settled(root, path, session, generation, signed, signer)
+        except Difference as difference:
             exact = await _exact_line(engine, path, session, generation) if engine else None
             if exact:
-                finding.first = finding.last = exact
-            found.append(f"{path.name}, {finding}")
+                difference.first = difference.last = exact
+            found.append(f"{path.name}, {difference}")
     return found
 
 
 async def _check_settled(
-    root: Path, path: Path, session: str, generation: int, signed: Signed, keys: tuple[str, list[str]]
+    root: Path, path: Path, session: str, generation: int, signed: Signed, signer: tuple[str, list[str]]
 ) -> None:
-    """Check a log. A running mirror may be about to write the signed head of its last bytes. Raises Finding."""
+    """Check a log. A running mirror may still have to write the head of its last bytes. Raises Difference."""
     size = 0
     for attempt in range(SETTLE_ATTEMPTS):
         size = path.stat().st_size if path.exists() else 0
@@ -145,7 +145,7 @@ async def _check_settled(
         if (wanted and wanted[-1].offset == size) or attempt == SETTLE_ATTEMPTS - 1:
             break
         await asyncio.sleep(SETTLE_SECONDS)
-        again = _by_log(root, [head for head in _kept(root) if head.session == session], *keys)
+        again = _by_log([head for head in _kept(root) if head.session == session], *signer)
         signed[session, generation] = sorted(
             {*wanted, *again.get((session, generation), [])}, key=lambda head: head.offset
         )
@@ -153,12 +153,12 @@ async def _check_settled(
 
 
 def _compare(path: Path, size: int, wanted: list[SignedHead]) -> None:
-    """Compare the first `size` bytes of a copy with what was signed. Raises Finding."""
+    """Compare the first `size` bytes of a copy with what was signed. Raises Difference."""
     digest, done, lines = hashlib.sha256(), 0, 0
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise Finding(1, wanted[-1].lines, "the copy is missing") from None
+        raise Difference(1, wanted[-1].lines, "the copy is missing") from None
     try:
         for head in wanted:
             begin = lines
@@ -169,16 +169,16 @@ def _compare(path: Path, size: int, wanted: list[SignedHead]) -> None:
                 done += len(data)
                 lines += data.count(b"\n")
             if done < head.offset:
-                raise Finding(
+                raise Difference(
                     lines + 1,
                     wanted[-1].lines,
                     "missing: the copy was taken back to an older state, cut, or is behind",
                 )
             if digest.hexdigest() != head.sha256:
-                raise Finding(begin + 1, head.lines, "not what the host has signed: the copy was changed")
+                raise Difference(begin + 1, head.lines, "not what the host has signed: the copy was changed")
         if done < size:
             rest = os.pread(fd, _BLOCK, done).count(b"\n")
-            raise Finding(lines + 1, lines + max(1, rest), "the host has not signed this")
+            raise Difference(lines + 1, lines + max(1, rest), "the host has not signed this")
     finally:
         os.close(fd)
 

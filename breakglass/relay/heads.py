@@ -65,7 +65,7 @@ class HeadSigner:
         """The generation and the size of what is in each hash, by session."""
 
     def is_ready(self, session: str, head: Head) -> bool:
-        """Return whether the hash of what is before the next piece is known."""
+        """Return whether the hash of the bytes before the next piece is known."""
         return head.offset == 0 or self._known.get(session, ())[:2] == (head.generation, head.offset)
 
     def prepare(self, session: Session, head: Head) -> None:
@@ -85,7 +85,7 @@ class HeadSigner:
             os.close(fd)
 
     def sign(self, session: str, piece: Piece) -> dict[str, str]:
-        """Return the header with the signed head after a piece, none if what is before the piece is not known."""
+        """Return the header with the signed head after a piece; empty if the hash before the piece is not known."""
         known = (piece.generation, 0, hashlib.sha256()) if piece.offset == 0 else self._known.get(session)
         if known is None or known[:2] != (piece.generation, piece.offset):
             return {}
@@ -137,7 +137,7 @@ def from_line(found: Any) -> SignedHead | None:
 
 
 def verifies(head: SignedHead, host: str, keys: list[str]) -> bool:
-    """Return whether one of a host's public nkeys has signed a head."""
+    """Return whether one of a host's public keys (nkeys) has signed a head."""
     for key in keys:
         public = base64.b32decode(key + "=" * (-len(key) % 8))[1:33]
         try:

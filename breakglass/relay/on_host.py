@@ -1,6 +1,6 @@
 """Sends a signed command to another host, and returns its answer.
 
-A command is never stored: if the host does not answer now, nothing was done, and the caller knows it.
+A command is never stored. So if the host cannot be reached now, nothing is done, now or later.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ ANSWER_SECONDS = 30.0
 
 
 def find_credentials(data: Path, host: str) -> Credentials:
-    """Return what leads to a host: an operator's credentials, or those of the hub. Raises NotFound and BadConfig."""
+    """Return the credentials for a host: an operator's own, or those of the hub. Raises NotFound and BadConfig."""
     path = data / hosts.DIRECTORY / f"{hosts.check_name(host)}.creds"
     if path.exists():
         return credentials.read(path)
@@ -38,7 +38,8 @@ def find_credentials(data: Path, host: str) -> Credentials:
 def send(found: Credentials, wanted: Order, identity: str) -> dict[str, Any]:
     """Sign a command, send it, and return what its host has done. The nonce is filled in.
 
-    Raises HostAway, HostRefused, OutcomeUnknown, EngineRefused and BadInput. Only after OutcomeUnknown may it be done.
+    Raises HostAway, HostRefused, OutcomeUnknown, EngineRefused and BadInput. Only OutcomeUnknown means that the
+    host may have done it.
     """
     return asyncio.run(_send(found, wanted, identity))
 
@@ -71,7 +72,9 @@ async def _ask_for_nonce(engine: Engine, wanted: Order) -> str:
     found = _read(answer)
     verbs = found.get("verbs")
     if not isinstance(verbs, list) or wanted.verb not in verbs:
-        raise HostRefused(f"{wanted.host} does not accept {wanted.verb}: its setting relay.commands")
+        raise HostRefused(
+            f"{wanted.host} does not accept {wanted.verb}: its setting relay.commands forbids it"
+        )
     return str(found.get("nonce"))
 
 
@@ -83,13 +86,13 @@ async def _deliver(engine: Engine, wanted: Order, message: bytes) -> dict[str, A
             f"host {wanted.host} did not say whether it was done; the same again with --key {wanted.key} is safe"
         ) from error
     if answer is None:
-        raise HostAway(f"the relay of host {wanted.host} has gone; nothing was done")
+        raise HostAway(f"the relay of host {wanted.host} is no longer connected; nothing was done")
     found = _read(answer)
     if isinstance(found.get("error"), str):
         raise HostRefused(f"{wanted.host}: {one_line(found['error'], 1000)}")
     done = found.get("done")
     if not isinstance(done, dict):
-        raise OutcomeUnknown(f"host {wanted.host} gave an answer that is none")
+        raise OutcomeUnknown(f"host {wanted.host} sent no valid answer, so it may have been done")
     return done
 
 

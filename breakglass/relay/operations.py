@@ -1,19 +1,17 @@
-"""What a signed command does on this host: the operations that the command line here does, too."""
+"""What a signed command does on this host: the same operations as the command line of this host."""
 
 import hashlib
-import os
 from typing import Any
 
 from breakglass.config import Config
 from breakglass.errors import BadInput, Conflict, NotFound
-from breakglass.events import Event
 from breakglass.relay.order import Order
 from breakglass.settings import check_model
 from breakglass.state import SessionState
-from breakglass.store import log, sessions
+from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.turns import actions
-from breakglass.turns.answer import answer_question, question_digest
+from breakglass.turns.answer import answer_question, question_digest, read_question
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, current_state, wait_for_stop
 
@@ -24,15 +22,6 @@ def carry_out(config: Config, order: Order, by: str) -> dict[str, Any]:
     `by` is the name that the log gets.
     """
     return _VERBS[order.verb](config, order, by)
-
-
-def _read_question(session: Session, number: int) -> Event:
-    """Return the event of a question."""
-    fd = log.open_reader(session.directory)
-    try:
-        return log.read_one(fd, number)
-    finally:
-        os.close(fd)
 
 
 def _session(config: Config, order: Order) -> Session:
@@ -91,7 +80,7 @@ def _answer(config: Config, order: Order, by: str) -> dict[str, Any]:
     number = _number_of(current_state(session), request)
     if number is None:
         raise Conflict(f"question {request[:64]} is not open")
-    if question_digest(_read_question(session, number)) != values["question"]:
+    if question_digest(read_question(session, number)) != values["question"]:
         raise BadInput(f"question {request[:64]} is not the one that was seen; nothing was answered")
     answer_question(
         session,

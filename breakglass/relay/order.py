@@ -1,6 +1,6 @@
-"""A signed command for a host: its exact text. Pure.
+"""The exact text of a command for another host, before it is signed. Pure.
 
-The text is a JSON object. What is signed is its bytes, so both sides read the same bytes.
+The text is a JSON object. The signature is of its bytes, so the host reads the bytes that were signed.
 """
 
 import json
@@ -53,7 +53,7 @@ class Order(NamedTuple):
     session: str | None
     """The id of a session or its beginning, None for a new one."""
     key: str
-    """The same key never does it twice."""
+    """A command with the same key is done only once."""
     values: dict[str, Any]
     """As `FIELDS` says."""
 
@@ -84,7 +84,7 @@ def _check_values(verb: str, values: object) -> None:
         raise BadInput(f"there is no command {verb[:20]!r} for another host; it takes {', '.join(FIELDS)}")
     if not isinstance(values, dict) or values.keys() != fields.keys():
         raise BadInput(
-            f"{verb}: expected the values {', '.join(fields)}; is the other version of breakglass older?"
+            f"{verb}: expected the values {', '.join(fields)}; both machines need the same version of breakglass"
         )
     for name, kind in fields.items():
         if not _is_of(kind, values[name]):

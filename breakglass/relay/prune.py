@@ -1,6 +1,6 @@
 """Removes old copies on the hub, and remembers how long they were, so that the mirror does not fetch them again.
 
-A removed copy whose host writes to it again is fetched as a whole. What the engine has of it stays there.
+If the host writes to the session again, its copy is fetched as a whole. What the engine has of it stays there.
 """
 
 import json

@@ -6,8 +6,8 @@ A client asks for a nonce (`hello`). It signs a text with that nonce, the name o
 sends it within `NONCE_SECONDS`. Only a key in the file of allowed signers counts. The engine and the hub only carry the
 messages: they can read and withhold them, but a changed, repeated or late one is refused.
 
-A nonce is used once, also by two messages at the same time: it is taken away after the signature was checked, and the
-event loop does nothing else in between. No clock is trusted besides the monotonic one of this host.
+A nonce is used once, also if two messages with it arrive at the same time. After the check of the signature, the nonce
+is looked up once more and deleted without an `await` in between. Only the monotonic clock of this host is trusted.
 
 No command is stored anywhere. The log of the session has the signer's name in `by`.
 """
@@ -31,7 +31,7 @@ from breakglass.text import one_line
 HELLO = "hello"
 NONCE_SECONDS = 60.0
 MAX_NONCES = 1000
-"""The oldest of more is forgotten, so its command is refused."""
+"""If there are more, the oldest is forgotten, and its command is refused."""
 MAX_ANSWERS = 1000
 """Answers that are kept for repeated commands."""
 AT_ONCE = 4

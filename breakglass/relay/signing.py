@@ -1,4 +1,4 @@
-"""Signatures of commands, made and checked by ssh-keygen: so the keys are those that administrators have already.
+"""Signatures of commands, made and checked by ssh-keygen. So administrators use the ssh keys that they have already.
 
 A command is signed in the namespace `<verb>.breakglass@<host>`. The file of allowed signers says in each line who
 signs, in which namespaces, and with which key (ssh-keygen(1), ALLOWED SIGNERS).
@@ -22,7 +22,7 @@ _PREAMBLE = b"SSHSIG\0\0\0\1"
 
 
 def namespace(verb: str, host: str) -> str:
-    """Return what a signature is for, besides its text."""
+    """Return the namespace of a signature: the verb and the host that it is for."""
     return f"{verb}.breakglass@{host}"
 
 
@@ -80,7 +80,7 @@ def _key_in(signature: str) -> str:
 
 
 def _verifies(text: bytes, signature: str, wanted: str, name: str, line: str) -> bool:
-    """Return whether a line of the allowed signers allows a signature. Both are given to ssh-keygen without files."""
+    """Return whether a line of the allowed signers allows a signature. ssh-keygen gets both as files in memory."""
     given = [_in_memory(signature.encode()), _in_memory(f"{line}\n".encode())]
     paths = [f"/proc/self/fd/{fd}" for fd in given]
     command = ["ssh-keygen", "-Y", "verify", "-n", wanted, "-I", name, "-s", paths[0], "-f", paths[1]]

@@ -1,4 +1,4 @@
-"""The part of a log that a filter shows, within a budget of bytes; and the lines that a user may want to go to.
+"""The part of a log that a filter shows, within a budget of bytes; and the prompts and failures of the whole log.
 
 Blocks of whole lines are read, and only the lines that can match are decoded. So a log of 100,000 lines with a single
 failure is searched within a fraction of a second. No index exists, so nothing can be out of date.

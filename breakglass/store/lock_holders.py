@@ -19,7 +19,10 @@ _FREEZERS = {
     "": (("", "cgroup.events", "frozen 1\n"), ("/unified", "cgroup.events", "frozen 1\n")),
     "freezer": (("/freezer", "freezer.state", "FROZEN\n"),),
 }
-"""By the controller in /proc/PID/cgroup: mount, file and its text. Version 1 (`freezer`) also holds back a SIGKILL."""
+"""Where a cgroup says that it is frozen, by the controller in /proc/PID/cgroup: mount, file, and text in it.
+
+Version 1 (`freezer`) also delays a SIGKILL until the cgroup is thawed.
+"""
 
 
 class Holder(NamedTuple):

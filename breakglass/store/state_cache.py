@@ -43,7 +43,7 @@ EMPTY = LogState()
 
 
 _File = tuple[int, int, int, int, int]
-"""What changes whenever a log is appended to, written over, replaced, or allowed to other users."""
+"""What changes if a log is appended to, written over or replaced, or if its permissions change."""
 
 
 def _file_of(status: os.stat_result) -> _File:

@@ -42,8 +42,11 @@ def sign(fd: int, action: str, session: str) -> None:
 
 
 def taken(root: Path, target: str | None) -> Conflict:
-    """Return the error that says which action holds the lock."""
-    where = "this machine" if (target or ".").startswith(".") else target
+    """Return the error that says which action holds the lock.
+
+    A name that begins with a dot is no target: it is the lock of a login on this machine.
+    """
+    where = "this machine" if not target or target.startswith(".") else target
     try:
         held = json.loads(_path(root, target).read_text())
         text = f"{held['action']} runs on {where}, in session {held['session']}"

@@ -158,7 +158,7 @@ def read_logins(root: Path) -> list[bytes]:
 
 
 def has_subscriptions(root: Path) -> bool:
-    """Return whether the browser of a login ever took notifications. Whether one does is in `access`."""
+    """Return whether a browser ever took notifications. `access.subscriptions` knows whether one does now."""
     try:
         with open(open_plain_file(root / "logins.jsonl", os.O_RDONLY), "rb") as file:
             return b'"subscribed"' in file.read()

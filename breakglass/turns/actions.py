@@ -68,7 +68,7 @@ class _Run(NamedTuple):
 
     @property
     def lock(self) -> str | None:
-        """The name of the lock that it needs: one action disrupts a target, and one login of an agent runs."""
+        """The lock that it needs: one action at a time may disrupt a target, or log an agent in."""
         return f".{self.action.name}" if self.action.logs_in else self.target
 
 

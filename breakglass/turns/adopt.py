@@ -1,4 +1,4 @@
-"""Adopt a session that a user began with the agent's own program: make one of ours that goes on with it."""
+"""Adopt a session that a user began with the agent's own program: a session of ours continues it."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _MAX_TITLE = 80
 
 
 class OwnSession(NamedTuple):
-    """A session of the agent's own."""
+    """A session that the agent's own program keeps."""
 
     id: str
     title: str
@@ -32,13 +32,13 @@ class OwnSession(NamedTuple):
     pid: int
     """The process that has it open, 0 if none has."""
     session: str | None
-    """The id of our session that goes on with it already."""
+    """The id of our session that continues it already, None without one."""
 
 
 def agent_to_adopt_from(config: Config, name: str | None) -> AgentConfig:
     """Return the agent with that name, or without a name the first one whose sessions can be adopted. Raises BadInput.
 
-    The session's agent works where it was begun, so one with a sandbox cannot adopt.
+    An adopted session works in the directory where it was begun. A sandbox hides that, so its agent cannot adopt.
     """
     able = [each for each in config.agents.values() if each.protocol == _PROTOCOL]
     if name is None:
@@ -79,7 +79,7 @@ def own_sessions(config: Config, agent: AgentConfig) -> list[OwnSession]:
 
 
 def adopt(config: Config, agent: AgentConfig, session_id: str, *, by: str) -> Session:
-    """Return our session that goes on with one of the agent's own. The same one always gives the same session.
+    """Return our session that continues one of the agent's own. If it is adopted again, our session is the same.
 
     `session_id` may be the beginning of the id. Raises NotFound, BadInput if several begin so, Conflict if a program
     has it open or its directory is gone, ReadOnly and CannotRecord.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from typing import NamedTuple
 
 from breakglass.choices import NO_ANSWERS, Answers, Choice, check_answers, read_choices
@@ -71,8 +72,17 @@ def revoke_tool(session: Session, name: str, *, by: str) -> None:
         notify_runner(session)
 
 
+def read_question(session: Session, number: int) -> Event:
+    """Return the event of the question on line `number`. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        return log.read_one(fd, number)
+    finally:
+        os.close(fd)
+
+
 def question_digest(question: Event) -> str:
-    """Return a digest of a question's event. A signed answer has it, so it answers what its signer has seen."""
+    """Return a digest of a question's event. A signed answer contains it, so it counts only for that question."""
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 

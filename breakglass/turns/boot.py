@@ -16,5 +16,5 @@ def boot_id() -> str | None:
 
 
 def has_restarted(since: str | None) -> bool:
-    """Return whether the machine has restarted since the start with this id. An unknown id tells nothing."""
+    """Return whether the machine has restarted since the start with this id. False if one of the two ids is unknown."""
     return None not in (since, boot_id()) and since != boot_id()

@@ -14,7 +14,7 @@ _ENDED = {
     "error": f"Your last turn ended with an error{_KILLED}",
     "cancelled": f"Your last turn was stopped by a user{_KILLED}",
 }
-"""What happened before a restart of the machine, which is then the reason to go on."""
+"""What happened before the machine restarted. Without a restart, there is no reason to go on."""
 _ACTION = "An action ran after your last turn."
 _RESTARTED = " The machine has restarted since it began."
 _WHAT_TO_DO = " Look at what was done and what is half done. Then continue with the task."

@@ -58,7 +58,7 @@ class ActionStep(NamedTuple):
     timeout: float
     """Seconds that it may take."""
     environ: dict[str, str] | None = None
-    """Its environment, if it logs an agent in: the agent's. None for that of all actions."""
+    """The environment of the agent that it logs in. None: the environment of all actions."""
     asks: bool = False
     """Whether it may ask the user for a secret line."""
 
@@ -71,7 +71,7 @@ class Job(NamedTuple):
     workspace: str
     """The agent's working directory, absolute and without links."""
     cwd: str
-    """Where the agent works: the workspace, or where the session that was adopted was begun."""
+    """Where the agent works: the workspace, or the directory where an adopted session was begun."""
     turn: int
     """The id of the `user` event."""
     end: Position

@@ -79,7 +79,7 @@ def mark_turn(config: "Config", session: Session, opened: Log, *, is_first: bool
 
 
 def mark_running_turns(root: Path) -> None:
-    """Note the turns that run: the first browser takes notifications from now on, and they began without a note."""
+    """Note the turns that run. They began without a note if no browser took notifications then."""
     for session, state in list_sessions(root):
         if state.turn is None:
             continue

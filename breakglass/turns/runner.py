@@ -241,10 +241,8 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     user = log.read_one(record.log.fd, job.turn)
     known = record.state.of_agent(agent.name)
     files = () if agent.is_command_line else read_files(job.workspace, user)
-    fd, text = (
-        record.log.fd,
-        user["text"] + uploads.listing(files, job.workspace if _cwd(job, agent) != job.workspace else ""),
-    )
+    cwd, fd = _cwd(job, agent), record.log.fd
+    text = user["text"] + uploads.listing(files, "" if cwd == job.workspace else job.workspace)
     return TurnInput(
         prompt=brief.again(fd, user) + text,
         pictures=tuple(Picture(each.type, each.picture) for each in files if each.picture),
@@ -258,7 +256,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         instructions=agent.instructions,
         runbooks=agent.runbooks,
         thinking=agent.thinking,
-        cwd=_cwd(job, agent),
+        cwd=cwd,
         turn=job.turn,
         variables=tuple(agent.environ),
         prompt_with_record=lambda: brief.of_earlier_turns(fd, job.turn) + text,

@@ -86,13 +86,13 @@ class SecretQuestions:
             os.unlink(name, dir_fd=directory)
         except (OSError, ValueError):
             return {}
-        for texts in found.values():  # a code may have two parts, which are used apart
+        for texts in found.values():  # a code may have two parts, and a program may print one alone
             masker.add(part for text in texts for part in (text, *text.split("#")))
         return found
 
 
 def delete_all(directory: str) -> None:
-    """Delete what no runner has taken: its turn was lost."""
+    """Delete the answers of a lost turn, which its runner has not taken."""
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):
             if name.startswith(_PREFIX):

@@ -78,7 +78,7 @@ def make_job(
 
 
 def _working_directory(session: Session, state: SessionState) -> str:
-    """Return where agents work. A directory that is gone must not keep a shell from starting."""
+    """Return where agents work: the workspace if the directory of an adopted session is gone. So a shell can start."""
     begun = state.directory or ""
     return begun if os.path.isdir(begun) else os.path.realpath(session.workspace)
 

@@ -79,7 +79,7 @@ class Verifier:
         return (Finding(self.number, str(each), is_note=isinstance(each, Note)) for each in texts)
 
     def _is_usual(self, event: Event) -> bool:
-        """Return whether an event breaks no rule, as nearly all do not. If False, the rules decide."""
+        """Return whether an event certainly breaks no rule, as nearly all events. If False, the rules decide."""
         kind = event["kind"]
         return (
             kind not in RULES

@@ -18,7 +18,7 @@ _SURROGATE = re.compile(rb"\\u[dD]")
 def decode_lines(lines: Sequence[bytes], first: int) -> list[Event] | None:
     """Return what `events.decode` returns for each of `lines`. The first has number `first`.
 
-    Returns None if one of them is foreign, or so rare that `events.decode` must decide.
+    Returns None if one of them is foreign, or has a form that only `events.decode` can judge.
     """
     data = b"".join(lines)
     heads = _HEADS.findall(b"\n" + data)
@@ -35,10 +35,9 @@ def decode_lines(lines: Sequence[bytes], first: int) -> list[Event] | None:
         return None
     for number, (head, event) in enumerate(zip(heads, decoded, strict=False), first):
         found = type(event["ts"]), type(event["id"]), event["id"], event["kind"], head[0]
+        # It can differ: a line with a wrong number, or a second `id`, `ts` or `kind` that replaced the first.
         if found != (str, int, number, head[1].decode(), b"%d" % number):
-            return (
-                None  # the number of another line, or a second `id`, `ts` or `kind` that replaced the first
-            )
+            return None
     return decoded if len(decoded) == len(lines) else None
 
 

@@ -1,4 +1,4 @@
-"""The rules about single kinds of events, and what they must remember. Pure."""
+"""The rules about single kinds of events, and the state that they need. Pure."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Turns:
-    """The open turn of a log and the waiting prompts, as its events tell."""
+    """The open turn of a log and the waiting prompts, according to its events."""
 
     def __init__(self) -> None:
         self.open: int | None = None

@@ -41,7 +41,7 @@ class SealChecker:
         return found
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Add whole lines that are no seals."""
+        """Add whole lines to those that the next seal must cover."""
         self._unhashed += lines
         if len(self._unhashed) > self._BATCH:
             self._hash_first(len(self._unhashed) - self._LAG)

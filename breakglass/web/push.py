@@ -1,4 +1,4 @@
-"""Web Push for the page: whether a login can take notifications, and does. The process that sends is in `notifier`.
+"""Web Push for the page: turns the notifications of a login on and off. `notifier` sends them.
 
 Everything here blocks: call it in a thread.
 """

@@ -21,7 +21,7 @@ class SenderWatch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch, if notifications go anywhere. Once begun, it goes on."""
+        """Begin to watch, if notifications go anywhere. It does not end before the server."""
         if self._task or root.read_only_message(self._config.data) or not has_destinations(self._config):
             return
         self._task = asyncio.create_task(self._watch())

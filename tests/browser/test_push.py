@@ -82,7 +82,7 @@ def deliver(user: User, data: str) -> None:
     tools.detach()
 
 
-def test_a_turn_that_fails_is_shown_by_the_service_worker_and_a_tap_turns_it_off(
+def test_a_turn_that_fails_is_shown_by_the_service_worker_and_a_tap_turns_notifications_off(
     phone: User, push_server: ScriptedServer, service: PushService, tmp_path: Path
 ) -> None:
     page = phone.open()

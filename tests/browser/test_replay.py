@@ -1,4 +1,4 @@
-"""The replay of a session: its lines appear one by one, in their order, and nothing of the present comes into it."""
+"""The replay of a session: its lines appear one by one, in their order, and no new event appears in it."""
 
 import re
 

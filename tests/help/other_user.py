@@ -32,7 +32,7 @@ def as_other_user() -> tuple[str, ...]:
 
 @contextmanager
 def reachable_directory() -> Iterator[Path]:
-    """Yield a directory that each user can enter. `tmp_path` is none: each pytest that starts closes its parent."""
+    """Yield a directory that each user can enter. They cannot enter `tmp_path`: pytest makes its parent private."""
     with tempfile.TemporaryDirectory(prefix="breakglass-test-") as name:
         directory = Path(name)
         directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A push service on the loopback interface, and the keys of a browser, which decrypt what it received."""
+"""A push service on the loopback interface. It has the keys of a browser, so it can decrypt what it received."""
 
 import base64
 import json
@@ -16,16 +16,16 @@ AUTH = b"sixteen bytes ok"
 
 
 class Pushed(NamedTuple):
-    """A request."""
+    """A request that the push service received."""
 
     path: str
     headers: dict[str, str]
-    """By names in small letters."""
+    """By lower-case name."""
     body: bytes
 
 
 class PushService:
-    """What it received, and how it answers."""
+    """The requests that a push service received, and how it answers."""
 
     def __init__(self) -> None:
         self.status = 201
@@ -46,7 +46,7 @@ class PushService:
         return {"endpoint": f"{self.origin}/push/{name}", "expirationTime": None, "keys": keys}
 
     def decrypted(self, index: int = -1) -> dict[str, Any]:
-        """Return what the service worker gets of a request."""
+        """Return the payload of a request, as the service worker gets it."""
         body = self.received[index].body
         plain = http_ece.decrypt(body, private_key=self._key, auth_secret=AUTH, version="aes128gcm")
         found: dict[str, Any] = json.loads(plain)

@@ -10,7 +10,8 @@ DEADLINE = 120.0
 SHORTEST, LONGEST = 0.005, 0.1
 """Seconds between two checks of a condition: a tenth of the time waited so far, within these limits.
 
-A check may read a whole log or ask a server. A hundred checks a second would take the processor from what is awaited.
+A check may read a whole log or ask a server. A hundred checks a second would take CPU time from the process that the
+test waits for.
 """
 
 T = TypeVar("T")

@@ -1,12 +1,13 @@
-"""Starts `breakglass` without the time that its imports take: a process that has done them forks for each start.
+"""Starts `breakglass` by a fork of a process that has imported it. So a start does not take the time of the imports.
 
 How this works. The first start in a test process starts a *parent*, `python -m tests.help.warm`. It imports the whole
 program and renders each page once, which compiles the templates. For each start it receives the words, the
 environment, the directory and three descriptors, and forks. The child takes them over and runs the program's `main`.
-The parent reports the exit status, which only a parent learns.
+Only the parent gets the exit status, and reports it.
 
-Such a process differs from one that Python has started in /proc: its command line and its first environment are the
-parent's. Tests of these, of a terminal, or of another program around it start a real one. So does the contract suite.
+In /proc, such a process differs from one that Python has started: its command line and its first environment are the
+parent's. So tests of these start a real process, as do tests of a terminal or of a program that wraps ours, and the
+contract suite.
 """
 
 import atexit
@@ -36,11 +37,11 @@ KEPT = ("PATH", "HOME", "TMPDIR", "LANG")
 LONGEST = 1 << 16
 """Bytes of a request, at most. Longer ones start a real process."""
 UNUSUAL = ("breakglass.__main__", "breakglass.notifier")
-"""What the parent does not import: what runs when it is imported, and what takes seconds and few tests use."""
+"""What the parent does not import: a module that runs when imported, and slow modules that few tests use."""
 
 
 class Request(NamedTuple):
-    """One start."""
+    """A request to start `breakglass`."""
 
     words: Sequence[str]
     env: dict[str, str]
@@ -99,7 +100,7 @@ def start(
     stdout: int,
     stderr: int,
 ) -> Process:
-    """Start `breakglass` with these descriptors. The process is a real one if its variables change Python itself."""
+    """Start `breakglass` with these descriptors. The process is a real one if a variable changes how Python works."""
     request = Request([os.fsdecode(word) for word in words], dict(env), str(cwd))
     changed = [name for name in env if name.startswith(("PYTHON", "LC_", "LANG")) and env[name] != _own(name)]
     if changed or len(json.dumps(request)) > LONGEST:
@@ -117,7 +118,7 @@ def run(
     stdin: bytes = b"",
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `breakglass` until it has ended and its output is closed. Raises TimeoutExpired, with it killed."""
+    """Run `breakglass` until it has ended and its output is closed. After a timeout it is killed: TimeoutExpired."""
     with contextlib.ExitStack() as stack:
         given = stack.enter_context(tempfile.TemporaryFile())
         given.write(stdin)
@@ -184,7 +185,9 @@ def main() -> None:
             importlib.import_module(module.name)
     preview.pages()
     gc.freeze()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal of the tests is for them
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in the terminal must end the tests, not this process
     if request := _serve(socket.socket(fileno=int(sys.argv[1]))):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _exit(_run(request))
@@ -215,7 +218,7 @@ def _serve(requests: socket.socket) -> tuple[Request, list[int]] | None:
 
 
 def _run(started: tuple[Request, list[int]]) -> int:
-    """Be the process that was requested: run the program, and return its exit status."""
+    """Run the program as the request says, and return its exit status."""
     request, fds = started
     os.environ.clear()
     os.environ.update(request.env)
@@ -237,7 +240,7 @@ def _run(started: tuple[Request, list[int]]) -> int:
 
 
 def _exit(status: int) -> NoReturn:
-    """End this process as Python ends, but without the time that it takes to free each object."""
+    """End this process as Python does, but free no objects, because that takes time."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()

@@ -83,5 +83,5 @@ def test_a_host_that_is_not_enrolled_is_an_error(fleet: Fleet) -> None:
 
 
 def test_a_command_that_is_not_done_on_other_hosts_says_so() -> None:
-    with pytest.raises(BadInput, match="rename is not done on another host: leave out --on"):
+    with pytest.raises(BadInput, match="rename cannot be done on another host: leave out --on"):
         arguments.parse("rename", ["--on", "db1", "3f2a", "title"])

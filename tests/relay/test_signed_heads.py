@@ -41,7 +41,7 @@ def ship(fleet: Fleet) -> None:
 
 @pytest.fixture
 def copy(fleet: Fleet) -> Iterator[Path]:
-    """The copy of the log, as it was before after the test."""
+    """The copy of the log, which is restored after the test."""
     session = fleet.hosts["db1"].only_session()
     path = fleet.hub.root / "hosts" / "db1" / "sessions" / session / "events.jsonl"
     before = path.read_bytes()

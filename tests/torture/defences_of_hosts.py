@@ -1,4 +1,4 @@
-"""The defences of docs/security.md that are removed from signed commands and from copies on a hub."""
+"""Mistakes that each remove a defence of docs/security.md, in signed commands and in copies on a hub."""
 
 from tests.torture.defence import Mistake
 
@@ -55,7 +55,7 @@ OF_HOSTS = (
     Mistake(
         "A signed answer allows only",
         "relay/operations.py",
-        'if question_digest(_read_question(session, number)) != values["question"]:',
+        'if question_digest(read_question(session, number)) != values["question"]:',
         'if not values["question"]:',
         (f"{IN_REMOTE}test_an_answer_counts_only_for_the_question_that_was_seen",),
     ),

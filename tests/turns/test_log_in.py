@@ -1,4 +1,4 @@
-"""The action that logs an agent in: it asks for a code, which nobody can read afterwards."""
+"""The action that logs an agent in: it asks for a code, which is in no file afterwards."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def everything_in(root: Path) -> bytes:
     return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
 
 
-def test_a_code_logs_in_and_is_nowhere(config: Config) -> None:
+def test_a_code_logs_in_and_is_in_no_file_afterwards(config: Config) -> None:
     session, turn, request = start(config)
     (asked,) = [event for event in events_of(session) if event["kind"] == "permission"]
     assert (asked["name"], asked["input"]) == ("Log in", {"address": ADDRESS})

@@ -24,7 +24,7 @@ class Transcript(NamedTuple):
     title: str
     """Its title, else its first prompt."""
     directory: str
-    """Where it was begun. The program finds a session only from there."""
+    """Where it was begun. Only in this directory does the program find the session."""
     cost: float
     """US dollars so far."""
 

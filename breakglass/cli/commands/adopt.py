@@ -30,7 +30,7 @@ def run(config: Config, args: Namespace) -> int:
         screen.print_json(_described(agent.name, each) for each in found)
         return 0
     if not found:
-        screen.say(f"{agent.name} has no sessions of this user outside this data root")
+        screen.say(f"{agent.name} has no sessions of this user besides those of this data root")
     now, columns = log.now(), screen.columns()
     for each in found:
         mark = "[in use] " if each.pid else f"[session {each.session[:8]}] " if each.session else ""
@@ -83,7 +83,7 @@ COMMAND = Command(
   breakglass adopt --json | jq -r 'select(.in_use | not).session_id'""",
     notes="""\
 The agent knows what was said before, and works in the directory where its session was begun. A session that a program
-has open is refused: close that program first. The same session adopted again is the same session here.
+has open is refused: close that program first. If a session is adopted again, its id here is the same.
 With --json: agent, session_id, title, directory, updated, in_use, session (ours, or null).""",
     exits={1: "there is none, it is in use, or it failed"},
 )

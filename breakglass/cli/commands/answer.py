@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import sys
 import time
@@ -15,12 +14,11 @@ from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput, Conflict, NotFound
-from breakglass.events import Event
 from breakglass.state import OpenQuestion
-from breakglass.store import log, sessions
+from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.text import one_line, plain
-from breakglass.turns.answer import answer_question, question_digest
+from breakglass.turns.answer import answer_question, question_digest, read_question
 from breakglass.turns.end import current_state
 from breakglass.turns.secret_answers import has_secret
 
@@ -31,15 +29,15 @@ _NUMBERS = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 def run(config: Config, args: Namespace) -> int:
     """Answer the agent's question, or show the open questions."""
-    ids, verdict = _words(args)
+    ids, verdict = _read_words(args)
     session = sessions.find(config.data, *ids)
     if verdict:
         session.refuse_unwritable_log()
-    asking = _asking(session, args)
+    asking = _open_questions(session, args)
     if not verdict:
         _show(session, asking)
         return 0
-    question = _only(asking)
+    question = _only_question(asking)
     choices = _read_choices(session, question)
     is_secret = verdict == "allow" and has_secret(choices)
     if is_secret and args.choose:
@@ -55,11 +53,11 @@ def run(config: Config, args: Namespace) -> int:
         for_session=args.for_session,
         answers=_read_secret(choices) if is_secret else _chosen(choices, args.choose or []),
     )
-    _tell(session, question, args, verdict)
+    _print_done(session, question, args, verdict)
     return 0
 
 
-def _words(args: Namespace) -> tuple[list[str], str]:
+def _read_words(args: Namespace) -> tuple[list[str], str]:
     """Return the session's id, if it is given, and the verdict, "" for none."""
     *ids, verdict = args.words if args.words[-1:] and args.words[-1] in VERDICTS else [*args.words, ""]
     if len(ids) > 1 or (ids and not set(ids[0]) <= sessions.ID_CHARACTERS):
@@ -67,8 +65,8 @@ def _words(args: Namespace) -> tuple[list[str], str]:
     return ids, verdict or ("allow" if args.choose else "")
 
 
-def _asking(session: Session, args: Namespace) -> tuple[OpenQuestion, ...]:
-    """Return the open questions that are meant. Raises NotFound if there is none."""
+def _open_questions(session: Session, args: Namespace) -> tuple[OpenQuestion, ...]:
+    """Return the open questions, or with --request only that one. Raises NotFound if there is none."""
     asking = current_state(session).asking
     if args.request is not None:
         asking = tuple(question for question in asking if question.request == args.request)
@@ -77,7 +75,7 @@ def _asking(session: Session, args: Namespace) -> tuple[OpenQuestion, ...]:
     return asking
 
 
-def _only(asking: tuple[OpenQuestion, ...]) -> OpenQuestion:
+def _only_question(asking: tuple[OpenQuestion, ...]) -> OpenQuestion:
     if len(asking) > 1:
         raise BadInput(
             f"{len(asking)} questions are open: choose one with --request; breakglass answer shows them"
@@ -85,39 +83,41 @@ def _only(asking: tuple[OpenQuestion, ...]) -> OpenQuestion:
     return asking[0]
 
 
-def _tell(session: Session, question: OpenQuestion, args: Namespace, verdict: str, where: str = "") -> None:
+def _print_done(
+    session: Session, question: OpenQuestion, args: Namespace, verdict: str, where: str = ""
+) -> None:
     done = "answered" if args.choose else "allowed" if verdict == "allow" else "refused"
     print(f"{done} {one_line(question.name)} in session {session.id[:8]}{where}")
 
 
 def run_on_host(config: Config, args: Namespace) -> int:
     """Answer a question on another host as its copy shows it, or show the open questions."""
-    ids, verdict = _words(args)
+    ids, verdict = _read_words(args)
     session = on_host.find(on_host.copy_of(config, args.on), ids)
-    asking = _asking(session, args)
+    asking = _open_questions(session, args)
     if not verdict:
         _show(session, asking)
         return 0
-    question = _only(asking)
+    question = _only_question(asking)
     if verdict == "allow" and has_secret(_read_choices(session, question)):
         raise BadInput(f"the answer is a secret: give it on {args.on} itself")
     values = {
         "request": question.request,
-        "question": question_digest(_read_question(session, question)),
+        "question": question_digest(read_question(session, question.id)),
         "allow": verdict == "allow",
         "message": check_text("--message", args.message or ""),
         "for_session": args.for_session,
         "answers": _chosen(_read_choices(session, question), args.choose or []),
     }
     on_host.act(config, args, "answer", session.id, values)
-    _tell(session, question, args, verdict, f" on {args.on}")
+    _print_done(session, question, args, verdict, f" on {args.on}")
     return 0
 
 
 def _show(session: Session, asking: Iterable[OpenQuestion]) -> None:
     """Print each question with its tool and the tool's whole input, because the user decides by it."""
     for question in asking:
-        event = _read_question(session, question)
+        event = read_question(session, question.id)
         print(f"{one_line(question.request)}  {one_line(question.name)}  until {one_line(question.expires)}")
         choices = read_choices(event.get("choices"))
         if not choices:
@@ -137,16 +137,8 @@ def _choice_as_text(choice: Choice) -> str:
     return "\n".join([*lines, *(["        or a text of your own"] if choice.other else [])])
 
 
-def _read_question(session: Session, question: OpenQuestion) -> Event:
-    fd = log.open_reader(session.directory)
-    try:
-        return log.read_one(fd, question.id)
-    finally:
-        os.close(fd)
-
-
 def _read_choices(session: Session, question: OpenQuestion) -> tuple[Choice, ...]:
-    return read_choices(_read_question(session, question).get("choices"))
+    return read_choices(read_question(session, question.id).get("choices"))
 
 
 def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str]]:
@@ -165,7 +157,7 @@ def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str
 
 
 def give_secrets(session: Session, turn: int) -> None:
-    """Until the turn has ended, ask on the terminal for each secret that it wants. An empty line refuses."""
+    """Ask on the terminal for each secret that a turn asks for, until it has ended. An empty line refuses."""
     while (state := current_state(session)).turn == turn:
         for question in state.asking:
             choices = _read_choices(session, question)
@@ -224,8 +216,8 @@ COMMAND = Command(
   breakglass answer 3f2a allow --for-session     and every later use of that tool
   breakglass answer deny --message "use the replica"
   breakglass answer --choose 2 --choose 1,3      if the agent asks to choose: an answer to each, by number
-  breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md
   breakglass answer --choose "neither of them"   or a text of your own
-  breakglass answer allow                        a question for a code: type the code, or pipe it in""",
+  breakglass answer allow                        a question for a code: type the code, or pipe it in
+  breakglass --on db1 answer 3f2a allow          on the host db1: docs/fleet.md""",
     exits={1: "no question is open, or another answer came first"},
 )

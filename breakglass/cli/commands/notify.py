@@ -12,7 +12,7 @@ from breakglass.errors import BadConfig, NotFound
 from breakglass.store import root, untold
 from breakglass.text import one_line
 
-if TYPE_CHECKING:  # at run time, imported only here: it delays other commands
+if TYPE_CHECKING:  # imported late at run time, because it delays other commands
     from breakglass.notifier.destinations import Destination
 
 
@@ -77,8 +77,8 @@ COMMAND = Command(
   breakglass notify                    where notifications go, and whether the last ones were sent
   breakglass notify --test             after each change of the settings, and from time to time""",
     notes="""\
-Notifications are set by [[notify]] in the settings file. A line push[LOGIN] is the browser of a login, in which they
-were turned on in the menu of the page. They need: pip install 'breakglass[notify]'. An address is a secret, so only its
-scheme is shown, or the host of the push service.""",
+Notifications are set by [[notify]] in the settings file. A line push[LOGIN] is a browser in which a user turned them
+on, in the menu of the page. They need: pip install 'breakglass[notify]'. An address is a secret, so only its scheme is
+shown, or the host of the push service.""",
     exits={1: "a test was not sent, or no notification is set"},
 )

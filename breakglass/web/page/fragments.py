@@ -38,7 +38,7 @@ def fragment(
     """Return the HTML of one event. Never raises: an event that does not fit its template is shown as raw JSON.
 
     `whole`: nothing is folded. `settled`: the question or the queued prompt is no longer open, so it has no buttons.
-    `alone`: the events around it are not shown, so its number leads to where they are.
+    `alone`: the events around it are not shown, so its line number links to a page with them.
     `address`: where a file is, "" for nowhere; None if the page around the fragment serves it.
     """
     template = _templates().get(str(event.get("kind")), _unknown())

@@ -144,7 +144,7 @@ def long_markdown(text: str, whole: bool) -> Part:
 
 
 def _taken(chunks: Sequence[str], limit: int) -> int:
-    """Return how many of the first chunks have `limit` characters, at least one."""
+    """Return how many of the first chunks fit into `limit` characters, at least one."""
     number = length = 0
     for chunk in chunks:
         length += len(chunk)
@@ -266,7 +266,7 @@ def _check_block(state: "StateBlock", begin: int, end: int, silent: bool) -> boo
 
 
 def _bare_links(state: "StateCore") -> None:
-    """Make links of the addresses in plain text. They are shown whole, as they stand there."""
+    """Make links of the addresses in plain text. Each is shown whole, as it was written."""
     for block in state.tokens:
         if block.type != "inline" or not block.children or "://" not in block.content:
             continue

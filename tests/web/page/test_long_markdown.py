@@ -29,7 +29,7 @@ BLOCK = "## Part\n\nSome **text**:\n\n* one\n* two\n\n```sh\ndf -h\n\ndu\n```\n\
 
 
 @pytest.mark.parametrize("text", MADE)
-def test_markdown_makes(text: str) -> None:
+def test_markdown_makes_links_and_signs_of(text: str) -> None:
     assert str(markdown(text)) == MADE[text]
 
 

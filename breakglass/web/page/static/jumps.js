@@ -1,4 +1,4 @@
-// Ways to other lines of the log: the list of turns, and the buttons to the prompts and failures around what is on the screen.
+// Navigation in the log: the list of turns, and the buttons to the prompts and failures before and after the visible lines.
 //
 // The server names the prompts and failures of the whole log once, and the stream adds the new ones. Without an answer
 // only those on the page are known.

@@ -27,7 +27,7 @@ export class Notifier {
   }
 }
 
-/** Connects the menu's button. What it needs is loaded when it is used. */
+/** Connects the menu's button. Its code is loaded when it is used. */
 export function offerNotifications(say) {
   const load = (use) => import("./push.js").then(use, () => say(`Not possible: ${unreachable()[0]}.`));
   for (const button of $$("[data-do=notify]")) {

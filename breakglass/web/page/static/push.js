@@ -26,7 +26,7 @@ export async function renew() {
 /** What the server knows: this subscription of this login. */
 const identity = (subscription) => `${subscription?.endpoint} ${globalThis.csrf()}`;
 
-/** Shows how it is now. `problem`: why the last tap had no effect. */
+/** Shows the present state. `problem`: why the last tap had no effect. */
 async function show(problem = "") {
   const why = whyUnsupported();
   if (why) return draw([why]);
@@ -82,7 +82,7 @@ async function turnOnHere() {
 async function turnOff() {
   stored.set("push", null);
   stored.set("notify", null);
-  // One of the two is enough: the push service refuses what a browser does not take any more.
+  // One of the two is enough: without a subscription, the push service refuses every notification.
   const isEnded = await (await ownSubscription())?.unsubscribe().catch(() => false);
   const { status } = await call("DELETE");
   return show(status === 200 || isEnded !== false ? "" : `Not turned off: ${unreachable()[0]}.`);

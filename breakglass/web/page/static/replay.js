@@ -14,7 +14,7 @@ export class Replay {
   constructor({ transcript, stream }) {
     Object.assign(this, { transcript, stream, lines: [], isPlaying: false, generation: 0 });
     stream.stop("Replay");
-    stream.open = () => {}; // nothing of the present may come into the past
+    stream.open = () => {}; // no new event may appear in the replay
     for (const nav of [transcript.paging.earlier, transcript.paging.later]) nav.hidden = true;
     document.head.append(make("link", { rel: "stylesheet", href: `${document.body.dataset.static}/replay.css` }));
     document.body.classList.add("replay");

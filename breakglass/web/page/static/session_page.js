@@ -78,7 +78,7 @@ export class SessionPage {
     addCopyButton(list, this.say);
     list.addEventListener("click", (event) => {
       const number = event.target.closest(".number");
-      if (!number || number.search) return; // behind a filter, it leads to the lines around it
+      if (!number || number.search) return; // with a filter, the number links to the lines around it
       event.preventDefault(); // a click on a number must not add to the history
       copyLink(number.closest(".line"), this.say);
     });
@@ -184,7 +184,7 @@ export class SessionPage {
     }
   }
 
-  /** A part of the page that the server makes: the tools that need no permission, or the prompt after a lost turn. */
+  /** Replaces a part of the page by what the server shows now: the tools that need no permission, or the button Continue. */
   async showAgain(part) {
     const doc = await fetchPage(location.pathname);
     if (doc) $(part).replaceWith($(part, doc));
