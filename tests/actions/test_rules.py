@@ -142,4 +142,5 @@ def test_the_eight_built_in_actions_only_read() -> None:
     assert len(built) == 8
     assert {action.effect for action in built.values()} == {"reads"}
     assert not any(action.params or action.confirm for action in built.values())
-    assert load({}).actions == built
+    found = load({}).actions
+    assert found == {**built, "log-in-claude": found["log-in-claude"]}

@@ -14,6 +14,7 @@ from breakglass.config import Config
 from breakglass.errors import Conflict
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.store.turnlock import TurnLock
 from breakglass.turns import begin, end, processes
 from breakglass.turns import start as runner_start
 from breakglass.turns.answer import answer_question
@@ -296,9 +297,11 @@ def test_a_runner_reads_a_stop_that_was_recorded_before_it_began_and_starts_no_a
 
 
 def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None:
+    lock = TurnLock(session)
+    lock.take()
     with session.open_log() as opened, session.open_log() as other:
         turn = opened.append("user", text="one", by="ann")
-        record = TurnRecord(make_job(session, turn, opened.end), opened)
+        record = TurnRecord(make_job(session, turn, opened.end)._replace(lock=lock.fds), opened)
         record.add([("permission", {"request": "r", "name": "Bash", "input": {}})])
         other.append("answer", turn=turn - 1, request="r", allow=True, by="bob")
         record.read_others()
@@ -308,6 +311,7 @@ def test_a_runner_accepts_only_answers_of_its_own_turn(session: Session) -> None
         assert [(answer.request, answer.allow) for answer in record.take_undelivered_answers()] == [
             ("r", False)
         ]
+    lock.release()
 
 
 def test_streamed_text_is_synced_a_fifth_of_a_second_after_the_last_sync(

@@ -9,7 +9,10 @@ from breakglass.store.turnlock import TurnLock
 from tests.cli.conftest import Gate
 from tests.cli.program import Data
 
-KEYS = "id title agent model target created updated last_event_id turn_active status asking queued allowed seal".split()
+KEYS = [
+    *"id title agent model target created updated last_event_id turn_active status asking queued".split(),
+    *("allowed", "context", "seal"),
+]
 """The keys of the contract's session object (docs/contract.md, section 3)."""
 
 
