@@ -21,5 +21,5 @@ def _row(name: str, command: Command) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return `text` with the bars escaped that would end a table's cell (GitHub Flavored Markdown, section 4.10)."""
-    return text.replace("|", r"\|")
+    """Return `text` on one line, without bars that would end a cell (GitHub Flavored Markdown, section 4.10)."""
+    return " ".join(text.split()).replace("|", r"\|")

@@ -2,12 +2,17 @@
 
 import pytest
 
+from tests.docs import commands_reference
 from tests.docs.pages import GENERATED, Generated, is_stale, updated
 
 
 @pytest.mark.parametrize("row", GENERATED, ids=lambda row: f"{row.file}:{row.section or 'page'}")
 def test_a_generated_page_is_up_to_date(row: Generated) -> None:
     assert not is_stale(row), f"{row.file} is stale: run make docs"
+
+
+def test_each_row_of_the_table_of_commands_is_one_line() -> None:
+    assert all(line.startswith("| ") for line in commands_reference.render().splitlines()[2:])
 
 
 def test_a_section_is_replaced_and_the_text_around_it_is_kept() -> None:

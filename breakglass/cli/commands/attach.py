@@ -51,5 +51,8 @@ COMMAND = Command(
 With --speed a pause takes three seconds at most. Ctrl-C detaches and stops nothing.
 The numbers in the margin are lines of the log: sed -n 12p events.jsonl
 On a terminal the output of an agent's tools is cut; the log has all of it.""",
-    exits={0: "you pressed Ctrl-C", 1: "there is no such session, or it was deleted meanwhile"},
+    exits={
+        0: "you pressed Ctrl-C, or --speed has reached the end",
+        1: "there is no such session, or it was deleted meanwhile",
+    },
 )

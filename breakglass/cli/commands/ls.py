@@ -93,7 +93,7 @@ COMMAND = Command(
         Option("--long", "also the disk space of the log and the workspace; with --json as disk_bytes"),
     ),
     output="id, status, age, the host if it is not this machine, with --long disk space, agent, title;\n"
-    "  with --json the session object of section 3, for another host with host",
+    "  with --json the session object of the HTTP API, for another host with host",
     examples="""\
   breakglass ls
   breakglass ls --long --archived                          what the disk space is used for

@@ -29,7 +29,8 @@ def _lines(stats: Stats) -> list[str]:
     """Return the numbers as text: a table for each question."""
     numbers = stats.as_json()
     ended = ", ".join(f"{count:,} {one_line(status)}" for status, count in numbers["turns"].items()) or "none"
-    lines = [f"{numbers['sessions']:,} sessions, turns: {ended}; {money(numbers['cost_usd'])}"]
+    counted_sessions = _counted(numbers["sessions"], "session")
+    lines = [f"{counted_sessions}, turns: {ended}; {money(numbers['cost_usd'])}"]
     if numbers["days"]:
         lines += ["", "day         turns      cost     tokens in    tokens out"]
     lines += [
@@ -46,7 +47,7 @@ def _lines(stats: Stats) -> list[str]:
     if waiting := numbers["waiting"]["answers"]:
         longest = _time(numbers["waiting"]["longest"])
         mean = _time(numbers["waiting"]["seconds"] // waiting)
-        lines += ["", f"{waiting:,} answers by people, after {mean} on average, {longest} at most"]
+        lines += ["", f"{_counted(waiting, 'answer')} by people, after {mean} on average, {longest} at most"]
     if numbers["slowest"]:
         lines += ["", "slowest calls"]
     lines += [
@@ -61,6 +62,10 @@ def _lines(stats: Stats) -> list[str]:
         for each in numbers["failures"]
     ]
     return lines
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _time(seconds: int) -> str:

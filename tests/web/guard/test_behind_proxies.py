@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.access.login_codes import make_code
+from breakglass.uploads import MAX_BYTES
 from tests.help.proxies import Proxied, proxied
 from tests.help.servers import TOKEN
 
@@ -52,6 +53,14 @@ def test_behind_a_proxy_these_paths_have_the_same_status_as_without_it(proxy: Pr
     assert status(proxy.ask("/api/sessions", *TOKEN_FIELD)) == 200
     assert "<form" in proxy.ask("/login")
     assert "<form" not in proxy.ask("/login", "-H", "Host: evil.example")  # 421, or the proxy's own answer
+
+
+def test_behind_a_proxy_the_largest_file_is_taken(proxy: Proxied) -> None:
+    session = proxy.send_json("/api/sessions", "{}", *TOKEN_FIELD)["id"]
+    file = proxy.head.with_name("largest")
+    file.write_bytes(b"x" * MAX_BYTES)
+    answer = proxy.ask(f"/api/sessions/{session}/files", *TOKEN_FIELD, "-F", f"file=@{file}")
+    assert status(answer) == 201, answer[-500:]
 
 
 def test_behind_a_proxy_a_login_code_opens_a_login(proxy: Proxied) -> None:

@@ -125,7 +125,7 @@ export class Find {
   showCount() {
     const { hits, line, isComplete } = this, at = hits.indexOf(line) + 1;
     const all = `${hits.length}${isComplete ? "" : "+"}`;
-    if (hits.length) this.count.textContent = at ? `${at} of ${all}` : `${all} hits`;
+    if (hits.length) this.count.textContent = at ? `${at} of ${all}` : `${all} ${all === "1" ? "hit" : "hits"}`;
     else if (isComplete) this.count.textContent = "No hits";
   }
 
