@@ -4,8 +4,10 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.help import loopback
 
 
 class Service:
@@ -59,22 +61,8 @@ class Service:
 def serve() -> Iterator[Service]:
     """Run a service while in the context."""
     service = Service()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            service.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        service.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with loopback.serve(service.answer) as service.port:
         try:
             yield service
         finally:
             service.stop()
-            server.shutdown()
-            thread.join()
