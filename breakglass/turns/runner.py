@@ -36,7 +36,7 @@ from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
-from breakglass.turns import brief, processes, steer
+from breakglass.turns import brief, processes, secret_answers, steer
 from breakglass.turns import job as jobs
 from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
@@ -175,6 +175,7 @@ class Turn:
             last.append(("error", {"turn": self.job.turn, "error": failure}))
         with record.log.exclusive():  # a `cancelled` event is recorded before the end or not at all
             record.read_others()
+            secret_answers.delete_all(self.job.directory)  # of a user's process that died before its answer
             status = record.state.end_status(record.status)
             end = record.end_fields(status)
             is_shutdown = signal.SIGTERM in self.signals.received

@@ -92,7 +92,7 @@ class SecretQuestions:
 
 
 def delete_all(directory: str) -> None:
-    """Delete the answers of a lost turn, which its runner has not taken."""
+    """Delete the answers of a turn that ends, which its runner has not taken."""
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):
             if name.startswith(_PREFIX):

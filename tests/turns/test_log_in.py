@@ -107,6 +107,16 @@ def test_one_login_of_an_agent_runs_at_a_time_and_a_lost_one_leaves_no_code(conf
         answer_question(session, request, allow=True, by="ann", answers={"code": [CODE]})
 
 
+def test_a_stopped_turn_leaves_no_code_of_a_user_whose_process_died_before_its_answer(config: Config) -> None:
+    session, turn, _ = start(config)
+    (asked,) = [event["id"] for event in events_of(session) if event["kind"] == "permission"]
+    kept = Path(session.directory, f"answer-{asked}")
+    kept.write_text('{"code": ["right-code"]}')
+    cancel_turn(session, by="ann")
+    assert wait_for_end(session, turn)[-1]["status"] == "cancelled"
+    assert not kept.exists()
+
+
 def test_an_answer_that_cannot_be_recorded_leaves_no_code(config: Config) -> None:
     session, turn, request = start(config)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
