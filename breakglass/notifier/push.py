@@ -74,17 +74,16 @@ class PushService:
             return int(response.status_code)
         except self._pywebpush.WebPushException as error:  # its text has the address
             return error.status_code or 0
-        except (self._requests.RequestException, ValueError):
+        except self._requests.RequestException as error:  # TooManyRedirects has the response
+            return error.response.status_code if error.response is not None else 0
+        except ValueError:
             return 0
 
     def _session(self) -> object:
         """Return a session that follows no redirect: it could lead to any address."""
-
-        class Session(self._requests.Session):  # type: ignore[name-defined, misc]
-            def get_redirect_target(self, resp: object) -> None:
-                return None
-
-        return Session()
+        session = self._requests.Session()
+        session.max_redirects = 0
+        return session
 
     def _contact(self) -> str:
         """Return the contact that a push service gets (RFC 8292, section 2.1).

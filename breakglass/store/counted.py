@@ -83,23 +83,17 @@ def events_that_count(session: Session) -> Iterator[Event]:
         position, size = seek.START, log.size(fd)
         while (found := seek.read_lines(fd, position, size))[0]:
             block, position = found
-            is_clean = events.is_clean(block)  # to check each line takes longer
             for match in _LINE.finditer(b"\n" + block[:-1]):
-                event = _decode(match, is_clean=is_clean)
+                event = _decode(match)
                 if event["kind"] != "foreign":
                     yield event
     finally:
         os.close(fd)
 
 
-def _decode(match: re.Match[bytes], *, is_clean: bool) -> Event:
-    """Return the event of a line. `is_clean`: whether its whole block is, see `events.is_clean`."""
+def _decode(match: re.Match[bytes]) -> Event:
     number, line, kind = int(match[1]), match[0][1:], match[3]
-    if (
-        kind == b"tool_result"
-        and (is_clean or events.is_clean(line))
-        and (head := _RESULT.search(line, 0, _TAIL))
-    ):
+    if kind == b"tool_result" and events.is_clean(line) and (head := _RESULT.search(line, 0, _TAIL)):
         return {
             "id": number,
             "ts": match[2].decode(errors="replace"),
@@ -107,8 +101,7 @@ def _decode(match: re.Match[bytes], *, is_clean: bool) -> Event:
             "tool_id": _text(head[1]),
             "is_error": _FAILED.search(line[-_TAIL:]) is not None,
         }
-    is_ours = (is_clean and line.endswith(b"}")) or events.is_ours(line, number)
-    if kind == b"tool" and is_ours and (head := _CALL.search(line, 0, _TAIL)):
+    if kind == b"tool" and events.is_ours(line, number) and (head := _CALL.search(line, 0, _TAIL)):
         return {
             "id": number,
             "ts": match[2].decode(errors="replace"),

@@ -91,10 +91,10 @@ def _prompt(line: Mapping[str, Any]) -> str:
 
 
 def _dollars(value: object) -> float:
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     try:
-        dollars = float(value)  # type: ignore[arg-type]
+        dollars = float(value)
     except OverflowError:
         return 0.0
     return max(0.0, dollars) if math.isfinite(dollars) else 0.0
