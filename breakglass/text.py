@@ -158,6 +158,11 @@ def size(count: int) -> str:
     return f"{count / (1 << 20):.1f} MB" if count < 1 << 30 else f"{count / (1 << 30):.1f} GB"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun, which gets an `s` unless the number is 1."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def money(dollars: float) -> str:
     """Return an amount of US dollars: `$0.0042`, `$1.20`."""
     return f"${dollars:.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.4f}"

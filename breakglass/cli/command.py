@@ -99,7 +99,7 @@ REMOTE_EXITS = {
     6: "with --on: the engine refuses the credentials, or is too old",
     7: "with --on: the host cannot be reached, and nothing was done",
     8: "with --on: the host refused the command",
-    9: "with --on: it is unknown whether it was done; the same command with the same --key is safe",
+    9: "with --on: it is unknown whether it was done; the message says how to repeat it",
 }
 """The exit statuses of the commands that are done on other hosts."""
 

@@ -82,9 +82,12 @@ async def _deliver(engine: Engine, wanted: Order, message: bytes) -> dict[str, A
     try:
         answer = await engine.request(f"{engines.COMMANDS}{wanted.verb}", message, ANSWER_SECONDS)
     except EngineLost as error:
-        raise OutcomeUnknown(
-            f"host {wanted.host} did not say whether it was done; the same again with --key {wanted.key} is safe"
-        ) from error
+        again = (
+            "look before you repeat it: it stops the turn that runs then"
+            if wanted.verb == "cancel"
+            else f"the same again with --key {wanted.key} is safe"
+        )
+        raise OutcomeUnknown(f"host {wanted.host} did not say whether it was done; {again}") from error
     if answer is None:
         raise HostAway(f"the relay of host {wanted.host} is no longer connected; nothing was done")
     found = _read(answer)

@@ -1,6 +1,7 @@
 """Write a session as one file: HTML, Markdown, an archive, or a format for tools."""
 
 import os
+import stat
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
     directory = ""
     if args.file:
         try:
-            fd, name = os.open(args.file, os.O_RDONLY | os.O_CLOEXEC), os.path.basename(args.file)
+            fd, name = _open_file(args.file), os.path.basename(args.file)
         except FileNotFoundError:
             raise NotFound(f"there is no file {args.file}") from None
     else:
@@ -80,10 +81,21 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
         known = state_cache.read_state(fd)
         if not known.state.last_id:
             raise BadInput(f"{args.file or name} has no whole line, so it is no log")
+        if not known.state.updated:
+            raise BadInput(f"{args.file or name} has no event of Breakglass, so it is no log")
         host = "" if args.file else hosts.host_of(config.data)
         yield _Source(name, fd, known.end, known, host, directory)
     finally:
         os.close(fd)
+
+
+def _open_file(path: str) -> int:
+    """Open a log anywhere. O_NONBLOCK: without it, an open of a named pipe waits for the other end."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise BadInput(f"{path} is no file, so it is no log")
+    return fd
 
 
 @contextmanager

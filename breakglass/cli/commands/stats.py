@@ -9,7 +9,7 @@ from breakglass.cli.command import Command, Option, Word
 from breakglass.config import Config
 from breakglass.stats import Stats
 from breakglass.store import counted, hosts, sessions
-from breakglass.text import duration, money, one_line
+from breakglass.text import duration, money, one_line, plural
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -29,7 +29,7 @@ def _lines(stats: Stats) -> list[str]:
     """Return the numbers as text: a table for each question."""
     numbers = stats.as_json()
     ended = ", ".join(f"{count:,} {one_line(status)}" for status, count in numbers["turns"].items()) or "none"
-    counted_sessions = _counted(numbers["sessions"], "session")
+    counted_sessions = plural(numbers["sessions"], "session")
     lines = [f"{counted_sessions}, turns: {ended}; {money(numbers['cost_usd'])}"]
     if numbers["days"]:
         lines += ["", "day         turns      cost     tokens in    tokens out"]
@@ -47,7 +47,7 @@ def _lines(stats: Stats) -> list[str]:
     if waiting := numbers["waiting"]["answers"]:
         longest = _time(numbers["waiting"]["longest"])
         mean = _time(numbers["waiting"]["seconds"] // waiting)
-        lines += ["", f"{_counted(waiting, 'answer')} by people, after {mean} on average, {longest} at most"]
+        lines += ["", f"{plural(waiting, 'answer')} by people, after {mean} on average, {longest} at most"]
     if numbers["slowest"]:
         lines += ["", "slowest calls"]
     lines += [
@@ -62,10 +62,6 @@ def _lines(stats: Stats) -> list[str]:
         for each in numbers["failures"]
     ]
     return lines
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _time(seconds: int) -> str:

@@ -12,7 +12,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session
-from breakglass.text import one_line
+from breakglass.text import one_line, plural
 from breakglass.verify.finding import Finding
 
 MAX_SHOWN = 20
@@ -81,7 +81,7 @@ def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
         print(
             f"{path}: note: the disk failed while this log was written; the session takes no turn ({degraded.NAME})"
         )
-    result = f"{counts[False]:,} broken rules" if counts[False] else "ok"
+    result = plural(counts[False], "broken rule") if counts[False] else "ok"
     newest = verifier.seals.newest
     seal = f", seal {newest.lines}:{newest.sha256}" if newest and not counts[False] else ""
     print(f"{path}: {result}, {lines.number:,} lines{seal}", flush=True)

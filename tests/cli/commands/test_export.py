@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -91,6 +92,22 @@ def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(
     assert data.run("export", "--file", str(tmp_path / "none"), "--html", "-o", target).returncode == 1
     assert data.run("export", "ffff", "--html", "-o", target).returncode == 1
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+def test_what_is_no_log_is_refused_and_writes_no_file(data: Data, tmp_path: Path) -> None:
+    text, empty, pipe, target = (tmp_path / name for name in ("text", "empty", "pipe", "out"))
+    text.write_text("root:x:0:0:root:/root:/bin/bash\n{}\n")
+    empty.touch()
+    os.mkfifo(pipe)
+    for path, reason in (
+        (text, "has no event of Breakglass, so it is no log"),
+        (empty, "has no whole line, so it is no log"),
+        (pipe, "is no file, so it is no log"),
+        (tmp_path, "is no file, so it is no log"),
+    ):
+        done = data.run("export", "--file", str(path), "--md", "-o", str(target))
+        assert (done.returncode, done.stderr.decode()) == (2, f"breakglass: {path} {reason}\n")
+        assert not target.exists()
 
 
 def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
