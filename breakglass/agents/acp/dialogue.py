@@ -48,11 +48,9 @@ _QUIET_METHODS = frozenset({"_auth/status_update"})
 class Dialogue(LineDialogue):
     """One process of an ACP agent. It never needs to start over: a missing session is replaced in the same process."""
 
-    carries_remarks = False
-
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, list(turn_input.command))
-        self.finished = False
+        self.finished = self.carries_remarks = False
         self._sent = SentRequests()
         self._opening = Opening(turn_input)
         self._updates = UpdateReader(thinking=turn_input.thinking)
