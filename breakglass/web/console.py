@@ -138,13 +138,24 @@ class Console:
         return await asyncio.get_running_loop().run_in_executor(self._writers, partial(call, *args, **kwargs))
 
     def attach(
-        self, session: Session, after: int, frame: Frame = sse.frame, keepalive: bytes = sse.KEEPALIVE
+        self,
+        session: Session,
+        after: int,
+        frame: Frame = sse.frame,
+        keepalive: bytes = sse.KEEPALIVE,
+        write: stream.Write | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Return the stream of a session for one client."""
+        """Return the stream of a session for one client. `write` writes to its connection, if it can be written to."""
         self.lost_turns.check_followed()
         interval = self.config.sse_keepalive_seconds
         return stream.attach(
-            self.followers, session, after, frame=frame, keepalive=keepalive, interval=interval
+            self.followers,
+            session,
+            after,
+            frame=frame,
+            keepalive=keepalive,
+            interval=interval,
+            write=write,
         )
 
     async def vitals(self, patience: float | None = None) -> Vitals | None:
