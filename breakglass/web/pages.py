@@ -183,7 +183,7 @@ async def page_stream(session_id: str) -> Response:
     state = await asyncio.to_thread(console().state, session)
     start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
     write = attached.direct_write(request)
-    chunks = console().attach(session, last, render_frames, KEEPALIVE, write)
+    chunks = console().attach(session, last, write, stream.Format(render_frames, KEEPALIVE))
     return await attached.streaming_response(
         chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )

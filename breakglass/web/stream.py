@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from breakglass.errors import Malformed
 from breakglass.store.follow import Followers, FollowSignal
@@ -53,6 +54,16 @@ def tick(interval: float) -> float:
     return interval / math.ceil(interval / LONGEST_TICK)
 
 
+class Format(NamedTuple):
+    """How a stream shows a session."""
+
+    frame: Frame = sse.frame
+    keepalive: bytes = sse.KEEPALIVE
+
+
+JSON = Format()
+
+
 class _Client:
     """What one client gets for the steps of its follower."""
 
@@ -90,23 +101,21 @@ async def attach(
     followers: Followers,
     session: Session,
     after: int,
-    *,
-    frame: Frame = sse.frame,
-    keepalive: bytes = sse.KEEPALIVE,
     interval: float,
     write: Write | None = None,
+    shown_as: Format = JSON,
 ) -> AsyncGenerator[bytes, None]:
     """Yield a replay of the lines after `after`, then `caught-up`, then live events.
 
-    While no event arrives, yields `keepalive` every `interval` seconds. With `write`, live events and keepalives are
+    While no event arrives, yields the keepalive every `interval` seconds. With `write`, live events and keepalives are
     written by it, and yielded only if it returns False.
 
     Raises NotFound before the first chunk.
     """
     # A check may come slightly early, and the next one is too late.
-    client = _Client(after, keepalive, interval - tick(interval) / 2, write)
+    client = _Client(after, shown_as.keepalive, interval - tick(interval) / 2, write)
     take = client.take if write else None
-    async with aclosing(followers.follow(session.directory, after, frame, take)) as steps:
+    async with aclosing(followers.follow(session.directory, after, shown_as.frame, take)) as steps:
         async for step in steps:
             if chunk := client.chunk(step):
                 yield chunk
