@@ -57,6 +57,6 @@ def test_only_completion_gives_no_warning(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_copy_of_another_host_gives_no_warning(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (root / "hosts" / "db1").mkdir(parents=True)
+    (root / "hosts" / "db1" / "sessions").mkdir(parents=True)
     assert cli.main(["ls", "--host", "db1"]) == 0
     assert "cannot be trusted" not in capsys.readouterr().err
