@@ -16,8 +16,9 @@ from quart import Blueprint, Response, request
 from breakglass.access import credentials
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
-from breakglass.events import KINDS, Event
+from breakglass.events import Event
 from breakglass.filters import FILTERS
+from breakglass.kinds import KINDS
 from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
