@@ -64,8 +64,7 @@ def runner_seconds(config: Config) -> float:
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    runner = read_runner(session)
-    assert runner
+    runner = wait_until(lambda: read_runner(session), "the runner to start")
     wait_until(lambda: not processes.is_alive(*runner), "the runner to exit")
     spent = int(Path(f"/proc/{runner.pid}/schedstat").read_text().split()[0])
     os.waitpid(runner.pid, 0)
