@@ -8,6 +8,7 @@ from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
+    as_input,
     as_object,
     as_objects,
     as_short_text,
@@ -43,7 +44,7 @@ class ToolRequests:
         fields: dict[str, object] = {
             "request": request,
             "name": as_short_text(asked.get("tool_name")),
-            "input": cut_object(as_object(asked.get("input"))),
+            "input": cut_object(as_input(asked.get("input"))),
         }
         if fields["name"] == CHOICE_TOOL and (choices := _choices_of(as_object(fields["input"]))):
             fields["choices"] = choices
