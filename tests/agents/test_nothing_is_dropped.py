@@ -184,10 +184,14 @@ def test_an_input_of_any_shape_is_shown_before_the_tool_of_claude_is_allowed(giv
     call = claude.assistant({"type": "tool_use", "id": "t1", "name": "Bash", "input": given})
     request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": given}
     question = claude.line(type="control_request", request_id="q1", request=request)
-    drafts = claude.begun(ask=True).translate(call + question)
+    dialogue = claude.begun(ask=True)
+    drafts = dialogue.translate(call + question)
     assert [kind for kind, _ in drafts] == ["tool", "permission"]
     expected = given if isinstance(given, dict) else {"input": given}
     assert [fields["input"] for _, fields in drafts] == [expected, expected]
+    assert dialogue.answer("q1", allow=True)
+    allowed = json.loads(dialogue.reply())["response"]["response"]
+    assert allowed == {"behavior": "allow", "updatedInput": given}
 
 
 OUTPUTS: list[Any] = [

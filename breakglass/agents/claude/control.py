@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from typing import Any
 
 from breakglass.agents import Picture
 from breakglass.agents.claude import CHOICE_TOOL
@@ -142,14 +143,14 @@ def _choices_of(given: Line) -> list[dict[str, object]]:
     ]
 
 
-def _with_answers(asked: Line, message: str, answers: Answers) -> Line:
+def _with_answers(asked: Line, message: str, answers: Answers) -> Any:
     """Return the tool's input, and for `CHOICE_TOOL` with what the user chose.
 
     A caller that knows no `answers` gives one line of `message` for each of the questions.
     """
-    given = as_object(asked.get("input"))
     if asked.get("tool_name") != CHOICE_TOOL:
-        return given
+        return {} if asked.get("input") is None else asked["input"]
+    given = as_object(asked.get("input"))
     if answers:
         return {**given, "answers": {question: _join(chosen) for question, chosen in answers.items()}}
     if not message:
