@@ -22,7 +22,8 @@ from breakglass.errors import BadConfig
 if TYPE_CHECKING:  # a runner gets the values in its plan
     from pwd import struct_passwd
 
-    from breakglass.config import AgentConfig, Config
+    from breakglass.config import Config
+    from breakglass.config.agents import AgentConfig
 
 DEFAULT_USER = "nobody"
 """The user of a boxed agent if the server is root and the settings name none."""

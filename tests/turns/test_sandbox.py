@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig
 from breakglass.sandbox import Sandbox, command_line
 from breakglass.store import sessions
