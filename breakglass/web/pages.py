@@ -183,7 +183,8 @@ async def page_stream(session_id: str) -> Response:
         last = await asyncio.to_thread(queries.checked_line, session, last, ts)
     state = await asyncio.to_thread(console().state, session)
     start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
-    chunks = console().attach(session, last, frame=render_frames, keepalive=KEEPALIVE)
+    write = attached.direct_write(request)
+    chunks = console().attach(session, last, write, stream.Format(render_frames, KEEPALIVE))
     return await attached.streaming_response(
         chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )
