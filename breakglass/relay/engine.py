@@ -247,6 +247,7 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             credentials.url,
             name=name,
             nkeys_seed_str=credentials.seed,
+            inbox_prefix=f"_INBOX.{credentials.public_key}",  # operators may subscribe to no other
             tls=_tls(credentials),
             allow_reconnect=False,
             max_reconnect_attempts=0,
