@@ -23,18 +23,14 @@ from breakglass.config import (
     NOTIFY_SETTINGS,
     PARAM_SETTINGS,
     PRESET_SETTINGS,
-    PRESETS,
     RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
-    AgentConfig,
     Config,
-    Preset,
-    built_in,
-    default_agent,
-    unknown_agent,
     variable,
 )
+from breakglass.config.agents import AgentConfig, built_in, default_agent, unknown_agent
+from breakglass.config.presets import PRESETS, Preset
 from breakglass.errors import BadConfig
 from breakglass.notify import Notify, check_notify
 from breakglass.notify.push import check_single

@@ -22,7 +22,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from breakglass.errors import BadInput
-from breakglass.events import KINDS, Event
+from breakglass.events import Event
+from breakglass.kinds import KINDS
 from breakglass.text import visible
 
 MAX_QUERY = 1000

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from breakglass import config
 from breakglass.actions import Action, Param
 from breakglass.config import (
     ACTION_SETTINGS,
@@ -18,10 +17,10 @@ from breakglass.config import (
     RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
-    AgentConfig,
     Config,
-    Preset,
 )
+from breakglass.config.agents import AgentConfig
+from breakglass.config.presets import SHELL_PRESETS, Preset
 from breakglass.errors import BadConfig
 from breakglass.notify import Notify
 from breakglass.relay_settings import RelaySettings
@@ -206,7 +205,7 @@ def test_the_error_for_an_unknown_agent_lists_the_known_ones() -> None:
 def test_presets_fit_the_agent(write_file: WriteFile) -> None:
     assert {each.agent for each in load({"BREAKGLASS_AGENT": "claude"}).presets_for(None)} == {None}
     shells = load({"BREAKGLASS_AGENT": "shell"})
-    assert shells.presets_for(None) == shells.presets_for("shell") == config.SHELL_PRESETS
+    assert shells.presets_for(None) == shells.presets_for("shell") == SHELL_PRESETS
     look, up = (f'[[presets]]\nlabel = "{label}"\ntext = "look"\n' for label in ("Look", "Up"))
     path = write_file(f'{look}{up}agent = "shell"')
     ours = load({"BREAKGLASS_AGENT": "claude"}, path)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import events
-from breakglass.events import ANYWHERE, KINDS, SYNCED, clip, decode, encode
+from breakglass.events import clip, decode, encode
+from breakglass.kinds import ANYWHERE, KINDS, SYNCED
 from tests.help.json_values import JSON, ODD_TEXT
 from tests.help.logs import SAMPLES, TS, line
 

@@ -22,7 +22,7 @@ ROWS = (
     "  store  agents  access  verify  actions  targets  export  settings_file notify relay_settings",
     "       state   masking   choices   query   filters   stats   uploads   timeline ",
     "             events    text    seals    tally     ",
-    "       settings  turn_limits  trusted_path  plain_file ",
+    "    settings  turn_limits  trusted_path  plain_file  kinds ",
     "                      errors                      ",
 )
 """The layers of the package, the highest first. A module imports only modules of lower rows."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from breakglass import config, events
+from breakglass import config, kinds
 from breakglass.cli.commands import NAMES
 from breakglass.load_config import load_config
 from breakglass.web.operations import OPERATIONS
@@ -104,7 +104,7 @@ def test_every_command_is_documented(name: str) -> None:
     assert f"breakglass {name}" in EVERYTHING
 
 
-@pytest.mark.parametrize("kind", [*events.KINDS])
+@pytest.mark.parametrize("kind", [*kinds.KINDS])
 def test_every_event_kind_is_documented(kind: str) -> None:
     assert f"`{kind}`" in EVERYTHING
 

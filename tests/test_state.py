@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.events import KINDS, Draft
+from breakglass.events import Draft
+from breakglass.kinds import KINDS
 from breakglass.state import FOLDED, OpenQuestion, QueuedPrompt, SessionState, fold
 from tests.help.json_values import JSON
 from tests.help.logs import SAMPLES, TS, decoded, fold_all, line, log_of

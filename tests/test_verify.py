@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from breakglass import verify
-from breakglass.events import KINDS, Draft
+from breakglass.events import Draft
+from breakglass.kinds import KINDS
 from breakglass.verify.finding import Finding
 from tests.help.logs import SAMPLES, line, log_of
 from tests.help.validator import differences

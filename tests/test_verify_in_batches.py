@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breakglass import events, verify
-from breakglass.events import KINDS, Draft
+from breakglass.events import Draft
+from breakglass.kinds import KINDS
 from breakglass.verify.bulk import decode_lines
 from breakglass.verify.finding import Finding
 from tests.help.logs import line, log_of

@@ -20,7 +20,7 @@ from breakglass.access.throttle import Throttle
 from breakglass.access.tokens import TOKEN_FILES, is_private, open_token
 from breakglass.access.watched_file import WatchedFile
 from breakglass.errors import BadConfig, ReadOnly
-from breakglass.events import ANSWERERS
+from breakglass.kinds import ANSWERERS
 from breakglass.settings import parse_token
 
 LOGIN_SECONDS = 30 * 86_400

@@ -84,7 +84,6 @@ def _run(words: list[str]) -> int:
         return 0
     from breakglass.config import DEFAULT_DATA
     from breakglass.load_config import load_config
-    from breakglass.store import root
 
     command = commands.command(name)
     overrides = {key: getattr(args, key) for key in (*command.settings, "data")}
@@ -93,11 +92,7 @@ def _run(words: list[str]) -> int:
         config = _on_copy(config, host)
     elif command.on_host and args.on is not None:
         return command.on_host(config, args)
-    if command.writes:
-        from breakglass.turns.processes import proc_message
-
-        for warning in filter(None, (root.untrusted_message(config.data), proc_message())):
-            screen.say(f"breakglass: {warning}")
+    _warn_of_system(config, name)
     is_new_root = config.data == DEFAULT_DATA and not os.path.lexists(config.data)
     try:
         return command.run(config, args)
@@ -105,6 +100,20 @@ def _run(words: list[str]) -> int:
         # In the wrong directory, a command would otherwise work on an empty data root without a word about it.
         if is_new_root and name != "serve" and os.path.lexists(config.data):
             _warn(f"note: created the data root {config.data.absolute()}; --data DIR names another one")
+
+
+def _warn_of_system(config: "Config", name: str) -> None:
+    """Warn of a file system that cannot be trusted and, if the command may write to a log, of a /proc that fails us."""
+    from breakglass.store import root
+
+    # A shell runs `completion` at each start, and that command uses no data root.
+    if name != "completion" and (warning := root.untrusted_message(config.data)):
+        _warn(warning)
+    if commands.command(name).writes:
+        from breakglass.turns.processes import proc_message
+
+        if warning := proc_message():
+            _warn(warning)
 
 
 def _on_copy(config: "Config", host: str) -> "Config":

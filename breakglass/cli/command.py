@@ -41,7 +41,7 @@ class Command(NamedTuple):
     settings: tuple[str, ...] = ()
     """The settings that have an option here, besides `data`."""
     writes: bool = False
-    """Whether it may write to a log. Then it warns of a file system that cannot be trusted."""
+    """Whether it may write to a log. Then it warns of a /proc in which processes are not found."""
     output: str = ""
     """Its standard output, unless the summary describes it."""
     notes: str = ""

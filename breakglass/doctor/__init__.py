@@ -4,6 +4,7 @@ A check is a probe of `vitals`, whose sign has advice. A check changes nothing. 
 `warn` if something may.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 from breakglass.config import Config
@@ -53,14 +54,14 @@ def only_red_checks(found: Vitals) -> Vitals:
     )
 
 
-def examine_all(config: Config) -> tuple[Sign, ...]:
-    """Return the result of every check that concerns this installation."""
+def examine_all(config: Config, more: Iterable[Probe] = ()) -> tuple[Sign, ...]:
+    """Return the result of every check that concerns this installation. `more`: checks of higher layers."""
     asking = [Probe(name, label, partial(check, config)) for name, label, check in ASKING]
     targets = [
         Probe(f"target_{target.name}", f"Target {target.name}", partial(machine.target, target))
         for target in config.targets.values()
     ]
-    probes = [*quiet_probes(config), *asking, *agent_probes(config), *targets]
+    probes = [*quiet_probes(config), *asking, *agent_probes(config), *targets, *more]
     found = run_probes(probes, Place(config.data, config.environ), SECONDS)
     return tuple(_with_advice(sign) for sign in found if sign.text != NOT_HERE)
 

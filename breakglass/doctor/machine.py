@@ -4,6 +4,7 @@ import ctypes
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from breakglass.config import Config
 from breakglass.targets import Target
@@ -18,12 +19,12 @@ CONNECT_SECONDS = 5.0
 """How long a target may take to answer."""
 
 
-def clock(config: Config, place: Place) -> Sign:
+def clock(config: Config, place: Place, now: Callable[[], float] = time.time) -> Sign:
     """Whether the time is right enough for TLS, for logins and for the order of events."""
-    now = time.time()
-    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    seconds = now()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
     advice = "do: timedatectl set-ntp true, or install chrony"
-    if now < _EARLIEST:
+    if seconds < _EARLIEST:
         return Sign(
             "clock_set", "Clock", "bad", f"{shown} is wrong: TLS connections will fail", advice=advice
         )

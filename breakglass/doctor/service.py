@@ -19,6 +19,14 @@ def _is_system() -> bool:
     return os.geteuid() == 0
 
 
+def _user() -> str:
+    """Return the name of this process's user; its number if it has no name, as in a container."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 def _asked(place: Place) -> dict[str, str]:
     """Return properties of the unit, as systemd has loaded it; {} without systemd. Raises OSError and ValueError."""
     wanted = "LoadState,ActiveState,UnitFileState,KillMode"
@@ -81,7 +89,7 @@ def linger(config: Config, place: Place) -> Sign:
     """Whether a user's service runs while its user is not logged in (loginctl(1))."""
     if _is_system() or _asked(place).get("LoadState") != "loaded":
         return Sign("linger", "After log-out", "ok", NOT_HERE)
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    user = _user()
     if os.path.exists(f"/var/lib/systemd/linger/{user}"):
         return Sign("linger", "After log-out", "ok", "the service goes on (lingering is on)")
     text = f"the service ends when {user} logs out, and does not start at boot"

@@ -19,6 +19,8 @@ from breakglass.store.untold import Attempt
 
 SEND_SECONDS = 30
 """How long one try may take. Then the kernel ends the child."""
+BATCH_SECONDS = 20.0
+"""After that time a child begins no further try. The next child sends the rest, and a newer question before it."""
 
 
 class Parcel(NamedTuple):
@@ -51,6 +53,9 @@ def _send_all(config: Config, destination: Destination, parcels: Iterable[Parcel
         service = open_service(config, destination)  # before a try begins, because it takes a second
     except BadConfig as bad:
         error = str(bad)
+    except Exception as broken:  # noqa: BLE001 — a library that cannot be loaded is told as a failure
+        error = f"the library that sends cannot be used: {type(broken).__name__}"
+    until = time.monotonic() + BATCH_SECONDS
     for each in parcels:
         attempt = Attempt(each.cause, destination.name, time.time())
         _note(root, each.subject, attempt)
@@ -59,6 +64,8 @@ def _send_all(config: Config, destination: Destination, parcels: Iterable[Parcel
         failure = service.send(each.message, each.path) if service else error
         signal.alarm(0)
         _note(root, each.subject, attempt._replace(at=time.time(), sent=not failure, error=failure))
+        if time.monotonic() > until:
+            return
 
 
 def _note(root: Path, subject: str, attempt: Attempt) -> None:

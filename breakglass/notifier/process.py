@@ -5,8 +5,9 @@ How this works
 * `store/untold.py` says which sessions may have something to tell. This process reads their logs twice a second, and
   ends a turn whose runner died. It holds a lock, so there is one such process for a data root.
 * What must be told comes from the log alone (`notify/causes.py`). What was told is in the log too, as `notified`.
-* For each destination a forked child sends, one cause after the other. A service that hangs delays only its own child,
-  which an alarm ends. The child inherits the lock: nothing is told by another process while it lives.
+* For each destination a forked child sends what is due in all sessions, one cause after the other, questions first. So
+  the slow library is loaded once for many causes. A service that hangs delays only its own child, which an alarm ends.
+  The child inherits the lock: nothing is told by another process while it lives.
 * The child notes when a try begins, when its first byte leaves this machine, and its outcome. A try that was killed
   before a byte left was not heard, so it is made again. One that was killed later may have been heard. So a cause is
   told once more only then or after a failure: two tries may be heard at most.
@@ -17,11 +18,13 @@ Invariant: a session's file is deleted only when each of its causes has an outco
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from breakglass.access import tokens
 from breakglass.access.subscriptions import Subscribers
 from breakglass.config import Config
+from breakglass.errors import BreakglassError
 from breakglass.load_config import load_config
 from breakglass.masking import Masker, fingerprints
 from breakglass.notifier.child import Parcel, fork_sender
@@ -73,6 +76,8 @@ class Notifier:
         self._watched: dict[str, Watched] = {}
         self._children: dict[str, int] = {}
         """The pid of the child that sends, by destination."""
+        self._due: dict[str, list[tuple[Watched, Cause]]] = {}
+        """What can be sent now, by destination. Filled by each step, unless a child sends to the destination."""
         self._subscribers = Subscribers(config.data)
         self._destinations: list[Destination] = []
         self._masker = Masker(fingerprints(tokens.readable_tokens(config.data), config.environ))
@@ -85,7 +90,9 @@ class Notifier:
             self._reap()
             self._find_sessions()
             self._destinations = find_destinations(self._config, self._subscribers)
+            self._due = {each.name: [] for each in self._destinations if each.name not in self._children}
             self._watched = {name: each for name, each in self._watched.items() if not self._step(each)}
+            self._send_due()
             if not self._watched and not self._children:
                 return
             time.sleep(TICK_SECONDS)
@@ -98,7 +105,7 @@ class Notifier:
             self._watched[untold.LOGINS] = WatchedLogins(self._root)
 
     def _step(self, watched: Watched) -> bool:
-        """Read one session, send what is due, and record what was told. Return whether it is watched no more."""
+        """Read one session, find what is due, and record what was told. Return whether it is watched no more."""
         if not watched.read():
             untold.unmark(self._root, watched.name)
             return True
@@ -114,7 +121,7 @@ class Notifier:
             if each.wants(cause)
         }
         for each in self._destinations:
-            is_busy |= self._send_due(watched, each, wanted, tries, now)
+            is_busy |= self._find_due(watched, each, wanted, tries, now)
         for (cause, to), told in tries.items():
             # A cause may end after a try that was killed: the question is answered, or the browser is logged out.
             is_over = told.is_final or (watched.is_read and (cause, to) not in wanted)
@@ -126,7 +133,7 @@ class Notifier:
                 is_busy = True
         return not is_busy and watched.release()
 
-    def _send_due(
+    def _find_due(
         self,
         watched: Watched,
         to: Destination,
@@ -134,7 +141,7 @@ class Notifier:
         tries: dict[tuple[str, str], Told],
         now: float,
     ) -> bool:
-        """Send what is due to one destination. Return whether something is left to send."""
+        """Find what is due to one destination. Return whether something is left to send."""
         own = [cause for (_, name), cause in wanted.items() if name == to.name]
         left = [
             cause
@@ -142,16 +149,26 @@ class Notifier:
             if (cause.key, to.name) not in watched.recorded()
             and not tries.get((cause.key, to.name), Told()).is_final
         ]
-        due = [
-            cause
-            for cause in left
-            if now >= max(cause.at, _end_of_quiet(to.notify, cause, now))
-            and tries.get((cause.key, to.name), Told()).is_due(now)
-        ]
-        if due and to.name not in self._children:
-            parcels = [self._pack(watched, to.notify, cause) for cause in due]
-            self._children[to.name] = fork_sender(self._config, to, parcels)
+        if to.name in self._due:
+            self._due[to.name] += [
+                (watched, cause)
+                for cause in left
+                if now >= max(cause.at, _end_of_quiet(to.notify, cause, now))
+                and tries.get((cause.key, to.name), Told()).is_due(now)
+            ]
         return bool(left)
+
+    def _send_due(self) -> None:
+        """Start a child for each destination to which something is due."""
+        for to in self._destinations:
+            if due := self._due.get(to.name):
+                due.sort(key=lambda pair: (pair[1].setting != "question", pair[1].at))
+                self._children[to.name] = fork_sender(self._config, to, self._pack_all(to.notify, due))
+
+    def _pack_all(self, notify: Notify, due: list[tuple[Watched, Cause]]) -> Iterator[Parcel]:
+        """Yield the notifications. The child packs each just before it is sent."""
+        for watched, cause in due:
+            yield self._pack(watched, notify, cause)
 
     def _pack(self, watched: Watched, notify: Notify, cause: Cause) -> Parcel:
         message = write(cause, subject_of(self._config, watched), notify.detail)
@@ -165,6 +182,8 @@ class Notifier:
             if not done:
                 continue
             del self._children[to]
+            if os.WIFEXITED(status) and status:  # a mistake in this program: it would fail again at once
+                raise BreakglassError(f"the process that sends to {to} failed")
             error = "" if not status else "it did not answer in time, or the process was killed"
             found = [
                 each

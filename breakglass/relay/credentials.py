@@ -1,9 +1,12 @@
 """The credentials of a host, the hub or an operator: a small TOML file with the engine's address, name and key."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +49,7 @@ def public_half(seed: str) -> str:
 
 def of_host(config: Config) -> Credentials:
     """Return the credentials of this host, as the settings say. Raises BadConfig."""
-    named = config.relay.credentials
-    path = Path(named).expanduser() if named else config.data / NAME_OF_FILE
+    path = path_of(config)
     found = read(path)
     if found.operator:
         raise BadConfig(
@@ -56,6 +58,35 @@ def of_host(config: Config) -> Credentials:
     if config.relay.host not in (None, found.host):
         raise BadConfig(f"relay.host: {path} is for host {found.host}, not for {config.relay.host}")
     return found._replace(url=config.relay.url or found.url)
+
+
+def path_of(config: Config) -> Path:
+    """Return where the credentials of this host are."""
+    named = config.relay.credentials
+    return Path(named).expanduser() if named else config.data / NAME_OF_FILE
+
+
+@contextlib.contextmanager
+def held(config: Config) -> Iterator[None]:
+    """Show that a relay runs, by a shared lock on the file of credentials. Raises OSError."""
+    fd = open_plain_file(path_of(config), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_relay_running(config: Config) -> bool:
+    """Return whether a relay uses these credentials on this machine. Raises OSError."""
+    fd = open_plain_file(path_of(config), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def write(found: Credentials) -> str:

@@ -108,7 +108,8 @@ class Hub:
 
     def enroll(self, host: str) -> Credentials:
         """Enroll a host, or give it a new key if it was revoked. Raises BadInput and Conflict."""
-        old = next((each for each in self.enrolled() if each.host == check_name(host)), None)
+        check_name(host)
+        old = next((each for each in self.enrolled() if each.host == host), None)
         if old and old.host_key:
             raise Conflict(
                 f"host {host} is enrolled already; to give it a new key: breakglass enroll {host} --revoke, then again"
@@ -138,11 +139,11 @@ class Hub:
                 f"operator {name} is enrolled already; for new credentials: breakglass enroll {name} --operator"
                 " --revoke, then again"
             )
-        seed, public = new_key()
+        url, (seed, public) = self.url, new_key()
         self._operators.mkdir(0o700, exist_ok=True)
         _write(path, f"{public}\n")
         self.write_accounts()
-        return Credentials("", self.url, seed, self.ca, name)
+        return Credentials("", url, seed, self.ca, name)
 
     def revoke_operator(self, name: str) -> None:
         """Take the key of an operator away. Raises NotFound."""

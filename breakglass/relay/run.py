@@ -12,7 +12,7 @@ from breakglass.config import Config
 from breakglass.errors import CannotRecord
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
-from breakglass.relay.credentials import Credentials, of_host
+from breakglass.relay.credentials import Credentials, held, of_host
 from breakglass.relay.engine import Engine
 from breakglass.relay.enroll import Hub
 from breakglass.relay.heads import HeadSigner
@@ -36,7 +36,8 @@ async def relay(config: Config, say: Say, *, once: bool) -> int:
 
     signer = HeadSigner(credentials.host, credentials.seed)
     relay = Relay(config.data, connect, _once_each(say), signer, config.relay.rate_bytes, remote)
-    return await _until_stopped(relay.run(once=once))
+    with held(config):
+        return await _until_stopped(relay.run(once=once))
 
 
 async def mirror(data: Path, say: Say, *, once: bool) -> int:

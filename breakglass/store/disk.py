@@ -15,8 +15,12 @@ _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int6
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a write that mean that these files can only be read. A full or failing disk gives others."""
 
-UNTRUSTED = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "virtiofs", "afs", "ceph")
-"""File systems on which one machine may not see the locks and appends of another."""
+UNTRUSTED = (
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "beegfs"),
+    *("9p", "fuse", "virtiofs", "vboxsf", "prl_fs"),
+)
+"""File systems of a network, of a program, or shared with the host of a virtual machine. On these, one machine may not
+see the locks and appends of another."""
 
 
 def preallocate(fd: int, offset: int, length: int) -> bool:

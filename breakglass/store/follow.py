@@ -16,16 +16,24 @@ There is no queue between writer and client. The file is the buffer: a slow clie
 memory. Followers of the same log and frame share a `PieceReader` (pieces.py), which is kept for a while after
 the last one has left.
 
+To wake a task for each client costs more than to write to its socket. So in step 4, a follower with a `Take` joins the
+`_SharedDelivery` of its reader, and its own task sleeps. One task takes the four steps for all members, and calls the
+`Take` of each. If that returns False, the client lags: the member is released, and its own task goes on from there.
+
+Invariant of a shared delivery: all its members stand at its position. So the next piece is the next one of each.
+
 Rules for editors:
 
 1. Take `changed` before the read, and wait for it after the read. Any other order loses lines.
 2. Yield only what is in the file. A fact that only this process knows is a `FollowSignal`.
 3. `follow` must end promptly after `close`, in every step: the shutdown of the server waits for it.
+4. A shared delivery never waits between two members: all get a piece before any of them can join or leave.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from enum import Enum, auto
 
 from breakglass.store import seek
@@ -50,6 +58,70 @@ class FollowSignal(Enum):
     """The log was deleted, cut short or replaced. `follow` ends."""
 
 
+Take = Callable[[Piece | FollowSignal], bool]
+"""Delivers a piece or QUIET to a client at once. Returns False, and delivers nothing, if the client lags."""
+
+
+class _SharedDelivery:
+    """The followers of one reader that stand at the end of its log, and the task that delivers to all of them."""
+
+    def __init__(
+        self,
+        position: Position,
+        steps: AsyncIterator[Piece | FollowSignal],
+        on_end: Callable[[], object],
+    ) -> None:
+        """`steps` are those of a follower at `position`. `on_end` is called once: then nobody can join any more."""
+        self._position = position
+        self._steps = steps
+        self._on_end = on_end
+        self._members: dict[asyncio.Future[Position], Take] = {}
+        self._task = asyncio.ensure_future(self._run())
+
+    def stands_at(self, position: Position) -> bool:
+        """Return whether a follower at that position can join."""
+        return position == self._position
+
+    async def deliver(self, take: Take) -> Position:
+        """Join, and return the position from which the follower must go on alone."""
+        released: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self._members[released] = take
+        try:
+            return await released
+        finally:
+            self._members.pop(released, None)
+            if not self._members:
+                self._end()
+
+    async def _run(self) -> None:
+        try:
+            with suppress(OSError):  # each released follower meets the error itself
+                async for step in self._steps:
+                    if step is not FollowSignal.GONE:
+                        self._deliver(step)
+        finally:
+            self._end()
+
+    def _deliver(self, step: Piece | FollowSignal) -> None:
+        for released, take in list(self._members.items()):
+            if not take(step):
+                self._release(released)
+        if isinstance(step, Piece):
+            self._position = step.end
+
+    def _release(self, released: asyncio.Future[Position]) -> None:
+        del self._members[released]
+        if not released.done():  # its task may have been cancelled a moment ago
+            released.set_result(self._position)
+
+    def _end(self) -> None:
+        on_end, self._on_end = self._on_end, lambda: None
+        on_end()
+        for released in list(self._members):
+            self._release(released)
+        self._task.cancel()
+
+
 class Followers:
     """All followers of logs in this process. Use it on one event loop only."""
 
@@ -57,6 +129,7 @@ class Followers:
         self._watch = watch
         self._cache = PieceCache()
         self._readers: OrderedDict[tuple[str, Frame], PieceReader] = OrderedDict()
+        self._shared: dict[PieceReader, _SharedDelivery] = {}
         self._closing = asyncio.Event()
 
     @property
@@ -65,9 +138,11 @@ class Followers:
         return sum(reader.users for reader in self._readers.values())
 
     async def follow(
-        self, directory: str, after: int, frame: Frame
+        self, directory: str, after: int, frame: Frame, take: Take | None = None
     ) -> AsyncGenerator[Piece | FollowSignal, None]:
         """Yield the lines after line `after`, framed: the existing lines, `CAUGHT_UP`, then new lines.
+
+        With `take`, new lines are delivered by it, and yielded only to a client that lags.
 
         If the log has no line `after`, yields `RESET` first and then everything from line 1. Ends only after `GONE`
         or `close`. Raises NotFound.
@@ -82,16 +157,21 @@ class Followers:
             if self._closing.is_set():
                 return
             with self._watch.topic(directory) as topic:
-                async for step in self._deliver(reader, topic, position):
+                async for step in self._deliver(reader, topic, position, take):
                     yield step
         finally:
             reader.release()
             self._retire_idle_readers()
 
     async def _deliver(
-        self, reader: PieceReader, topic: Topic, position: Position
+        self,
+        reader: PieceReader,
+        topic: Topic,
+        position: Position,
+        take: Take | None,
+        *,
+        is_caught_up: bool = False,
     ) -> AsyncIterator[Piece | FollowSignal]:
-        is_caught_up = False
         while not self._closing.is_set():
             changed = topic.changed
             newest = None
@@ -114,7 +194,28 @@ class Followers:
                     yield FollowSignal.GONE
                     return
                 yield FollowSignal.QUIET
-            await changed.wait()
+            position = await self._wait(reader, topic, position, take, changed)
+
+    async def _wait(
+        self,
+        reader: PieceReader,
+        topic: Topic,
+        position: Position,
+        take: Take | None,
+        changed: asyncio.Event,
+    ) -> Position:
+        """Wait for a change, and return the position of the follower, which `take` has moved on if there is one.
+
+        A follower waits alone if the shared delivery stands elsewhere: at the next change, both come to the same end.
+        """
+        shared = self._shared.get(reader)
+        if take and not shared:
+            steps = self._deliver(reader, topic, position, None, is_caught_up=True)
+            shared = self._shared[reader] = _SharedDelivery(position, steps, lambda: self._shared.pop(reader))
+        if take and shared and shared.stands_at(position):
+            return await shared.deliver(take)
+        await changed.wait()
+        return position
 
     def _reader(self, directory: str, frame: Frame) -> PieceReader:
         reader = self._readers.get((directory, frame))

@@ -34,7 +34,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from breakglass import events
+from breakglass import events, kinds
 from breakglass.errors import CannotRecord, Degraded, NotFound, ReadOnly
 from breakglass.events import Draft
 from breakglass.seals import Seal
@@ -128,7 +128,7 @@ class Log(_LogFile):
         return self._lock
 
     def append(self, kind: str, /, **fields: Any) -> int:
-        """Append one event and return its id. Kinds in `events.SYNCED` are on disk when this returns.
+        """Append one event and return its id. Kinds in `kinds.SYNCED` are on disk when this returns.
 
         A `user` event gets its own id as `turn`. Raises CannotRecord if the line could not be written: no part of it
         stays. Raises Degraded on an I/O error and at every later append.
@@ -146,7 +146,7 @@ class Log(_LogFile):
                 own = {**fields, "turn": number} if kind == "user" else fields
                 self._write(events.encode(number, now(), kind, own), 1, file)
         is_group = self.unsynced >= GROUP_BYTES
-        if is_group or kind in events.SYNCED:
+        if is_group or kind in kinds.SYNCED:
             self.sync()
         if is_group:
             self._seals.read_ahead(self.end)

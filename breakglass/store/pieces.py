@@ -40,7 +40,7 @@ from typing import NamedTuple, TypeVar
 
 from aiofiles.os import wrap
 
-from breakglass import events
+from breakglass import events, kinds
 from breakglass.store import log, memory, seek
 from breakglass.store.seek import Position
 
@@ -263,8 +263,8 @@ def _is_busy_after(lines: bytes) -> bool | None:
     while end > 0:
         begin = lines.rfind(b"\n", 0, end) + 1
         head = events.head(lines[begin:end])
-        if head and head[1] not in events.ANYWHERE:
-            return head[1] not in events.ENDS_ACTIVITY
+        if head and head[1] not in kinds.ANYWHERE:
+            return head[1] not in kinds.ENDS_ACTIVITY
         end = begin - 1
     return None
 

@@ -26,15 +26,15 @@ REASON_BYTES = 1024
 REASON_CHARACTERS = 200
 
 
-def prepare(root: Path) -> list[str]:
-    """Create and check the data root. Return warnings, one line each. A read-only root is left as it is.
+def prepare(root: Path) -> str:
+    """Create and check the data root. A read-only root is left as it is; return the sentence that says so, else "".
 
     Raises BadConfig if it cannot be created or used, is not a directory, or other users have access to it or to a
     directory above it.
     """
     if message := read_only_message(root):
         _check_readable(root)
-        return [message]
+        return message
     try:
         if not os.path.lexists(root):
             _check_trusted(root.parent)
@@ -48,11 +48,11 @@ def prepare(root: Path) -> list[str]:
     for directory in (root, root / "sessions", root / "workspaces"):
         if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
             raise BadConfig(f"data: {directory} cannot be written")
-    return [warning] if (warning := untrusted_message(root)) else []
+    return ""
 
 
 def untrusted_message(root: Path) -> str:
-    """Return the sentence that warns a writer of the file system of a root, "" if it can be trusted or is read-only.
+    """Return the sentence that warns a user of the file system of a root, "" if it can be trusted or is read-only.
 
     A root that does not exist yet will be on the file system of its parent.
     """

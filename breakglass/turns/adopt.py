@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from breakglass.agents import environ
 from breakglass.agents.claude import transcripts
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadInput, Conflict, NotFound
 from breakglass.store import sessions
 from breakglass.store.log import timestamp

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from breakglass import sandbox
 from breakglass.agents import Dialogue, Exit
-from breakglass.events import ANSWERERS
+from breakglass.kinds import ANSWERERS
 from breakglass.sandbox import Sandbox
 from breakglass.store.turnlock import place
 from breakglass.turns import processes, steer

@@ -6,7 +6,8 @@ How an agent takes them is in `agents.About.instructions`. The text is read at e
 import os
 from pathlib import Path
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig
 from breakglass.plain_file import open_plain_file
 from breakglass.targets import ssh_config

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from breakglass import masking
 from breakglass.access import tokens
 from breakglass.agents import environ
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig
 from breakglass.sandbox import change_environ, find_sandbox
 from breakglass.state import SessionState

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 from breakglass import events
-from breakglass.events import KINDS, Event
+from breakglass.events import Event
+from breakglass.kinds import KINDS
 from breakglass.verify import bulk
 from breakglass.verify.finding import SHOWN, Finding, Note
 from breakglass.verify.rules import RULES, Turns

@@ -3,7 +3,8 @@
 import time
 from functools import partial
 
-from breakglass.config import AgentConfig, Config, built_in
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig, built_in
 from breakglass.text import one_line
 from breakglass.vitals import Sign, unknown
 from breakglass.vitals.examine import ask_login, find_program

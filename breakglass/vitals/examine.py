@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from breakglass import sandbox
 from breakglass.agents.environ import environment
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig
 from breakglass.sandbox import Sandbox
 from breakglass.sandbox.init import landlock_version

@@ -148,7 +148,8 @@ async def read_events(session: Session) -> Result:
     if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
         return await _raw_log(session, stream.line_number(after, "after") or 0)
     last = stream.last_seen(after, request.headers.getlist("Last-Event-ID"))
-    return await attached.streaming_response(console().attach(session, last))
+    chunks = console().attach(session, last, attached.direct_write(request))
+    return await attached.streaming_response(chunks)
 
 
 async def _raw_log(session: Session, after: int) -> Response:

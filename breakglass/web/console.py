@@ -21,7 +21,6 @@ from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
 from breakglass.store import disk, root, sessions
 from breakglass.store.follow import Followers
-from breakglass.store.pieces import Frame
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
 from breakglass.turns.end import cancel_turn, current_state, wait_for_stop
@@ -29,7 +28,7 @@ from breakglass.vitals import Vitals
 from breakglass.vitals.agents import agent_probes
 from breakglass.vitals.measure import measure
 from breakglass.vitals.probes import Place
-from breakglass.web import sse, stream
+from breakglass.web import stream
 from breakglass.web.lost_turns import LostTurnWatch
 from breakglass.web.sender_watch import SenderWatch
 
@@ -138,14 +137,12 @@ class Console:
         return await asyncio.get_running_loop().run_in_executor(self._writers, partial(call, *args, **kwargs))
 
     def attach(
-        self, session: Session, after: int, frame: Frame = sse.frame, keepalive: bytes = sse.KEEPALIVE
+        self, session: Session, after: int, write: stream.Write | None, shown_as: stream.Format = stream.JSON
     ) -> AsyncGenerator[bytes, None]:
-        """Return the stream of a session for one client."""
+        """Return the stream of a session for one client. `write` writes to its connection, if that is possible."""
         self.lost_turns.check_followed()
         interval = self.config.sse_keepalive_seconds
-        return stream.attach(
-            self.followers, session, after, frame=frame, keepalive=keepalive, interval=interval
-        )
+        return stream.attach(self.followers, session, after, interval, write, shown_as)
 
     async def vitals(self, patience: float | None = None) -> Vitals | None:
         """Return the vital signs and the red checks of `doctor`, measured again if older than `VITALS_SECONDS`.

@@ -16,8 +16,9 @@ from quart import Blueprint, Response, request
 from breakglass.access import credentials
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
-from breakglass.events import KINDS, Event
+from breakglass.events import Event
 from breakglass.filters import FILTERS
+from breakglass.kinds import KINDS
 from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
@@ -182,7 +183,8 @@ async def page_stream(session_id: str) -> Response:
         last = await asyncio.to_thread(queries.checked_line, session, last, ts)
     state = await asyncio.to_thread(console().state, session)
     start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
-    chunks = console().attach(session, last, frame=render_frames, keepalive=KEEPALIVE)
+    write = attached.direct_write(request)
+    chunks = console().attach(session, last, write, stream.Format(render_frames, KEEPALIVE))
     return await attached.streaming_response(
         chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )

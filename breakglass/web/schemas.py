@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from breakglass.events import KINDS
+from breakglass.kinds import KINDS
 from breakglass.query import MAX_QUERY
 from breakglass.tally import END_STATUSES
 

@@ -34,8 +34,8 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     # Blocked before any thread starts: a thread without the block would receive the signal.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISOR_SIGNALS if workers > 1 else ())
     signal.signal(REOPEN_SIGNAL, signal.SIG_IGN)  # until the server handles it: by default it ends a process
-    read_only = root.read_only_message(config.data)
-    warnings = (*root.prepare(config.data), *addresses.proxy_warnings(config), processes.proc_message())
+    read_only = root.prepare(config.data)
+    warnings = (read_only, *addresses.proxy_warnings(config), processes.proc_message())
     for warning in filter(None, (*warnings, watch.preload(str(config.data)))):
         _warn(warning)
     if read_only:

@@ -7,8 +7,9 @@ disconnects, the log is deleted, the credential ends or the server stops.
 import math
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from breakglass.errors import Malformed
 from breakglass.store.follow import Followers, FollowSignal
@@ -16,6 +17,8 @@ from breakglass.store.pieces import Frame, Piece
 from breakglass.store.sessions import Session
 from breakglass.web import sse
 
+Write = Callable[[bytes], bool]
+"""Writes to a client without waiting. Returns False, and writes nothing, while earlier data waits for the client."""
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
 LONGEST_TICK = 5.0
 """Seconds at most between two checks of a log that is followed."""
@@ -51,35 +54,68 @@ def tick(interval: float) -> float:
     return interval / math.ceil(interval / LONGEST_TICK)
 
 
+class Format(NamedTuple):
+    """How a stream shows a session."""
+
+    frame: Frame = sse.frame
+    keepalive: bytes = sse.KEEPALIVE
+
+
+JSON = Format()
+
+
+class _Client:
+    """What one client gets for the steps of its follower."""
+
+    __slots__ = ("_keepalive", "_last_sent", "_number", "_quiet_seconds", "_write")
+
+    def __init__(self, after: int, keepalive: bytes, quiet_seconds: float, write: Write | None):
+        self._number = after
+        self._keepalive = keepalive
+        self._quiet_seconds = quiet_seconds
+        self._write = write
+        self._last_sent = time.monotonic()
+
+    def chunk(self, step: Piece | FollowSignal) -> bytes:
+        """Return what is to be sent for a step, nothing for a keepalive that is not due."""
+        if isinstance(step, Piece):
+            self._number, chunk = step.end.number, step.body
+        elif step is FollowSignal.CAUGHT_UP:
+            chunk = sse.caught_up(self._number)
+        elif step is FollowSignal.QUIET:
+            if time.monotonic() - self._last_sent < self._quiet_seconds:
+                return b""
+            chunk = self._keepalive
+        else:  # RESET starts over, GONE ends the stream: in both cases the client must drop its copy
+            self._number, chunk = 0, sse.RESET
+        self._last_sent = time.monotonic()
+        return chunk
+
+    def take(self, step: Piece | FollowSignal) -> bool:
+        """Send what is to be sent for a step. Return False if the client lags."""
+        chunk = self.chunk(step)
+        return not chunk or self._write is None or self._write(chunk)
+
+
 async def attach(
     followers: Followers,
     session: Session,
     after: int,
-    *,
-    frame: Frame = sse.frame,
-    keepalive: bytes = sse.KEEPALIVE,
     interval: float,
+    write: Write | None = None,
+    shown_as: Format = JSON,
 ) -> AsyncGenerator[bytes, None]:
     """Yield a replay of the lines after `after`, then `caught-up`, then live events.
 
-    While no event arrives, yields `keepalive` every `interval` seconds.
+    While no event arrives, yields the keepalive every `interval` seconds. With `write`, live events and keepalives are
+    written by it, and yielded only if it returns False.
 
     Raises NotFound before the first chunk.
     """
-    number, last_sent = after, time.monotonic()
     # A check may come slightly early, and the next one is too late.
-    quiet_seconds = interval - tick(interval) / 2
-    async with aclosing(followers.follow(session.directory, after, frame)) as steps:
+    client = _Client(after, shown_as.keepalive, interval - tick(interval) / 2, write)
+    take = client.take if write else None
+    async with aclosing(followers.follow(session.directory, after, shown_as.frame, take)) as steps:
         async for step in steps:
-            if isinstance(step, Piece):
-                number, chunk = step.end.number, step.body
-            elif step is FollowSignal.CAUGHT_UP:
-                chunk = sse.caught_up(number)
-            elif step is FollowSignal.QUIET:
-                if time.monotonic() - last_sent < quiet_seconds:
-                    continue
-                chunk = keepalive
-            else:  # RESET starts over, GONE ends the stream: in both cases the client must drop its copy
-                number, chunk = 0, sse.RESET
-            yield chunk
-            last_sent = time.monotonic()
+            if chunk := client.chunk(step):
+                yield chunk

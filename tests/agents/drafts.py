@@ -1,6 +1,7 @@
 """Functions on drafts for the tests of all agents: join their pieces, and encode them like a runner."""
 
-from breakglass.events import KINDS, Draft, decode, encode
+from breakglass.events import Draft, decode, encode
+from breakglass.kinds import KINDS
 
 
 def joined(drafts: list[Draft]) -> list[Draft]:

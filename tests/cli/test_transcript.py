@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass import events
+from breakglass import events, kinds
 from breakglass.cli.transcript import Transcript
 from tests.test_text import DANGEROUS
 
@@ -166,7 +166,7 @@ def test_each_kind_is_shown_in_its_own_way(event: tuple[str, dict[str, Any]], te
 
 
 def test_the_table_has_every_kind_of_the_contract() -> None:
-    assert {kind for (kind, _), _ in EXAMPLES} >= events.KINDS.keys()
+    assert {kind for (kind, _), _ in EXAMPLES} >= kinds.KINDS.keys()
 
 
 # --- prose is shown once ------------------------------------------------------------------------
@@ -256,9 +256,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = sorted({key for keys in events.KINDS.values() for key in (*keys.required, *keys.optional)})
+KEYS = sorted({key for keys in kinds.KINDS.values() for key in (*keys.required, *keys.optional)})
 EVENT = st.tuples(
-    st.sampled_from([*events.KINDS, "foreign", "novel"]), st.dictionaries(st.sampled_from(KEYS), JSON)
+    st.sampled_from([*kinds.KINDS, "foreign", "novel"]), st.dictionaries(st.sampled_from(KEYS), JSON)
 )
 
 

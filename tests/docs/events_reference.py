@@ -1,6 +1,6 @@
-"""The table of event kinds in docs/contract.md, section 2, generated from `events.KINDS`."""
+"""The table of event kinds in docs/contract.md, section 2, generated from `kinds.KINDS`."""
 
-from breakglass.events import KINDS, Kind
+from breakglass.kinds import KINDS, Kind
 
 HEADER = "| kind | own keys | written when |\n|---|---|---|\n"
 

@@ -11,9 +11,9 @@ from breakglass.config import (
     RELAY_SETTINGS,
     SETTINGS,
     TARGET_SETTINGS,
-    built_in,
     variable,
 )
+from breakglass.config.agents import built_in
 from breakglass.settings import Setting
 
 EXAMPLE = """\
@@ -53,7 +53,7 @@ def render() -> str:
     return f"""\
 # Settings
 
-Generated from `breakglass/config.py` by `make docs`. Do not edit this page.
+Generated from `breakglass/config` by `make docs`. Do not edit this page.
 
 ## Where settings come from
 

@@ -49,7 +49,7 @@ class Dialogue(LineDialogue):
 PROBES = {
     "event kind": Probe(
         {
-            "breakglass/events.py": (
+            "breakglass/kinds.py": (
                 '    "renamed": Kind(',
                 '    "probed": Kind(("turn",), "A probe ran."),\n',
             ),
@@ -70,7 +70,7 @@ assert "| `probed` | `turn` | A probe ran. |" in events_reference.render()
     ),
     "setting": Probe(
         {
-            "breakglass/config.py": (
+            "breakglass/config/__init__.py": (
                 "    host: str = setting(",
                 '    probe: int = setting(5, parse_port, "a probe", option="--probe N")\n',
             )

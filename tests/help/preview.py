@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from breakglass.actions import Action, Param
 from breakglass.actions.built_in import BUILT_IN
-from breakglass.config import Preset
+from breakglass.config.presets import Preset
 from breakglass.state import OpenQuestion, SessionState
 from breakglass.turns.job import ActionStep
 from breakglass.web.page import fragments, render

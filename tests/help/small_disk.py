@@ -9,11 +9,15 @@ from tests.help.superuser import require_superuser
 
 
 @contextmanager
-def mount_small_disk(path: Path, size: str) -> Iterator[Path]:
-    """Create the directory `path` with a file system of that size, such as `256k`. Skips the test unless it is root."""
+def mount_small_disk(path: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+    """Create the directory `path` with a file system of that size, such as `256k`. Skips the test unless it is root.
+
+    `inodes` is how many files it can hold, 0 for any number.
+    """
     require_superuser("to mount a small disk")
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", path], check=True)
+    options = f"size={size},nr_inodes={inodes},mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", path], check=True)
     try:
         yield path
     finally:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from breakglass import verify
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.events import Event
 from breakglass.store import log, sessions
 from breakglass.store.seek import Position

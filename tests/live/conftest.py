@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from tests.help import programs
 from tests.help.fake_model import FakeModel
 from tests.live.agents import base_environment

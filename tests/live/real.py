@@ -1,5 +1,6 @@
 """Sessions with the real agents through the real runner: a prompt submitted, a process, a log on disk."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.events import Event
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.turns import processes
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, wait_for_stop
@@ -110,3 +113,21 @@ def python(code: str) -> str:
 
 
 SLEEP = python("import time; time.sleep(300)")
+
+
+FILES = {
+    "dot.png": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    ),
+    "kernel.log": b"panic\n",
+}
+"""Files that a user sends: a real PNG of one pixel, and text."""
+
+
+def pid_in(path: Path) -> int:
+    """Wait until a process has written its pid to a file, and return it."""
+    return int(wait_until(lambda: path.read_text().strip() if path.exists() else "", path))
+
+
+def is_gone(pid: int) -> bool:
+    return not processes.is_alive(pid, processes.start_time(pid))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes, wait_for_stop
 from breakglass.turns.files import add_file
@@ -15,9 +15,8 @@ from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.waiting import wait_until
 from tests.live.agents import Agent, claude_agent_acp, opencode
-from tests.live.real import SLEEP, Real
+from tests.live.real import FILES, SLEEP, Real, is_gone, pid_in
 from tests.live.test_acp import script
-from tests.live.test_claude import FILES, is_gone, pid_in
 
 
 @pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])

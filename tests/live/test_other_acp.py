@@ -8,7 +8,7 @@ import pytest
 
 from breakglass.agents import TurnInput
 from breakglass.agents.acp.dialogue import Dialogue
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from tests.help.fake_model import FakeModel
 from tests.live.agents import Agent, codex_acp, gemini
 from tests.live.drive import passive, run_dialogue

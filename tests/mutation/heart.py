@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 NEAREST = {
-    "events": "store/test_io_order test_events test_verify",
+    "kinds": "store/test_io_order test_events test_verify",
     "store/log": "store/test_io_order store/test_log_ends store/test_log store/test_reserved_space store/test_seals",
     "store/loglock": "store/test_io_order store/test_log store/test_lock_holders",
     "store/repair": "store/test_io_order store/test_repair",
@@ -41,7 +41,7 @@ def path_of(name: str) -> str:
     return f"tests/{file}.py{separator}{test}"
 
 
-ONLY = {"events": ("ReplaceTrueWithFalse",), "store/root": ("RemoveCall",)}
+ONLY = {"kinds": ("ReplaceTrueWithFalse",), "store/root": ("RemoveCall",)}
 """The operators of a module that does not get all."""
 
 

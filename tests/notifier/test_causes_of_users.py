@@ -1,7 +1,6 @@
 """Causes that no turn ends with, from outside: a login, a failed disk, and a question that waits for long."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,9 +9,8 @@ import pytest
 
 from breakglass import events
 from breakglass.notify.causes import AGAIN_SECONDS
-from breakglass.store import degraded, log, sessions, untold
-from breakglass.store.seek import START
-from breakglass.store.turnlock import TurnLock
+from breakglass.store import degraded, untold
+from tests.help.questions import OldQuestion
 from tests.help.servers import TOKEN, Server
 from tests.help.services import Service, serve
 from tests.help.waiting import wait_until
@@ -83,28 +81,14 @@ def test_a_disk_that_fails_under_a_log_is_told_once(server: Server, service: Ser
 def test_a_question_that_waits_for_five_minutes_is_told_again_also_without_a_server(
     server: Server, service: Service
 ) -> None:
-    """The log is that of a turn whose question was asked almost five minutes ago."""
-    session = sessions.create(server.data, "shell", title="Old question")
-    asked_at = log.timestamp(time.time() - AGAIN_SECONDS + 3)
-    question = {"request": "r1", "name": "Bash", "input": {"command": "rm x"}, "expires": asked_at}
-    lock = TurnLock(session)
-    lock.take()
+    old = OldQuestion(server.data, "Old question", AGAIN_SECONDS - 3)
     try:
-        untold.mark(server.data, session.id, START, is_first=True)
-        with open(server.log(session.id), "ab") as file:
-            file.write(
-                events.encode(2, asked_at, "user", {"turn": 2, "text": "x", "by": "ann", "agent": "shell"})
-            )
-            file.write(events.encode(3, asked_at, "permission", {"turn": 2, **question}))
         (first,) = wait_for(service, "A question waits")
         assert first.startswith("Old question\nBash\nrm x\n")
         (again,) = wait_for(service, "A question still waits")
         assert re.search(r"log: [34] lines, no seal yet$", again)
-        with session.open_log() as opened:
-            opened.append("answer", turn=2, request="r1", allow=True, by="ann")
-            opened.append("turn_end", turn=2, status="ok", duration_ms=297_000)
     finally:
-        lock.release()
+        old.answer()
     wait_until(lambda: not untold.names(server.data), "everything to be told")
-    found = notified(server, session.id)
+    found = notified(server, old.session.id)
     assert found[:2] == [("question", True), ("question_again", True)]

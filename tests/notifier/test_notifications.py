@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.notifying import Sender, start_sender
 from tests.help import scripted_agent
+from tests.help.questions import OldQuestion
 from tests.help.services import Service, serve
 from tests.help.session_logs import events_of
 from tests.help.waiting import wait_until
@@ -115,6 +117,35 @@ def test_a_question_that_was_answered_while_its_try_was_killed_is_recorded_and_t
     Notifier(config).run()
     assert [(each["about"], each["sent"]) for each in told(config, session)] == [(asked, False)]
     assert service.received == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise: the child is a fork of this process
+def test_one_child_tells_a_destination_the_causes_of_all_sessions_and_questions_first(
+    root: Path, tmp_path: Path, service: Service
+) -> None:
+    config = configured(root, tmp_path, f'[[notify]]\nurl = "{service.webhook}"\ndetail = "title"\n')
+    children: list[int] = []
+    os.register_at_fork(before=lambda: children.append(1))
+    failed = [sessions.create(config.data, "shell", title=f"failed {number}") for number in range(5)]
+    for session in failed:
+        untold.mark(root, session.id, START, is_first=True)
+        with session.open_log() as opened:
+            turn = opened.append("user", text="x", by="ann", agent="shell")
+            opened.append("turn_end", turn=turn, status="error", duration_ms=5)
+    asking = OldQuestion(root, "asking", 60)
+
+    def answer_once_told() -> None:
+        wait_until(lambda: service.received, "the question to be told")
+        asking.answer()
+
+    answering = threading.Thread(target=answer_once_told)
+    answering.start()
+    Notifier(config).run()
+    answering.join()
+    assert len(children) == 1
+    titles = [each["message"].partition("\n")[0] for each in service.received]
+    assert titles == ["asking", *(f"failed {number}" for number in range(5))]
+    assert all(each["sent"] for session in failed for each in told(config, session))
 
 
 def test_the_process_gets_neither_the_token_nor_the_mark_of_a_turn_and_shows_no_address(

@@ -149,6 +149,7 @@ def test_wrong_credentials_are_explained(made: Operators) -> None:
         2,
         True,
     )
+    assert b"no host is enrolled in" in laptop.run("enroll", "alice", "--operator").stderr
     assert b"operator alice is enrolled already" in hub.run("enroll", "alice", "--operator").stderr
     assert b"operator bob is not enrolled" in hub.run("enroll", "bob", "--operator", "--revoke").stderr
     (laptop.root / OPERATOR_FILE).rename(laptop.root / "away")

@@ -17,6 +17,8 @@ from breakglass.store import disk
         ("fuse.sshfs", True),
         ("fuse.bindfs", True),
         ("virtiofs", True),
+        ("vboxsf", True),
+        ("lustre", True),
         ("fuseblk", False),
         ("ext4", False),
         ("", False),

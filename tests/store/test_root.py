@@ -18,8 +18,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_root_is_created_only_if_its_parent_exists(root: Path) -> None:
-    assert data_root.prepare(root) == []
-    assert data_root.prepare(root) == []
+    assert data_root.prepare(root) == ""
+    assert data_root.prepare(root) == ""
     with pytest.raises(BadConfig, match="No such file"):
         data_root.prepare(root / "not" / "there")
 
@@ -44,9 +44,8 @@ def test_a_root_that_belongs_to_another_user_is_read_only(root: Path) -> None:
     require_superuser("to mount and to change owners")
     data_root.prepare(root)
     os.chown(root, 12345, -1)
-    assert data_root.prepare(root) == [
-        f"this data root is read-only: {root} belongs to user 12345, and this process is user 0"
-    ]
+    message = f"this data root is read-only: {root} belongs to user 12345, and this process is user 0"
+    assert data_root.prepare(root) == message
 
 
 @pytest.mark.parametrize("created_before", [True, False])
@@ -61,7 +60,7 @@ def test_a_root_that_cannot_be_written_is_left_as_it_is_with_a_warning(
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", root], check=True)
         message = f"this data root is read-only: {root} is on a read-only mount"
-        assert data_root.prepare(root) == [message]
+        assert data_root.prepare(root) == message
         assert (root / "sessions").exists() == created_before
     finally:
         subprocess.run(["umount", root], check=True)
@@ -77,6 +76,6 @@ def test_a_root_on_an_untrusted_file_system_gives_a_warning_also_before_it_is_ma
         root.mkdir(0o700)
     message = f"data: {root} is on virtiofs: locks and appends cannot be trusted there"
     assert data_root.untrusted_message(root) == message
-    assert data_root.prepare(root) == [message]
+    assert data_root.prepare(root) == ""
     (root / "read-only").touch()
     assert data_root.untrusted_message(root) == ""

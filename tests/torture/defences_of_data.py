@@ -12,6 +12,7 @@ ONE_ACCOUNT = (
 IN_ENGINE = "tests/relay/test_engine.py::"
 IN_COPIES_WRITTEN = "tests/relay/test_copies_written.py::"
 FILES_SERVED = ("tests/web/test_files.py::test_files_are_served_as_pictures_or_as_downloads",)
+NO_ESCAPE = ("tests/turns/test_sandbox.py::test_no_attempt_to_escape_succeeds",)
 NO_WAY_OUT = ("tests/store/test_workspace.py::test_no_link_leads_out_of_the_workspace",)
 
 OF_DATA = (
@@ -183,6 +184,15 @@ OF_DATA = (
         '"--new-session", ',
         "",
         ("tests/turns/test_sandbox.py::test_a_sandbox_without_root_makes_a_user_namespace",),
+    ),
+    *(
+        Mistake('An agent with `sandbox = "bwrap"` writes its own workspace', where, old, new, NO_ESCAPE)
+        for where, old, new in (
+            ("sandbox/__init__.py", "for path in _sockets(hidden):", "for path in ():"),
+            ("sandbox/init.py", "        restrict_calls(os.uname().machine)\n", ""),
+            ("sandbox/init.py", "socket.AF_NETLINK)", "socket.AF_NETLINK, socket.AF_VSOCK)"),
+            ("sandbox/init.py", "+ _if(_IF_ANY_BIT, _CLONE_NEWUSER, refused)", ""),
+        )
     ),
     Mistake(
         "A host reaches no record",

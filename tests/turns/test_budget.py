@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.agents import TurnInput, new_dialogue
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import OverBudget
 from breakglass.store import sessions
 from breakglass.store.sessions import Session

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.store.sessions import Session
 from breakglass.turns.end import cancel_turn, end_if_lost, find_processes
 from tests.help import turns as real_turns
@@ -69,7 +70,7 @@ def test_an_agent_cannot_read_the_servers_token_out_of_its_process(workers: str,
 
 HIDDEN = """
 import os
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from breakglass.store import turnlock
 from breakglass.turns.end import cancel_turn, find_processes, wait_for_stop
 from pathlib import Path

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.events import Event
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns.end import cancel_turn, has_runner

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.state import AgentState, SessionState
 from breakglass.store import log
 from breakglass.turns.boot import boot_id

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from breakglass.actions import Action
-from breakglass.config import AgentConfig, Config, built_in
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig, built_in
 from breakglass.errors import BadConfig
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.agents import TurnInput, new_dialogue
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig
 from breakglass.load_config import load_config
 from breakglass.store import sessions

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig, ReadOnly
 from breakglass.store import degraded as degraded_mark
 from breakglass.store import log, sessions, state_cache

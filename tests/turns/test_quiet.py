@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from breakglass.store import sessions
 from breakglass.turns.begin import submit_prompt
 from tests.help import turns as real_turns

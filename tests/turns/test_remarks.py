@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from breakglass.config import AgentConfig
+from breakglass.config.agents import AgentConfig
 from breakglass.store import sessions
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.store import sessions, turnlock
 from breakglass.store.turnlock import read_runner
 from breakglass.turns import processes

@@ -12,7 +12,8 @@ import pytest
 
 from breakglass.agents import TurnInput
 from breakglass.agents.claude.dialogue import Dialogue
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import Conflict
 from breakglass.state import SessionState, fold
 from breakglass.store import sessions

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadConfig, BadInput, CannotRecord, Degraded, TooLarge, TurnRunning
 from breakglass.store import degraded, log, sessions
 from breakglass.store.sessions import Session

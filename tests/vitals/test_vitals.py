@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from breakglass.agents import about
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.store import sessions
 from breakglass.turns.begin import submit_prompt
 from breakglass.vitals import Sign, Vitals, by_limit, unknown, worst

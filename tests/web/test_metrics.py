@@ -11,7 +11,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types of its own
 from prometheus_client.parser import text_string_to_metric_families
 
-from breakglass.config import AgentConfig, Config
+from breakglass.config import Config
+from breakglass.config.agents import AgentConfig
 from breakglass.state import SessionState, fold
 from breakglass.vitals import Sign, Vitals
 from breakglass.web.metrics import STATUSES, Observed, families, observe

@@ -6,7 +6,8 @@ How this works
 Both sides send JSON-RPC messages, one a line. `Opening` decides which request we send next, up to `session/prompt`.
 `SentRequests` numbers our requests and finds the one that a response belongs to. `UpdateReader` turns the agent's
 `session/update` notifications into events, and `UpdateFilter` passes it those of this turn. `messages` reads and makes
-single messages, `Questions` holds the open questions, and `outcome` reads how the turn ended. This class connects them.
+single messages, `answering` answers the agent's requests, `Questions` holds the open questions, and `outcome` reads how
+the turn ended. This class connects them.
 
 Rules for editors:
 
@@ -16,47 +17,35 @@ Rules for editors:
    after their response, so the prompt then waits until the agent is quiet. Updates of another session are not shown.
 3. The response to `session/prompt` ends the turn, and standard input is closed. What the agent prints after it
    belongs to the turn: the last text and the result are made when the agent has exited.
-4. A request of the agent must get a response, or the agent waits forever. We offer no services, so we refuse every
-   request except `session/request_permission`, and tell the user.
-5. What has no place in the log becomes a notice. Only `_QUIET_METHODS` and `updates._WITHOUT_NEWS` are left out.
+4. What has no place in the log becomes a notice. Only `answering._QUIET_METHODS` and `updates._WITHOUT_NEWS` are left
+   out.
 """
 
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.acp import elicitation, messages, outcome, questions
+from breakglass.agents.acp import outcome
+from breakglass.agents.acp.answering import AnsweringDialogue
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.opening import Opening
-from breakglass.agents.acp.questions import Questions
 from breakglass.agents.acp.requests import SentRequests
 from breakglass.agents.acp.steps import PROMPT, CannotContinue, Step
-from breakglass.agents.acp.updates import UpdateFilter, UpdateReader
-from breakglass.agents.line_dialogue import LineDialogue, error
+from breakglass.agents.line_dialogue import error
 from breakglass.agents.lines import (
     as_object,
-    beginning,
     closed_by_exit,
     join_deltas,
     unreadable,
-    withdrawal,
 )
-from breakglass.choices import NO_ANSWERS, Answers
 from breakglass.events import Draft, dumps
 
-_QUIET_METHODS = frozenset({"_auth/status_update"})
-"""Notifications that hold nothing for a reader of the log."""
 
-
-class Dialogue(LineDialogue):
+class Dialogue(AnsweringDialogue):
     """One process of an ACP agent. It never needs to start over: a missing session is replaced in the same process."""
 
     def __init__(self, turn_input: TurnInput) -> None:
-        super().__init__(turn_input, list(turn_input.command))
-        self.finished = self.carries_remarks = False
+        super().__init__(turn_input)
         self._sent = SentRequests()
         self._opening = Opening(turn_input)
-        self._updates = UpdateReader(thinking=turn_input.thinking)
-        self._update_filter = UpdateFilter(self._updates)
         self._response: Message | None = None  # to the prompt
-        self._questions = Questions(turn_input.turn)
         self._is_interrupted = False
 
     # --- what we write ------------------------------------------------------------------------
@@ -65,16 +54,6 @@ class Dialogue(LineDialogue):
         """Return the first request, `initialize`."""
         self._send_step(self._opening.begin())
         return self.reply()
-
-    def answer(self, request: str, *, allow: bool, message: str = "", answers: Answers = NO_ANSWERS) -> bool:
-        """Answer an open question. Returns False if no such question is open. The protocol cannot carry `message`."""
-        question = self._questions.take(request)
-        if question is None:
-            return False
-        if not allow:
-            self._updates.note_refusal(messages.call_id(question))
-        self._write(questions.response(question, answers, allow=allow))
-        return True
 
     @property
     def answered(self) -> bool:
@@ -89,9 +68,6 @@ class Dialogue(LineDialogue):
         cancellation = {"method": "session/cancel", "params": {"sessionId": self._opening.session}}
         self._write(cancellation, *self._questions.cancel_all())
         return self.reply()
-
-    def _write(self, *written: Message) -> None:
-        self._unwritten += b"".join(map(messages.encode_line, written))
 
     def _send_step(self, step: Step) -> list[Draft]:
         """Send the request of `step`, and return its events."""
@@ -135,42 +111,6 @@ class Dialogue(LineDialogue):
         self._response = response
         return outcome.unknown_reason(response)
 
-    def _read_request(self, message: Message) -> list[Draft]:
-        method, params = message["method"], as_object(message.get("params"))
-        if method == "session/update":
-            return self._update_filter.read(message)
-        if method == "$/cancel_request":
-            return self._withdraw(self._questions.id_of(params.get("requestId")))
-        if "id" not in message:
-            is_quiet = isinstance(method, str) and method in _QUIET_METHODS
-            return [] if is_quiet else [unreadable([dumps(message)])]
-        if method == "session/request_permission":
-            return self._ask(message, as_object(params.get("toolCall")))
-        if elicitation.is_form(message) and self._input.ask and not self.finished:
-            return [self._questions.elicit(message)]
-        if not self.finished:
-            self._write(messages.not_offered(message))
-        asked = beginning(dumps({"method": method, "params": params}))
-        return [_notice(f"The agent asked for a service that Breakglass does not offer: {asked}")]
-
-    # --- questions ----------------------------------------------------------------------------
-
-    def _ask(self, message: Message, asked: Message) -> list[Draft]:
-        if self.finished:  # nothing can be written any more
-            return [_notice(f"The agent asked for permission after its answer: {beginning(dumps(asked))}")]
-        call, drafts = self._updates.read_question(asked)
-        if not self._input.ask:
-            self._write(messages.permission_answer(message, messages.ALLOWING))
-            return drafts
-        return [*drafts, self._questions.ask(message, call, asked)]
-
-    def _withdraw(self, request: str) -> list[Draft]:
-        question = self._questions.take(request)
-        if question is None:
-            return []
-        self._write(questions.cancellation(question))
-        return [withdrawal(request)]
-
     # --- the end ------------------------------------------------------------------------------
 
     def close(self, end: Exit) -> list[Draft]:
@@ -194,7 +134,3 @@ class Dialogue(LineDialogue):
             reason = end.stderr.strip() or self._plain_output()
             drafts.append(error(f"The agent failed without an answer: {end.description}. {reason}".strip()))
         return join_deltas(drafts)
-
-
-def _notice(text: str) -> Draft:
-    return "notice", {"text": text}

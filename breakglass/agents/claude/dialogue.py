@@ -7,11 +7,11 @@ Standard input carries JSON lines: the prompt with its pictures, and the control
 `can_use_tool` request becomes a `permission` event, and its answer becomes a `control_response` line. The input is
 closed after the result.
 
-`_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class: `messages`
-reads prose and tools, `streamed_text` holds what streams, and `outcome` reads results, costs and failures. `rounds`
-knows whether the agent still works. `session` knows which session it is in. `todo` keeps the to-do list. `control`
-holds the open questions and makes the lines that we write. `steering` knows whether a tool runs, and which prompts the
-agent got meanwhile.
+`_READERS` maps a line's type to the method that reads it. The other modules know nothing of this class. `output` reads
+what the model says and does, with `messages` for single lines, `streamed_text` for what streams and `todo` for the
+to-do list. `outcome` reads results, costs and failures. `rounds` knows whether the agent still works. `session` knows
+which session it is in. `control` holds the open questions and makes the lines that we write. `steering` knows whether a
+tool runs, and which prompts the agent got meanwhile.
 
 Rules for editors:
 
@@ -27,12 +27,11 @@ Rules for editors:
 from collections.abc import Callable
 
 from breakglass.agents import Exit, TurnInput
-from breakglass.agents.claude import control, messages, outcome
+from breakglass.agents.claude import control, outcome
 from breakglass.agents.claude.messages import Line
+from breakglass.agents.claude.output import ModelOutput
 from breakglass.agents.claude.session import AgentSession
 from breakglass.agents.claude.steering import SteeredDialogue
-from breakglass.agents.claude.streamed_text import StreamedText
-from breakglass.agents.claude.todo import TodoList
 from breakglass.agents.line_dialogue import error
 from breakglass.agents.lines import (
     as_object,
@@ -62,12 +61,9 @@ class Dialogue(SteeredDialogue):
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, _command(turn_input))
         self._session = AgentSession(turn_input.session)
-        self._model, self._context = "", 0  # the model that answered last, and the tokens in its context
         self._cost = outcome.SessionCost(turn_input.session_cost)
-        self._todo = TodoList()
-        self._streamed = StreamedText()
+        self._output = ModelOutput(thinking=turn_input.thinking)
         self._tool_requests = control.ToolRequests()
-        self._reported_failure = ""  # the last API failure that has an `error` event
 
     # --- what we write ------------------------------------------------------------------------
 
@@ -114,7 +110,7 @@ class Dialogue(SteeredDialogue):
         if subtype == "init":
             return self._init(line)
         if subtype == "api_retry":
-            self._streamed.expect_again()
+            self._output.streamed.expect_again()
             return [outcome.retry(line)]
         if subtype == "compact_boundary":
             return [outcome.compaction(line)]
@@ -133,27 +129,14 @@ class Dialogue(SteeredDialogue):
 
     def _stream_event(self, line: Line) -> list[Draft]:
         self._rounds.note_output(line)
-        return self._streamed.read(line)
+        return self._output.streamed.read(line)
 
     def _assistant(self, line: Line) -> list[Draft]:
-        self._todo.note_calls(line)
         self._rounds.note_output(line)
-        drafts = self._steering.note(messages.assistant_events(line, thinking=self._input.thinking))
-        texts = [fields["text"] for kind, fields in drafts if kind == "text"]
-        parent = messages.parent_of(line)
-        if not parent:
-            self._model = messages.model(line) or self._model
-            self._context = messages.context_used(line) or self._context
-        if line.get("is_api_error_message"):  # it looks like prose, but is an error of the CLI's backend
-            self._reported_failure = self._reported_failure if parent else "\n".join(texts)
-            errors = [error(outcome.with_advice(text, line.get("error")), parent) for text in texts]
-            return self._streamed.break_off(parent.get("parent", "")) + errors
-        if texts:
-            return self._streamed.settle(parent.get("parent", ""), texts[0]) + drafts
-        return drafts
+        return self._steering.note(self._output.read_assistant(line))
 
     def _user(self, line: Line) -> list[Draft]:
-        return self._steering.note(messages.tool_results(line)) + self._todo.apply_results(line)
+        return self._steering.note(self._output.read_user(line))
 
     def _rate_limit(self, line: Line) -> list[Draft]:
         return outcome.rate_limit(line)
@@ -168,10 +151,11 @@ class Dialogue(SteeredDialogue):
             return self._rounds.contradict(failure)
         if self._session.is_missing(failure):
             return []
-        model = {"model": self._model} if self._model else {}
-        summary = outcome.result(line, self._model, self._context)
+        output = self._output
+        model = {"model": output.model} if output.model else {}
+        summary = outcome.result(line, output.model, output.context)
         result = {**summary, "cost_usd": self._cost.add(line), **model}
-        return [*self._streamed.break_off(""), ("result", result), *notices]
+        return [*output.streamed.break_off(""), ("result", result), *notices]
 
     def _control_request(self, line: Line) -> list[Draft]:
         if not self._input.ask or not as_short_text(line.get("request_id")):
@@ -189,7 +173,7 @@ class Dialogue(SteeredDialogue):
     def close(self, end: Exit) -> list[Draft]:
         """Return the events that were held back, and the reason if the turn failed. Sets `failed` and `start_over`."""
         drafts = self._read_rest() + self._tool_requests.close(end.description)
-        drafts += self._streamed.break_off_all()
+        drafts += self._output.streamed.break_off_all()
         if end.cancelled:
             return join_deltas(drafts)
         rounds = self._rounds
@@ -198,7 +182,7 @@ class Dialogue(SteeredDialogue):
         self.failed = bool(rounds.failure) or has_bad_exit or not rounds.has_result
         if self.start_over:
             drafts.append(error(_FORGOTTEN.format(self._input.session)))
-        elif self.failed and not (rounds.failure and rounds.failure == self._reported_failure):
+        elif self.failed and not (rounds.failure and rounds.failure == self._output.reported_failure):
             drafts.append(error(rounds.failure or self._explain(end)))
         return join_deltas(drafts)
 

@@ -1,6 +1,7 @@
 """Examine this installation: what would fail in an emergency, and what to do."""
 
 from argparse import Namespace
+from functools import partial
 
 from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
@@ -9,11 +10,14 @@ from breakglass.config import Config
 from breakglass.doctor import examine_all
 from breakglass.text import one_line
 from breakglass.vitals import SIGNS
+from breakglass.vitals.probes import Probe
 
 
 def run(config: Config, args: Namespace) -> int:
     """Print a line for each check, and what to do. Returns 1 if something will fail."""
-    found = examine_all(config)
+    from breakglass.relay import examine  # imported only here: most data roots have no relay
+
+    found = examine_all(config, [Probe("relay", examine.LABEL, partial(examine.relay, config))])
     status = 1 if any(each.status == "bad" for each in found) else 0
     if args.json:
         keys = ("name", "label", "status", "text", "advice")

@@ -19,6 +19,7 @@ from breakglass.export import atif, markdown, otlp, selected
 from breakglass.store import hosts, log, seek, sessions, state_cache, workspace
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
+from breakglass.text import escape_json
 
 FORMATS = ("html", "md", "bundle", "otlp", "atif")
 
@@ -137,7 +138,7 @@ def _document(form: str, events: Iterable[Event], source: _Source) -> Iterator[s
     created = log.read_one(source.fd, 1)
     created = {**created, "host": source.host or created.get("host", "")}
     render = {"otlp": otlp.render, "atif": atif.render}[form]
-    return render(events, source.name, created)
+    return map(escape_json, render(events, source.name, created))
 
 
 def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:

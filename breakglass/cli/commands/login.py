@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 
-from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
 from breakglass.config import Config
 from breakglass.errors import NotFound, ReadOnly
@@ -18,8 +17,7 @@ def run(config: Config, args: Namespace) -> int:
 
     if message := root.read_only_message(config.data):
         raise ReadOnly(f"{message}; log in with the token: breakglass token show")
-    for warning in root.prepare(config.data):
-        screen.say(f"breakglass: {warning}")
+    root.prepare(config.data)
     servers = running_servers(config.data)
     if not servers:
         raise NotFound(f"no server runs on {config.data.absolute()}; start one: breakglass serve")

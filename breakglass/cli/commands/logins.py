@@ -20,10 +20,7 @@ def run(config: Config, args: Namespace) -> int:
     """List the logins, or end one."""
     from breakglass.access.credentials import Access  # imported only here: it delays other commands
 
-    read_only = root.read_only_message(config.data)
-    for warning in root.prepare(config.data):
-        if warning != read_only:
-            screen.say(f"breakglass: {warning}")
+    root.prepare(config.data)
     access = Access(config.data, token=config.token, read_only=lambda: root.read_only_message(config.data))
     if args.revoke is None:
         _list(access.logins(), access.logins_of_other_tokens())

@@ -9,7 +9,8 @@ from breakglass.cli.command import Command, Option
 from breakglass.cli.notify import notify_ready
 from breakglass.cli.settings_help import settings_help
 from breakglass.cli.user import whole_number
-from breakglass.config import PREFERRED_AGENT, SETTINGS, Config
+from breakglass.config import SETTINGS, Config
+from breakglass.config.agents import PREFERRED_AGENT
 from breakglass.errors import BadInput, CannotRecord
 from breakglass.store.root import read_only_message
 

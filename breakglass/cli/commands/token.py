@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 
-from breakglass.cli import screen
 from breakglass.cli.command import Command, Option, Word
 from breakglass.config import Config
 from breakglass.errors import BadInput
@@ -18,10 +17,8 @@ def run(config: Config, args: Namespace) -> int:
     (action,) = args.words
     if action not in ACTIONS:
         raise BadInput(f"expected breakglass token show or breakglass token rotate, got {action!r}")
-    read_only = root.read_only_message(config.data)
-    for warning in root.prepare(config.data):
-        if warning != read_only:  # reading a token needs no write, so only a failure names the reason
-            screen.say(f"breakglass: {warning}")
+    # Reading a token needs no write, so only a failure names the reason.
+    read_only = root.prepare(config.data)
     may_act, is_set = not args.read_only, config.token is not None and not args.read_only
     if action == "rotate":
         root.refuse_read_only(config.data)

@@ -9,9 +9,13 @@ would take much memory, so Quart's part ends before the response does:
 2. `StreamingHTTPConnection._send_response` sends the head only, and remembers the response.
 3. Quart returns, and frees what it keeps for a request.
 4. `StreamingHTTPConnection.__call__` sends the chunks. Over HTTP/1.1 it writes them to the connection itself
-   (`SEND_CHUNK`), which costs less than the way through ASGI, Hypercorn and h11.
+   (`BodyWriter`), which costs less than the way through ASGI, Hypercorn and h11.
 
-The invariant: the generator of chunks is closed exactly once, however the response ends.
+The generator may also write to the connection, with `direct_write`, while it is asked for its next chunk. One task can
+so write to many clients.
+
+The invariants: the generator of chunks is closed exactly once, however the response ends. Chunks are sent in order,
+because the next one is asked for only after the last one was sent.
 
 Rules for editors:
 
@@ -36,7 +40,7 @@ from quart.asgi import ASGIHTTPConnection
 from quart.typing import ResponseTypes
 from quart.utils import cancel_tasks, encode_headers, raise_task_exceptions
 
-from breakglass.web.http.http1 import SEND_CHUNK
+from breakglass.web.http.http1 import BODY_WRITER, BodyWriter
 
 Write = Callable[[bytes], Awaitable[object]]
 
@@ -57,6 +61,20 @@ class StreamingResponse(Response):
 async def streaming_response(chunks: AsyncGenerator[bytes, None], start: bytes = b"") -> StreamingResponse:
     """Return a response of `start` and all chunks. Raises what the first chunk raises."""
     return StreamingResponse(start + await anext(chunks, b""), chunks)
+
+
+def direct_write(request: Request) -> Callable[[bytes], bool] | None:
+    """Return `BodyWriter.write` of the connection of a request, None if there is only the way through ASGI.
+
+    Only the generator of the response's chunks may use it, and not before it is asked for its second chunk.
+    """
+    writer = _body_writer(request.scope)
+    return writer.write if writer else None
+
+
+def _body_writer(scope: Any) -> BodyWriter | None:
+    writer: BodyWriter | None = scope.get("state", {}).get(BODY_WRITER)
+    return writer
 
 
 class StreamingHTTPConnection(ASGIHTTPConnection):
@@ -97,13 +115,14 @@ class StreamingHTTPConnection(ASGIHTTPConnection):
 
     def _writer(self, send: ASGISendCallable) -> Write:
         """Return the function that sends one chunk: the connection's own, or else one through ASGI."""
-        send_chunk: Write | None = self.scope.get("state", {}).get(SEND_CHUNK)
+        if direct := _body_writer(self.scope):
+            return direct.send
 
         async def write(chunk: bytes) -> None:
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
             await send(cast(HTTPResponseBodyEvent, message))
 
-        return send_chunk or write
+        return write
 
 
 async def _write_until_disconnect(

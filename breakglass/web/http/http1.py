@@ -25,7 +25,8 @@ Rules for editors:
 """
 
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -33,11 +34,20 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from breakglass.web.http.headers import NO_STORE_HEADERS
 
-SEND_CHUNK = "breakglass.send_chunk"
-"""Key in the ASGI `state` of an HTTP/1.1 request. Its value sends one chunk of a body of unknown length."""
+BODY_WRITER = "breakglass.body_writer"
+"""Key in the ASGI `state` of an HTTP/1.1 request. Its value is a `BodyWriter`."""
 
 _LENGTHS = re.compile(rb"\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _FOLDED = re.compile(rb"\n[ \t]")
+
+
+class BodyWriter(NamedTuple):
+    """Sends parts of a body of unknown length on the connection itself, past ASGI and h11."""
+
+    send: Callable[[bytes], Awaitable[None]]
+    """Sends a part, and waits while much is buffered for the client."""
+    write: Callable[[bytes], bool]
+    """Sends a part without waiting. Returns False, and sends nothing, if data is buffered, or if the part is large."""
 
 
 def encode_chunk(data: bytes) -> bytes:
@@ -91,7 +101,7 @@ class StrictH11Protocol(H11Protocol):
                 http_version=request.http_version,
             )
         if request.http_version != b"1.1":
-            self.connection_state.pop(SEND_CHUNK, None)  # HTTP/1.0 has no chunks
+            self.connection_state.pop(BODY_WRITER, None)  # HTTP/1.0 has no chunks
         await super()._create_stream(request)
 
     async def _send_error_response(self, status_code: int) -> None:

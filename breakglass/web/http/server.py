@@ -44,7 +44,7 @@ from hypercorn.utils import parse_socket_addr
 
 from breakglass.web.http.asgi import App
 from breakglass.web.http.clients import SHOW_CREDENTIAL, Places
-from breakglass.web.http.http1 import SEND_CHUNK, StrictH11Protocol, encode_chunk
+from breakglass.web.http.http1 import BODY_WRITER, BodyWriter, StrictH11Protocol, encode_chunk
 from breakglass.web.http.http2 import Cut, StrictH2Protocol
 from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerConfig, max_connections
 from breakglass.web.http.peers import peer_name
@@ -182,7 +182,9 @@ class ClientConnection(TCPServer):
             server = parse_socket_addr(sock.family, sock.getsockname())
             is_h2 = bool(tls and tls.selected_alpn_protocol() == "h2")
             protocol_class = StrictH2Protocol if is_h2 else StrictH11Protocol
-            state = ConnectionState({**self.state} if is_h2 else {**self.state, SEND_CHUNK: self._send_chunk})
+            state = ConnectionState({**self.state})
+            if not is_h2:
+                state[BODY_WRITER] = BodyWriter(self._send_chunk, self._write_chunk)
             async with TaskGroup(self.loop) as group:
                 self._task_group = group
                 context = (self.app, self.config, self.context, group, state)
@@ -214,6 +216,13 @@ class ClientConnection(TCPServer):
 
     async def _send_chunk(self, data: bytes) -> None:
         await self._write(encode_chunk(data))
+
+    def _write_chunk(self, data: bytes) -> bool:
+        transport = self.writer.transport
+        if len(data) >= HIGH_WATER or transport.get_write_buffer_size() or transport.is_closing():
+            return False
+        transport.write(encode_chunk(data))  # the buffer was empty, so no task is sending
+        return True
 
     async def _write(self, data: bytes) -> None:
         """Send, and wait while much is buffered. Cut the connection if the client takes nothing."""

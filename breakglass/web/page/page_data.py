@@ -9,7 +9,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from breakglass.actions import Action
-from breakglass.config import Preset
+from breakglass.config.presets import Preset
 from breakglass.store.workspace import Entry
 from breakglass.turns.job import ActionStep
 from breakglass.vitals import Vitals

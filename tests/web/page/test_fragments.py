@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breakglass.events import INTERRUPTED, KINDS, Event
+from breakglass.events import INTERRUPTED, Event
+from breakglass.kinds import KINDS
 from breakglass.tally import END_STATUSES
 from breakglass.web.page import fragments, terminal
 from tests.help.attacks import ATTACKS, events_with, replaced
