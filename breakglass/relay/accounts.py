@@ -11,7 +11,7 @@ account while it runs connects it to others only when it reads its configuration
 
 from typing import NamedTuple
 
-from breakglass.relay.credentials import public_half
+from breakglass.relay.keys import public_half
 
 MAX_FILE = "16G"
 """The bytes that the engine keeps for one host. It is the longest time that a mirror may be away."""

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import nkeys
-
 from breakglass.config import Config
 from breakglass.errors import BadConfig
 from breakglass.plain_file import open_plain_file
@@ -35,16 +33,6 @@ class Credentials(NamedTuple):
     """The certificate that the engine's own must come from, as PEM; "" for the system's authorities."""
     operator: str = ""
     """The name of the operator, who reaches the commands of all hosts; "" for a host."""
-
-    @property
-    def public_key(self) -> str:
-        """The public half of the key."""
-        return public_half(self.seed)
-
-
-def public_half(seed: str) -> str:
-    """Return the public key of a secret one."""
-    return str(nkeys.from_seed(seed.encode()).public_key.decode())
 
 
 def of_host(config: Config) -> Credentials:

@@ -16,13 +16,12 @@ import tomllib
 from contextlib import suppress
 from pathlib import Path
 
-import nkeys
-
 from breakglass.errors import BadConfig, Conflict, NotFound
 from breakglass.relay import accounts, fleet
 from breakglass.relay.accounts import Enrolled
 from breakglass.relay.certificate import make_certificate
-from breakglass.relay.credentials import Credentials, public_half
+from breakglass.relay.credentials import Credentials
+from breakglass.relay.keys import new_key
 from breakglass.relay_settings import check_url
 from breakglass.store.hosts import NAME, check_name
 
@@ -179,12 +178,6 @@ class Hub:
             raise NotFound(f"host {host} is not enrolled") from None
         except (ValueError, TypeError) as error:
             raise BadConfig(f"{self._hosts}/{host}.json: cannot be read: {error}") from error
-
-
-def new_key() -> tuple[str, str]:
-    """Return a secret nkey and its public key."""
-    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    return seed.decode(), public_half(seed.decode())
 
 
 def _host_and_port(url: str) -> tuple[str, str]:
