@@ -84,9 +84,25 @@ OF_DATA = (
     Mistake(
         "Only root and the user can change",
         "trusted_path.py",
-        "if _is_open(status, user):",
+        "if _is_open(step, status, user):",
         "if status.st_uid < 0:",
         ("tests/test_trusted_path.py::test_a_file_or_directory_that_others_may_write_is_refused",),
+    ),
+    Mistake(
+        "Only root and the user can change",
+        "trusted_path.py",
+        "(_has_list(step) or not _is_private",
+        "(not _is_private",
+        (
+            "tests/test_trusted_path.py::test_a_file_or_directory_that_an_access_control_list_opens_is_refused",
+        ),
+    ),
+    Mistake(
+        "Only root and the user can change",
+        "trusted_path.py",
+        "all(each.pw_uid == uid",
+        "all(True",
+        ("tests/test_trusted_path.py::test_a_group_that_is_the_first_one_of_another_user_is_not_private",),
     ),
     Mistake(
         "Only root and the user can change",
