@@ -5,7 +5,7 @@ A runner gets only known variables from the process that starts it, and `LD_PREL
 
 import os
 import sys
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from breakglass import cli
 from breakglass.agents import environ
@@ -15,9 +15,11 @@ VARIABLES = ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKE
 original = environ.environment
 
 
-def with_library(*given: Any) -> dict[str, str]:
+def with_library(
+    server: Mapping[str, str], protocol: str, pass_env: Collection[str], env: Mapping[str, str]
+) -> dict[str, str]:
     """Return the environment of a runner or an agent, with the variables of the library."""
-    return original(*given) | {name: os.environ[name] for name in VARIABLES}
+    return original(server, protocol, pass_env, env) | {name: os.environ[name] for name in VARIABLES}
 
 
 environ.environment = with_library
