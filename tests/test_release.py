@@ -121,6 +121,7 @@ def completed(tmp_path: Path, *words: str) -> list[str]:
     [
         (["ar"], ["archive"]),
         (["--data", "x", "ver"], ["verify", "version"]),
+        (["--on", "db1", "can"], ["cancel"]),
         (["help", "pru"], ["prune"]),
         (["prune", "--o"], ["--older-than"]),
         (["prune", "--older-than", ""], []),
@@ -145,6 +146,37 @@ def test_a_completion_names_every_command_and_option(shell: str) -> None:
             in_fish = f"-l {flag.name[2:]} " if flag.name.startswith("--") else f"-s {flag.name[1:]} "
             assert (in_fish if shell == "fish" else flag.name) in script
     assert [line for line in script.splitlines() if "\t" in line] == []
+
+
+@pytest.mark.skipif(shutil.which("fish") is None and not os.environ.get("CI"), reason="needs fish")
+def test_fish_completes(tmp_path: Path) -> None:
+    (tmp_path / "completion.fish").write_text(completion.fish())
+    offered = {
+        "ar": ["archive"],
+        "--data x ver": ["verify", "version"],
+        "--on db1 can": ["cancel"],
+        "help pru": ["prune"],
+        "prune --o": ["--older-than"],
+        "prune --older-than ": [],
+        "token r": ["rotate"],
+        "completion ": ["bash", "fish", "zsh"],
+        "rm 3": ["3f2a0000"],
+        "send log --af": [],  # `log` is no command here
+        "serve --tls-cert comp": ["completion.fish"],
+    }
+    lines = ["function breakglass; echo '3f2a0000  ✓ ok  now  shell  a title'; end", "source completion.fish"]
+    lines += [f"complete -C 'breakglass {typed}'; echo ." for typed in offered]
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", "\n".join(lines)],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    found = [part.split("\n")[:-1] for part in done.stdout.split(".\n")]
+    names = [sorted(line.partition("\t")[0] for line in lines) for lines in found[:-1]]
+    assert dict(zip(offered, names, strict=True)) == offered
 
 
 def test_zsh_and_fish_accept_their_scripts_where_they_are_installed(tmp_path: Path) -> None:
