@@ -15,6 +15,7 @@ from breakglass.cli import completion
 from breakglass.cli.commands import NAMES
 from breakglass.cli.man_page import man_page
 from tests.help.servers import environment
+from tests.help.waiting import DEADLINE, wait_until
 
 ROOT = Path(__file__).parent.parent
 CONTAINERFILE = ROOT / "Containerfile"
@@ -98,6 +99,43 @@ def test_what_the_containerfile_copies_exists() -> None:
     paths = [path for words in copied if not words[0].startswith("--from") for path in words]
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def container_engine() -> str:
+    """Return the program that builds and runs containers here, "" without one, or if its daemon does not run."""
+    for program in filter(shutil.which, ("podman", "docker")):
+        if not subprocess.run([program, "info"], check=False, capture_output=True).returncode:
+            return program
+    return ""
+
+
+@pytest.mark.torture
+def test_the_image_runs_turns_below_tini_where_podman_or_docker_runs(tmp_path: Path) -> None:
+    engine = container_engine()
+    if not engine:  # then `test_the_containerfile_is_sound` is all that can be checked
+        return
+    subprocess.run([engine, "build", "-q", "-t", "breakglass-test", ROOT], check=True, capture_output=True)
+    started = subprocess.run(
+        [engine, "run", "-d", "--rm", "breakglass-test"], check=True, capture_output=True, text=True
+    )
+    container = started.stdout.strip()
+
+    def inside(*words: str) -> str:
+        done = subprocess.run(
+            [engine, "exec", container, *words], check=True, capture_output=True, text=True, timeout=DEADLINE
+        )
+        return done.stdout
+
+    try:
+        assert inside("breakglass", "version").strip() == f"breakglass {__version__}"
+        assert "hello" in inside("breakglass", "send", "--agent", "shell", "--wait", "echo hello")
+        assert inside("cat", "/proc/1/comm").strip() == "tini"
+        health = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8420/health').read())"
+        wait_until(
+            lambda: '"breakglass"' in inside("python", "-c", f"try:\n {health}\nexcept OSError: pass"), engine
+        )
+    finally:
+        subprocess.run([engine, "rm", "-f", container], check=False, capture_output=True)
 
 
 # --- completions and man page ---------------------------------------------------------------------
