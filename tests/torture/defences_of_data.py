@@ -6,8 +6,9 @@ CREDENTIALS = "access/credentials.py"
 IN_TOKENS = "tests/access/test_tokens.py::"
 IN_LOGINS = "tests/access/test_logins.py::"
 IN_FLEET = "tests/relay/test_fleet.py::"
-ONE_ACCOUNT = r"""_account(each) for each in self.enrolled())
-        accounts = re.sub(r"(?s)\n    \]\n.*?users: \[", "", accounts)"""
+ONE_ACCOUNT = (
+    r"""text = __import__("re").sub(r"(?s)\n    \]\n  }\n  \"(?!@).*?users: \[", "", "\n".join(rows))"""
+)
 IN_ENGINE = "tests/relay/test_engine.py::"
 IN_COPIES_WRITTEN = "tests/relay/test_copies_written.py::"
 FILES_SERVED = ("tests/web/test_files.py::test_files_are_served_as_pictures_or_as_downloads",)
@@ -83,15 +84,31 @@ OF_DATA = (
     Mistake(
         "Only root and the user can change",
         "trusted_path.py",
-        "if _is_open(status, user):",
+        "if _is_open(step, status, user):",
         "if status.st_uid < 0:",
         ("tests/test_trusted_path.py::test_a_file_or_directory_that_others_may_write_is_refused",),
     ),
     Mistake(
         "Only root and the user can change",
+        "trusted_path.py",
+        "(_has_list(step) or not _is_private",
+        "(not _is_private",
+        (
+            "tests/test_trusted_path.py::test_a_file_or_directory_that_an_access_control_list_opens_is_refused",
+        ),
+    ),
+    Mistake(
+        "Only root and the user can change",
+        "trusted_path.py",
+        "all(each.pw_uid == uid",
+        "all(True",
+        ("tests/test_trusted_path.py::test_a_group_that_is_the_first_one_of_another_user_is_not_private",),
+    ),
+    Mistake(
+        "Only root and the user can change",
         "settings_file.py",
-        "        check_trusted(file)\n        return tomllib",
-        "        return tomllib",
+        "        check_trusted(file)\n        with file.open",
+        "        with file.open",
         (
             "tests/test_settings_file.py::test_a_file_that_another_user_can_change_is_an_error_in_every_other_place",
         ),
@@ -195,17 +212,24 @@ OF_DATA = (
     ),
     Mistake(
         "A host reaches no record",
-        "relay/enroll.py",
-        "_account(each) for each in self.enrolled())",
+        "relay/accounts.py",
+        'text = "\\n".join(rows)',
         ONE_ACCOUNT,
         (f"{IN_FLEET}test_what_a_host_forges_arrives_at_no_other_host",),
     ),
     Mistake(
         "A host reaches no record",
-        "relay/enroll.py",
+        "relay/accounts.py",
         'publish: { allow: ["bg.log.*"',
         'publish: { allow: [">"',
         (f"{IN_FLEET}test_a_host_cannot_take_back_what_it_has_shipped[DELETE-]",),
+    ),
+    Mistake(
+        "An operator's credentials",
+        "relay/accounts.py",
+        'publish: {{ allow: "bg.cmd.>" }}',
+        'publish: {{ allow: ">" }}',
+        ("tests/relay/test_operators.py::test_an_operator_reaches_nothing_but_commands",),
     ),
     Mistake(
         "A host reaches no record",

@@ -204,6 +204,13 @@ OF_REQUESTS = (
         ("tests/web/http/test_accesslog.py::test_any_request_adds_one_line_of_ascii_to_the_access_log",),
     ),
     Mistake(
+        "A line of the access log",
+        "web/http/accesslog.py",
+        "_masked(entry.path)[",
+        "entry.path[",
+        ("tests/web/http/test_accesslog.py::test_a_path_is_kept_but_not_what_looks_like_a_secret",),
+    ),
+    Mistake(
         "When connections are scarce",
         "web/http/clients.py",
         "else self._reserved)",
@@ -225,6 +232,13 @@ OF_REQUESTS = (
         "return self._left < 0",
         "return False",
         ("tests/web/http/test_http2.py::test_a_flood_of_http2_frames_ends_its_connection_and_delays_nobody",),
+    ),
+    Mistake(
+        "An HTTP/2 connection sends",
+        HTTP2,
+        "self.connection.decoder = decoder",
+        "",
+        ("tests/web/http/test_http2.py::test_a_head_that_takes_long_to_decode_ends_its_connection",),
     ),
     Mistake(
         "A stolen cookie reads",
