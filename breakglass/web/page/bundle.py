@@ -79,8 +79,7 @@ def write(
         add_hashed(NAME, length, log)
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as document:
             document.writelines(part.encode(errors="replace") for part in html)
-            size = document.tell()
-            document.seek(0)
+            size = document.tell() + document.seek(0)
             add_hashed("session.html", size, cast(BinaryIO, document))
         seen = {"", NAME, "session.html", "SHA256SUMS"}
         for name, data in chain((("seal", proof),), files):
