@@ -1,15 +1,15 @@
 """Numbers about sessions, computed from their events: turns, cost, tokens, tools, waiting times, failures. Pure.
 
-Times are whole seconds between the `ts` of two events, as the recipes with jq compute them (docs/recipes.md).
+Times are between the `ts` of two events, in milliseconds here and in seconds for others (docs/recipes.md).
 """
 
 import heapq
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from breakglass.events import Event, decode
-from breakglass.text import one_line
+from breakglass.text import context_in, one_line
 
 KINDS = frozenset(
     {"created", "user", "tool", "tool_result", "permission", "answer", "retry", "result", "error", "turn_end"}
@@ -23,7 +23,7 @@ _MAIN_FIELDS = ("command", "file_path", "path", "pattern", "url", "query", "desc
 class Call(NamedTuple):
     """One call of a tool. The slowest is the largest."""
 
-    seconds: int
+    milliseconds: int
     session: str
     line: int
     tool: str
@@ -32,9 +32,8 @@ class Call(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the call for a program, with the main part of its input as `call`."""
-        fields = self._asdict()
-        what = _what(fields.pop("input"), self.line)
-        return {**fields, "call": what}
+        place = {"session": self.session, "line": self.line, "tool": self.tool}
+        return {"seconds": self.milliseconds / 1000, **place, "call": _what(self.input, self.line)}
 
 
 class Failure(NamedTuple):
@@ -55,9 +54,11 @@ class Stats:
         """The turns that have ended, by their status."""
         self.days: dict[str, dict[str, Any]] = {}
         self.models: dict[tuple[str, str], dict[str, Any]] = {}
+        self.contexts: dict[tuple[str, str], tuple[int, int]] = {}
+        """The fullest context of each model: the tokens used, and how many it holds."""
         self.tools: dict[str, dict[str, Any]] = {}
         self.waits: list[int] = []
-        """The seconds from each question to the answer of a person."""
+        """The milliseconds from each question to the answer of a person."""
         self.slowest: list[Call] = []
         self.failures: list[Failure] = []
 
@@ -71,13 +72,23 @@ class Stats:
             (self.tools, other.tools),
         ):
             _add_numbers(own, more)
+        for model, context in other.contexts.items():
+            self.add_context(model, context)
         self.waits += other.waits
         self.slowest = heapq.nlargest(KEPT, self.slowest + other.slowest)
         self.failures = heapq.nlargest(KEPT, self.failures + other.failures)
 
+    def add_context(self, model: tuple[str, str], context: tuple[int, int]) -> None:
+        """Keep the fullest context of a model."""
+        used, size = self.contexts.get(model, (0, 1))
+        if context[0] * size >= used * context[1]:
+            self.contexts[model] = context
+
     def as_json(self) -> dict[str, Any]:
         """Return the numbers for a program."""
-        by_time = sorted(self.tools.items(), key=lambda row: (-row[1]["seconds"], -row[1]["calls"], row[0]))
+        by_time = sorted(
+            self.tools.items(), key=lambda row: (-row[1]["milliseconds"], -row[1]["calls"], row[0])
+        )
         models = sorted(self.models.items(), key=lambda row: (-row[1]["turns"], row[0]))
         return {
             "sessions": self.sessions,
@@ -85,17 +96,35 @@ class Stats:
             "cost_usd": round(sum(day["cost_usd"] for day in self.days.values()), 6),
             "days": [{"day": day, **_rounded(numbers)} for day, numbers in sorted(self.days.items())],
             "models": [
-                {"agent": agent, "model": model or None, **_rounded(row)} for (agent, model), row in models
+                {
+                    "agent": agent,
+                    "model": model or None,
+                    **_rounded(row),
+                    "context": self._context((agent, model)),
+                }
+                for (agent, model), row in models
             ],
-            "tools": [{"name": name, **row} for name, row in by_time],
+            "tools": [
+                {
+                    "name": name,
+                    "calls": row["calls"],
+                    "seconds": row["milliseconds"] / 1000,
+                    "failed": row["failed"],
+                }
+                for name, row in by_time
+            ],
             "waiting": {
                 "answers": len(self.waits),
-                "seconds": sum(self.waits),
-                "longest": max(self.waits, default=0),
+                "seconds": sum(self.waits) / 1000,
+                "longest": max(self.waits, default=0) / 1000,
             },
             "slowest": [call.as_json() for call in sorted(self.slowest, reverse=True)],
             "failures": [failure._asdict() for failure in sorted(self.failures, reverse=True)],
         }
+
+    def _context(self, model: tuple[str, str]) -> dict[str, int] | None:
+        found = self.contexts.get(model)
+        return {"used": found[0], "size": found[1]} if found else None
 
 
 class SessionReader:
@@ -111,7 +140,7 @@ class SessionReader:
         self._agent = ""
         self._model = ""
         self._calls: dict[str, tuple[Event, int]] = {}
-        """The calls of the turn, by their id, with the seconds to the last result."""
+        """The calls of the turn, by their id, with the milliseconds to the last result."""
         self._asked: dict[str, str] = {}
 
     def add(self, event: Event) -> None:
@@ -138,7 +167,7 @@ class SessionReader:
                 self._asked[str(event.get("request"))] = str(event.get("ts", ""))
             case "answer" if event.get("by") not in ("settings", "session", "timeout", "agent", "exit"):
                 asked = self._asked.pop(str(event.get("request")), "")
-                self._stats.waits.append(_seconds(asked, str(event.get("ts", ""))))
+                self._stats.waits.append(_milliseconds(asked, str(event.get("ts", ""))))
             case "result":
                 self._add_cost(event)
             case "error":
@@ -150,14 +179,14 @@ class SessionReader:
         found = self._calls.get(str(event.get("tool_id")))
         if found:
             call, _ = found
-            seconds = _seconds(str(call.get("ts", "")), str(event.get("ts", "")))
-            self._calls[str(event.get("tool_id"))] = call, seconds
+            passed = _milliseconds(str(call.get("ts", "")), str(event.get("ts", "")))
+            self._calls[str(event.get("tool_id"))] = call, passed
             if event.get("is_error") is True:
                 self._tool(call)["failed"] += 1
 
     def _tool(self, call: Event) -> dict[str, Any]:
         return self._stats.tools.setdefault(
-            str(call.get("name", "")), {"calls": 0, "seconds": 0, "failed": 0}
+            str(call.get("name", "")), {"calls": 0, "milliseconds": 0, "failed": 0}
         )
 
     def _day(self) -> dict[str, Any]:
@@ -172,12 +201,14 @@ class SessionReader:
     def _add_cost(self, event: Event) -> None:
         usage = event.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        row = self._model_row(str(event.get("model") or self._model))
+        self._model = str(event.get("model") or self._model)
+        if context := context_in(event.get("context")):
+            self._stats.add_context((self._agent, self._model), context)
+        row = self._model_row(self._model)
         for numbers in (self._day(), row):
             numbers["cost_usd"] += _number(event.get("cost_usd"))
             for key in ("input_tokens", "output_tokens"):
                 numbers[key] += int(_number(usage.get(key)))
-        self._model = str(event.get("model") or self._model)
 
     def _fail(self, event: Event, why: str) -> None:
         failure = Failure(str(event.get("ts", "")), self._session, event["id"], one_line(why, 200))
@@ -188,12 +219,12 @@ class SessionReader:
         for counts in (self._stats.turns, self._day()["turns"]):
             counts[status] = counts.get(status, 0) + 1
         self._model_row(self._model)["turns"] += 1
-        for call, seconds in self._calls.values():
+        for call, passed in self._calls.values():
             row = self._tool(call)
             row["calls"] += 1
-            row["seconds"] += seconds
+            row["milliseconds"] += passed
             name = str(call.get("name", ""))
-            _keep(self._stats.slowest, Call(seconds, self._session, call["id"], name, call.get("input")))
+            _keep(self._stats.slowest, Call(passed, self._session, call["id"], name, call.get("input")))
         self._begun, self._calls, self._asked = "", {}, {}
 
 
@@ -228,14 +259,14 @@ def _what(value: Any, line: int) -> str:
     return one_line(value, 200) if isinstance(value, str) else ""
 
 
-def _seconds(begin: str, end: str) -> int:
-    if begin[:19] == end[:19]:
+def _milliseconds(begin: str, end: str) -> int:
+    if begin == end:
         return 0
     try:
-        passed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(begin[:19])
-    except ValueError:
+        passed = datetime.fromisoformat(end) - datetime.fromisoformat(begin)
+    except (ValueError, TypeError):  # TypeError: one of them has no time zone
         return 0
-    return max(0, int(passed.total_seconds()))
+    return max(0, passed // timedelta(milliseconds=1))
 
 
 def _number(value: Any) -> float:

@@ -32,7 +32,7 @@ def check_trusted(path: Path, *, is_secret: bool = False, user: int | None = Non
             trusted = " or ".join(dict.fromkeys((_user(0), _user(user))))
             why = f"{step} belongs to user {_user(status.st_uid)}, not to {trusted}"
             raise _untrusted(why, f"chown {_user(user)} {step}")
-        if _is_open(status, user):
+        if _is_open(step, status, user):
             why = f"others than its owner, {_user(status.st_uid)}, may write {step} ({mode:03o})"
             raise _untrusted(why, f"chmod go-w {step}")
     if is_secret and mode & 0o007:
@@ -68,9 +68,11 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         pending += [part for part in reversed(target.split("/")) if part not in ("", ".")]
 
 
-def _is_open(status: os.stat_result, user: int) -> bool:
-    """Return whether the mode lets others change a file, or exchange the entries of a directory.
+def _is_open(step: str, status: os.stat_result, user: int) -> bool:
+    """Return whether others may change a file, or exchange the entries of a directory.
 
+    With an access control list, the group's bits of the mode are the most that any of its users and groups may do
+    (acl(5)). So a file of a private group can be open to others. A file without these bits is not.
     A link's mode means nothing. In a sticky directory, such as /tmp, only its owner and an entry's owner can rename or
     remove the entry (unlink(2)). The owners of both are checked.
     """
@@ -78,11 +80,25 @@ def _is_open(status: os.stat_result, user: int) -> bool:
     is_sticky = kind == stat.S_IFDIR and status.st_mode & stat.S_ISVTX
     if kind == stat.S_IFLNK or is_sticky:
         return False
-    return bool(status.st_mode & 0o002 or (status.st_mode & 0o020 and not _is_private(status.st_gid, user)))
+    if status.st_mode & 0o002:
+        return True
+    return bool(status.st_mode & 0o020) and (_has_list(step) or not _is_private(status.st_gid, user))
+
+
+def _has_list(step: str) -> bool:
+    """Return whether an access control list says more than the mode. A file without one has no such attribute."""
+    try:
+        os.getxattr(step, "system.posix_acl_access")
+    except OSError as error:
+        return error.errno not in (errno.ENODATA, errno.ENOTSUP)
+    return True
 
 
 def _is_private(group: int, uid: int) -> bool:
-    """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts it too."""
+    """Return whether a group has only this user, as on systems with the umask 002. Debian's sshd accepts it too.
+
+    The table of groups does not list users whose first group it is; the table of users does.
+    """
     import grp  # imported only for a group that may write: it delays the start of each command
     import pwd
 
@@ -90,7 +106,9 @@ def _is_private(group: int, uid: int) -> bool:
         user, found = pwd.getpwuid(uid), grp.getgrgid(group)
     except KeyError:
         return False
-    return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
+    if user.pw_gid != group or found.gr_name != user.pw_name or not set(found.gr_mem) <= {user.pw_name}:
+        return False
+    return all(each.pw_uid == uid for each in pwd.getpwall() if each.pw_gid == group)
 
 
 def _untrusted(why: str, remedy: str) -> BadConfig:

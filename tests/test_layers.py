@@ -33,6 +33,7 @@ OWNERS = {
     "cryptography": "access.push_key",
     "h11": "web.http",
     "h2": "web.http",
+    "hpack": "web.http",
     "hypercorn": "web.http",
     "jinja2": "web",
     "markdown_it": "web",

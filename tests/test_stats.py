@@ -50,6 +50,7 @@ TURN = timed(
             "cost_usd": 0.5,
             "model": "opus",
             "usage": {"input_tokens": 7, "output_tokens": 9},
+            "context": {"used": 30_000, "size": 200_000},
         },
     ),
     ("01:12", {"kind": "turn_end", "status": "error", "duration_ms": 71_000}),
@@ -78,6 +79,7 @@ def test_each_number_is_counted_once() -> None:
                 "cost_usd": 0.5,
                 "input_tokens": 7,
                 "output_tokens": 9,
+                "context": {"used": 30_000, "size": 200_000},
             }
         ],
         "tools": [{"name": "Bash", "calls": 1, "seconds": 20, "failed": 1}],
@@ -85,6 +87,42 @@ def test_each_number_is_counted_once() -> None:
         "slowest": [{"seconds": 20, "session": "s0", "line": 3, "tool": "Bash", "call": "df"}],
         "failures": [{"ts": "2026-11-23T03:01:10.123Z", "session": "s0", "line": 10, "error": "it broke"}],
     }
+
+
+def test_times_have_milliseconds_also_across_a_midnight() -> None:
+    call = {"kind": "tool", "tool_id": "a", "name": "Bash", "input": {}}
+    result = {"kind": "tool_result", "tool_id": "a", "output": ""}
+    rows: list[tuple[str, dict[str, Any]]] = [
+        ("2026-11-23T23:59:59.100Z", {"kind": "user", "text": "go"}),
+        ("2026-11-23T23:59:59.900Z", call),
+        ("2026-11-24T00:00:01.250Z", result),
+        ("2026-11-24T00:00:01.300Z", {"kind": "turn_end", "status": "ok"}),
+    ]
+    events = [{"id": number, "ts": ts, **event} for number, (ts, event) in enumerate(rows, 1)]
+    assert numbers(events)["tools"] == [{"name": "Bash", "calls": 1, "seconds": 1.35, "failed": 0}]
+    events[2]["ts"] = "2026-11-23T23:59:59.000Z"  # the clock was set back
+    assert numbers(events)["tools"][0]["seconds"] == 0
+    events[2]["ts"] = "2026-11-24T00:00:01"  # without a time zone: a user edited the log
+    assert numbers(events)["tools"][0]["seconds"] == 0
+
+
+def test_the_fullest_context_of_a_model_counts() -> None:
+    def turn(used: int, size: int) -> list[Event]:
+        return [
+            {**each, "context": {"used": used, "size": size}} if each["kind"] == "result" else each
+            for each in TURN
+        ]
+
+    found = numbers(turn(10, 100), turn(150, 1000), turn(90, 1000))
+    assert [row["context"] for row in found["models"]] == [{"used": 150, "size": 1000}]
+    none = [{key: value for key, value in each.items() if key != "context"} for each in TURN]
+    assert numbers(none)["models"][0]["context"] is None
+    merged = Stats()
+    for used in (40, 60, 20):
+        part = Stats()
+        part.add_context(("claude", "opus"), (used, 100))
+        merged.add(part)
+    assert merged.contexts == {("claude", "opus"): (60, 100)}
 
 
 def test_numbers_of_several_sessions_add_up_and_old_turns_are_left_out() -> None:
@@ -136,7 +174,7 @@ def test_the_numbers_equal_those_of_the_recipes(sample: Session) -> None:
     ended = [tool for tool in found["tools"] if tool["calls"]]
     cost = recipe("# 5.")
     assert found["cost_usd"] == pytest.approx(float(cost[0][0]))
-    seconds = {name: int(count) for count, name in recipe("# 8.")}
+    seconds = {name: float(count) for count, name in recipe("# 8.")}
     assert {tool["name"]: tool["seconds"] for tool in ended} == {
         name: seconds[name] for name in (tool["name"] for tool in ended)
     }

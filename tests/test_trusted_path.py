@@ -1,6 +1,8 @@
 """A file is trusted only if no user besides root and this one can change it or exchange it."""
 
 import os
+import pwd
+import struct
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,18 @@ from tests.help.superuser import require_superuser
 
 MALLORY = 12345
 OTHER = 23456
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHERS = 1, 2, 4, 0x10, 0x20
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry)
+    for entry in (
+        (USER_OBJ, 7, 0xFFFFFFFF),
+        (USER, 7, MALLORY),
+        (GROUP_OBJ, 0, 0xFFFFFFFF),
+        (MASK, 7, 0xFFFFFFFF),
+        (OTHERS, 0, 0xFFFFFFFF),
+    )
+)
+"""`setfacl -m user:12345:rwx` (linux/posix_acl_xattr.h)."""
 
 
 @pytest.fixture
@@ -61,6 +75,31 @@ def test_a_group_of_only_this_user_may_write(file: Path) -> None:
     check_trusted(file)
     file.parent.chmod(0o777)
     assert "(777)" in refusal(file)
+
+
+@pytest.mark.parametrize("levels", [0, 1])
+def test_a_file_or_directory_that_an_access_control_list_opens_is_refused(levels: int, file: Path) -> None:
+    """The list opens it to another user. The mode shows that as a right of the group, which has only this user."""
+    step = [file, *file.parents][levels]
+    os.chown(step, -1, os.getgid())
+    os.setxattr(step, "system.posix_acl_access", ACL)
+    assert step.stat().st_mode & 0o777 == 0o770
+    assert f"may write {step} (770); do: chmod go-w {step}" in refusal(file)
+    step.chmod(0o750)
+    check_trusted(file)  # the list has no effect any more
+
+
+def test_a_group_that_is_the_first_one_of_another_user_is_not_private(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of groups does not list such a user."""
+    require_superuser("to change owners")
+    os.chown(file, -1, 0)
+    file.chmod(0o664)
+    check_trusted(file)
+    other = pwd.struct_passwd(("toor", "x", 1000, 0, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.getpwuid(0), other])
+    assert f"may write {file} (664)" in refusal(file)
 
 
 @pytest.mark.parametrize("levels", [0, 1, 2])

@@ -17,16 +17,26 @@ MAX_UNKNOWN = 4 << 10
 
 
 def blocks_text(content: Any, depth: int = MAX_DEPTH) -> str:
-    """Return content as text: a string, a block, or a list of blocks, each on its own lines."""
-    if isinstance(content, str):
-        return content
-    blocks = [content] if isinstance(content, dict) else as_objects(content)
-    return "\n".join(block_text(block, depth) for block in blocks)
+    """Return content as text: a string, a block, or a list of both, each on its own lines."""
+    return "\n".join(block_text(block, depth) for block in content_blocks(content))
+
+
+def content_blocks(content: Any) -> list[Block]:
+    """Return the blocks of content of any shape. What is no block, or is text without a type, becomes a text block."""
+    parts = content if isinstance(content, list) else [content]
+    return [_as_block(part) for part in parts if part is not None]
+
+
+def _as_block(part: Any) -> Block:
+    if isinstance(part, dict):
+        is_text = part.get("type") is None and isinstance(part.get("text"), str)
+        return {**part, "type": "text"} if is_text else part
+    return {"type": "text", "text": part if isinstance(part, str) else dumps(part)}
 
 
 def block_text(block: Block, depth: int = MAX_DEPTH) -> str:
     """Return one block as text. Text is kept, a link keeps its address and title, and data becomes its size."""
-    if block.get("type") == "text":
+    if block.get("type") == "text" and isinstance(block.get("text"), str):
         return with_citations(block)
     reader = _READERS.get(as_text(block.get("type"))) if depth else None
     return (reader(block, depth - 1) if reader else "") or as_json(block)

@@ -159,6 +159,11 @@ def as_objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def as_input(value: Any) -> dict[str, Any]:
+    """Return the input of a tool as a JSON object. One of another shape becomes its `input`."""
+    return value if isinstance(value, dict) else {} if value is None else {"input": value}
+
+
 def as_count(value: Any) -> int | None:
     """Return `value` if it is a whole number from 0 to 2**53 - 1, which every JSON reader keeps exactly; else None."""
     return value if type(value) is int and 0 <= value < 1 << 53 else None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from breakglass.cli.style import UNLIMITED
-from breakglass.text import escape_json
+from breakglass.text import escape_json, visible
 
 PROGRESS_SECONDS = 0.2
 """Seconds between two updates of a `ProgressLine`, and before the first."""
@@ -95,15 +95,23 @@ def write_lines(lines: bytes) -> None:
 
 def print_json(rows: Iterable[dict[str, Any]]) -> None:
     """Print one JSON object a line."""
+    for row in rows:
+        print(json_line(row))
+
+
+def json_line(row: dict[str, Any]) -> str:
+    """Return an object as one line of JSON. What would control a terminal is an escape."""
     import json  # imported only here: it delays commands that print no JSON
 
-    for row in rows:
-        print(escape_json(json.dumps(row, ensure_ascii=False)))
+    return escape_json(json.dumps(row, ensure_ascii=False))
 
 
 def say(text: str) -> None:
-    """Print a message for the user on standard error, where it does not mix with the output."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message for the user on standard error, where it does not mix with the output.
+
+    What would control the terminal is visible: a path or a name in it may be another user's.
+    """
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def can_ask() -> bool:
@@ -113,7 +121,7 @@ def can_ask() -> bool:
 
 def ask(question: str) -> str:
     """Ask on standard error, and return the line that the user typed."""
-    print(question, end="", file=sys.stderr, flush=True)
+    print(visible(question), end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().rstrip("\n")
 
 

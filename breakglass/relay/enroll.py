@@ -129,7 +129,8 @@ class Hub:
 
     def enroll(self, host: str) -> Credentials:
         """Enroll a host, or give it a new key if it was revoked. Raises BadInput and Conflict."""
-        old = next((each for each in self.enrolled() if each.host == check_name(host)), None)
+        check_name(host)
+        old = next((each for each in self.enrolled() if each.host == host), None)
         if old and old.host_key:
             raise Conflict(
                 f"host {host} is enrolled already; to give it a new key: breakglass enroll {host} --revoke, then again"

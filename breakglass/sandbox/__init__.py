@@ -1,8 +1,9 @@
 """The sandbox of an agent: bubblewrap (bwrap(1)), and inside it `init`.
 
 How this works: the agent sees the machine's files read-only. It can write its workspace, private empty directories, and
-what the settings name. Directories that hold sockets and secrets are replaced by empty ones, the data root too. No
-process, message queue or host name is shared. A server that runs as root gives the agent another user.
+what the settings name. Directories that hold sockets and secrets are replaced by empty ones, the data root too. Every
+other socket of the machine is covered, unless the settings show its directory. No process, message queue or host name
+is shared. A server that runs as root gives the agent another user.
 
 - As root, bubblewrap needs no user namespace. `init` then changes the user, because root's number alone would
   give access to root's files, even without capabilities.
@@ -13,6 +14,7 @@ imports this module at the start of every turn, so it imports nothing slow.
 """
 
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -153,6 +155,8 @@ def _mounts(sandbox: Sandbox, workspace: str) -> list[str]:
     data = _existing([sandbox.data])  # `breakglass agents` may try the sandbox before it is made
     hidden = [*emptied, *_existing(_TEMPORARY), sandbox.home, *data]
     words = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for path in _sockets(hidden):
+        words += "--ro-bind", "/dev/null", path
     for path in emptied:
         words += "--tmpfs", path
     for path in dict.fromkeys([*_existing(_TEMPORARY), sandbox.home]):
@@ -170,6 +174,28 @@ def _mounts(sandbox: Sandbox, workspace: str) -> list[str]:
     for path in (*emptied, *data):
         words += "--remount-ro", path
     return words
+
+
+def _sockets(hidden: Iterable[str]) -> list[str]:
+    """Return the paths of this machine's Unix sockets outside of the hidden directories.
+
+    A read-only mount does not prevent a connection.
+    """
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape", newline="\n") as table:
+            rows = [line.rstrip("\n").split(None, 7) for line in table]
+    except OSError:
+        return []
+    paths = {os.path.realpath(row[7]) for row in rows if row[7:] and row[7].startswith("/")}
+    covered = tuple(f"{each}/" for each in (*hidden, "/dev", "/proc"))
+    return [path for path in sorted(paths) if not path.startswith(covered) and _is_socket(path)]
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:  # it is gone, or this user cannot reach it
+        return False
 
 
 def _parents(path: str, hidden: Iterable[str]) -> list[str]:

@@ -153,6 +153,47 @@ def test_every_block_of_an_acp_tool_is_in_its_output(block: Any, is_wrapped: boo
     assert PROSE in output
 
 
+SHAPES: list[Any] = [
+    *BLOCKS,
+    *([PROSE], ["one", 7, PROSE], [[PROSE]]),
+    *({"text": [PROSE]}, {"type": "text", "text": [PROSE]}),
+]
+every_shape = pytest.mark.parametrize("content", SHAPES, ids=[dumps(content)[:60] for content in SHAPES])
+
+
+@every_shape
+def test_content_of_any_shape_is_in_the_output_of_a_tool_of_claude(content: Any) -> None:
+    drafts = told(claude.begun(), claude.tool_result(content))
+    (output,) = [fields["output"] for kind, fields in drafts if kind == "tool_result"]
+    assert PROSE in output
+
+
+@every_shape
+def test_content_of_any_shape_in_a_message_of_claude_is_told(content: Any) -> None:
+    drafts = told(claude.begun(), claude.line(type="assistant", message={"content": content}))
+    assert PROSE in "".join(fields["text"] for kind, fields in drafts if kind in ("text", "notice"))
+
+
+def test_numbers_in_the_output_of_a_tool_of_claude_are_kept() -> None:
+    drafts = told(claude.begun(), claude.tool_result(["used:", 97, True, None]))
+    assert [fields["output"] for kind, fields in drafts if kind == "tool_result"] == ["used:\n97\ntrue"]
+
+
+@pytest.mark.parametrize("given", [PROSE, [PROSE], {"command": PROSE}])
+def test_an_input_of_any_shape_is_shown_before_the_tool_of_claude_is_allowed(given: Any) -> None:
+    call = claude.assistant({"type": "tool_use", "id": "t1", "name": "Bash", "input": given})
+    request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": given}
+    question = claude.line(type="control_request", request_id="q1", request=request)
+    dialogue = claude.begun(ask=True)
+    drafts = dialogue.translate(call + question)
+    assert [kind for kind, _ in drafts] == ["tool", "permission"]
+    expected = given if isinstance(given, dict) else {"input": given}
+    assert [fields["input"] for _, fields in drafts] == [expected, expected]
+    assert dialogue.answer("q1", allow=True)
+    allowed = json.loads(dialogue.reply())["response"]["response"]
+    assert allowed == {"behavior": "allow", "updatedInput": given}
+
+
 OUTPUTS: list[Any] = [
     PROSE,
     [PROSE],

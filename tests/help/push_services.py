@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -32,7 +33,10 @@ class PushService:
         self.status = 201
         self.location = ""
         self.received: list[Pushed] = []
+        self.hangs = threading.Event()
+        """Set: requests are read and never answered, until the service stops."""
         self.port = 0
+        self._stopped = threading.Event()
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     @property
@@ -58,11 +62,18 @@ class PushService:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Pushed(request.path, headers, body))
+        if self.hangs.is_set():
+            self._stopped.wait()
+            return
         request.send_response(self.status)
         if self.location:
             request.send_header("Location", self.location)
         request.send_header("Content-Length", "0")
         request.end_headers()
+
+    def stop(self) -> None:
+        """End the requests that hang."""
+        self._stopped.set()
 
 
 def encode(data: bytes) -> str:
@@ -75,4 +86,7 @@ def serve() -> Iterator[PushService]:
     """Run a push service while in the context."""
     service = PushService()
     with loopback.serve(service.answer) as service.port:
-        yield service
+        try:
+            yield service
+        finally:
+            service.stop()

@@ -11,6 +11,7 @@ ONE_ACCOUNT = r"""_account(each) for each in self.enrolled())
 IN_ENGINE = "tests/relay/test_engine.py::"
 IN_COPIES_WRITTEN = "tests/relay/test_copies_written.py::"
 FILES_SERVED = ("tests/web/test_files.py::test_files_are_served_as_pictures_or_as_downloads",)
+NO_ESCAPE = ("tests/turns/test_sandbox.py::test_no_attempt_to_escape_succeeds",)
 NO_WAY_OUT = ("tests/store/test_workspace.py::test_no_link_leads_out_of_the_workspace",)
 
 OF_DATA = (
@@ -82,9 +83,25 @@ OF_DATA = (
     Mistake(
         "Only root and the user can change",
         "trusted_path.py",
-        "if _is_open(status, user):",
+        "if _is_open(step, status, user):",
         "if status.st_uid < 0:",
         ("tests/test_trusted_path.py::test_a_file_or_directory_that_others_may_write_is_refused",),
+    ),
+    Mistake(
+        "Only root and the user can change",
+        "trusted_path.py",
+        "(_has_list(step) or not _is_private",
+        "(not _is_private",
+        (
+            "tests/test_trusted_path.py::test_a_file_or_directory_that_an_access_control_list_opens_is_refused",
+        ),
+    ),
+    Mistake(
+        "Only root and the user can change",
+        "trusted_path.py",
+        "all(each.pw_uid == uid",
+        "all(True",
+        ("tests/test_trusted_path.py::test_a_group_that_is_the_first_one_of_another_user_is_not_private",),
     ),
     Mistake(
         "Only root and the user can change",
@@ -182,6 +199,15 @@ OF_DATA = (
         '"--new-session", ',
         "",
         ("tests/turns/test_sandbox.py::test_a_sandbox_without_root_makes_a_user_namespace",),
+    ),
+    *(
+        Mistake('An agent with `sandbox = "bwrap"` writes its own workspace', where, old, new, NO_ESCAPE)
+        for where, old, new in (
+            ("sandbox/__init__.py", "for path in _sockets(hidden):", "for path in ():"),
+            ("sandbox/init.py", "        restrict_calls(os.uname().machine)\n", ""),
+            ("sandbox/init.py", "socket.AF_NETLINK)", "socket.AF_NETLINK, socket.AF_VSOCK)"),
+            ("sandbox/init.py", "+ _if(_IF_ANY_BIT, _CLONE_NEWUSER, refused)", ""),
+        )
     ),
     Mistake(
         "A host reaches no record",

@@ -227,6 +227,13 @@ OF_REQUESTS = (
         ("tests/web/http/test_http2.py::test_a_flood_of_http2_frames_ends_its_connection_and_delays_nobody",),
     ),
     Mistake(
+        "An HTTP/2 connection sends",
+        HTTP2,
+        "self.connection.decoder = decoder",
+        "",
+        ("tests/web/http/test_http2.py::test_a_head_that_takes_long_to_decode_ends_its_connection",),
+    ),
+    Mistake(
         "A stolen cookie reads",
         RULES,
         "refuse_unproven_pages, refuse_other_pages)",

@@ -30,6 +30,7 @@ from breakglass.turns import processes
 from tests.help import push_services, scripted_agent, services
 from tests.help.devices import Device
 from tests.help.questions import OldQuestion
+from tests.help.senders import find_senders
 from tests.help.servers import Server
 from tests.help.session_logs import events_of
 from tests.help.waiting import DEADLINE, wait_until
@@ -45,18 +46,6 @@ MAX_OPEN = 6
 TOLD_SECONDS = 600
 Key = tuple[str, str, str]
 """A session, a destination and a kind of cause."""
-
-
-def find_senders(root: Path) -> set[int]:
-    """Return the pids of the processes that send for this data root."""
-    words = (b"breakglass.notifier", os.fsencode(root))
-    found = set()
-    for pid in processes.list_pids():
-        with suppress(OSError):
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if all(word in arguments for word in words):
-                found.add(pid)
-    return found
 
 
 def find_runners(root: Path) -> set[int]:

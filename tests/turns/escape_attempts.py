@@ -18,13 +18,20 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+inherited = " ".join(sorted(os.listdir("/proc/self/fd")))
+"""The last one belongs to the listing itself."""
 target = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MNT_DETACH = 1, 32, 4096, 2
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
-OPEN_BY_HANDLE_AT = {"x86_64": 304, "aarch64": 265}
+NUMBERS = {
+    "x86_64": {"open_by_handle_at": 304, "keyctl": 250, "userfaultfd": 323, "bpf": 321, "unshare": 272},
+    "aarch64": {"open_by_handle_at": 265, "keyctl": 219, "userfaultfd": 282, "bpf": 280, "unshare": 97},
+}[os.uname().machine]
+IO_URING_SETUP, CLONE3 = 425, 435
+SESSION_KEYRING, KEYCTL_READ, UFFD_USER_MODE_ONLY = -3, 11, 1
 
 
 def call(function: Callable[..., int], *arguments: object) -> str:
@@ -102,7 +109,7 @@ def find_disks() -> str:
 def open_by_handle() -> str:
     """Open a file by its number, past all directories."""
     handle = bytes([8, 0, 0, 0, 1] + [0] * 27)
-    return call(libc.syscall, OPEN_BY_HANDLE_AT[os.uname().machine], -100, handle, 0)
+    return call(libc.syscall, NUMBERS["open_by_handle_at"], -100, handle, 0)
 
 
 def capabilities() -> str:
@@ -113,6 +120,15 @@ def capabilities() -> str:
 def connect_to_port() -> str:
     with socket.socket() as sock:
         return attempt(lambda: sock.connect(("127.0.0.1", target["port"])))
+
+
+def system_call(number: int, *arguments: int) -> str:
+    """Make a system call with its whole number, not the half that `int` has."""
+    return call(libc.syscall, ctypes.c_long(number), *map(ctypes.c_long, arguments))
+
+
+def open_socket(family: int, kind: int = socket.SOCK_STREAM) -> str:
+    return attempt(lambda: socket.socket(family, kind).close())
 
 
 data, neighbour, pid = target["data"], target["neighbour"], target["pid"]
@@ -148,6 +164,18 @@ ATTEMPTS: dict[str, Callable[[], str]] = {
     "call D-Bus": lambda: connect("/run/dbus/system_bus_socket"),
     "call our server": lambda: connect(target["socket"]),
     "call an abstract socket": lambda: connect(f"\0{target['abstract']}"),
+    "call a socket in another directory": lambda: connect(target["other"]),
+    "call the hypervisor": lambda: open_socket(socket.AF_VSOCK),
+    "call the kernel's cryptography": lambda: open_socket(socket.AF_ALG, socket.SOCK_SEQPACKET),
+    "send raw frames": lambda: open_socket(socket.AF_PACKET, socket.SOCK_RAW),
+    "read the keys of the server's session": lambda: system_call(
+        NUMBERS["keyctl"], KEYCTL_READ, SESSION_KEYRING, 0, 0
+    ),
+    "handle page faults": lambda: system_call(NUMBERS["userfaultfd"], UFFD_USER_MODE_ONLY),
+    "load a program into the kernel": lambda: system_call(NUMBERS["bpf"], 0, 0, 0),
+    "call past the filter with io_uring": lambda: system_call(IO_URING_SETUP, 0, 0),
+    "call past the filter with clone3": lambda: system_call(CLONE3, 0, 0),
+    "call past the filter with x32": lambda: system_call(0x40000000 + NUMBERS["unshare"], CLONE_NEWUSER),
     "call a port of this machine": connect_to_port,
     "type into a terminal": type_into_terminal,
 }  # fmt: skip
@@ -162,6 +190,8 @@ found = {name: action() for name, action in {**ATTEMPTS, **ALLOWED}.items()}
 found["namespaces"] = " ".join(
     os.readlink(f"/proc/self/ns/{each}") for each in ("ipc", "mnt", "pid", "uts", "net")
 )
+found["descriptors"] = inherited
+found["shared memory"] = " ".join(os.listdir("/dev/shm"))
 found["processes"] = " ".join(each for each in os.listdir("/proc") if each.isdecimal() and int(each) > 99)
 found["run"] = " ".join(sorted(os.listdir("/run")))
 found["capabilities"] = capabilities()

@@ -195,13 +195,12 @@ STAY = "while True: signal.pause()"
     ids=["sleeps", "ignores", "closes", "prints", "child", "suspended"],
 )
 def test_a_turn_whose_agent_stays_after_its_answer_ends_as_ok(stay: tuple[str, ...], root: Path) -> None:
-    own = run(root, INIT, SAID, RESULT, *stay)
+    own = run(root, INIT, SAID, RESULT, *stay, seconds=3600)  # it does not end by this limit
     assert own[-1]["status"] == "ok"
     assert NOTICE in of(own, "notice", "text")
     assert len(of(own, "notice", "text")) <= 2  # the second one: what it prints on is no message
     assert of(own, "text", "text") == ["It is the disk."]
     assert of(own, "error", "error") == []
-    assert own[-1]["duration_ms"] < 10_000
 
 
 def test_a_turn_whose_agent_fails_and_stays_ends_as_an_error(root: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.actions import Action
 from breakglass.masking import fingerprints
 from breakglass.sandbox import Sandbox
 from breakglass.seals import Seal
@@ -15,6 +16,7 @@ from breakglass.store import sessions
 from breakglass.store.seek import Position
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import job as jobs
+from breakglass.turns.actions import Request, start_action
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.job import ActionStep, AgentJob, Job
 from breakglass.turns.notifying import Sender
@@ -115,3 +117,10 @@ def test_an_agent_works_where_its_adopted_session_was_begun_as_long_as_that_is_t
         wait_for_end(session, turn)
         if place.exists():
             place.rmdir()
+
+
+def test_an_action_runs_in_a_session_whose_agent_is_no_longer_configured(root: Path) -> None:
+    config = make_config(root, actions={"look": Action("look", ("true",), "reads")})
+    session = sessions.create(root, "gone")
+    started = start_action(config, Request("look", {}, "ann"), session)
+    assert wait_for_end(session, started.turn)[-1]["status"] == "ok"

@@ -2,12 +2,14 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from typing import Any
 
 from breakglass.agents import Picture
 from breakglass.agents.claude import CHOICE_TOOL
 from breakglass.agents.claude.messages import Line
 from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
+    as_input,
     as_object,
     as_objects,
     as_short_text,
@@ -43,7 +45,7 @@ class ToolRequests:
         fields: dict[str, object] = {
             "request": request,
             "name": as_short_text(asked.get("tool_name")),
-            "input": cut_object(as_object(asked.get("input"))),
+            "input": cut_object(as_input(asked.get("input"))),
         }
         if fields["name"] == CHOICE_TOOL and (choices := _choices_of(as_object(fields["input"]))):
             fields["choices"] = choices
@@ -141,14 +143,14 @@ def _choices_of(given: Line) -> list[dict[str, object]]:
     ]
 
 
-def _with_answers(asked: Line, message: str, answers: Answers) -> Line:
+def _with_answers(asked: Line, message: str, answers: Answers) -> Any:
     """Return the tool's input, and for `CHOICE_TOOL` with what the user chose.
 
     A caller that knows no `answers` gives one line of `message` for each of the questions.
     """
-    given = as_object(asked.get("input"))
     if asked.get("tool_name") != CHOICE_TOOL:
-        return given
+        return {} if asked.get("input") is None else asked["input"]
+    given = as_object(asked.get("input"))
     if answers:
         return {**given, "answers": {question: _join(chosen) for question, chosen in answers.items()}}
     if not message:

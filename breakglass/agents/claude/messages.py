@@ -5,11 +5,11 @@ Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification o
 
 from typing import Any
 
-from breakglass.agents.blocks import as_json, blocks_text, with_citations
+from breakglass.agents.blocks import as_json, blocks_text, content_blocks, with_citations
 from breakglass.agents.lines import (
     as_count,
+    as_input,
     as_object,
-    as_objects,
     as_short_text,
     as_text,
     cut_object,
@@ -34,7 +34,7 @@ def parent_of(line: Line) -> dict[str, str]:
 
 def blocks(line: Line) -> list[Line]:
     """Return the content blocks of an `assistant` or `user` line."""
-    return _blocks(as_object(line.get("message")).get("content"))
+    return content_blocks(as_object(line.get("message")).get("content"))
 
 
 def model(line: Line) -> str:
@@ -80,8 +80,8 @@ def assistant_events(line: Line, *, thinking: bool = False) -> list[Draft]:
 def _event(block: Line, *, thinking: bool) -> Draft:
     """Return the event of one block of the agent's message, without its parent; its kind is "" if there is none."""
     kind = as_text(block.get("type"))
-    if kind == "text":
-        return "text" if as_text(block.get("text")) else "", {"text": cut_text(with_citations(block))[0]}
+    if kind == "text" and isinstance(block.get("text"), str):
+        return "text" if block["text"] else "", {"text": cut_text(with_citations(block))[0]}
     if kind == "thinking":
         text = as_text(block.get("thinking"))
         return "thinking" if thinking and text else "", {"text": cut_text(text)[0]}
@@ -91,11 +91,11 @@ def _event(block: Line, *, thinking: bool) -> Draft:
         return "tool", {
             "tool_id": as_short_text(block.get("id")),
             "name": f"mcp__{server}__{name}" if server else name,
-            "input": cut_object(as_object(block.get("input"))),
+            "input": cut_object(as_input(block.get("input"))),
         }
     if kind.endswith("tool_result"):
         return "tool_result", _result(block, blocks_text(block.get("content")), 0)
-    is_known = not kind or kind in _WITHOUT_EVENT
+    is_known = kind in _WITHOUT_EVENT or not block
     return "" if is_known else "notice", {"text": _UNKNOWN.format(as_json(block))}
 
 
@@ -128,10 +128,6 @@ def _result(block: Line, text: str, missing: int) -> Line:
 def _is_error(content: Any) -> bool:
     """Return whether the result of a tool that the provider ran is an error object."""
     return as_text(as_object(content).get("type")).endswith("_error")
-
-
-def _blocks(content: Any) -> list[Line]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else as_objects(content)
 
 
 def _fuller_output(text: str, result: Line) -> tuple[str, int]:

@@ -19,6 +19,7 @@ from breakglass.export import atif, markdown, otlp, selected
 from breakglass.store import hosts, log, seek, sessions, state_cache, workspace
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
+from breakglass.text import escape_json
 
 FORMATS = ("html", "md", "bundle", "otlp", "atif")
 
@@ -100,21 +101,37 @@ def _open_file(path: str) -> int:
 
 @contextmanager
 def _output(path: str | None) -> Iterator[BinaryIO]:
-    """Yield where to write. A file that was not written to its end does not stay."""
+    """Yield where to write. A file that was not written to its end does not stay.
+
+    Another user of a shared directory may have put files there. The document goes to a new file, which replaces the one
+    at `path`. A device and a named pipe are written to: a file in the place of /dev/null would break the machine.
+    """
     if not path or path == "-":
         yield sys.stdout.buffer
         return
-    partial = f"{path}.partial"
+    if _is_special(path):
+        with open(path, "wb") as file:
+            yield file
+        return
+    partial = f"{path}.{os.urandom(4).hex()}.partial"
     try:
-        with open(
-            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb"
-        ) as file:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
         os.replace(partial, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def _is_special(path: str) -> bool:
+    """Return whether a path is a device, a named pipe or a directory, or stands for a descriptor."""
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+        return True
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _events(config: Config, args: Namespace, source: _Source) -> Iterable[Event]:
@@ -137,7 +154,7 @@ def _document(form: str, events: Iterable[Event], source: _Source) -> Iterator[s
     created = log.read_one(source.fd, 1)
     created = {**created, "host": source.host or created.get("host", "")}
     render = {"otlp": otlp.render, "atif": atif.render}[form]
-    return render(events, source.name, created)
+    return map(escape_json, render(events, source.name, created))
 
 
 def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Search the events of all sessions for words, the newest first."""
 
-import json
 import time
 from argparse import Namespace
 
@@ -48,7 +47,7 @@ class _Printer:
 
     def _line(self, hit: Hit) -> str:
         if self._as_json:
-            return json.dumps(self._host_key | hit.as_json(), ensure_ascii=False)
+            return screen.json_line(self._host_key | hit.as_json())
         before, found, after = hit.excerpt.parts()
         place = paint(
             f"{self._host_prefix}{hit.place.session[:8]}:{hit.place.line}", "margin", colours=self._colours

@@ -2,6 +2,7 @@
 
 import time
 from argparse import Namespace
+from typing import Any
 
 from breakglass import query
 from breakglass.cli import screen
@@ -9,7 +10,7 @@ from breakglass.cli.command import Command, Option, Word
 from breakglass.config import Config
 from breakglass.stats import Stats
 from breakglass.store import counted, hosts, sessions
-from breakglass.text import duration, money, one_line, plural
+from breakglass.text import context_share, duration, money, one_line, plural
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -38,6 +39,7 @@ def _lines(stats: Stats) -> list[str]:
         f"{day['input_tokens']:>14,}{day['output_tokens']:>14,}"
         for day in numbers["days"]
     ]
+    lines += _model_lines(numbers["models"])
     if numbers["tools"]:
         lines += ["", "      time    calls  failed  tool"]
     lines += [
@@ -46,7 +48,7 @@ def _lines(stats: Stats) -> list[str]:
     ]
     if waiting := numbers["waiting"]["answers"]:
         longest = _time(numbers["waiting"]["longest"])
-        mean = _time(numbers["waiting"]["seconds"] // waiting)
+        mean = _time(numbers["waiting"]["seconds"] / waiting)
         lines += ["", f"{plural(waiting, 'answer')} by people, after {mean} on average, {longest} at most"]
     if numbers["slowest"]:
         lines += ["", "slowest calls"]
@@ -64,8 +66,20 @@ def _lines(stats: Stats) -> list[str]:
     return lines
 
 
-def _time(seconds: int) -> str:
-    return duration(seconds * 1000) if seconds else "< 1 s"
+def _model_lines(models: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each model. Its context is that of the turn that used most of it."""
+    if not models:
+        return []
+    rows = [
+        f"{row['turns']:>7,}{money(row['cost_usd']):>10}{row['input_tokens']:>14,}{row['output_tokens']:>14,}"
+        f"{context_share(row['context']):>9}  {one_line(' '.join(filter(None, (row['agent'], row['model']))), 60)}"
+        for row in models
+    ]
+    return ["", "  turns      cost     tokens in    tokens out  context  agent and model", *rows]
+
+
+def _time(seconds: float) -> str:
+    return duration(seconds * 1000)
 
 
 COMMAND = Command(
@@ -83,6 +97,7 @@ COMMAND = Command(
   breakglass stats 3f2a                        one session
   breakglass stats --since 7d --json | jq .cost_usd""",
     notes="""\
-Only turns that have ended are counted, but the cost and the failures of a running turn too. Times are whole seconds
-between two lines of the log. A day is the day of the prompt, in UTC.""",
+Only turns that have ended are counted, but the cost and the failures of a running turn too. Times are between two
+lines of the log. A day is the day of the prompt, in UTC. The context of a model is how much of it was used at most,
+where the agent says it.""",
 )

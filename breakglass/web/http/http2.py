@@ -11,6 +11,7 @@ the client's window allows. A client that shuts its window takes nothing.
 * `StrictH2Protocol` refuses CONNECT, resets malformed requests alone, and resets a stream whose response was
   broken off.
 * `_StreamsById` accepts data for streams that have ended. Else late data would drop the whole connection.
+* `BoundedDecoder` refuses a head whose decoding takes long.
 * `FrameBudget` counts the bytes that bring nothing: PING, SETTINGS, resets, tiny pieces. A client that sends too many
   gets GOAWAY with ENHANCE_YOUR_CALM. Input goes to h2 in small slices, and the loop serves others between them.
 
@@ -27,7 +28,7 @@ Rules for editors:
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -35,6 +36,7 @@ import h2.events
 import h2.exceptions
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
+from hpack import Decoder, HeaderTuple, HPACKDecodingError, OversizedHeaderListError
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body, EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
@@ -47,7 +49,7 @@ from hypercorn.protocol.h2 import (
 )
 from hypercorn.typing import Event as IOEvent
 
-from breakglass.web.http.limits import ServerConfig
+from breakglass.web.http.limits import MAX_HEAD, ServerConfig
 from breakglass.web.http.stalls import wait_while_progressing
 
 SLICE = 1 << 10
@@ -63,6 +65,8 @@ SENT_CREDIT = 64
 """For each DATA frame that is sent: a client answers it with up to two WINDOW_UPDATE frames of 13 bytes."""
 RESPONSE_CREDIT = 512
 """For each complete response: the head of its request."""
+MAX_UPDATES = 2
+"""Changes of the table's size at the beginning of a head: the smallest and the last one (RFC 7541, section 4.2)."""
 GOAWAY_SECONDS = 1.0
 """From a GOAWAY to the end of the connection: cut at once, the client would often not get it."""
 
@@ -93,6 +97,35 @@ class FrameBudget:
         self.credit(int((now - self._at) * BUDGET_PER_SECOND))
         self._at = now
         return self._left < 0
+
+
+class BoundedDecoder(Decoder):
+    """Decodes the head of a request, and refuses one whose decoding would hold the event loop for long.
+
+    h2 collects a head from any number of frames, and decodes it in one go.
+    """
+
+    def decode(self, data: bytes, *options: Any, **named: Any) -> Iterable[HeaderTuple]:
+        """Return the fields. Raises OversizedHeaderListError and HPACKDecodingError, which end the connection."""
+        if len(data) > MAX_HEAD:
+            raise OversizedHeaderListError(f"a head of {len(data)} bytes")
+        if _begins_with_updates(data, MAX_UPDATES + 1):
+            raise HPACKDecodingError("too many changes of the table's size")
+        return super().decode(data, *options, **named)
+
+
+def _begins_with_updates(data: bytes, count: int) -> bool:
+    """Return whether a head begins with that many changes of the table's size (RFC 7541, section 6.3)."""
+    at = 0
+    for _ in range(count):
+        if at >= len(data) or data[at] >> 5 != 1:
+            return False
+        long = data[at] & 31 == 31
+        at += 1
+        while long and at < len(data):
+            long = data[at] >= 128
+            at += 1
+    return True
 
 
 class BoundedStreamBuffer(StreamBuffer):
@@ -158,6 +191,9 @@ class StrictH2Protocol(H2Protocol):
     def __init__(self, *args: Any):
         super().__init__(*args)
         self.streams = _StreamsById()
+        decoder = BoundedDecoder(self.connection.decoder.max_header_list_size)
+        decoder.max_allowed_table_size = self.connection.decoder.max_allowed_table_size
+        self.connection.decoder = decoder
         self._budget = FrameBudget()
 
     async def handle(self, event: Event) -> None:

@@ -75,6 +75,9 @@ def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise BadConfig(f"host {host!r}: expected a name or an IP address ({error.strerror})") from error
+    except UnicodeError as error:
+        why = "a part of it is empty, or longer than 63 characters"
+        raise BadConfig(f"host {host!r}: expected a name or an IP address ({why})") from error
 
 
 def _is_loopback(address: str) -> bool:

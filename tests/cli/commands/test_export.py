@@ -128,3 +128,33 @@ def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
     assert (trajectory["session_id"], trajectory["steps"][0]["extra"]) == ("copy.jsonl", {"line": 2})
     assert trajectory["steps"][-1]["extra"]["line"] <= 20
     assert "of output left out]" in text
+
+
+def test_a_file_that_another_user_put_beside_the_target_gets_nothing(data: Data, sample: str) -> None:
+    """In a shared directory another user makes the file first, keeps it open, and reads what is written."""
+    target, planted = data.folder / "out.md", data.folder / "out.md.partial"
+    planted.touch(0o666)
+    victim = data.folder / "victim"
+    victim.write_text("mine")
+    target.symlink_to(victim)
+    data.ok("export", sample, "--md", "-o", str(target))
+    assert (planted.read_text(), victim.read_text()) == ("", "mine")
+    assert target.read_text().startswith("# ")
+    assert not target.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in data.folder.glob("*partial*")) == ["out.md.partial"]
+
+
+def test_a_device_or_a_named_pipe_is_written_to_and_not_replaced(data: Data, sample: str) -> None:
+    pipe, link = data.folder / "pipe", data.folder / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    reader = os.open(pipe, os.O_RDWR)  # so that the pipe holds what is written
+    try:
+        data.ok("export", sample, "--md", "--to", "1", "-o", str(pipe))
+        assert os.read(reader, 1 << 16).startswith(b"# ")
+    finally:
+        os.close(reader)
+    data.ok("export", sample, "--md", "-o", str(link))
+    assert (pipe.is_fifo(), link.is_char_device()) == (True, True)
+    assert data.ok("export", sample, "--md", "-o", "/dev/stdout").startswith("# ")

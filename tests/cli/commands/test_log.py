@@ -60,7 +60,13 @@ def test_log_plain_has_no_colours_on_a_terminal(data: Data) -> None:
         assert b" 40" in terminal.screen
 
 
-@pytest.mark.parametrize("words", ["log", "log --plain", "log --json", "ls", "ls --json"])
+FORMATS = ["export --otlp", "export --atif", "export --md", "export --html"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["log", "log --plain", "log --json", "ls", "ls --json", "grep 31mf", "grep 31mf --json", *FORMATS],
+)
 def test_no_character_of_an_agent_that_controls_a_terminal_is_printed_raw(
     data: Data, session: str, words: str
 ) -> None:
@@ -71,6 +77,19 @@ def test_no_character_of_an_agent_that_controls_a_terminal_is_printed_raw(
         assert json.loads(printed)["title"] == HOSTILE
     if words == "log --json":
         assert [json.loads(line)["text"] for line in printed.splitlines()[1:4]] == [HOSTILE] * 3
+    if words == "grep 31mf --json":
+        assert {json.loads(line)["session"] for line in printed.splitlines()} == {session}
+
+
+@pytest.mark.parametrize(
+    "words", [("ls", "--data"), ("export", "--md", "--file"), ("verify", "--data"), ("do",)]
+)
+def test_what_a_user_named_is_shown_without_such_characters(data: Data, words: tuple[str, ...]) -> None:
+    """A path or a name may come from another user: from a completion, or from a script's list."""
+    done = data.run(*words, HOSTILE.replace("/", ""))
+    said = (done.stdout + done.stderr).decode()
+    assert RAW.search(said) is None, ascii(said)
+    assert "31mf" in said, "it is named"
 
 
 def test_attach_json_prints_no_such_character_either(data: Data, session: str) -> None:

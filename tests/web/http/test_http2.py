@@ -9,7 +9,9 @@ import h2.events
 import pytest
 from h2.errors import ErrorCodes
 from hyperframe.frame import (
+    ContinuationFrame,
     DataFrame,
+    HeadersFrame,
     PingFrame,
     PriorityFrame,
     SettingsFrame,
@@ -171,6 +173,41 @@ def test_a_flood_of_http2_frames_ends_its_connection_and_delays_nobody(
     with H2Client(server) as client:
         assert client.flood(frames * ((1 << 19) // len(frames))) == ErrorCodes.ENHANCE_YOUR_CALM
         assert client.wait_for(h2.events.StreamEnded) is None, "the connection is still open"
+    check_calm(server, times)
+
+
+LONG_FIELD = b"\x00\x01x\xff\xe1\xd3\x03" + b"\x00" * 60_000
+"""A field of 96,000 zeros: 5 bits each (RFC 7541, appendix B), so 60,000 bytes, which is 127 + 59,873."""
+HEADS = {
+    "a long field": LONG_FIELD,
+    "many fields": b"\x00\x01a\x01b" * 12_000,
+    "fields that displace others": b"\x40\x01a\x00" * 15_000,
+    "changes of the table": b"\x20" * 60_000,
+    "changes of the table in one frame": b"\x20" * 16_000,
+    "long changes of the table": b"\x20\x3f\xe1\x1f" * 4_000,
+}
+
+
+def frames_of_head(head: bytes) -> bytes:
+    """Return a request whose head is sent in as few frames as possible."""
+    pieces = [head[at : at + 16_384] for at in range(0, len(head), 16_384)]
+    frames = [HeadersFrame(1, pieces[0]), *(ContinuationFrame(1, piece) for piece in pieces[1:])]
+    frames[-1].flags.add("END_HEADERS")
+    return b"".join(frame.serialize() for frame in frames)
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
+def test_a_head_that_takes_long_to_decode_ends_its_connection(
+    calm_server: tuple[RawServer, LoopTimes], head: bytes
+) -> None:
+    server, times = calm_server
+    with H2Client(server) as client:
+        error = client.flood(frames_of_head(head))
+        assert error in (
+            ErrorCodes.ENHANCE_YOUR_CALM,
+            ErrorCodes.PROTOCOL_ERROR,
+            ErrorCodes.COMPRESSION_ERROR,
+        )
     check_calm(server, times)
 
 

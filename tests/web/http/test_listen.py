@@ -67,8 +67,9 @@ def test_an_unusable_address_is_named_with_what_to_do() -> None:
             open_tcp("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(BadConfig, match="does not have that address"):
         open_tcp("192.0.2.1", 0)
-    with pytest.raises(BadConfig, match="expected a name or an IP address"):
-        open_tcp("no such name", 0)
+    for name in ("no such name", "a..b", "x" * 64):
+        with pytest.raises(BadConfig, match="expected a name or an IP address"):
+            open_tcp(name, 0)
 
 
 def test_a_unix_socket_is_private_from_its_creation(tmp_path: Path) -> None:
