@@ -36,7 +36,7 @@ from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
-from breakglass.turns import brief, processes, secret_answers, steer
+from breakglass.turns import brief, processes, remarks, secret_answers, steer
 from breakglass.turns import job as jobs
 from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
@@ -148,8 +148,14 @@ class Turn:
                 start_help=f"Install it, or correct [actions.{step.name}] command.",
                 may_fail=not is_last,
             )
-            turn_input = TurnInput(prompt=step.name, command=step.argv, turn=self.job.turn)
-            self._run(agents.LOGIN if step.asks else agents.ACTION, turn_input, task)
+            turn_input = TurnInput(
+                prompt=step.name,
+                command=step.argv,
+                cwd=self.job.workspace,
+                turn=self.job.turn,
+                variables=tuple(task.environ),
+            )
+            self._run(step.protocol, turn_input, task)
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
@@ -256,6 +262,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         deny=agent.deny,
         instructions=agent.instructions,
         runbooks=agent.runbooks,
+        remarks=lambda: remarks.find(fd, known.seen),
         thinking=agent.thinking,
         cwd=cwd,
         turn=job.turn,
