@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # -qq hides warnings about missing packages in an index of the machine's pip configuration. Errors are printed.
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
+# Python compiles a module when it is first imported. Most modules of the packages are never imported.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile
 MUTATION := .cache/mutation/venv
 
 # Thousands of processes start during the tests. Without compiled files each of them compiles the package again.
@@ -25,11 +26,13 @@ test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# While the types are checked, one process collects the tests. So the four processes of `test` find compiled files.
-# Its errors are hidden, because `test` reports them.
-check: lint tools ## the gate: lint, format, types, security, tests; CI runs this
-	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & \
-	$(MAKE) --no-print-directory types bandit; status=$$?; wait; exit $$status
+# One core installs the programs while the other installs the packages. Then one process collects the tests while the
+# types are checked, so the processes of `test` find compiled files. `test` repeats both, and reports their errors.
+check: $(VENV)/stamp-made ## the gate: lint, format, types, security, tests; CI runs this
+	@{ $(MAKE) --no-print-directory tools; $(BIN)/python -m tests.help.programs; } >/dev/null 2>&1 & \
+	$(MAKE) --no-print-directory lint && { \
+	  $(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & \
+	  $(MAKE) --no-print-directory types bandit; }; status=$$?; wait; exit $$status
 	@$(MAKE) --no-print-directory test
 
 lint: $(VENV)/stamp-dev ## report mistakes, and what `make format` would change

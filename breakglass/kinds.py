@@ -26,9 +26,9 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "created": Kind(
         ("schema", "agent", "model", "title", "by", "host"),
-        "The session is created. Line 1 of every log of this version. `schema` is 1. `target`: the other machine that "
-        "it is about. `adopted`: the agent's own session that goes on here, `{session_id, directory, cost_usd}`.",
-        optional=("target", "adopted"),
+        "The session is created. Line 1 of every log of this version. `schema` is 1. `target`: the machine that it is "
+        "about. `adopted`: the agent's own session, `{session_id, directory, cost_usd}`. `local`: no relay ships it.",
+        optional=("target", "adopted", "local"),
         synced=True,
         ends_activity=True,
     ),

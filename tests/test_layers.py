@@ -42,7 +42,7 @@ OWNERS = {
     "nats": "relay.engine relay.acks",
     "nh3": "web",
     "nacl": "relay.heads",
-    "nkeys": "relay.enroll relay.heads",
+    "nkeys": "relay.keys relay.heads",
     "pygments": "web",
     "prometheus_client": "web.metrics",
     "psutil": "vitals",

@@ -70,6 +70,8 @@ def show_done(copy: Config, session: str, accepted: Accepted) -> int:
 
 def _wait_for_copy(copy: Config, session: str, line: int) -> Session:
     """Return the copy of a session when it has a line. Raises NotFound if it does not get it."""
+    if not os.path.isdir(copy.data):
+        raise NotFound(f"it was done, but this machine has no copies of {copy.data.name} that could show it")
     found, deadline = Session(copy.data, session), time.monotonic() + COPY_SECONDS
     while not _has_line(found, line):
         if time.monotonic() > deadline:

@@ -82,7 +82,8 @@ def _created(out: Transcript, event: Event) -> str:
     by = f"{event['by']} on {event['host']}"
     target = f"target {event['target']}" if event.get("target") else ""
     adopted = f"goes on in {event['adopted']['directory']}" if event.get("adopted") else ""
-    facts = (event["title"], target, adopted, event["agent"], event["model"], by, _time(event))
+    local = "stays on this machine" if event.get("local") else ""
+    facts = (event["title"], target, adopted, local, event["agent"], event["model"], by, _time(event))
     return out.layout.note(event, " · ".join(str(fact) for fact in facts if fact))
 
 

@@ -1,4 +1,4 @@
-"""The credentials of a host or of the hub: a small TOML file with the engine's address, the name and the secret key."""
+"""The credentials of a host, the hub or an operator: a small TOML file with the engine's address, name and key."""
 
 import contextlib
 import fcntl
@@ -17,25 +17,32 @@ from breakglass.relay_settings import check_url
 from breakglass.store.hosts import NAME
 
 NAME_OF_FILE = "relay.creds"
+OPERATOR_FILE = "operator.creds"
 _SEED = re.compile(r"SU[A-Z2-7]{56}")
 
 
 class Credentials(NamedTuple):
-    """What a program needs to reach the account of one host."""
+    """What a program needs to reach the account of one host, or the account of an operator."""
 
     host: str
-    """The name under which the host is enrolled."""
+    """The name under which the host is enrolled; "" for an operator."""
     url: str
     seed: str
     """The secret key: an nkey, a text that begins with SU."""
     ca: str = ""
     """The certificate that the engine's own must come from, as PEM; "" for the system's authorities."""
+    operator: str = ""
+    """The name of the operator, who reaches the commands of all hosts; "" for a host."""
 
 
 def of_host(config: Config) -> Credentials:
     """Return the credentials of this host, as the settings say. Raises BadConfig."""
     path = path_of(config)
     found = read(path)
+    if found.operator:
+        raise BadConfig(
+            f"{path}: these are the credentials of operator {found.operator}, not those of a host"
+        )
     if config.relay.host not in (None, found.host):
         raise BadConfig(f"relay.host: {path} is for host {found.host}, not for {config.relay.host}")
     return found._replace(url=config.relay.url or found.url)
@@ -89,8 +96,9 @@ def read(path: Path) -> Credentials:
         raise BadConfig(f"{path}: cannot be read: {error}") from error
     known = {key: found.get(key, "") for key in Credentials._fields}
     if set(found) - set(known) or not all(isinstance(value, str) for value in known.values()):
-        raise BadConfig(f"{path}: expected host, url, seed and ca, each a text")
-    if not NAME.fullmatch(known["host"]) or not _SEED.fullmatch(known["seed"]):
+        raise BadConfig(f"{path}: expected host or operator, url, seed and ca, each a text")
+    names = [known[key] for key in ("host", "operator") if known[key]]
+    if len(names) != 1 or not NAME.fullmatch(names[0]) or not _SEED.fullmatch(known["seed"]):
         raise BadConfig(f"{path}: expected what breakglass enroll printed; it has no host or no seed")
     check_url(f"{path}: url", known["url"])
     return Credentials(**known)

@@ -21,6 +21,7 @@ from nats.js.errors import FetchTimeoutError, NotFoundError
 from breakglass.errors import EngineLost, EngineRefused
 from breakglass.relay.acks import PATIENCE, Acks
 from breakglass.relay.credentials import Credentials
+from breakglass.relay.keys import public_half
 from breakglass.relay.piece import MAX_BYTES, BadPiece, Head, read_head
 
 STREAM = "BG"
@@ -247,6 +248,7 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             credentials.url,
             name=name,
             nkeys_seed_str=credentials.seed,
+            inbox_prefix=f"_INBOX.{public_half(credentials.seed)}",  # operators may subscribe to no other
             tls=_tls(credentials),
             allow_reconnect=False,
             max_reconnect_attempts=0,

@@ -4,41 +4,29 @@
     engine/accounts.conf       written anew by each enrolment; the first file includes it
     engine/engine.toml         the address that hosts connect to
     engine/hosts/<host>.json   the public key of the host, and the hub's secret key for its account
+    engine/operators/<name>.key    the public key of an operator
 
-Each host has an account of its own. What is sent in one account arrives in no other one, also not as an answer to a
-subject that the sender chooses. In its account a host may add pieces to its stream and read it, and nothing more.
+`accounts.py` says what each account may do.
 """
 
 import json
 import os
-import re
 import signal
-import subprocess
 import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-import nkeys
-
-from breakglass.errors import BadConfig, BadInput, Conflict, NotFound
-from breakglass.relay import fleet
+from breakglass.errors import BadConfig, Conflict, NotFound
+from breakglass.relay import accounts, fleet
+from breakglass.relay.accounts import Enrolled
+from breakglass.relay.certificate import make_certificate
 from breakglass.relay.credentials import Credentials
+from breakglass.relay.keys import new_key
 from breakglass.relay_settings import check_url
 from breakglass.store.hosts import NAME, check_name
 
 DIRECTORY = "engine"
 DEFAULT_URL = "nats://127.0.0.1:4222"
-MAX_FILE = "16G"
-"""The bytes that the engine keeps for one host. It is the longest time that a mirror may be away."""
-_HOST_RIGHTS = """\
-permissions: {
-        publish: { allow: ["bg.log.*", "bg.seen", "$JS.API.STREAM.INFO.BG", "$JS.API.DIRECT.GET.BG",
-          "$JS.API.DIRECT.GET.BG.>", "$JS.API.CONSUMER.CREATE.BG.>", "$JS.API.CONSUMER.DELETE.BG.>",
-          "$JS.API.CONSUMER.MSG.NEXT.BG.>"] }
-        subscribe: { allow: ["_INBOX.>", "bg.cmd.*"] }
-        allow_responses: true
-      }"""
 _SERVER = """\
 # The engine of the relays. Made once by breakglass enroll; change what you need, and keep the include.
 listen: "{listen}"
@@ -51,23 +39,13 @@ jetstream {{ store_dir: "{directory}/jetstream", max_file: 1024T, sync_interval:
 _TLS = 'tls {{ cert_file: "{directory}/cert.pem", key_file: "{directory}/key.pem" }}\n'
 
 
-class Enrolled(NamedTuple):
-    """A host that may ship to this hub."""
-
-    host: str
-    host_key: str
-    """The public key of the host; "" if it was revoked."""
-    hub_seed: str
-    old_keys: tuple[str, ...] = ()
-    """The public keys that were revoked. They have signed what is in the record."""
-
-
 class Hub:
     """The files of the engine in a data root."""
 
     def __init__(self, data: Path) -> None:
         self.directory = data.absolute() / DIRECTORY
         self._hosts = self.directory / "hosts"
+        self._operators = self.directory / "operators"
 
     @property
     def url(self) -> str:
@@ -119,7 +97,7 @@ class Hub:
         tls = ""
         if wanted.startswith("tls:"):
             tls = _TLS.format(directory=self.directory)
-            self._make_certificate(host)
+            make_certificate(self.directory, host)
         listen = f"0.0.0.0:{port}" if tls else f"{host}:{port}"
         _write(self.directory / "engine.toml", f"url = {json.dumps(wanted)}\n")
         _write(
@@ -152,13 +130,32 @@ class Hub:
         (self._hosts / f"{host}.json").unlink()
         self.write_accounts()
 
+    def enroll_operator(self, name: str) -> Credentials:
+        """Let a person send commands to all hosts from another machine. Raises BadInput and Conflict."""
+        path = self._operators / f"{check_name(name)}.key"
+        if path.exists():
+            raise Conflict(
+                f"operator {name} is enrolled already; for new credentials: breakglass enroll {name} --operator"
+                " --revoke, then again"
+            )
+        url, (seed, public) = self.url, new_key()
+        self._operators.mkdir(0o700, exist_ok=True)
+        _write(path, f"{public}\n")
+        self.write_accounts()
+        return Credentials("", url, seed, self.ca, name)
+
+    def revoke_operator(self, name: str) -> None:
+        """Take the key of an operator away. Raises NotFound."""
+        try:
+            (self._operators / f"{check_name(name)}.key").unlink()
+        except FileNotFoundError:
+            raise NotFound(f"operator {name} is not enrolled") from None
+        self.write_accounts()
+
     def write_accounts(self) -> None:
-        """Write the accounts of all hosts for the engine."""
-        accounts = "\n".join(_account(each) for each in self.enrolled())
-        _write(
-            self.directory / "accounts.conf",
-            f"# Written by breakglass enroll: an account for each host.\naccounts: {{\n{accounts}\n}}\n",
-        )
+        """Write the accounts of all hosts and operators for the engine."""
+        operators = [each.read_text().strip() for each in sorted(self._operators.glob("*.key"))]
+        _write(self.directory / "accounts.conf", accounts.write(self.enrolled(), operators))
 
     def reload(self) -> bool:
         """Let the running engine read its configuration again. Return whether there is one."""
@@ -181,52 +178,6 @@ class Hub:
             raise NotFound(f"host {host} is not enrolled") from None
         except (ValueError, TypeError) as error:
             raise BadConfig(f"{self._hosts}/{host}.json: cannot be read: {error}") from error
-
-    def _make_certificate(self, host: str) -> None:
-        """Make a certificate for the engine, which the credentials of each host name."""
-        kind = "IP" if re.fullmatch(r"[0-9.]+|\[[0-9a-f:]+\]", host) else "DNS"
-        command = [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ]
-        command += [
-            "-days",
-            "3650",
-            "-subj",
-            f"/CN={host}",
-            "-addext",
-            f"subjectAltName={kind}:{host.strip('[]')}",
-        ]
-        command += ["-keyout", str(self.directory / "key.pem"), "-out", str(self.directory / "cert.pem")]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise BadInput(f"a certificate for {host} could not be made with openssl: {error}") from error
-        os.chmod(self.directory / "key.pem", 0o600)
-
-
-def new_key() -> tuple[str, str]:
-    """Return a secret nkey and its public key."""
-    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    return seed.decode(), nkeys.from_seed(seed).public_key.decode()
-
-
-def _account(found: Enrolled) -> str:
-    hub = nkeys.from_seed(found.hub_seed.encode()).public_key.decode()
-    host = f"\n      {{ nkey: {found.host_key}, {_HOST_RIGHTS} }}" if found.host_key else ""
-    return f"""\
-  "{found.host}": {{
-    jetstream: {{ max_mem: 0, max_file: {MAX_FILE}, max_streams: 1 }}
-    users: [
-      {{ nkey: {hub} }}{host}
-    ]
-  }}"""
 
 
 def _host_and_port(url: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import fcntl
 import os
 from typing import NamedTuple
 
+from breakglass import events
 from breakglass.errors import NotFound
 from breakglass.relay.piece import NOTHING, Head, chain, next_generation
 from breakglass.store import log
@@ -38,6 +39,8 @@ def read_part(session: Session, known: Head | None) -> Part | None:
         if size is None:
             return None
         head = known or NOTHING
+        if known is None and stays_here(fd):
+            return Part(head, b"", 0)
         if not _is_still(fd, size, head):
             head = next_generation(head)
         end = last_newline(fd, head.offset, size)
@@ -49,6 +52,13 @@ def read_part(session: Session, known: Head | None) -> Part | None:
         return None
     finally:
         os.close(fd)
+
+
+def stays_here(fd: int) -> bool:
+    """Return whether a log was begun by `breakglass new --local`: it is never shipped."""
+    line, newline, _ = os.pread(fd, _BLOCK, 0).partition(b"\n")
+    created = events.decode(line, 1)
+    return bool(newline) and created["kind"] == "created" and created.get("local") is True
 
 
 def sync(session: Session) -> None:

@@ -26,13 +26,18 @@ ANSWER_SECONDS = 30.0
 
 def find_credentials(data: Path, host: str) -> Credentials:
     """Return the credentials for a host: an operator's own, or those of the hub. Raises NotFound and BadConfig."""
-    path = data / hosts.DIRECTORY / f"{hosts.check_name(host)}.creds"
-    if path.exists():
-        return credentials.read(path)
+    own = data / hosts.DIRECTORY / f"{hosts.check_name(host)}.creds"
+    operator = data / credentials.OPERATOR_FILE
+    for path in (own, operator):
+        if path.exists():
+            return credentials.read(path)
     for each in Hub(data).hub_credentials():
         if each.host == host:
             return each
-    raise NotFound(f"host {host} is not enrolled in {data.absolute()}, and there is no {path.absolute()}")
+    raise NotFound(
+        f"host {host} is not enrolled in {data.absolute()}, and there is no {operator.absolute()};"
+        " on the hub: breakglass enroll NAME --operator"
+    )
 
 
 def send(found: Credentials, wanted: Order, identity: str) -> dict[str, Any]:
@@ -50,21 +55,22 @@ async def _send(found: Credentials, wanted: Order, identity: str) -> dict[str, A
     except EngineLost as error:
         raise HostAway(f"{error}; nothing was done") from error
     try:
-        signed = wanted._replace(nonce=await _ask_for_nonce(engine, wanted))
+        subjects = f"{engines.COMMANDS}{wanted.host}." if found.operator else engines.COMMANDS
+        signed = wanted._replace(nonce=await _ask_for_nonce(engine, subjects, wanted))
         text = signed.text()
         namespace = signing.namespace(wanted.verb, wanted.host)
         message = order.pack(text, await asyncio.to_thread(signing.sign, text, namespace, identity))
         if len(message) > order.MAX_BYTES:
             raise BadInput(f"the command is longer than {order.MAX_BYTES >> 10} KiB")
-        return await _deliver(engine, wanted, message)
+        return await _deliver(engine, subjects, wanted, message)
     finally:
         await engine.close()
 
 
-async def _ask_for_nonce(engine: Engine, wanted: Order) -> str:
+async def _ask_for_nonce(engine: Engine, subjects: str, wanted: Order) -> str:
     away = HostAway(f"host {wanted.host} does not answer; nothing was done")
     try:
-        answer = await engine.request(f"{engines.COMMANDS}{HELLO}", b"", HELLO_SECONDS)
+        answer = await engine.request(f"{subjects}{HELLO}", b"", HELLO_SECONDS)
     except EngineLost as error:
         raise away from error
     if answer is None:
@@ -78,9 +84,9 @@ async def _ask_for_nonce(engine: Engine, wanted: Order) -> str:
     return str(found.get("nonce"))
 
 
-async def _deliver(engine: Engine, wanted: Order, message: bytes) -> dict[str, Any]:
+async def _deliver(engine: Engine, subjects: str, wanted: Order, message: bytes) -> dict[str, Any]:
     try:
-        answer = await engine.request(f"{engines.COMMANDS}{wanted.verb}", message, ANSWER_SECONDS)
+        answer = await engine.request(f"{subjects}{wanted.verb}", message, ANSWER_SECONDS)
     except EngineLost as error:
         again = (
             "look before you repeat it: it stops the turn that runs then"

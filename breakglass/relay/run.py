@@ -112,6 +112,8 @@ async def _compare(engine: Engine, asked: engines.Asked, session: Session) -> st
     try:
         whole = local_log.last_newline(fd, 0, log.size(fd))
         if head is None:
+            if local_log.stays_here(fd):
+                return ""
             return "nothing of it was shipped" if whole else ""
         generation, end = 0, 0
         async for message in engine.read(0, session.id):

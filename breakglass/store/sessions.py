@@ -134,12 +134,14 @@ def create(
     key: str | None = None,
     target: str | None = None,
     adopted: Mapping[str, object] | None = None,
+    *,
+    is_local: bool = False,
 ) -> Session:
     """Create a session and return it. Its directories and its first event are on disk then.
 
     The same `key` always gives the same session: an existing one is returned unchanged, and one whose creation was
-    interrupted is completed. Raises BadInput for a bad key or a long title, ReadOnly, and CannotRecord if the disk
-    refuses.
+    interrupted is completed. With `is_local`, it is never shipped to a hub. Raises BadInput for a bad key or a long
+    title, ReadOnly, and CannotRecord if the disk refuses.
     """
     check_title(title)
     check_key(key)
@@ -149,7 +151,8 @@ def create(
         data_root.create(root)
         os.makedirs(session.workspace, 0o700, exist_ok=key is not None)
         os.makedirs(session.directory, 0o700, exist_ok=key is not None)
-        _begin_log(session, agent=agent, model=model, title=title, by=by, target=target, adopted=adopted)
+        more = {"target": target, "adopted": adopted, "local": is_local or None}
+        _begin_log(session, agent=agent, model=model, title=title, by=by, **more)
         disk.sync_directory(session.directory)
         disk.sync_directory(root / "sessions")
     except (OSError, CannotRecord) as error:

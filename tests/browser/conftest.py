@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.server import ScriptedServer, scripted_server
-from tests.browser.user import FLAGS, User, executable
+from tests.browser.user import FEW_PROCESSES, FLAGS, User, executable
 
 NewUser = Callable[..., User]
 
@@ -17,7 +17,7 @@ NewUser = Callable[..., User]
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=[*FLAGS, *FEW_PROCESSES])
         yield browser
         browser.close()
 

@@ -87,7 +87,7 @@ def test_an_incomplete_answer_is_not_sent_and_says_what_is_missing(
         expect(page.locator("#log")).to_contain_text("Refused by owner.")
 
 
-@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("javascript", [True, pytest.param(False, marks=pytest.mark.torture)])
 def test_a_secret_answer_is_hidden_and_not_in_the_log(
     new_user: NewUser, server: ScriptedServer, *, javascript: bool
 ) -> None:

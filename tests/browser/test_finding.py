@@ -49,6 +49,7 @@ def shown_lines(page: Page) -> list[int]:
     return found
 
 
+@pytest.mark.torture
 def test_a_phone_goes_to_the_failure_and_the_prompt_that_are_not_loaded(
     long: Long, new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -152,7 +153,10 @@ def test_the_filters_work_without_javascript(long: Long, new_user: NewUser, serv
 
 def shown_lines_without_scripts(page: Page) -> list[int]:
     page.wait_for_load_state()
-    return [int((each.get_attribute("id") or "")[1:]) for each in page.locator("#log > .line").all()]
+    found: list[int] = page.locator("#log > .line").evaluate_all(
+        "(lines) => lines.map((line) => Number(line.id.slice(1)))"
+    )
+    return found
 
 
 def test_a_link_to_a_line_before_long_lines_opens_there(new_user: NewUser, server: ScriptedServer) -> None:

@@ -99,6 +99,7 @@ def test_a_link_to_a_line_of_a_long_log_opens_there_and_scrolling_loads_the_rest
     assert shown == list(range(shown[0], shown[-1] + 1))
 
 
+@pytest.mark.torture
 def test_the_page_stays_bounded_during_a_long_live_turn(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="many")
     user = new_user()

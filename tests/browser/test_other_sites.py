@@ -139,7 +139,9 @@ def logged_in(page: Page, server: Server) -> None:
 
 
 # For a browser another port of this host is the same site, so it sends the SameSite=Strict cookie there.
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.example"])
+@pytest.mark.parametrize(
+    "host", [pytest.param("127.0.0.1", marks=pytest.mark.torture), "localhost", "evil.example"]
+)
 def test_a_page_of_another_site_reads_nothing_and_changes_nothing(
     host: str, page: Page, elsewhere: int, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_reload_and_back_keep_the_place(long: str, new_user: NewUser, server: 
     expect(user.page.locator(".turn_end")).to_be_in_viewport()
 
 
+@pytest.mark.torture
 def test_a_place_in_an_earlier_part_is_kept_too(long: str, new_user: NewUser, server: ScriptedServer) -> None:
     user = new_user()
     page = user.open(long, "?before=300#e200")

@@ -80,7 +80,7 @@ def test_ready_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
     session = server.new_session(agent="many")
-    server.prompt(session, "1500")
+    server.prompt(session, "700")
     server.wait_for_end(session)
     page = new_user(**PLAIN).page
     page.goto(f"/sessions/{session}")

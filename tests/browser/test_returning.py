@@ -115,6 +115,7 @@ def test_no_line_is_lost_when_the_server_is_killed_during_a_turn(
     assert_complete(user, session)
 
 
+@pytest.mark.torture
 def test_after_a_power_loss_the_page_shows_the_new_lines_with_the_numbers_of_lost_ones(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -216,6 +217,7 @@ def test_when_the_login_ends_the_page_says_so_and_keeps_the_draft(
     assert page.locator("#prompt").input_value() == "half a thought"
 
 
+@pytest.mark.torture
 def test_when_the_login_ends_the_list_says_so_with_a_link_and_goes_on_after_the_next_login(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -304,7 +306,7 @@ OTHER_TABS = """() => [1, 2, 3].forEach((tab) => {
 """Three tabs that this page does not displace, so it polls."""
 
 
-@pytest.mark.parametrize("polls", [False, True])
+@pytest.mark.parametrize("polls", [False, pytest.param(True, marks=pytest.mark.torture)])
 def test_a_page_that_the_browser_shows_again_is_not_live_before_its_server_has_answered(
     new_user: NewUser, server: ScriptedServer, polls: bool
 ) -> None:
@@ -323,6 +325,7 @@ def test_a_page_that_the_browser_shows_again_is_not_live_before_its_server_has_a
     expect(user.badge).to_have_text("Live")
 
 
+@pytest.mark.torture
 def test_the_list_that_the_browser_shows_again_is_not_live_before_its_server_has_answered(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -333,6 +336,7 @@ def test_the_list_that_the_browser_shows_again_is_not_live_before_its_server_has
         assert re.fullmatch(r"As of \d\d:\d\d", text)
 
 
+@pytest.mark.torture
 def test_a_poll_without_an_answer_changes_the_badge(new_user: NewUser, server: ScriptedServer) -> None:
     user = new_user()
     page = user.open(server.new_session(agent="shell"))

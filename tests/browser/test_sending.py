@@ -117,7 +117,13 @@ def test_a_new_session_whose_answer_was_lost_is_requested_again_and_its_prompt_r
     assert own_server.prompts(session["id"]) == ["echo once"]
 
 
-@pytest.mark.parametrize("script", ["", "delete Navigator.prototype.locks"], ids=["locks", "plain http"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("", id="locks", marks=pytest.mark.torture),
+        pytest.param("delete Navigator.prototype.locks", id="plain http"),
+    ],
+)
 def test_a_prompt_in_the_outbox_of_two_windows_runs_once(
     script: str, own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -173,6 +179,7 @@ def test_a_prompt_is_kept_by_the_page_when_the_browsers_storage_is_full(
     assert len(server.prompts(session)) == 1
 
 
+@pytest.mark.torture
 def test_a_session_can_be_started_when_the_browsers_storage_is_full(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -263,6 +270,7 @@ def test_enter_is_a_new_line_on_a_phone(new_user: NewUser, server: ScriptedServe
     assert server.prompts(session) == []
 
 
+@pytest.mark.torture
 def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -4,6 +4,7 @@ import re
 import socket
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
@@ -27,6 +28,7 @@ def test_a_prompt_on_the_list_starts_a_session_and_opens_it(
     assert [event["text"] for event in events if event["kind"] == "user"] == ["echo the first words"]
 
 
+@pytest.mark.torture
 def test_a_session_requested_without_a_network_starts_when_the_network_is_back(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -84,6 +86,7 @@ def test_a_new_title_appears_on_every_device(new_user: NewUser, server: Scripted
     expect(here.page.locator("aside [aria-current=page] .title")).to_have_text("new name")
 
 
+@pytest.mark.torture
 def test_a_long_heading_is_cut_alike_by_the_script_and_by_the_server(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

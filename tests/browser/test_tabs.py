@@ -117,6 +117,7 @@ def test_the_entry_of_a_crashed_tab_expires(new_user: NewUser, server: ScriptedS
     expect_badges(tabs(user, [f"/sessions/{session}"]), "Live")
 
 
+@pytest.mark.torture
 def test_a_tab_without_storage_polls_and_says_so(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     user = new_user()
@@ -129,6 +130,7 @@ def test_a_tab_without_storage_polls_and_says_so(new_user: NewUser, server: Scri
         expect(page.locator("[data-kind=turn_end]")).to_be_visible()
 
 
+@pytest.mark.torture
 def test_the_badge_is_not_live_after_a_request_without_an_answer(new_user: NewUser, tmp_path: Path) -> None:
     with scripted_server(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="600") as silent:
         user = new_user(silent)

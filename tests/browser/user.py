@@ -32,6 +32,11 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+FEW_PROCESSES = (
+    "--renderer-process-limit=1 --disable-site-isolation-trials --in-process-gpu "
+    "--disable-features=IsolateOrigins,site-per-process,SpareRendererForSitePerProcess"
+).split()
+"""Flags for tests that open one site only: each process of Chromium takes CPU time to start."""
 expect.set_options(timeout=DEADLINE_MS)
 
 

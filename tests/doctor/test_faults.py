@@ -20,7 +20,7 @@ from breakglass.doctor import NOT_HERE, files, machine, notifications, service
 from breakglass.notify import Notify
 from breakglass.relay import credentials, examine
 from breakglass.relay.credentials import Credentials
-from breakglass.relay.enroll import new_key
+from breakglass.relay.keys import new_key
 from breakglass.relay_settings import RelaySettings
 from breakglass.store import disk
 from breakglass.store import root as data_root

@@ -22,6 +22,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "host": "box",
         "target": "db1",
         "adopted": {"session_id": "abc", "directory": "/srv", "cost_usd": 0.5},
+        "local": True,
     },
     "user": {
         "turn": 2,

@@ -7,7 +7,7 @@ import pytest
 from breakglass.errors import BadConfig
 from breakglass.relay import credentials
 from breakglass.relay.credentials import Credentials
-from breakglass.relay.enroll import new_key
+from breakglass.relay.keys import new_key
 from breakglass.relay_settings import check_url
 
 

@@ -12,7 +12,7 @@ from nats.js.errors import NotFoundError
 from breakglass.errors import EngineRefused
 from breakglass.relay import engine as engines
 from breakglass.relay.credentials import Credentials
-from breakglass.relay.enroll import new_key
+from breakglass.relay.keys import new_key
 
 
 def connect_to(version: str, monkeypatch: pytest.MonkeyPatch) -> None:

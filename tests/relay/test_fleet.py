@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -57,6 +58,20 @@ def test_once_ships_and_copies_everything_byte_for_byte(fleet: Fleet) -> None:
     run(db1, "relay", "--once")
     assert "1 sessions, 0 of them differ" in run(db1, "relay", "--check")
     assert fleet.hub.run("ls", "--host", "db1", "--json").stdout.count(b"\n") == 1
+
+
+def test_a_local_session_never_leaves_its_host(fleet: Fleet) -> None:
+    db1 = fleet.hosts["db1"]
+    session = Session(db1.root, db1.new("--local", "--agent", "shell", "--title", "kept here"))
+    assert db1.events(session.id)[0]["local"] is True
+    run(db1, "relay", "--once")
+    append(session, "and what comes later")
+    run(db1, "relay", "--once")
+    run(fleet.hub, "mirror", "--once")
+    assert fleet.differences() == [f"db1/{session.id}"]
+    assert " 0 of them differ" in run(db1, "relay", "--check")
+    assert "stays on this machine" in db1.ok("attach", session.id[:8], "--speed", "1000")
+    shutil.rmtree(session.directory)
 
 
 def test_a_log_from_a_backup_begins_a_new_generation_and_the_old_one_is_kept(fleet: Fleet) -> None:
@@ -119,7 +134,7 @@ async def until_read(engine: engines.Engine) -> AsyncIterator[engines.Message]:
 def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    hub_block, host_block, look_block, _ = blocks  # the last one acts on a host: test_on_host.py
+    hub_block, host_block, look_block, *_ = blocks  # the others act on hosts: test_on_host.py
     made = Fleet(tmp_path)
     enrol = [line for line in hub_block.splitlines() if line.startswith("breakglass enroll")]
     script = "\n".join(enrol).replace("hub.example.com:4222", f"127.0.0.1:{made.port}")
@@ -145,15 +160,18 @@ def test_the_commands_of_the_page_lead_from_nothing_to_three_hosts_over_tls(tmp_
         made.engine.kill()
 
 
-@pytest.mark.parametrize("name", ["relay", "mirror"])
-def test_the_units_of_the_page_are_valid(name: str, tmp_path: Path) -> None:
+def test_the_units_of_the_page_are_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
     units = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (unit,) = [each for each in units if f"breakglass {name}" in each]
-    path = tmp_path / f"breakglass-{name}.service"
-    path.write_text(unit.replace("/opt/breakglass/bin/breakglass", "/bin/true"))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, check=False)
+    paths = [tmp_path / f"breakglass-{name}.service" for name in ("mirror", "relay", "commands")]
+    for path, unit in zip(paths, units, strict=True):
+        path.write_text(unit.replace("/opt/breakglass/bin/breakglass", "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+    inherited = ("Memory", "Protect", "ReadOnly", "NoNew", "Nice", "Private")
+    assert not [line for line in units[2].splitlines() if line.startswith(inherited)]
+    assert "KillMode=process" in units[2]
 
 
 def are_live(fleet: Fleet, *names: str) -> bool:

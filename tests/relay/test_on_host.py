@@ -1,6 +1,7 @@
 """`breakglass --on HOST`: real programs, a real nats-server and real ssh keys."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -13,6 +14,15 @@ from breakglass.relay.enroll import Hub
 from tests.help.fleet import Fleet, start
 from tests.help.waiting import wait_until
 
+SETTINGS = """
+[relay]
+commands = "all"
+[actions.say]
+command = ["echo", "said-{what}"]
+params.what = { kind = "choice", choices = ["hello"] }
+effect = "reads"
+"""
+
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
@@ -24,7 +34,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         subprocess.run(command, check=True)
     signer = f'alice namespaces="*.breakglass@db1" {(made.folder / "alice.pub").read_text()}'
     (host.root / "allowed_signers").write_text(signer)
-    (host.root / "breakglass.toml").write_text('[relay]\ncommands = "all"\n')
+    (host.root / "breakglass.toml").write_text(SETTINGS)
     made.engine.start()
     mirror = start(made.hub, "mirror")
     wait_until((made.hub.root / "hosts" / "status.json").exists, "the mirror")
@@ -75,6 +85,53 @@ def test_a_host_without_a_relay_is_away_and_nothing_was_done(fleet: Fleet) -> No
     done = fleet.hub.run("--on", "db2", "--identity", str(fleet.folder / "alice"), "cancel", "3f2a")
     said = b"breakglass: the relay of host db2 is not connected; nothing was done\n"
     assert (done.returncode, done.stderr) == (7, said)
+
+
+def test_an_action_of_the_host_is_done_there_and_shown(fleet: Fleet) -> None:
+    status, shown, said = on(fleet, "do", "say", "what=hello", "--reason", "to see it")
+    assert (status, said) == (0, "")
+    assert "said-hello" in shown
+    assert on(fleet, "do", "say", "what=other")[0] == 8
+    assert "breakglass: db1: there is no action 'other'" in on(fleet, "do", "other")[2]
+    assert "leave out --on" in on(fleet, "do", "say", "what=hello", "--show")[2]
+    assert "leave out --on" in on(fleet, "new", "--local")[2]
+
+
+@pytest.mark.parametrize("answer", [b"", b"not JSON", b'{"done": 5}', b'{"done": {}}'])
+def test_an_answer_that_says_nothing_leaves_the_outcome_unknown(answer: bytes, fleet: Fleet) -> None:
+    """The host db2 is taken over by a program that takes each command and answers nonsense."""
+
+    async def take(subject: str, data: bytes) -> bytes:
+        return json.dumps({"nonce": "0" * 32, "verbs": ["new"]}).encode() if "hello" in subject else answer
+
+    async def act() -> tuple[int, bytes]:
+        evil = await engines.connect(fleet.credentials("db2"), "evil")
+        await evil.listen("bg.cmd.*", take)
+        words = ("--on", "db2", "--identity", str(fleet.folder / "alice"), "new", "--key", "k9")
+        done = await asyncio.to_thread(fleet.hub.run, *words)
+        await evil.close()
+        return done.returncode, done.stderr
+
+    status, said = asyncio.run(act())
+    assert status == 9
+    assert b"breakglass: " in said
+
+
+@pytest.mark.torture
+def test_a_host_that_does_not_answer_leaves_the_outcome_unknown(fleet: Fleet) -> None:
+    async def take(subject: str, data: bytes) -> bytes | None:
+        return json.dumps({"nonce": "0" * 32, "verbs": ["new"]}).encode() if "hello" in subject else None
+
+    async def act() -> tuple[int, bytes]:
+        slow = await engines.connect(fleet.credentials("db2"), "slow")
+        await slow.listen("bg.cmd.*", take)
+        words = ("--on", "db2", "--identity", str(fleet.folder / "alice"), "new", "--key", "k9")
+        done = await asyncio.to_thread(fleet.hub.run, *words)
+        await slow.close()
+        return done.returncode, done.stderr
+
+    said = b"breakglass: host db2 did not say whether it was done; the same again with --key k9 is safe\n"
+    assert asyncio.run(act()) == (9, said)
 
 
 def test_a_host_that_is_not_enrolled_is_an_error(fleet: Fleet) -> None:

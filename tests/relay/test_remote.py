@@ -289,4 +289,4 @@ def test_a_host_that_says_nonsense_refuses(said: bytes) -> None:
 
     wanted = Order("new", "db1", "", None, "k1", NEW)
     with pytest.raises(HostRefused, match="db1 does not accept new"):
-        asyncio.run(on_host._ask_for_nonce(cast(Engine, FakeEngine()), wanted))
+        asyncio.run(on_host._ask_for_nonce(cast(Engine, FakeEngine()), "bg.cmd.", wanted))

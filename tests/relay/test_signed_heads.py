@@ -11,8 +11,8 @@ import pytest
 
 from breakglass.errors import CannotRecord
 from breakglass.relay import heads
-from breakglass.relay.enroll import new_key
 from breakglass.relay.heads import HEADER, HeadSigner, SignedHead
+from breakglass.relay.keys import new_key
 from breakglass.relay.piece import NOTHING, divide
 from breakglass.store.sessions import Session
 from tests.help.fleet import Fleet, add_session, append

@@ -6,8 +6,9 @@ CREDENTIALS = "access/credentials.py"
 IN_TOKENS = "tests/access/test_tokens.py::"
 IN_LOGINS = "tests/access/test_logins.py::"
 IN_FLEET = "tests/relay/test_fleet.py::"
-ONE_ACCOUNT = r"""_account(each) for each in self.enrolled())
-        accounts = re.sub(r"(?s)\n    \]\n.*?users: \[", "", accounts)"""
+ONE_ACCOUNT = (
+    r"""text = __import__("re").sub(r"(?s)\n    \]\n  }\n  \"(?!@).*?users: \[", "", "\n".join(rows))"""
+)
 IN_ENGINE = "tests/relay/test_engine.py::"
 IN_COPIES_WRITTEN = "tests/relay/test_copies_written.py::"
 FILES_SERVED = ("tests/web/test_files.py::test_files_are_served_as_pictures_or_as_downloads",)
@@ -211,17 +212,24 @@ OF_DATA = (
     ),
     Mistake(
         "A host reaches no record",
-        "relay/enroll.py",
-        "_account(each) for each in self.enrolled())",
+        "relay/accounts.py",
+        'text = "\\n".join(rows)',
         ONE_ACCOUNT,
         (f"{IN_FLEET}test_what_a_host_forges_arrives_at_no_other_host",),
     ),
     Mistake(
         "A host reaches no record",
-        "relay/enroll.py",
+        "relay/accounts.py",
         'publish: { allow: ["bg.log.*"',
         'publish: { allow: [">"',
         (f"{IN_FLEET}test_a_host_cannot_take_back_what_it_has_shipped[DELETE-]",),
+    ),
+    Mistake(
+        "An operator's credentials",
+        "relay/accounts.py",
+        'publish: {{ allow: "bg.cmd.>" }}',
+        'publish: {{ allow: ">" }}',
+        ("tests/relay/test_operators.py::test_an_operator_reaches_nothing_but_commands",),
     ),
     Mistake(
         "A host reaches no record",

@@ -6,6 +6,7 @@ from breakglass.cli import on_host, screen
 from breakglass.cli.command import Command, Option
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
+from breakglass.errors import BadInput
 from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
@@ -13,12 +14,19 @@ from breakglass.store.sessions import Session
 
 def run(config: Config, args: Namespace) -> int:
     """Create a session and print its id."""
-    print(create_session(config, args.agent, args.model, args.title, args.target).id)
+    made = create_session(config, args.agent, args.model, args.title, args.target, is_local=args.local)
+    print(made.id)
     return 0
 
 
 def create_session(
-    config: Config, agent: str | None, model: str | None, title: str | None, target: str | None = None
+    config: Config,
+    agent: str | None,
+    model: str | None,
+    title: str | None,
+    target: str | None = None,
+    *,
+    is_local: bool = False,
 ) -> Session:
     """Create a session and return it. None means the default. Warns if the agent's program is missing."""
     chosen = config.agent_named(agent or config.agent)
@@ -29,11 +37,14 @@ def create_session(
     if not chosen.program(config.environ):
         screen.say(f"note: {chosen.command[0]} was not found, so its turns will fail; see: breakglass agents")
     title = check_text("--title", title or "")
-    return sessions.create(config.data, chosen.name, model, title, user_name(), target=target)
+    by = user_name()
+    return sessions.create(config.data, chosen.name, model, title, by, target=target, is_local=is_local)
 
 
 def run_on_host(config: Config, args: Namespace) -> int:
     """Create a session on another host and print its id."""
+    if args.local:
+        raise BadInput("--local: a session that stays on its host is begun there: leave out --on")
     print(create_on_host(config, args, args.model, args.target))
     return 0
 
@@ -57,10 +68,12 @@ COMMAND = Command(
         Option("--model M", "the agent's model"),
         Option("--title T", "the title in lists"),
         Option("--target NAME", "the machine that it is about, a table [targets.NAME] of the settings"),
+        Option("--local", "the session stays on this machine: breakglass relay never ships it to a hub"),
     ),
     examples="""\
   breakglass new --title "disk full on db1"
   breakglass new --target db1 --title "disk full"              reached by ssh: breakglass target --help
+  breakglass new --local --agent shell                          no hub gets it
   breakglass --on db1 new --agent shell                         on the host db1: docs/fleet.md
   id=$(breakglass new --agent shell) && breakglass send $id 'df -h'""",
 )

@@ -93,11 +93,13 @@ def _answering(**answer: bool) -> React:
     return react
 
 
+@pytest.mark.torture
 def test_an_agent_that_need_not_ask_gets_permission(tmp_path: Path) -> None:
     done = run_turn("ask", tmp_path)
     assert (done.of("permission"), done.only("text", "text")) == ([], "answered: 1")
 
 
+@pytest.mark.torture
 def test_an_edit_without_raw_input_shows_its_diff(tmp_path: Path) -> None:
     done = run_turn("edit", tmp_path)
     changed = {"type": "diff", "path": "/x", "oldText": "old", "newText": "new"}

@@ -1,0 +1,21 @@
+"""Makes the certificate of the engine with openssl. The credentials of each host contain it."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from breakglass.errors import BadInput
+
+
+def make_certificate(directory: Path, host: str) -> None:
+    """Make `cert.pem` and `key.pem` for the address of an engine. Raises BadInput."""
+    kind = "IP" if re.fullmatch(r"[0-9.]+|\[[0-9a-f:]+\]", host) else "DNS"
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+    names = ["-subj", f"/CN={host}", "-addext", f"subjectAltName={kind}:{host.strip('[]')}"]
+    files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
+    try:
+        subprocess.run(["openssl", "req", "-x509", *key, *names, *files], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BadInput(f"a certificate for {host} could not be made with openssl: {error}") from error
+    os.chmod(directory / "key.pem", 0o600)
