@@ -145,7 +145,7 @@ class Dialogue(LineDialogue):
     def _ask(self, state: str) -> list[Draft]:
         ways = read_ways(self._methods, self._input.command, self._input.variables)
         self._has_asked, self._ways = True, {way.name: way for way in ways}
-        listed = "".join(f"* {way.name}: {_about(way)}\n" for way in ways)
+        listed = "".join(f"* {': '.join(filter(None, (way.name, _about(way))))}\n" for way in ways)
         output = self._output(f"{state}\nIt offers these ways to log in:\n{listed}")
         options = tuple(Option(way.name, _about(way)) for way in ways)
         wanted = Choice(_ID, "Choose how to log the agent in.", options=options, other=False)
