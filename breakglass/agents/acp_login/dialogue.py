@@ -19,7 +19,7 @@ from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.requests import SentRequests
 from breakglass.agents.acp_login.ways import Way, read_ways
 from breakglass.agents.line_dialogue import LineDialogue
-from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, join_deltas
+from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, cut_object, join_deltas
 from breakglass.choices import NO_ANSWERS, Answers, Choice, Option
 from breakglass.events import Draft
 
@@ -132,13 +132,7 @@ class Dialogue(LineDialogue):
         if message["method"] != elicitation.METHOD:
             self._write(messages.not_offered(message))
             return []
-        params = as_object(message.get("params"))
-        if params.get("mode") == "url":
-            link, text = as_text(params.get("url")), as_short_text(params.get("message"))
-            asked = (Choice("done", text or "Open the address, and log in there.", options=(Option("Done"),),
-                            other=False, link=link),)  # fmt: skip
-            return [self._question(asked, {"address": link}, message)]
-        return [self._question(elicitation.choices(message), {"message": params.get("message")}, message)]
+        return [self._question(_choices(message), cut_object(as_object(message.get("params"))), message)]
 
     # --- the ways -----------------------------------------------------------------------------
 
@@ -152,19 +146,11 @@ class Dialogue(LineDialogue):
         return [output, self._question((wanted,), {"ways": [way.name for way in ways]}, {})]
 
     def _go(self, way: Way) -> None:
-        if way.terminal:
-            self._conclude(
-                "This way needs a terminal on the machine. Run there, as the user that the server runs as:\n"
-                f"  {way.terminal}"
-            )
-        elif way.missing:
-            self._conclude(
-                f"The agent's environment has no {', '.join(way.missing)}. Set it for the server or in the agent's"
-                " `env`, and restart the server."
-            )
-        else:
-            self._is_logged_in = False
-            self._request("authenticate", {"methodId": way.id})
+        if obstacle := _obstacle(way):
+            self._conclude(obstacle)
+            return
+        self._is_logged_in = False
+        self._request("authenticate", {"methodId": way.id})
 
     def _question(self, asked: tuple[Choice, ...], given: Message, message: Message) -> Draft:
         self._asked += 1
@@ -207,6 +193,30 @@ def _about(way: Way) -> str:
     elif way.has_key:
         kind = _KINDS["key"]
     return "; ".join(filter(None, (way.about, kind)))
+
+
+def _obstacle(way: Way) -> str:
+    """Return why a way cannot be gone from here, and what to do instead; "" if it can."""
+    if way.terminal:
+        return (
+            "This way needs a terminal on the machine. Run there, as the user that the server runs as:\n"
+            f"  {way.terminal}"
+        )
+    if way.missing:
+        return (
+            f"The agent's environment has no {', '.join(way.missing)}. Set it for the server or in the agent's"
+            " `env`, and restart the server."
+        )
+    return ""
+
+
+def _choices(question: Message) -> tuple[Choice, ...]:
+    """Return what an `elicitation/create` asks: the fields of a form, or to open an address."""
+    params = as_object(question.get("params"))
+    if params.get("mode") != "url":
+        return elicitation.choices(question)
+    text = as_short_text(params.get("message")) or "Open the address, and log in there."
+    return (Choice("done", text, options=(Option("Done"),), other=False, link=as_text(params.get("url"))),)
 
 
 def _response(question: Message, answers: Answers, *, allow: bool) -> Message:
