@@ -41,7 +41,7 @@ from breakglass.turns import job as jobs
 from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.files import read_files
-from breakglass.turns.job import AgentJob, Job
+from breakglass.turns.job import ActionStep, AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
@@ -148,14 +148,7 @@ class Turn:
                 start_help=f"Install it, or correct [actions.{step.name}] command.",
                 may_fail=not is_last,
             )
-            turn_input = TurnInput(
-                prompt=step.name,
-                command=step.argv,
-                cwd=self.job.workspace,
-                turn=self.job.turn,
-                variables=tuple(task.environ),
-            )
-            self._run(step.protocol, turn_input, task)
+            self._run(step.protocol, _action_input(self.job, step, task), task)
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
@@ -241,6 +234,16 @@ def _is_command_line(job: Job) -> bool:
 def _cwd(job: Job, agent: AgentJob) -> str:
     """Return where the agent works. A sandbox hides every place but the workspace."""
     return job.workspace if agent.sandbox else job.cwd
+
+
+def _action_input(job: Job, step: ActionStep, task: ProgramRun) -> TurnInput:
+    return TurnInput(
+        prompt=step.name,
+        command=step.argv,
+        cwd=job.workspace,
+        turn=job.turn,
+        variables=tuple(task.environ),
+    )
 
 
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
