@@ -1,5 +1,7 @@
 """How the relay, and commands for other hosts, are set: the table `[relay]`. Pure."""
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -20,6 +22,16 @@ def check_url(key: str, url: str) -> str:
     if match[1] in ("nats", "ws") and not _LOOPBACK.fullmatch(match[2]):
         raise BadConfig(f"{key}: {url} is not encrypted; beyond this machine only tls:// and wss:// are used")
     return url
+
+
+def fingerprint(word: str) -> str:
+    """Return the SHA-256 fingerprint of an ssh public key in base 64, as ssh-keygen shows it; "" for another word."""
+    try:
+        data = base64.b64decode(word, validate=True) if word.startswith("AAAA") else b""
+    except ValueError:
+        data = b""
+    shown = base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+    return f"SHA256:{shown}" if data else ""
 
 
 def parse_url(name: str, value: object) -> str:
@@ -80,4 +92,10 @@ class RelaySettings:
         parse_own_path,
         "the ssh key that signs commands for other hosts; a public key if ssh-agent has the private one",
         default_words="~/.ssh/id_ed25519",
+    )
+    page_identity: str | None = setting(
+        None,
+        parse_own_path,
+        "the ssh key of this hub, without a passphrase: with it the page acts on each host that lists it",
+        default_words="none: the page shows the command to paste",
     )

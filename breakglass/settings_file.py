@@ -11,6 +11,8 @@ from breakglass.trusted_path import check_trusted
 
 FILE_NAME = "breakglass.toml"
 SYSTEM_DIRECTORY = Path("/etc/breakglass")
+MAX_BYTES = 1 << 20
+"""Bytes of a settings file. A device may be endless."""
 
 
 def find_file(
@@ -54,7 +56,11 @@ def read_file(file: Path) -> dict[str, Any]:
     """Return the content of a settings file. Raises BadConfig, also if it is not trusted."""
     try:
         check_trusted(file)
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise BadConfig(f"expected at most {MAX_BYTES >> 20} MiB of TOML")
+        return tomllib.loads(data.decode())
     except OSError as error:
         raise BadConfig(f"could not be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -15,6 +15,7 @@ from breakglass.cli import completion
 from breakglass.cli.commands import NAMES
 from breakglass.cli.man_page import man_page
 from tests.help.servers import environment
+from tests.help.waiting import DEADLINE, wait_until
 
 ROOT = Path(__file__).parent.parent
 CONTAINERFILE = ROOT / "Containerfile"
@@ -100,6 +101,43 @@ def test_what_the_containerfile_copies_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def container_engine() -> str:
+    """Return the program that builds and runs containers here, "" without one, or if its daemon does not run."""
+    for program in filter(shutil.which, ("podman", "docker")):
+        if not subprocess.run([program, "info"], check=False, capture_output=True).returncode:
+            return program
+    return ""
+
+
+@pytest.mark.torture
+def test_the_image_runs_turns_below_tini_where_podman_or_docker_runs(tmp_path: Path) -> None:
+    engine = container_engine()
+    if not engine:  # then `test_the_containerfile_is_sound` is all that can be checked
+        return
+    subprocess.run([engine, "build", "-q", "-t", "breakglass-test", ROOT], check=True, capture_output=True)
+    started = subprocess.run(
+        [engine, "run", "-d", "--rm", "breakglass-test"], check=True, capture_output=True, text=True
+    )
+    container = started.stdout.strip()
+
+    def inside(*words: str) -> str:
+        done = subprocess.run(
+            [engine, "exec", container, *words], check=True, capture_output=True, text=True, timeout=DEADLINE
+        )
+        return done.stdout
+
+    try:
+        assert inside("breakglass", "version").strip() == f"breakglass {__version__}"
+        assert "hello" in inside("breakglass", "send", "--agent", "shell", "--wait", "echo hello")
+        assert inside("cat", "/proc/1/comm").strip() == "tini"
+        health = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8420/health').read())"
+        wait_until(
+            lambda: '"breakglass"' in inside("python", "-c", f"try:\n {health}\nexcept OSError: pass"), engine
+        )
+    finally:
+        subprocess.run([engine, "rm", "-f", container], check=False, capture_output=True)
+
+
 # --- completions and man page ---------------------------------------------------------------------
 
 
@@ -121,6 +159,7 @@ def completed(tmp_path: Path, *words: str) -> list[str]:
     [
         (["ar"], ["archive"]),
         (["--data", "x", "ver"], ["verify", "version"]),
+        (["--on", "db1", "can"], ["cancel"]),
         (["help", "pru"], ["prune"]),
         (["prune", "--o"], ["--older-than"]),
         (["prune", "--older-than", ""], []),
@@ -145,6 +184,37 @@ def test_a_completion_names_every_command_and_option(shell: str) -> None:
             in_fish = f"-l {flag.name[2:]} " if flag.name.startswith("--") else f"-s {flag.name[1:]} "
             assert (in_fish if shell == "fish" else flag.name) in script
     assert [line for line in script.splitlines() if "\t" in line] == []
+
+
+@pytest.mark.skipif(shutil.which("fish") is None and not os.environ.get("CI"), reason="needs fish")
+def test_fish_completes(tmp_path: Path) -> None:
+    (tmp_path / "completion.fish").write_text(completion.fish())
+    offered = {
+        "ar": ["archive"],
+        "--data x ver": ["verify", "version"],
+        "--on db1 can": ["cancel"],
+        "help pru": ["prune"],
+        "prune --o": ["--older-than"],
+        "prune --older-than ": [],
+        "token r": ["rotate"],
+        "completion ": ["bash", "fish", "zsh"],
+        "rm 3": ["3f2a0000"],
+        "send log --af": [],  # `log` is no command here
+        "serve --tls-cert comp": ["completion.fish"],
+    }
+    lines = ["function breakglass; echo '3f2a0000  ✓ ok  now  shell  a title'; end", "source completion.fish"]
+    lines += [f"complete -C 'breakglass {typed}'; echo ." for typed in offered]
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", "\n".join(lines)],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    found = [part.split("\n")[:-1] for part in done.stdout.split(".\n")]
+    names = [sorted(line.partition("\t")[0] for line in lines) for lines in found[:-1]]
+    assert dict(zip(offered, names, strict=True)) == offered
 
 
 def test_zsh_and_fish_accept_their_scripts_where_they_are_installed(tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_a_link_that_leads_nowhere_is_an_error_and_ignored_in_the_current_direct
         places.port()
 
 
+def test_a_very_large_file_or_an_endless_pipe_does_not_fill_the_memory(places: Places) -> None:
+    file = places.write(places.system, 1)
+    with file.open("a") as opened:
+        opened.write("#" * (1 << 20))
+    with pytest.raises(BadConfig, match=rf"^{file}: expected at most 1 MiB of TOML$"):
+        places.port()
+
+
 @pytest.mark.parametrize("below", ["", "ID", "ID/repository/deep"])
 def test_a_file_below_the_workspaces_of_a_data_root_is_ignored(
     below: str, places: Places, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,10 @@ from breakglass.cli.command import Command
 
 FILES = ("FILE", "DIR", "PATH")
 """The metavars of options that take a path."""
+BEFORE = ("--data", "--config", "--on")
+"""The options with a value that may come before the command."""
+OTHERS = {"help": "Explain a command", "version": "Print the version"}
+"""The commands without a file of their own."""
 _IDS = "breakglass ls --archived 2>/dev/null"
 """Lists the sessions, one a line, each with the beginning of its id that is enough."""
 
@@ -68,7 +72,7 @@ _breakglass() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} name= flags= words= ids= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${{COMP_WORDS[i]}} in
-      --data|--config) ((i++)) ;;
+      {"|".join(BEFORE)}) ((i++)) ;;
       -*) ;;
       *) name=${{COMP_WORDS[i]}}; break ;;
     esac
@@ -80,7 +84,7 @@ _breakglass() {{
     {others}) return ;;
   esac
   [ "$prev" = id ] || case $name in
-    '') words={_quoted(" ".join((*commands.NAMES, "help", "version")))} flags='--data --config --help --version' ;;
+    '') words={_quoted(" ".join((*commands.NAMES, *OTHERS)))} flags='--data --config --help --version' ;;
     help) words={_quoted(" ".join(commands.NAMES))} ;;
 {cases}
   esac
@@ -111,7 +115,8 @@ def _quoted(text: str) -> str:
 
 def zsh() -> str:
     """Return the completion of zsh: a file `_breakglass` for a directory of `fpath`."""
-    names = "\n".join(f"    {_quoted(f'{row.name}:{row.summary}')}" for row in rows())
+    summaries = {row.name: row.summary for row in rows()} | OTHERS
+    names = "\n".join(f"    {_quoted(f'{name}:{summary}')}" for name, summary in summaries.items())
     cases = "\n".join(_zsh_case(row) for row in rows())
     return f"""\
 #compdef breakglass
@@ -128,10 +133,11 @@ _breakglass() {{
   )
   local curcontext=$curcontext state line
   _arguments -C '--data[the data root]:directory:_files -/' '--config[the settings file]:file:_files' \\
-    '1: :->name' '*:: :->rest'
+    '--on[the host of a copy]:host:' '1: :->name' '*:: :->rest'
   case $state in
     name) _describe 'command' names ;;
     rest) case $line[1] in
+      help) _describe 'command' names ;;
 {cases}
     esac ;;
   esac
@@ -162,22 +168,41 @@ def _zsh_flag(flag: Flag) -> str:
 
 def fish() -> str:
     """Return the completion of fish."""
-    lines = [
-        "# fish completion of breakglass, made by: breakglass completion fish",
-        "complete -c breakglass -f",
-    ]
+    lines = [_FISH_BEGIN.format(before=" ".join(BEFORE))]
     found = rows()
-    lines += [
-        f"complete -c breakglass -n __fish_use_subcommand -a {row.name} -d {_fish_quoted(row.summary)}"
-        for row in found
-    ]
+    lines += [_fish("", f"-a {row.name} -d {_fish_quoted(row.summary)}") for row in found]
+    lines += [_fish("", f"-a {name} -d {_fish_quoted(summary)}") for name, summary in OTHERS.items()]
+    lines += [_fish("help", f"-a {_fish_quoted(' '.join(commands.NAMES))}")]
     ids = _fish_quoted(rf"({_IDS} | string replace -r ' +' \t)")
     for row in found:
-        begin = f"complete -c breakglass -n '__fish_seen_subcommand_from {row.name}'"
-        lines += [f"{begin} {_fish_flag(flag)} -d {_fish_quoted(flag.help)}" for flag in row.flags]
-        lines += [f"{begin} -a {_fish_quoted(' '.join(row.choices))}"] if row.choices else []
-        lines += [f"{begin} -a {ids}"] if row.takes_id else []
+        lines += [_fish(row.name, f"{_fish_flag(flag)} -d {_fish_quoted(flag.help)}") for flag in row.flags]
+        lines += [_fish(row.name, f"-a {_fish_quoted(' '.join(row.choices))}")] if row.choices else []
+        lines += [_fish(row.name, f"-a {ids}")] if row.takes_id else []
     return "\n".join(lines) + "\n"
+
+
+_FISH_BEGIN = """\
+# fish completion of breakglass, made by: breakglass completion fish
+function __breakglass_is -d 'Whether this is the command that was typed'
+    set -l skips
+    for word in (commandline -opc)[2..]
+        if set -q skips[1]
+            set -e skips
+        else if contains -- $word {before}
+            set skips 1
+        else if not string match -q -- '-*' $word
+            test $word = "$argv[1]"
+            return
+        end
+    end
+    test -z "$argv[1]"
+end
+complete -c breakglass -f"""
+
+
+def _fish(command: str, what: str) -> str:
+    """Return the line that offers something after a command, "" before there is one."""
+    return f"complete -c breakglass -n '__breakglass_is {command}' {what}"
 
 
 def _fish_flag(flag: Flag) -> str:

@@ -16,6 +16,8 @@ from breakglass.plain_file import open_plain_file
 MISSING = "apprise is not installed; do: pip install 'breakglass[notify]'"
 _STATUS = re.compile(r"error=([1-5][0-9]{2})\b")
 MAX_ADDRESS = 4096
+MAX_PAUSE_SECONDS = 1.0
+"""How long a notification waits at most after the one before to the same service. apprise pauses for 5.5 seconds."""
 
 
 def find_address(notify: Notify, environ: Mapping[str, str]) -> str:
@@ -76,6 +78,8 @@ class Service:
         self._apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Breakglass", plugin_paths=[]))
         if not self._apprise.add(address):
             raise BadConfig("apprise does not know this address, see https://appriseit.com")
+        for plugin in self._apprise:
+            plugin.request_rate_per_sec = min(plugin.request_rate_per_sec, MAX_PAUSE_SECONDS)
 
     def send(self, message: Message, path: str = "") -> str:
         """Send a notification. Return "" if the service took it, else why not, without any part of the address.

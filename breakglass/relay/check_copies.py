@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from breakglass.errors import EngineLost, EngineRefused
@@ -50,12 +50,14 @@ async def verify(data: Path, host: str, say: Say) -> int:
     engine = await _connect(data, host, say)
     try:
         newest = await _newest(engine) if engine else []
-        signed = _by_log([*_kept(root), *newest], host, keys)
+        kept = Kept(root)
+        signed = _by_log([*kept.read(), *newest], host, keys)
+        sizes = await _settle(root, kept, signed, (host, keys))
         bad = 0
         present, pruned = set(sessions.ids(root)), read_pruned(root)
         names = sorted(present | {session for session, _ in signed} - pruned.keys())
         for session in names:
-            for problem in await _check(root, session, signed, engine, (host, keys)):
+            for problem in await _check(root, session, signed, sizes, engine):
                 say(f"{host}/{session}: {problem}")
                 bad += 1
         gone = f", {len(pruned.keys() - present):,} removed by --prune" if pruned.keys() - present else ""
@@ -82,18 +84,30 @@ async def _newest(engine: Engine) -> list[SignedHead]:
     return [head for head in found if head]
 
 
-def _kept(root: Path) -> Iterator[SignedHead]:
-    try:
-        with open(root / heads.FILE, "rb") as file:
-            for line in file:
-                try:
-                    head = heads.from_line(json.loads(line))
-                except ValueError:
-                    continue  # the end of a file that was not written completely
-                if head:
-                    yield head
-    except FileNotFoundError:
-        return
+class Kept:
+    """The signed heads in the mirror's file. Each call of `read` returns those that were added since the one before."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / heads.FILE
+        self._offset = 0
+
+    def read(self) -> list[SignedHead]:
+        """Return the heads that are new, in the order of the file."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data.rfind(b"\n") + 1  # the rest is being written
+        self._offset += whole
+        found = []
+        for line in data[:whole].split(b"\n"):
+            try:
+                found.append(heads.from_line(json.loads(line)))
+            except ValueError:
+                continue  # a line that was torn by a power failure
+        return [head for head in found if head]
 
 
 Signed = dict[tuple[str, int], list[SignedHead]]
@@ -111,9 +125,9 @@ def _by_log(found: list[SignedHead], host: str, keys: list[str]) -> Signed:
 
 
 async def _check(
-    root: Path, session: str, signed: Signed, engine: Engine | None, signer: tuple[str, list[str]]
+    root: Path, session: str, signed: Signed, sizes: dict[str, int], engine: Engine | None
 ) -> list[str]:
-    """Return what differs in the logs of one session. `signer` is the host and its public keys."""
+    """Return what differs in the logs of one session."""
     directory = root / "sessions" / session
     present = generation_of(directory)
     newest = max((generation for name, generation in signed if name == session), default=present)
@@ -123,7 +137,8 @@ async def _check(
     for generation in range(1, present + 1):
         path = directory / (log.NAME if generation == present else f"{log.NAME}.{generation}")
         try:
-            await _check_settled(root, path, session, generation, signed, signer)
+            size = sizes.get(session) if generation == present else None
+            _check_log(path, size, signed.get((session, generation), []))
         except Difference as difference:
             exact = await _exact_line(engine, path, session, generation) if engine else None
             if exact:
@@ -132,24 +147,41 @@ async def _check(
     return found
 
 
-async def _check_settled(
-    root: Path, path: Path, session: str, generation: int, signed: Signed, signer: tuple[str, list[str]]
-) -> None:
-    """Check a log. A running mirror may still have to write the head of its last bytes. Raises Difference."""
-    size = 0
-    for attempt in range(SETTLE_ATTEMPTS):
-        size = path.stat().st_size if path.exists() else 0
-        wanted = signed.get((session, generation), [])
-        if not size and not wanted:
-            return
-        if (wanted and wanted[-1].offset == size) or attempt == SETTLE_ATTEMPTS - 1:
+async def _settle(root: Path, kept: Kept, signed: Signed, signer: tuple[str, list[str]]) -> dict[str, int]:
+    """Return the size of each copy, at a moment at which its last head is signed, if that comes.
+
+    A running mirror writes the bytes first. Adds to `signed` what comes meanwhile. `signer` is the host and its keys.
+    """
+    sizes: dict[str, int] = {}
+    for _ in range(SETTLE_ATTEMPTS):
+        waiting = [session for session in sessions.ids(root) if session not in sizes]
+        sizes |= {session: size for session in waiting if (size := _signed_size(root, session, signed))}
+        if len(waiting) == sum(session in sizes for session in waiting):
             break
         await asyncio.sleep(SETTLE_SECONDS)
-        again = _by_log([head for head in _kept(root) if head.session == session], *signer)
-        signed[session, generation] = sorted(
-            {*wanted, *again.get((session, generation), [])}, key=lambda head: head.offset
-        )
-    _compare(path, size, signed.get((session, generation), []))
+        for key, added in _by_log(kept.read(), *signer).items():
+            if key[0] not in sizes:
+                signed[key] = sorted({*signed.get(key, []), *added}, key=lambda head: head.offset)
+    return sizes
+
+
+def _signed_size(root: Path, session: str, signed: Signed) -> int:
+    """Return the size of a copy if the host has signed all of it, else 0."""
+    directory = root / "sessions" / session
+    try:
+        size = os.stat(directory / log.NAME, follow_symlinks=False).st_size
+    except OSError:
+        return 0
+    wanted = signed.get((session, generation_of(directory)))
+    return size if wanted and wanted[-1].offset == size else 0
+
+
+def _check_log(path: Path, size: int | None, wanted: list[SignedHead]) -> None:
+    """Check one file, or its first `size` bytes. Raises Difference."""
+    if size is None:
+        size = path.stat().st_size if path.exists() else 0
+    if size or wanted:
+        _compare(path, size, wanted)
 
 
 def _compare(path: Path, size: int, wanted: list[SignedHead]) -> None:

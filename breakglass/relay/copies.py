@@ -65,6 +65,11 @@ class Copies:
             self._generations[session] = generation_of(path.parent)
         return self._generations[session], size + len(self._waiting.get(session, b""))
 
+    @property
+    def generation(self) -> int:
+        """The highest generation among the copies."""
+        return max(self._generations.values(), default=1)
+
     def apply(self, session: str, piece: Piece) -> Outcome:
         """Write a piece where it belongs. Raises BadPiece if it does not fit, CannotRecord if the disk refuses."""
         generation, end = self.end(session)

@@ -23,10 +23,19 @@ class Link:
     heard: float = 0.0
     """The time at which the hub heard of the relay, in seconds since 1970; 0 for never."""
     machine: str = ""
+    boot_id: str = ""
+    version: str = ""
     epoch: int = 0
     behind: int = 0
     """The bytes that the relay has not shipped, as it says."""
+    behind_lines: int = 0
+    running: int = 0
+    asking: int = 0
     free: int = 0
+    generation: int = 1
+    """The highest generation among the copies."""
+    signers: list[str] = field(default_factory=list)
+    """The ssh keys that may sign commands on the host, as SHA-256 fingerprints."""
     pending: int = 0
     """The messages that the mirror has not read."""
     problems: dict[str, str] = field(default_factory=dict)
@@ -35,11 +44,14 @@ class Link:
     def note(self, seen: dict[str, Any], now: float) -> None:
         """Take note of a heartbeat. A host that was taken over can send anything."""
         self.heard = now
-        numbers = {key: seen.get(key) for key in ("epoch", "behind", "free")}
-        for key, value in numbers.items():
-            if isinstance(value, int) and 0 <= value < 1 << 62:
+        for key in ("epoch", "behind", "behind_lines", "running", "asking", "free"):
+            value = seen.get(key)
+            if type(value) is int and 0 <= value < 1 << 62:
                 setattr(self, key, value)
-        self.machine = str(seen.get("machine", ""))[:64]
+        for key in ("machine", "boot_id", "version"):
+            setattr(self, key, str(seen.get(key, ""))[:64])
+        given = seen.get("signers")
+        self.signers = [str(each)[:64] for each in given[:100]] if isinstance(given, list) else []
 
 
 def write_status(data: Path, links: dict[str, Link], now: float) -> None:

@@ -61,6 +61,22 @@ def stays_here(fd: int) -> bool:
     return bool(newline) and created["kind"] == "created" and created.get("local") is True
 
 
+def count_lines(session: Session, offset: int, size: int) -> int:
+    """Return the number of lines in `size` bytes of a log after an offset. Blocks."""
+    lines, end = 0, offset + size
+    try:
+        fd = log.open_reader(session.directory)
+    except (NotFound, OSError):
+        return 0
+    try:
+        while offset < end and (data := os.pread(fd, min(WINDOW, end - offset), offset)):
+            lines += data.count(b"\n")
+            offset += len(data)
+    finally:
+        os.close(fd)
+    return lines
+
+
 def sync(session: Session) -> None:
     """Put the log on disk, so that a power loss here takes nothing that was shipped. Errors are the writers' matter."""
     try:

@@ -184,6 +184,7 @@ class HostMirror:
             seen: Any = json.loads(data)
             if isinstance(seen, dict):
                 self.state.note(seen, time.time())
+                self.state.generation = self._copies.generation
 
 
 class Mirror:

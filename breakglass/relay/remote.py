@@ -62,6 +62,10 @@ class Remote:
         self._answers: OrderedDict[tuple[str | None, ...], bytes] = OrderedDict()
         self._slots = asyncio.Semaphore(AT_ONCE)
 
+    def signers(self) -> list[str]:
+        """Return the fingerprints of the keys that may sign commands here; none if no command is accepted."""
+        return signing.fingerprints(self._signers) if self._allowed else []
+
     async def take(self, verb: str, data: bytes) -> bytes:
         """Return the answer to a message: what was done, or why nothing was."""
         if verb == HELLO:

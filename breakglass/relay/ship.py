@@ -16,27 +16,26 @@ import asyncio
 import json
 import os
 import secrets
-import shutil
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from breakglass import __version__
 from breakglass.errors import EngineLost, Fenced, WrongSequence
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
 from breakglass.relay.engine import Engine
 from breakglass.relay.heads import HeadSigner
+from breakglass.relay.heartbeat import Activity, describe
 from breakglass.relay.piece import Head
 from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.watch import changed_sessions
 
-UNDER_WAY = 64
-"""Pieces that were sent and not acknowledged: at most 16 MiB."""
+UNDER_WAY = 32
+"""Pieces that were sent and not acknowledged: at most 8 MiB."""
 RETRY_SECONDS = (0.1, 5.0)
 """The first and the longest pause before another attempt."""
 SEEN_SECONDS = 10.0
@@ -71,6 +70,7 @@ class Relay:
         self._heads: dict[str, Head] = {}
         self._sequence = 0
         self._acks: deque[asyncio.Future[int]] = deque()
+        self._activity = Activity()
         self._rest: dict[str, int] = {}
         """The bytes of whole lines that wait, by session."""
 
@@ -141,7 +141,7 @@ class Relay:
 
     async def _ship_part(self, engine: Engine, session: Session) -> bool:
         """Ship a part of a log. Return whether there is more."""
-        part = await asyncio.to_thread(local_log.read_part, session, self._heads.get(session.id))
+        part = await asyncio.to_thread(self._read, session)
         if part is None or not part.data:
             if part is None and os.path.exists(f"{session.directory}/{log.NAME}"):
                 await asyncio.sleep(0.01)  # a writer holds the lock for microseconds
@@ -164,6 +164,12 @@ class Relay:
         self._rest[session.id] = part.rest
         return part.rest > 0
 
+    def _read(self, session: Session) -> local_log.Part | None:
+        part = local_log.read_part(session, self._heads.get(session.id))
+        if part is None or not part.rest:
+            self._activity.note(session)
+        return part
+
     async def _publish(self, engine: Engine, name: str, data: bytes, headers: dict[str, str]) -> None:
         while len(self._acks) >= UNDER_WAY:
             await self._acks[0]
@@ -180,15 +186,12 @@ class Relay:
     async def _be_seen(self, engine: Engine) -> None:
         """Tell the hub every few seconds that this host is there. Notice another relay, also without a new line."""
         while True:
-            seen = {
-                "epoch": self._epoch,
-                "machine": os.uname().nodename,
-                "version": __version__,
-                "behind": sum(self._rest.values()),
-                "free": shutil.disk_usage(self._root).free,
-            }
+            rest, shipped = dict(self._rest), dict(self._heads)
+            seen = await asyncio.to_thread(describe, self._root, self._activity, rest, shipped)
+            if self._remote:
+                seen["signers"] = self._remote.signers()
             with suppress(EngineLost):  # shipping notices it too
-                await engine.tell(engines.SEEN, json.dumps(seen).encode())
+                await engine.tell(engines.SEEN, json.dumps(seen | {"epoch": self._epoch}).encode())
                 claim = await engine.last_claim()
                 if claim and claim.get("Bg-Relay") != self._nonce:
                     engine.lost.set()  # the next connection finds out who has taken over

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from breakglass.errors import BadConfig, BadInput, Forbidden
+from breakglass.relay_settings import fingerprint
 from breakglass.trusted_path import check_trusted
 
 NAME_OF_FILE = "allowed_signers"
@@ -61,6 +62,18 @@ def find_signer(text: bytes, signature: str, wanted: str, signers: Path) -> str:
                 return name
     known = f"ssh key {key[-12:]}"
     raise Forbidden(f"{known} may not sign {wanted} here, or did not sign this text")
+
+
+def fingerprints(signers: Path) -> list[str]:
+    """Return the SHA-256 fingerprint of each key in the file of allowed signers, as ssh-keygen shows them."""
+    try:
+        lines = signers.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
+    found = {
+        fingerprint(word) for line in lines[:MAX_SIGNERS] if not line.startswith("#") for word in line.split()
+    }
+    return sorted(filter(None, found))
 
 
 def _key_in(signature: str) -> str:

@@ -35,6 +35,14 @@ class Link(NamedTuple):
     """The bytes that the relay has not shipped, as far as is known."""
     problem: str = ""
     """What was refused of the host, "" if nothing."""
+    behind_lines: int = 0
+    generation: int | None = None
+    """The highest generation among the copies; None if another program writes them."""
+    running: int | None = None
+    """The sessions in which a turn runs, as the host says; None if it says nothing now."""
+    asking: int | None = None
+    signers: tuple[str, ...] = ()
+    """The ssh keys that may sign commands on the host, as it says."""
 
 
 class Host(NamedTuple):
@@ -46,12 +54,16 @@ class Host(NamedTuple):
 
     @property
     def asking(self) -> int:
-        """The sessions in which a question is open."""
+        """The sessions in which a question is open, as the host says now, else as far as the copy says."""
+        if self.link.asking is not None:
+            return self.link.asking
         return sum(bool(state.asking) for _, state in self.sessions)
 
     @property
     def running(self) -> int:
-        """The sessions in which a turn runs, as far as the copy says."""
+        """The sessions in which a turn runs, as the host says now, else as far as the copy says."""
+        if self.link.running is not None:
+            return self.link.running
         return sum(state.turn is not None for _, state in self.sessions)
 
     def described(self) -> dict[str, Any]:
@@ -62,6 +74,8 @@ class Host(NamedTuple):
             "told": self.link.told,
             "heard": self.link.heard,
             "behind_bytes": self.link.behind,
+            "behind_lines": self.link.behind_lines,
+            "generation": self.link.generation,
             "sessions": len(self.sessions),
             "running": self.running,
             "asking": self.asking,
@@ -79,6 +93,11 @@ def list_hosts(data: Path, now: float) -> list[Host]:
     return sorted(found, key=lambda host: (not host.asking, not host.running, ORDER.index(host.link.state)))
 
 
+def link_of(data: Path, name: str, now: float) -> Link:
+    """Return how true the copy of one host is now."""
+    return link(_read_status(data), name, now)
+
+
 def _read_status(data: Path) -> dict[str, Any]:
     try:
         found = json.loads((data / hosts.DIRECTORY / STATUS).read_bytes())
@@ -92,19 +111,28 @@ def link(status: dict[str, Any], name: str, now: float) -> Link:
     known = status.get("hosts", {}).get(name)
     if not isinstance(known, dict):
         return Link("copy", "Copy, as far as it was received")
-    heard, behind = known.get("heard") or 0.0, int(known.get("behind") or 0)
+    heard, behind = known.get("heard") or 0.0, _number(known, "behind")
     heard_at = log.timestamp(heard) if heard else None
     problem = " · ".join(f"{key[:8]}: {value}" for key, value in known.get("problems", {}).items())
     since = f"since {heard_at[11:19]} UTC" if heard_at else "yet"
+    lines, generation = _number(known, "behind_lines"), known.get("generation", 1)
+    found = Link("live", "Live", heard_at, behind, problem, lines, generation)
     if now - status.get("written", 0.0) > WRITTEN_SECONDS:
         written = log.timestamp(status.get("written", 0.0))
-        return Link("stopped", f"The mirror stopped at {written[11:19]} UTC", heard_at, behind, problem)
+        return found._replace(state="stopped", told=f"The mirror stopped at {written[11:19]} UTC")
+    signers = tuple(map(str, known.get("signers", ())))
     if problem:
-        return Link("diverged", "Diverged", heard_at, behind, problem)
+        return found._replace(state="diverged", told="Diverged", signers=signers)
     if not known.get("connected"):
-        return Link("lost", f"No link to the engine; not heard {since}", heard_at, behind)
+        return found._replace(state="lost", told=f"No link to the engine; not heard {since}")
     if now - heard > HEARD_SECONDS:
-        return Link("lost", f"Not heard {since}", heard_at, behind)
+        return found._replace(state="lost", told=f"Not heard {since}")
+    found = found._replace(running=known.get("running"), asking=known.get("asking"), signers=signers)
     if behind or known.get("pending"):
-        return Link("behind", f"Behind · {size(behind)}" if behind else "Behind", heard_at, behind)
-    return Link("live", "Live", heard_at)
+        counted = f"{lines:,} {'line' if lines == 1 else 'lines'}" if lines else size(behind)
+        return found._replace(state="behind", told=f"Behind · {counted}" if behind else "Behind")
+    return found
+
+
+def _number(known: dict[str, Any], key: str) -> int:
+    return int(known.get(key) or 0)

@@ -11,6 +11,7 @@ from breakglass.agents.claude import transcripts
 from breakglass.config import Config
 from breakglass.config.agents import AgentConfig
 from breakglass.errors import BadInput, Conflict, NotFound
+from breakglass.plain_file import open_plain_file
 from breakglass.store import sessions
 from breakglass.store.log import timestamp
 from breakglass.store.sessions import Session
@@ -160,7 +161,8 @@ def _open_sessions(place: Path) -> Iterator[transcripts.OpenSession]:
     """Yield the sessions that programs on this machine have open."""
     for path in place.glob("sessions/*.json") if place.parts else ():
         try:
-            found = transcripts.read_open_session(path.read_bytes())
+            with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
+                found = transcripts.read_open_session(file.read(transcripts.TAIL))
         except OSError:
             continue
         if found and processes.is_alive(found.pid, found.started or processes.start_time(found.pid)):
@@ -170,7 +172,7 @@ def _open_sessions(place: Path) -> Iterator[transcripts.OpenSession]:
 def _read(path: Path) -> tuple[transcripts.Transcript, str] | None:
     """Return what a transcript says and when it was written last, None if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open(open_plain_file(path, os.O_RDONLY), "rb") as file:
             status = os.fstat(file.fileno())
             head = file.read(transcripts.HEAD)
             file.seek(max(len(head), status.st_size - transcripts.TAIL))

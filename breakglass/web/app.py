@@ -27,6 +27,7 @@ from breakglass.web.forms import forms
 from breakglass.web.guard.request import Refusal
 from breakglass.web.guard.responses import problem_body
 from breakglass.web.http.attached import StreamingHTTPConnection
+from breakglass.web.hub_forms import hub_forms
 from breakglass.web.metrics import metrics
 from breakglass.web.pages import error_page, pages
 from breakglass.web.stats_pages import stats_pages
@@ -57,6 +58,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(api)
     app.register_blueprint(pages)
     app.register_blueprint(forms)
+    app.register_blueprint(hub_forms)
     app.register_blueprint(action_pages)
     app.register_blueprint(stats_pages)
     app.register_blueprint(metrics)

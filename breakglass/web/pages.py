@@ -29,6 +29,7 @@ from breakglass.web import files, searching, sse, stream
 from breakglass.web.context import caller, console, data_root, has_flag, redirect_within, session_named
 from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
+from breakglass.web.hub_forms import may_act
 from breakglass.web.page import compress, fragments, queries, render, rows
 from breakglass.web.page.page_data import (
     CommonData,
@@ -140,8 +141,16 @@ async def session_page(session_id: str) -> Response:
         agents=rows.agent_choices(config),
         keepalive=config.sse_keepalive_seconds,
         box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", ""), row.state),
+        order_key=await asyncio.to_thread(_order_key, config),
     )
     return page_of(content, vitals=await _vitals())
+
+
+def _order_key(config: Config) -> str:
+    """Return the key of the next command for the host whose copy is shown, "" if the page does not act there."""
+    acting, credential = caller().host, caller().credential
+    is_allowed = bool(acting and credential and credential.may_act)
+    return secrets.token_hex(16) if is_allowed and may_act(config, acting, time.time()) else ""
 
 
 @pages.get("/sessions/<session_id>/files")

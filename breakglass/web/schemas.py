@@ -68,6 +68,12 @@ HOST = object_of(
         "description": "When this machine heard of the host last, by its own clock",
     },
     behind_bytes={"type": "integer", "minimum": 0},
+    behind_lines={"type": "integer", "minimum": 0},
+    generation={
+        "type": ["integer", "null"],
+        "description": "The highest generation among the logs. A host that replaces a log, as by a restore, begins a "
+        "new one. `null`: another program writes the copy",
+    },
     sessions={"type": "integer", "minimum": 0},
     running={"type": "integer", "minimum": 0},
     asking={"type": "integer", "minimum": 0},

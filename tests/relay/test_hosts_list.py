@@ -25,6 +25,8 @@ GOOD = {"connected": True, "heard": NOW - 3, "behind": 0, "pending": 0, "problem
         ({"heard": 0}, NOW - 1, "lost", "Not heard yet"),
         ({"connected": False}, NOW - 1, "lost", "No link to the engine; not heard since 07:59:57 UTC"),
         ({"behind": 2048}, NOW - 1, "behind", "Behind · 2 KB"),
+        ({"behind": 2048, "behind_lines": 312}, NOW - 1, "behind", "Behind · 312 lines"),
+        ({"behind": 20, "behind_lines": 1}, NOW - 1, "behind", "Behind · 1 line"),
         ({"pending": 7}, NOW - 1, "behind", "Behind"),
         ({"problems": {"x": "other bytes"}}, NOW - 1, "diverged", "Diverged"),
         ({}, NOW - 60, "stopped", "The mirror stopped at 07:59:00 UTC"),
@@ -35,6 +37,14 @@ def test_a_badge_says_live_only_if_all_is_well(
 ) -> None:
     found = fleet.link({"written": written, "hosts": {"db1": GOOD | changed}}, "db1", NOW)
     assert (found.state, found.told) == (state, told)
+
+
+def test_what_runs_and_asks_is_what_the_host_says_while_it_is_heard() -> None:
+    told = GOOD | {"running": 3, "asking": 2, "generation": 2}
+    row = fleet.Host("db1", fleet.link({"written": NOW, "hosts": {"db1": told}}, "db1", NOW), []).described()
+    assert (row["running"], row["asking"], row["generation"], row["behind_lines"]) == (3, 2, 2, 0)
+    silent = fleet.link({"written": NOW, "hosts": {"db1": told | {"heard": NOW - 60}}}, "db1", NOW)
+    assert fleet.Host("db1", silent, []).running == 0, "as of the copy"
 
 
 def test_a_copy_that_no_mirror_writes_is_called_a_copy() -> None:

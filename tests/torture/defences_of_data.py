@@ -107,8 +107,8 @@ OF_DATA = (
     Mistake(
         "Only root and the user can change",
         "settings_file.py",
-        "        check_trusted(file)\n        return tomllib",
-        "        return tomllib",
+        "        check_trusted(file)\n        with file.open",
+        "        with file.open",
         (
             "tests/test_settings_file.py::test_a_file_that_another_user_can_change_is_an_error_in_every_other_place",
         ),

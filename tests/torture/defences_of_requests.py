@@ -204,6 +204,13 @@ OF_REQUESTS = (
         ("tests/web/http/test_accesslog.py::test_any_request_adds_one_line_of_ascii_to_the_access_log",),
     ),
     Mistake(
+        "A line of the access log",
+        "web/http/accesslog.py",
+        "_masked(entry.path)[",
+        "entry.path[",
+        ("tests/web/http/test_accesslog.py::test_a_path_is_kept_but_not_what_looks_like_a_secret",),
+    ),
+    Mistake(
         "When connections are scarce",
         "web/http/clients.py",
         "else self._reserved)",

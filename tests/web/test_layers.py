@@ -13,7 +13,7 @@ WEB_ROWS = (
     "         workers   app           ",
     "  api  forms  action_pages  stats_pages  metrics ",
     "         pages    openapi        ",
-    "           files  push           ",
+    "       files  push  hub_forms    ",
     "        context   operations     ",
     "  console  bodies  searching  schemas  operation ",
     "   page   lost_turns  sender_watch ",

@@ -6,6 +6,7 @@ agent that requires a login gets `authenticate` once, if it offers a way that ne
 prompt waits until the agent is quiet, because gemini-cli replays the past after its response.
 """
 
+import re
 from typing import Any
 
 from breakglass import __version__
@@ -23,6 +24,9 @@ _FORGOTTEN = (
     "The agent did not reopen its earlier session {} ({}). "
     "A new one begins, with a record of the earlier turns."
 )
+
+_SUPPORTED = re.compile(rf"\s*v?{messages.VERSION}(\.[0-9]+)*\s*", re.IGNORECASE)
+"""The version of the protocol as agents write it: 1, "1", 1.0, "v1"."""
 
 _INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
 """The protocol has no system prompt, so they stand before the first prompt of a session."""
@@ -102,7 +106,7 @@ class Opening:
         self._login.note_ways(response)
         self.agent = as_short_text(as_object(response.get("agentInfo")).get("name"))
         version = response.get("protocolVersion")
-        if isinstance(version, bool) or str(version) != str(messages.VERSION):
+        if isinstance(version, bool) or not _SUPPORTED.fullmatch(str(version)):
             raise CannotContinue(
                 f"it speaks version {as_short_text(str(version))} of the protocol, "
                 f"only {messages.VERSION} is supported"

@@ -35,6 +35,7 @@ def _row(host: Host, width: int, *, colours: bool) -> str:
     counts = [f"{len(host.sessions):,} sessions"]
     counts += [f"{host.running:,} running"] if host.running else []
     counts += [f"{host.asking:,} asking"] if host.asking else []
+    counts += [f"generation {host.link.generation}"] if (host.link.generation or 1) > 1 else []
     problem = f"  {one_line(host.link.problem, 120)}" if host.link.problem else ""
     return f"{shown} {host.name:<{width}}  {host.link.told:<34}  {', '.join(counts)}{problem}"
 

@@ -6,6 +6,7 @@ Hypercorn's own log is off: it decodes the path, so `/%0a127.0.0.1 - …` would 
 
 import json
 import os
+import re
 import select
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ from breakglass.plain_file import open_plain_file
 
 MAX_PATH = 300
 """Characters of a path that are kept, so that every line stays small."""
+_SECRET = re.compile(
+    rb"(?<![\w-])(?![0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-]))[\w~+-]{32,}", re.ASCII
+)
+"""A token, or the code of a login address, but not the id of a session."""
 
 
 class Entry(NamedTuple):
@@ -39,11 +44,20 @@ def format_line(entry: Entry, now: datetime) -> bytes:
         "by": entry.by,
         "from": entry.address,
         "method": entry.method[:20],
-        "path": entry.path[:MAX_PATH].decode("latin-1"),
+        "path": _masked(entry.path)[:MAX_PATH].decode("latin-1"),
         "status": entry.status,
         "ms": round(entry.ms, 1),
     }
     return json.dumps(fields, separators=(",", ":")).replace("\x7f", "\\u007f").encode() + b"\n"
+
+
+def _masked(path: bytes) -> bytes:
+    """Return a path in which what looks like a token or a login code is masked: a user may paste one into the address.
+
+    No path of this server has such a part, except the name of a file.
+    """
+    own, files, name = path.partition(b"/files/")
+    return _SECRET.sub(b"[masked]", own) + files + name
 
 
 class AccessLog:

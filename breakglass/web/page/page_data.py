@@ -267,5 +267,7 @@ class SessionPage(Page, frozen=True):
     keepalive: float
     """Seconds between two `keepalive` events of the stream."""
     box: PromptBox
+    order_key: str = ""
+    """The key of the next command for the host of this copy; "" if the page does not act there."""
     show: str = ""
     """The name of the filter through which the events are shown, "" for none."""

@@ -109,6 +109,14 @@ def test_a_number_that_is_too_large_does_not_hide_the_other_sessions(data: Data,
     assert data.events(session)[0]["adopted"]["cost_usd"] == 0
 
 
+def test_a_named_pipe_among_the_transcripts_does_not_stop_the_command(data: Data, home: Path) -> None:
+    """An agent in a sandbox may write that directory."""
+    (home / ".claude" / "sessions").mkdir()
+    os.mkfifo(home / ".claude" / "sessions" / "1.json")
+    os.mkfifo(home / ".claude" / "projects" / "-srv" / "91ff635c-048e-4769-896b-c816948b456f.jsonl")
+    assert {row["session_id"] for row in data.json("adopt")} == {FIRST, SECOND}
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

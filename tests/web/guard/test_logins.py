@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.web.operations import OPERATIONS
 from tests.help.commands import breakglass, curl
 from tests.help.credentials import make_token
 from tests.help.servers import TOKEN, Server, serving
@@ -78,6 +79,11 @@ def test_the_read_only_token_reads_everything_and_changes_nothing(tmp_path: Path
             ("DELETE", f"{base}/queue/2", None),
             ("POST", "/sessions", {}),
             ("POST", f"/sessions/{session}/turns", {}),
+            *(
+                (row.method, row.path.format(id=session, queued=2, name="top", path="x"), {})
+                for row in OPERATIONS.values()
+                if row.method != "GET"
+            ),
         ):
             assert ask_as(watcher, server, method, path, body) == 403, path
         assert server.log(session).read_bytes() == lines
