@@ -37,8 +37,9 @@ LAST_WITH_CASE = 0x1E944
 """The code points from here on fold to themselves (CaseFolding.txt of Unicode 16)."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TERM = re.compile(r'"([^"]*)(?:"|$)|([^\s"]+)')
-_BREAKS = re.compile('[ "\\\\/\x00-\x1f\x7f-\x9f\u2028\u2029]|.[\u02bc\u02be\u0300-\u036f]')
-"""Characters that a writer of JSON may escape, and those that may be one with a combining character after them."""
+_BREAKS = re.compile('[ "\\\\/\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]|.[\u02bc\u02be\u0300-\u036f]')
+"""Characters that a writer of JSON may escape, and those that may be one with a combining character after them. U+FFFD
+stands for what is no text: a byte that is not UTF-8, or half of a pair."""
 _JOINED = {
     "k": "\u212a",
     "s": "\u017f",
