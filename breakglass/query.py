@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from breakglass.errors import BadInput
 from breakglass.events import Event
 from breakglass.kinds import KINDS
+from breakglass.suggestion import suggestion
 from breakglass.text import visible
 
 MAX_QUERY = 1000
@@ -95,7 +96,8 @@ class Query:
             raise BadInput('expected words to search for, such as: disk "no space left"')
         self._longest_first = sorted(self._terms, key=lambda term: -term.length)
         if kind is not None and kind not in (*KINDS, "foreign"):
-            raise BadInput(f"kind: expected one of {', '.join(KINDS)}, foreign; got {kind[:40]!r}")
+            instead = suggestion(kind, known := (*KINDS, "foreign"), f"expected one of {', '.join(known)}")
+            raise BadInput(f"kind: there is no kind {kind[:40]!r}; {instead}")
         self.kind = kind
         self.since = since
 
