@@ -21,8 +21,9 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
-"""A public address: scheme, host and port."""
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+ORIGIN = re.compile(rf"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::({_PORT}))?")
+"""A public address: scheme, host and port, as browsers write them."""
 
 MIN_TOKEN = 32
 """Characters. A shorter token could be guessed (claudecodeui, CVE-2026-31975: a default secret)."""

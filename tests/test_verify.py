@@ -139,7 +139,7 @@ NOTED: dict[str, tuple[list[Draft | bytes], int, str]] = {
         "not know: party",
     ),
     "a schema of a later version": ([("created", {"schema": 2})], 1, "not know: 2"),
-    "a schema that is a text": ([("created", {"schema": "1"})], 1, "not know: 1"),
+    "a schema that is a text": ([("created", {"schema": "1"})], 1, "not know: '1'"),
     "a schema that is a boolean": ([("created", {"schema": True})], 1, "not know: True"),
     "a stopped turn that an older version ended as lost": (
         [NEW, USER, ("cancelled", {}), ("turn_end", {"status": "lost"})],

@@ -59,7 +59,7 @@ class Turns:
     def _check_created(self, event: Event) -> Iterator[str]:
         """Yield a note on an unknown schema."""
         if not (type(event.get("schema")) is int and event["schema"] == SCHEMA):
-            yield Note(f"a schema that this version does not know: {str(event.get('schema'))[:SHOWN]}")
+            yield Note(f"a schema that this version does not know: {repr(event.get('schema'))[:SHOWN]}")
 
     def _check_tool(self, event: Event) -> Iterator[str]:
         """Yield a note on a result without its call, and remember the calls of the open turn."""

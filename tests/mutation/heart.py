@@ -20,17 +20,17 @@ NEAREST = {
     "turns/test_sandbox::test_only_root_gives_the_agent_another_user",
     "turns/child": "turns/test_child turns/test_runner "
     "turns/test_sandbox::test_a_stop_reaches_the_command_as_a_signal",
-    "turns/conversation": "turns/test_runner turns/test_quiet turns/test_actions",
+    "turns/conversation": "turns/test_conversation turns/test_runner turns/test_quiet turns/test_actions",
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
     "turns/test_stopped turns/test_unwritable",
     "turns/ending": "turns/test_ending",
     "turns/processes": "turns/test_child turns/test_processes turns/test_stops",
-    "turns/record": "turns/test_io_order turns/test_questions turns/test_runner",
+    "turns/record": "turns/test_record turns/test_io_order turns/test_questions turns/test_runner",
     "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue "
     "turns/test_turns::test_an_exception_in_the_runner_is_recorded_and_ends_the_turn "
     "turns/test_turns::test_processes_that_a_command_leaves_running_are_killed_and_named "
     "turns/test_actions::test_actions_that_run_before_another_stop_nothing",
-    "turns/start": "turns/test_io_order turns/test_job turns/test_runner",
+    "turns/start": "turns/test_job turns/test_io_order turns/test_runner",
 }
 """The tests of each module, in the order in which they run: a file, or one test of it. The first failure ends a run."""
 

@@ -76,7 +76,7 @@ class RemoteHost(Server):
     """A running server as seen from the remote host: its connections go through the link."""
 
     def __init__(self, server: Server, link: Link) -> None:  # Server.__init__ would start another server
-        self.port, self._link = server.port, link
+        self.port, self.clients, self._link = server.port, server.clients, link
 
     def connection(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         """Return a connection through the link."""

@@ -6,6 +6,7 @@ agent that requires a login gets `authenticate` once, if it offers a way that ne
 prompt waits until the agent is quiet, because gemini-cli replays the past after its response.
 """
 
+import re
 from typing import Any
 
 from breakglass import __version__
@@ -24,8 +25,16 @@ _FORGOTTEN = (
     "A new one begins, with a record of the earlier turns."
 )
 
+_SUPPORTED = re.compile(rf"\s*v?{messages.VERSION}(\.[0-9]+)*\s*", re.IGNORECASE)
+"""The version of the protocol as agents write it: 1, "1", 1.0, "v1"."""
+
 _INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of the instructions.]\n\n"
 """The protocol has no system prompt, so they stand before the first prompt of a session."""
+
+
+_REMARKS = (
+    "Before this prompt, the agent got the remarks with which its questions of the last turn were answered."
+)
 
 
 class Opening:
@@ -97,7 +106,7 @@ class Opening:
         self._login.note_ways(response)
         self.agent = as_short_text(as_object(response.get("agentInfo")).get("name"))
         version = response.get("protocolVersion")
-        if isinstance(version, bool) or str(version) != str(messages.VERSION):
+        if isinstance(version, bool) or not _SUPPORTED.fullmatch(str(version)):
             raise CannotContinue(
                 f"it speaks version {as_short_text(str(version))} of the protocol, "
                 f"only {messages.VERSION} is supported"
@@ -142,8 +151,12 @@ class Opening:
             return Step("", {})
         pictures = self._input.pictures if self._takes_pictures else ()
         prompt = messages.prompt_blocks(self._input.prompt, pictures)
+        notices = self._settings.notices
+        if remarks := self._input.remarks and self._input.remarks():
+            prompt.insert(0, {"type": "text", "text": remarks})
+            notices = [*notices, ("notice", {"text": _REMARKS})]
         if self._input.instructions and not self._input.session:
             prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
-        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])
+        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *notices])

@@ -99,12 +99,13 @@ def test_a_turn_that_requires_a_model_fails_if_the_agent_offers_none() -> None:
     assert (dialogue.finished, dialogue.failed) == (True, True)
 
 
-def test_another_version_of_the_protocol_fails_the_turn() -> None:
+@pytest.mark.parametrize("version", [2, "2", "11", 10, 0.1, True, None, [1]])
+def test_another_version_of_the_protocol_fails_the_turn(version: Any) -> None:
     dialogue = Dialogue(TurnInput("hi", ("agent",)))
     dialogue.open()
-    ((kind, fields),) = say(dialogue, id=1, result={"protocolVersion": 2})
+    ((kind, fields),) = say(dialogue, id=1, result={"protocolVersion": version})
     assert kind == "error"
-    assert "version 2" in fields["error"]
+    assert f"version {version}" in fields["error"]
     assert dialogue.finished
 
 
@@ -156,7 +157,7 @@ def test_an_agent_that_requires_a_login_says_how() -> None:
     assert fields["error"].endswith("Run `agent login`")
 
 
-@pytest.mark.parametrize("version", [1, "1"])
+@pytest.mark.parametrize("version", [1, "1", 1.0, "1.0", "v1", " 1 "])
 def test_the_version_may_be_a_number_or_text(version: Any) -> None:
     dialogue = Dialogue(TurnInput("hi", ("agent",)))
     dialogue.open()

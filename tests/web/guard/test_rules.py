@@ -143,6 +143,7 @@ PROXIED_BY_TLS = (b"x-forwarded-proto", b"https")
         (b"www.example.com", (PROXIED_BY_TLS,), "http", "https://www.example.com"),
         (b"www.example.com", ((b"x-forwarded-proto", b"<b>"),), "http", "http://www.example.com"),
         (b"a_b:1", (), "http", ""),
+        (b"vm:99999", (), "http", ""),
         (b"<script>", (), "http", ""),
         (b'x", "https://evil.example', (), "http", ""),
     ],

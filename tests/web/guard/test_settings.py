@@ -23,7 +23,18 @@ def test_a_host_belongs_to_one_origin(
 
 
 @pytest.mark.parametrize(
-    "origin", ["ops.example.com", "https://OPS", "https://a/b", "*", "https://*.example.com", ""]
+    "origin",
+    [
+        "ops.example.com",
+        "https://OPS",
+        "https://a/b",
+        "*",
+        "https://*.example.com",
+        "",
+        "https://a:65536",
+        "https://a:0",
+        "https://a:08420",
+    ],
 )
 def test_an_origin_must_be_exact(origin: str) -> None:
     with pytest.raises(BadConfig, match="expected https://NAME"):
