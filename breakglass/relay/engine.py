@@ -252,7 +252,7 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             tls=_tls(credentials),
             allow_reconnect=False,
             max_reconnect_attempts=1,  # 0 means without end, also for the first connection
-            reconnect_time_wait=0.1,
+            reconnect_time_wait=1,
             connect_timeout=5,
             ping_interval=PING_SECONDS,
             max_outstanding_pings=2,
