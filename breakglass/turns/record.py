@@ -8,12 +8,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
 from breakglass.state import FOLDED, SessionState, fold
-from breakglass.store import log
+from breakglass.store import log, pictures
 from breakglass.store.log import Log
 from breakglass.text import money
 from breakglass.turns.job import Job
@@ -76,7 +77,15 @@ class TurnRecord:
             elif kind == "answer":  # the agent withdrew its question, or ended
                 self._answer(Answer(**fields))
             else:
-                self.append(kind, **fields)
+                self.append(kind, **self._with_stored_pictures(fields))
+
+    def _with_stored_pictures(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of an event after its pictures were written beside the log."""
+        if not (given := fields.get("pictures")):
+            return fields
+        kept = pictures.store(self._lock[0], given)
+        rest = {key: value for key, value in fields.items() if key != "pictures"}
+        return rest | ({"pictures": kept} if kept else {})
 
     def _ask(self, request: str, tool: str, fields: dict[str, object]) -> None:
         self.questions.open(request)

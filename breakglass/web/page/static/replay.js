@@ -36,7 +36,7 @@ export class Replay {
     this.from.addEventListener("change", () => this.begin(Math.max(1, Number(this.from.value) || 1), this.isPlaying));
     this.place = make("output", { ariaLabel: "Line" });
     const bar = make("div", { id: "replay-bar", role: "group", ariaLabel: "Replay" }, this.playButton, button("Next line", () => this.step()),
-      this.speed, make("label", {}, "from line ", this.from), this.place, button("Close", () => this.close()));
+      this.speed, button("Close", () => this.close()), make("label", {}, "from line ", this.from), this.place);
     $("#dock").append(bar);
     this.playButton.focus();
     addEventListener("keydown", (event) => this.pressed(event));
@@ -119,7 +119,7 @@ export class Replay {
   close() {
     const { last, scroll } = this.transcript;
     scroll.following = last >= this.stream.end; // the place that the page keeps for the reload
-    history.replaceState(null, "", last < this.stream.end ? `${location.pathname}?before=${last + 50}#e${last}` : location.pathname);
+    history.replaceState(null, "", last < this.stream.end ? `${location.pathname}?around=${last}#e${last}` : location.pathname);
     location.reload();
   }
 }
