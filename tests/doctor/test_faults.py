@@ -6,9 +6,15 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from breakglass.access import subscriptions
 from breakglass.access.credentials import Access
@@ -16,7 +22,7 @@ from breakglass.access.logins import Push
 from breakglass.access.push_key import FILE, open_push_key
 from breakglass.access.tokens import open_token
 from breakglass.config import Config
-from breakglass.doctor import NOT_HERE, files, machine, notifications, service
+from breakglass.doctor import NOT_HERE, files, machine, network, notifications, service
 from breakglass.notify import Notify
 from breakglass.relay import credentials, examine
 from breakglass.relay.credentials import Credentials
@@ -85,6 +91,29 @@ def test_a_clock_before_2025_is_bad(config: Config, tmp_path: Path) -> None:
     sign = machine.clock(config, nowhere(tmp_path), now=lambda: 1_735_689_599)
     assert_says(sign, "bad", "2024-12-31 23:59:59 UTC is wrong: TLS", "timedatectl set-ntp true")
     assert machine.clock(config, nowhere(tmp_path)).status in ("ok", "warn")
+
+
+def certificate_until(folder: Path, end: datetime) -> Config:
+    """Make a certificate that ends at that time, and return settings with it."""
+    folder.mkdir()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ops.example.com")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = made.not_valid_before(end - timedelta(days=90)).not_valid_after(end).sign(key, hashes.SHA256())
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(signed.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Config(tls_cert=paths[0], tls_key=paths[1])
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "text"),
+    [(-1, "bad", "certificate has expired"), (10, "warn", "ends in 9 d"), (40, "ok", "ends in 39 d")],
+)
+def test_a_certificate_that_has_ended_is_bad(days: int, status: str, text: str, tmp_path: Path) -> None:
+    config = certificate_until(tmp_path / "tls", datetime.now(UTC) + timedelta(days=days))
+    sign = network.certificate(config, nowhere(tmp_path))
+    assert_says(sign, status, text, "" if status == "ok" else "renew the certificate")
 
 
 # --- the service of a user -------------------------------------------------------------------------

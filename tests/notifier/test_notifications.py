@@ -16,11 +16,14 @@ from breakglass.load_config import load_config
 from breakglass.notifier.process import Notifier
 from breakglass.store import log, sessions, untold
 from breakglass.store.seek import START
+from breakglass.store.turnlock import read_runner
+from breakglass.turns import processes
 from breakglass.turns.answer import answer_question
 from breakglass.turns.begin import submit_prompt
 from breakglass.turns.notifying import Sender, start_sender
 from tests.help import scripted_agent
 from tests.help.questions import OldQuestion
+from tests.help.senders import find_senders
 from tests.help.services import Service, serve
 from tests.help.session_logs import events_of
 from tests.help.waiting import wait_until
@@ -117,6 +120,30 @@ def test_a_question_that_was_answered_while_its_try_was_killed_is_recorded_and_t
     Notifier(config).run()
     assert [(each["about"], each["sent"]) for each in told(config, session)] == [(asked, False)]
     assert service.received == []
+
+
+def test_in_quiet_hours_a_question_is_told_and_a_failed_turn_waits(
+    root: Path, tmp_path: Path, service: Service
+) -> None:
+    now = time.time()
+    begin, end = (time.strftime("%H:%M", time.localtime(now + hours * 3600)) for hours in (-1, 1))
+    table = f'[[notify]]\nurl = "{service.webhook}"\nquiet_hours = "{begin}-{end}"\n'
+    config = configured(root, tmp_path, table)
+    failed = sessions.create(config.data, "shell", title="failed")
+    submit_prompt(config, failed, "exit 3", by="ann")
+    wait_until(lambda: failed.state().status == "error", "the turn to fail")
+    asking = sessions.create(config.data, "actor", title="asking")
+    submit_prompt(config, asking, "ask Bash rm x", by="ann")
+    try:
+        wait_until(lambda: [each for each in events_of(asking) if each["kind"] == "notified"], "the question")
+        assert [each["message"].partition("\n")[0] for each in service.received] == ["asking"]
+        assert [each["kind"] for each in events_of(failed) if each["kind"] == "notified"] == []
+    finally:
+        answer_question(asking, asking.state().asking[0].request, allow=True, by="ann")
+        runner = read_runner(asking)
+        wait_until(lambda: runner and not processes.is_alive(*runner), "the runner to exit")
+        for pid in find_senders(config.data):  # it would wait for the end of the quiet hours
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of apprise: the child is a fork of this process
