@@ -47,6 +47,15 @@ def store(directory: int, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
     return kept
 
 
+def store_given(directory: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event after the pictures among them were stored."""
+    if not (given := fields.get("pictures")):
+        return fields
+    kept = store(directory, given)
+    rest = {key: value for key, value in fields.items() if key != "pictures"}
+    return rest | ({"pictures": kept} if kept else {})
+
+
 def open_picture(directory: str, name: str) -> int:
     """Return a descriptor of a picture of a session, by its name in the folder. Raises NotFound."""
     try:

@@ -8,7 +8,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
@@ -77,15 +76,7 @@ class TurnRecord:
             elif kind == "answer":  # the agent withdrew its question, or ended
                 self._answer(Answer(**fields))
             else:
-                self.append(kind, **self._with_stored_pictures(fields))
-
-    def _with_stored_pictures(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields of an event after its pictures were written beside the log."""
-        if not (given := fields.get("pictures")):
-            return fields
-        kept = pictures.store(self._lock[0], given)
-        rest = {key: value for key, value in fields.items() if key != "pictures"}
-        return rest | ({"pictures": kept} if kept else {})
+                self.append(kind, **pictures.store_given(self._lock[0], fields))
 
     def _ask(self, request: str, tool: str, fields: dict[str, object]) -> None:
         self.questions.open(request)
