@@ -52,7 +52,6 @@ OWNERS = {
     "requests": "notifier.push",
     "rich": "web",
     "segno": "cli",
-    "watchfiles": "store.watch",
     "werkzeug": "web",
 }
 """Each third-party package, and the modules that may import it."""
@@ -258,7 +257,7 @@ def test_runner_and_web_server_work_without_the_library_of_the_engine(module: st
         ("cli", "from breakglass.web.app import serve"),
         ("cli", "import quart"),
         ("turns", "import hypercorn.asyncio"),
-        ("store.follow", "import watchfiles"),
+        ("store.follow", "import nats"),
         ("web.api", "import requests"),
         ("events", "from os import path"),
         ("agents.claude", "import time"),

@@ -32,7 +32,7 @@ from breakglass.relay.piece import Head
 from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
-from breakglass.store.watch import changed_sessions
+from breakglass.store.watch_all import changed_sessions
 
 UNDER_WAY = 32
 """Pieces that were sent and not acknowledged: at most 8 MiB."""

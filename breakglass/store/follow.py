@@ -182,11 +182,7 @@ class Followers:
                     break  # lines that were appended later have set `changed`
             if self._closing.is_set():
                 return
-            if newest and newest.is_busy is not None:
-                self._watch.set_busy(topic, is_busy=newest.is_busy)
             if not is_caught_up:
-                if not newest:  # the client missed nothing, but a turn may still be running, or lost
-                    self._watch.set_busy(topic, is_busy=await reader.is_busy())
                 is_caught_up = True
                 yield FollowSignal.CAUGHT_UP
             elif not newest:
@@ -241,13 +237,9 @@ class Followers:
         """Return the directories of all followed sessions."""
         return [*self._watch.followed()]
 
-    def busy_directories(self) -> list[str]:
-        """Return the directories of followed sessions whose log, when last read, expected more lines soon."""
-        return [directory for directory, topic in self._watch.followed().items() if topic.is_busy]
-
     async def close(self) -> None:
         """End every `follow` promptly and close the files."""
         self._closing.set()
-        await self._watch.close()
+        self._watch.close()
         while self._readers:
             self._readers.popitem()[1].retire()

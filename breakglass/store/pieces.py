@@ -28,7 +28,7 @@ Rules for editors:
 
 1. A piece holds whole lines only. A reader keeps positions, never a part of a line.
 2. Close the descriptor only while `users` is 0. A thread continues to read after the follower that started it has left.
-3. `_find_position`, `_read_ahead` and `_ends_busy` run in threads. They may not touch the event loop.
+3. `_find_position` and `_read_ahead` run in threads. They may not touch the event loop.
 """
 
 import asyncio
@@ -65,8 +65,6 @@ class Piece(NamedTuple):
     begin: Position
     end: Position
     body: bytes
-    is_busy: bool | None
-    """Whether more lines are expected soon after these. None if these lines do not show it."""
 
 
 class PieceReader:
@@ -189,11 +187,7 @@ class PieceReader:
             return None
         if end > self._furthest[0]:
             self._furthest = end, seek.tail_sample(self.fd, end)
-        return Piece(begin, end, self._frame(lines, begin.number + 1), _is_busy_after(lines))
-
-    async def is_busy(self) -> bool:
-        """Return whether more lines are expected soon after the last one."""
-        return await self._run_in_thread(_ends_busy, self.fd)
+        return Piece(begin, end, self._frame(lines, begin.number + 1))
 
 
 def _bytes_to_read(offset: int) -> int:
@@ -245,14 +239,10 @@ def is_busy(directory: str) -> bool:
     """Return whether more lines are expected soon after the last line of a log: one small read. Raises NotFound."""
     fd = log.open_reader(directory)
     try:
-        return _ends_busy(fd)
+        size = log.size(fd)
+        block = os.pread(fd, seek.TAIL_BLOCK, max(0, size - seek.TAIL_BLOCK))
     finally:
         os.close(fd)
-
-
-def _ends_busy(fd: int) -> bool:
-    size = log.size(fd)
-    block = os.pread(fd, seek.TAIL_BLOCK, max(0, size - seek.TAIL_BLOCK))
     # None: one line fills the block. A turn may be writing such lines.
     return _is_busy_after(block[: block.rfind(b"\n") + 1]) is not False
 

@@ -85,13 +85,14 @@ def find_unchanged(directory: str) -> LogState | None:
     Opens nothing: a list of thousands of sessions needs one `stat` for each.
     """
     entry = _cache.get(directory)
+    if entry is None:
+        return None
+    file, known = entry.seen
     try:
-        file = _file_of(os.stat(f"{directory}/{log.NAME}", follow_symlinks=False)) if entry else None
+        status = os.stat(f"{directory}/{log.NAME}", follow_symlinks=False)
     except OSError:
         return None
-    if entry and file == entry.seen[0]:
-        return entry.seen[1]
-    return None
+    return known if _file_of(status) == file else None
 
 
 def may_have_queue(directory: str) -> bool:

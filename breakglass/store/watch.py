@@ -1,40 +1,37 @@
 """The process's one file watcher: it wakes followers when the files of their session change.
 
-One `awatch` runs at a time, over the directories of the followed sessions. None runs while no session is followed.
-Three other designs are worse:
+How this works
+--------------
+Each followed session has a `Topic`, and the kernel watches its directory from the first follower to the last
+(inotify.py). When the descriptor of inotify is readable, the event loop wakes the followers of what has changed. No
+thread and no polling are needed. A watch is armed before its first follower reads, so no change is missed.
 
-* One `awatch` for each client: each needs one of anyio's 40 threads, so the 41st client would stall.
-* One over all sessions: to arm a watcher for thousands of directories takes long, and most of them are not followed.
-* One over the workspaces: an agent's checkout can be large.
+A wake only asks a follower to read the log; it contains no data. A wake may be lost, for example when the kernel's
+queue overflows or another machine writes to a network file system. It may also occur without a change. So every
+follower is also woken once a `tick`, and more often while the kernel refuses to watch its directory.
 
-A wake only asks a follower to read the log; it contains no data. A wake may be lost, for example when the watchfiles
-queue overflows. It may also occur without a change. So every follower is also woken once a `tick`.
+Workspaces are not watched: an agent's checkout can be large.
+
+Rules for editors:
+
+1. Arm a directory before anything in it is read. Any other order misses changes.
+2. After a wake, wait for `PAUSE_SECONDS`: else a program that writes single lines could take a whole core.
 """
 
 import asyncio
+import errno
 import logging
-import os
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from watchfiles import awatch
+from breakglass.store.inotify import Inotify
 
-QUICK_MS = 1
-"""Milliseconds between two checks of the watcher while a followed session is busy. This costs some CPU time."""
-SLOW_MS = 50
-"""Milliseconds between two checks while no followed session is busy."""
-SETTLE_SECONDS = 0.005
-"""How long a change of the followed directories waits. More changes often follow, and a new client replays first."""
-LINGER_SECONDS = 1.0
-"""How long a directory stays watched after its last follower: a client that reconnects finds the watcher armed."""
+PAUSE_SECONDS = 0.002
+"""Seconds between two wakes at least."""
 POLL_SECONDS = 0.25
 """How often followers are woken while the kernel refuses to watch."""
-ALL_STEP_MS = 20
-"""Milliseconds between two checks of the watcher of all sessions."""
-ALL_SECONDS = 30.0
-"""How often all sessions count as changed, because a change may be missed."""
+GONE = (errno.ENOENT, errno.ENOTDIR)
+"""Errors that mean that the directory was deleted. Its followers learn that from the log."""
 _REFUSED = (
     "files cannot be watched ({}); clients get events up to {} s later. The limits are the settings"
     " fs.inotify.max_user_instances and max_user_watches of the kernel, and ulimit -n"
@@ -43,22 +40,13 @@ _REFUSED = (
 _log = logging.getLogger(__name__)
 
 
-def preload(directory: str) -> str:
-    """Watch a directory for a moment, before any event loop runs: the first `awatch` imports slow modules.
-
-    Returns the sentence that tells a user that the kernel refuses to watch, "" if it does not.
-    """
-    return asyncio.run(_watch_once(directory))
-
-
-async def _watch_once(directory: str) -> str:
-    stop = asyncio.Event()
-    stop.set()
+def find_refusal(directory: str) -> str:
+    """Return the sentence that tells a user that the kernel refuses to watch, "" if it does not."""
     try:
-        async for _ in awatch(directory, step=QUICK_MS, stop_event=stop, recursive=False):
-            pass
-    except (OSError, RuntimeError) as error:
-        return _first_refusal(error)
+        with Inotify() as inotify:
+            inotify.add(directory)
+    except OSError as error:
+        return first_refusal(error)
     return ""
 
 
@@ -66,7 +54,7 @@ _refused = False
 """Whether this process, or the one from which it was forked, has said that files cannot be watched."""
 
 
-def _first_refusal(error: Exception) -> str:
+def first_refusal(error: OSError) -> str:
     """Return the sentence about files that cannot be watched, "" if it was returned before."""
     global _refused
     before, _refused = _refused, True
@@ -80,10 +68,8 @@ class Topic:
         self.changed = asyncio.Event()
         """Set at the next change, then replaced. Take it before a read and wait for it after, to miss no change."""
         self.followers = 0
-        self.is_busy = False
-        """Whether the log expects more lines soon."""
-        self.expiry: asyncio.TimerHandle | None = None
-        """The timer that ends the watch after the last follower has left."""
+        self.watch: int | None = None
+        """The number of the kernel's watch, None while there is none."""
 
     def wake(self) -> None:
         """Wake all followers that wait for the current `changed`."""
@@ -96,137 +82,92 @@ class Watch:
 
     def __init__(self, tick: float = 2.0) -> None:
         self._topics: dict[str, Topic] = {}
+        self._by_watch: dict[int, Topic] = {}
+        self._inotify: Inotify | None = None
         self._tick = tick
-        self._stop = asyncio.Event()
-        """Ends the watcher that is armed."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._armed: tuple[frozenset[str], int] = (frozenset(), SLOW_MS)
-        """What the watcher that is armed watches, and its pace."""
-        self._rearming: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
     def topic(self, directory: str) -> Iterator[Topic]:
         """Follow the changes in a session's directory while in the context."""
-        directory = os.path.abspath(directory)  # watchfiles reports absolute paths
         topic = self._topics.setdefault(directory, Topic())
         topic.followers += 1
-        if topic.expiry:
-            topic.expiry.cancel()
-        self._rearm_soon()
+        if topic.watch is None:
+            self._arm(directory, topic)
+        if self._timer is None or topic.watch is None:
+            self._tick_later()
         try:
             yield topic
         finally:
             topic.followers -= 1
             if not topic.followers:
-                loop = asyncio.get_running_loop()
-                topic.expiry = loop.call_later(LINGER_SECONDS, self._forget, directory)
-
-    def _forget(self, directory: str) -> None:
-        if self._topics.pop(directory, None):
-            self._rearm_soon()
+                self._forget(directory, topic)
 
     def followed(self) -> dict[str, Topic]:
         """Return the directories that have followers, with their topics."""
-        return {directory: topic for directory, topic in self._topics.items() if topic.followers}
+        return dict(self._topics)
 
-    def set_busy(self, topic: Topic, *, is_busy: bool) -> None:
-        """Record whether a session is busy and therefore needs the quick pace."""
-        if topic.is_busy != is_busy:
-            topic.is_busy = is_busy
-            self._rearm_soon()
+    def _arm(self, directory: str, topic: Topic) -> None:
+        try:
+            if self._inotify is None:
+                self._inotify = Inotify()
+                self._listen()
+            topic.watch = self._inotify.add(directory)
+            self._by_watch[topic.watch] = topic
+        except OSError as error:
+            # Otherwise this process gets no more inotify watches, inotify instances or descriptors.
+            if error.errno not in GONE and (message := first_refusal(error)):
+                _log.warning(message)
 
-    @property
-    def pace(self) -> int:
-        """Milliseconds between two checks of the watcher that is armed."""
-        return self._armed[1]
+    def _forget(self, directory: str, topic: Topic) -> None:
+        self._topics.pop(directory, None)
+        if topic.watch is not None and self._inotify is not None:
+            self._by_watch.pop(topic.watch, None)
+            self._inotify.remove(topic.watch)
+        if not self._topics and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _rearm_soon(self) -> None:
-        """Replace the watcher after `SETTLE_SECONDS`. No change before that is missed: arming wakes all followers."""
-        if self._rearming is None:
-            self._rearming = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._rearm)
+    def _listen(self) -> None:
+        if self._inotify is not None:
+            asyncio.get_running_loop().add_reader(self._inotify.fd, self._on_change)
 
-    def _rearm(self) -> None:
-        self._rearming = None
-        step = QUICK_MS if any(topic.is_busy for topic in self._topics.values()) else SLOW_MS
-        wanted = frozenset(self._topics), step
-        if wanted == self._armed:
-            return
-        self._armed = wanted
-        retired, self._stop = self._stop, asyncio.Event()
-        if self._topics:
-            for run in (self._watch(*wanted, self._stop), self._wake_every(self._tick, self._stop)):
-                task = asyncio.ensure_future(run)
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        # The new watcher is armed by the time this callback runs: awatch arms before it first waits.
-        asyncio.get_running_loop().call_soon(self._retire, retired)
+    def _on_change(self) -> None:
+        assert self._inotify is not None
+        for change in self._inotify.read():
+            if change.watch is None:
+                self._wake_all()
+            elif topic := self._by_watch.get(change.watch):
+                topic.wake()
+                if change.is_end:
+                    topic.watch = None
+                    del self._by_watch[change.watch]
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._inotify.fd)
+        loop.call_later(PAUSE_SECONDS, self._listen)
 
-    def _retire(self, stop: asyncio.Event) -> None:
-        stop.set()
+    def _tick_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        is_refused = any(topic.watch is None for topic in self._topics.values())
+        seconds = min(POLL_SECONDS, self._tick) if is_refused else self._tick
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._on_tick)
+
+    def _on_tick(self) -> None:
         self._wake_all()
+        self._tick_later()
 
     def _wake_all(self) -> None:
         for topic in list(self._topics.values()):
             topic.wake()
 
-    async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
-        existing = [path for path in directories if os.path.isdir(path)]
-        try:
-            async for changes in awatch(
-                *existing, watch_filter=None, step=step, stop_event=stop, recursive=False
-            ):
-                for directory in {os.path.dirname(path) for _, path in changes}:
-                    if topic := self._topics.get(directory):
-                        topic.wake()
-        except (OSError, RuntimeError) as error:
-            if not all(map(os.path.isdir, existing)):  # one was deleted between the check and the arming
-                return await self._watch(directories, step, stop)
-            # This process gets no more inotify watches, inotify instances or descriptors.
-            if message := _first_refusal(error):
-                _log.warning(message)
-            await self._wake_every(POLL_SECONDS, stop)
-
-    async def _wake_every(self, seconds: float, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await stop.wait()
-            self._wake_all()
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop watching and wake all followers one last time."""
         self._wake_all()
         self._topics.clear()
-        self._stop.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def changed_sessions(root: Path, *, until: asyncio.Event) -> AsyncIterator[set[str] | None]:
-    """Yield the names of the sessions whose files have changed, until an event is set. None stands for all sessions.
-
-    One watcher over all sessions is slow to arm and wakes for each change. It is for a program that wants each.
-    """
-    directory, all_at = f"{root}/sessions", time.monotonic() + ALL_SECONDS
-    yield None  # what changed before the watcher is armed
-    try:
-        async for changes in awatch(
-            directory,
-            watch_filter=None,
-            step=ALL_STEP_MS,
-            stop_event=until,
-            rust_timeout=1000,
-            yield_on_timeout=True,
-        ):
-            if time.monotonic() > all_at:
-                all_at = time.monotonic() + ALL_SECONDS
-                yield None
-            elif changes:
-                yield {os.path.relpath(path, directory).partition("/")[0] for _, path in changes}
-    except (OSError, RuntimeError) as error:
-        if message := _first_refusal(error):
-            _log.warning(message)
-    while not until.is_set():
-        yield None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ALL_SECONDS / 10):
-                await until.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fd)
+            self._inotify.close()
+            self._inotify = None

@@ -71,13 +71,12 @@ class LostTurnWatch:
         checked: dict[str, int] = {}
         """The size of a log without a runner when it was checked last, by the session's directory."""
         while self._followers.is_followed():
-            busy = set(self._followers.busy_directories())
             for directory in self._followers.directories():
                 place = Path(directory)  # perhaps in the copy of another host, which can only be read
                 session = Session(place.parent.parent, place.name)
                 try:
                     size = os.stat(f"{directory}/{log.NAME}").st_size
-                    if directory not in busy and checked.get(directory) == size:
+                    if checked.get(directory) == size:
                         continue
                     if await asyncio.to_thread(self._check, session):
                         checked[directory] = size

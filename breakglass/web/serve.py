@@ -36,7 +36,7 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
     signal.signal(REOPEN_SIGNAL, signal.SIG_IGN)  # until the server handles it: by default it ends a process
     read_only = root.prepare(config.data)
     warnings = (read_only, *addresses.proxy_warnings(config), processes.proc_message())
-    for warning in filter(None, (*warnings, watch.preload(str(config.data)))):
+    for warning in filter(None, (*warnings, watch.find_refusal(str(config.data)))):
         _warn(warning)
     if read_only:
         _refuse_writes(config, read_only, workers)

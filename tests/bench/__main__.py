@@ -21,11 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = sizes._replace(rounds=options.rounds or sizes.rounds)
     kind = "quick" if options.quick else "short" if options.short else "results"
     results = Results(Path(options.results or CACHE / f"{kind}.json"))
-    servers = options.servers or (short.SERVERS if options.short else list(adapters.ALL))
     for name in options.only or (short.WORKLOADS if options.short else workloads.ALL):
         began = time.monotonic()
         if options.short:
             sizes = short.SHORT._replace(rounds=sizes.rounds, **short.CHANGED.get(name, {}))
+        servers = options.servers or (short.servers_of(name) if options.short else list(adapters.ALL))
         with scratch() as folder:
             samples = list(workloads.ALL[name].run(Bench(sizes, servers, folder)))
         results.put(name, samples, sizes)

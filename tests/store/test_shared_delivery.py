@@ -44,8 +44,8 @@ class Taking(Client):
 class UntoldWatch(Watch):
     """A watch that reports nothing. The tests wake the followers."""
 
-    async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
-        await stop.wait()
+    def _listen(self) -> None:
+        """Listen to nothing."""
 
     def wake(self) -> None:
         for topic in self.followed().values():

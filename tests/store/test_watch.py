@@ -1,20 +1,21 @@
-"""Followers are woken when their log changes, quickly while a turn runs. Without followers, no watcher runs."""
+"""Followers are woken at once when their log changes. Without followers, nothing is watched and nothing runs."""
 
 import asyncio
+import struct
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from breakglass.store import log, sessions
+from breakglass.store import log, pieces, sessions
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
 from breakglass.store.pieces import Piece
-from breakglass.store.watch import QUICK_MS, SLOW_MS, Watch
-from tests.help.followers import Client, append_texts, content, unframed, until
+from breakglass.store.watch import PAUSE_SECONDS, Watch
+from tests.help.followers import Client, append_texts, unframed, until
 
 # --- wakes --------------------------------------------------------------------------------------
 
@@ -22,8 +23,8 @@ from tests.help.followers import Client, append_texts, content, unframed, until
 class LosingWatch(Watch):
     """A watch that gets no report of a change, so that every wake is lost."""
 
-    async def _watch(self, directories: frozenset[str], step: int, stop: asyncio.Event) -> None:
-        await stop.wait()
+    def _listen(self) -> None:
+        """Listen to nothing."""
 
 
 async def test_when_every_wake_is_lost_lines_still_arrive_with_the_tick(followed: str, writer: Log) -> None:
@@ -41,43 +42,69 @@ async def test_when_every_wake_is_lost_lines_still_arrive_with_the_tick(followed
 async def test_a_change_wakes_followers_when_the_data_root_is_a_relative_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """watchfiles reports absolute paths."""
     monkeypatch.chdir(tmp_path)
     session = sessions.create(Path("var"), "shell")
     followers = Followers(Watch(tick=3600))
     steps = followers.follow(session.directory, 0, unframed)
     async with asyncio.timeout(20), aclosing(steps):
         async for step in steps:
-            if step is FollowSignal.QUIET:  # the watcher is armed
+            if step is FollowSignal.CAUGHT_UP:
                 sessions.change(session, title="a new line")
             elif isinstance(step, Piece) and step.end.number == 2:
                 break
     await followers.close()
 
 
-# --- the pace -----------------------------------------------------------------------------------
-
-
-async def test_the_pace_is_quick_while_a_turn_runs_and_slow_otherwise(followed: str, writer: Log) -> None:
-    watch = Watch(tick=0.5)
-    followers = Followers(watch)
-    client = await Client(followers, followed).caught_up()
-    assert (watch.pace, followers.busy_directories()) == (SLOW_MS, [])
-    append_texts(writer, "a")
-    await until(lambda: watch.pace == QUICK_MS)
-    assert followers.busy_directories() == [followed]
-    writer.append("turn_end", turn=2, status="ok", duration_ms=1)
-    await until(lambda: watch.pace == SLOW_MS)
-    assert client.received == content(followed)
-    await followers.close()
-
-
-async def test_a_client_that_reconnects_within_a_turn_and_missed_nothing_makes_the_session_busy(
-    followers: Followers, followed: str, writer: Log
+async def test_a_program_that_writes_single_lines_wakes_followers_at_most_every_2_ms(
+    followed: str, writer: Log
 ) -> None:
-    append_texts(writer, "a")
-    client = await Client(followers, followed, writer.end.number).caught_up()
-    assert (client.received, followers.busy_directories()) == (b"", [followed])
+    watch = Watch(tick=3600)
+    with watch.topic(followed) as topic:
+        wakes, began = 0, asyncio.get_running_loop().time()
+        for number in range(300):
+            changed = topic.changed
+            append_texts(writer, str(number))
+            await asyncio.sleep(0)
+            wakes += changed.is_set()
+        assert wakes <= (asyncio.get_running_loop().time() - began) / PAUSE_SECONDS + 2
+        changed = topic.changed
+        append_texts(writer, "last")
+        await until(changed.is_set)
+    watch.close()
+
+
+async def test_a_directory_that_is_moved_or_deleted_is_watched_again_under_its_name(tmp_path: Path) -> None:
+    watch = Watch(tick=3600)
+    place = tmp_path / "one"
+    for end in (lambda: place.rename(tmp_path / "two"), place.rmdir):
+        place.mkdir()
+        with watch.topic(str(place)) as topic:
+            changed = topic.changed
+            end()
+            await until(changed.is_set)
+    place.mkdir()
+    with watch.topic(str(place)) as topic:
+        changed = topic.changed
+        (place / "file").write_text("x")
+        await until(changed.is_set)
+    watch.close()
+
+
+async def test_when_the_kernel_drops_reports_every_follower_is_woken(
+    followed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overflow = struct.pack("iIII", -1, 0x4000, 0, 0)  # inotify(7): IN_Q_OVERFLOW
+    watch = Watch(tick=3600)
+    with watch.topic(followed) as one, watch.topic(str(tmp_path)) as other:
+        waited_for = one.changed, other.changed
+        monkeypatch.setattr("breakglass.store.inotify.os.read", lambda fd, size: overflow)
+        (tmp_path / "file").write_text("x")
+        await until(lambda: all(event.is_set() for event in waited_for))
+        monkeypatch.undo()
+    watch.close()
+
+
+# --- whether more lines are expected ------------------------------------------------------------
 
 
 async def test_events_that_do_not_belong_to_a_turn_do_not_change_whether_a_session_is_busy(
@@ -85,44 +112,35 @@ async def test_events_that_do_not_belong_to_a_turn_do_not_change_whether_a_sessi
 ) -> None:
     turn = writer.append("user", text="go", by="test")
     writer.append("renamed", title="within the turn", by="test")
-    followers = Followers(Watch())
-    async with aclosing(followers.follow(directory, writer.end.number, unframed)) as steps:
-        assert await anext(steps) is FollowSignal.CAUGHT_UP
-        assert followers.busy_directories() == [directory]
-        writer.append("turn_end", turn=turn, status="ok", duration_ms=1)
-        writer.append("renamed", title="after the turn", by="test")
-        while followers.busy_directories():
-            await anext(steps)
-    await followers.close()
-
-
-async def test_a_replay_of_an_ended_turn_does_not_make_a_session_busy(followed: str, writer: Log) -> None:
-    append_texts(writer, *("x" * 1_000 for _ in range(500)))
-    writer.append("turn_end", turn=2, status="ok", duration_ms=1)
-    followers = Followers(Watch(tick=0.5))
-    await Client(followers, followed, writer.end.number).caught_up()
-    replay = Client(followers, followed)
-    while not replay.events:
-        await asyncio.sleep(0)
-        assert followers.busy_directories() == []
-    await followers.close()
+    assert pieces.is_busy(directory)
+    writer.append("turn_end", turn=turn, status="ok", duration_ms=1)
+    writer.append("renamed", title="after the turn", by="test")
+    assert not pieces.is_busy(directory)
 
 
 # --- the watcher starts and ends ----------------------------------------------------------------
 
 
-async def test_the_watcher_starts_with_the_first_follower_and_ends_after_the_last(
+async def test_a_directory_is_watched_from_the_first_follower_to_the_last(
     followers: Followers, followed: str
 ) -> None:
-    alone = asyncio.all_tasks()
     clients = [Client(followers, followed) for _ in range(3)]
     await until(lambda: all(client.events for client in clients))
-    assert followers.is_followed()
     for client in clients:
-        await until(lambda: followers.is_followed() and len(asyncio.all_tasks() - alone) >= 2)
+        assert followers.is_followed()
+        assert watches_of_this_process() == 1
         await client.disconnect()
-    await until(lambda: asyncio.all_tasks() == alone)
     assert not followers.is_followed()
+    assert watches_of_this_process() == 0
+
+
+def watches_of_this_process() -> int:
+    """Return how many directories the kernel watches for this process (proc(5), fdinfo of inotify)."""
+    found = 0
+    for each in Path("/proc/self/fdinfo").iterdir():
+        with suppress(FileNotFoundError):
+            found += each.read_text().count("inotify wd:")
+    return found
 
 
 @asynccontextmanager
@@ -156,8 +174,6 @@ async def main():
             if step.end.number == 7:
                 break
     await steps.aclose()
-    while len(asyncio.all_tasks()) > 1:  # the watcher ends a moment after the last follower
-        await asyncio.sleep(0.01)
     print("idle", flush=True)
     input_came = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, input_came.set)
@@ -200,9 +216,8 @@ async def test_nothing_is_polled_without_followers(
         append_texts(writer, "x", "x")
         while await process.stdout.readline() != b"idle\n":
             pass
-        await asyncio.sleep(1.5)  # nothing must happen in this time: 30 checks at the slow pace
+        await asyncio.sleep(1.5)  # nothing must happen in this time
         process.stdin.write(b"\n")
         await process.communicate()
     idle = trace.read_text(errors="replace").split('write(1, "idle"')[1].split('write(1, "woken"')[0]
-    assert idle.count("nanosleep") < 10, idle
-    assert idle.count("\n") < 150, idle
+    assert idle.count("\n") < 40, idle

@@ -20,7 +20,8 @@ because the next one is asked for only after the last one was sent.
 Rules for editors:
 
 1. Everything that can fail must fail before the head is sent: with the first chunk, in the route.
-2. Sending and waiting for the disconnect run side by side; the first to end stops the other.
+2. Sending and waiting for the disconnect run side by side; the first to end stops the other. Only sending has a task
+   of its own: thousands of clients wait here.
 3. Nothing here knows what a chunk holds.
 """
 
@@ -129,14 +130,23 @@ async def _write_until_disconnect(
     first: bytes, rest: AsyncGenerator[bytes, None], receive: ASGIReceiveCallable, write: Write
 ) -> None:
     """Write all chunks, but stop when the client disconnects."""
-    disconnecting = asyncio.ensure_future(_wait_for_disconnect(receive))
+    loop = asyncio.get_running_loop()
     writing = asyncio.ensure_future(_write_all(first, rest, write))
-    tasks = {disconnecting, writing}
+
+    def stop_waiting(_: object) -> None:
+        until_written.reschedule(loop.time())
+
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(None) as until_written:
+            writing.add_done_callback(stop_waiting)
+            await _wait_for_disconnect(receive)
+    except TimeoutError:
+        pass  # all chunks were written, or one could not be
     finally:
-        await cancel_tasks({task for task in tasks if not task.done()})
-    raise_task_exceptions({task for task in tasks if task.done()})
+        writing.remove_done_callback(stop_waiting)
+        if not writing.done():
+            await cancel_tasks({writing})
+    raise_task_exceptions({writing})
 
 
 async def _wait_for_disconnect(receive: ASGIReceiveCallable) -> None:
