@@ -158,8 +158,10 @@ class PieceReader:
     async def _read_in_thread(self, begin: Position) -> Piece | None:
         pieces = await self._run_in_thread(self._read_ahead, begin)
         for piece in pieces:
-            if piece.end.offset - piece.begin.offset > PIECE_BYTES // 2:
-                if -piece.begin.offset % PIECE_BYTES <= LOOP_BYTES:  # near a multiple, so others read it too
+            length = piece.end.offset - piece.begin.offset
+            if length > PIECE_BYTES // 2:
+                # Near a multiple, so others read it too. Or one very long line: to read it again takes seconds.
+                if -piece.begin.offset % PIECE_BYTES <= LOOP_BYTES or length > seek.MAX_LINE:
                     self._cache.put(self, piece)
             else:
                 self._newest = piece

@@ -204,6 +204,7 @@ class Attached:
         self.attachments = 0
         """How many connections were answered with a stream."""
         self._server = server
+        self._timeout = 1.0  # seconds; it doubles while a busy server does not answer in time
         server.clients.append(self)
         self._path = f"/api/sessions/{session}/events"
         self._left = threading.Event()
@@ -223,14 +224,15 @@ class Attached:
         while not self._left.is_set():
             try:
                 self._attach()
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as error:
+                self._timeout = min(DEADLINE, self._timeout * 2) if isinstance(error, TimeoutError) else 1.0
                 time.sleep(0.01)
 
     def _attach(self) -> None:
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
         if self.received:
             headers["Last-Event-ID"] = str(self.received[-1][0])
-        connection = self._server.connection(timeout=1.0)
+        connection = self._server.connection(timeout=self._timeout)
         try:
             connection.request("GET", self._path, headers=headers)
             response = connection.getresponse()
@@ -257,6 +259,7 @@ class Attached:
             if self.signals[-1] == "reset":
                 self.received = []
         elif b"id" in frame:
+            self._timeout = 1.0
             self.received.append((int(frame[b"id"]), frame[b"data"]))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.events import encode
+from breakglass.events import MAX_FOREIGN, encode
 from breakglass.store import follow, log, pieces, seek
 from breakglass.store.follow import Followers, FollowSignal
 from breakglass.store.log import Log
@@ -55,6 +55,25 @@ async def test_followers_that_begin_at_different_lines_soon_share_pieces(
 
 
 # --- cached -------------------------------------------------------------------------------------
+
+
+async def test_a_very_long_line_is_read_once_for_clients_that_leave_before_it_is_read(
+    followers: Followers, followed: str, writer: Log
+) -> None:
+    """On a loaded machine, a client with a short timeout would else never get behind such a line."""
+    with open(Path(followed, log.NAME), "ab") as file:
+        file.write(b"x" * (seek.MAX_LINE + pieces.PIECE_BYTES) + b"\n")
+    append_texts(writer, "after")
+    lengths: list[int] = []
+
+    def frame(lines: bytes, number: int) -> bytes:
+        lengths.append(len(lines))
+        return unframed(lines, number)
+
+    await (await Client(followers, followed, 0, frame).caught_up()).disconnect()
+    again = await Client(followers, followed, 0, frame).caught_up()
+    assert again.number == writer.end.number
+    assert [length for length in lengths if length > MAX_FOREIGN] == [MAX_FOREIGN + 1]
 
 
 async def test_the_cache_is_limited_and_drops_the_pieces_of_a_retired_reader(
