@@ -37,10 +37,13 @@ from breakglass.notify.push import check_single
 from breakglass.relay_settings import RelaySettings
 from breakglass.settings import Setting, expected
 from breakglass.settings_file import FILE_NAME, find_file, read_file
+from breakglass.suggestion import suggestion
 from breakglass.targets import Target
 
 LOG_IN_SECONDS = 600.0
 """Seconds that a login of an agent may take."""
+_LOG_IN_WITH_CODE = "Shows an address to open. It asks for the code that the page there shows."
+_LOG_IN_BY_PROTOCOL = "Shows the ways to log in that the agent offers, and asks which one to use."
 NO_SETTINGS = frozenset({"BREAKGLASS_CONFIG", "BREAKGLASS_TURN"})
 """The variables of ours that are no settings: the settings file, and the mark of a turn's processes (`turns`)."""
 
@@ -112,7 +115,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
         key = name[len(prefix) :].lower()
         if key in TABLES:
             raise BadConfig(f"{name}: no such setting; {key} can be set only in the file")
-        raise BadConfig(f"{name}: no such setting; {_suggestion(key, [*SETTINGS, 'config'], variable)}")
+        raise BadConfig(f"{name}: no such setting; {suggestion(key, [*SETTINGS, 'config'], shown=variable)}")
 
 
 def _check_access_log(path: str | None, data: Path, sources: Mapping[str, str]) -> None:
@@ -204,18 +207,8 @@ def _values(prefix: str, table: dict[str, Any], known: Mapping[str, Setting], *t
     """Return the checked values of a table. `tables` are the keys of tables in it that another function reads."""
     for key in table:
         if key not in known:
-            raise BadConfig(f"{prefix}{key}: no such setting; {_suggestion(key, [*known, *tables])}")
+            raise BadConfig(f"{prefix}{key}: no such setting; {suggestion(key, [*known, *tables])}")
     return {key: known[key].parse(prefix + key, value) for key, value in table.items()}
-
-
-def _suggestion(key: str, known: list[str], shown: Callable[[str], str] = str) -> str:
-    """Return what to write instead of `key`. `shown` turns a key into what the user writes."""
-    import difflib  # imported only for a mistake, because it delays the start of each command
-
-    close = difflib.get_close_matches(key, known, 1)
-    if close:
-        return f"did you mean {shown(close[0])}?"
-    return f"expected one of {', '.join(map(shown, sorted(known)))}"
 
 
 def _named_tables(
@@ -273,15 +266,16 @@ def _actions(tables: object, agents: Mapping[str, AgentConfig]) -> dict[str, Act
 
 
 def _log_ins(agents: Mapping[str, AgentConfig]) -> dict[str, Action]:
-    """Return an action for each agent whose program can log in with a code. A sandbox would hide the login's files."""
+    """Return an action for each agent that can be logged in. A sandbox would hide the login's files."""
     found = {}
     for agent in agents.values():
-        if agent.about.login and agent.about.login.log_in and agent.sandbox == "none":
+        login = agent.about.login
+        with_code = login.log_in if login else ()
+        if (with_code or agent.about.logs_in_by_protocol) and agent.sandbox == "none":
             name = f"log-in-{agent.name}"
-            command = (*agent.command, *agent.about.login.log_in)
             found[name] = Action(
-                *(name, command, "changes", f"Log in {agent.name}"),
-                "Shows an address to open. It asks for the code that the page there shows.",
+                *(name, (*agent.command, *with_code), "changes", f"Log in {agent.name}"),
+                _LOG_IN_WITH_CODE if with_code else _LOG_IN_BY_PROTOCOL,
                 "Agents",
                 timeout_seconds=LOG_IN_SECONDS,
                 logs_in=agent.name,

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from breakglass.errors import BadInput
 from breakglass.events import Event
 from breakglass.kinds import KINDS
+from breakglass.suggestion import suggestion
 from breakglass.text import visible
 
 MAX_QUERY = 1000
@@ -36,8 +37,9 @@ LAST_WITH_CASE = 0x1E944
 """The code points from here on fold to themselves (CaseFolding.txt of Unicode 16)."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TERM = re.compile(r'"([^"]*)(?:"|$)|([^\s"]+)')
-_BREAKS = re.compile('[ "\\\\/\x00-\x1f\x7f-\x9f\u2028\u2029]|.[\u02bc\u02be\u0300-\u036f]')
-"""Characters that a writer of JSON may escape, and those that may be one with a combining character after them."""
+_BREAKS = re.compile('[ "\\\\/\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]|.[\u02bc\u02be\u0300-\u036f]')
+"""Characters that a writer of JSON may escape, and those that may be one with a combining character after them. U+FFFD
+stands for what is no text: a byte that is not UTF-8, or half of a pair."""
 _JOINED = {
     "k": "\u212a",
     "s": "\u017f",
@@ -94,7 +96,8 @@ class Query:
             raise BadInput('expected words to search for, such as: disk "no space left"')
         self._longest_first = sorted(self._terms, key=lambda term: -term.length)
         if kind is not None and kind not in (*KINDS, "foreign"):
-            raise BadInput(f"kind: expected one of {', '.join(KINDS)}, foreign; got {kind[:40]!r}")
+            instead = suggestion(kind, known := (*KINDS, "foreign"), f"expected one of {', '.join(known)}")
+            raise BadInput(f"kind: there is no kind {kind[:40]!r}; {instead}")
         self.kind = kind
         self.since = since
 

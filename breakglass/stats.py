@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from breakglass.events import Event, decode
+from breakglass.tally import tokens_of
 from breakglass.text import context_in, one_line
 
 KINDS = frozenset(
@@ -176,11 +177,11 @@ class SessionReader:
                 self._end(event)
 
     def _add_result(self, event: Event) -> None:
-        found = self._calls.get(str(event.get("tool_id")))
-        if found:
+        tool_id = str(event.get("tool_id"))
+        if found := self._calls.get(tool_id):
             call, _ = found
             passed = _milliseconds(str(call.get("ts", "")), str(event.get("ts", "")))
-            self._calls[str(event.get("tool_id"))] = call, passed
+            self._calls[tool_id] = call, passed
             if event.get("is_error") is True:
                 self._tool(call)["failed"] += 1
 
@@ -199,16 +200,15 @@ class SessionReader:
         return self._stats.models.setdefault((self._agent, model), zero)
 
     def _add_cost(self, event: Event) -> None:
-        usage = event.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
+        tokens = tokens_of(event.get("usage"))
         self._model = str(event.get("model") or self._model)
         if context := context_in(event.get("context")):
             self._stats.add_context((self._agent, self._model), context)
         row = self._model_row(self._model)
         for numbers in (self._day(), row):
             numbers["cost_usd"] += _number(event.get("cost_usd"))
-            for key in ("input_tokens", "output_tokens"):
-                numbers[key] += int(_number(usage.get(key)))
+            numbers["input_tokens"] += tokens.input_tokens
+            numbers["output_tokens"] += tokens.output_tokens
 
     def _fail(self, event: Event, why: str) -> None:
         failure = Failure(str(event.get("ts", "")), self._session, event["id"], one_line(why, 200))
@@ -219,12 +219,14 @@ class SessionReader:
         for counts in (self._stats.turns, self._day()["turns"]):
             counts[status] = counts.get(status, 0) + 1
         self._model_row(self._model)["turns"] += 1
+        slowest = self._stats.slowest
         for call, passed in self._calls.values():
             row = self._tool(call)
             row["calls"] += 1
             row["milliseconds"] += passed
-            name = str(call.get("name", ""))
-            _keep(self._stats.slowest, Call(passed, self._session, call["id"], name, call.get("input")))
+            if len(slowest) < KEPT or passed >= slowest[0].milliseconds:
+                name = str(call.get("name", ""))
+                _keep(slowest, Call(passed, self._session, call["id"], name, call.get("input")))
         self._begun, self._calls, self._asked = "", {}, {}
 
 

@@ -1,12 +1,38 @@
-"""Numbers about a session that its state keeps, so that nobody reads its log again for them. Pure."""
+"""Numbers about turns: those that a session's state keeps, so that no log is read again for them, and tokens. Pure."""
 
+import math
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 END_STATUSES = ("ok", "error", "cancelled", "timeout", "lost")
 """The statuses with which a turn ends (docs/contract.md, section 2)."""
 DURATIONS = (1, 5, 15, 60, 300, 900, 3600, 14400)
 """Limits in seconds by which the durations of turns are counted."""
+
+
+class Tokens(NamedTuple):
+    """The tokens of a turn. The names are the keys of `usage` in a `result` event."""
+
+    input_tokens: int = 0
+    """Without those that the cache had."""
+    output_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+
+    @property
+    def given(self) -> int:
+        """How many the model read."""
+        return self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens
+
+
+def tokens_of(usage: Any) -> Tokens:
+    """Return the tokens in a `usage`. What is missing or malformed counts as 0."""
+    counts = map(usage.get, Tokens._fields) if isinstance(usage, dict) else ()
+    return Tokens(*(_count(each) for each in counts))
+
+
+def _count(value: Any) -> int:
+    return int(value) if type(value) in (int, float) and math.isfinite(value) else 0
 
 
 class EndedTurns(NamedTuple):

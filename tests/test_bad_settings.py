@@ -38,7 +38,7 @@ BAD_FILES: dict[str, tuple[str, str]] = {
     "an unknown agent": ('agent = "x"', "settings.toml: agent: expected one of claude, shell, got 'x'"),
     "a preset of an unknown agent": (
         '[[presets]]\nlabel = "a"\ntext = "b"\nagent = "clod"',
-        "settings.toml: presets[0].agent: expected one of claude, shell, got 'clod'",
+        "settings.toml: presets[0].agent: there is no agent 'clod'; did you mean claude?",
     ),
     "an origin without a scheme": (
         'origins = "ops"',

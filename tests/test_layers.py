@@ -23,7 +23,7 @@ ROWS = (
     "       state   masking   choices   query   filters   stats   uploads   timeline ",
     "             events    text    seals    tally     ",
     "    settings  turn_limits  trusted_path  plain_file  kinds ",
-    "                      errors                      ",
+    "                errors  suggestion                ",
 )
 """The layers of the package, the highest first. A module imports only modules of lower rows."""
 

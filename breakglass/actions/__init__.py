@@ -23,6 +23,7 @@ from breakglass.actions.parsers import (
 )
 from breakglass.errors import BadInput
 from breakglass.settings import described, parse_command, parse_names, parse_seconds, parse_text, setting
+from breakglass.suggestion import suggestion
 
 Value = str | int
 """The checked value of a parameter."""
@@ -67,10 +68,25 @@ class Param:
             raise self._bad("a text", value)
         if self.kind == "text":
             return self._read_text(value)
-        choices = self.choices if self.kind == "choice" else targets
+        choices = self._choices(targets)
         if value not in choices:
-            raise self._bad(f"one of {', '.join(choices)}" if choices else "a target; none is set", value)
+            instead = suggestion(value, choices, "")
+            raise BadInput(f"{self._bad(self.expected(targets), value)}{'; ' if instead else ''}{instead}")
         return value
+
+    def expected(self, targets: tuple[str, ...]) -> str:
+        """Return what a value must be, in words."""
+        if self.kind == "int":
+            words = {"from": self.min, "to": self.max}
+            limits = (f" {word} {number}" for word, number in words.items() if number is not None)
+            return f"a whole number{''.join(limits)}"
+        if self.kind == "text":
+            return f"a text that {self.pattern} matches as a whole"
+        choices = self._choices(targets)
+        return f"one of {', '.join(choices)}" if choices else "a target; none is set"
+
+    def _choices(self, targets: tuple[str, ...]) -> tuple[str, ...]:
+        return self.choices if self.kind == "choice" else targets
 
     def _read_number(self, value: object) -> int:
         if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
@@ -78,7 +94,7 @@ class Param:
         low = -MAX_WHOLE_NUMBER if self.min is None else self.min
         high = MAX_WHOLE_NUMBER if self.max is None else self.max
         if type(value) is not int or not low <= value <= high:
-            raise self._bad(f"a whole number from {low} to {high}", value)
+            raise self._bad(self.expected(()), value)
         return value
 
     def _read_text(self, value: str) -> str:
@@ -91,7 +107,7 @@ class Param:
         except UnicodeEncodeError:
             raise self._bad("text in UTF-8", value) from None
         if not re.fullmatch(self.pattern or "", value):
-            raise self._bad(f"a text that {self.pattern} matches as a whole", value)
+            raise self._bad(self.expected(()), value)
         return value
 
     def _bad(self, what: str, value: object) -> BadInput:
@@ -101,7 +117,7 @@ class Param:
         """Return the parameter as the API shows it: its kind and what its kind needs."""
         own: dict[str, Any] = {"kind": self.kind}
         if self.kind in ("choice", "target"):
-            own["choices"] = list(self.choices if self.kind == "choice" else targets)
+            own["choices"] = list(self._choices(targets))
         own |= {key: found for key in ("min", "max", "pattern") if (found := getattr(self, key)) is not None}
         return own | ({"about": self.about} if self.about else {})
 
@@ -155,7 +171,8 @@ class Action:
         for name in given:
             if name not in self.params:
                 known = f"expected {', '.join(self.params)}" if self.params else f"{self.name} has none"
-                raise BadInput(f"{ascii(name)[1:-1][:40]}: no such parameter; {known}")
+                instead = suggestion(name, self.params, known)
+                raise BadInput(f"{ascii(name)[1:-1][:40]}: no such parameter; {instead}")
         missing = [name for name in self.params if name not in given]
         if missing:
             raise BadInput(f"{missing[0]}: this parameter of {self.name} is missing")

@@ -65,6 +65,8 @@ class About(NamedTuple):
     """The arguments that make the program print its version and exit."""
     login: LoginProbe | None = None
     """None if a program cannot tell without a prompt whether it is logged in."""
+    logs_in_by_protocol: bool = False
+    """Whether its own protocol offers ways to log in."""
     root_refusal: Callable[[str, Mapping[str, str]], str] = _accepts_root
     """Takes an agent's name and environment. Returns why it refuses to act without asking as root, "" if it accepts."""
 
@@ -110,13 +112,15 @@ class TurnInput(NamedTuple):
     """The turn's number, for an agent that has no unique ids of its own."""
     variables: tuple[str, ...] = ()
     """The names of the variables in the agent's environment. Their values are not for a dialogue."""
+    remarks: Callable[[], str] | None = None
+    """Returns what a user remarked in the last turn, for an agent that could not get it then. Reads the log."""
     prompt_with_record: Callable[[], str] | None = None
     """Returns the prompt with a record of the earlier turns before it, for a new session in place of `session`."""
 
     def without_session(self) -> "TurnInput":
         """Return the input for an agent that no longer has `session`. Reads the log if it can."""
         prompt = self.prompt_with_record() if self.prompt_with_record else self.prompt
-        return self._replace(prompt=prompt, session=None, session_cost=0.0)
+        return self._replace(prompt=prompt, session=None, session_cost=0.0, remarks=None)
 
 
 class Exit(NamedTuple):
@@ -252,7 +256,9 @@ ACTION = "action"
 """The protocol of an action's programs. No settings name it: an action has no agent."""
 LOGIN = "login"
 """The protocol of a program that logs an agent in."""
-_PACKAGES = PROTOCOLS | {ACTION: "breakglass.agents.action", LOGIN: "breakglass.agents.login"}
+ACP_LOGIN = "acp_login"
+"""The protocol of an ACP agent that logs itself in."""
+_PACKAGES = PROTOCOLS | {name: f"breakglass.agents.{name}" for name in (ACTION, LOGIN, ACP_LOGIN)}
 
 
 def about(protocol: str) -> About:

@@ -12,6 +12,7 @@ from breakglass import __version__
 from breakglass.cli import commands
 from breakglass.cli.command import EXITS, HOST, ON_COPY, RARE_EXITS, REMOTE, Command, Option
 from breakglass.errors import BadInput
+from breakglass.suggestion import suggestion
 
 HELP = ("-h", "--help", "help")
 VERSION = ("--version", "version")
@@ -30,7 +31,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise BadInput."""
-        raise BadInput(f"{message}; see: {self.prog} --help")
+        _, is_unknown, option = message.partition("unrecognized arguments: -")
+        instead = ""
+        if is_unknown:
+            instead = suggestion(f"-{option}".split()[0].partition("=")[0], self._option_string_actions, "")
+        raise BadInput(f"{message}; {f'{instead} See' if instead else 'see'}: {self.prog} --help")
 
 
 def version() -> str:
@@ -96,7 +101,9 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     Raises BadInput, and SystemExit after printing help.
     """
     if name not in commands.NAMES:
-        raise BadInput(f"there is no command {name!r}; {_suggestion(name)}")
+        raise BadInput(
+            f"there is no command {name!r}; {suggestion(name, commands.NAMES, f'expected {names()}')}"
+        )
     command = commands.command(name)
     parser = build_parser(name, command)
     # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
@@ -201,10 +208,3 @@ def _reporting(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parse_or_report
-
-
-def _suggestion(name: str) -> str:
-    from difflib import get_close_matches  # imported only for a mistake: it delays the start
-
-    close = get_close_matches(name, commands.NAMES, n=1)
-    return f"did you mean {close[0]}?" if close else f"expected {names()}"

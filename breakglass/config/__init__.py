@@ -36,6 +36,7 @@ from breakglass.settings import (
     parse_token,
     setting,
 )
+from breakglass.suggestion import suggestion
 from breakglass.targets import Target
 from breakglass.turn_limits import TurnLimits
 
@@ -161,14 +162,16 @@ class Config:
     def action_named(self, name: str) -> Action:
         """Return a configured action. Raises NotFound if there is none of that name."""
         if name not in self.actions:
-            raise NotFound(f"there is no action {name[:64]!r}; breakglass actions lists them")
+            instead = suggestion(name, self.actions, "breakglass actions lists them")
+            raise NotFound(f"there is no action {name[:64]!r}; {instead}")
         return self.actions[name]
 
     def target_named(self, name: str) -> Target:
         """Return a configured target. Raises BadInput if there is none of that name."""
         if name not in self.targets:
             known = ", ".join(self.targets) or "none is set: add [targets.NAME] to the settings"
-            raise BadInput(f"there is no target {name[:64]!r}; expected {known}")
+            instead = suggestion(name, self.targets, f"expected {known}")
+            raise BadInput(f"there is no target {name[:64]!r}; {instead}")
         return self.targets[name]
 
     @property

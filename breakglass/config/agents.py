@@ -23,6 +23,7 @@ from breakglass.settings import (
     parse_variables,
     setting,
 )
+from breakglass.suggestion import suggestion
 
 PREFERRED_AGENT = "claude"
 FALLBACK_AGENT = "shell"
@@ -124,4 +125,6 @@ def default_agent(agents: Mapping[str, AgentConfig], environ: Mapping[str, str])
 
 def unknown_agent(key: str, name: str, agents: Mapping[str, AgentConfig]) -> BadConfig:
     """Return the error for the name of an agent that is not configured."""
+    if instead := suggestion(name, agents, ""):
+        return BadConfig(f"{key}: there is no agent {name[:64]!r}; {instead}")
     return expected(key, name, f"one of {', '.join(sorted(agents))}")

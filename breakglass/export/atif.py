@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from breakglass.events import Event, dumps
+from breakglass.tally import tokens_of
 
 VERSION = "ATIF-v1.4"
 _METRICS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")
@@ -132,19 +133,14 @@ class _Turn:
             step["extra"].setdefault("failed", []).append(call)
 
     def _add_metrics(self, event: Event) -> None:
-        usage = event.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        fresh, said, written, cached = (
-            _count(usage.get(key))
-            for key in (
-                "input_tokens",
-                "output_tokens",
-                "cache_creation_input_tokens",
-                "cache_read_input_tokens",
-            )
+        usage, cost = event.get("usage"), event.get("cost_usd")
+        tokens = tokens_of(usage)
+        written, cached = tokens.cache_creation_input_tokens, tokens.cache_read_input_tokens
+        values = (
+            (tokens.given, tokens.output_tokens, cached)
+            if isinstance(usage, dict) and usage
+            else (None, None, None)
         )
-        cost = event.get("cost_usd")
-        values = (fresh + written + cached, said, cached) if usage else (None, None, None)
         known = (*values, cost if _is_number(cost) else None)
         self.metrics = {key: value for key, value in zip(_METRICS, known, strict=True) if value is not None}
         self._more_metrics = {"cache_creation_input_tokens": written} if written else {}
@@ -160,7 +156,3 @@ def _is_time(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
-
-
-def _count(value: Any) -> int:
-    return int(value) if _is_number(value) else 0

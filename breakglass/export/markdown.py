@@ -26,13 +26,14 @@ class _Call(NamedTuple):
 
 
 class _Turn:
-    """What is known of one turn."""
+    """What is known of one turn. If the document begins within it, its prompt is not."""
 
     def __init__(self, event: Event) -> None:
-        self.number = event["id"]
+        is_whole = event["kind"] == "user"
+        self.number = event["id"] if is_whole else event["turn"]
         self.ts = str(event.get("ts", ""))
-        self.by = str(event.get("by", ""))
-        self.prompt = str(event.get("text", ""))
+        self.by = str(event.get("by", "")) if is_whole else ""
+        self.prompt = str(event.get("text", "")) if is_whole else f"(before line {event['id']})"
         self.status = "running"
         self.took = ""
         self.cost = 0.0
@@ -100,7 +101,9 @@ def _collect(events: Iterable[Event]) -> tuple[Event, list[_Turn]]:
             turns.append(_Turn(event))
         elif kind == "renamed":
             created = {**created, "title": event.get("title")}
-        elif turns:
+        elif turns or type(event.get("turn")) is int:
+            if not turns:
+                turns.append(_Turn(event))
             _add(turns[-1], event)
     return created, turns
 

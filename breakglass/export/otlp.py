@@ -16,6 +16,7 @@ from typing import Any
 
 from breakglass import __version__
 from breakglass.events import Event, dumps
+from breakglass.tally import tokens_of
 
 INTERNAL = 1
 """The kind of a span within one process (trace.proto, `SpanKind`)."""
@@ -25,8 +26,6 @@ MAX_TEXT = 16 << 10
 """Characters of an attribute."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NS = (1 << 63) - 1
-_INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-"""The tokens that a model reads: the conventions count cached ones too."""
 
 Span = dict[str, Any]
 
@@ -152,11 +151,11 @@ class _Turn:
     def _add_result(self, event: Event) -> None:
         usage = event.get("usage")
         if isinstance(usage, dict):
-            counts = {key: value for key, value in usage.items() if type(value) is int}
+            tokens = tokens_of(usage)
             self._attributes |= {
-                "gen_ai.usage.input_tokens": sum(counts.get(key, 0) for key in _INPUT),
-                "gen_ai.usage.cache_read.input_tokens": counts.get("cache_read_input_tokens"),
-                "gen_ai.usage.output_tokens": counts.get("output_tokens"),
+                "gen_ai.usage.input_tokens": tokens.given,  # the conventions count cached ones too
+                "gen_ai.usage.cache_read.input_tokens": tokens.cache_read_input_tokens,
+                "gen_ai.usage.output_tokens": tokens.output_tokens,
             }
         more = {"gen_ai.response.model": event.get("model"), "breakglass.cost_usd": event.get("cost_usd")}
         self._attributes |= more

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from breakglass.errors import BadInput, NotFound
+from breakglass.suggestion import suggestion
 from breakglass.text import one_line
 
 DIRECTORY = "hosts"
@@ -32,8 +33,9 @@ def root_of(data: Path, name: str) -> Path:
     """Return the data root with the copy of a host's sessions. Raises BadInput for a bad name, NotFound without one."""
     root = data / DIRECTORY / check_name(name)
     if not _is_copy(root):
-        known = ", ".join(sorted(names(data))[:10])
-        raise NotFound(f"there is no copy of host {name} in {data.absolute()}; it has {known or 'no hosts'}")
+        known = sorted(names(data))
+        instead = suggestion(name, known, f"it has {', '.join(known[:10]) or 'no hosts'}")
+        raise NotFound(f"there is no copy of host {name} in {data.absolute()}; {instead}")
     return root
 
 

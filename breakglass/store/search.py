@@ -19,7 +19,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from breakglass import events
 from breakglass.errors import BreakglassError, NotFound
@@ -38,6 +38,10 @@ ALONE = 64 << 20
 MAX_WORKERS = 16
 FINISHED_WITHIN = 256 << 10
 """Bytes after a `delta` within which the `text` that repeats it is looked for."""
+
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent dies."""
 
 
 class Place(NamedTuple):
@@ -159,9 +163,10 @@ class _Worker:
 
     def __init__(self, chunks: Sequence[_Chunk], query: Query) -> None:
         read, write = os.pipe()
+        parent = os.getpid()
         self._pid = os.fork()
         if not self._pid:
-            _work(chunks, query, write)
+            _work(chunks, query, write, parent)
         os.close(write)
         self._pipe = os.fdopen(read, "rb")
 
@@ -183,10 +188,15 @@ def _hit(place: list[Any], kind: str, ts: str, excerpt: list[Any]) -> Hit:
     return Hit(Place(*place), kind, ts, Excerpt(*excerpt))
 
 
-def _work(chunks: Sequence[_Chunk], query: Query, write: int) -> NoReturn:
-    """Search the chunks, and exit. The parent kills this process; if it died, the pipe is closed."""
+def _work(chunks: Sequence[_Chunk], query: Query, write: int, parent: int) -> None:
+    """Search the chunks, and exit. This process ends with its parent, which the server kills to stop a search."""
+    import ctypes  # most searches need no worker
+
     status = 1
     try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before
+            return
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which kills this process
         with os.fdopen(write, "w", encoding="utf-8") as pipe:
             for chunk in chunks:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from breakglass.actions import MAX_REASON, Action, Call, Value
+from breakglass.agents import ACP_LOGIN, LOGIN
 from breakglass.agents.environ import environment
 from breakglass.config import Config
 from breakglass.errors import BadInput, BreakglassError, NotFound, ReadOnly, TurnRunning
@@ -87,14 +88,16 @@ def steps_of(config: Config, action: Action, values: Mapping[str, Value]) -> tup
 
 
 def _log_in_steps(config: Config, action: Action) -> tuple[ActionStep, ...]:
-    """Return the program that logs an agent in, and the one that decides whether it is logged in."""
+    """Return the program that logs an agent in, and the one that decides whether it is logged in, if it is another."""
     agent = config.agent_named(action.logs_in)
-    login = agent.about.login
-    assert login
     variables = environment(change_environ(config, agent), agent.protocol, agent.pass_env, agent.env)
+    own = ActionStep(action.name, action.command, action.timeout_seconds, variables)
+    login = agent.about.login
+    if login is None:  # its protocol says itself whether it is logged in
+        return (own._replace(protocol=ACP_LOGIN),)
     status = (*agent.command, *login.arguments)
     return (
-        ActionStep(action.name, action.command, action.timeout_seconds, variables, asks=True),
+        own._replace(protocol=LOGIN),
         ActionStep("login-status", status, STATUS_SECONDS, variables),
     )
 

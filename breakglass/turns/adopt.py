@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,10 @@ from breakglass.store.log import timestamp
 from breakglass.store.sessions import Session
 from breakglass.text import cut, one_line
 from breakglass.turns import processes
+from breakglass.turns.adopt_acp import list_sessions
 
-_PROTOCOL = "claude"
-"""The protocol whose agents keep sessions that can be adopted."""
+_PROTOCOLS = ("claude", "acp")
+"""The protocols whose agents keep sessions that can be adopted, the preferred one first."""
 _MAX_TITLE = 80
 
 
@@ -30,9 +32,9 @@ class OwnSession(NamedTuple):
     directory: str
     cost: float
     updated: str
-    """When its transcript was written last, in the format of events."""
+    """When it was changed last, in the format of events; "" if the agent does not say."""
     pid: int
-    """The process that has it open, 0 if none has."""
+    """The process that has it open, 0 if none is known. An ACP agent does not say."""
     session: str | None
     """The id of our session that continues it already, None without one."""
 
@@ -42,42 +44,79 @@ def agent_to_adopt_from(config: Config, name: str | None) -> AgentConfig:
 
     An adopted session works in the directory where it was begun. A sandbox hides that, so its agent cannot adopt.
     """
-    able = [each for each in config.agents.values() if each.protocol == _PROTOCOL]
+    able = [each for each in config.agents.values() if each.protocol in _PROTOCOLS]
     if name is None:
-        able.sort(key=lambda each: (each.sandbox != "none", each.name != config.agent))
+        able.sort(
+            key=lambda each: (
+                each.sandbox != "none",
+                _PROTOCOLS.index(each.protocol),
+                each.name != config.agent,
+            )
+        )
         if not able:
             raise BadInput(
-                f"no agent with protocol = {_PROTOCOL!r} is configured; only its sessions can be adopted"
+                f"no agent with protocol = {' or '.join(_PROTOCOLS)} is configured; only their sessions can be adopted"
             )
         name = able[0].name
     agent = config.agent_named(name)
-    if agent.protocol != _PROTOCOL:
+    if agent.protocol not in _PROTOCOLS:
         names = ", ".join(sorted(each.name for each in able)) or "none is configured"
-        raise BadInput(f"the sessions of {name} cannot be adopted, only those of Claude Code: {names}")
+        raise BadInput(f"the sessions of {name} cannot be adopted, only those of {names}")
     if agent.sandbox != "none":
         raise BadInput(f"{name} has a sandbox, which hides the directories and the sessions of this user")
     return agent
 
 
 def own_sessions(config: Config, agent: AgentConfig) -> list[OwnSession]:
-    """Return the agent's own sessions of this user that do not belong to this data root, the latest first."""
+    """Return the agent's own sessions of this user that do not belong to this data root, the latest first.
+
+    Raises NotFound if an ACP agent does not list them.
+    """
+    found = list(_listed(config, agent) if agent.protocol == "acp" else _transcripts(config, agent))
+    return sorted(found, key=lambda each: each.updated, reverse=True)
+
+
+def _listed(config: Config, agent: AgentConfig) -> Iterator[OwnSession]:
+    """Yield the sessions that an ACP agent lists."""
+    for each in list_sessions(config, agent):
+        if not _is_of_this_root(config, each.directory):
+            title = cut(one_line(each.title), _MAX_TITLE)
+            ours = _ours(config, agent, each.id)
+            yield OwnSession(each.id, title, each.directory, 0.0, _own_format(each.updated), 0, ours)
+
+
+def _own_format(ts: str) -> str:
+    """Return a time in the format of events, "" if it cannot be read."""
+    try:
+        return timestamp(datetime.fromisoformat(ts).timestamp())
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _is_of_this_root(config: Config, directory: str) -> bool:
+    return Path(directory).is_relative_to(os.path.realpath(config.data / "workspaces"))
+
+
+def _ours(config: Config, agent: AgentConfig, session_id: str) -> str | None:
+    """Return the id of our session that continues one of the agent's own, None without one."""
+    ours = Session(config.data, sessions.id_from_key(_key(agent, session_id)))
+    return ours.id if os.path.isdir(ours.directory) else None
+
+
+def _transcripts(config: Config, agent: AgentConfig) -> Iterator[OwnSession]:
+    """Yield the sessions of Claude Code, by its files."""
     place = _directory(config, agent)
     open_ones = {each.session: each.pid for each in _open_sessions(place)}
-    workspaces = os.path.realpath(config.data / "workspaces")
-    found = []
     for path in place.glob("projects/*/*.jsonl") if place.parts else ():
         if not sessions.ID.fullmatch(path.stem):
             continue
         read = _read(path)
-        if read is None or Path(read[0].directory).is_relative_to(workspaces):
+        if read is None or _is_of_this_root(config, read[0].directory):
             continue
         transcript, updated = read
         title = cut(one_line(transcript.title), _MAX_TITLE)
-        ours = Session(config.data, sessions.id_from_key(_key(agent, path.stem)))
-        known = ours.id if os.path.isdir(ours.directory) else None
-        pid = open_ones.get(path.stem, 0)
-        found.append(OwnSession(path.stem, title, transcript.directory, transcript.cost, updated, pid, known))
-    return sorted(found, key=lambda each: each.updated, reverse=True)
+        known, pid = _ours(config, agent, path.stem), open_ones.get(path.stem, 0)
+        yield OwnSession(path.stem, title, transcript.directory, transcript.cost, updated, pid, known)
 
 
 def adopt(config: Config, agent: AgentConfig, session_id: str, *, by: str) -> Session:
@@ -86,7 +125,7 @@ def adopt(config: Config, agent: AgentConfig, session_id: str, *, by: str) -> Se
     `session_id` may be the beginning of the id. Raises NotFound, BadInput if several begin so, Conflict if a program
     has it open or its directory is gone, ReadOnly and CannotRecord.
     """
-    found = [each for each in own_sessions(config, agent) if each.id.startswith(session_id.lower())]
+    found = [each for each in own_sessions(config, agent) if each.id.lower().startswith(session_id.lower())]
     if not found:
         raise NotFound(
             f"{agent.name} has no session {session_id} of this user; to list them: breakglass adopt"

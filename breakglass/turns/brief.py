@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from breakglass import events
 from breakglass.events import Event
+from breakglass.kinds import ANSWERERS
 from breakglass.store import window
 from breakglass.text import plain
 
@@ -67,7 +68,7 @@ def of_earlier_turns(fd: int, turn: int) -> str:
 
 def _entries(fd: int, seen: int, before: int) -> list[tuple[int, str]]:
     shown = window.read(fd, REACH, before=before)
-    return [(event["id"], text) for event in shown.events if event["id"] > seen and (text := _entry(event))]
+    return [(event["id"], text) for event in shown.events if event["id"] > seen and (text := quoted(event))]
 
 
 def _compose(entries: list[tuple[int, str]], which: str) -> Brief | None:
@@ -86,8 +87,8 @@ def _compose(entries: list[tuple[int, str]], which: str) -> Brief | None:
     return Brief(first, last, head + "".join(text for _, text in kept) + _FOOT)
 
 
-def _entry(event: Event) -> str:
-    """Return an event as quoted lines, "" if it does not matter to an agent."""
+def quoted(event: Event) -> str:
+    """Return an event as quoted lines with its number, "" if it does not matter to an agent."""
     try:
         text = _DESCRIBED[event["kind"]](event) if event["kind"] in _DESCRIBED else ""
     except (KeyError, TypeError, ValueError, AttributeError):  # a foreign writer's line
@@ -128,6 +129,13 @@ def _tool_result(event: Event) -> str:
     return f"{failed}: {output}" if output or event["is_error"] is True else ""
 
 
+def _answer(event: Event) -> str:
+    if not event.get("message") or event["by"] in ANSWERERS:
+        return ""
+    what = "allowed" if event["allow"] is True else "refused"
+    return f"{event['by']} {what} what the agent asked for, and wrote: {event['message']}"
+
+
 def _turn_end(event: Event) -> str:
     return f"turn {event['turn']} ended: {event['status']}"
 
@@ -142,6 +150,7 @@ _DESCRIBED: dict[str, Any] = {
     "text": lambda event: f"the agent wrote: {event['text']}",
     "tool": _tool,
     "tool_result": _tool_result,
+    "answer": _answer,
     "result": _result,
     "error": lambda event: f"error: {event['error']}",
     "cancelled": lambda event: f"stopped by {event['by']}",

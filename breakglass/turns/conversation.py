@@ -28,9 +28,7 @@ CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
 GOES_ON = "The action goes on without it."
 """What is said about a program before an action that failed."""
-NOT_TOLD = (
-    "The agent does not get this remark: its protocol has no place for one. Repeat it in your next prompt."
-)
+TOLD_LATER = "The agent's protocol has no place for this remark. The agent gets it before its next prompt."
 DID_NOT_EXIT = "The agent did not exit after its answer, so it was ended."
 STOPS = {
     Step.STOP_LATE: ("it ran longer than {timeout:g} seconds", "timeout"),
@@ -148,7 +146,7 @@ class Conversation:
                 text, answers = answer.message or "", answer.answers or {}
                 dialogue.answer(answer.request, allow=answer.allow, message=text, answers=answers)
                 if text and not dialogue.carries_remarks and answer.by not in ANSWERERS:
-                    record.append("notice", text=NOT_TOLD)
+                    record.append("notice", text=TOLD_LATER)
             child.write(dialogue.reply(), ends=dialogue.finished)
             record.sync_if_due()
             while step := self._ending.next_step(self._facts()):

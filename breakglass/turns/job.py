@@ -8,7 +8,7 @@ import json
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
 
-from breakglass.agents import about
+from breakglass.agents import ACTION, about
 from breakglass.masking import Fingerprint
 from breakglass.sandbox import Sandbox
 from breakglass.seals import Seal
@@ -59,8 +59,8 @@ class ActionStep(NamedTuple):
     """Seconds that it may take."""
     environ: dict[str, str] | None = None
     """The environment of the agent that it logs in. None: the environment of all actions."""
-    asks: bool = False
-    """Whether it may ask the user for a secret line."""
+    protocol: str = ACTION
+    """How to communicate with it: `agents.ACTION`, or how it logs an agent in."""
 
 
 class Job(NamedTuple):

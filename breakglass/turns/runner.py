@@ -36,12 +36,12 @@ from breakglass.state import fold
 from breakglass.store import log
 from breakglass.store.log import Log
 from breakglass.store.turnlock import RunnerProcess, write_runner
-from breakglass.turns import brief, processes, secret_answers, steer
+from breakglass.turns import brief, processes, remarks, secret_answers, steer
 from breakglass.turns import job as jobs
 from breakglass.turns.boot import boot_id
 from breakglass.turns.conversation import ProgramRun, run_program
 from breakglass.turns.files import read_files
-from breakglass.turns.job import AgentJob, Job
+from breakglass.turns.job import ActionStep, AgentJob, Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
@@ -148,8 +148,7 @@ class Turn:
                 start_help=f"Install it, or correct [actions.{step.name}] command.",
                 may_fail=not is_last,
             )
-            turn_input = TurnInput(prompt=step.name, command=step.argv, turn=self.job.turn)
-            self._run(agents.LOGIN if step.asks else agents.ACTION, turn_input, task)
+            self._run(step.protocol, _action_input(self.job, step, task), task)
             if not is_last:
                 processes.kill_children(self.job.limits.kill)
 
@@ -237,6 +236,16 @@ def _cwd(job: Job, agent: AgentJob) -> str:
     return job.workspace if agent.sandbox else job.cwd
 
 
+def _action_input(job: Job, step: ActionStep, task: ProgramRun) -> TurnInput:
+    return TurnInput(
+        prompt=step.name,
+        command=step.argv,
+        cwd=job.workspace,
+        turn=job.turn,
+        variables=tuple(task.environ),
+    )
+
+
 def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
     """Return the input of the agent's dialogue: the prompt from the log, and a part of the job."""
     user = log.read_one(record.log.fd, job.turn)
@@ -256,6 +265,7 @@ def _turn_input(job: Job, agent: AgentJob, record: TurnRecord) -> TurnInput:
         deny=agent.deny,
         instructions=agent.instructions,
         runbooks=agent.runbooks,
+        remarks=lambda: remarks.find(fd, known.seen),
         thinking=agent.thinking,
         cwd=cwd,
         turn=job.turn,

@@ -22,7 +22,15 @@ from breakglass.store.sessions import Session
 from breakglass.turns import actions, answer
 from breakglass.turns.begin import submit_prompt, withdraw_prompt
 from breakglass.web import bodies, files, push, searching, stream
-from breakglass.web.context import caller, caller_name, console, data_root, has_flag, session_named
+from breakglass.web.context import (
+    caller,
+    caller_name,
+    console,
+    data_root,
+    has_flag,
+    lasting_response,
+    session_named,
+)
 from breakglass.web.http import attached
 from breakglass.web.openapi import document
 from breakglass.web.operations import OPERATIONS
@@ -54,6 +62,10 @@ def operation(handler: Handler) -> Handler:
     rule = row.path.replace("{path}", "<path:path>").replace("{", "<").replace("}", ">")
     api.add_url_rule(rule, handler.__name__, respond, methods=[row.method])
     return handler
+
+
+def _wants_stream() -> bool:
+    return _EVENT_STREAM.search(request.headers.get("Accept", "")) is not None
 
 
 async def _request_body() -> bytes:
@@ -115,7 +127,11 @@ async def unsubscribe() -> Result:
 
 @operation
 async def search() -> Result:
-    found = await searching.find(data_root(), searching.wanted(request.args))
+    asked = searching.wanted(request.args)
+    if _wants_stream():
+        searching.check(data_root(), asked)  # a refusal is no stream
+        return lasting_response(searching.frames(data_root(), asked), "text/event-stream; charset=utf-8")
+    found = await searching.find(data_root(), asked)
     return {"hits": [hit.as_json() for hit in found.hits], "after": found.after}
 
 
@@ -145,7 +161,7 @@ async def _describe(session: Session) -> Json:
 @operation
 async def read_events(session: Session) -> Result:
     after = request.args.getlist("after")
-    if not _EVENT_STREAM.search(request.headers.get("Accept", "")):
+    if not _wants_stream():
         return await _raw_log(session, stream.line_number(after, "after") or 0)
     last = stream.last_seen(after, request.headers.getlist("Last-Event-ID"))
     chunks = console().attach(session, last, attached.direct_write(request))

@@ -30,6 +30,7 @@ from breakglass.web.http.attached import StreamingHTTPConnection
 from breakglass.web.hub_forms import hub_forms
 from breakglass.web.metrics import metrics
 from breakglass.web.pages import error_page, pages
+from breakglass.web.search_pages import search_pages
 from breakglass.web.stats_pages import stats_pages
 
 HTTP_STATUS: dict[type[BreakglassError], int] = {
@@ -60,6 +61,7 @@ def create_app(config: Config, access: Access) -> Quart:
     app.register_blueprint(forms)
     app.register_blueprint(hub_forms)
     app.register_blueprint(action_pages)
+    app.register_blueprint(search_pages)
     app.register_blueprint(stats_pages)
     app.register_blueprint(metrics)
 

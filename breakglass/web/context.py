@@ -1,5 +1,6 @@
 """Per-request helpers for routes: the process's Console, the caller, the named session, forms and redirects."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,6 +48,18 @@ def has_flag(name: str) -> bool:
 def session_named(session_id: str) -> Session:
     """Return a session by its whole id. Raises NotFound."""
     return sessions.get(data_root(), session_id)
+
+
+def lasting_response(parts: AsyncGenerator[bytes], content_type: str) -> Response:
+    """Return a response that is sent as it is made, however long that takes. HEAD gets no part of it.
+
+    The generator is closed when the client disconnects.
+    """
+    response = Response(b"" if request.method == "HEAD" else parts, content_type=content_type)
+    response.timeout = None  # Quart would cut it after 60 s
+    response.headers.pop("Content-Length", None)
+    response.headers["X-Accel-Buffering"] = "no"  # else nginx holds parts back
+    return response
 
 
 async def checked_form() -> MultiDict[str, str]:

@@ -299,7 +299,9 @@ OPERATIONS: dict[str, Operation] = {
         summary="Search the events of all sessions for words",
         details="Up to 50 hits, the newest log first, in it the newest line. `text` is the text around the first word. "
         "`after` is null if there are no more. Case does not matter. The search ends when the client disconnects. "
-        "`breakglass grep` finds the same.",
+        "`breakglass grep` finds the same. With `Accept: text/event-stream` each hit comes when it is found, as an "
+        "event `hit`. Events `progress` have `searched` and `total` in bytes, and `end` has `after`. If the search "
+        "fails after the beginning, the last event is `error` with `detail`.",
         parameters=("q", "kind", "session", "cursor"),
         response=object_of(
             hits={

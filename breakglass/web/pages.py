@@ -8,25 +8,32 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
 from breakglass.config import Config
-from breakglass.errors import BadInput, NotFound
+from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.filters import FILTERS
-from breakglass.kinds import KINDS
 from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
 from breakglass.turns.budget import over_budget
 from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
-from breakglass.web import files, searching, sse, stream
-from breakglass.web.context import caller, console, data_root, has_flag, redirect_within, session_named
+from breakglass.web import files, sse, stream
+from breakglass.web.context import (
+    caller,
+    console,
+    data_root,
+    has_flag,
+    lasting_response,
+    redirect_within,
+    session_named,
+)
 from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
 from breakglass.web.hub_forms import may_act
@@ -40,7 +47,6 @@ from breakglass.web.page.page_data import (
     LoginPage,
     Page,
     PromptBox,
-    SearchPage,
     SessionPage,
 )
 
@@ -83,27 +89,6 @@ async def hosts_page() -> Response:
     """All hosts whose sessions are copied here, and their sessions in one list."""
     limit = None if has_flag("all") else queries.MAX_ROWS
     return page_of(await asyncio.to_thread(queries.list_hosts, data_root(), time.time(), limit))
-
-
-@pages.get("/search")
-async def search_page() -> Response:
-    """The hits of a search, 50 at a time."""
-    asked, found, problem = searching.wanted(request.args), searching.Found([], None), ""
-    if asked.words:
-        try:
-            found = await searching.find(data_root(), asked)
-        except (BadInput, NotFound) as error:
-            problem = str(error)
-    content = SearchPage(
-        query=asked.words,
-        kind=asked.kind or "",
-        session=asked.session or "",
-        kinds=(*KINDS, "foreign"),
-        hits=await asyncio.to_thread(queries.hit_rows, data_root(), found.hits),
-        more=found.after or "",
-        problem=problem,
-    )
-    return page_of(content)
 
 
 @pages.get("/sessions/<session_id>")
@@ -209,18 +194,17 @@ def render_frames(lines: bytes, first: int) -> bytes:
 
 @pages.get("/sessions/<session_id>/save.<form>")
 async def saved_session(session_id: str, form: str) -> Response:
-    """The session as a file to keep: `html` or `md`. Always a download, so that a browser runs nothing of it here."""
+    """The session as `html`, `md` or `tar.gz`. Always a download, so that a browser runs nothing of it here."""
     session = session_named(session_id)
-    if form not in ("html", "md"):
-        raise NotFound(f"a session is saved as html or md, not as {form[:20]!r}")
+    if form not in ("html", "md", "tar.gz"):
+        raise NotFound(f"a session is saved as html, md or tar.gz, not as {form[:20]!r}")
     parts = queries.saved(session, form)
 
-    async def body() -> AsyncIterator[bytes]:
-        while part := await asyncio.to_thread(queries.next_bytes, parts):
+    async def body() -> AsyncGenerator[bytes]:
+        while part := await asyncio.to_thread(next, parts, b""):
             yield part
 
-    response = Response(body(), content_type="application/octet-stream")
-    response.timeout = None
+    response = lasting_response(body(), "application/octet-stream")
     response.headers["Content-Disposition"] = f'attachment; filename="breakglass-{session.id[:8]}.{form}"'
     return response
 
@@ -320,8 +304,13 @@ def _file(name: str) -> Response:
 
 @pages.after_app_request
 async def compress_page(response: Response) -> Response:
-    """Compress a page for a client that accepts gzip. The stream is not compressed: each event must arrive at once."""
-    if response.mimetype != "text/html" or not compress.accepts(request.headers.get("Accept-Encoding", "")):
+    """Compress a page for a client that accepts gzip. What is sent while it is made is not: it must arrive at once."""
+    is_stream = "X-Accel-Buffering" in response.headers
+    if (
+        response.mimetype != "text/html"
+        or is_stream
+        or not compress.accepts(request.headers.get("Accept-Encoding", ""))
+    ):
         return response
     html = await response.get_data(as_text=False)
     response.set_data(await asyncio.to_thread(compress.compress, html))

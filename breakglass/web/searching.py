@@ -1,4 +1,7 @@
-"""Searches for clients. Each runs in a process of its own, so that the server responds meanwhile and can end it."""
+"""Searches for clients. Each runs in a process of its own, so that the server responds meanwhile and can end it.
+
+A client gets one page of hits: as one object, or each hit when it is found, with the progress between them.
+"""
 
 import asyncio
 import contextlib
@@ -9,15 +12,18 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from breakglass.errors import BadInput
+from breakglass.errors import BadInput, BreakglassError
 from breakglass.query import Excerpt, Query
 from breakglass.store import sessions
 from breakglass.store.search import Hit, Place, Progress
+from breakglass.web import sse
 
 PAGE = 50
 """Hits in one response."""
 AT_ONCE = 2
 """Searches of one server process that run at the same time. Others wait."""
+PROGRESS_SECONDS = 0.25
+"""How long the progress is not said again."""
 _CURSOR = re.compile(r"([0-9]{1,19})\.([0-9a-f-]{36})\.([1-9][0-9]{0,17})")
 _PROGRAM = "from breakglass.store.search import main; main()"
 _free = asyncio.Semaphore(AT_ONCE)
@@ -27,6 +33,13 @@ class Found(NamedTuple):
     """One page of hits."""
 
     hits: list[Hit]
+    after: str | None
+    """The cursor of the next page, None if there is none."""
+
+
+class End(NamedTuple):
+    """The end of one page of hits."""
+
     after: str | None
     """The cursor of the next page, None if there is none."""
 
@@ -45,23 +58,61 @@ def wanted(args: Mapping[str, str]) -> Wanted:
     return Wanted(args.get("q", ""), *(args.get(key) or None for key in ("kind", "session", "after")))
 
 
-async def find(root: Path, asked: Wanted) -> Found:
-    """Return up to `PAGE` hits after a cursor. Raises BadInput and NotFound."""
-    hits: list[Hit] = []
-    async with contextlib.aclosing(run(root, asked)) as found:
-        async for each in found:
-            if isinstance(each, Hit):
-                if len(hits) == PAGE:
-                    return Found(hits, cursor(hits[-1].place))
-                hits.append(each)
-    return Found(hits, None)
-
-
-async def run(root: Path, asked: Wanted) -> AsyncGenerator[Hit | Progress]:
-    """Yield all hits after a cursor, and the progress. Closing the iterator ends the search. Raises as `find`."""
-    Query(asked.words, asked.kind)  # raises BadInput
+def check(root: Path, asked: Wanted) -> None:
+    """Raise BadInput or NotFound if a search cannot begin."""
+    Query(asked.words, asked.kind)
     if asked.session:
         sessions.get(root, asked.session)
+    _place(asked.after)
+
+
+async def find(root: Path, asked: Wanted) -> Found:
+    """Return up to `PAGE` hits after a cursor. Raises as `page`."""
+    hits: list[Hit] = []
+    after: str | None = None
+    async for each in page(root, asked):
+        if isinstance(each, Hit):
+            hits.append(each)
+        elif isinstance(each, End):
+            after = each.after
+    return Found(hits, after)
+
+
+async def page(root: Path, asked: Wanted) -> AsyncGenerator[Hit | Progress | End]:
+    """Yield up to `PAGE` hits after a cursor when they are found, the progress now and then, and the end.
+
+    Closing the iterator ends the search. Raises as `check`, and BreakglassError if the search fails.
+    """
+    check(root, asked)
+    loop = asyncio.get_running_loop()
+    hits, last, said = 0, "", loop.time()
+    async with contextlib.aclosing(_run(root, asked)) as found:
+        async for each in found:
+            if isinstance(each, Hit):
+                if hits == PAGE:
+                    yield End(last)
+                    return
+                hits, last = hits + 1, cursor(each.place)
+                yield each
+            elif loop.time() >= said + PROGRESS_SECONDS:
+                said = loop.time()
+                yield each
+    yield End(None)
+
+
+async def frames(root: Path, asked: Wanted) -> AsyncGenerator[bytes]:
+    """Yield one page of hits as server-sent events: `hit`, `progress`, and at last `end` or `error`."""
+    try:
+        async with contextlib.aclosing(page(root, asked)) as found:
+            async for each in found:
+                kind = type(each).__name__.lower()
+                yield sse.named(kind, each.as_json() if isinstance(each, Hit) else each._asdict())
+    except BreakglassError as error:
+        yield sse.named("error", {"detail": str(error)})
+
+
+async def _run(root: Path, asked: Wanted) -> AsyncGenerator[Hit | Progress]:
+    """Yield all hits after a cursor, and the progress. Closing the iterator ends the search."""
     order = {**asked._asdict(), "root": str(root), "since": None, "after": _place(asked.after)}
     async with _free:
         process = await asyncio.create_subprocess_exec(
@@ -78,6 +129,8 @@ async def run(root: Path, asked: Wanted) -> AsyncGenerator[Hit | Progress]:
             process.stdin.close()
             while line := await process.stdout.readline():
                 yield _decode(json.loads(line))
+            if await process.wait():
+                raise BreakglassError("the search ended early; is there enough memory?")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

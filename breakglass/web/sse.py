@@ -7,6 +7,7 @@ recognized by its first bytes, and its id is checked against its number.
 
 import json
 from itertools import chain, repeat
+from typing import Any
 
 from breakglass import events
 
@@ -40,6 +41,11 @@ def events_of(lines: bytes, first: int) -> list[events.Event]:
     return [events.decode(line, number) for number, line in enumerate(lines[:-1].split(b"\n"), first)]
 
 
+def named(event: str, value: dict[str, Any]) -> bytes:
+    """Return the frame of a named event. It has no `id:`."""
+    return f"event: {event}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+
+
 def caught_up(number: int) -> bytes:
     """Return the frame that ends a replay. `number` is the last id sent; the frame has no `id:` of its own."""
-    return b"event: caught-up\ndata: %b\n\n" % json.dumps({"id": number}, separators=(",", ":")).encode()
+    return named("caught-up", {"id": number})

@@ -190,3 +190,19 @@ def test_the_keyboard_skips_to_the_question_while_there_is_one(
     page.locator(".allow").click()
     server.wait_for_end(session)
     expect(page.locator("#to-question")).to_have_attribute("hidden", "")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "Every word must be in an event"),
+        ("nowherefound", "Nothing was found"),
+        ("%22%22", "expected words"),
+    ],
+)
+def test_the_search_of_all_sessions_says_why_it_shows_no_hit(
+    new_user: NewUser, query: str, said: str
+) -> None:
+    page = new_user().page
+    page.goto(f"/search?q={query}")
+    expect(page.get_by_text(said)).to_be_visible()

@@ -22,7 +22,7 @@ ONE_LINE = re.compile(rb"breakglass: [^\n]+\n")
         (("--data",), "expected a command: serve, new"),
         (("--port", "1", "ls"), "there is no command '--port'"),
         (("answer", "maybe"), "expected [ID] [allow|deny], got maybe"),
-        (("ls", "--jsno"), "unrecognized arguments: --jsno; see: breakglass ls --help"),
+        (("ls", "--jsno"), "unrecognized arguments: --jsno; did you mean --json? See: breakglass ls --help"),
         (("ls", "--js"), "unrecognized arguments: --js"),
         (("ls", "3f2a"), "unrecognized arguments: 3f2a"),
         (("ls", "--", "3f2a"), "expected no words, got '3f2a'"),

@@ -54,6 +54,14 @@ def test_a_turn_has_its_prompt_its_calls_with_outcome_and_time_and_its_answer() 
     assert "> It is **full**.\n" in text
 
 
+def test_a_document_that_begins_within_a_turn_shows_its_rest() -> None:
+    call = {"kind": "tool", "turn": 2, "tool_id": "t", "name": "Bash", "input": {"command": "df -h"}}
+    done = {"kind": "tool_result", "turn": 2, "tool_id": "t", "output": "full", "is_error": False}
+    text = rendered(session("Free the disk", call, done)[2:])
+    assert "| 2026-11-23 03:12:09 | 2 |  | (before line 3) | ok | 1 min 1 s |" in text
+    assert "| 2026-11-23 03:12:09 | 3 | Bash | `df -h` | ok | 3.0 s |" in text
+
+
 def test_no_text_ends_its_cell_its_fence_or_its_code() -> None:
     text = rendered(
         session(

@@ -47,7 +47,7 @@ def test_the_command_line_creates_and_lists_a_session_about_a_target(tmp_path: P
     assert "target db1" in data.ok("export", session, "--md")
     refused = data.run("new", "--target", "db2")
     assert (refused.returncode, refused.stdout) == (2, b"")
-    assert b"there is no target 'db2'; expected db1" in refused.stderr
+    assert b"there is no target 'db2'; did you mean db1?" in refused.stderr
 
 
 def test_the_api_creates_a_session_about_a_target_and_refuses_an_unknown_one(server: Server) -> None:
@@ -59,7 +59,7 @@ def test_the_api_creates_a_session_about_a_target_and_refuses_an_unknown_one(ser
     assert "target" not in created(server, here["id"])
     status, answer, _ = server.ask("POST", "/api/sessions", {"target": "../db1"})
     assert status == 422
-    assert "there is no target '../db1'; expected db1" in answer["detail"]
+    assert "there is no target '../db1'; did you mean db1?" in answer["detail"]
     listed = server.ask("GET", "/api/sessions")[1]["sessions"]
     assert {row["id"]: row["target"] for row in listed}.items() >= {
         about["id"]: "db1",

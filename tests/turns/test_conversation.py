@@ -20,7 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock, place
 from breakglass.turn_limits import TurnLimits
 from breakglass.turns import conversation, processes
-from breakglass.turns.conversation import DID_NOT_EXIT, GOES_ON, NOT_TOLD, ProgramRun, run_program
+from breakglass.turns.conversation import DID_NOT_EXIT, GOES_ON, TOLD_LATER, ProgramRun, run_program
 from breakglass.turns.job import Job
 from breakglass.turns.record import TurnRecord
 from tests.help.session_logs import events_of
@@ -357,7 +357,7 @@ def test_a_remark_that_the_agent_does_not_get_is_told_to_its_author(
         "r False no",
         "closed",
     ]
-    assert (NOT_TOLD in world.texts("notice")) is is_told
+    assert (TOLD_LATER in world.texts("notice")) is is_told
 
 
 def test_a_question_without_a_remark_has_no_notice(world: World) -> None:

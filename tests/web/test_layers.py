@@ -11,7 +11,7 @@ from tests.test_layers import MODULES, imports, is_within, parse
 WEB_ROWS = (
     "              serve              ",
     "         workers   app           ",
-    "  api  forms  action_pages  stats_pages  metrics ",
+    "  api  forms  action_pages  search_pages  stats_pages  metrics ",
     "         pages    openapi        ",
     "       files  push  hub_forms    ",
     "        context   operations     ",

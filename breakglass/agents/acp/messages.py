@@ -24,6 +24,7 @@ from breakglass.agents.lines import (
     plan_item,
 )
 from breakglass.events import INTERRUPTED, clip, dumps
+from breakglass.tally import Tokens
 
 Message = dict[str, Any]
 
@@ -51,12 +52,8 @@ MAX_REASON = 3 << 10
 MAX_WAYS = 10
 """Ways to log in, and parts of a reason, that are shown."""
 
-_TOKENS = {
-    "inputTokens": "input_tokens",
-    "outputTokens": "output_tokens",
-    "cachedWriteTokens": "cache_creation_input_tokens",
-    "cachedReadTokens": "cache_read_input_tokens",
-}
+_TOKENS = Tokens._fields, ("inputTokens", "outputTokens", "cachedWriteTokens", "cachedReadTokens")
+"""The names of the log, and those of the protocol."""
 
 
 # --- messages that are written ------------------------------------------------------------------
@@ -164,7 +161,7 @@ def parent_of(update: Message) -> dict[str, str]:
 def usage(response: Message) -> dict[str, int]:
     """Return the token counts in the response to a prompt, under the log's names."""
     counted = as_object(response.get("usage"))
-    known = ((ours, as_count(counted.get(theirs))) for theirs, ours in _TOKENS.items())
+    known = ((ours, as_count(counted.get(theirs))) for ours, theirs in zip(*_TOKENS, strict=True))
     return {name: count for name, count in known if count is not None}
 
 

@@ -32,6 +32,11 @@ _INSTRUCTIONS = "[Instructions for this session, from its operator:\n{}\nEnd of 
 """The protocol has no system prompt, so they stand before the first prompt of a session."""
 
 
+_REMARKS = (
+    "Before this prompt, the agent got the remarks with which its questions of the last turn were answered."
+)
+
+
 class Opening:
     """The state of the opening: which request comes next. `advance` and `refused` raise `CannotContinue`."""
 
@@ -146,8 +151,12 @@ class Opening:
             return Step("", {})
         pictures = self._input.pictures if self._takes_pictures else ()
         prompt = messages.prompt_blocks(self._input.prompt, pictures)
+        notices = self._settings.notices
+        if remarks := self._input.remarks and self._input.remarks():
+            prompt.insert(0, {"type": "text", "text": remarks})
+            notices = [*notices, ("notice", {"text": _REMARKS})]
         if self._input.instructions and not self._input.session:
             prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
         opened = ("session", {"session_id": self.session, **model})
-        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *self._settings.notices])
+        return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *notices])

@@ -16,11 +16,9 @@ from breakglass.agents.lines import (
     cut_text,
 )
 from breakglass.events import Draft
+from breakglass.tally import Tokens
 
 Line = dict[str, Any]
-TOKENS = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-"""The counts in a `usage`."""
-
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 _WITHOUT_EVENT = ("redacted_thinking", "thinking")
 _UNKNOWN = "The agent sent content of a kind that Breakglass does not know: {}"
@@ -46,7 +44,7 @@ def model(line: Line) -> str:
 def context_used(line: Line) -> int:
     """Return the tokens in the model's context after an `assistant` line; 0 if it does not say."""
     usage = as_object(as_object(line.get("message")).get("usage"))
-    return sum(as_count(usage.get(key)) or 0 for key in TOKENS)
+    return sum(as_count(usage.get(key)) or 0 for key in Tokens._fields)
 
 
 # --- prose ----------------------------------------------------------------------------------------

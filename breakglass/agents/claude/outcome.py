@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from breakglass.agents.claude import LOG_IN, NOT_AS_ROOT
-from breakglass.agents.claude.messages import TOKENS, Line, parent_of
+from breakglass.agents.claude.messages import Line, parent_of
 from breakglass.agents.lines import as_count, as_object, as_short_text, as_text, cut_text
 from breakglass.events import INTERRUPTED, Draft
+from breakglass.tally import Tokens
 
 _NO_SESSION = re.compile("No conversation found|does not match any session")
 _DIAGNOSTIC = "[ede_diagnostic]"  # a note for the developers of the CLI
@@ -90,7 +91,7 @@ def result(line: Line, model: str = "", context: int = 0) -> dict[str, Any]:
         "duration_ms": as_count(line.get("duration_ms")) or 0,
     }
     usage = as_object(line.get("usage"))
-    tokens = {key: usage[key] for key in TOKENS if as_count(usage.get(key)) is not None}
+    tokens = {key: usage[key] for key in Tokens._fields if as_count(usage.get(key)) is not None}
     return fields | ({"usage": tokens} if tokens else {}) | _context(line, model, context)
 
 

@@ -32,15 +32,11 @@ def run(config: Config, args: Namespace) -> int:
 
 def _params(action: Action, config: Config) -> str:
     """Return what the values may be, as lines; "" without parameters."""
-    shown = ((name, param.described(tuple(config.targets))) for name, param in action.params.items())
     return "".join(
-        f"\n  {name}: {one_line(' '.join(f'{key} {_list(value)}' for key, value in own.items()))}"
-        for name, own in shown
+        f"\n  {param.name}: {one_line(param.expected(tuple(config.targets)))}"
+        f"{f' ({one_line(param.about)})' if param.about else ''}"
+        for param in action.params.values()
     )
-
-
-def _list(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 COMMAND = Command(

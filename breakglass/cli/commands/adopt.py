@@ -1,5 +1,6 @@
 """List the agent's own sessions of this user, or continue one of them here."""
 
+import re
 from argparse import Namespace
 
 from breakglass.cli import screen
@@ -10,6 +11,9 @@ from breakglass.errors import BadInput
 from breakglass.store import log, sessions
 from breakglass.text import age, cut, one_line
 from breakglass.turns.adopt import OwnSession, adopt, agent_to_adopt_from, own_sessions
+
+_ACP_ID = re.compile(r"[!-.0-~]{1,200}")
+"""An ACP agent chooses the ids of its sessions."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -48,7 +52,8 @@ def _read_words(config: Config, words: list[str]) -> tuple[str | None, str | Non
     names = words[:1] if words and (len(words) > 1 or words[0] in config.agents) else []
     ids = words[len(names) :]
     for each in ids:
-        if not (each and set(each.lower()) <= sessions.ID_CHARACTERS):
+        is_acp = bool(names) and names[0] in config.agents and config.agents[names[0]].protocol == "acp"
+        if not (_ACP_ID.fullmatch(each) if is_acp else each and set(each.lower()) <= sessions.ID_CHARACTERS):
             raise BadInput(
                 f"{each!r} is neither an agent ({', '.join(sorted(config.agents))}) nor a session's id"
             )
@@ -61,7 +66,7 @@ def _described(agent: str, own: OwnSession) -> dict[str, object]:
         "session_id": own.id,
         "title": own.title,
         "directory": own.directory,
-        "updated": own.updated,
+        "updated": own.updated or None,
         "in_use": bool(own.pid),
         "session": own.session,
     }
@@ -84,6 +89,7 @@ COMMAND = Command(
     notes="""\
 The agent knows what was said before, and works in the directory where its session was begun. A session that a program
 has open is refused: close that program first. If a session is adopted again, its id here is the same.
+An ACP agent is started to list its sessions (session/list). It does not say whether a program has one open: close it.
 With --json: agent, session_id, title, directory, updated, in_use, session (ours, or null).""",
-    exits={1: "there is none, it is in use, or it failed"},
+    exits={1: "there is none, the agent lists none, it is in use, or it failed"},
 )

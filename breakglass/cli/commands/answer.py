@@ -1,6 +1,5 @@
 """Answer an agent that asks for permission, or show its questions."""
 
-import contextlib
 import json
 import re
 import sys
@@ -9,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 
 from breakglass.choices import Choice, read_choices
-from breakglass.cli import on_host
+from breakglass.cli import on_host, screen
 from breakglass.cli.command import LAST_SESSION, Command, Option, Word
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
@@ -156,19 +155,34 @@ def _chosen(choices: tuple[Choice, ...], given: list[str]) -> dict[str, list[str
     }
 
 
-def give_secrets(session: Session, turn: int) -> None:
-    """Ask on the terminal for each secret that a turn asks for, until it has ended. An empty line refuses."""
+def answer_on_terminal(session: Session, turn: int) -> None:
+    """Ask on the terminal what a turn asks, until it has ended. An empty line refuses."""
     while (state := current_state(session)).turn == turn:
         for question in state.asking:
             choices = _read_choices(session, question)
-            if not has_secret(choices):
+            if not choices:
                 continue  # such as one whose choices are malformed: it must not be allowed without a user
-            answers = _read_secret(choices)
-            given = all(text for texts in answers.values() for text in texts)
-            with contextlib.suppress(Conflict):  # another user was faster, or the question has expired
+            try:
+                answers = _read_secret(choices) if has_secret(choices) else _read_choice(choices)
+                given = all(text for texts in answers.values() for text in texts)
                 kept = answers if given else {}
                 answer_question(session, question.request, allow=given, by=user_name(), answers=kept)
+            except BadInput as error:  # then it is asked again
+                screen.say(str(error))
+            except Conflict:  # another user was faster, or the question has expired
+                pass
         time.sleep(_PAUSE_SECONDS)
+
+
+def _read_choice(choices: tuple[Choice, ...]) -> dict[str, list[str]]:
+    """Return the answers that the user types: the numbers of offered ones, or text. Raises BadInput."""
+    answers = {}
+    for choice in choices:
+        screen.say(
+            "\n".join([_choice_as_text(choice), *([f"  {plain(choice.link)}"] if choice.link else [])])
+        )
+        answers[choice.id] = _named(choice, check_text("the answer", screen.ask("> ").strip()))
+    return answers
 
 
 def _read_secret(choices: tuple[Choice, ...]) -> dict[str, list[str]]:

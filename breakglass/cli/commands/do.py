@@ -7,7 +7,7 @@ from argparse import Namespace
 from breakglass.actions import fill
 from breakglass.cli import on_host, screen
 from breakglass.cli.command import SESSION, Command, Option, Word
-from breakglass.cli.commands.answer import give_secrets
+from breakglass.cli.commands.answer import answer_on_terminal
 from breakglass.cli.user import check_text, user_name
 from breakglass.config import Config
 from breakglass.errors import BadInput
@@ -41,7 +41,7 @@ def run(config: Config, args: Namespace) -> int:
     if screen.is_terminal():
         screen.say(f"Turn {started.turn} of session {started.session.id}")
         if action.logs_in and screen.can_ask():
-            give_secrets(started.session, started.turn)
+            answer_on_terminal(started.session, started.turn)
     from breakglass.cli.follow import show_turn  # imported only here: asyncio delays --show
 
     return show_turn(config, started.session, Accepted("turn", started.turn))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
-from breakglass import masking, uploads
+from breakglass import masking
 from breakglass.access import tokens
 from breakglass.cli.command import LAST_SESSION, Command, Option
 from breakglass.cli.user import whole_number
@@ -16,7 +16,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
 from breakglass.export import atif, markdown, otlp, selected
-from breakglass.store import hosts, log, seek, sessions, state_cache, workspace
+from breakglass.store import hosts, log, seek, sessions, state_cache
 from breakglass.store.seek import START, Position
 from breakglass.store.state_cache import LogState
 from breakglass.text import escape_json
@@ -101,14 +101,17 @@ def _open_file(path: str) -> int:
 
 @contextmanager
 def _output(path: str | None) -> Iterator[BinaryIO]:
-    """Yield where to write. A file that was not written to its end does not stay.
+    """Yield where to write. A file that was not written to its end does not stay. An error names `path`.
 
     Another user of a shared directory may have put files there. The document goes to a new file, which replaces the one
     at `path`. A device and a named pipe are written to: a file in the place of /dev/null would break the machine.
+    Raises BadInput for a directory.
     """
     if not path or path == "-":
         yield sys.stdout.buffer
         return
+    if path.endswith("/") or os.path.isdir(path):
+        raise BadInput(f"-o {path} is a directory; name a file in it")
     if _is_special(path):
         with open(path, "wb") as file:
             yield file
@@ -118,9 +121,11 @@ def _output(path: str | None) -> Iterator[BinaryIO]:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(partial)
+        if isinstance(error, OSError) and error.filename == partial:
+            error.filename, error.filename2 = path, None
         raise
 
 
@@ -170,20 +175,16 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:
-    from breakglass.cli import bundle
+    from breakglass.web.page import bundle
 
     html = _html(log.read(source.fd, START, source.end), source)
+    events = log.read(source.fd, START, source.end) if source.workspace else ()
     os.lseek(source.fd, 0, os.SEEK_SET)
     folder, seal = f"breakglass-{source.name[:8]}", source.known.state.seal
     with os.fdopen(os.dup(source.fd), "rb") as file:
-        bundle.write(output, folder, file, source.end.offset, html, seal, _files(source))
-
-
-def _files(source: _Source) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the bytes of each file that a user sent and that is unchanged."""
-    for event in log.read(source.fd, START, source.end) if source.workspace else ():
-        if event["kind"] == "file" and uploads.is_upload(event.get("path")):
-            yield event["path"], workspace.read_recorded(source.workspace, event)
+        bundle.write(
+            output, folder, file, source.end.offset, html, seal, bundle.files_of(events, source.workspace)
+        )
 
 
 COMMAND = Command(

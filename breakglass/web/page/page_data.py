@@ -231,7 +231,7 @@ class HostsPage(Page, frozen=True):
 
 
 class SearchPage(Page, frozen=True):
-    """The hits of a search in all sessions, or in one."""
+    """A search in all sessions, or in one. Its hits are sent when they are found."""
 
     template: ClassVar[str] = "search.html"
 
@@ -240,9 +240,6 @@ class SearchPage(Page, frozen=True):
     session: str
     """The id of the only session that is searched, "" for all."""
     kinds: tuple[str, ...]
-    hits: list[HitRow]
-    more: str
-    """The cursor of the next page, "" if there is none."""
     problem: str
     """Why nothing was searched, "" if it was."""
 

@@ -4,9 +4,9 @@ Each function ends a lost turn first, so no page shows it as running. If that fa
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from breakglass.choices import read_choices
 from breakglass.errors import NotFound
@@ -20,7 +20,7 @@ from breakglass.store.sessions import Session
 from breakglass.store.window import Window
 from breakglass.turns.end import current_state
 from breakglass.web import stream
-from breakglass.web.page import fragments
+from breakglass.web.page import bundle, fragments
 from breakglass.web.page.document import document
 from breakglass.web.page.page_data import FleetRow, HitRow, HostRow, HostsPage
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
@@ -47,8 +47,28 @@ class Wanted(NamedTuple):
     """The name of a filter, or of none."""
 
 
-def saved(session: Session, form: str) -> Iterator[str]:
-    """Yield a session as HTML or Markdown, as far as its log goes now. Raises NotFound."""
+def saved(session: Session, form: str) -> Iterator[bytes]:
+    """Return a session as `html`, `md` or `tar.gz`, as far as its log goes now. Its first part raises NotFound."""
+    if form == "tar.gz":
+        return bundle.stream(lambda output: _write_bundle(session, output))
+    return _joined(_document(session, form))
+
+
+def _write_bundle(session: Session, output: BinaryIO) -> None:
+    fd = log.open_reader(session.directory)
+    try:
+        known = session.log_state(fd)
+        html, events = _document(session, "html"), log.read(fd, seek.START, known.end)
+        files = bundle.files_of(events, session.workspace)
+        with os.fdopen(os.dup(fd), "rb") as file:
+            bundle.write(
+                output, f"breakglass-{session.id[:8]}", file, known.end.offset, html, known.state.seal, files
+            )
+    finally:
+        os.close(fd)
+
+
+def _document(session: Session, form: str) -> Iterator[str]:
     fd = log.open_reader(session.directory)
     try:
         known = session.log_state(fd)
@@ -65,39 +85,28 @@ def saved(session: Session, form: str) -> Iterator[str]:
         os.close(fd)
 
 
-def next_bytes(parts: Iterator[str]) -> bytes:
-    """Return the next parts of a document together, about `SAVED_BYTES`; b"" at its end."""
+def _joined(parts: Iterable[str]) -> Iterator[bytes]:
+    """Yield the parts of a document together, about `SAVED_BYTES` at once."""
     taken: list[str] = []
     length = 0
     for part in parts:
         taken.append(part)
         length += len(part)
         if length >= SAVED_BYTES:
-            break
-    return "".join(taken).encode(errors="replace")
+            yield "".join(taken).encode(errors="replace")
+            taken, length = [], 0
+    yield "".join(taken).encode(errors="replace")
 
 
-def hit_rows(root: Path, hits: list[Hit]) -> list[HitRow]:
-    """Return hits as the page shows them, each with the heading of its session."""
-    headings: dict[str, str] = {}
-    for hit in hits:
-        session = Session(root, hit.place.session)
-        if session.id not in headings:
-            try:
-                headings[session.id] = SessionRow(session.id, session.state()).heading
-            except (NotFound, OSError):  # deleted since it was searched
-                headings[session.id] = session.id[:8]
-    return [
-        HitRow(
-            hit.place.session,
-            headings[hit.place.session],
-            hit.place.line,
-            hit.kind,
-            hit.ts,
-            *hit.excerpt.parts(),
-        )
-        for hit in hits
-    ]
+def hit_row(root: Path, hit: Hit, headings: dict[str, str]) -> HitRow:
+    """Return a hit as the page shows it, with the heading of its session, which `headings` keeps."""
+    session = Session(root, hit.place.session)
+    if session.id not in headings:
+        try:
+            headings[session.id] = SessionRow(session.id, session.state()).heading
+        except (NotFound, OSError):  # deleted since it was searched
+            headings[session.id] = session.id[:8]
+    return HitRow(session.id, headings[session.id], hit.place.line, hit.kind, hit.ts, *hit.excerpt.parts())
 
 
 def list_sessions(

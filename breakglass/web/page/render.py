@@ -44,6 +44,11 @@ def page(common: CommonData, content: Page) -> str:
     return _environment().get_template(content.template).render({**asdict(common), **asdict(content)})
 
 
+def macro(template: str, name: str, *arguments: object) -> str:
+    """Return what a macro of a template prints. Raises as `page`."""
+    return str(getattr(_environment().get_template(template).module, name)(*arguments))
+
+
 def document_frame(*, session: str, title: str, host: str) -> tuple[str, str]:
     """Return the text before and after the events of a session in a file of its own."""
     files = (STATIC / "app.css", _FOLDER / "templates" / "document.css")

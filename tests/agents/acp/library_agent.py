@@ -19,6 +19,7 @@ class Scripted:
     def __init__(self) -> None:
         self._client: Any = None
         self._cancelled = asyncio.Event()
+        self._prompt: list[str] = []
 
     def on_connect(self, client: Any) -> None:
         self._client = client
@@ -31,14 +32,15 @@ class Scripted:
         return acp.NewSessionResponse(session_id="fresh")
 
     async def load_session(self, session_id: str, **_: Any) -> acp.LoadSessionResponse:
-        if session_id != EARLIER:
+        if session_id not in (EARLIER, "fresh"):
             raise acp.RequestError.resource_not_found(session_id)
         await self._client.session_update(session_id, acp.update_user_message_text("an old prompt"))
         await self._client.session_update(session_id, acp.update_agent_message_text("an old answer"))
         return acp.LoadSessionResponse()
 
     async def prompt(self, prompt: list[Any], session_id: str, **_: Any) -> acp.PromptResponse:
-        answer = await getattr(self, f"_{prompt[0].text}")(session_id)
+        self._prompt = [block.text for block in prompt]
+        answer = await getattr(self, f"_{prompt[-1].text.split()[-1]}")(session_id)
         if answer is None:
             return acp.PromptResponse(stop_reason="cancelled")
         await self._client.session_update(session_id, acp.update_agent_message_text(answer))
@@ -48,6 +50,9 @@ class Scripted:
         self._cancelled.set()
 
     # --- what a prompt can name ---
+
+    async def _repeat(self, session_id: str) -> str:
+        return "\n---\n".join(self._prompt)
 
     async def _read(self, session_id: str) -> str:
         try:

@@ -120,7 +120,7 @@ def test_a_named_pipe_among_the_transcripts_does_not_stop_the_command(data: Data
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("shell",), 2, "the sessions of shell cannot be adopted, only those of Claude Code: boxed, claude"),
+        (("shell",), 2, "the sessions of shell cannot be adopted, only those of boxed, claude"),
         (("nope", FIRST), 2, "agent: expected one of boxed, claude, shell, got 'nope'"),
         (("nope",), 2, "'nope' is neither an agent (boxed, claude, shell) nor a session's id"),
         (("claude", "../../etc"), 2, "'../../etc' is neither an agent"),

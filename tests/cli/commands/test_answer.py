@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from breakglass.cli.commands.answer import give_secrets
+from breakglass.cli.commands.answer import answer_on_terminal
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
@@ -171,7 +171,7 @@ def test_only_questions_for_secrets_are_answered_while_an_action_runs(
     choice = {"id": "code", "question": "Paste the code.", "options": [], "secret": True}
     monkeypatch.setattr(sys, "stdin", io.StringIO("abc#def\n"))
     with open_turn(data.root, session.id, {"request": "r1"}, {"request": "r2", "choices": [choice]}) as log:
-        giving = threading.Thread(target=give_secrets, args=(session, 2))
+        giving = threading.Thread(target=answer_on_terminal, args=(session, 2))
         giving.start()
         wait_until(lambda: answers(data, session), "an answer")
         log.append("turn_end", turn=2, status="ok", duration_ms=1)

@@ -42,7 +42,7 @@ def test_the_list_has_what_reads_first_and_what_disrupts_last(acting: Data) -> N
     assert lines[-2:] == ["halt [disrupts]: halt", "  echo halted"]
     assert "say [changes]: Say a text" in lines
     assert "  printf '%s|' -- '{text}' '{n}'" in lines
-    assert "  n: kind int min 1" in lines
+    assert "  n: a whole number from 1" in lines
 
 
 def test_an_action_is_followed_to_its_end(acting: Data) -> None:
@@ -76,7 +76,7 @@ def test_an_action_that_disrupts_needs_its_word(acting: Data) -> None:
     [
         (("say", "text=a"), "n: this parameter of say is missing"),
         (("say", "text=a", "n=1", "x=1"), "x: no such parameter; expected text, n"),
-        (("say", "text=a", "n=0"), "n: expected a whole number from 1 to"),
+        (("say", "text=a", "n=0"), "n: expected a whole number from 1, got 0"),
         (("say", "text=a", "text=b", "n=1"), "text: this parameter is given twice"),
         (("say", "text"), "'text': expected PARAM=VALUE"),
         ((), "expected NAME [PARAM=VALUE …]"),

@@ -94,6 +94,17 @@ def test_a_log_from_anywhere_is_exported_and_a_wrong_use_writes_no_file(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
 
 
+def test_an_error_names_the_file_that_was_asked_for(data: Data, sample: str, tmp_path: Path) -> None:
+    for target, reason in (
+        (f"{tmp_path}/", f"-o {tmp_path}/ is a directory; name a file in it"),
+        (str(tmp_path), f"-o {tmp_path} is a directory; name a file in it"),
+        (f"{tmp_path}/none/out", f"{tmp_path}/none/out: No such file or directory"),
+    ):
+        done = data.run("export", sample, "--md", "-o", target)
+        assert done.stderr.decode() == f"breakglass: {reason}\n"
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
 def test_what_is_no_log_is_refused_and_writes_no_file(data: Data, tmp_path: Path) -> None:
     text, empty, pipe, target = (tmp_path / name for name in ("text", "empty", "pipe", "out"))
     text.write_text("root:x:0:0:root:/root:/bin/bash\n{}\n")

@@ -35,8 +35,9 @@ export class Replay {
     this.from = make("input", { type: "number", min: 1, max: this.stream.end, value: 1, ariaLabel: "From line" });
     this.from.addEventListener("change", () => this.begin(Math.max(1, Number(this.from.value) || 1), this.isPlaying));
     this.place = make("output", { ariaLabel: "Line" });
-    const bar = make("div", { id: "replay-bar", role: "group", ariaLabel: "Replay" }, this.playButton, button("Next line", () => this.step()),
-      this.speed, make("label", {}, "from line ", this.from), this.place, button("Close", () => this.close()));
+    const next = Object.assign(button("Next", () => this.step()), { ariaLabel: "Next line" });
+    const bar = make("div", { id: "replay-bar", role: "group", ariaLabel: "Replay" }, this.playButton, next, this.speed,
+      button("Close", () => this.close()), make("label", {}, "from line ", this.from), this.place);
     $("#dock").append(bar);
     this.playButton.focus();
     addEventListener("keydown", (event) => this.pressed(event));

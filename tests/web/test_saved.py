@@ -1,0 +1,57 @@
+"""*Save* on the page: a session as a file, always a download. A bundle has the log byte for byte, and checks itself."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.help.servers import Server, serving
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    """A server with a session of one turn."""
+    with serving(tmp_path_factory.mktemp("saved") / "var") as server:
+        session = server.new_session(title="<b>full</b>")
+        server.prompt(session, "echo '<script>alert(1)</script>'")
+        server.wait_for_end(session)
+        yield server, session
+
+
+def test_a_bundle_has_the_log_byte_for_byte_and_its_sums_are_right(
+    saved: tuple[Server, str], tmp_path: Path
+) -> None:
+    server, session = saved
+    page = server.ask("GET", f"/sessions/{session}")[1].decode()
+    assert f'href="/sessions/{session}/save.tar.gz"' in page
+    status, archive, headers = server.ask("GET", f"/sessions/{session}/save.tar.gz")
+    assert (status, headers["content-type"]) == (200, "application/octet-stream")
+    assert headers["content-disposition"] == f'attachment; filename="breakglass-{session[:8]}.tar.gz"'
+    subprocess.run(["tar", "xz", "--strip-components=1"], input=archive, cwd=tmp_path, check=True)
+    subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "events.jsonl",
+        "session.html",
+        "seal",
+        "SHA256SUMS",
+    }
+    assert (tmp_path / "events.jsonl").read_bytes() == server.log(session).read_bytes()
+    seal = server.ask("GET", f"/api/sessions/{session}")[1]["seal"]
+    assert (tmp_path / "seal").read_text() == f"{seal['lines']}:{seal['sha256']}\n"
+
+
+@pytest.mark.parametrize(("form", "begin"), [("html", b"<!doctype html>"), ("md", b"# ")])
+def test_a_document_is_a_download_too(saved: tuple[Server, str], form: str, begin: bytes) -> None:
+    server, session = saved
+    status, document, headers = server.ask("GET", f"/sessions/{session}/save.{form}")
+    assert (status, headers["content-type"]) == (200, "application/octet-stream")
+    assert document.startswith(begin)
+    assert form == "md" or b"<script>" not in document
+
+
+def test_another_form_and_another_session_are_not_there(saved: tuple[Server, str]) -> None:
+    server, session = saved
+    none = "00000000-0000-4000-8000-000000000000"
+    for path in (f"{session}/save.pdf", f"{session}/save.tar", f"{none}/save.tar.gz"):
+        assert server.ask("GET", f"/sessions/{path}")[0] == 404
