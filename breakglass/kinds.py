@@ -59,7 +59,9 @@ KINDS: dict[str, Kind] = {
         anywhere=True,
     ),
     "session": Kind(
-        ("turn", "session_id"), "The agent reports the id of its own session.", optional=("model",)
+        ("turn", "session_id"),
+        "The agent reports the id of its own session. `models` are those that it offers.",
+        optional=("model", "models"),
     ),
     "delta": Kind(
         ("turn", "text"),
@@ -72,8 +74,9 @@ KINDS: dict[str, Kind] = {
     ),
     "tool_result": Kind(
         ("turn", "tool_id", "output", "is_error"),
-        "The tool returned output. `truncated` is the number of bytes left out.",
-        optional=("truncated", "parent"),
+        "The tool returned output. `truncated` is the number of bytes left out. `pictures`: those that it returned, "
+        "`[{file, type, bytes}]`. `file` is beside the log, and named by its SHA-256.",
+        optional=("truncated", "pictures", "parent"),
     ),
     "permission": Kind(
         ("turn", "request", "name", "input", "expires"),

@@ -82,6 +82,8 @@ class SessionState(NamedTuple):
     """The agents that had turns in this session."""
     first_agent: str = ""
     """The agent with which the session was created. `model` is a model of this agent."""
+    models: tuple[str, ...] = ()
+    """The models that `agent` offers, as far as it said."""
     is_action: bool = False
     """Whether the turn that began last is an action, which has no agent."""
     cost: float = 0.0
@@ -192,6 +194,7 @@ def _user(state: SessionState, event: Event) -> SessionState:
     return state._replace(
         agent=agent,
         context=state.context if agent == state.agent else None,
+        models=state.models if agent == state.agent else (),
         is_action=event.get("action") is not None,
         turn=event["id"],
         last_turn=event["id"],
@@ -248,7 +251,9 @@ def _revoked(state: SessionState, event: Event) -> SessionState:
 
 
 def _session(state: SessionState, event: Event) -> SessionState:
-    opened = _text(event, "session_id")
+    opened, models = _text(event, "session_id"), event.get("models")
+    if isinstance(models, list):
+        state = state._replace(models=tuple(each for each in models if isinstance(each, str)))
     if opened == state.agent_session:
         return state
     return _with_agent(state, session=opened, cost=0.0)._replace(context=None)

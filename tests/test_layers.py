@@ -37,6 +37,7 @@ OWNERS = {
     "hypercorn": "web.http",
     "jinja2": "web",
     "markdown_it": "web",
+    "mdit_py_plugins": "web",
     "markupsafe": "web",
     "msgspec": "web access verify.bulk",
     "nats": "relay.engine relay.acks",

@@ -187,6 +187,16 @@ def test_a_value_of_a_wrong_type_never_gets_into_a_state(kind: str) -> None:
             assert is_well_typed(fold(before, event)), (key, value)
 
 
+def test_the_models_are_those_that_the_present_agent_offers() -> None:
+    said = {"id": 3, "kind": "session", "turn": 2, "session_id": "s", "models": ["a", 1, "b"]}
+    state = fold(SessionState(agent="x"), said)
+    assert state.models == ("a", "b")
+    again = {"id": 4, "kind": "session", "turn": 2, "session_id": "s"}
+    assert fold(state, again).models == ("a", "b")
+    other = {"id": 5, "kind": "user", "text": "hi", "by": "ann", "agent": "y"}
+    assert fold(state, other).models == ()
+
+
 def test_a_queued_event_without_by_is_ignored() -> None:
     without_by = line(3, "queued")[:-1].replace(b'"by":"ann",', b"")
     assert fold_all(decoded(log_of([NEW, ("user", {}), without_by]))).queued == ()

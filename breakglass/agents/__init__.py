@@ -59,6 +59,8 @@ class About(NamedTuple):
     """Tools that ask the user to choose. Permission alone is no answer, so allow-rules never apply to them."""
     instructions: Literal["none", "prompt", "system"] = "none"
     """Where instructions go: nowhere, before the first prompt of a session, or into the system prompt of each turn."""
+    models: tuple[str, ...] = ()
+    """The names of models that it takes; empty if it says itself what it offers."""
     can_steer: bool = False
     """Whether it can read a further prompt while a turn runs."""
     version_arguments: tuple[str, ...] = ("--version",)

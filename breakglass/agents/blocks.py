@@ -4,7 +4,9 @@ Format: the content blocks of the Anthropic Messages API (2023-06-01) and of the
 A block that is not known is kept as JSON, so that nothing disappears.
 """
 
+from base64 import b64decode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text
@@ -12,6 +14,8 @@ from breakglass.events import MAX_DEPTH, clip, dumps
 
 Block = dict[str, Any]
 
+MAX_PICTURES = 20
+"""Pictures of one result."""
 MAX_UNKNOWN = 4 << 10
 """Bytes kept of a block that is not known."""
 
@@ -32,6 +36,20 @@ def _as_block(part: Any) -> Block:
         is_text = part.get("type") is None and isinstance(part.get("text"), str)
         return {**part, "type": "text"} if is_text else part
     return {"type": "text", "text": part if isinstance(part, str) else dumps(part)}
+
+
+def pictures(content: Any, depth: int = MAX_DEPTH) -> tuple[bytes, ...]:
+    """Return the pictures in content, at most `MAX_PICTURES` of them. What is no base64 is left out."""
+    found: list[bytes] = []
+    for block in content_blocks(content):
+        source = as_object(block.get("source"))
+        data = as_text(source.get("data")) or as_text(block.get("data"))
+        if block.get("type") == "image" and data and source.get("type", "base64") == "base64":
+            with suppress(ValueError):
+                found.append(b64decode(data))
+        elif depth and isinstance(block.get("content"), (dict, list)):
+            found += pictures(block["content"], depth - 1)
+    return tuple(found[:MAX_PICTURES])
 
 
 def block_text(block: Block, depth: int = MAX_DEPTH) -> str:

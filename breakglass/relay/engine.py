@@ -251,7 +251,8 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             inbox_prefix=f"_INBOX.{public_half(credentials.seed)}",  # operators may subscribe to no other
             tls=_tls(credentials),
             allow_reconnect=False,
-            max_reconnect_attempts=0,
+            max_reconnect_attempts=1,  # 0 means without end, also for the first connection
+            reconnect_time_wait=1,
             connect_timeout=5,
             ping_interval=PING_SECONDS,
             max_outstanding_pings=2,
@@ -261,7 +262,8 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             closed_cb=note_lost,
         )
     except (TimeoutError, NatsError, OSError) as error:
-        raise _refusal(credentials.url, " ".join(map(str, (error, *errors)))) from error
+        found = dict.fromkeys(map(str, errors or [error]))  # each attempt has an error
+        raise _refusal(credentials.url, " ".join(found)) from error
     try:
         _check_version(client.connected_server_version)
     except EngineRefused:

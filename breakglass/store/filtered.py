@@ -61,6 +61,8 @@ def read(
         end = last if before is None else seek.find_after(fd, max(0, before - 1), last)
         later, (earlier, begin) = [], _backward(fd, end, budget, chosen)
     found = {event["id"]: event for event in (*earlier, *later, *_each(fd, always, begin, end))}
+    if chosen is FILTERS["failures"]:
+        found |= _calls(fd, list(found.values()), last)
     if end == last and chosen is FILTERS["answers"]:
         # An answer that is still being written: the pieces after the last line that is shown.
         written = seek.find_after(fd, max(found, default=0), last)
@@ -77,6 +79,24 @@ def read_outline(fd: int) -> Outline:
             outline.prompts.append((event["id"], one_line(str(event.get("text", "")), 80)))
         outline.failures.extend(event["id"] for event, _ in _matches(block, begin, FILTERS["failures"]))
     return outline
+
+
+def _calls(fd: int, failures: list[Event], last: Position) -> dict[int, Event]:
+    """Return the tool calls whose results failed, each if it is within `BLOCK` bytes before its result."""
+    calls: dict[int, Event] = {}
+    for failed in failures:
+        if failed["kind"] != "tool_result" or not isinstance(failed.get("tool_id"), str):
+            continue
+        mark = b'"tool_id":' + events.dumps(failed["tool_id"]).encode() + b',"name":'
+        stop = seek.find_after(fd, failed["id"] - 1, last)
+        begin = window.find_begin(fd, stop, BLOCK)
+        for first, block, _ in _blocks(fd, begin, stop):
+            for found in _matches(
+                block, first, Filter("Calls", (mark,), lambda event: event["kind"] == "tool")
+            ):
+                if found.event.get("turn") == failed.get("turn"):
+                    calls[found.event["id"]] = found.event
+    return calls
 
 
 def _forward(

@@ -12,8 +12,8 @@ from breakglass.config import Config
 from breakglass.config.agents import AgentConfig
 from breakglass.errors import BreakglassError, NotFound
 
-SECONDS = 30.0
-"""How long the agent may take."""
+SECONDS = 120.0
+"""How long the agent may take. opencode needs half a minute to start on a busy machine."""
 
 
 def list_sessions(config: Config, agent: AgentConfig) -> list[Listed]:

@@ -13,7 +13,7 @@ from breakglass.errors import CannotRecord
 from breakglass.events import Draft, Event
 from breakglass.masking import Masker
 from breakglass.state import FOLDED, SessionState, fold
-from breakglass.store import log
+from breakglass.store import log, pictures
 from breakglass.store.log import Log
 from breakglass.text import money
 from breakglass.turns.job import Job
@@ -76,7 +76,7 @@ class TurnRecord:
             elif kind == "answer":  # the agent withdrew its question, or ended
                 self._answer(Answer(**fields))
             else:
-                self.append(kind, **fields)
+                self.append(kind, **pictures.store_given(self._lock[0], fields))
 
     def _ask(self, request: str, tool: str, fields: dict[str, object]) -> None:
         self.questions.open(request)

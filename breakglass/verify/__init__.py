@@ -39,6 +39,11 @@ class Verifier:
         self._correct: set[tuple[str, ...]] = set()
         """Kinds with their sequences of keys that are known to be correct."""
 
+    @property
+    def pictures(self) -> dict[str, int]:
+        """The files of pictures that the log names, each with the first line that names it."""
+        return self._turns.pictures
+
     def check(self, lines: Sequence[bytes]) -> Iterator[Finding]:
         """Yield the findings on the next lines. A line without a newline at its end is a torn last line."""
         decoded = None if self._shift else bulk.decode_lines(lines, self.number + 1)

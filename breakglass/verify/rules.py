@@ -9,6 +9,7 @@ from breakglass.uploads import is_relative
 from breakglass.verify.finding import SHOWN, Note
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_PICTURE = re.compile(r"pictures/[0-9a-f]{64}\.(?:png|jpg|gif|webp)")
 
 
 class Turns:
@@ -25,6 +26,8 @@ class Turns:
         """Whether a user stopped the open turn."""
         self._queue: set[int] = set()
         """The ids of the waiting prompts."""
+        self.pictures: dict[str, int] = {}
+        """The files of pictures, each with the first line that names it."""
 
     def check(self, event: Event) -> Iterator[str]:
         """Yield what is wrong with the number of the event's turn, and with an event of its kind at this place."""
@@ -70,6 +73,16 @@ class Turns:
             # A note: the agent chooses the id, and a tool may go on after the turn that called it.
             yield Note(f"the result of a tool that its turn did not call: {tool[:SHOWN]!r}")
 
+    def _check_pictures(self, event: Event) -> Iterator[str]:
+        """Yield what is wrong with the pictures of a result, and remember their files."""
+        given = event.get("pictures", [])
+        for each in given if isinstance(given, list) else [given]:
+            path = each.get("file") if isinstance(each, dict) else each
+            if isinstance(path, str) and _PICTURE.fullmatch(path):
+                self.pictures.setdefault(path, event["id"])
+            else:
+                yield f"names no picture of this session: {str(path)[:SHOWN]!r}"
+
     def _check_waiting(self, event: Event) -> Iterator[str]:
         """Yield what is wrong with questions and queued prompts, and remember which of them wait."""
         kind, request, queued = event["kind"], event.get("request"), event.get("queued")
@@ -110,7 +123,7 @@ RULES: dict[str, tuple[Callable[[Turns, Event], Iterator[str]], ...]] = {
     "turn_end": (Turns._check_turn,),
     "cancelled": (Turns._check_turn,),
     "tool": (Turns._check_tool,),
-    "tool_result": (Turns._check_tool,),
+    "tool_result": (Turns._check_tool, Turns._check_pictures),
     "permission": (Turns._check_waiting,),
     "answer": (Turns._check_waiting,),
     "queued": (Turns._check_waiting, _check_file),

@@ -16,7 +16,7 @@ from quart.datastructures import FileStorage
 
 from breakglass.errors import BadInput
 from breakglass.events import Event
-from breakglass.store import workspace
+from breakglass.store import pictures, workspace
 from breakglass.store.sessions import Session
 from breakglass.turns.files import add_file
 from breakglass.uploads import PICTURES, UNKNOWN, check_size, media_type
@@ -67,7 +67,16 @@ def listed(session: Session) -> dict[str, Any]:
 
 async def response_of(session: Session, path: str) -> Response:
     """Return a file of a workspace as a response. Raises NotFound."""
-    file = os.fdopen(await asyncio.to_thread(workspace.open_file, session.workspace, path), "rb", buffering=0)
+    return _response_of(await asyncio.to_thread(workspace.open_file, session.workspace, path), path)
+
+
+async def picture(session: Session, name: str) -> Response:
+    """Return a picture that is beside the log as a response. Raises NotFound."""
+    return _response_of(await asyncio.to_thread(pictures.open_picture, session.directory, name), name)
+
+
+def _response_of(fd: int, path: str) -> Response:
+    file = os.fdopen(fd, "rb", buffering=0)
     size = os.fstat(file.fileno()).st_size
     found = media_type(os.pread(file.fileno(), _HEAD, 0))
     is_picture = found in PICTURES

@@ -143,7 +143,7 @@ async def start_turn(session_id: str) -> Response:
     session, form = session_named(session_id), await checked_form()
     state = await asyncio.to_thread(lambda: console().state(session))
     chosen = form.get("agent") or state.agent
-    await _submit(session, form, chosen if chosen != state.agent else None)
+    await _submit(session, form, chosen if chosen != state.agent else None, form.get("model") or None)
     return redirect_within(f"/sessions/{session.id}#end")
 
 
@@ -216,7 +216,9 @@ def _answers(form: MultiDict[str, str], request_id: str) -> dict[str, list[str]]
     return answers
 
 
-async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: str | None = None) -> None:
+async def _submit(
+    session: sessions.Session, form: MultiDict[str, str], agent: str | None = None, model: str | None = None
+) -> None:
     prompt, key = form.get("prompt", ""), form.get("key") or None
     paths = await files.add_all(session, await files.form_files(), key)
     await console().write(
@@ -225,6 +227,7 @@ async def _submit(session: sessions.Session, form: MultiDict[str, str], agent: s
         session,
         prompt,
         by=caller_name(),
+        model=model,
         agent=agent,
         key=key,
         queue=True,

@@ -7,7 +7,9 @@ host checks the signature: a host that does not list the key refuses.
 import asyncio
 import os
 import re
+import secrets
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from breakglass.errors import BadInput, BreakglassError, Conflict
 from breakglass.relay_settings import fingerprint
 from breakglass.store import fleet, hosts, sessions
 from breakglass.text import one_line
-from breakglass.web.context import checked_form, console, redirect_within
+from breakglass.web.context import caller, checked_form, console, redirect_within
 
 hub_forms = Blueprint("hub_forms", __name__)
 SECONDS = 60.0
@@ -37,6 +39,13 @@ def may_act(config: Config, host: str, now: float) -> bool:
         listed = fleet.link_of(config.data, host, now).signers
         return bool({*filter(None, map(fingerprint, words))} & {*listed})
     return False
+
+
+def order_key(config: Config) -> str:
+    """Return the key of the next command for the host whose copy is shown, "" if the page does not act there."""
+    acting, credential = caller().host, caller().credential
+    is_allowed = bool(acting and credential and credential.may_act)
+    return secrets.token_hex(16) if is_allowed and may_act(config, acting, time.time()) else ""
 
 
 @hub_forms.post("/orders")

@@ -5,24 +5,20 @@ The guard has let the request through before a route runs. The types in page/pag
 
 import asyncio
 import json
-import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator
+from http.client import NOT_FOUND
 
 from markupsafe import Markup
 from quart import Blueprint, Response, request
 
 from breakglass.access import credentials
-from breakglass.config import Config
 from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.filters import FILTERS
-from breakglass.state import SessionState
 from breakglass.store import log, root, space, workspace
 from breakglass.text import visible
-from breakglass.turns.budget import over_budget
-from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.vitals import Vitals
 from breakglass.web import files, sse, stream
 from breakglass.web.context import (
@@ -36,8 +32,8 @@ from breakglass.web.context import (
 )
 from breakglass.web.guard.request import HOSTS, STATIC_PREFIX
 from breakglass.web.http import attached
-from breakglass.web.hub_forms import may_act
-from breakglass.web.page import compress, fragments, queries, render, rows
+from breakglass.web.hub_forms import order_key
+from breakglass.web.page import compress, fragments, growing, queries, render, rows
 from breakglass.web.page.page_data import (
     CommonData,
     DeletePage,
@@ -46,7 +42,6 @@ from breakglass.web.page.page_data import (
     ListPage,
     LoginPage,
     Page,
-    PromptBox,
     SessionPage,
 )
 
@@ -79,7 +74,7 @@ async def list_page() -> Response:
         agents=rows.agent_choices(config),
         targets=tuple(config.targets),
         budget=config.max_cost_usd_per_day,
-        box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", "")),
+        box=await asyncio.to_thread(queries.prompt_box, config, request.args.get("preset", "")),
     )
     return page_of(content, vitals=await _vitals())
 
@@ -95,18 +90,19 @@ async def hosts_page() -> Response:
 async def session_page(session_id: str) -> Response:
     """One session: its end, or the part before, after or around a line; with `show`, as a filter shows it.
 
-    With `file` or `path`, a file.
+    With `file`, `path` or `picture`, a file.
     """
     session = session_named(session_id)
     if (number := _number("file")) or "path" in request.args:
         path = await asyncio.to_thread(queries.file_path, session, number) if number else request.args["path"]
         return await files.response_of(session, path)
+    if name := request.args.get("picture"):
+        return await files.picture(session, name)
     if number := _number("go"):  # the form "Go to line"
         return redirect_within(f"/sessions/{session.id}?around={number}#e{number}")
     line, show = _number("line"), request.args.get("show", "")
-    wanted = queries.Wanted(_number("before"), _number("after"), _number("around"), show)
-    if line:
-        wanted = queries.Wanted(before=line + 1)
+    before = line + 1 if line else _number("before")
+    wanted = queries.Wanted(before, _number("after"), _number("around"), "" if line else show)
     shown = await asyncio.to_thread(queries.read_window, session, wanted)
     if line:  # only this line, with nothing folded; the last line if the log has fewer
         begin = shown.end._replace(number=max(0, shown.end.number - 1))
@@ -124,18 +120,12 @@ async def session_page(session_id: str) -> Response:
         earlier=shown.has_earlier,
         later=shown.has_later,
         agents=rows.agent_choices(config),
+        log_path=f"{session.directory}/{log.NAME}",
         keepalive=config.sse_keepalive_seconds,
-        box=await asyncio.to_thread(_prompt_box, config, request.args.get("preset", ""), row.state),
-        order_key=await asyncio.to_thread(_order_key, config),
+        box=await asyncio.to_thread(queries.prompt_box, config, request.args.get("preset", ""), row.state),
+        order_key=await asyncio.to_thread(order_key, config),
     )
     return page_of(content, vitals=await _vitals())
-
-
-def _order_key(config: Config) -> str:
-    """Return the key of the next command for the host whose copy is shown, "" if the page does not act there."""
-    acting, credential = caller().host, caller().credential
-    is_allowed = bool(acting and credential and credential.may_act)
-    return secrets.token_hex(16) if is_allowed and may_act(config, acting, time.time()) else ""
 
 
 @pages.get("/sessions/<session_id>/files")
@@ -168,6 +158,17 @@ async def outline(session_id: str) -> Response:
     return Response(json.dumps(found._asdict(), ensure_ascii=False), content_type="application/json")
 
 
+@pages.get("/sessions/<session_id>/prose")
+async def growing_prose(session_id: str) -> Response:
+    """The finished blocks of prose that grows, for the scripts of the page: HTML."""
+    session = session_named(session_id)
+    first, last, is_ended = _number("first") or 0, _number("last") or 0, has_flag("ended")
+    asked = growing.Asked(first, _number("skip"), is_ended)
+    found = await asyncio.to_thread(queries.read_prose, session, first, last)
+    html = await asyncio.to_thread(growing.prose, found, asked)
+    return Response(html, content_type="text/html; charset=utf-8")
+
+
 @pages.get("/sessions/<session_id>/stream")
 async def page_stream(session_id: str) -> Response:
     """The session's events as HTML, under the same ids as in the API."""
@@ -182,6 +183,19 @@ async def page_stream(session_id: str) -> Response:
     return await attached.streaming_response(
         chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )
+
+
+@pages.get("/alive")
+async def alive() -> Response:
+    """A stream that says nothing. Its end tells the list at once that the server, or the login, has ended."""
+    interval = console().config.sse_keepalive_seconds
+
+    async def beats() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield KEEPALIVE
+            await asyncio.sleep(interval)
+
+    return await attached.streaming_response(beats())
 
 
 def render_frames(lines: bytes, first: int) -> bytes:
@@ -249,25 +263,10 @@ async def _vitals() -> Vitals | None:
     return None if caller().host else await console().vitals(PATIENCE_SECONDS)
 
 
-def _prompt_box(config: Config, preset: str, state: SessionState | None = None) -> PromptBox:
-    """Return the prompt form for a session, or for a new one. Blocks: a budget is compared with today's sessions."""
-    agent = state.agent if state else None
-    is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
-    return PromptBox(
-        presets=presets,
-        key=secrets.token_hex(16),
-        is_shell=is_shell,
-        can_steer=(agent or config.agent) in config.agents
-        and config.agents[agent or config.agent].about.can_steer,
-        chosen=dict(zip(map(str, range(len(presets))), presets, strict=True)).get(preset),
-        go_on=prompt_to_go_on(config, state) if state else "",
-        over_budget="" if is_shell else over_budget(config),
-    )
-
-
 def error_page(status: int, title: str, detail: str) -> Response:
     """Return the page that describes an error."""
-    return page_of(ErrorPage(status, title, detail), status)
+    session = "" if status == NOT_FOUND else (request.view_args or {}).get("session_id", "")
+    return page_of(ErrorPage(status, title, detail, session), status)
 
 
 # --- static files -------------------------------------------------------------------------------

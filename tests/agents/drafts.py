@@ -1,5 +1,8 @@
 """Functions on drafts for the tests of all agents: join their pieces, and encode them like a runner."""
 
+from hashlib import sha256
+from typing import Any
+
 from breakglass.events import Draft, decode, encode
 from breakglass.kinds import KINDS
 
@@ -15,14 +18,21 @@ def joined(drafts: list[Draft]) -> list[Draft]:
         elif is_same and kind == "tool_result":
             result[-1] = (kind, {**before, **fields, "output": before["output"] + fields["output"]})
         else:
-            result.append((kind, dict(fields)))
+            result.append((kind, recordable(fields)))
     return result
+
+
+def recordable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event as a runner records them: each picture by its hash and size."""
+    pictures = fields.get("pictures", ())
+    names = [{"file": f"pictures/{sha256(data).hexdigest()}.png", "bytes": len(data)} for data in pictures]
+    return {**fields, **({"pictures": names} if names else {})}
 
 
 def check(draft: Draft) -> bytes:
     """Return the event line that a runner makes of `draft`. Fails if it is no event, or an unnecessarily long one."""
     kind, fields = draft
-    own = {**fields, "turn": 1}
+    own = {**recordable(fields), "turn": 1}
     if kind == "permission":
         own["expires"] = "2026-11-23T00:00:00.000Z"
     assert set(own) >= set(KINDS[kind].required)

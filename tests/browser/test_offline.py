@@ -118,7 +118,7 @@ def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer
     page.locator("#prompt").fill("a draft")
     page.reload()
     expect(user.badge).to_have_text("Live")
-    page.locator(".menu summary").click()
+    page.locator(".menu > summary").click()
     page.locator("button", has_text="Log out").click()
     page.wait_for_url(re.compile("/login"))
     page.wait_for_function(f"({CACHED}).then((cached) => cached.length === 0)")

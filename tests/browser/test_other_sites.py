@@ -196,6 +196,7 @@ def test_over_plain_http_a_browser_logs_in_and_acts_under_any_name(page: Page, t
         page.locator("#send").click()
         page.wait_for_url(re.compile("/sessions/"))
         page.get_by_label("Menu").click()
+        page.locator("summary", has_text="Rename").click()
         page.locator("input[name=title]").fill("renamed")
         page.locator("button", has_text="Rename").click()
         expect(page.locator("h1")).to_have_text("renamed")

@@ -50,5 +50,5 @@ def test_a_replay_shows_line_after_line_and_returns_to_the_present(
     page.get_by_role("button", name="Close").click()
     expect(user.badge).to_have_text("Live")
     expect(page.locator("h1")).to_have_text("the present")
-    assert re.search("before=57#e7$", page.url)
+    assert re.search("around=7#e7$", page.url)
     expect(page.locator("#prompt")).to_be_visible()

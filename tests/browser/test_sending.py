@@ -245,7 +245,7 @@ def test_the_menu_makes_enter_a_new_line_and_the_browser_remembers_it(
 ) -> None:
     session = server.new_session(agent="shell")
     page = new_user().open(session)
-    page.locator("main > .bar .menu summary").click()
+    page.locator("main > .bar .menu > summary").click()
     page.locator("[data-do=enter]").click()
     page.reload()
     expect(page.locator("#how")).to_have_text("Enter: new line · Ctrl+Enter sends")

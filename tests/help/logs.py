@@ -48,7 +48,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "steered": {"turn": 2, "text": "not that disk", "by": "ann", "queued": 3},
     "withdrawn": {"queued": 3, "by": "ann"},
-    "session": {"turn": 2, "session_id": "abc", "model": "m-1"},
+    "session": {"turn": 2, "session_id": "abc", "model": "m-1", "models": ["m-1", "m-2"]},
     "delta": {"turn": 2, "text": "Now ", "parent": "t-1"},
     "text": {"turn": 2, "text": "Now then.", "parent": "t-1"},
     "tool": {"turn": 2, "tool_id": "t-1", "name": "Bash", "input": {"command": "ls"}, "parent": "t-0"},
@@ -58,6 +58,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "output": "a\nb\n",
         "is_error": False,
         "truncated": 7,
+        "pictures": [{"file": f"pictures/{'0' * 64}.png", "type": "image/png", "bytes": 9}],
         "parent": "t-0",
     },
     "permission": {

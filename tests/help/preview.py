@@ -69,6 +69,7 @@ def session_page(shown: SessionRow, sessions: list[SessionRow] | None = None, **
             AgentChoice("claude", is_default=True, is_shell=False),
             AgentChoice("shell", is_default=False, is_shell=True),
         ],
+        "log_path": "/var/lib/breakglass/events.jsonl",
         "keepalive": 20,
         "box": box,
     }

@@ -3,6 +3,7 @@
 say TEXT           print TEXT word by word, then print it as a finished block
 begin TEXT         print TEXT word by word without an end; the next `say` continues the same block
 call ID NAME INPUT call a tool; a second `call` line with the same ID gives its output
+picture ID BASE64  give a picture as the output of a tool call
 fail ID OUTPUT     give the output of a tool call that failed
 sub ID             the following lines belong to the subagent that `call ID` started; `sub` alone ends that
 ask NAME COMMAND   ask for permission to use a tool, wait for the answer, and print it
@@ -33,13 +34,13 @@ class ScriptedTurn:
         getattr(self, f"do_{action}")(rest)
 
     def do_begin(self, text: str) -> None:
-        for piece in text.split(" "):
+        for piece in text.replace("\\n", "\n").split(" "):
             delta = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": piece + " "}}
             self.print("stream_event", event=delta)
             self.unfinished_text += piece + " "
 
     def do_say(self, text: str) -> None:
-        self.do_begin(text.replace("\\n", "\n"))
+        self.do_begin(text)
         self.block("assistant", {"type": "text", "text": self.unfinished_text.rstrip(" ")})
         self.unfinished_text = ""
 
@@ -52,6 +53,14 @@ class ScriptedTurn:
         value = json.loads(text) if text.startswith("{") else {"command": text}
         self.block("assistant", {"type": "tool_use", "id": tool_id, "name": name, "input": value})
         return None
+
+    def do_picture(self, line: str) -> None:
+        tool_id, _, data = line.partition(" ")
+        source = {"type": "base64", "media_type": "image/svg+xml", "data": data}
+        self.block(
+            "user",
+            {"type": "tool_result", "tool_use_id": tool_id, "content": [{"type": "image", "source": source}]},
+        )
 
     def do_fail(self, line: str) -> None:
         tool_id, _, output = line.partition(" ")

@@ -24,7 +24,8 @@ NEAREST = {
     "turns/end": "turns/test_io_order turns/test_lost_turns turns/test_ends turns/test_stops turns/test_repeated "
     "turns/test_stopped turns/test_unwritable",
     "turns/ending": "turns/test_ending",
-    "turns/processes": "turns/test_child turns/test_processes turns/test_stops",
+    "turns/processes": "turns/test_child turns/test_processes turns/test_stops "
+    "cli/test_starters::test_only_a_negative_oom_score_is_raised",
     "turns/record": "turns/test_record turns/test_io_order turns/test_questions turns/test_runner",
     "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue "
     "turns/test_turns::test_an_exception_in_the_runner_is_recorded_and_ends_the_turn "

@@ -9,10 +9,11 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from breakglass.errors import EngineRefused
+from breakglass.errors import EngineLost, EngineRefused
 from breakglass.relay import engine as engines
 from breakglass.relay.credentials import Credentials
 from breakglass.relay.keys import new_key
+from tests.help.fleet import free_port
 
 
 def connect_to(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +37,12 @@ def test_an_engine_whose_walls_do_not_hold_is_refused(version: str, monkeypatch:
 @pytest.mark.parametrize("version", ["2.12.7", "2.12.10", "2.14.0", "2.15.1", "3.0.0"])
 def test_a_safe_engine_is_used(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connect_to(version, monkeypatch)
+
+
+def test_an_engine_that_does_not_listen_is_lost_and_not_waited_for() -> None:
+    wanted = Credentials("db1", f"nats://127.0.0.1:{free_port()}", new_key()[0])
+    with pytest.raises(EngineLost, match=r"cannot be reached: .*Connect call failed"):
+        asyncio.run(asyncio.wait_for(engines.connect(wanted, "test"), 60))
 
 
 def test_the_stream_of_a_host_refuses_to_delete() -> None:

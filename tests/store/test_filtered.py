@@ -43,6 +43,18 @@ def test_around_a_line_begins_the_later_half_there(around: int, first: int) -> N
         assert first in [e["id"] for e in filtered.read(fd, 2, FAILURES, around=around).events]
 
 
+def test_a_failed_result_is_shown_with_its_call() -> None:
+    """Without it, a reader does not know which command failed. A call of another turn may have the same id."""
+    calls = [
+        line(n, "tool", turn=n // 3, tool_id="t\u00e9", name="Bash", input={"command": str(n)})
+        for n in (3, 4, 6)
+    ]
+    data = line(1, "created") + line(2, "user") + calls[0] + calls[1] + line(5, "text") + calls[2]
+    data += line(7, "tool_result", turn=1, tool_id="t\u00e9", is_error=True)
+    with open_bytes(data) as fd:
+        assert [event["id"] for event in filtered.read(fd, 1 << 20, FAILURES).events] == [3, 4, 7]
+
+
 def test_a_line_that_only_claims_to_be_an_event_is_no_failure() -> None:
     wrong = line(9, "error")  # on line 2
     with open_bytes(line(1, "created") + wrong + b'{"kind":"error"}\n' + line(4, "error")) as fd:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,21 @@ def test_an_action_runs_in_a_session_whose_agent_is_no_longer_configured(root: P
     session = sessions.create(root, "gone")
     started = start_action(config, Request("look", {}, "ann"), session)
     assert wait_for_end(session, started.turn)[-1]["status"] == "ok"
+
+
+def test_a_workspace_that_is_gone_is_made_again_for_its_owner_alone(root: Path) -> None:
+    session = sessions.create(root, "shell")
+    os.rmdir(session.workspace)
+    wait_for_end(session, submit_prompt(make_config(root), session, "true", by="ann").id)
+    assert stat.S_IMODE(os.stat(session.workspace).st_mode) == 0o700
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_turn_runs_although_no_thread_can_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    session = sessions.create(root, "shell")
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    turn = submit_prompt(make_config(root), session, "true", by="ann").id
+    assert wait_for_end(session, turn)[-1]["status"] == "ok"

@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from breakglass.turns import processes
 from tests.help.superuser import require_superuser
-from tests.help.waiting import wait_until
+from tests.help.waiting import DEADLINE, wait_until
 
 SESSION = f"session-{os.getpid()}-of-this-process"
 """A mark of our own: another process may run these tests at the same time."""
@@ -199,3 +199,48 @@ def test_a_child_dies_with_its_parent() -> None:
     parent.kill()
     parent.communicate()
     wait_until(lambda: not processes.is_alive(child, started_at), "the death of the child")
+
+
+def exit_status(act: Callable[[], bool]) -> int:
+    """Return 0 if `act` returns True in a fork of this process that has one child, which sleeps."""
+    pid = os.fork()
+    if not pid:
+        status = 2
+        try:
+            if os.fork():
+                status = 0 if act() else 1
+            else:
+                time.sleep(DEADLINE)
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def has_no_child() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def test_killed_processes_are_reaped() -> None:
+    def kill() -> bool:
+        me = os.getpid()
+        return processes.kill_all(lambda: processes.descendants(me), DEADLINE) and has_no_child()
+
+    assert exit_status(kill) == 0
+
+
+def test_killed_children_are_reaped() -> None:
+    assert exit_status(lambda: processes.kill_children(DEADLINE) and has_no_child()) == 0
+
+
+def test_a_process_whose_parent_died_before_it_could_ask_for_a_signal_exits() -> None:
+    def ask() -> bool:
+        processes.kill_children(DEADLINE)
+        processes.die_with_parent(os.getppid() + 1)
+        return True
+
+    assert exit_status(ask) == 1
+    assert exit_status(lambda: processes.kill_children(DEADLINE)) == 0

@@ -57,6 +57,8 @@ _TOKENS = Tokens._fields, ("inputTokens", "outputTokens", "cachedWriteTokens", "
 
 
 # --- messages that are written ------------------------------------------------------------------
+MAX_MODELS = 100
+"""Models that an event names."""
 
 
 def encode_line(message: Message) -> bytes:
@@ -144,6 +146,15 @@ def model(session: Message) -> str:
         if option.get("category") == "model":
             return as_short_text(option.get("currentValue"))
     return as_short_text(as_object(session.get("models")).get("currentModelId"))
+
+
+def models(session: Message) -> list[str]:
+    """Return the ids of the models that a session offers, at most `MAX_MODELS` of them."""
+    option, values = config_option(session, "model")
+    if not option:
+        offered = as_objects(as_object(session.get("models")).get("availableModels"))
+        values = [as_text(each.get("modelId")) for each in offered]
+    return [each for each in values if each and as_short_text(each) == each][:MAX_MODELS]
 
 
 # --- updates -----------------------------------------------------------------------------

@@ -49,6 +49,7 @@ class Opening:
         self._login = Login(turn_input.variables)
         self._settings = SessionSettings(turn_input)
         self._model = ""
+        self._models: list[str] = []
         self._reopen_method = ""  # the method that opens an earlier session, "" if the agent has none
         self._opening_step = Step("session/new", {})  # the last request that opens a session
         self._must_wait = False  # whether the agent may still replay the past
@@ -141,6 +142,7 @@ class Opening:
         if not self.session:
             raise CannotContinue("it opened a session without a name in visible ASCII")
         self._model = self._input.model or messages.model(response)
+        self._models = messages.models(response)
         self._settings.choose(response, self.agent)
 
     def _next_setting_or_prompt(self) -> Step:
@@ -158,5 +160,6 @@ class Opening:
         if self._input.instructions and not self._input.session:
             prompt.insert(0, {"type": "text", "text": _INSTRUCTIONS.format(self._input.instructions)})
         model = {"model": self._model} if self._model else {}
-        opened = ("session", {"session_id": self.session, **model})
+        offered = {"models": self._models} if self._models else {}
+        opened = ("session", {"session_id": self.session, **model, **offered})
         return Step(PROMPT, {"sessionId": self.session, "prompt": prompt}, [opened, *notices])

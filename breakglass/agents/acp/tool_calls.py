@@ -2,6 +2,7 @@
 
 from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
+from breakglass.agents.blocks import pictures
 from breakglass.agents.lines import TextBuffer, as_object, as_objects, as_short_text, as_text, cut_text
 from breakglass.events import Draft
 
@@ -108,11 +109,13 @@ class ToolCall:
             text = "\n".join(filter(None, [text.removesuffix("\n"), f"[{self._exit}]"]))
         output, left_out = cut_text(text)
         is_error = self.state["status"] == "failed" or bool(self._exit)
+        found = pictures(self.state.get("content")) or pictures(self.state.get("rawOutput"))
         return "tool_result", {
             "tool_id": self.id,
             "output": output,
             "is_error": is_error,
             **({"truncated": left_out} if left_out else {}),
+            **({"pictures": found} if found else {}),
             **self.marks,
         }
 

@@ -48,6 +48,7 @@ ABOUT = About(
     environment=("ANTHROPIC_*", "CLAUDE_*", "AWS_*", "GOOGLE_*"),
     choice_tools=frozenset({CHOICE_TOOL}),
     instructions="system",
+    models=("opus", "sonnet", "haiku"),
     can_steer=True,
     login=LoginProbe(
         arguments=("auth", "status"),

@@ -5,7 +5,7 @@ Format: as printed by 2.1.330 (tests/agents/claude/captures). No specification o
 
 from typing import Any
 
-from breakglass.agents.blocks import as_json, blocks_text, content_blocks, with_citations
+from breakglass.agents.blocks import as_json, blocks_text, content_blocks, pictures, with_citations
 from breakglass.agents.lines import (
     as_count,
     as_input,
@@ -120,7 +120,8 @@ def _result(block: Line, text: str, missing: int) -> Line:
         "output": output,
         "is_error": bool(block.get("is_error")) or _is_error(block.get("content")),
     }
-    return fields | {"truncated": left_out + missing} if left_out + missing else fields
+    more = {"truncated": left_out + missing, "pictures": pictures(block.get("content"))}
+    return fields | {key: value for key, value in more.items() if value}
 
 
 def _is_error(content: Any) -> bool:

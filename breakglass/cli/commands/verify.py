@@ -4,13 +4,14 @@ import os
 import re
 from argparse import Namespace
 from collections.abc import Iterator
+from itertools import chain
 
 from breakglass import verify
 from breakglass.cli import screen
 from breakglass.cli.command import LAST_SESSION, Command, Option
 from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
-from breakglass.store import degraded, log, sessions
+from breakglass.store import degraded, log, pictures, sessions
 from breakglass.store.sessions import Session
 from breakglass.text import one_line, plural
 from breakglass.verify.finding import Finding
@@ -68,7 +69,7 @@ def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
     lines = _LogReader(session)
     counts = {True: 0, False: 0}
     verifier = verify.Verifier(witnessed)
-    for finding in verify.findings_in_batches(lines, verifier):
+    for finding in chain(verify.findings_in_batches(lines, verifier), _pictures(session.directory, verifier)):
         counts[finding.is_note] += 1
         if counts[finding.is_note] <= MAX_SHOWN:
             lines.progress.erase()
@@ -86,6 +87,16 @@ def _check(session: Session, witnessed: tuple[int, str] | None = None) -> bool:
     seal = f", seal {newest.lines}:{newest.sha256}" if newest and not counts[False] else ""
     print(f"{path}: {result}, {lines.number:,} lines{seal}", flush=True)
     return not counts[False]
+
+
+def _pictures(directory: str, verifier: verify.Verifier) -> Iterator[Finding]:
+    """Yield what is wrong with the pictures beside the log, once it was read. A copy of the log may have none."""
+    for path, line in verifier.pictures.items():
+        try:
+            if not pictures.is_unchanged(directory, path):
+                yield Finding(line, f"its picture was changed: {path}")
+        except (NotFound, OSError):
+            yield Finding(line, f"its picture is not beside the log: {path}", is_note=True)
 
 
 def _describe(finding: Finding) -> str:

@@ -21,6 +21,8 @@ PAGE_SECONDS = 0.5
 """The most for all events of a page, or of a piece of a stream."""
 WHOLE_SECONDS = 2.5
 """The most for one long event that the user wants to see whole."""
+FREE_SECONDS = 0.003
+"""What an event may take without a charge to the page: a page has many short events, and a loaded machine is slow."""
 CHECKED_EVERY = 32
 """Items of an iteration between two checks."""
 
@@ -48,7 +50,7 @@ class Budget:
             yield
         finally:
             _deadline.reset(before)
-            self._left -= time.thread_time() - began
+            self._left -= max(0.0, time.thread_time() - began - FREE_SECONDS)
 
 
 def is_spent() -> bool:

@@ -64,7 +64,8 @@ def fragments(events: Iterable[Event], *, whole: bool = False, alone: bool = Fal
 def compact(events: Iterable[Event]) -> list[Event]:
     """Return the events without the deltas whose finished `text` follows; other adjacent deltas are joined.
 
-    A joined delta has the id of its last piece. The order of the events and of their ids is kept.
+    A joined delta has the id of its last piece, and `from` is that of its first one. The order of the events and of
+    their ids is kept.
     """
     kept: list[Event | None] = []
     pieces: dict[tuple[Any, Any], list[int]] = {}
@@ -82,13 +83,15 @@ def compact(events: Iterable[Event]) -> list[Event]:
 def _joined(events: list[Event]) -> list[Event]:
     joined: list[Event] = []
     texts: list[str] = []
+    begin = 0
     for event, after in pairwise([*events, {}]):
         if event.get("kind") != "delta":
             joined.append(event)
             continue
+        begin = begin if texts else event["id"]
         texts.append(str(event.get("text", "")))
         if any(event.get(key) != after.get(key) for key in ("kind", "turn", "parent")):
-            joined.append({**event, "text": "".join(texts)})
+            joined.append({**event, "text": "".join(texts), "from": begin})
             texts = []
     return joined
 

@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from io import StringIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
+from mdit_py_plugins.footnote import footnote_plugin
 
 from breakglass.text import visible
 from breakglass.web.page.budget import Spent, check, checked
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from pygments.formatters.html import HtmlFormatter
     from pygments.lexer import Lexer
-
-MAX_MARKDOWN = 16_000
-"""Characters beyond which text is not parsed at once, but block by block: hostile brackets cost quadratic time."""
-_CHUNK = 4_000
-"""Characters of a long text that are parsed together, if a block does not have more."""
-_KEPT_HEAD, _KEPT_TAIL = 8_000, 4_000
-"""About the characters at the beginning and the end of a long text that are not folded."""
 
 MAX_CODE = 3_000
 """Characters beyond which code is not coloured: the lexers are quadratic on hostile text."""
@@ -77,7 +71,6 @@ _BLANK_SPANS = re.compile(r'<span class="w">(\s*)</span>')
 
 _MARKS = re.compile(r"\*\*|`|^#+ |^> ", re.MULTILINE)
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _BARE_LINK = re.compile(r"https?://[^\s<>\"'`\u201c\u201d]+")
 _AFTER_LINK = ".,:;!?*_~"
 """Characters that end a sentence rather than an address."""
@@ -86,9 +79,9 @@ _TASK = re.compile(r"\[([ xX])\] ")
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
 
 _TAGS = set(
-    "p br hr h3 ul ol li blockquote pre code em strong s table thead tbody tr th td a span div".split()
+    "p br hr h3 ul ol li blockquote pre code em strong s sup table thead tbody tr th td a span div".split()
 )
-_ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}, "div": {"class"}}
+_ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}, "ul": {"class"}, "div": {"class"}}
 
 
 def markdown(text: str) -> Markup:
@@ -96,7 +89,7 @@ def markdown(text: str) -> Markup:
 
     Beyond the budget, the text is returned as it is.
     """
-    source = visible(text.replace("\r\n", "\n").replace("\r", "\n"))
+    source = visible(with_newlines(text))
     try:
         check()
         html = _parser().render(source)
@@ -118,83 +111,23 @@ def markdown(text: str) -> Markup:
     return Markup(clean)  # nosec B704 - nh3 has sanitized it
 
 
-class Part(NamedTuple):
-    """A text as HTML: all of it, or its head and tail, with the size of the whole in bytes."""
-
-    head: Markup
-    size: int
-    tail: Markup = Markup()
+def with_newlines(text: str) -> str:
+    """Return a text whose lines end with a newline only."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def long_markdown(text: str, whole: bool) -> Part:
-    """Return Markdown of any length as HTML. A long text is parsed block by block; unless `whole`, it is folded.
+def last_block(text: str) -> int:
+    """Return the offset at which the last block of a Markdown text begins. More text does not change those before it.
 
-    A block of more than `MAX_MARKDOWN` characters is cut, at line ends if possible.
+    Raises Spent. A reference is an exception: its definition may come later.
     """
-    if len(text) <= MAX_MARKDOWN:
-        return Part(markdown(text), 0)
-    chunks = [piece for chunk in _chunks(text) for piece in _cut(chunk)]
-    if whole:
-        return Part(Markup().join(map(markdown, chunks)), 0)
-    first, last = _taken(chunks, _KEPT_HEAD), _taken(chunks[::-1], _KEPT_TAIL)
-    if first + last >= len(chunks):
-        return Part(Markup().join(map(markdown, chunks)), 0)
-    head, tail = map(markdown, chunks[:first]), map(markdown, chunks[-last:])
-    return Part(Markup().join(head), len(text.encode(errors="replace")), Markup().join(tail))
-
-
-def _taken(chunks: Sequence[str], limit: int) -> int:
-    """Return how many of the first chunks fit into `limit` characters, at least one."""
-    number = length = 0
-    for chunk in chunks:
-        length += len(chunk)
-        if number and length > limit:
-            break
-        number += 1
-    return number
-
-
-def _cut(chunk: str) -> list[str]:
-    """Return a chunk in pieces of at most about `MAX_MARKDOWN` characters. Each piece of a fence is a fence."""
-    if len(chunk) <= MAX_MARKDOWN:
-        return [chunk]
-    fence = _FENCE.match(chunk)
-    first, _, rest = chunk.partition("\n") if fence else ("", "", chunk)
-    before, after = (f"{first}\n", f"\n{fence[1]}\n") if fence else ("", "")
-    pieces = [""]
-    for line in rest.splitlines(keepends=True):
-        for at in range(0, len(line), MAX_MARKDOWN):
-            if len(pieces[-1]) + len(line) > MAX_MARKDOWN // 2:
-                pieces.append("")
-            pieces[-1] += line[at : at + MAX_MARKDOWN]
-    if fence and _FENCE.match(pieces[-1]):  # its closing line alone
-        pieces.pop()
-    return [f"{before}{piece}{after}" for piece in pieces if piece]
-
-
-def _chunks(text: str) -> list[str]:
-    """Return a text in pieces that end at blank lines. A piece that begins with a fence is that block of code only."""
-    chunks, lines, length, fence = [], list[str](), 0, ""
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").splitlines(keepends=True):
-        marks = _FENCE.match(line)
-        opens = marks is not None and not fence
-        closes = (
-            bool(fence)
-            and marks is not None
-            and marks[1].startswith(fence)
-            and not line[marks.end() :].strip()
-        )
-        if lines and (opens or (not fence and length > _CHUNK and not lines[-1].strip())):
-            chunks.append("".join(lines))
-            lines, length = [], 0
-        lines.append(line)
-        length += len(line)
-        if opens and marks:
-            fence = marks[1]
-        if closes:
-            chunks.append("".join(lines))
-            lines, length, fence = [], 0, ""
-    return [*chunks, "".join(lines)] if lines else chunks
+    tokens: list[Token] = []
+    parser = _parser()
+    check()
+    parser.block.parse(text, parser, {}, tokens)
+    begins = [token.map[0] for token in tokens if token.map and not token.level]
+    lines = text.split("\n")[: begins[-1] if begins else 0]
+    return sum(map(len, lines)) + len(lines)
 
 
 def unmarked(text: str) -> str:
@@ -244,6 +177,7 @@ def _allowed_attribute(tag: str, attribute: str, value: str) -> str | None:
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.use(footnote_plugin, inline=False, move_to_end=False)
     parser.validateLink = lambda url: bool(_LINK.fullmatch(url))  # type: ignore[method-assign]
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
@@ -266,7 +200,10 @@ def _check_block(state: "StateBlock", begin: int, end: int, silent: bool) -> boo
 
 
 def _bare_links(state: "StateCore") -> None:
-    """Make links of the addresses in plain text. Each is shown whole, as it was written."""
+    """Make links of the addresses in plain text. Each is shown whole, as it was written.
+
+    linkify-it-py finds no IPv6 address and no host with an underscore, and takes a closing quote into the address.
+    """
     for block in state.tokens:
         if block.type != "inline" or not block.children or "://" not in block.content:
             continue
@@ -303,7 +240,7 @@ def _text(content: str) -> Token:
 
 
 def _tasks(state: "StateCore") -> None:
-    """Show the boxes of a list of tasks as signs."""
+    """Show the boxes of a list of tasks as signs. The plugin for task lists makes input fields of a form instead."""
     for before, paragraph, block in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
         kinds = (before.type, paragraph.type, block.type)
         if kinds != ("list_item_open", "paragraph_open", "inline") or not block.children:
@@ -330,6 +267,15 @@ def _image(self: "RendererHTML", tokens: Sequence[Token], index: int, options: A
     return str(label if is_in_link else Markup('<a href="{}">{}</a>').format(token.attrGet("src"), label))
 
 
+def _note_sign(self: "RendererHTML", tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    """Return the label of a footnote. It is no link, because the `id` of an element is a line number on our page."""
+    return str(Markup("<sup>{}</sup>").format(tokens[index].meta["label"]))
+
+
+def _note(self: "RendererHTML", tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return f'<ul class="fn"><li>{_note_sign(self, tokens, index, options, env)} '
+
+
 def _constant(html: str) -> Callable[..., str]:
     return lambda *_: html
 
@@ -343,4 +289,8 @@ _RULES: dict[str, Callable[..., str]] = {
     "heading_close": _constant("</h3>\n"),
     "table_open": _constant('<div class="wide"><table>\n'),
     "table_close": _constant("</table></div>\n"),
+    # A note stays where it is written: a part of a text may have it without its sign, and nothing may be hidden.
+    "footnote_ref": _note_sign,
+    "footnote_reference_open": _note,
+    "footnote_reference_close": _constant("</li></ul>\n"),
 }

@@ -53,6 +53,8 @@ class PromptBox(Struct, frozen=True):
     """The idempotency key of the form without JavaScript, fresh for each page."""
     is_shell: bool
     """Whether the agent takes shell commands instead of sentences."""
+    models: tuple[str, ...] = ()
+    """The models that the agent offers, as far as is known. Any other name can be typed."""
     can_steer: bool = False
     """Whether the agent reads a prompt while a turn runs."""
     chosen: Preset | None = None
@@ -82,6 +84,8 @@ class ErrorPage(Page, frozen=True):
     title: str
     detail: str
     """What happened, what was kept and what to do."""
+    session: str = ""
+    """The session whose page it was, "" if it was none's, or if there is no such session."""
 
 
 class DeletePage(Page, frozen=True):
@@ -261,6 +265,8 @@ class SessionPage(Page, frozen=True):
     """Whether the log has lines before and after those shown."""
     agents: list[AgentChoice]
     """The agents with which the session can go on."""
+    log_path: str
+    """The path of the log on this machine."""
     keepalive: float
     """Seconds between two `keepalive` events of the stream."""
     box: PromptBox

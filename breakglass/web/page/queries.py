@@ -4,12 +4,15 @@ Each function ends a lost turn first, so no page shows it as running. If that fa
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from breakglass.choices import read_choices
+from breakglass.config import Config
 from breakglass.errors import NotFound
+from breakglass.events import Event
 from breakglass.export import markdown
 from breakglass.filters import FILTERS
 from breakglass.state import SessionState
@@ -18,11 +21,13 @@ from breakglass.store.filtered import Outline
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
 from breakglass.store.window import Window
+from breakglass.turns.budget import over_budget
 from breakglass.turns.end import current_state
+from breakglass.turns.go_on import prompt_to_go_on
 from breakglass.web import stream
 from breakglass.web.page import bundle, fragments
 from breakglass.web.page.document import document
-from breakglass.web.page.page_data import FleetRow, HitRow, HostRow, HostsPage
+from breakglass.web.page.page_data import FleetRow, HitRow, HostRow, HostsPage, PromptBox
 from breakglass.web.page.rows import SessionList, SessionRow, by_urgency, matches
 from breakglass.web.page.tools import first_words
 
@@ -30,6 +35,8 @@ MAX_ROWS = 200
 """Sessions that a page lists unless all are requested: 10,000 rows are 5 MB of HTML."""
 PAGE_BYTES = 96 << 10
 """Bytes of log that a page shows at once: about 220 KiB of HTML."""
+PROSE_BYTES = 4 << 20
+"""Bytes of log that are read to render prose that grows. Longer prose is rendered when it is finished."""
 
 SAVED_BYTES = 256 << 10
 """Characters of a saved session that are sent at once."""
@@ -170,6 +177,23 @@ def session_row(session: Session, warn: Warn) -> SessionRow:
     return _with_last_line(session, current_state(session, warn=warn))
 
 
+def prompt_box(config: Config, preset: str, state: SessionState | None = None) -> PromptBox:
+    """Return the prompt form for a session, or for a new one. Blocks: a budget is compared with today's sessions."""
+    agent = state.agent if state else None
+    is_shell, presets = config.is_command_line(agent or config.agent), config.presets_for(agent)
+    about = config.agents[name].about if (name := agent or config.agent) in config.agents else None
+    return PromptBox(
+        presets=presets,
+        key=secrets.token_hex(16),
+        is_shell=is_shell,
+        models=(state.models if state else ()) or (about.models if about else ()),
+        can_steer=about is not None and about.can_steer,
+        chosen=dict(zip(map(str, range(len(presets))), presets, strict=True)).get(preset),
+        go_on=prompt_to_go_on(config, state) if state else "",
+        over_budget="" if is_shell else over_budget(config),
+    )
+
+
 def why_not_deletable(state: SessionState) -> str:
     """Return why the page does not delete a session of this state, "" if it does."""
     if state.turn is not None:
@@ -212,6 +236,18 @@ def read_window(session: Session, wanted: Wanted) -> Window:
             always = [each.id for each in state.asking] + [each.id for each in state.queued]
             return filtered.read(fd, PAGE_BYTES, chosen, **part, always=always)
         return window.read(fd, PAGE_BYTES, **part)
+    finally:
+        os.close(fd)
+
+
+def read_prose(session: Session, first: int, last: int) -> list[Event]:
+    """Return the lines `first` to `last` and the one before them, [] if they are too many. Raises NotFound."""
+    fd = log.open_reader(session.directory)
+    try:
+        end = seek.find_end(fd, log.size(fd))
+        begin = seek.find_after(fd, max(0, first - 2), end)
+        until = seek.find_after(fd, last, end)
+        return [] if until.offset - begin.offset > PROSE_BYTES else list(log.read(fd, begin, until))
     finally:
         os.close(fd)
 

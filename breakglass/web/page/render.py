@@ -18,18 +18,19 @@ from msgspec.structs import asdict
 from breakglass import choices, text
 from breakglass.events import INTERRUPTED
 from breakglass.filters import FILTERS
-from breakglass.store import sessions
+from breakglass.store import pictures, sessions
 from breakglass.text import visible
 from breakglass.uploads import PICTURES
 from breakglass.vitals import SIGNS
-from breakglass.web.page import charts, markdown, terminal, tools
+from breakglass.web.page import charts, long_markdown, markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
 
 _FILTERS: dict[Any, str] = {
-    markdown: "long_markdown unmarked",
+    long_markdown: "long_markdown",
+    markdown: "unmarked",
     terminal: "fold terminal",
     tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
@@ -116,6 +117,7 @@ def _environment() -> Environment:
     environment.filters["utc_minute"] = utc_minute
     environment.filters["vital_sign"] = _vital_sign
     environment.tests["of_turn"] = _is_of_turn
+    environment.tests["picture"] = pictures.is_picture
     environment.tests["session_id"] = _is_session_id
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))

@@ -39,7 +39,7 @@ class Fold(NamedTuple):
     tail: str = ""
 
 
-def fold(text: str, whole: bool) -> Fold:
+def fold(text: str, *, whole: bool) -> Fold:
     """Return all of `text` if `whole` or short, else its head and tail, cut at line ends if possible."""
     if whole or len(text) <= KEPT_WHOLE:
         return Fold(text, 0)

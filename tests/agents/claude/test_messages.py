@@ -62,12 +62,21 @@ def test_prose_that_streams_again_replaces_the_broken_stream() -> None:
             [{"type": "image", "source": {"media_type": "image/png", "data": "A" * 8192}}],
             "[image, image/png, 6144 bytes]",
         ),
+        (
+            [{"type": "image", "source": {"media_type": "image/png", "data": "?"}}],
+            "[image, image/png, 0 bytes]",
+        ),
         ([{"type": "tool_reference", "tool_name": "X"}], "[tool: X]"),
     ],
 )
 def test_a_tools_output_is_text(content: Any, output: str) -> None:
     [(_, fields)] = begun().translate(tool_result(content))
-    assert fields == {"tool_id": "t1", "output": output, "is_error": False}
+    assert {**fields, "pictures": ()} == {
+        "tool_id": "t1",
+        "output": output,
+        "is_error": False,
+        "pictures": (),
+    }
 
 
 @pytest.mark.parametrize("unit", ["a", "é", "😀", "\n", "\x00", '"', "\ud83d"])

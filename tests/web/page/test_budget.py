@@ -11,7 +11,8 @@ import pytest
 from breakglass.events import Event
 from breakglass.web.page import budget
 from breakglass.web.page.fragments import fragments
-from breakglass.web.page.markdown import LEXERS, MAX_CODE, MAX_MARKDOWN, highlight, markdown
+from breakglass.web.page.long_markdown import MAX_MARKDOWN
+from breakglass.web.page.markdown import LEXERS, MAX_CODE, highlight, markdown
 from breakglass.web.page.tools import diff
 
 EVENT_LIMIT = budget.EVENT_SECONDS + 0.9

@@ -1,4 +1,4 @@
-"""Long answers are rendered block by block; bare addresses are links, and a list of tasks has signs."""
+"""Long answers are rendered block by block; bare addresses are links, tasks have signs, and notes numbers."""
 
 import re
 import time
@@ -7,7 +7,8 @@ from html import unescape
 import pytest
 
 from breakglass.web.page import budget
-from breakglass.web.page.markdown import MAX_MARKDOWN, long_markdown, markdown
+from breakglass.web.page.long_markdown import MAX_MARKDOWN, long_markdown
+from breakglass.web.page.markdown import markdown
 
 REST = ' target="_blank" rel="noopener noreferrer">'
 MADE = {
@@ -24,6 +25,12 @@ MADE = {
     "- [ ] open\n- [x] done\n- [y] neither": "<ul>\n<li>\u2610 open</li>\n<li>\u2611 done</li>\n"
     "<li>[y] neither</li>\n</ul>\n",
     "[ ] no list": "<p>[ ] no list</p>\n",
+    "http://[fe80::1]/ http://db_1:80/": f'<p><a href="http://[fe80::1]/"{REST}http://[fe80::1]/</a> '
+    f'<a href="http://db_1:80/"{REST}http://db_1:80/</a></p>\n',
+    "full[^d].\n\n[^d]: See **df**.": "<p>full<sup>d</sup>.</p>\n"
+    '<ul class="fn"><li><sup>d</sup> <p>See <strong>df</strong>.</p>\n</li></ul>\n',
+    "[^<b>]: no sign": '<ul class="fn"><li><sup>&lt;b&gt;</sup> <p>no sign</p>\n</li></ul>\n',
+    "no note[^x]": "<p>no note[^x]</p>\n",
 }
 BLOCK = "## Part\n\nSome **text**:\n\n* one\n* two\n\n```sh\ndf -h\n\ndu\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
 
@@ -70,7 +77,18 @@ def test_a_long_paragraph_and_a_long_line_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "atom", ["https://", "https://a) ", "https://a((((", "- [ ] ", "```\n", "~~~~\n\n", "a\n\n[\n\n"]
+    "atom",
+    [
+        "https://",
+        "https://a) ",
+        "https://a((((",
+        "- [ ] ",
+        "[^a]",
+        "[^a]: ",
+        "```\n",
+        "~~~~\n\n",
+        "a\n\n[\n\n",
+    ],
 )
 def test_hostile_text_takes_no_longer_than_the_budget(atom: str) -> None:
     markdown("a")

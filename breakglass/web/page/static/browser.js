@@ -100,13 +100,14 @@ export const stored = {
   },
 };
 
+const pages = globalThis.caches?.open("pages").catch(() => {}); // opened before it is used: a page that is left has no time
+
 /** Stores the page as it is now, for reading without a network. The service worker serves it. */
 export async function keepPage() {
-  if (!globalThis.caches) return;
   const copy = document.documentElement.cloneNode(true);
   for (const element of $$("dialog, .copy, #announcement", copy)) element.remove(); // the scripts create these again
   $("#notice", copy)?.replaceChildren();
   const html = `<!doctype html>${copy.outerHTML}`;
   const response = new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
-  await (await caches.open("pages")).put(location.pathname, response).catch(() => {});
+  await (await pages)?.put(location.pathname, response).catch(() => {});
 }

@@ -1,6 +1,6 @@
 // The effect of a new line on the earlier lines of the transcript, by the event's kind.
 
-import { $, $$, make } from "./browser.js";
+import { $, $$, fetchPage, make } from "./browser.js";
 import { day, hhmmss } from "./text.js";
 
 export const lineNumber = (line) => Number(line?.id.slice(1));
@@ -13,17 +13,22 @@ export const PLACE_BY_KIND = {
   delta(transcript, line) {
     const growing = transcript.prose.get(speaker(line));
     if (growing?.isConnected) {
-      appendProse(growing, $(".body", line).textContent);
+      const text = $(".body", line).textContent;
+      growing.since += text;
+      appendProse(growing, text);
+      transcript.renderBlocks(growing);
       return true;
     }
     transcript.prose.set(speaker(line), line);
     appendProse(line, "");
+    transcript.renderBlocks(line);
   },
   text(transcript, line) { // the finished prose replaces its deltas
     const growing = transcript.prose.get(speaker(line));
-    if (!growing) return;
-    growing.remove();
     transcript.prose.delete(speaker(line));
+    if (!growing?.parentNode) return;
+    finishProse(growing, line, (show) => transcript.scroll.following ? (show(), transcript.scroll.toEnd()) : show());
+    return true;
   },
   tool(transcript, line) {
     transcript.toolCalls.add(line);
@@ -96,6 +101,13 @@ export function foldIntoEnd(end) {
   end.dataset.joined = "yes"; // the page is kept for reading without a network, and starts again from there
 }
 
+/** Lets the browser's search find the text of a hidden line. Older browsers find it only by the page's own search. */
+export function letFind(line) {
+  if (!("onbeforematch" in line) || getComputedStyle(line).visibility !== "hidden") return;
+  line.setAttribute("hidden", "until-found");
+  line.addEventListener("beforematch", () => line.classList.add("shown"), { once: true });
+}
+
 /** The newest retry counts down to the agent's next attempt. `now`: ms by the server's clock. */
 export function countDown(line, now) {
   if (!line?.dataset.pause) return;
@@ -104,12 +116,40 @@ export function countDown(line, now) {
 }
 
 /** Appends text to prose, in paragraphs. So the layout changes little when the finished text replaces it. */
-function appendProse(line, text) {
-  const last = $(".body", line).lastElementChild;
+export function appendProse(line, text) {
+  const last = $$(".raw", line).at(-1);
   const [first, ...rest] = (last.textContent + text).split(/\n{2,}(?=\S)/);
   if (rest.length) last.textContent = first;
   else last.append(text);
-  last.after(...rest.map((part) => make("p", { textContent: part })));
+  last.after(...rest.map((part) => make("p", { className: "raw", textContent: part })));
+}
+
+/** The line of growing prose becomes that of the finished text. Its blocks that are the same stay, and a selection in them. */
+async function finishProse(growing, line, show) {
+  const { parentNode } = growing, hasBlocks = "skip" in growing.dataset, fold = $(".show-all", line);
+  if (growing.nextElementSibling) parentNode.append(growing); // the order of the lines is that of their numbers
+  for (const { name, value } of line.attributes) growing.setAttribute(name, value);
+  $(".number", growing).replaceWith($(".number", line));
+  const doc = fold && hasBlocks && await fetchPage(fold.getAttribute("href")); // what was read is not folded
+  const fresh = [...$(".body", (doc && $(`#${line.id}`, doc)) || line).children], body = $(".body", growing);
+  const old = [...body.children].filter((block) => !block.matches(".copy"));
+  show(() => {
+    for (const [index, block] of fresh.entries()) {
+      const before = old[index];
+      if (!before) body.append(block);
+      else if (!before.isEqualNode(block)) whenFree([before], () => before.replaceWith(block));
+    }
+    const extra = old.slice(fresh.length);
+    whenFree(extra, () => { for (const block of extra) block.remove(); });
+  });
+}
+
+/** Calls `act` when no text in these elements is selected. */
+export function whenFree(elements, act) {
+  const selection = getSelection();
+  const isFree = selection.isCollapsed || !elements.some((element) => selection.containsNode(element, true));
+  if (isFree) return act();
+  document.addEventListener("selectionchange", () => whenFree(elements, act), { once: true });
 }
 
 /** Adds the time of a line to its number, as the text on hover. */

@@ -120,7 +120,7 @@ export class Replay {
   close() {
     const { last, scroll } = this.transcript;
     scroll.following = last >= this.stream.end; // the place that the page keeps for the reload
-    history.replaceState(null, "", last < this.stream.end ? `${location.pathname}?before=${last + 50}#e${last}` : location.pathname);
+    history.replaceState(null, "", last < this.stream.end ? `${location.pathname}?around=${last}#e${last}` : location.pathname);
     location.reload();
   }
 }

@@ -134,10 +134,10 @@ async function withLock(name, work) {
 }
 
 /** Returns a function that sends a prompt to a session. While a turn runs, the server queues it. */
-export const toSession = (session) => async ({ key, prompt, agent, files, steer, over }) => {
+export const toSession = (session) => async ({ key, prompt, agent, model, files, steer, over }) => {
   const sent = files && await import("./files.js").then(({ sendFiles }) => sendFiles(session, files), () => ({ status: 0, body: {} }));
   if (sent && sent.status !== 201) return sent;
-  const body = { prompt, queue: true, ...(agent && { agent }), ...(sent && { files: sent.paths }), ...(steer && { steer }), ...(over && { over_budget: true }) };
+  const body = { prompt, queue: true, ...(agent && { agent }), ...(model && { model }), ...(sent && { files: sent.paths }), ...(steer && { steer }), ...(over && { over_budget: true }) };
   const answer = await callAPI("POST", `/api/sessions/${session}/turns`, body, { "idempotency-key": key });
   if (files && answer.status === 202) forgetFiles(files);
   return { ...answer, arrived: document.getElementById(`e${answer.body.turn ?? answer.body.queued}`) !== null };

@@ -56,6 +56,26 @@ export class SessionList {
   }
 }
 
+/** A connection that is open while the server lives. Its end is seen at once; the next refresh may be seconds away. */
+class Pulse {
+  constructor(ended) {
+    this.ended = ended;
+    addEventListener("pagehide", () => this.close());
+    document.addEventListener("visibilitychange", () => document.hidden && this.close());
+  }
+
+  open() {
+    if (this.source || document.hidden) return;
+    this.source = new EventSource(`${prefix}/alive`);
+    this.source.onerror = () => { this.close(); this.ended(); };
+  }
+
+  close() {
+    this.source?.close();
+    this.source = null;
+  }
+}
+
 /** Starts the page that lists the sessions and begins a new one. */
 export function startListPage() {
   const badge = $("#badge"), form = $("#box"), notice = $("#notice");
@@ -72,14 +92,18 @@ export function startListPage() {
     if (newAnswer.doc && answer?.isLoggedOut) notice.replaceChildren();
     answer = newAnswer;
     wasLeft = false;
-    if (answer.doc) lastAnswer = new Date();
+    if (answer.doc) {
+      lastAnswer = new Date();
+      pulse.open();
+    }
     showState();
   };
   // The browser may show this page later as it was left.
   addEventListener("pagehide", () => { wasLeft = true; showState(); });
   document.addEventListener("visibilitychange", showState);
   setInterval(showState, 1000);
-  new SessionList($("#sessions"), { refreshed }).refresh();
+  const list = new SessionList($("#sessions"), { refreshed }), pulse = new Pulse(() => list.refresh());
+  list.refresh();
   const outbox = new Outbox({ name: "new", list: $("#outbox"), send: toNewSession });
   const field = connectPromptField(form, "new", (prompt, more) => {
     const { agent, model, target } = form.elements;

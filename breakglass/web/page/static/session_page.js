@@ -1,7 +1,7 @@
 // The page of one session: connects the transcript, the stream, the outbox and the controls.
 
-import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, unreachable } from "./browser.js";
-import { addCopyButton, copyLink } from "./clipboard.js";
+import { $, $$, callAPI, fetchPage, keepPage, make, prefix, sayLoggedOut, stored, timeout, unreachable } from "./browser.js";
+import { addCopyButton, copyLink, copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { part } from "./paging.js";
 import { Outbox, connectAnswers, connectPromptField, connectStop, connectWithdraw, toSession } from "./sending.js";
@@ -40,6 +40,7 @@ export class SessionPage {
     if (this.page.asking && !this.transcript.showsEnd) showLinkToQuestion();
     this.connectFind();
     this.connectReplay();
+    this.connectMenu();
     this.stream.open();
     // Another window has logged in, so this page may be logged in too.
     addEventListener("storage", (event) => event.key === "loaded" && this.stream.state === "stopped" && this.stream.open());
@@ -49,7 +50,9 @@ export class SessionPage {
     const { id, say, transcript } = this, form = $("#box");
     const field = connectPromptField(form, id, (prompt, more) => {
       const select = form.elements.agent, agent = select.value;
-      this.outbox.add({ prompt, ...more, ...(agent !== select.dataset.present && { agent }) });
+      const { model } = form.elements, name = model?.value.trim(); // for this turn only
+      this.outbox.add({ prompt, ...more, ...(agent !== select.dataset.present && { agent }), ...(name && { model: name }) });
+      if (model) model.value = "";
       select.dataset.present = agent;
       transcript.scroll.toEnd();
     });
@@ -100,6 +103,24 @@ export class SessionPage {
     document.addEventListener("find", () => open());
     const words = new URLSearchParams(location.search).get("find");
     if (words) open(words);
+  }
+
+  /** The buttons of the menu that only this browser knows. */
+  connectMenu() {
+    const menu = $("main .menu"), wrap = $("[data-do=wrap]", menu), root = document.documentElement;
+    const show = (isOn) => { root.toggleAttribute("data-wrap", isOn); wrap.ariaPressed = String(isOn); };
+    show(Boolean(stored.get("wrap")));
+    wrap.hidden = false;
+    wrap.addEventListener("click", () => {
+      stored.set("wrap", !stored.get("wrap") || null);
+      show(Boolean(stored.get("wrap")));
+    });
+    $("nav[aria-label=Copy]", menu).hidden = false;
+    for (const button of $$("[data-copy]", menu)) button.addEventListener("click", () => {
+      menu.open = false;
+      const { copy } = button.dataset;
+      copyText(copy.startsWith("/") ? fetchText(copy) : copy, "Copied.", this.say);
+    });
   }
 
   connectReplay() {
@@ -245,11 +266,18 @@ export class SessionPage {
 
   keepForOffline() {
     const { page, stream, transcript } = this;
+    transcript.flush(); // lines that have arrived and are not inserted yet
     if (!globalThis.caches || page.show || !["live", "polling"].includes(stream.state) || !transcript.showsEnd) return;
     page.now = stream.lastAnswer.toISOString();
     Object.assign(page, { last: transcript.last, end: transcript.last, active: this.controls.isTurnRunning ? "yes" : "" });
     keepPage();
   }
+}
+
+async function fetchText(url) {
+  const response = await fetch(url, { signal: timeout() });
+  if (!response.ok) throw new Error(response.statusText);
+  return response.text();
 }
 
 /** Paper cannot be opened: a print shows what is folded. */

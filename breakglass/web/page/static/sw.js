@@ -33,7 +33,7 @@ addEventListener("fetch", (event) => {
   const { request } = event, url = new URL(request.url);
   if (url.origin !== location.origin || request.method !== "GET") return;
   if (url.pathname.startsWith(`${root}/`)) event.respondWith(staticFile(request));
-  else if (request.mode === "navigate" && !/[?&](file|path)=/.test(url.search)) event.respondWith(page(request, url));
+  else if (request.mode === "navigate" && !/[?&](file|path|picture)=/.test(url.search)) event.respondWith(page(request, url));
 });
 
 async function staticFile(request) {
@@ -65,7 +65,7 @@ async function store(cache, path, response) {
 // The server sends {title, body, path}, encrypted for this browser. Every push must show something.
 addEventListener("push", (event) => {
   let sent = {};
-  try { sent = event.data.json(); } catch { /* not from our server: the notification says nothing of it */ }
+  try { sent = event.data.json() ?? {}; } catch { /* not from our server: the notification says nothing of it */ }
   event.waitUntil(show(sent));
 });
 

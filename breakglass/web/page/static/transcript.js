@@ -5,7 +5,7 @@
 // with `last`, not by the number of elements.
 
 import { $, $$, fetchPage, parse, unreachable } from "./browser.js";
-import { PLACE_BY_KIND, addTimeOnHover, countDown, foldIntoEnd, lineNumber, markDay, settle } from "./line_kinds.js";
+import { PLACE_BY_KIND, addTimeOnHover, countDown, foldIntoEnd, letFind, lineNumber, markDay, settle } from "./line_kinds.js";
 import { Paging, ScrollPosition, firstLine, part } from "./paging.js";
 import { showLocalTimes } from "./text.js";
 import { ToolCalls } from "./tool_calls.js";
@@ -71,7 +71,7 @@ export class Transcript {
       this.paging.trimStart();
       this.scroll.toEnd();
     } else if (this.showsEnd) {
-      this.scroll.addUnseen(lines.filter((line) => line.isConnected && line.dataset.kind !== "delta").length);
+      this.scroll.addUnseen(lines.filter(({ dataset, isConnected }) => dataset.kind === "text" || (isConnected && dataset.kind !== "delta")).length);
     }
   }
 
@@ -94,6 +94,12 @@ export class Transcript {
     else if (line.parentNode !== list) list.append(line);
   }
 
+  /** Renders the finished blocks of prose. The script is loaded with the first piece. */
+  renderBlocks(line) {
+    this.growing ??= import("./growing.js").catch(() => { this.growing = null; });
+    this.growing?.then((loaded) => loaded?.renderBlocks(this, line));
+  }
+
   /** Adds local times and dates to placed lines, and makes the column of numbers wide enough. */
   finishLines(lines) {
     for (const line of lines) {
@@ -103,6 +109,7 @@ export class Transcript {
       if (line.matches(".turn_end:not([data-joined])")) foldIntoEnd(line);
       if (line.parentNode === this.list) markDay(line);
     }
+    for (const line of [lines[0]?.previousElementSibling, ...lines]) if (line?.isConnected) letFind(line);
     this.list.dataset.digits = Math.max(3, String(this.last).length);
   }
 
@@ -128,6 +135,8 @@ export class Transcript {
     for (const [speaker, line] of this.prose) {
       if (line.dataset.turn !== turn) continue;
       line.classList.remove("live");
+      line.isEnded = true;
+      this.renderBlocks(line);
       this.prose.delete(speaker);
     }
     this.toolCalls.endTurn(turn);
@@ -161,6 +170,7 @@ export class Transcript {
     for (let element = line; element; element = element.parentElement) if (element.tagName === "DETAILS") element.open = true;
     $("details", line)?.setAttribute("open", "");
     line.classList.add("shown");
+    line.removeAttribute("hidden");
     line.scrollIntoView({ block: "start" });
     this.scroll.update();
     this.paging.loadNear();

@@ -1,0 +1,245 @@
+"""Faults between a host and its hub: cut links, an engine that is away, a full disk, a wrong clock, two mirrors."""
+
+import os
+import random
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Data
+from tests.help import warm
+from tests.help.fleet import Fleet, add_session, append, free_port, start
+from tests.help.small_disk import mount_small_disk
+from tests.help.waiting import wait_until
+
+pytestmark = pytest.mark.torture
+
+
+class Cable:
+    """Forwards connections to the engine. It can be cut with a reset, or so that neither side notices."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = free_port()
+        self._is_silent = False
+        self.accepted = 0
+        """The connections that were made."""
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._ends = False
+        self._thread = threading.Thread(target=self._forward)
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for each in [*self._pairs]:
+                self._close(each)
+
+    def vanish(self) -> None:
+        """Forward nothing from now on. No side gets a reset."""
+        self._is_silent = True
+
+    def restore(self) -> None:
+        """Forward again. What was cut silently stays lost, as after a change of the route."""
+        self.cut()
+        self._is_silent = False
+
+    def close(self) -> None:
+        """End the thread and all connections."""
+        self._ends = True
+        self._thread.join()
+        self.cut()
+        self._listener.close()
+        self._selector.close()
+
+    def _close(self, one: socket.socket) -> None:
+        other = self._pairs.pop(one, None)
+        for each in filter(None, (one, other)):
+            self._pairs.pop(each, None)
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(each)
+            each.close()
+
+    def _forward(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        while not self._ends:
+            for key, _ in self._selector.select(0.05):
+                with self._lock:
+                    self._take(key.fileobj)  # type: ignore[arg-type]
+            if self._is_silent:
+                time.sleep(0.05)
+
+    def _take(self, ready: socket.socket) -> None:
+        if ready is self._listener:
+            near = self._listener.accept()[0]
+            self.accepted += 1
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target), 5)
+            except OSError:
+                near.close()
+                return
+            self._pairs |= {near: far, far: near}
+            for each in (near, far):
+                self._selector.register(each, selectors.EVENT_READ)
+        elif ready in self._pairs and not self._is_silent:
+            try:
+                data = ready.recv(1 << 16)
+                if data:
+                    self._pairs[ready].sendall(data)
+                    return
+            except OSError:
+                pass
+            self._close(ready)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(tmp_path)
+    made.enroll("db1")
+    made.engine.start()
+    assert made.hub.run("mirror", "--once").returncode == 0
+    yield made
+    made.engine.kill()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[warm.Process]]:
+    """The programs of a test, which end with it."""
+    started: list[warm.Process] = []
+    yield started
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+def agree(fleet: Fleet) -> None:
+    """Wait until the copies equal the logs, and compare them with the stream."""
+    wait_until(lambda: fleet.differences() == [], "the copies to equal the logs")
+    done = fleet.hosts["db1"].run("relay", "--check")
+    assert (done.returncode, b" 0 of them differ" in done.stderr) == (0, True), done
+
+
+def link(fleet: Fleet) -> str:
+    """Return what `breakglass hosts` says of the link to db1."""
+    return str(fleet.hub.json("hosts")[0]["link"])
+
+
+def test_nothing_is_lost_or_doubled_when_the_link_is_cut_twenty_times(
+    fleet: Fleet, programs: list[warm.Process]
+) -> None:
+    chance, host, cable = random.Random(20), fleet.hosts["db1"], Cable(fleet.port)
+    logs = [add_session(host, f"cut {number}") for number in range(3)]
+    (host.root / "breakglass.toml").write_text(f'[relay]\nurl = "nats://127.0.0.1:{cable.port}"\n')
+    programs += [start(host, "relay"), start(fleet.hub, "mirror")]
+    try:
+        wait_until(lambda: fleet.differences() == [], "the first copies")
+        for number in range(20):
+            for log in logs:
+                append(
+                    log,
+                    *(f"{number} " + "y" * chance.randrange(3000) for _ in range(chance.randrange(1, 30))),
+                )
+            if number % 5 == 4:
+                cable.vanish()
+                append(logs[0], "while the link is away")
+                began = time.monotonic()
+                before = cable.accepted
+                wait_until(lambda: cable.accepted > before, "the relay to notice, and to connect again")  # noqa: B023
+                assert (
+                    time.monotonic() - began < 60
+                )  # three pings of five seconds; this machine may be loaded
+                cable.restore()
+            else:
+                cable.cut()
+            if number % 3 == 0:
+                wait_until(lambda: fleet.differences() == [], "the copies to equal the logs")
+        wait_until(lambda: fleet.differences() == [], "the copies to equal the logs")
+    finally:
+        cable.close()
+    (host.root / "breakglass.toml").unlink()
+    agree(fleet)
+
+
+def test_the_engine_may_be_away_while_the_host_works(fleet: Fleet, programs: list[warm.Process]) -> None:
+    """An hour of it differs from a minute only in the length of the logs: no side keeps anything meanwhile."""
+    host = fleet.hosts["db1"]
+    session = add_session(host, "before")
+    programs += [start(host, "relay"), start(fleet.hub, "mirror")]
+    wait_until(lambda: link(fleet) == "live", "the link")
+    fleet.engine.kill()
+    wait_until(lambda: link(fleet) == "lost", "the hub to notice")
+    append(session, *("z" * 1000 for _ in range(20_000)))
+    assert host.ok("new", "--agent", "shell")
+    assert all(each.poll() is None for each in programs)
+    assert fleet.hub.ok("ls", "--host", "db1").count("\n") == 1, "the copy can be read"
+    done = fleet.hub.run("--on", "db1", "cancel", "3f2a")
+    assert (done.returncode, b"nothing was done" in done.stderr) == (7, True)
+    fleet.engine.start()
+    agree(fleet)
+    wait_until(lambda: link(fleet) == "live", "the link")
+
+
+def test_a_full_disk_of_the_hub_ends_the_mirror_and_nothing_is_lost(fleet: Fleet) -> None:
+    host, place = fleet.hosts["db1"], fleet.hub.root / "hosts"
+    session = add_session(host, "big", *("z" * 1000 for _ in range(3000)))
+    assert host.run("relay", "--once").returncode == 0
+    shutil.rmtree(place)
+    with mount_small_disk(place, "1m"):
+        done = fleet.hub.run("mirror", "--once")
+        assert (done.returncode, b"could not be written" in done.stderr) == (5, True)
+        copy = place / "db1" / "sessions" / session.id / "events.jsonl"
+        part = copy.read_bytes() if copy.exists() else b""
+        assert host.log(session.id).read_bytes().startswith(part)
+        assert part == b"" or part.endswith(b"\n")
+        subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
+        assert fleet.hub.run("mirror", "--once").returncode == 0
+        agree(fleet)
+
+
+def test_a_clock_that_is_a_year_wrong_changes_nothing(fleet: Fleet, programs: list[warm.Process]) -> None:
+    host = fleet.hosts["db1"]
+    session = add_session(host, "now")
+    programs.append(start(fleet.hub, "mirror"))
+    command = ["faketime", "-f", "+1y", sys.executable, "-m", "breakglass", "relay"]
+    relay = subprocess.Popen(command, env=host.env, cwd=host.folder, stderr=subprocess.DEVNULL)
+    try:
+        append(session, "a year later")
+        agree(fleet)
+        wait_until(lambda: link(fleet) == "live", "the link")
+    finally:
+        relay.kill()
+        relay.wait()
+
+
+def test_two_mirrors_write_the_same_copies(
+    fleet: Fleet, programs: list[warm.Process], tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    second = Data(tmp_path / "second")
+    second.root.mkdir(mode=0o700)
+    shutil.copytree(
+        fleet.hub.root / "engine", second.root / "engine", ignore=shutil.ignore_patterns("jetstream")
+    )
+    host = fleet.hosts["db1"]
+    session = add_session(host, "for both")
+    programs += [start(host, "relay"), start(fleet.hub, "mirror"), start(second, "mirror")]
+    for number in range(20):
+        append(session, f"{number}")
+    agree(fleet)
+    copy = second.root / "hosts" / "db1" / "sessions" / session.id / "events.jsonl"
+    wait_until(
+        lambda: copy.exists() and copy.read_bytes() == host.log(session.id).read_bytes(), "the second copy"
+    )
+    assert os.stat(copy).st_mode & 0o222 == 0
