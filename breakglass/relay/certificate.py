@@ -15,7 +15,8 @@ def make_certificate(directory: Path, host: str) -> None:
     names = ["-subj", f"/CN={host}", "-addext", f"subjectAltName={kind}:{host.strip('[]')}"]
     files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
     try:
-        subprocess.run(["openssl", "req", "-x509", *key, *names, *files], check=True, capture_output=True)
+        command = ["openssl", "req", "-x509", *key, *names, *files]
+        subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(f"a certificate for {host} could not be made with openssl: {error}") from error
     os.chmod(directory / "key.pem", 0o600)
