@@ -37,7 +37,7 @@ MAX_TAKEN = 100
 BATCH = 32
 """Pieces that are asked for at once: at most 8 MiB."""
 _OLDEST = ((2, 12, 7), (2, 14, 0))
-"""The oldest safe versions of the engine: advisories of 2026 concern the walls between accounts."""
+"""The oldest safe versions of the engine: advisories of 2026 concern the separation of accounts."""
 
 
 T = TypeVar("T")

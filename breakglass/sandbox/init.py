@@ -1,4 +1,4 @@
-"""The first program in the sandbox: adds two more walls, gives up all privileges, and becomes the agent.
+"""The first program in the sandbox: adds two more restrictions, gives up all privileges, and becomes the agent.
 
 How this works: `sandbox` binds this file into the sandbox and starts it as
 
