@@ -10,7 +10,7 @@ TAGS = re.compile(
 )
 
 ATTRIBUTES = re.compile(
-    "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|dir|disabled|enctype"
+    "accept|action|alt|aria-[a-z]+|autocapitalize|autocomplete|autofocus|capture|charset|class|content|data-[a-z]+|datetime|dir|disabled|download|enctype"
     "|enterkeyhint|for|form|formnovalidate|height|hidden|href|id|inputmode|lang|loading|max|maxlength|media|method|min|multiple|name|open|pattern|placeholder|preserveaspectratio|rel"
     "|required|role|rows|scope|selected|spellcheck|src|start|step|tabindex|target|title|type|value|viewbox|width|x|y"
 )

@@ -25,7 +25,9 @@ def test_claude_code_works_in_the_sandbox_and_reaches_nothing_else(
     assert first.status == "ok"
     output = str(first.only("tool_result", "output"))
     assert output.splitlines()[:2] == ["made", "workspaces"]
-    assert "/etc/x: Read-only file system" in output
+    assert (
+        "read-only file system" in output.lower()
+    )  # Claude Code prefers zsh, which words it differently from bash
     assert output.splitlines()[-1] != "0"
     assert (real.workspace / "made").read_text() == "made\n"
     second = real.run("and before?")

@@ -77,7 +77,7 @@ def test_the_list_the_title_and_the_prompt_box_name_the_target(server: Server) -
     assert f'placeholder="A command for {host} about db1"' in get(server, f"/sessions/{shell}")
     listed = get(server, "/")
     assert '<option value="">' in listed and "<option>db1</option>" in listed
-    assert '<span class="last-line">db1: ' in listed
+    assert '<span class="last-line">db1</span>' in listed  # nothing was said yet
 
 
 def test_an_action_runs_in_a_session_about_its_target(server: Server) -> None:

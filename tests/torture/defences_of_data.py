@@ -12,10 +12,25 @@ ONE_ACCOUNT = (
 IN_ENGINE = "tests/relay/test_engine.py::"
 IN_COPIES_WRITTEN = "tests/relay/test_copies_written.py::"
 FILES_SERVED = ("tests/web/test_files.py::test_files_are_served_as_pictures_or_as_downloads",)
+IN_PICTURES = "tests/store/test_pictures.py::"
 NO_ESCAPE = ("tests/turns/test_sandbox.py::test_no_attempt_to_escape_succeeds",)
 NO_WAY_OUT = ("tests/store/test_workspace.py::test_no_link_leads_out_of_the_workspace",)
 
 OF_DATA = (
+    Mistake(
+        "A picture of a tool",
+        "store/pictures.py",
+        "len(data) > MAX_BYTES or ",
+        "",
+        (f"{IN_PICTURES}test_what_is_no_picture_or_too_large_is_left_out",),
+    ),
+    Mistake(
+        "A picture of a tool",
+        "store/pictures.py",
+        "os.O_DIRECTORY | os.O_NOFOLLOW",
+        "os.O_DIRECTORY",
+        (f"{IN_PICTURES}test_no_link_is_followed",),
+    ),
     Mistake(
         "A cookie or a proxy's user",
         CREDENTIALS,

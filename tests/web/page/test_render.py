@@ -15,6 +15,7 @@ from tests.help.preview import FRAME, PAGES, pages, row, session_page
 
 LATER = {
     *("actions.css", "files.js", "filter.css", "find.css", "find.js", "jumps.js", "replay.css", "replay.js"),
+    "growing.js",
     "push.js",
     "tables.css",
 }
