@@ -21,7 +21,7 @@ LOG_SIZE = 32_000_000
 EVERY = 20_000
 """One line of so many has hostile words."""
 MAX_RSS_KB = 100_000
-RATIO = 4.0
+RATIO = 9.0
 """Times of CPU that a search may take more than `grep`, which knows neither events nor the case of other letters."""
 HOSTILE = 'said "no space"\nGrüße cafe\u0301 a.*b[0-9]+$ C:\\x 😀 nul\0 <b> %s'
 FORMS = {
