@@ -12,9 +12,10 @@ from breakglass.turns.end import cancel_turn, end_if_lost
 from tests.help import turns as real_turns
 from tests.help.fake_model import FakeModel
 from tests.help.other_user import reachable_directory
+from tests.help.superuser import require_superuser
 from tests.help.waiting import wait_until
 from tests.live.agents import base_environment
-from tests.live.real import SLEEP, Real, bash, ending, is_gone, pid_in, python
+from tests.live.real import SLEEP, Real, bash, ending, is_gone, pid_in
 
 
 def test_a_stop_while_prose_streams_keeps_the_prose(real: Real) -> None:
@@ -68,19 +69,21 @@ def test_a_turn_that_takes_too_long_is_stopped(real: Real) -> None:
 
 
 def test_the_turn_ends_when_its_background_tasks_have_ended(real: Real) -> None:
-    command = bash(python('import time; time.sleep(1); print("late")'), run_in_background=True)
-    events = real.run(command)
+    gate = real.workspace / "gate"
+    os.mkfifo(gate)
+    turn = real.start(bash("cat gate", run_in_background=True))
+    real.wait("result")
+    assert real.so_far()[-1]["kind"] != "turn_end"
+    gate.write_text("late\n")  # waits for the reader, whose end is the end of the task
+    events = real.end(turn)
     assert events.status == "ok"
     assert len(events.of("result")) == 2
     assert events[-1]["kind"] == "turn_end"
     assert len(events.of("session")) == 1
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused as root")
-
-
-@needs_root
 def test_root_gets_an_error_that_says_what_to_set(real: Real) -> None:
+    require_superuser("because Claude Code refuses only root")
     real.set_agent(env={})
     events = real.run("[[text never]]")
     assert events.status == "error"
@@ -88,9 +91,9 @@ def test_root_gets_an_error_that_says_what_to_set(real: Real) -> None:
 
 
 @pytest.mark.torture
-@needs_root
 def test_a_user_who_is_not_root_needs_nothing_special(model: FakeModel, claude: str) -> None:
     """Only the agent runs as another user: `setpriv` comes before it in `command`."""
+    require_superuser("to start the agent as another user")
     nobody = 65534
     with reachable_directory() as folder:
         home, program = folder / "home", folder / "claude"

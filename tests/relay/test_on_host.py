@@ -97,11 +97,14 @@ def test_an_action_of_the_host_is_done_there_and_shown(fleet: Fleet) -> None:
     assert "leave out --on" in on(fleet, "new", "--local")[2]
 
 
-@pytest.mark.parametrize("answer", [b"", b"not JSON", b'{"done": 5}', b'{"done": {}}'])
-def test_an_answer_that_says_nothing_leaves_the_outcome_unknown(answer: bytes, fleet: Fleet) -> None:
-    """The host db2 is taken over by a program that takes each command and answers nonsense."""
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"not JSON", b'{"done": 5}', b'{"done": {}}', pytest.param(None, marks=pytest.mark.torture)],
+)
+def test_an_answer_that_says_nothing_leaves_the_outcome_unknown(answer: bytes | None, fleet: Fleet) -> None:
+    """A program answers in place of host db2: with nonsense, or not at all, and the command waits 30 seconds."""
 
-    async def take(subject: str, data: bytes) -> bytes:
+    async def take(subject: str, data: bytes) -> bytes | None:
         return json.dumps({"nonce": "0" * 32, "verbs": ["new"]}).encode() if "hello" in subject else answer
 
     async def act() -> tuple[int, bytes]:
@@ -113,25 +116,10 @@ def test_an_answer_that_says_nothing_leaves_the_outcome_unknown(answer: bytes, f
         return done.returncode, done.stderr
 
     status, said = asyncio.run(act())
-    assert status == 9
-    assert b"breakglass: " in said
-
-
-@pytest.mark.torture
-def test_a_host_that_does_not_answer_leaves_the_outcome_unknown(fleet: Fleet) -> None:
-    async def take(subject: str, data: bytes) -> bytes | None:
-        return json.dumps({"nonce": "0" * 32, "verbs": ["new"]}).encode() if "hello" in subject else None
-
-    async def act() -> tuple[int, bytes]:
-        slow = await engines.connect(fleet.credentials("db2"), "slow")
-        await slow.listen("bg.cmd.*", take)
-        words = ("--on", "db2", "--identity", str(fleet.folder / "alice"), "new", "--key", "k9")
-        done = await asyncio.to_thread(fleet.hub.run, *words)
-        await slow.close()
-        return done.returncode, done.stderr
-
-    said = b"breakglass: host db2 did not say whether it was done; the same again with --key k9 is safe\n"
-    assert asyncio.run(act()) == (9, said)
+    assert (status, said[:12]) == (9, b"breakglass: ")
+    if answer is None:
+        expected = b"host db2 did not say whether it was done; the same again with --key k9 is safe\n"
+        assert said == b"breakglass: " + expected
 
 
 def test_a_host_that_is_not_enrolled_is_an_error(fleet: Fleet) -> None:

@@ -1,4 +1,6 @@
-"""Followers at the end of a log share one task. Each of them gets every line once and in order, whatever others do."""
+"""Followers at the end of a log share one task. Each gets every line once and in order, also while others
+join, leave or lag.
+"""
 
 import asyncio
 import os

@@ -4,6 +4,7 @@ import os
 import random
 import selectors
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -49,7 +50,10 @@ class Cable:
 
     def vanish(self) -> None:
         """Forward nothing from now on. No side gets a reset."""
-        self._is_silent = True
+        with self._lock:
+            self._is_silent = True
+            for each in self._pairs:
+                self._selector.unregister(each)
 
     def restore(self) -> None:
         """Forward again. What was cut silently stays lost, as after a change of the route."""
@@ -78,8 +82,6 @@ class Cable:
             for key, _ in self._selector.select(0.05):
                 with self._lock:
                     self._take(key.fileobj)  # type: ignore[arg-type]
-            if self._is_silent:
-                time.sleep(0.05)
 
     def _take(self, ready: socket.socket) -> None:
         if ready is self._listener:
@@ -91,9 +93,9 @@ class Cable:
                 near.close()
                 return
             self._pairs |= {near: far, far: near}
-            for each in (near, far):
+            for each in () if self._is_silent else (near, far):
                 self._selector.register(each, selectors.EVENT_READ)
-        elif ready in self._pairs and not self._is_silent:
+        elif ready in self._pairs:
             try:
                 data = ready.recv(1 << 16)
                 if data:
@@ -213,13 +215,15 @@ def test_a_clock_that_is_a_year_wrong_changes_nothing(fleet: Fleet, programs: li
     session = add_session(host, "now")
     programs.append(start(fleet.hub, "mirror"))
     command = ["faketime", "-f", "+1y", sys.executable, "-m", "breakglass", "relay"]
-    relay = subprocess.Popen(command, env=host.env, cwd=host.folder, stderr=subprocess.DEVNULL)
+    relay = subprocess.Popen(
+        command, env=host.env, cwd=host.folder, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         append(session, "a year later")
         agree(fleet)
         wait_until(lambda: link(fleet) == "live", "the link")
     finally:
-        relay.kill()
+        os.killpg(relay.pid, signal.SIGKILL)  # faketime starts the relay as a child
         relay.wait()
 
 

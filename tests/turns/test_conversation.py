@@ -369,7 +369,8 @@ def test_a_question_without_a_remark_has_no_notice(world: World) -> None:
     assert world.texts("notice") == ["closed"]
 
 
-def test_the_quiet_after_a_replay_ends_the_wait_soon_after_the_last_output(world: World) -> None:
+def note_quiet(world: World) -> list[float]:
+    """Let the agent replay its past. Return the times at which it counts as quiet."""
     quiet_at: list[float] = []
     after_quiet = world.dialogue.after_quiet
 
@@ -379,21 +380,18 @@ def test_the_quiet_after_a_replay_ends_the_wait_soon_after_the_last_output(world
 
     world.dialogue.after_quiet = note  # type: ignore[method-assign]
     world.dialogue.waits_for_quiet = True
+    return quiet_at
+
+
+def test_the_quiet_after_a_replay_ends_the_wait_soon_after_the_last_output(world: World) -> None:
+    quiet_at = note_quiet(world)
     world.run((0.1, says(b"a")), (0.3, says(b"b")), (0.55, says(b"c")), (4, exits()))
     assert quiet_at == [pytest.approx(1_000.55 + LIMITS.replay_quiet)]
     assert "it was quiet" in world.texts("notice")
 
 
 def test_an_agent_that_replays_without_end_gets_the_prompt_after_the_limit(world: World) -> None:
-    quiet_at: list[float] = []
-    after_quiet = world.dialogue.after_quiet
-
-    def note() -> list[Draft]:
-        quiet_at.append(world.now)
-        return after_quiet()
-
-    world.dialogue.after_quiet = note  # type: ignore[method-assign]
-    world.dialogue.waits_for_quiet = True
+    quiet_at = note_quiet(world)
     pieces = [(number / 5, says(b"x")) for number in range(1, 75)]
     world.run(*pieces, (15, exits()))
     assert len(quiet_at) == 1

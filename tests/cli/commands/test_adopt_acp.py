@@ -9,7 +9,7 @@ import pytest
 from tests.cli.program import Data
 
 AGENT = """
-import json, sys, time
+import json, signal, sys
 offers, folder = json.loads(sys.argv[1]), sys.argv[2]
 pages = {None: ["ses_A", "old"], "2": ["bad\\0id", "ours"]}
 for line in sys.stdin:
@@ -26,7 +26,7 @@ for line in sys.stdin:
         result |= {} if cursor else {"nextCursor": "2"}
     print("a line of a log")
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
-time.sleep(300)
+signal.pause()  # this agent does not end with its input
 """
 LISTS = {"sessionCapabilities": {"list": {}}, "loadSession": True}
 
