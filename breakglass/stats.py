@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from breakglass.events import Event, decode
+from breakglass.kinds import ANSWERERS
 from breakglass.tally import tokens_of
 from breakglass.text import context_in, one_line
 
@@ -166,7 +167,7 @@ class SessionReader:
                 self._add_result(event)
             case "permission":
                 self._asked[str(event.get("request"))] = str(event.get("ts", ""))
-            case "answer" if event.get("by") not in ("settings", "session", "timeout", "agent", "exit"):
+            case "answer" if str(event.get("by")) not in ANSWERERS:
                 asked = self._asked.pop(str(event.get("request")), "")
                 self._stats.waits.append(_milliseconds(asked, str(event.get("ts", ""))))
             case "result":

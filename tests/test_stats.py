@@ -158,6 +158,23 @@ def test_events_without_their_outputs_give_the_same_numbers(sample: Session) -> 
     assert numbers(counted) == numbers(whole)
 
 
+def test_a_failed_result_counts_as_failed_whatever_keys_follow(tmp_path: Path) -> None:
+    session = sessions.create(tmp_path, "claude")
+    picture = {"file": f"pictures/{'0' * 64}.png", "type": "image/png", "bytes": 12_345_678}
+    with session.open_log() as opened:
+        opened.append("user", text="go", by="ann")
+        opened.append("tool", turn=2, tool_id="a", name="Bash", input={"command": "df"})
+        for more in (
+            {"pictures": [picture] * 20, "parent": "b"},
+            {"truncated": 7, "pictures": [picture]},
+            {"truncated": 7, "parent": "b"},
+            {},
+        ):
+            opened.append("tool_result", turn=2, tool_id="a", output="y" * 5_000, is_error=True, **more)
+    results = [event for event in events_that_count(session) if event["kind"] == "tool_result"]
+    assert [event["is_error"] for event in results] == [True] * 4
+
+
 def test_the_numbers_equal_those_of_the_recipes(sample: Session) -> None:
     found = numbers([*events_that_count(sample)])
     text = Path("docs/recipes.md").read_text(encoding="utf-8")

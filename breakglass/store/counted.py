@@ -29,12 +29,14 @@ _match = re.compile(
     rb'(?:%(kinds)b)")' % {b"text": _TEXT, b"kinds": "|".join(sorted(KINDS)).encode()}
 ).match
 """The beginning of a line that counts. One search of a line takes much less than one for each of its keys."""
-_FAILED = re.compile(rb'","is_error":true(?:,"truncated":[0-9]+)?(?:,"parent":"(?:[^"\\]|\\.)*")?\}$')
+_FAILED = re.compile(
+    rb'","is_error":true(?:,"truncated":[0-9]+)?(?:,"pictures":\[[^\]]*\])?(?:,"parent":"(?:[^"\\]|\\.)*")?\}$'
+)
 _DELTA = b'"kind":"delta"'
 _SUCCEEDED = b'","is_error":false}'
 """How most results end."""
-_TAIL = 1000
-"""Bytes at the end of a line in which its keys after the output are."""
+_TAIL = 4000
+"""Bytes at the end of a line in which its keys after the output are: 20 pictures need 3,000."""
 ALONE = 100
 """Sessions up to which this process counts alone: to start others takes longer."""
 MAX_WORKERS = 8

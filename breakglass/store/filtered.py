@@ -81,22 +81,30 @@ def read_outline(fd: int) -> Outline:
     return outline
 
 
-def _calls(fd: int, failures: list[Event], last: Position) -> dict[int, Event]:
-    """Return the tool calls whose results failed, each if it is within `BLOCK` bytes before its result."""
+def _calls(fd: int, found: list[Event], last: Position) -> dict[int, Event]:
+    """Return the tool calls whose results failed, each if it is within `BLOCK` bytes before its result.
+
+    No part of the log is searched twice.
+    """
+    failed = sorted((each for each in found if each["kind"] == "tool_result"), key=lambda each: each["id"])
+    wanted = {_call_of(each) for each in failed}
+    shown = Filter(
+        "Calls", (b'"kind":"tool",',), lambda each: each["kind"] == "tool" and _call_of(each) in wanted
+    )
     calls: dict[int, Event] = {}
-    for failed in failures:
-        if failed["kind"] != "tool_result" or not isinstance(failed.get("tool_id"), str):
-            continue
-        mark = b'"tool_id":' + events.dumps(failed["tool_id"]).encode() + b',"name":'
-        stop = seek.find_after(fd, failed["id"] - 1, last)
-        begin = window.find_begin(fd, stop, BLOCK)
+    searched = seek.START
+    for each in failed:
+        stop = seek.find_after(fd, each["id"] - 1, last)
+        is_near = stop.offset - searched.offset <= BLOCK
+        begin = searched if is_near else window.find_begin(fd, stop, BLOCK)
         for first, block, _ in _blocks(fd, begin, stop):
-            for found in _matches(
-                block, first, Filter("Calls", (mark,), lambda event: event["kind"] == "tool")
-            ):
-                if found.event.get("turn") == failed.get("turn"):
-                    calls[found.event["id"]] = found.event
+            calls |= {event["id"]: event for event, _ in _matches(block, first, shown)}
+        searched = stop
     return calls
+
+
+def _call_of(event: Event) -> tuple[str, str]:
+    return str(event.get("turn")), str(event.get("tool_id"))
 
 
 def _forward(

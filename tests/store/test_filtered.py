@@ -1,11 +1,12 @@
 """A filter shows the lines of a whole log, in parts within a budget of bytes, and never hides a question that waits."""
 
 import time
+from typing import Any
 
 import pytest
 
 from breakglass.filters import FILTERS
-from breakglass.store import filtered
+from breakglass.store import filtered, seek
 from tests.help.log_files import open_bytes
 from tests.help.logs import line
 
@@ -53,6 +54,28 @@ def test_a_failed_result_is_shown_with_its_call() -> None:
     data += line(7, "tool_result", turn=1, tool_id="t\u00e9", is_error=True)
     with open_bytes(data) as fd:
         assert [event["id"] for event in filtered.read(fd, 1 << 20, FAILURES).events] == [3, 4, 7]
+
+
+def test_no_part_of_the_log_is_searched_twice_for_the_calls_of_failures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = line(1, "created") + line(2, "user")
+    for number in range(3, 2_003, 2):
+        data += line(number, "tool", turn=2, tool_id=f"t{number}", name="Bash", input={"command": "x" * 100})
+        data += line(number + 1, "tool_result", turn=2, tool_id=f"t{number}", is_error=True)
+    searched = []
+    read_lines = seek.read_lines
+
+    def counted(*args: Any) -> tuple[bytes, seek.Position]:
+        block, end = read_lines(*args)
+        searched.append(len(block))
+        return block, end
+
+    monkeypatch.setattr(seek, "read_lines", counted)
+    with open_bytes(data) as fd:
+        found = filtered.read(fd, 1 << 20, FAILURES).events
+    assert [event["id"] for event in found] == [*range(3, 2_003)]
+    assert sum(searched) < 3 * len(data)
 
 
 def test_a_line_that_only_claims_to_be_an_event_is_no_failure() -> None:
