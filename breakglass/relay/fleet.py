@@ -29,8 +29,9 @@ class Link:
     behind: int = 0
     """The bytes that the relay has not shipped, as it says."""
     behind_lines: int = 0
-    running: int = 0
-    asking: int = 0
+    running: int | None = None
+    """None if the relay does not say it, as one of an earlier version."""
+    asking: int | None = None
     free: int = 0
     generation: int = 1
     """The highest generation among the copies."""
@@ -44,6 +45,7 @@ class Link:
     def note(self, seen: dict[str, Any], now: float) -> None:
         """Take note of a heartbeat. A host that was taken over can send anything."""
         self.heard = now
+        self.running = self.asking = None
         for key in ("epoch", "behind", "behind_lines", "running", "asking", "free"):
             value = seen.get(key)
             if type(value) is int and 0 <= value < 1 << 62:

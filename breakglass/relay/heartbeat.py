@@ -19,6 +19,9 @@ from breakglass.turns.boot import boot_id
 RECENT_SECONDS = 86400.0
 """A log that did not change for so long has no turn that runs: each turn has a limit."""
 
+MAX_COUNTED = 64 << 20
+"""Bytes whose lines are counted at a time. If more waits, only its size is told."""
+
 
 class Activity:
     """The sessions in which a turn runs, and those that ask."""
@@ -53,15 +56,18 @@ def describe(
 ) -> dict[str, Any]:
     """Return what the hub is told. `rest` are the bytes that wait, by session. Blocks."""
     waiting = {session: size for session, size in rest.items() if size}
-    lines = sum(
-        local_log.count_lines(Session(root, session), heads.get(session, NOTHING).offset, size)
-        for session, size in waiting.items()
-    )
+    behind = sum(waiting.values())
+    lines = 0
+    if behind <= MAX_COUNTED:
+        lines = sum(
+            local_log.count_lines(Session(root, session), heads.get(session, NOTHING).offset, size)
+            for session, size in waiting.items()
+        )
     return {
         "machine": os.uname().nodename,
         "boot_id": boot_id() or "",
         "version": __version__,
-        "behind": sum(waiting.values()),
+        "behind": behind,
         "behind_lines": lines,
         "free": shutil.disk_usage(root).free,
         **activity.numbers(),

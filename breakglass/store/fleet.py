@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from breakglass.state import SessionState
 from breakglass.store import hosts, log, sessions
 from breakglass.store.sessions import Session
-from breakglass.text import size
+from breakglass.text import plural, size
 
 STATUS = "status.json"
 HEARD_SECONDS = 25.0
@@ -129,7 +129,7 @@ def link(status: dict[str, Any], name: str, now: float) -> Link:
         return found._replace(state="lost", told=f"Not heard {since}")
     found = found._replace(running=known.get("running"), asking=known.get("asking"), signers=signers)
     if behind or known.get("pending"):
-        counted = f"{lines:,} {'line' if lines == 1 else 'lines'}" if lines else size(behind)
+        counted = plural(lines, "line") if lines else size(behind)
         return found._replace(state="behind", told=f"Behind · {counted}" if behind else "Behind")
     return found
 

@@ -75,8 +75,10 @@ def _command(verb: str, session: str, request: str) -> list[str]:
 
 async def _run(*words: str, stdin: str) -> None:
     """Run a command of this program. Raises what its exit status says."""
-    data = str(console().config.data.absolute())
-    command = [sys.executable, "-m", "breakglass", *words, "--data", data]
+    config = console().config
+    places = ["--data", str(config.data.absolute()), *(["--config", str(config.file)] if config.file else [])]
+    # -I: nothing in the working directory may change what it imports.
+    command = [sys.executable, "-I", "-m", "breakglass", *words, *places]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=asyncio.subprocess.DEVNULL, stderr=pipe, start_new_session=True

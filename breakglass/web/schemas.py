@@ -68,7 +68,7 @@ HOST = object_of(
         "description": "When this machine heard of the host last, by its own clock",
     },
     behind_bytes={"type": "integer", "minimum": 0},
-    behind_lines={"type": "integer", "minimum": 0},
+    behind_lines={"type": "integer", "minimum": 0, "description": "0 if more than 64 MiB are behind"},
     generation={
         "type": ["integer", "null"],
         "description": "The highest generation among the logs. A host that replaces a log, as by a restore, begins a "

@@ -49,9 +49,22 @@ def test_lines_are_counted_after_an_offset(tmp_path: Path) -> None:
 def test_the_hub_takes_only_sound_values_of_a_heartbeat() -> None:
     link = fleet.Link()
     link.note({"behind": -1, "behind_lines": True, "running": "9", "asking": 2, "signers": "x"}, time.time())
-    assert (link.behind, link.behind_lines, link.running, link.asking, link.signers) == (0, 0, 0, 2, [])
+    assert (link.behind, link.behind_lines, link.running, link.asking, link.signers) == (0, 0, None, 2, [])
     link.note({"boot_id": "b" * 99, "signers": ["s" * 99] * 200}, time.time())
     assert (len(link.boot_id), len(link.signers), len(link.signers[0])) == (64, 100, 64)
+
+
+def test_a_relay_that_does_not_say_how_many_sessions_ask_says_nothing_about_it() -> None:
+    link = fleet.Link()
+    link.note({"running": 1, "asking": 1}, time.time())
+    link.note({"machine": "db1"}, time.time())
+    assert (link.running, link.asking) == (None, None)
+
+
+def test_lines_are_not_counted_if_much_waits(tmp_path: Path) -> None:
+    session = add_session(Data(tmp_path), "a")
+    told = describe(tmp_path / "var", Activity(), {session.id: (64 << 20) + 1}, {})
+    assert (told["behind"], told["behind_lines"]) == ((64 << 20) + 1, 0)
 
 
 def test_the_fingerprints_of_the_signers_are_those_of_ssh_keygen(tmp_path: Path) -> None:

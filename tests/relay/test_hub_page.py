@@ -71,7 +71,7 @@ def heard(fleet: Fleet) -> set[str]:
 def test_the_page_acts_on_a_host_that_lists_its_key_and_says_what_that_means(hub: Hub) -> None:
     page = hub.page("db1")
     assert "Send to db1" in page
-    assert "who owns this hub owns db1" in page
+    assert "everyone who controls this hub can do there what db1 allows that key" in page
     key = re.findall(r'name="key" value="([0-9a-f]{32})"', page)[0]
     assert hub.post("db1", verb="send", prompt="echo from the page", key=key) == (
         303,

@@ -20,6 +20,7 @@ export const PLACE_BY_KIND = {
       return true;
     }
     transcript.prose.set(speaker(line), line);
+    line.since = "";
     appendProse(line, "");
     transcript.renderBlocks(line);
   },

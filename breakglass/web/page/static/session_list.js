@@ -65,7 +65,8 @@ class Pulse {
   }
 
   open() {
-    if (this.source || document.hidden) return;
+    if (this.source || document.hidden || Date.now() < this.next) return;
+    this.next = Date.now() + INTERVAL; // a proxy may end each connection at once
     this.source = new EventSource(`${prefix}/alive`);
     this.source.onerror = () => { this.close(); this.ended(); };
   }
