@@ -5,7 +5,7 @@ meaning to. A type is read from the first bytes. docs/security.md names the atta
 """
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from breakglass.errors import BadInput, TooLarge
 
@@ -23,9 +23,12 @@ MAX_PER_PROMPT = 20
 """Files that one prompt may name."""
 MAX_SHOWN = 15 << 18
 """Bytes of a picture that a model is shown: the API of Claude takes 5 MB of base64. It can read a larger one itself."""
-PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-"""The types that browsers and models show. No browser runs anything in them."""
+PICTURES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+"""The types that browsers and models show, with suffixes of names. No browser runs anything in them."""
+PICTURE_FOLDER = "pictures"
+"""The directory beside the log that the pictures of tools are in."""
 
+_PICTURE = re.compile(rf"{PICTURE_FOLDER}/[0-9a-f]{{64}}\.(?:{'|'.join(PICTURES.values())})")
 _MAX_NAME = 100
 _UNSAFE = re.compile(r"[^\w.-]+")
 _SUFFIX = re.compile(r"\.\w{1,10}")
@@ -113,6 +116,11 @@ def is_relative(path: object) -> bool:
     if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
         return False
     return all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def is_picture(path: object) -> TypeGuard[str]:
+    """Return whether `path` is one that an event of ours can name, relative to the directory of the session."""
+    return isinstance(path, str) and _PICTURE.fullmatch(path) is not None
 
 
 def is_upload(path: object) -> bool:

@@ -4,30 +4,19 @@ The runner imports this module, so it imports nothing slow.
 """
 
 import contextlib
+import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from breakglass.errors import NotFound
 from breakglass.plain_file import open_plain_file
-from breakglass.uploads import LEFT_FREE, media_type
+from breakglass.uploads import LEFT_FREE, PICTURE_FOLDER, PICTURES, is_picture, media_type
 
-FOLDER = "pictures"
-"""The directory beside the log."""
 MAX_BYTES = 8 << 20
 """Bytes of one picture."""
 MAX_TOTAL = 256 << 20
 """Bytes of all pictures of one session."""
-SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
-"""The types that are kept. Browsers run nothing in them."""
-_NAME = re.compile("[0-9a-f]{64}\\.(?:png|jpg|gif|webp)")
-
-
-def is_picture(path: object) -> bool:
-    """Return whether `path` is one that an event of ours can name, relative to the directory of the session."""
-    folder, _, name = path.partition("/") if isinstance(path, str) else ("", "", "")
-    return folder == FOLDER and _NAME.fullmatch(name) is not None
 
 
 def store(directory: int, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -39,11 +28,11 @@ def store(directory: int, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
     with contextlib.suppress(OSError), _folder(directory) as folder:
         for data in pictures:
             found = media_type(data)
-            if len(data) > MAX_BYTES or found not in SUFFIXES:
+            if len(data) > MAX_BYTES or found not in PICTURES:
                 continue
-            name = f"{_digest(data)}.{SUFFIXES[found]}"
+            name = f"{_digest(data)}.{PICTURES[found]}"
             if _write(folder, name, data):
-                kept.append({"file": f"{FOLDER}/{name}", "type": found, "bytes": len(data)})
+                kept.append({"file": f"{PICTURE_FOLDER}/{name}", "type": found, "bytes": len(data)})
     return kept
 
 
@@ -59,26 +48,42 @@ def store_given(directory: int, fields: dict[str, Any]) -> dict[str, Any]:
 def open_picture(directory: str, name: str) -> int:
     """Return a descriptor of a picture of a session, by its name in the folder. Raises NotFound."""
     try:
-        if not _NAME.fullmatch(name):
+        if not is_picture(f"{PICTURE_FOLDER}/{name}"):
             raise NotFound(f"there is no picture {name[:80]!r}")
-        return open_plain_file(f"{directory}/{FOLDER}/{name}", os.O_RDONLY)
+        return open_plain_file(f"{directory}/{PICTURE_FOLDER}/{name}", os.O_RDONLY)
     except OSError as error:
         raise NotFound(f"the picture {name} is not beside the log") from error
 
 
+def read(directory: str, path: str) -> bytes:
+    """Return a picture by the path that an event names, b"" if it is missing or was changed."""
+    with (
+        contextlib.suppress(NotFound),
+        os.fdopen(open_picture(directory, path.rpartition("/")[2]), "rb") as file,
+    ):
+        data = file.read(MAX_BYTES + 1)
+        return data if _has_name(data, path) else b""
+    return b""
+
+
 def is_unchanged(directory: str, path: str) -> bool:
     """Return whether a picture has the hash that its name says. Raises NotFound."""
-    name = path.rpartition("/")[2]
-    with os.fdopen(open_picture(directory, name), "rb") as file:
-        return _digest(file.read(MAX_BYTES + 1)) == name.partition(".")[0]
+    with os.fdopen(open_picture(directory, path.rpartition("/")[2]), "rb") as file:
+        return _has_name(file.read(MAX_BYTES + 1), path)
+
+
+def _has_name(data: bytes, path: str) -> bool:
+    return f"/{_digest(data)}." in path
 
 
 @contextlib.contextmanager
 def _folder(directory: int) -> Iterator[int]:
     with contextlib.suppress(FileExistsError):
-        os.mkdir(FOLDER, 0o700, dir_fd=directory)
+        os.mkdir(PICTURE_FOLDER, 0o700, dir_fd=directory)
         os.fsync(directory)
-    fd = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    fd = os.open(
+        PICTURE_FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
+    )
     try:
         yield fd
     finally:
@@ -110,6 +115,4 @@ def _write(folder: int, name: str, data: bytes) -> bool:
 
 
 def _digest(data: bytes) -> str:
-    from hashlib import sha256  # slow to import, and few tools return pictures
-
-    return sha256(data).hexdigest()
+    return hashlib.sha256(data).hexdigest()

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 
 from breakglass.events import SCHEMA, Event
 from breakglass.tally import END_STATUSES
-from breakglass.uploads import is_relative
+from breakglass.uploads import is_picture, is_relative
 from breakglass.verify.finding import SHOWN, Note
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_PICTURE = re.compile(r"pictures/[0-9a-f]{64}\.(?:png|jpg|gif|webp)")
 
 
 class Turns:
@@ -78,7 +77,7 @@ class Turns:
         given = event.get("pictures", [])
         for each in given if isinstance(given, list) else [given]:
             path = each.get("file") if isinstance(each, dict) else each
-            if isinstance(path, str) and _PICTURE.fullmatch(path):
+            if is_picture(path):
                 self.pictures.setdefault(path, event["id"])
             else:
                 yield f"names no picture of this session: {str(path)[:SHOWN]!r}"

@@ -8,6 +8,7 @@ import pytest
 
 from breakglass.errors import NotFound
 from breakglass.store import pictures
+from breakglass.uploads import is_picture
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 NAME = f"{sha256(PNG).hexdigest()}.png"
@@ -67,4 +68,4 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 def test_a_name_that_is_not_ours_is_not_found(tmp_path: Path, name: str) -> None:
     with pytest.raises(NotFound):
         pictures.open_picture(str(tmp_path), name)
-    assert not pictures.is_picture(f"pictures/{name}")
+    assert not is_picture(f"pictures/{name}")

@@ -1,12 +1,16 @@
 """*Save* on the page: a session as a file, always a download. A bundle has the log byte for byte, and checks itself."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from breakglass.store import pictures, sessions
 from tests.help.servers import Server, serving
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,28 @@ def test_a_bundle_has_the_log_byte_for_byte_and_its_sums_are_right(
     assert (tmp_path / "events.jsonl").read_bytes() == server.log(session).read_bytes()
     seal = server.ask("GET", f"/api/sessions/{session}")[1]["seal"]
     assert (tmp_path / "seal").read_text() == f"{seal['lines']}:{seal['sha256']}\n"
+
+
+def test_a_bundle_has_the_pictures_of_tools_that_are_unchanged(
+    saved: tuple[Server, str], tmp_path: Path
+) -> None:
+    server, _ = saved
+    session = sessions.create(server.data, "claude")
+    with session.open_log() as opened:
+        opened.append("user", text="go", by="ann")
+        opened.append("tool", turn=2, tool_id="a", name="Shot", input={})
+        fd = os.open(session.directory, os.O_RDONLY)
+        kept = pictures.store(fd, [PICTURE, PICTURE + b"changed"])
+        os.close(fd)
+        opened.append("tool_result", turn=2, tool_id="a", output="", is_error=False, pictures=kept)
+        opened.append("turn_end", turn=2, status="ok", duration_ms=1)
+    first, second = (each["file"] for each in kept)
+    Path(session.directory, second).write_bytes(PICTURE)
+    archive = server.ask("GET", f"/sessions/{session.id}/save.tar.gz")[1]
+    subprocess.run(["tar", "xz", "--strip-components=1"], input=archive, cwd=tmp_path, check=True)
+    subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    assert (tmp_path / first).read_bytes() == PICTURE
+    assert not (tmp_path / second).exists()
 
 
 @pytest.mark.parametrize(("form", "begin"), [("html", b"<!doctype html>"), ("md", b"# ")])

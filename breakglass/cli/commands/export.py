@@ -17,7 +17,8 @@ from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
 from breakglass.export import atif, markdown, otlp, selected
 from breakglass.store import hosts, log, seek, sessions, state_cache
-from breakglass.store.seek import START, Position
+from breakglass.store.seek import START
+from breakglass.store.sessions import Session
 from breakglass.store.state_cache import LogState
 from breakglass.text import escape_json
 
@@ -30,12 +31,11 @@ class _Source(NamedTuple):
     name: str
     """The id of the session, or the name of the file."""
     fd: int
-    end: Position
     known: LogState
     host: str
     """The host whose copy the log is, "" for a log of this machine or a file."""
-    workspace: str
-    """The workspace of the session, "" for a file."""
+    session: Session | None
+    """Where the files of the session are, None for a file, and if they are not shown."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -57,7 +57,7 @@ def run(config: Config, args: Namespace) -> int:
             _write_bundle(output, source)
         else:
             events = _events(config, args, source)
-            shown = source._replace(workspace="") if args.redact else source
+            shown = source._replace(session=None) if args.redact else source
             for part in _document(chosen[0], events, shown):
                 output.write(part.encode(errors="replace"))
         output.flush()
@@ -68,7 +68,7 @@ def run(config: Config, args: Namespace) -> int:
 def _source(config: Config, args: Namespace) -> Iterator[_Source]:
     if args.file and args.words:
         raise BadInput("--file names the log: leave out the session's id")
-    directory = ""
+    session = None
     if args.file:
         try:
             fd, name = _open_file(args.file), os.path.basename(args.file)
@@ -77,7 +77,6 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
     else:
         session = sessions.find(config.data, *args.words)
         fd, name = log.open_reader(session.directory), session.id
-        directory = session.workspace
     try:
         known = state_cache.read_state(fd)
         if not known.state.last_id:
@@ -85,7 +84,7 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
         if not known.state.updated:
             raise BadInput(f"{args.file or name} has no event of Breakglass, so it is no log")
         host = "" if args.file else hosts.host_of(config.data)
-        yield _Source(name, fd, known.end, known, host, directory)
+        yield _Source(name, fd, known, host, session)
     finally:
         os.close(fd)
 
@@ -141,8 +140,8 @@ def _is_special(path: str) -> bool:
 
 def _events(config: Config, args: Namespace, source: _Source) -> Iterable[Event]:
     first = max(1, getattr(args, "from"))
-    begin = seek.find_after(source.fd, first - 1, source.end) if first > 1 else START
-    events = selected.between(log.read(source.fd, begin, source.end), first, args.to or None)
+    begin = seek.find_after(source.fd, first - 1, source.known.end) if first > 1 else START
+    events = selected.between(log.read(source.fd, begin, source.known.end), first, args.to or None)
     if not args.redact:
         return events
     variables = (config.environ, *(each.env for each in config.agents.values()))
@@ -171,20 +170,14 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     shown = fragments.compact(events)
     host = source.host or str(created.get("host", ""))
     names = {"session": source.name, "title": title[:200], "host": host}
-    return document(shown, **names, directory=source.workspace)
+    return document(shown, **names, directory=source.session.workspace if source.session else "")
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:
     from breakglass.web.page import bundle
 
-    html = _html(log.read(source.fd, START, source.end), source)
-    events = log.read(source.fd, START, source.end) if source.workspace else ()
-    os.lseek(source.fd, 0, os.SEEK_SET)
-    folder, seal = f"breakglass-{source.name[:8]}", source.known.state.seal
-    with os.fdopen(os.dup(source.fd), "rb") as file:
-        bundle.write(
-            output, folder, file, source.end.offset, html, seal, bundle.files_of(events, source.workspace)
-        )
+    html = _html(log.read(source.fd, START, source.known.end), source)
+    bundle.write(output, source.name, source.fd, source.known, html, source.session)
 
 
 COMMAND = Command(

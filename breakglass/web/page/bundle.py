@@ -1,4 +1,4 @@
-"""A session as an archive: its log byte for byte, the log as HTML, its newest seal, and the SHA-256 of each file.
+"""A session as an archive: its log, byte for byte and as HTML, its files, its newest seal, and the SHA-256 of each.
 
 `write` writes to a file, `stream` yields the archive's bytes while a thread writes them to a pipe.
 """
@@ -15,9 +15,9 @@ from typing import BinaryIO, cast
 
 from breakglass import uploads
 from breakglass.events import Event
-from breakglass.seals import Seal
-from breakglass.store import workspace
-from breakglass.store.log import NAME
+from breakglass.store import log, pictures, seek, workspace
+from breakglass.store.sessions import Session
+from breakglass.store.state_cache import LogState
 
 IN_MEMORY = 16 << 20
 """Bytes of HTML that are kept in memory, more in a temporary file: an archive has a size before each file."""
@@ -41,28 +41,42 @@ class _HashingReader:
         return data
 
 
-def files_of(events: Iterable[Event], directory: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the bytes of each file that a user sent to a workspace, b"" if it was changed."""
-    for event in events:
-        if event["kind"] == "file" and uploads.is_upload(event.get("path")):
-            yield event["path"], workspace.read_recorded(directory, event)
-
-
 def write(
+    output: BinaryIO, name: str, fd: int, known: LogState, html: Iterable[str], session: Session | None
+) -> None:
+    """Write the archive of an open log as far as it is known. Raises OSError.
+
+    `name` is the id of the session, or the name of the file. `session` is where its files are, None if there are none.
+    """
+    events = log.read(fd, seek.START, known.end) if session else ()
+    files = chain.from_iterable(_files_of(event, session) for event in events if session)
+    os.lseek(fd, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(fd), "rb") as file:
+        _write(output, f"breakglass-{name[:8]}", file, known, html, files)
+
+
+def _files_of(event: Event, session: Session) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of each file that an event names, b"" if it was changed or is missing."""
+    if event["kind"] == "file" and uploads.is_upload(event.get("path")):
+        yield event["path"], workspace.read_recorded(session.workspace, event)
+    given = event.get("pictures")
+    for each in given if event["kind"] == "tool_result" and isinstance(given, list) else ():
+        path = each.get("file") if isinstance(each, dict) else None
+        if uploads.is_picture(path):
+            yield path, pictures.read(session.directory, path)
+
+
+def _write(
     output: BinaryIO,
     folder: str,
-    log: BinaryIO,
-    length: int,
+    log_file: BinaryIO,
+    known: LogState,
     html: Iterable[str],
-    seal: Seal | None,
     files: Iterable[tuple[str, bytes]],
 ) -> None:
-    """Write the archive of a log of `length` bytes. All its files are in `folder`. Raises OSError.
-
-    `files` are pairs of a path in the archive and its bytes; those without bytes are left out.
-    """
+    seal = known.state.seal
     proof = f"{seal.lines}:{seal.sha256}\n".encode() if seal else b""
-    changed = int(os.fstat(log.fileno()).st_mtime)
+    changed = int(os.fstat(log_file.fileno()).st_mtime)
     with tarfile.open(fileobj=output, mode="w|gz", format=tarfile.PAX_FORMAT) as archive:
 
         def add(name: str, size: int, data: BinaryIO | _HashingReader) -> None:
@@ -76,12 +90,13 @@ def write(
             sums.append((reader.digest.hexdigest(), name))
 
         sums: list[tuple[str, str]] = []
-        add_hashed(NAME, length, log)
+        add_hashed(log.NAME, known.end.offset, log_file)
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as document:
             document.writelines(part.encode(errors="replace") for part in html)
-            size = document.tell() + document.seek(0)
+            size = document.tell()
+            document.seek(0)
             add_hashed("session.html", size, cast(BinaryIO, document))
-        seen = {"", NAME, "session.html", "SHA256SUMS"}
+        seen = {"", log.NAME, "session.html", "SHA256SUMS"}
         for name, data in chain((("seal", proof),), files):
             if data and name not in seen:
                 seen.add(name)

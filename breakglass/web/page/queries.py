@@ -65,12 +65,7 @@ def _write_bundle(session: Session, output: BinaryIO) -> None:
     fd = log.open_reader(session.directory)
     try:
         known = session.log_state(fd)
-        html, events = _document(session, "html"), log.read(fd, seek.START, known.end)
-        files = bundle.files_of(events, session.workspace)
-        with os.fdopen(os.dup(fd), "rb") as file:
-            bundle.write(
-                output, f"breakglass-{session.id[:8]}", file, known.end.offset, html, known.state.seal, files
-            )
+        bundle.write(output, session.id, fd, known, _document(session, "html"), session)
     finally:
         os.close(fd)
 

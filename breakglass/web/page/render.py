@@ -18,9 +18,9 @@ from msgspec.structs import asdict
 from breakglass import choices, text
 from breakglass.events import INTERRUPTED
 from breakglass.filters import FILTERS
-from breakglass.store import pictures, sessions
+from breakglass.store import sessions
 from breakglass.text import visible
-from breakglass.uploads import PICTURES
+from breakglass.uploads import PICTURES, is_picture
 from breakglass.vitals import SIGNS
 from breakglass.web.page import charts, long_markdown, markdown, terminal, tools
 from breakglass.web.page.page_data import CommonData, Page
@@ -34,7 +34,7 @@ _FILTERS: dict[Any, str] = {
     terminal: "fold terminal",
     tools: "coloured digest exact fields first_words plan raw",
     choices: "answers_text read_choices",
-    text: "age context_share duration money one_line plan_status size status_sign strip_escapes token_counts"
+    text: "age context_share duration money one_line plan_status plural size status_sign strip_escapes token_counts"
     " turn_outcome",
 }
 """The functions that templates use as filters, by module."""
@@ -117,7 +117,7 @@ def _environment() -> Environment:
     environment.filters["utc_minute"] = utc_minute
     environment.filters["vital_sign"] = _vital_sign
     environment.tests["of_turn"] = _is_of_turn
-    environment.tests["picture"] = pictures.is_picture
+    environment.tests["picture"] = is_picture
     environment.tests["session_id"] = _is_session_id
     # The scripts read the same table from the page's `data-signs`.
     signs = json.dumps(text.STATUS_SIGNS, ensure_ascii=False, separators=(",", ":"))
