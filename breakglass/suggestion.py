@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+_MAX_COMPARED = 64
+"""Characters of a mistyped name that are compared: the time grows with the square of them."""
+
 
 def suggestion(
     name: str, known: Iterable[str], otherwise: str | None = None, *, shown: Callable[[str], str] = str
@@ -16,7 +19,3 @@ def suggestion(
     if close := get_close_matches(name[:_MAX_COMPARED], names, n=1):
         return f"did you mean {shown(close[0])}?"
     return f"expected one of {', '.join(map(shown, names))}" if otherwise is None else otherwise
-
-
-_MAX_COMPARED = 64
-"""Characters of a mistyped name that are compared: the time grows with the square of them."""

@@ -30,7 +30,6 @@ MISTYPED = {
     ),
     "a target": ("target check databse", "there is no target 'databse'; did you mean database?"),
     "a host": ("ls --host wbe1", "there is no copy of host wbe1 in {data}; did you mean web1?"),
-    "a session": ("log {mistyped}", "there is no session '{mistyped}'; did you mean {session}?"),
     "a kind of event": ("grep --kind eror disk", "kind: there is no kind 'eror'; did you mean error?"),
 }
 

@@ -8,8 +8,6 @@ from breakglass.cli.command import Command
 
 FILES = ("FILE", "DIR", "PATH")
 """The metavars of options that take a path."""
-BEFORE = ("--data", "--config", "--on")
-"""The options with a value that may come before the command."""
 OTHERS = {"help": "Explain a command", "version": "Print the version"}
 """The commands without a file of their own."""
 _IDS = "breakglass ls --archived 2>/dev/null"
@@ -72,7 +70,7 @@ _breakglass() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} name= flags= words= ids= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${{COMP_WORDS[i]}} in
-      {"|".join(BEFORE)}) ((i++)) ;;
+      {"|".join(arguments.BEFORE)}) ((i++)) ;;
       -*) ;;
       *) name=${{COMP_WORDS[i]}}; break ;;
     esac
@@ -133,7 +131,8 @@ _breakglass() {{
   )
   local curcontext=$curcontext state line
   _arguments -C '--data[the data root]:directory:_files -/' '--config[the settings file]:file:_files' \\
-    '--on[the host of a copy]:host:' '1: :->name' '*:: :->rest'
+    '--on[the host of a copy]:host:' '--key[a key of the command]:key:' '--identity[an ssh key]:file:_files' \\
+    '1: :->name' '*:: :->rest'
   case $state in
     name) _describe 'command' names ;;
     rest) case $line[1] in
@@ -168,7 +167,7 @@ def _zsh_flag(flag: Flag) -> str:
 
 def fish() -> str:
     """Return the completion of fish."""
-    lines = [_FISH_BEGIN.format(before=" ".join(BEFORE))]
+    lines = [_FISH_BEGIN.format(before=" ".join(arguments.BEFORE))]
     found = rows()
     lines += [_fish("", f"-a {row.name} -d {_fish_quoted(row.summary)}") for row in found]
     lines += [_fish("", f"-a {name} -d {_fish_quoted(summary)}") for name, summary in OTHERS.items()]

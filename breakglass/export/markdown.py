@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from breakglass.events import Event
-from breakglass.text import duration, money, one_line, plain
+from breakglass.text import duration, money, one_line, plain, plural
 
 MAX_CELL = 120
 """Characters of a text in a table."""
@@ -55,7 +55,7 @@ def render(events: Iterable[Event], session: str, host: str = "") -> Iterator[st
         about = f", target {_inline(created['target'])}" if created.get("target") else ""
         yield f" on {on}{about}, agent {_inline(created.get('agent'))}, began {began}"
     cost = sum(turn.cost for turn in turns)
-    yield f". {len(turns)} {'turn' if len(turns) == 1 else 'turns'}{', ' + money(cost) if cost else ''}.\n\n"
+    yield f". {plural(len(turns), 'turn')}{', ' + money(cost) if cost else ''}.\n\n"
     yield "## Timeline\n\n| time (UTC) | line | who | asked | outcome | took |\n|---|---|---|---|---|---|\n"
     for turn in turns:
         cells = (_short(turn.ts), turn.number, turn.by, turn.prompt, turn.status, turn.took)

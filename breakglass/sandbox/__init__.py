@@ -1,9 +1,9 @@
 """The sandbox of an agent: bubblewrap (bwrap(1)), and inside it `init`.
 
 How this works: the agent sees the machine's files read-only. It can write its workspace, private empty directories, and
-what the settings name. Directories that hold sockets and secrets are replaced by empty ones, the data root too. Every
-other socket of the machine is covered, unless the settings show its directory. No process, message queue or host name
-is shared. A server that runs as root gives the agent another user.
+what the settings name. Directories that hold sockets and secrets are replaced by empty ones, the data root too. Other
+sockets that the kernel lists are covered, unless the settings show their directory. No process, message queue or host
+name is shared. A server that runs as root gives the agent another user.
 
 - As root, bubblewrap needs no user namespace. `init` then changes the user, because root's number alone would
   give access to root's files, even without capabilities.
@@ -177,9 +177,11 @@ def _mounts(sandbox: Sandbox, workspace: str) -> list[str]:
 
 
 def _sockets(hidden: Iterable[str]) -> list[str]:
-    """Return the paths of this machine's Unix sockets outside of the hidden directories.
+    """Return the paths of Unix sockets outside of the hidden directories.
 
-    A read-only mount does not prevent a connection.
+    A read-only mount does not prevent a connection. The kernel lists the sockets of this network namespace, each with
+    the path to which it was bound. So one that was bound to a relative path is not found, nor one of a container with a
+    network of its own.
     """
     try:
         with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape", newline="\n") as table:

@@ -19,10 +19,8 @@ import ctypes
 import errno
 import os
 import signal
-import socket
 import struct
 import sys
-from typing import NamedTuple
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Numbers of system calls, the same on every architecture."""
@@ -57,25 +55,17 @@ _IO_URING = (425, 426, 427)
 """It opens sockets without the call that the filter sees."""
 
 
-class _Numbers(NamedTuple):
-    """The numbers of system calls of an architecture."""
-
-    architecture: int
-    """AUDIT_ARCH (linux/audit.h)."""
-    sockets: tuple[int, ...]
-    """socket, socketpair"""
-    namespaces: tuple[int, ...]
-    """clone, unshare: their first argument has the flags."""
-    refused: tuple[int, ...]
-    """add_key, request_key, keyctl, userfaultfd, bpf, perf_event_open"""
-
-
 _NUMBERS = {
-    "x86_64": _Numbers(0xC000003E, (41, 53), (56, 272), (248, 249, 250, 323, 321, 298)),
-    "aarch64": _Numbers(0xC00000B7, (198, 199), (220, 97), (217, 218, 219, 282, 280, 241)),
+    "x86_64": (0xC000003E, (41, 53), (56, 272), (248, 249, 250, 323, 321, 298)),
+    "aarch64": (0xC00000B7, (198, 199), (220, 97), (217, 218, 219, 282, 280, 241)),
 }
-_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
-"""The families of sockets that the namespaces separate."""
+"""By architecture: its AUDIT_ARCH (linux/audit.h), and the numbers of system calls.
+
+They are socket and socketpair; clone and unshare, whose first argument has the flags; and what is always refused:
+add_key, request_key, keyctl, userfaultfd, bpf, perf_event_open.
+"""
+_FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: the families of sockets that the namespaces separate."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -124,7 +114,7 @@ def restrict_calls(machine: str) -> None:
     """
     if machine not in _NUMBERS:
         return
-    program = _filter(_NUMBERS[machine])
+    program = _filter(*_NUMBERS[machine])
     code = ctypes.create_string_buffer(program, len(program))
     descriptor = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -135,7 +125,9 @@ def restrict_calls(machine: str) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _filter(numbers: _Numbers) -> bytes:
+def _filter(
+    architecture: int, sockets: tuple[int, ...], namespaces: tuple[int, ...], always: tuple[int, ...]
+) -> bytes:
     """Return the program of the filter (linux/filter.h)."""
     no_call, refused, no_family = (
         _instruction(_RETURN, _ERRNO | number) for number in (errno.ENOSYS, errno.EPERM, errno.EAFNOSUPPORT)
@@ -145,13 +137,13 @@ def _filter(numbers: _Numbers) -> bytes:
     load_first = _instruction(_LOAD, _FIRST_ARGUMENT)
     families = b"".join(_if(_IF_EQUAL, family, allow) for family in _FAMILIES)
     program = _instruction(_LOAD, _ARCHITECTURE)
-    program += _instruction(_IF_EQUAL, numbers.architecture, 1, 0) + no_call + load
+    program += _instruction(_IF_EQUAL, architecture, 1, 0) + no_call + load
     program += _if(_IF_AT_LEAST, _X32, no_call)
     program += _if(_IF_EQUAL, _CLONE3, no_call)  # its flags are in memory; programs then use clone
-    program += b"".join(_if(_IF_EQUAL, number, refused) for number in (*numbers.refused, *_IO_URING))
-    for number in numbers.sockets:
+    program += b"".join(_if(_IF_EQUAL, number, refused) for number in (*always, *_IO_URING))
+    for number in sockets:
         program += _if(_IF_EQUAL, number, load_first + families + no_family)
-    for number in numbers.namespaces:
+    for number in namespaces:
         program += _if(_IF_EQUAL, number, load_first + _if(_IF_ANY_BIT, _CLONE_NEWUSER, refused) + allow)
     return program + allow
 

@@ -26,7 +26,6 @@ from breakglass.store.log import Log
 from breakglass.store.loglock import LogLock
 from breakglass.store.seek import Position
 from breakglass.store.state_cache import LogState
-from breakglass.suggestion import suggestion
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 ID_CHARACTERS = frozenset("0123456789abcdef-")
@@ -268,14 +267,12 @@ def find_directory(root: Path, prefix: str) -> Session:
     """Return the one session whose directory's name begins with `prefix`. It may have no log. Raises as `find`."""
     if prefix == "":
         raise BadInput("expected a session's id or the beginning of one, got an empty text")
-    all_ids = list(ids(root))
-    found = [id_ for id_ in all_ids if id_.startswith(prefix)]
+    found = [id_ for id_ in ids(root) if id_.startswith(prefix)]
     if len(found) > 1:
         raise BadInput(f"{prefix} is the beginning of {len(found)} session ids; give more of it")
     if not found:
-        alike = {id_[: len(prefix)]: id_[: max(8, len(prefix))] for id_ in all_ids}
-        instead = suggestion(prefix, alike, "breakglass ls lists them", shown=alike.__getitem__)
-        raise NotFound(f"there is no session {prefix[:64]!r}; {instead}")
+        # No similar id is suggested: ids are random, so a similar one is another session.
+        raise NotFound(f"there is no session {prefix[:64]!r}; breakglass ls lists them")
     return Session(root, found[0])
 
 

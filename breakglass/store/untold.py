@@ -137,7 +137,7 @@ def replace(root: Path, name: str, content: dict[str, Any]) -> None:
 def names(root: Path) -> list[str]:
     """Return the ids of the marked sessions."""
     try:
-        return sorted(name for name in os.listdir(root / DIRECTORY) if len(name) == 36)
+        return sorted(name for name in os.listdir(root / DIRECTORY) if _is_session(name))
     except OSError:
         return []
 
@@ -181,8 +181,12 @@ def is_pending(root: Path) -> bool:
 
 def _has_names(root: Path) -> bool:
     with contextlib.suppress(OSError), os.scandir(root / DIRECTORY) as entries:
-        return any(len(entry.name) == 36 for entry in entries)
+        return any(_is_session(entry.name) for entry in entries)
     return False
+
+
+def _is_session(name: str) -> bool:
+    return len(name) == 36
 
 
 def results(root: Path) -> dict[str, Any]:

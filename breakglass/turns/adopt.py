@@ -130,6 +130,7 @@ def adopt(config: Config, agent: AgentConfig, session_id: str, *, by: str) -> Se
         raise NotFound(
             f"{agent.name} has no session {session_id} of this user; to list them: breakglass adopt"
         )
+    found = [each for each in found if each.id == session_id] or found
     if len(found) > 1:
         raise BadInput(f"several sessions of {agent.name} begin with {session_id}; write more of the id")
     (own,) = found

@@ -5,8 +5,6 @@ so it gets each once. An agent that has lost its own session gets a record of al
 runner imports this module, so it imports nothing slow.
 """
 
-from breakglass.events import Event
-from breakglass.kinds import ANSWERERS
 from breakglass.store import log, window
 from breakglass.turns.brief import REACH, quoted
 
@@ -17,22 +15,11 @@ _HEAD = (
 _FOOT = "[End of the remarks.]\n\n"
 
 
-def is_remark(event: Event) -> bool:
-    """Return whether an event is the answer of a user with a remark."""
-    text = event.get("message")
-    return (
-        event["kind"] == "answer"
-        and isinstance(text, str)
-        and text != ""
-        and event.get("by") not in ANSWERERS
-    )
-
-
 def find(fd: int, seen: int) -> str:
     """Return the remarks in the turn that ended with line `seen`, as text before a prompt; "" if it has none."""
     turn = log.read_one(fd, seen).get("turn") if seen else None
     if not isinstance(turn, int):
         return ""
     own = [event for event in window.read(fd, REACH, before=seen).events if event.get("turn") == turn]
-    text = "".join(quoted(event) for event in own if is_remark(event))
+    text = "".join(quoted(event) for event in own if event["kind"] == "answer")
     return _HEAD + text + _FOOT if text else ""

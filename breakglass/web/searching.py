@@ -23,7 +23,7 @@ PAGE = 50
 AT_ONCE = 2
 """Searches of one server process that run at the same time. Others wait."""
 PROGRESS_SECONDS = 0.25
-"""How long the progress is not said again."""
+"""Seconds between two reports of the progress, at least."""
 _CURSOR = re.compile(r"([0-9]{1,19})\.([0-9a-f-]{36})\.([1-9][0-9]{0,17})")
 _PROGRAM = "from breakglass.store.search import main; main()"
 _free = asyncio.Semaphore(AT_ONCE)

@@ -221,7 +221,7 @@ OF_DATA = (
         for where, old, new in (
             ("sandbox/__init__.py", "for path in _sockets(hidden):", "for path in ():"),
             ("sandbox/init.py", "        restrict_calls(os.uname().machine)\n", ""),
-            ("sandbox/init.py", "socket.AF_NETLINK)", "socket.AF_NETLINK, socket.AF_VSOCK)"),
+            ("sandbox/init.py", "_FAMILIES = (1, 2, 10, 16)", "_FAMILIES = (1, 2, 10, 16, 40)"),  # AF_VSOCK
             ("sandbox/init.py", "+ _if(_IF_ANY_BIT, _CLONE_NEWUSER, refused)", ""),
         )
     ),

@@ -40,6 +40,17 @@ class Login:
         return f"it refused its login ({reason}). {advice}"
 
 
+def needed_variables(way: Message) -> list[str]:
+    """Return the names of the variables that a way to log in needs."""
+    return [as_text(each.get("name")) for each in as_objects(way.get("vars")) if not each.get("optional")]
+
+
+def takes_key(way: Message) -> bool:
+    """Return whether a way to log in takes an API key that the agent finds itself."""
+    named = re.search("api.?key", as_text(way.get("id")), re.IGNORECASE)
+    return "api-key" in as_object(way.get("_meta")) or bool(named)
+
+
 def _way_without_user(ways: list[Message], variables: Collection[str]) -> str:
     """Return the id of a login that needs no user, "" if there is none.
 
@@ -47,12 +58,8 @@ def _way_without_user(ways: list[Message], variables: Collection[str]) -> str:
     """
     keys = ""
     for way in ways:
-        way_id = as_text(way.get("id"))
-        needed = [
-            as_text(each.get("name")) for each in as_objects(way.get("vars")) if not each.get("optional")
-        ]
+        way_id, needed = as_text(way.get("id")), needed_variables(way)
         if needed and all(name in variables for name in needed):
             return way_id
-        has_key = "api-key" in as_object(way.get("_meta")) or re.search("api.?key", way_id, re.IGNORECASE)
-        keys = keys or (way_id if has_key and not needed else "")
+        keys = keys or (way_id if takes_key(way) and not needed else "")
     return keys

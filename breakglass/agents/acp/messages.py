@@ -52,13 +52,14 @@ MAX_REASON = 3 << 10
 MAX_WAYS = 10
 """Ways to log in, and parts of a reason, that are shown."""
 
+MAX_MODELS = 100
+"""Models that an event names."""
+
 _TOKENS = Tokens._fields, ("inputTokens", "outputTokens", "cachedWriteTokens", "cachedReadTokens")
 """The names of the log, and those of the protocol."""
 
 
 # --- messages that are written ------------------------------------------------------------------
-MAX_MODELS = 100
-"""Models that an event names."""
 
 
 def encode_line(message: Message) -> bytes:

@@ -24,7 +24,7 @@ from breakglass.choices import NO_ANSWERS, Answers, Choice, Option
 from breakglass.events import Draft
 
 TOOL = "Log in"
-_ID = "way"
+_CHOICE = "way"
 _CAPABILITIES: Message = {"auth": {"terminal": True}, "elicitation": {"form": {}, "url": {}}}
 _KINDS = {
     "terminal": "needs a terminal on the machine",
@@ -41,14 +41,14 @@ class Dialogue(LineDialogue):
     def __init__(self, turn_input: TurnInput) -> None:
         super().__init__(turn_input, list(turn_input.command))
         self.finished = False
-        self._id = f"action-{turn_input.turn}-{turn_input.prompt}"
+        self._tool_id = f"action-{turn_input.turn}-{turn_input.prompt}"
         self._sent = SentRequests()
         self._methods: list[Message] = []
         self._ways: dict[str, Way] = {}
-        self._has_asked = False
+        self._has_offered = False
         self._is_logged_in = False
         self._conclusion = ""
-        self._asked = 0
+        self._questions_asked = 0
         self._open: dict[str, Message] = {}  # questions of the agent, and {} for our own
 
     @property
@@ -59,7 +59,7 @@ class Dialogue(LineDialogue):
     def begin(self) -> list[Draft]:
         """Return the call: the arguments as a list, and quoted as a shell would need them."""
         called = {"command": shlex.join(self.argv), "argv": self.argv}
-        return [("tool", {"tool_id": self._id, "name": self._input.prompt, "input": called})]
+        return [("tool", {"tool_id": self._tool_id, "name": self._input.prompt, "input": called})]
 
     def open(self) -> bytes:
         """Return the first request."""
@@ -75,7 +75,7 @@ class Dialogue(LineDialogue):
         if request not in self._open:
             return False
         question = self._open.pop(request)
-        chosen = next(iter(answers.get(_ID, ())), "")
+        chosen = next(iter(answers.get(_CHOICE, ())), "")
         if question:
             self._write(_response(question, answers, allow=allow))
         elif allow and chosen in self._ways:
@@ -110,7 +110,7 @@ class Dialogue(LineDialogue):
             self._request("session/new", {"cwd": self._input.cwd, "mcpServers": []})
             return [self._output("The agent accepted the login.\n")] if method == "authenticate" else []
         self._is_logged_in = True
-        if self._has_asked or not self._methods:
+        if self._has_offered or not self._methods:
             self._conclude("The agent is logged in: it opened a session.", is_logged_in=True)
             return []
         return self._ask("The agent opened a session, so it is logged in or needs no login.")
@@ -120,7 +120,7 @@ class Dialogue(LineDialogue):
             as_object(as_object(refusal).get("data")).get("authMethods")
         )
         reason = messages.error_text({**as_object(refusal), "code": None}, [])
-        if method == "session/new" and not self._has_asked and self._methods:
+        if method == "session/new" and not self._has_offered and self._methods:
             return self._ask(f"The agent is not logged in: {reason}")
         what = {"authenticate": "The agent refused the login", "session/new": "The agent opens no session"}
         self._conclude(f"{what.get(method, 'The agent cannot log in')}: {reason}")
@@ -138,11 +138,11 @@ class Dialogue(LineDialogue):
 
     def _ask(self, state: str) -> list[Draft]:
         ways = read_ways(self._methods, self._input.command, self._input.variables)
-        self._has_asked, self._ways = True, {way.name: way for way in ways}
+        self._has_offered, self._ways = True, {way.name: way for way in ways}
         listed = "".join(f"* {': '.join(filter(None, (way.name, _about(way))))}\n" for way in ways)
         output = self._output(f"{state}\nIt offers these ways to log in:\n{listed}")
         options = tuple(Option(way.name, _about(way)) for way in ways)
-        wanted = Choice(_ID, "Choose how to log the agent in.", options=options, other=False)
+        wanted = Choice(_CHOICE, "Choose how to log the agent in.", options=options, other=False)
         return [output, self._question((wanted,), {"ways": [way.name for way in ways]}, {})]
 
     def _go(self, way: Way) -> None:
@@ -153,10 +153,10 @@ class Dialogue(LineDialogue):
         self._request("authenticate", {"methodId": way.id})
 
     def _question(self, asked: tuple[Choice, ...], given: Message, message: Message) -> Draft:
-        self._asked += 1
-        request = f"login-{self._input.turn}-{self._asked}"
+        self._questions_asked += 1
+        request = f"login-{self._input.turn}-{self._questions_asked}"
         self._open[request] = message
-        fields = {"request": request, "name": TOOL, "input": given, "tool_id": self._id}
+        fields = {"request": request, "name": TOOL, "input": given, "tool_id": self._tool_id}
         return "permission", {**fields, "choices": [choice.as_json() for choice in asked]}
 
     # --- the end ------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class Dialogue(LineDialogue):
         return join_deltas([*drafts, ("result", result)])
 
     def _output(self, text: str, *, is_error: bool = False) -> Draft:
-        return "tool_result", {"tool_id": self._id, "output": text, "is_error": is_error}
+        return "tool_result", {"tool_id": self._tool_id, "output": text, "is_error": is_error}
 
     def _request(self, method: str, params: Message) -> None:
         self._write(self._sent.add(method, params))

@@ -8,10 +8,9 @@ the latter in `_meta` before the protocol had it.
 import shlex
 from typing import NamedTuple
 
-from breakglass.agents.acp.messages import Message
-from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text
-
-MAX_WAYS = 20
+from breakglass.agents.acp.login import needed_variables, takes_key
+from breakglass.agents.acp.messages import MAX_WAYS, Message
+from breakglass.agents.lines import as_object, as_short_text, as_text
 
 
 class Way(NamedTuple):
@@ -46,16 +45,14 @@ def read_ways(
 
 def _read(method: Message, command: tuple[str, ...], variables: tuple[str, ...]) -> Way:
     way_id, about = as_short_text(method.get("id")), as_short_text(method.get("description"))
-    needed = [
-        as_text(each.get("name")) for each in as_objects(method.get("vars")) if not each.get("optional")
-    ]
+    needed = needed_variables(method)
     return Way(
         way_id,
         as_short_text(method.get("name")) or way_id,
         about,
         tuple(name for name in needed if name and name not in variables),
         _terminal(method, command),
-        bool(needed) or "api-key" in as_object(method.get("_meta")),
+        bool(needed) or takes_key(method),
     )
 
 

@@ -8,7 +8,7 @@ from breakglass.cli.command import Command, Option
 from breakglass.cli.style import paint
 from breakglass.config import Config
 from breakglass.store.fleet import Host, list_hosts
-from breakglass.text import one_line
+from breakglass.text import one_line, plural
 
 SIGNS = {"live": "✓", "behind": "!", "copy": "·", "lost": "✗", "diverged": "✗", "stopped": "✗"}
 STYLES = {"✓": "success", "!": "question", "✗": "failure", "·": "note"}
@@ -32,7 +32,7 @@ def run(config: Config, args: Namespace) -> int:
 def _row(host: Host, width: int, *, colours: bool) -> str:
     sign = SIGNS[host.link.state]
     shown = paint(sign, STYLES[sign], colours=colours)
-    counts = [f"{len(host.sessions):,} sessions"]
+    counts = [plural(len(host.sessions), "session")]
     counts += [f"{host.running:,} running"] if host.running else []
     counts += [f"{host.asking:,} asking"] if host.asking else []
     counts += [f"generation {host.link.generation}"] if (host.link.generation or 1) > 1 else []

@@ -10,7 +10,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, BreakglassError
 from breakglass.state import SessionState
 from breakglass.store import log, root, sessions, space
-from breakglass.text import age, heading, size
+from breakglass.text import age, heading, plural, size
 from breakglass.turns.delete import delete_session
 
 _AGE = re.compile(r"([0-9]{1,5})(h|d|w)")
@@ -60,7 +60,7 @@ def _name(state: SessionState) -> str:
 
 
 def _summary(count: int, freed: int, *, is_dry_run: bool) -> str:
-    what = f"{count:,} {'session' if count == 1 else 'sessions'}"
+    what = plural(count, "session")
     if is_dry_run:
         return f"{what} would be deleted, {size(freed)} freed. Nothing was deleted."
     return f"{what} deleted, {size(freed)} freed."

@@ -36,9 +36,7 @@ def run(config: Config, args: Namespace) -> int:
         raise NotFound(f"there is no data directory {config.data.absolute()}; name it with --data")
     found = [Session(config.data, session_id) for session_id in sorted(sessions.ids(config.data))]
     are_valid = [_check(session) for session in found if _has_log(session)]
-    print(
-        f"{len(are_valid):,} {'log' if len(are_valid) == 1 else 'logs'}, {are_valid.count(False):,} of them broken"
-    )
+    print(f"{plural(len(are_valid), 'log')}, {are_valid.count(False):,} of them broken")
     return 0 if all(are_valid) else 1
 
 

@@ -11,7 +11,7 @@ from tests.cli.program import Data
 AGENT = """
 import json, signal, sys
 offers, folder = json.loads(sys.argv[1]), sys.argv[2]
-pages = {None: ["ses_A", "old"], "2": ["bad\\0id", "ours"]}
+pages = {None: ["ses_A", "ses_AB", "old"], "2": ["bad\\0id", "ours"]}
 for line in sys.stdin:
     message = json.loads(line)
     result = {"protocolVersion": 1, "agentCapabilities": offers}
@@ -43,9 +43,11 @@ def test_the_sessions_that_an_acp_agent_lists_are_adopted(data: Data, tmp_path: 
     rows = data.json("adopt", "other")
     assert [(row["session_id"], row["title"], row["updated"]) for row in rows] == [
         ("ses_A", "about ses_A", "2026-11-23T02:12:00.000Z"),
+        ("ses_AB", "about ses_AB", None),
         ("old", "about old", None),
     ]
-    session = data.ok("adopt", "other", "ses_").strip()
+    assert b"several sessions of other begin with ses_;" in data.run("adopt", "other", "ses_").stderr
+    session = data.ok("adopt", "other", "ses_A").strip()  # the whole id of one, and the beginning of another
     created = data.events(session)[0]
     assert (created["agent"], created["title"]) == ("other", "about ses_A")
     assert created["adopted"] == {"session_id": "ses_A", "directory": str(tmp_path), "cost_usd": 0.0}
