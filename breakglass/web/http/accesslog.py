@@ -54,7 +54,8 @@ def format_line(entry: Entry, now: datetime) -> bytes:
 def _masked(path: bytes) -> bytes:
     """Return a path in which what looks like a token or a login code is masked: a user may paste one into the address.
 
-    No path of this server has such a part, except the name of a file.
+    The paths of this server have no such part, except the name of a file, which stays, and the long name of a host,
+    which is masked.
     """
     own, files, name = path.partition(b"/files/")
     return _SECRET.sub(b"[masked]", own) + files + name
