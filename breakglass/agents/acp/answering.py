@@ -56,8 +56,7 @@ class AnsweringDialogue(LineDialogue):
             return [self._questions.elicit(message)]
         if not self.finished:
             self._write(messages.not_offered(message))
-        asked = beginning(dumps({"method": method, "params": params}))
-        return [_notice(f"The agent asked for a service that Breakglass does not offer: {asked}")]
+        return [messages.not_offered_notice(message)]
 
     def _ask(self, message: Message, asked: Message) -> list[Draft]:
         if self.finished:  # nothing can be written any more
