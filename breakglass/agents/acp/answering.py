@@ -60,8 +60,7 @@ class AnsweringDialogue(LineDialogue):
             return [self._questions.elicit(message)]
         if not self.finished:
             self._write(messages.not_offered(message))
-        asked = beginning(dumps({"method": method, "params": params}))
-        return [_notice(f"The agent asked for a service that Breakglass does not offer: {asked}")]
+        return [messages.not_offered_notice(message)]
 
     def _read_notification(self, method: str, message: Message) -> list[Draft]:
         """Return a notice of a notification that we do not know. An agent may send one of its own every second."""

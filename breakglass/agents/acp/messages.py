@@ -22,9 +22,10 @@ from breakglass.agents.lines import (
     as_objects,
     as_short_text,
     as_text,
+    beginning,
     plan_item,
 )
-from breakglass.events import INTERRUPTED, clip, dumps
+from breakglass.events import INTERRUPTED, Draft, clip, dumps
 from breakglass.tally import Tokens
 
 Message = dict[str, Any]
@@ -100,6 +101,12 @@ def not_offered(message: Message) -> Message:
     """Return the response to a request for a service that we do not offer."""
     method = as_short_text(message.get("method"))
     return {"id": message.get("id"), "error": {"code": METHOD_NOT_FOUND, "message": f"not offered: {method}"}}
+
+
+def not_offered_notice(message: Message) -> Draft:
+    """Return the event that tells the user of a request for a service that we do not offer."""
+    asked = beginning(dumps({"method": message["method"], "params": as_object(message.get("params"))}))
+    return "notice", {"text": f"The agent asked for a service that Breakglass does not offer: {asked}"}
 
 
 def permission_answer(question: Message, kinds: Iterable[str]) -> Message:

@@ -170,7 +170,7 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     shown = fragments.compact(events)
     host = source.host or str(created.get("host", ""))
     names = {"session": source.name, "title": title[:200], "host": host}
-    return document(shown, **names, directory=source.session.workspace if source.session else "")
+    return document(shown, **names, files=source.session)
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:
