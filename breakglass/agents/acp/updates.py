@@ -73,17 +73,14 @@ class UpdateReader:
 
     def flush(self) -> list[Draft]:
         """Return all events that were held back because more updates could change them."""
-        speakers = {**self._thoughts, **self._prose}
-        prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
+        prose = [draft for each in {**self._thoughts, **self._prose} for draft in self._end_prose(each)]
         return prose + [draft for call in self._calls.values() for draft in call.announce()]
 
     def end(self) -> list[Draft]:
         """Return what was held back, and a result for each call that the agent left open."""
         drafts = self.flush()
-        for call in self._calls.values():
-            drafts += call.end()
-        self._calls.clear()
-        return drafts
+        calls, self._calls = self._calls, {}
+        return [*drafts, *(draft for call in calls.values() for draft in call.end())]
 
     # --- prose --------------------------------------------------------------------------------
 
