@@ -178,7 +178,7 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     title = source.masker.text(source.known.state.title) or prompt or source.name
     host = source.host or str(_created(source).get("host", ""))
     names = {"session": source.name, "title": title[:200], "host": host}
-    return document(shown, **names, directory=source.session.workspace if source.session else "")
+    return document(shown, **names, files=source.session)
 
 
 def _created(source: _Source) -> Event:
