@@ -16,7 +16,9 @@ def make_certificate(directory: Path, hosts: list[str]) -> None:
     files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
     try:
         command = ["openssl", "req", "-x509", *key, *names, *files]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(
+            command, env={"PATH": os.pathsep.join(os.get_exec_path())}, check=True, capture_output=True
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(
             f"a certificate for {', '.join(hosts)} could not be made with openssl: {error}"
