@@ -231,6 +231,14 @@ def test_killed_processes_are_reaped() -> None:
     assert exit_status(kill) == 0
 
 
+def test_a_kill_takes_the_exit_status_of_no_other_child(tree: subprocess.Popen[bytes]) -> None:
+    """A server has children that are of no turn, such as a search: it would report an error for a search that ended."""
+    with subprocess.Popen(["sh", "-c", "exit 3"]) as other:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), DEADLINE)
+        assert other.wait() == 3
+
+
 def test_killed_children_are_reaped() -> None:
     assert exit_status(lambda: processes.kill_children(DEADLINE) and has_no_child()) == 0
 
