@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from breakglass.events import LOST, Draft
@@ -128,6 +129,7 @@ def test_the_server_folds_lines_for_browsers_without_javascript_as_the_scripts_f
     expect(user.line(retry + 1)).not_to_be_visible()
 
 
+@pytest.mark.torture
 def test_the_newest_retry_counts_down(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
     session = server.run_script("say Hello", f"wait {gate}")
     turn = next(event["id"] for event in server.events(session) if event["kind"] == "user")

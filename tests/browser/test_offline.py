@@ -56,7 +56,9 @@ def end_logins(server: ScriptedServer) -> None:
         access.revoke(login.id)
 
 
-@pytest.mark.parametrize("notices", ["the open page", "the next navigation"])
+@pytest.mark.parametrize(
+    "notices", ["the open page", pytest.param("the next navigation", marks=pytest.mark.torture)]
+)
 def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
     own_server: ScriptedServer, new_user: NewUser, notices: str
 ) -> None:
@@ -128,6 +130,7 @@ def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer
     assert page.evaluate("localStorage.length") == 0
 
 
+@pytest.mark.torture
 def test_the_page_can_be_installed(new_user: NewUser, server: ScriptedServer) -> None:
     user = new_user(service_workers="allow")
     page = user.open()

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
@@ -52,6 +53,7 @@ def test_a_running_tool_shows_its_time_and_a_finished_one_is_a_line_that_opens(
     assert tool.locator(".input").inner_text().strip().endswith("df -h")
 
 
+@pytest.mark.torture
 def test_the_lines_of_a_subagent_are_indented_under_the_call_that_started_it(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_an_output_is_copied_unchanged(new_user: NewUser, server: ScriptedServer
         assert page.evaluate("navigator.clipboard.readText()").rstrip("\n") == text
 
 
+@pytest.mark.torture
 def test_on_a_phone_a_shade_at_the_edge_shows_that_a_line_continues(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -192,6 +195,7 @@ def test_an_unknown_line_is_shown_unchanged_at_its_number(new_user: NewUser, ser
     assert json.loads(page.locator("#e3 pre").inner_text())["sky"] == ["<b>"]
 
 
+@pytest.mark.torture
 def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     turn = server.prompt(session, "true")
@@ -210,6 +214,7 @@ def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: Scrip
     assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
 
 
+@pytest.mark.torture
 def test_dates_separate_days_and_times_are_local_with_the_full_time_on_hover(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
