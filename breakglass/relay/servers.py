@@ -45,7 +45,7 @@ class Address(NamedTuple):
 
     def listen(self, port: int) -> str:
         """Return where the server listens: on all networks if that is encrypted, else only where it is told to."""
-        return f"{'0.0.0.0' if self.is_encrypted else self.host}:{port}"
+        return f"{'0.0.0.0' if self.is_encrypted else self.host}:{port}"  # nosec B104 - hosts reach it from outside, over TLS
 
     @property
     def cluster_port(self) -> int:
