@@ -11,6 +11,8 @@ from breakglass.trusted_path import check_trusted
 
 FILE_NAME = "breakglass.toml"
 SYSTEM_DIRECTORY = Path("/etc/breakglass")
+OWN_DIRECTORY = Path(".config", "breakglass")
+"""The directory of a user's settings, below the home directory."""
 MAX_BYTES = 1 << 20
 """Bytes of a settings file. A device may be endless."""
 
@@ -26,7 +28,7 @@ def find_file(
     data, home = data or environ.get("BREAKGLASS_DATA"), environ.get("HOME")
     for directory, is_current in (
         (Path(data or default_data), not data),
-        *([(Path(home, ".config", "breakglass"), False)] if home else []),
+        *([(Path(home, OWN_DIRECTORY), False)] if home else []),
         (SYSTEM_DIRECTORY, False),
         (Path(), True),
     ):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from breakglass.events import Event
 from breakglass.seals import Seal, seal_in
-from breakglass.tally import EndedTurns, count_turn
-from breakglass.text import context_in, tokens_in
+from breakglass.tally import EndedTurns, count_turn, tokens_of
+from breakglass.text import context_in
 
 
 class QueuedPrompt(NamedTuple):
@@ -262,8 +262,8 @@ def _session(state: SessionState, event: Event) -> SessionState:
 
 def _result(state: SessionState, event: Event) -> SessionState:
     cost = _dollars(event)
-    given, produced = tokens_in(event.get("usage"))
-    tokens = (state.tokens[0] + given, state.tokens[1] + produced)
+    counted = tokens_of(event.get("usage"))
+    tokens = (state.tokens[0] + counted.given, state.tokens[1] + counted.output_tokens)
     context = context_in(event.get("context")) or state.context
     state = state._replace(cost=state.cost + cost, tokens=tokens, spent=_spend(state.spent, event, cost))
     state = state._replace(context=context)

@@ -1,6 +1,5 @@
 """Numbers about turns: those that a session's state keeps, so that no log is read again for them, and tokens. Pure."""
 
-import math
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
@@ -26,13 +25,18 @@ class Tokens(NamedTuple):
 
 
 def tokens_of(usage: Any) -> Tokens:
-    """Return the tokens in a `usage`. What is missing or malformed counts as 0."""
-    counts = map(usage.get, Tokens._fields) if isinstance(usage, dict) else ()
-    return Tokens(*(_count(each) for each in counts))
+    """Return the tokens in a `usage`, whose keys may also be `inputTokens` and so on.
+
+    What is missing or malformed counts as 0.
+    """
+    if not isinstance(usage, dict):
+        return Tokens()
+    counts = {_spelled(key): each for key, each in usage.items() if type(each) is int and 0 <= each < 1 << 53}
+    return Tokens(*(counts.get(_spelled(each), 0) for each in Tokens._fields))
 
 
-def _count(value: Any) -> int:
-    return int(value) if type(value) in (int, float) and math.isfinite(value) else 0
+def _spelled(key: str) -> str:
+    return key.lower().replace("_", "")
 
 
 class EndedTurns(NamedTuple):

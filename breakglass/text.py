@@ -8,6 +8,8 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from breakglass.tally import tokens_of
+
 # Controls: C0 except tab and newline, DEL and C1. Lone surrogates, which UTF-8 cannot encode.
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
 # Every character of the category Cf (format): soft hyphen, zero width characters, directional overrides and isolates,
@@ -170,18 +172,10 @@ def money(dollars: float) -> str:
 
 def token_counts(usage: Any) -> str:
     """Return the token counts of a `result` event: `12.3k in, 1.2k out`; "" where `usage` has no known counts."""
-    given, produced = tokens_in(usage)
-    return f"{_thousands(given)} in, {_thousands(produced)} out" if given or produced else ""
-
-
-def tokens_in(usage: Any) -> tuple[int, int]:
-    """Return the tokens that an agent was given and that it produced, from the `usage` of a `result` event."""
-    if not isinstance(usage, dict):
-        return 0, 0
-    counts = {
-        key.lower().replace("_", ""): n for key, n in usage.items() if type(n) is int and 0 <= n < 1 << 53
-    }
-    return sum(n for key, n in counts.items() if key.endswith("inputtokens")), counts.get("outputtokens", 0)
+    tokens = tokens_of(usage)
+    if not any(tokens):
+        return ""
+    return f"{_thousands(tokens.given)} in, {_thousands(tokens.output_tokens)} out"
 
 
 def context_in(context: Any) -> tuple[int, int] | None:

@@ -21,8 +21,8 @@ ROWS = (
     "                      config                      ",
     "  store  agents  access  verify  actions  targets  export  settings_file notify relay_settings",
     "       state   masking   choices   query   filters   stats   uploads   timeline ",
-    "             events    text    seals    tally     ",
-    "    settings  turn_limits  trusted_path  plain_file  kinds ",
+    "             events    text    seals              ",
+    "    settings  turn_limits  trusted_path  plain_file  kinds  tally ",
     "                errors  suggestion                ",
 )
 """The layers of the package, the highest first. A module imports only modules of lower rows."""

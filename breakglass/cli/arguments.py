@@ -22,7 +22,7 @@ _CONFIG_HELP = (
 )
 COMMON = ("--data", "--config")
 """The options that every command has."""
-BEFORE = (*COMMON, *(option.usage.split()[0] for option in REMOTE))
+BEFORE = (*COMMON, *(option.usage.split()[0] for option in (HOST, *REMOTE)))
 """The options that may also be before the command."""
 
 

@@ -14,7 +14,7 @@ from breakglass.cli import screen
 from breakglass.cli.unit import DATA, SEARCHED, Service, Step
 from breakglass.config import DEFAULT_DATA, Config
 from breakglass.errors import BadConfig, BadInput, BreakglassError, Conflict, NotFound
-from breakglass.settings_file import SYSTEM_DIRECTORY
+from breakglass.settings_file import OWN_DIRECTORY, SYSTEM_DIRECTORY
 from breakglass.trusted_path import check_trusted
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
@@ -29,7 +29,8 @@ def find_service(config: Config, args: Namespace) -> Service:
     """
     user = _account(args.user if "user" in args else None)
     home, program = Path(user.pw_dir), Path(sys.executable).with_name("breakglass")
-    own_settings = Path(config.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    # systemd looks there for units. Settings are read below the home directory only.
+    own_units = Path(config.environ.get("XDG_CONFIG_HOME") or home / ".config", "systemd", "user")
     is_system = os.geteuid() == 0
     usual = DATA if is_system else home / ".local/state/breakglass"
     service = Service(
@@ -40,8 +41,8 @@ def find_service(config: Config, args: Namespace) -> Service:
         data=usual if config.data == DEFAULT_DATA else config.data.absolute(),
         config=Path(args.config).absolute() if args.config else None,
         first_path=_agent_directory(config.environ, user),
-        units=SYSTEM_UNITS if is_system else own_settings / "systemd" / "user",
-        configuration=SYSTEM_DIRECTORY if is_system else own_settings / "breakglass",
+        units=SYSTEM_UNITS if is_system else own_units,
+        configuration=SYSTEM_DIRECTORY if is_system else home / OWN_DIRECTORY,
     )
     for text in (service.program, service.data, service.config, *service.first_path):
         if not str(text).isprintable():

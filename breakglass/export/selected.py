@@ -33,6 +33,7 @@ def redacted(events: Iterable[Event], masker: Masker) -> Iterator[Event]:
             output = fields.get("output")
             length = len(output.encode(errors="replace")) if isinstance(output, str) else 0
             fields["output"] = f"[{size(length)} of output left out]"
+            fields.pop("pictures", None)
         own = {key: event[key] for key in _OWN if key in event}
         for _, masked in [*masker.take([(kind, fields)]), *masker.flush()]:
             yield {**own, **masked}

@@ -55,6 +55,18 @@ def open_picture(directory: str, name: str) -> int:
         raise NotFound(f"the picture {name} is not beside the log") from error
 
 
+def has_any(directory: str) -> bool:
+    """Return whether pictures are beside the log of a session."""
+    return os.path.isdir(f"{directory}/{PICTURE_FOLDER}")
+
+
+def named_in(event: dict[str, Any]) -> list[str]:
+    """Return the paths of the pictures that a `tool_result` names. Any program can write into a log."""
+    given = event.get("pictures") if event.get("kind") == "tool_result" else None
+    paths = [each.get("file") for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+    return [path for path in paths if is_picture(path)]
+
+
 def read(directory: str, path: str) -> bytes:
     """Return a picture by the path that an event names, b"" if it is missing or was changed."""
     with (

@@ -64,6 +64,8 @@ class Accepted(NamedTuple):
     what: Literal["turn", "queued"]
     id: int
     """The id of the `user` or `queued` event."""
+    failure: str = ""
+    """Why the turn's process could not start, so that the turn has ended; "" if it has started."""
 
 
 def submit_prompt(
@@ -252,9 +254,9 @@ def _begin(
             state, prompt = _hand_over(config, session, opened, state, prompt)
         mark_turn(config, session, opened, is_first=state.last_turn is None)
         turn, end = _append_user(opened, prompt._replace(steer=None)), opened.end
-    _start(session, opened, make_job(config, session, turn, end, state, lock, run))
+    failure = _start(session, opened, make_job(config, session, turn, end, state, lock, run))
     record_later(config, session)
-    return Accepted("turn", turn)
+    return Accepted("turn", turn, failure)
 
 
 def continue_queue(config: Config, session: Session) -> bool:
@@ -300,14 +302,16 @@ def _is_queue_left(state: SessionState) -> bool:
     return state.turn is None and bool(state.queued) and state.status not in ("lost", "degraded")
 
 
-def _start(session: Session, opened: Log, job: Job) -> None:
-    """Start the runner of a turn whose prompt is recorded. If it cannot start, end the turn."""
+def _start(session: Session, opened: Log, job: Job) -> str:
+    """Start the runner of a turn whose prompt is recorded. If it cannot start, end the turn and return the reason."""
+    reason = ""
     try:
         start_runner(job)
     except OSError as error:
         reason = f"The turn's process could not start: {error.strerror}."
         end_turn(session, opened, job.turn, status="error", error=reason)
     start_and_reap(job.sender)
+    return reason
 
 
 def _hand_over(

@@ -6,7 +6,7 @@ a download of unknown bytes. Must not decide what a workspace contains: `store.w
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from io import RawIOBase
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from breakglass.store import pictures, workspace
 from breakglass.store.sessions import Session
 from breakglass.turns.files import add_file
 from breakglass.uploads import PICTURES, UNKNOWN, check_size, media_type
-from breakglass.web.context import caller_name, console
+from breakglass.web.context import caller, caller_name, console
 
 PIECE = 256 << 10
 """Bytes that are read and sent at once."""
@@ -73,6 +73,12 @@ async def response_of(session: Session, path: str) -> Response:
 async def picture(session: Session, name: str) -> Response:
     """Return a picture that is beside the log as a response. Raises NotFound."""
     return _response_of(await asyncio.to_thread(pictures.open_picture, session.directory, name), name)
+
+
+def addresses(session: Session) -> Mapping[str, str] | None:
+    """Return where a page finds the files of a session: None if it serves them, {} for a copy that has only the log."""
+    has_files = os.path.isdir(session.workspace) or pictures.has_any(session.directory)
+    return {} if caller().host and not has_files else None
 
 
 def _response_of(fd: int, path: str) -> Response:

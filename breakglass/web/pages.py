@@ -4,10 +4,11 @@ The guard has let the request through before a route runs. The types in page/pag
 """
 
 import asyncio
+import functools
 import json
 import socket
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from http.client import NOT_FOUND
 
 from markupsafe import Markup
@@ -18,6 +19,7 @@ from breakglass.errors import NotFound
 from breakglass.events import Event
 from breakglass.filters import FILTERS
 from breakglass.store import log, root, space, workspace
+from breakglass.store.sessions import Session
 from breakglass.text import visible
 from breakglass.vitals import Vitals
 from breakglass.web import files, sse, stream
@@ -101,6 +103,7 @@ async def session_page(session_id: str) -> Response:
     if number := _number("go"):  # the form "Go to line"
         return redirect_within(f"/sessions/{session.id}?around={number}#e{number}")
     line, show = _number("line"), request.args.get("show", "")
+    show = show if show in FILTERS else ""
     before = line + 1 if line else _number("before")
     wanted = queries.Wanted(before, _number("after"), _number("around"), "" if line else show)
     shown = await asyncio.to_thread(queries.read_window, session, wanted)
@@ -113,8 +116,8 @@ async def session_page(session_id: str) -> Response:
     content = SessionPage(
         session=row,
         sessions=found,
-        events=await asyncio.to_thread(_rendered, shown.events, whole=bool(line), alone=show in FILTERS),
-        show=show if show in FILTERS else "",
+        events=await asyncio.to_thread(_rendered, session, shown.events, whole=bool(line), alone=bool(show)),
+        show=show,
         first_id=shown.begin.number + 1,
         last_id=shown.end.number,
         earlier=shown.has_earlier,
@@ -146,9 +149,11 @@ async def delete_page(session_id: str) -> Response:
     return page_of(DeletePage(row, used, queries.why_not_deletable(row.state)))
 
 
-def _rendered(found: list[Event], *, whole: bool, alone: bool) -> list[Markup]:
+def _rendered(session: Session, found: list[Event], *, whole: bool, alone: bool) -> list[Markup]:
     """Return the HTML of some events. Slow for many, so call it in a thread."""
-    return [html for _, html in fragments.fragments(found, whole=whole, alone=alone)]
+    where = files.addresses(session)
+    shown = fragments.fragments(found, whole=whole, alone=alone, joined=not whole, addresses=where)
+    return [html for _, html in shown]
 
 
 @pages.get("/sessions/<session_id>/outline")
@@ -179,7 +184,9 @@ async def page_stream(session_id: str) -> Response:
     state = await asyncio.to_thread(console().state, session)
     start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
     write = attached.direct_write(request)
-    chunks = console().attach(session, last, write, stream.Format(render_frames, KEEPALIVE))
+    has_files = await asyncio.to_thread(files.addresses, session) is None
+    frame = render_frames if has_files else render_frames_without_files
+    chunks = console().attach(session, last, write, stream.Format(frame, KEEPALIVE))
     return await attached.streaming_response(
         chunks, b"event: start\ndata: %b\n\n" % json.dumps(start).encode()
     )
@@ -198,12 +205,14 @@ async def alive() -> Response:
     return await attached.streaming_response(beats())
 
 
-def render_frames(lines: bytes, first: int) -> bytes:
+def render_frames(lines: bytes, first: int, addresses: Mapping[str, str] | None = None) -> bytes:
     """Return whole lines of a log, the first of which has number `first`, as SSE frames of HTML fragments."""
-    decoded = sse.events_of(lines, first)
-    return b"".join(
-        b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in fragments.fragments(decoded)
-    )
+    shown = fragments.fragments(sse.events_of(lines, first), addresses=addresses)
+    return b"".join(b"id: %d\ndata: %b\n\n" % (number, html.encode()) for number, html in shown)
+
+
+render_frames_without_files = functools.partial(render_frames, addresses={})
+"""One function, because streams of the same log and function share a reader."""
 
 
 @pages.get("/sessions/<session_id>/save.<form>")

@@ -42,6 +42,7 @@ def subscribe(console: Console, credential: Credential | None, given: bodies.Sub
     data = console.config.data
     p256dh, auth = given.keys.get("p256dh", ""), given.keys.get("auth", "")
     check_subscription(given.endpoint, p256dh, auth, console.config.push_services)
+    open_push_key(data)  # a client may subscribe without having read the key
     push = Push(given.endpoint, p256dh, auth, int(time.time()))
     subscriptions.subscribe(console.access, credential, push)
     mark_running_turns(data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.agents import Dialogue, Exit
+from breakglass.agents import Dialogue, Exit, TurnInput, new_dialogue
 from breakglass.events import Draft, dumps
 from tests.agents.acp import made_messages as acp
 from tests.agents.claude import made_lines as claude
@@ -233,6 +233,21 @@ ACP_UNKNOWN: list[dict[str, Any]] = [
 def test_a_message_of_an_acp_agent_of_an_unknown_kind_is_a_notice(message: dict[str, Any]) -> None:
     data = json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
     assert PROSE in notices(told(acp.begun(), data))
+
+
+IN_A_LOGIN = [each for each in ACP_UNKNOWN if each.get("method") != "session/update"]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+@pytest.mark.parametrize("message", IN_A_LOGIN, ids=[dumps(each)[:60] for each in IN_A_LOGIN])
+def test_a_message_of_an_acp_agent_of_an_unknown_kind_is_a_notice_in_a_login_too(
+    message: dict[str, Any], is_over: bool
+) -> None:
+    login = new_dialogue("acp_login", TurnInput("Log in", ("agent",), turn=7))
+    login.open()
+    refusal = {"id": 1, "error": {"code": -32603, "message": "no"}}
+    before = acp.encoded(refusal) if is_over else b""
+    assert PROSE in notices(told(login, before + acp.encoded(message)))
 
 
 def test_prose_of_claude_that_streamed_to_its_end_without_a_whole_text_is_a_text() -> None:

@@ -5,9 +5,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from breakglass.events import LOST, Draft
+from breakglass.store import sessions
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
 from tests.browser.user import PHONE
@@ -17,6 +19,9 @@ UNFOLD = """() => {
   for (const one of document.querySelectorAll("#log [hidden]")) one.hidden = false;
 }"""
 """Shows every line in full."""
+ENDS = """() => [...document.querySelectorAll("#log :is(.folded, .turn_end)")].map(
+  (line) => [line.id, line.className.replace(" appearing", ""), line.innerText])"""
+"""The ends of turns and the lines that they stand for."""
 CAUSE = "API Error: 529 overloaded. This is a server-side issue, usually temporary. Try again in a moment."
 STEPS = [{"content": f"Step {n} of the repair", "status": "pending"} for n in range(3)]
 ITEMS = [{"text": step["content"], "status": step["status"]} for step in STEPS]
@@ -97,12 +102,34 @@ def test_the_number_of_a_folded_line_still_leads_to_it(new_user: NewUser, server
     expect(user.line(retry)).not_to_be_visible()
     page.goto(f"/sessions/{session}#e{retry}")
     expect(user.line(retry)).to_be_in_viewport()
-    without_scripts = new_user(java_script_enabled=False)
-    without_scripts.page.goto(f"/sessions/{session}#e{retry}")
-    expect(without_scripts.line(retry)).to_be_in_viewport()
-    expect(without_scripts.line(retry + 1)).not_to_be_visible()
+    for words in ("retry 3 of 9", "retry 2 of 7"):  # the browser's own search finds them in the same way
+        page.goto("about:blank")
+        page.goto(f"/sessions/{session}#:~:text={words.replace(' ', '%20')}")
+        expect(page.locator("#log .shown")).to_contain_text(words)
+        expect(page.locator("#log .shown")).to_be_in_viewport()
 
 
+def test_the_server_folds_lines_for_browsers_without_javascript_as_the_scripts_fold_a_stream(
+    new_user: NewUser, server: ScriptedServer
+) -> None:
+    session = server.new_session(agent="shell")
+    page = new_user(**PHONE).open(session)
+    with sessions.get(server.data, session).open_log() as log:
+        for kind, fields in a_bad_night():
+            log.append(kind, **fields)
+    expect(page.locator(".turn_end")).to_have_count(4)
+    streamed = page.evaluate(ENDS)
+    assert len(streamed) == 4 + 6, "six lines are folded"
+    user = new_user(java_script_enabled=False, **PHONE)
+    user.page.goto(f"/sessions/{session}")
+    assert user.page.evaluate(ENDS) == streamed
+    retry = next(event["id"] for event in server.events(session) if event["kind"] == "retry")
+    user.page.goto(f"/sessions/{session}#e{retry}")
+    expect(user.line(retry)).to_be_in_viewport()
+    expect(user.line(retry + 1)).not_to_be_visible()
+
+
+@pytest.mark.torture
 def test_the_newest_retry_counts_down(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
     session = server.run_script("say Hello", f"wait {gate}")
     turn = next(event["id"] for event in server.events(session) if event["kind"] == "user")

@@ -207,6 +207,8 @@ def test_a_dry_run_prints_a_script_and_changes_nothing(data: Data) -> None:
     assert re.search(r"^systemctl (--user )?enable breakglass.service$", script, re.MULTILINE)
     assert not data.root.exists()
     assert not unit.exists()
+    elsewhere = data.run("install", "--dry-run", XDG_CONFIG_HOME="/elsewhere").stdout
+    assert b"/elsewhere/breakglass" not in elsewhere  # no command looks for settings there
     wrong = data.run("install", "--user", "no-such-user", "--dry-run")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert b"--user no-such-user: " in wrong.stderr

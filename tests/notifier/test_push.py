@@ -101,6 +101,19 @@ def test_a_browser_is_told_encrypted_until_its_subscription_is_gone(
     assert (code, "no notification is set" in shown) == (1, True)
 
 
+def test_a_client_may_subscribe_without_having_read_the_key(
+    server: Server, service: PushService, tmp_path: Path
+) -> None:
+    key = server.data / "push-key"
+    key.rename(tmp_path / "key")
+    device = Device(server)
+    assert device.push("POST", service.subscription("keyless")) == (200, {"on": True})
+    assert command(server, service, "notify", "--test")[0] == 0
+    assert {each.path for each in service.received} == {"/push/keyless"}
+    assert device.push("DELETE") == (200, {"on": False})
+    (tmp_path / "key").replace(key)
+
+
 def test_a_redirect_of_a_push_service_is_not_followed(server: Server, service: PushService) -> None:
     device = Device(server)
     device.push("POST", service.subscription("moved"))

@@ -100,7 +100,7 @@ def test_commands_read_a_copy_and_name_its_host(hub: Data, copied: str) -> None:
     assert hub.ok("grep", "nginx", "--host", "db1").startswith(f"db1/{copied[:8]}:2 ")
     assert '"host": "db1"' in hub.ok("grep", "nginx", "--host", "db1", "--json")
     assert hub.ok("stats", "--host", "db1").startswith("host db1: 1 session,")
-    assert hub.json("stats", "--host", "db1")[0]["host"] == "db1"
+    assert hub.json("--host", "db1", "stats")[0]["host"] == "db1"
     assert f"hosts/db1/sessions/{copied}/events.jsonl: ok, 2 lines" in hub.ok("verify", "--host", "db1")
     assert " on db1, agent shell" in hub.ok("export", copied[:4], "--md", "--host", "db1")
     assert "db1" in hub.ok("export", "--html", "--host", "db1")

@@ -16,14 +16,16 @@ from breakglass.agents import Picture
 from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
     MAX_PLAN,
+    MAX_SHORT,
     as_count,
     as_object,
     as_objects,
     as_short_text,
     as_text,
+    beginning,
     plan_item,
 )
-from breakglass.events import INTERRUPTED, clip, dumps
+from breakglass.events import INTERRUPTED, Draft, clip, dumps
 from breakglass.tally import Tokens
 
 Message = dict[str, Any]
@@ -101,6 +103,12 @@ def not_offered(message: Message) -> Message:
     return {"id": message.get("id"), "error": {"code": METHOD_NOT_FOUND, "message": f"not offered: {method}"}}
 
 
+def not_offered_notice(message: Message) -> Draft:
+    """Return the event that tells the user of a request for a service that we do not offer."""
+    asked = beginning(dumps({"method": message["method"], "params": as_object(message.get("params"))}))
+    return "notice", {"text": f"The agent asked for a service that Breakglass does not offer: {asked}"}
+
+
 def permission_answer(question: Message, kinds: Iterable[str]) -> Message:
     """Return the response to a `session/request_permission` request.
 
@@ -113,9 +121,15 @@ def permission_answer(question: Message, kinds: Iterable[str]) -> Message:
     return {"id": question.get("id"), "result": {"outcome": outcome}}
 
 
-def call_id(question: Message) -> str:
+def asked_call_id(question: Message) -> str:
     """Return the id of the tool call that a `session/request_permission` request is about."""
-    return as_short_text(as_object(as_object(question.get("params")).get("toolCall")).get("toolCallId"))
+    return call_id(as_object(as_object(question.get("params")).get("toolCall")))
+
+
+def call_id(update: Message) -> str:
+    """Return the id of a tool call. Some agents count their calls, and a number is as good as text."""
+    number = update.get("toolCallId")
+    return str(number) if type(number) is int else as_short_text(number)
 
 
 def options(question: Message) -> dict[str, str]:
@@ -125,6 +139,15 @@ def options(question: Message) -> dict[str, str]:
 
 
 # --- what a session offers -----------------------------------------------------------------------
+
+
+def session_id(response: Message) -> str:
+    """Return the name of an opened session, "" if it has none that a later turn can use.
+
+    The protocol allows any text. Only controls and halves of surrogate pairs are refused: the name is shown to users.
+    """
+    name = as_text(response.get("sessionId"))
+    return name if len(name) <= MAX_SHORT and name.isprintable() else ""
 
 
 def config_option(session: Message, category: str) -> tuple[str, list[str]]:

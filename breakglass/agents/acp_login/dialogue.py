@@ -19,13 +19,23 @@ from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.requests import SentRequests
 from breakglass.agents.acp_login.ways import Way, read_ways
 from breakglass.agents.line_dialogue import LineDialogue
-from breakglass.agents.lines import as_object, as_objects, as_short_text, as_text, cut_object, join_deltas
+from breakglass.agents.lines import (
+    as_object,
+    as_objects,
+    as_short_text,
+    as_text,
+    cut_object,
+    join_deltas,
+    unreadable,
+)
 from breakglass.choices import NO_ANSWERS, Answers, Choice, Option
-from breakglass.events import Draft
+from breakglass.events import Draft, dumps
 
 TOOL = "Log in"
 _CHOICE = "way"
 _CAPABILITIES: Message = {"auth": {"terminal": True}, "elicitation": {"form": {}, "url": {}}}
+_QUIET_METHODS = ("session/update", "elicitation/complete", "_auth/status_update")
+"""Notifications that hold nothing for a user who logs in: of the opened session, and of what is answered already."""
 _KINDS = {
     "terminal": "needs a terminal on the machine",
     "missing": "needs {} in the agent's environment",
@@ -94,7 +104,7 @@ class Dialogue(LineDialogue):
             return self._read_request(message)
         response = self._sent.match(message)
         if self.finished or response is None:
-            return []
+            return _tell(message)
         if response.is_error:
             return self._read_error(response.method or "", message["error"])
         return self._read_response(response.method or "", as_object(message.get("result")))
@@ -127,11 +137,11 @@ class Dialogue(LineDialogue):
         return []
 
     def _read_request(self, message: Message) -> list[Draft]:
-        if "id" not in message or self.finished:
-            return []
+        if self.finished or "id" not in message:  # after the end nothing can be written
+            return _tell(message)
         if message["method"] != elicitation.METHOD:
             self._write(messages.not_offered(message))
-            return []
+            return [messages.not_offered_notice(message)]
         return [self._question(_choices(message), cut_object(as_object(message.get("params"))), message)]
 
     # --- the ways -----------------------------------------------------------------------------
@@ -182,6 +192,11 @@ class Dialogue(LineDialogue):
 
     def _write(self, message: Message) -> None:
         self._unwritten += messages.encode_line(message)
+
+
+def _tell(message: Message) -> list[Draft]:
+    """Return the event about a message that changes nothing, so that none is dropped in silence."""
+    return [] if message.get("method") in _QUIET_METHODS else [unreadable([dumps(message)])]
 
 
 def _about(way: Way) -> str:

@@ -59,6 +59,9 @@ def report(config: Config, session: Session, accepted: Accepted, *, wait: bool) 
             )
         return status
     print(session.id, accepted.id, flush=True)
+    if accepted.failure:
+        screen.say(accepted.failure)
+        return 1
     if screen.is_terminal():
         screen.say(f"{_what_happened(accepted)}. To watch the session: breakglass attach {session.id[:8]}")
     return 0

@@ -59,11 +59,8 @@ def _files_of(event: Event, session: Session) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the bytes of each file that an event names, b"" if it was changed or is missing."""
     if event["kind"] == "file" and uploads.is_upload(event.get("path")):
         yield event["path"], workspace.read_recorded(session.workspace, event)
-    given = event.get("pictures")
-    for each in given if event["kind"] == "tool_result" and isinstance(given, list) else ():
-        path = each.get("file") if isinstance(each, dict) else None
-        if uploads.is_picture(path):
-            yield path, pictures.read(session.directory, path)
+    for path in pictures.named_in(event):
+        yield path, pictures.read(session.directory, path)
 
 
 def _write(

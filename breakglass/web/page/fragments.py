@@ -5,13 +5,14 @@ How this works
 Each event kind has a template in templates/events/. A fragment is one `<li id="e12" data-kind=… data-turn=…>`. Rules:
 
 * The same event gives the same bytes, so a fragment can be cached by its line number. Only hostile text, which spends
-  the budget of budget.py, may be formatted once and plain another time.
+  the budget of budget.py, may be formatted once and plain another time. On a page, the end of a turn also says what the
+  lines before it say (turn_ends.py).
 * A fragment has no CR and no LF (`&#10;` stands for a newline), so it fits on one `data:` line of the stream.
 * A fragment has no session id and no CSRF token. Its links and buttons use the page around it. `?line=12` is a query of
   the session's page, and the buttons of a question belong to that page's `<form id="answer">`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,7 @@ from markupsafe import Markup
 from breakglass.events import Event
 from breakglass.web.page.budget import WHOLE_SECONDS, Budget
 from breakglass.web.page.render import event_templates
+from breakglass.web.page.turn_ends import TurnEnd, find_turn_ends
 
 Fragment = tuple[int, Markup]
 """The id of the last event that a fragment shows, and its HTML."""
@@ -33,32 +35,56 @@ def fragment(
     whole: bool = False,
     settled: bool = False,
     alone: bool = False,
-    address: str | None = None,
+    folded: bool = False,
+    turn_end: TurnEnd | None = None,
+    addresses: Mapping[str, str] | None = None,
 ) -> Markup:
     """Return the HTML of one event. Never raises: an event that does not fit its template is shown as raw JSON.
 
     `whole`: nothing is folded. `settled`: the question or the queued prompt is no longer open, so it has no buttons.
     `alone`: the events around it are not shown, so its line number links to a page with them.
-    `address`: where a file is, "" for nowhere; None if the page around the fragment serves it.
+    `folded`: the end of its turn stands for it. `turn_end`: what it stands for; None if that is not known yet.
+    `addresses`: where files are, by their paths; None if the page around the fragment serves them.
     """
     template = _templates().get(str(event.get("kind")), _unknown())
-    values = {"e": event, "whole": whole, "settled": settled, "alone": alone, "address": address}
+    values = {"e": event, "whole": whole, "settled": settled, "alone": alone, "addresses": addresses}
     try:
-        html = template.render(values)
+        html = template.render(values, folded=folded, stands_for=turn_end)
     except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a missing or malformed key
         html = _unknown().render(values)
     return Markup(html)  # nosec B704 - templates escape
 
 
-def fragments(events: Iterable[Event], *, whole: bool = False, alone: bool = False) -> Iterator[Fragment]:
-    """Yield the fragments of consecutive events: each prose once, and buttons only where they still work."""
+def fragments(
+    events: Iterable[Event],
+    *,
+    whole: bool = False,
+    alone: bool = False,
+    joined: bool = False,
+    addresses: Mapping[str, str] | None = None,
+) -> Iterator[Fragment]:
+    """Yield the fragments of consecutive events: each prose once, and buttons only where they still work.
+
+    `joined`: the end of a turn stands for the lines before it that say the same.
+    """
     compacted = compact(events)
     settled = _settled(compacted)
+    ends = find_turn_ends(compacted) if joined else {}
+    folded = frozenset[int]().union(*(each.folded for each in ends.values()))
     budget = Budget(WHOLE_SECONDS, WHOLE_SECONDS) if whole else Budget()
     for event in compacted:
+        number = event["id"]
         with budget.event():
-            html = fragment(event, whole=whole, settled=event["id"] in settled, alone=alone)
-        yield event["id"], html
+            html = fragment(
+                event,
+                whole=whole,
+                settled=number in settled,
+                alone=alone,
+                folded=number in folded,
+                turn_end=ends.get(number),
+                addresses=addresses,
+            )
+        yield number, html
 
 
 def compact(events: Iterable[Event]) -> list[Event]:

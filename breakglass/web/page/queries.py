@@ -83,7 +83,7 @@ def _document(session: Session, form: str) -> Iterator[str]:
             title = SessionRow(session.id, known.state).heading
             shown = fragments.compact(events)
             names = {"session": session.id, "title": title, "host": host}
-            yield from document(shown, **names, directory=session.workspace)
+            yield from document(shown, **names, files=session)
     finally:
         os.close(fd)
 

@@ -44,6 +44,18 @@ def test_the_options_agent_and_title_begin_a_new_session(data: Data, words: tupl
     assert data.events(session)[0][words[0][2:]] == words[1]
 
 
+def test_a_turn_whose_process_cannot_start_is_a_failure(data: Data) -> None:
+    session = data.new()
+    workspace = data.root / "workspaces" / session
+    workspace.rmdir()
+    workspace.touch()
+    for words in (("send", session, "true"), ("send", session, "true", "--wait")):
+        done = data.run(*words)
+        assert done.returncode == 1
+        assert b"process could not start: File exists" in done.stdout + done.stderr
+        assert data.events(session)[-2]["status"] == "error"
+
+
 @pytest.mark.parametrize("words", [["attach"], ["answer"], ["cancel"], ["verify"], ["send", "", "true"]])
 def test_an_empty_id_is_an_error_and_not_the_default_session(data: Data, words: list[str]) -> None:
     data.new()
