@@ -242,12 +242,19 @@ def is_alive(pid: int, started_at: int) -> bool:
 def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
     """Kill all processes that `find` finds until it finds none, for at most `seconds`. Return whether none is left.
 
-    Reaps dead children. A process in uninterruptible sleep cannot be killed.
+    Reaps those that are children of this process. It takes the exit status of no other child: a server has children
+    that do not belong to turns, and waits for each. A process in uninterruptible sleep cannot be killed.
     """
+    unreaped: set[int] = set()
+
+    def find_and_note() -> set[int]:
+        found = {*find()}
+        unreaped.update(found)
+        return found
 
     def is_done() -> bool:
-        found = send_all(find, signal.SIGKILL)
-        reap()
+        found = send_all(find_and_note, signal.SIGKILL)
+        unreaped.difference_update([pid for pid in unreaped if _is_reaped(pid)])
         return not found
 
     return _repeat_until(is_done, seconds)
@@ -293,8 +300,16 @@ def _has_children() -> bool:
     return True
 
 
+def _is_reaped(pid: int) -> bool:
+    """Reap a child if it is dead. Return whether it is a child no more. Until then no other process gets its pid."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
 def reap(keep: int = 0) -> None:
-    """Reap dead children, but stop at the child `keep`: its exit status is read elsewhere."""
+    """Reap all dead children, but stop at the child `keep`: its exit status is read elsewhere. For a runner only."""
     with contextlib.suppress(ChildProcessError):
         while dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if dead.si_pid == keep:

@@ -82,6 +82,7 @@ def deliver(user: User, data: str) -> None:
     tools.detach()
 
 
+@pytest.mark.torture
 def test_a_turn_that_fails_is_shown_by_the_service_worker_and_a_tap_turns_notifications_off(
     phone: User, push_server: ScriptedServer, service: PushService, tmp_path: Path
 ) -> None:

@@ -96,7 +96,7 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     again = subprocess.Popen(
         ["/bin/sh", str(script)], env={processes.MARK: processes.mark(SESSION, 7, "1:2")}
     )
-    missed = sum(again.pid not in processes.find_marked(SESSION, "1:2") for _ in range(500))
+    missed = sum(again.pid not in processes.find_marked(SESSION, "1:2") for _ in range(150))
     assert processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), 5.0)
     again.wait(5)
     assert missed == 0
@@ -229,6 +229,14 @@ def test_killed_processes_are_reaped() -> None:
         return processes.kill_all(lambda: processes.descendants(me), DEADLINE) and has_no_child()
 
     assert exit_status(kill) == 0
+
+
+def test_a_kill_takes_the_exit_status_of_no_other_child(tree: subprocess.Popen[bytes]) -> None:
+    """A server has children that are of no turn, such as a search: it would report an error for a search that ended."""
+    with subprocess.Popen(["sh", "-c", "exit 3"]) as other:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), DEADLINE)
+        assert other.wait() == 3
 
 
 def test_killed_children_are_reaped() -> None:

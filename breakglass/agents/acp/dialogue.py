@@ -13,8 +13,9 @@ Rules for editors:
 
 1. The agent's requests have ids that overlap with ours. A message with a `method` is a request of the agent; a
    message without one is a response to a request of ours.
-2. Updates before `session/prompt` are ignored, because an agent that loads a session replays its past. Some replay it
-   after their response, so the prompt then waits until the agent is quiet. Updates of another session are not shown.
+2. Updates before `session/prompt` are ignored, unless the session is new: an agent that loads a session replays its
+   past. Some replay it after their response, so the prompt then waits until the agent is quiet. Updates of another
+   session are not shown.
 3. The response to `session/prompt` ends the turn, and standard input is closed. What the agent prints after it
    belongs to the turn: the last text and the result are made when the agent has exited.
 4. What has no place in the log becomes a notice. Only `answering._QUIET_METHODS` and `updates._WITHOUT_NEWS` are left
@@ -75,9 +76,12 @@ class Dialogue(AnsweringDialogue):
         if not step.method:
             return step.drafts
         self._write(self._sent.add(step.method, step.params))
-        if step.method == PROMPT:
-            self._update_filter.begin(self._opening.session)
-        return step.drafts
+        self._update_filter.is_new = self._update_filter.is_new or step.method == "session/new"
+        if step.method != PROMPT:
+            return step.drafts
+        self._update_filter.begin(self._opening.session)
+        self._updates.mode = self._opening.mode
+        return [*self._updates.flush(), *step.drafts]
 
     def after_quiet(self) -> list[Draft]:
         """Send what waited until the agent has replayed the past."""
@@ -94,6 +98,10 @@ class Dialogue(AnsweringDialogue):
         response = self._sent.match(message)
         if self.finished or response is None:
             return [unreadable([dumps(message)])]
+        is_refused = response.method == PROMPT and response.is_error and self._updates.has_refusal
+        if is_refused and (told := outcome.refusal_in(message["error"])):
+            self.finished, self._response = True, outcome.CANCELLED
+            return told
         try:
             if response.is_error:
                 return self._send_step(self._opening.refused(response.method, message["error"]))

@@ -9,7 +9,7 @@ from breakglass import __version__
 from breakglass.agents.acp import messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.requests import SentRequests
-from breakglass.agents.lines import LineSplitter, as_object, as_objects, as_session_id, as_text, parse_object
+from breakglass.agents.lines import LineSplitter, as_object, as_objects, as_text, parse_object
 
 MAX_PAGES = 100
 _NOT_OFFERED = "it does not offer the list of its sessions (session/list)"
@@ -84,4 +84,4 @@ class Listing:
 
 def _listed(session: Message) -> Listed:
     texts = (as_text(session.get(key)) for key in ("cwd", "title", "updatedAt"))
-    return Listed(as_session_id(session.get("sessionId")), *texts)
+    return Listed(messages.session_id(session), *texts)

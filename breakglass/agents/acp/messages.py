@@ -16,6 +16,7 @@ from breakglass.agents import Picture
 from breakglass.agents.commands import is_offered
 from breakglass.agents.lines import (
     MAX_PLAN,
+    MAX_SHORT,
     as_count,
     as_object,
     as_objects,
@@ -120,9 +121,15 @@ def permission_answer(question: Message, kinds: Iterable[str]) -> Message:
     return {"id": question.get("id"), "result": {"outcome": outcome}}
 
 
-def call_id(question: Message) -> str:
+def asked_call_id(question: Message) -> str:
     """Return the id of the tool call that a `session/request_permission` request is about."""
-    return as_short_text(as_object(as_object(question.get("params")).get("toolCall")).get("toolCallId"))
+    return call_id(as_object(as_object(question.get("params")).get("toolCall")))
+
+
+def call_id(update: Message) -> str:
+    """Return the id of a tool call. Some agents count their calls, and a number is as good as text."""
+    number = update.get("toolCallId")
+    return str(number) if type(number) is int else as_short_text(number)
 
 
 def options(question: Message) -> dict[str, str]:
@@ -132,6 +139,15 @@ def options(question: Message) -> dict[str, str]:
 
 
 # --- what a session offers -----------------------------------------------------------------------
+
+
+def session_id(response: Message) -> str:
+    """Return the name of an opened session, "" if it has none that a later turn can use.
+
+    The protocol allows any text. Only controls and halves of surrogate pairs are refused: the name is shown to users.
+    """
+    name = as_text(response.get("sessionId"))
+    return name if len(name) <= MAX_SHORT and name.isprintable() else ""
 
 
 def config_option(session: Message, category: str) -> tuple[str, list[str]]:

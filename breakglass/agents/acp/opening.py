@@ -18,7 +18,7 @@ from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.session_settings import SessionSettings
 from breakglass.agents.acp.steps import PROMPT, CannotContinue, Step
 from breakglass.agents.line_dialogue import error
-from breakglass.agents.lines import as_object, as_session_id, as_short_text
+from breakglass.agents.lines import as_object, as_short_text
 
 _FORGOTTEN = (
     "The agent did not reopen its earlier session {} ({}). "
@@ -59,6 +59,11 @@ class Opening:
     def session_cost(self) -> float:
         """US dollars that the open session has cost before this turn."""
         return self._input.session_cost
+
+    @property
+    def mode(self) -> str:
+        """The mode that the open session is in, "" if it offers none."""
+        return self._settings.mode
 
     @property
     def titles_are_names(self) -> bool:
@@ -138,9 +143,9 @@ class Opening:
         return {"cwd": self._input.cwd, "mcpServers": []}
 
     def _accept_session(self, response: Message) -> None:
-        self.session = as_session_id(response.get("sessionId")) or self._input.session or ""
+        self.session = messages.session_id(response) or self._input.session or ""
         if not self.session:
-            raise CannotContinue("it opened a session without a name in visible ASCII")
+            raise CannotContinue("it opened a session without a usable name")
         self._model = self._input.model or messages.model(response)
         self._models = messages.models(response)
         self._settings.choose(response, self.agent)

@@ -1,5 +1,6 @@
 """How a turn of an ACP agent ended: the keys of its `result` event."""
 
+import re
 from typing import Any
 
 from breakglass.agents.acp import messages
@@ -8,6 +9,11 @@ from breakglass.agents.acp.updates import UpdateReader
 from breakglass.agents.lines import as_text, beginning
 from breakglass.events import Draft, dumps
 
+CANCELLED: Message = {"stopReason": "cancelled"}
+"""The response to a prompt that says that the turn was cancelled."""
+_SAYS_REFUSED = re.compile(
+    r"\b(abort|cancel|declin|den(y|ied)|interrupt|permission|refus|reject)", re.IGNORECASE
+)
 _UNKNOWN_REASON = "The agent ended its turn with a reason that Breakglass does not know: {}"
 _REFUSED = "The turn stopped because permission was refused."
 
@@ -36,6 +42,15 @@ def read_result(
         **_cost(updates, earlier_cost),
         **({"context": updates.context} if updates.context else {}),
     }
+
+
+def refusal_in(error: Any) -> list[Draft]:
+    """Return a notice if an error means that the turn ended because a user refused permission, else nothing.
+
+    Some agents respond to the prompt with an error then, instead of `cancelled`.
+    """
+    said = messages.error_text(error, [])
+    return [("notice", {"text": f"The agent ended its turn: {said}"})] if _SAYS_REFUSED.search(said) else []
 
 
 def unknown_reason(response: Message) -> list[Draft]:

@@ -7,7 +7,7 @@ from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.tool_calls import ToolCall
 from breakglass.agents.lines import as_object, as_short_text, cut_object
 from breakglass.choices import Answers
-from breakglass.events import Draft
+from breakglass.events import Draft, dumps
 
 
 def response(question: Message, answers: Answers, *, allow: bool) -> Message:
@@ -49,12 +49,16 @@ class Questions:
         fields: dict[str, Any] = {"request": question, "name": elicitation.NAME, "input": cut_object(params)}
         if asked := elicitation.choices(request):
             fields["choices"] = [choice.as_json() for choice in asked]
-        call = as_short_text(params.get("toolCallId"))
+        call = messages.call_id(params)
         return "permission", fields | ({"tool_id": call} if call else {})
 
     def id_of(self, number: Any) -> str:
-        """Return a question's id that is unique in our session: the agent counts from 0 in each process."""
-        return f"{self._turn}-{as_short_text(number) or number}"
+        """Return a question's id that is unique in our session: the agent counts from 0 in each process.
+
+        In JSON-RPC, 1 and "1" are two ids.
+        """
+        text = as_short_text(number)
+        return f"{self._turn}-{dumps(text) if text.isdecimal() else text or number}"
 
     def take(self, question: str) -> Message | None:
         """Return the request of an open question, which is then no longer open. None if it is not open."""

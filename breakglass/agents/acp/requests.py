@@ -3,9 +3,12 @@
 JSON-RPC (jsonrpc.org/specification): a request has an id that its sender chooses, and the response repeats it.
 """
 
-from typing import NamedTuple
+import re
+from typing import Any, NamedTuple
 
 from breakglass.agents.acp.messages import Message
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}(\.0)?")
 
 
 class Response(NamedTuple):
@@ -33,10 +36,17 @@ class SentRequests:
 
         An error without an id means that the agent could not parse a request of ours.
         """
-        number = message.get("id")
+        number = _number(message.get("id"))
+        is_error = message.get("error") is not None  # some libraries write `null` beside a result
         method = None
-        if type(number) is int and number in self._methods:
+        if number in self._methods:
             method, self._methods[number] = self._methods[number], ""
         if method:
-            return Response(method, is_error="error" in message)
-        return Response(None, is_error=True) if "error" in message and number is None else None
+            return Response(method, is_error=is_error)
+        return Response(None, is_error=True) if is_error and message.get("id") is None else None
+
+
+def _number(value: Any) -> int:
+    """Return the id of a response as a number, 0 if it is none. A library may repeat 1 as `1.0` or as text."""
+    text = "" if isinstance(value, bool) else str(value)
+    return int(text.removesuffix(".0")) if _NUMBER.fullmatch(text) else 0

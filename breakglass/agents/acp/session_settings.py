@@ -50,6 +50,11 @@ class SessionSettings:
         """Whether the request that was sent last sets the mode. It is the last one."""
         return bool(self._wanted_mode) and not self._requests
 
+    @property
+    def mode(self) -> str:
+        """The mode that the session is in once every request has its response; "" if it offers none."""
+        return self._wanted_mode or self._offer.current
+
     def keep_mode(self, reason: str) -> None:
         """Go on in another mode. Every question gets permission, so the agent can do the same in a mode that asks."""
         refused, self._wanted_mode = self._wanted_mode, ""

@@ -1,5 +1,7 @@
 """One tool call of an ACP agent, from its first update to its result. Pure."""
 
+import re
+
 from breakglass.agents.acp import content, messages
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.blocks import pictures
@@ -9,6 +11,7 @@ from breakglass.events import Draft
 _REFUSED = "The tool did not run: permission was refused."
 _LATE_OUTPUT = "A tool gave more output after its result"
 _NO_RESULT = "The agent reported no result of this tool."
+_LIKE_A_NAME = re.compile(r"[\w.:/-]{1,64}")
 
 
 class ToolCall:
@@ -20,7 +23,7 @@ class ToolCall:
     """
 
     def __init__(self, first: Message, *, title_is_name: bool = False) -> None:
-        self.id = as_short_text(first.get("toolCallId"))
+        self.id = messages.call_id(first)
         self.name = _name(first, title_is_name=title_is_name)
         self.speaker = messages.parent_of(first).get("parent", "")
         self.state: Message = {}
@@ -126,8 +129,9 @@ class ToolCall:
 
 
 def _name(first: Message, *, title_is_name: bool) -> str:
-    """Return the name of the tool. A title can be a whole command line, so the kind comes before it."""
+    """Return the name of the tool. A title can be a whole command line, so a kind comes before it."""
     claude = as_object(as_object(first.get("_meta")).get("claudeCode"))
-    keys = ("title", "kind") if title_is_name else ("kind", "title")
-    names = (first.get("name"), claude.get("toolName"), *(first.get(key) for key in keys))
-    return next(filter(None, map(as_short_text, names)), "tool")
+    title, kind = as_short_text(first.get("title")), as_short_text(first.get("kind"))
+    named = title if title_is_name or (kind in ("", "other") and _LIKE_A_NAME.fullmatch(title)) else ""
+    names = (as_short_text(first.get("name")), as_short_text(claude.get("toolName")), named, kind)
+    return next(filter(None, names), "tool")

@@ -6,12 +6,13 @@ A speaker is "" for the main agent, else the tool call that started a subagent (
 
 from collections.abc import Callable
 
-from breakglass.agents.acp import content, messages
+from breakglass.agents.acp import content, messages, modes
 from breakglass.agents.acp.messages import Message
 from breakglass.agents.acp.tool_calls import ToolCall
 from breakglass.agents.lines import TextBuffer, as_object, as_short_text, as_text, beginning, unreadable
 from breakglass.events import Draft, dumps
 
+_CHANGED_MODE = 'The agent changed its mode to "{}".'
 _OTHER_SESSION = "The agent works in another session too, which is not shown: {}"
 
 
@@ -31,6 +32,8 @@ class UpdateReader:
         """Whether the agent's backend has failed, by what the agent says beside its prose."""
         self.has_refusal = False
         """Whether permission for a call was refused."""
+        self.mode: str | None = None
+        """The mode that the agent works in, "" if it did not say. None until the prompt is sent."""
         self._wants_thinking = thinking
         self._thoughts: dict[str, TextBuffer] = {}  # by speaker
         self._prose: dict[str, ProsePart] = {}  # by speaker
@@ -49,7 +52,7 @@ class UpdateReader:
 
     def note_past(self, update: Message) -> None:
         """Note a call that a reopened session replays: it is not logged, even if it is replayed again later."""
-        if call_id := as_short_text(update.get("toolCallId")):
+        if call_id := messages.call_id(update):
             self._done[call_id] = None
 
     def note_refusal(self, call_id: str) -> None:
@@ -60,7 +63,7 @@ class UpdateReader:
 
     def read_question(self, asked: Message) -> tuple[ToolCall, list[Draft]]:
         """Return the tool call that the agent asks permission for, and the events that come before the question."""
-        self._done.pop(as_short_text(asked.get("toolCallId")), None)  # a new call may have an old id
+        self._done.pop(messages.call_id(asked), None)  # a new call may have an old id
         call = self._call(asked)
         before, raw = call.input, asked.get("rawInput")
         # opencode asks with half of the input, or none, and gives all of it when the tool runs.
@@ -70,17 +73,14 @@ class UpdateReader:
 
     def flush(self) -> list[Draft]:
         """Return all events that were held back because more updates could change them."""
-        speakers = {**self._thoughts, **self._prose}
-        prose = [draft for speaker in speakers for draft in self._end_prose(speaker)]
+        prose = [draft for each in {**self._thoughts, **self._prose} for draft in self._end_prose(each)]
         return prose + [draft for call in self._calls.values() for draft in call.announce()]
 
     def end(self) -> list[Draft]:
         """Return what was held back, and a result for each call that the agent left open."""
         drafts = self.flush()
-        for call in self._calls.values():
-            drafts += call.end()
-        self._calls.clear()
-        return drafts
+        calls, self._calls = self._calls, {}
+        return [*drafts, *(draft for call in calls.values() for draft in call.end())]
 
     # --- prose --------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class UpdateReader:
     # --- tools --------------------------------------------------------------------------------
 
     def _tool_call(self, update: Message) -> list[Draft]:
-        call_id = as_short_text(update.get("toolCallId"))
+        call_id = messages.call_id(update)
         if call_id in self._done:
             ended = self._done[call_id]
             return ended.take_late(update) if ended else []
@@ -143,7 +143,7 @@ class UpdateReader:
         return drafts
 
     def _call(self, update: Message) -> ToolCall:
-        call_id = as_short_text(update.get("toolCallId"))
+        call_id = messages.call_id(update)
         if call_id not in self._calls:
             self._calls[call_id] = ToolCall(update, title_is_name=self.titles_are_names)
         return self._calls[call_id]
@@ -152,6 +152,14 @@ class UpdateReader:
         """Return the calls of a speaker that has continued with something else: their input must be complete."""
         own = (call for call in self._calls.values() if call.speaker == speaker and call.is_updated)
         return [draft for call in own for draft in call.announce()]
+
+    def _mode(self, update: Message) -> list[Draft]:
+        """Return a notice if the agent changed its mode itself. It also reports the mode that it was told to set."""
+        mode = as_short_text(update.get("currentModeId")) or modes.read_offer(update).current
+        if self.mode is None or mode in ("", self.mode):
+            return []
+        self.mode = mode
+        return [("notice", {"text": _CHANGED_MODE.format(mode)})]
 
     def _usage(self, update: Message) -> list[Draft]:
         total = messages.dollars(update)
@@ -166,6 +174,8 @@ class UpdateFilter:
     def __init__(self, reader: UpdateReader) -> None:
         self.has_begun = False
         """Whether the prompt was sent. An agent that loads a session replays its past before that."""
+        self.is_new = False
+        """Whether the session that opens is a new one, which has no past."""
         self._reader = reader
         self._session = ""
         self._noted: set[str] = set()  # other sessions that have a notice
@@ -178,12 +188,12 @@ class UpdateFilter:
         """Return the events in a `session/update`. The first update of another session is a notice."""
         params = as_object(notification.get("params"))
         update, session = params.get("update"), params.get("sessionId")
-        if not self.has_begun:
+        if not (self.has_begun or self.is_new):
             self._reader.note_past(as_object(update))
             return []
         if not isinstance(update, dict):
             return [unreadable([dumps(notification)])]
-        if session in (None, self._session):
+        if session in (None, self._session) or not self.has_begun:
             return self._reader.read(update)
         shown = beginning(dumps(session))
         if shown in self._noted:
@@ -211,6 +221,8 @@ _UPDATES: dict[str, Callable[[UpdateReader, Message], list[Draft]]] = {
     "tool_call_update": UpdateReader._tool_call,
     "plan": UpdateReader._plan,
     "usage_update": UpdateReader._usage,
+    "current_mode_update": UpdateReader._mode,
+    "config_option_update": UpdateReader._mode,
 }
 """A kind of update, to the method that reads it."""
 
@@ -218,8 +230,6 @@ _WITHOUT_NEWS = frozenset(
     {
         "user_message_chunk",  # the prompt, which the log has already
         "available_commands_update",
-        "current_mode_update",
-        "config_option_update",
         "session_info_update",
     }
 )
