@@ -102,6 +102,11 @@ def test_the_number_of_a_folded_line_still_leads_to_it(new_user: NewUser, server
     expect(user.line(retry)).not_to_be_visible()
     page.goto(f"/sessions/{session}#e{retry}")
     expect(user.line(retry)).to_be_in_viewport()
+    for words in ("retry 3 of 9", "retry 2 of 7"):  # the browser's own search finds them in the same way
+        page.goto("about:blank")
+        page.goto(f"/sessions/{session}#:~:text={words.replace(' ', '%20')}")
+        expect(page.locator("#log .shown")).to_contain_text(words)
+        expect(page.locator("#log .shown")).to_be_in_viewport()
 
 
 def test_the_server_folds_lines_for_browsers_without_javascript_as_the_scripts_fold_a_stream(

@@ -105,9 +105,12 @@ def test_a_line_that_is_not_on_the_device_is_named(own_server: ScriptedServer, n
     expect(page.locator("#notice")).to_have_text(
         "Not here: line 999. The log ends at line 901, as far as this page knows."
     )
+    newest = own_server.appended(session, "notice", turn=1, text="just now")
+    expect(user.line(newest)).to_be_attached()
+    page.goto("about:blank")  # the page is kept as it is left
     own_server.kill()
-    page.goto("about:blank")
     page.goto(f"/sessions/{session}#e20")
+    expect(user.line(newest)).to_contain_text("just now")
     expect(page.locator("#notice")).to_contain_text("Not on this device: line 20.")
 
 
