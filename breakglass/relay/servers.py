@@ -45,7 +45,7 @@ class Address(NamedTuple):
 
     def listen(self, port: int) -> str:
         """Return where the server listens: on all networks if that is encrypted, else only where it is told to."""
-        host = "0.0.0.0" if self.is_encrypted else self.host  # nosec B104 - hosts of other networks connect to it
+        host = "0.0.0.0" if self.is_encrypted else self.host  # nosec B104 # hosts of other networks connect to it
         return f"{host}:{port}"
 
     @property
