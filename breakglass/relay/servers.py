@@ -56,8 +56,8 @@ class Address(NamedTuple):
 
     def listen(self, port: int) -> str:
         """Return where the server listens: on all networks if that is encrypted, else only where it is told to."""
-        everywhere = "0.0.0.0"  # nosec B104 - hosts come from all networks, and each needs a key
-        return f"{everywhere if self.is_encrypted else self.host}:{port}"
+        host = "0.0.0.0" if self.is_encrypted else self.host  # nosec B104 # hosts of other networks connect to it
+        return f"{host}:{port}"
 
     @property
     def cluster_port(self) -> int:
