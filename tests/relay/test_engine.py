@@ -57,6 +57,6 @@ def test_the_stream_of_a_host_refuses_to_delete() -> None:
             created.append(wanted)
 
     engine = engines.Engine.__new__(engines.Engine)
-    engine._js = cast(JetStreamContext, NoStream())
+    engine._js, engine._copies = cast(JetStreamContext, NoStream()), 3
     asyncio.run(engine.ensure_stream())
-    assert [stream.deny_delete for stream in created] == [True]
+    assert [(stream.deny_delete, stream.num_replicas) for stream in created] == [(True, 3)]
