@@ -180,6 +180,7 @@ def test_a_link_to_a_line_before_long_lines_opens_there(new_user: NewUser, serve
     expect(user.page.locator("#notice")).to_be_empty()
 
 
+@pytest.mark.torture
 def test_the_keyboard_skips_to_the_question_while_there_is_one(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
