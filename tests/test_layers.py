@@ -233,8 +233,8 @@ STARTUP = {
     "cli.commands.grep": {"tomllib", "hashlib", "ctypes", "socket"},
     "cli.commands.stats": {"tomllib", "hashlib", "ctypes", "socket", "multiprocessing"},
 }
-"""The modules that the import of each of these must not load. A runner starts for every turn; `ls` has no server; a user
-waits for the first hit of a search."""
+"""The modules that the import of each of these must not load. A runner starts for every turn; `ls` has no server;
+a user waits for the first hit of a search."""
 
 
 @pytest.mark.parametrize(("part", "banned"), STARTUP.items())
