@@ -1,7 +1,6 @@
 """How the relay, and commands for other hosts, are set: the table `[relay]`. Pure."""
 
 import base64
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -15,17 +14,31 @@ _LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|\[::1\]")
 
 
 def check_url(key: str, url: str) -> str:
-    """Return the address of an engine. Raises BadConfig for a bad one, and for one without TLS beyond loopback."""
-    match = _URL.fullmatch(url)
-    if match is None:
-        raise BadConfig(f"{key}: expected an address such as tls://hub.example.com:4222, got {url[:100]!r}")
-    if match[1] in ("nats", "ws") and not _LOOPBACK.fullmatch(match[2]):
-        raise BadConfig(f"{key}: {url} is not encrypted; beyond this machine only tls:// and wss:// are used")
+    """Return the address of an engine, or the addresses of its three servers with commas between them.
+
+    Raises BadConfig for a bad one, and for one without TLS beyond loopback.
+    """
+    urls, schemes = url.split(","), set()
+    for each in urls:
+        match = _URL.fullmatch(each)
+        if match is None:
+            raise BadConfig(
+                f"{key}: expected an address such as tls://hub.example.com:4222, got {each[:100]!r}"
+            )
+        if match[1] in ("nats", "ws") and not _LOOPBACK.fullmatch(match[2]):
+            raise BadConfig(
+                f"{key}: {each} is not encrypted; beyond this machine only tls:// and wss:// are used"
+            )
+        schemes.add(match[1])
+    if len(urls) not in (1, 3) or len({*urls}) != len(urls) or len(schemes) != 1:
+        raise BadConfig(f"{key}: expected one address, or three different ones that begin alike")
     return url
 
 
 def fingerprint(word: str) -> str:
     """Return the SHA-256 fingerprint of an ssh public key in base 64, as ssh-keygen shows it; "" for another word."""
+    import hashlib  # it delays every command, and most machines have no relay
+
     try:
         data = base64.b64decode(word, validate=True) if word.startswith("AAAA") else b""
     except ValueError:
@@ -35,7 +48,7 @@ def fingerprint(word: str) -> str:
 
 
 def parse_url(name: str, value: object) -> str:
-    """Return the address of an engine."""
+    """Return the address of an engine, or of its three servers."""
     return check_url(name, parse_text(name, value))
 
 
@@ -60,7 +73,7 @@ class RelaySettings:
     url: str | None = setting(
         None,
         parse_url,
-        "the address of the hub's engine, tls://… or wss://…",
+        "the address of the hub's engine, tls://… or wss://…; of three servers with commas between them",
         default_words="as in the credentials",
     )
     host: str | None = setting(

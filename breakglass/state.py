@@ -173,7 +173,8 @@ def _created(state: SessionState, event: Event) -> SessionState:
         title=_text(event, "title"),
         target=None if event.get("target") is None else _text(event, "target"),
         created=event["ts"],
-    )._replace(**_adopted(event))
+        **_adopted(event),
+    )
 
 
 def _adopted(event: Event) -> dict[str, Any]:

@@ -19,6 +19,7 @@ KINDS = frozenset(
 """The kinds that numbers come from."""
 KEPT = 10
 """The slowest calls and the latest failures that are kept."""
+_MILLISECOND = timedelta(milliseconds=1)
 _MAIN_FIELDS = ("command", "file_path", "path", "pattern", "url", "query", "description", "prompt")
 
 
@@ -269,7 +270,7 @@ def _milliseconds(begin: str, end: str) -> int:
         passed = datetime.fromisoformat(end) - datetime.fromisoformat(begin)
     except (ValueError, TypeError):  # TypeError: one of them has no time zone
         return 0
-    return max(0, passed // timedelta(milliseconds=1))
+    return max(0, passed // _MILLISECOND)
 
 
 def _number(value: Any) -> float:

@@ -25,7 +25,7 @@ def pytest_collection_finish() -> None:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: how long an example takes depends on the machine.
-hypothesis_settings.register_profile("ci", max_examples=50, stateful_step_count=20, deadline=None)
+hypothesis_settings.register_profile("ci", max_examples=25, stateful_step_count=20, deadline=None)
 hypothesis_settings.register_profile("torture", max_examples=1_000, stateful_step_count=50, deadline=None)
 hypothesis_settings.load_profile("ci")  # `--hypothesis-profile` takes precedence: it is read after this file
 

@@ -26,6 +26,8 @@ ENDLESS = re.compile(r"(tail -q?f|breakglass attach)\b")
 """Commands that run until they are stopped. The tests stop them after two seconds."""
 REFUSED = re.compile(r"breakglass (answer|do log-in-claude)\b")
 """Exits with 1 here: the example's agent has no open question, and Claude Code is not installed."""
+DF = '#!/bin/sh\nPATH=/usr/bin:/bin df "$@"\nexit 0\n'
+"""The real df, but without its exit status, which is 1 where this machine has a mount that it cannot read."""
 
 
 class Block(NamedTuple):
@@ -62,6 +64,9 @@ def bounded(line: str) -> str:
 def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
     """A folder with a server's data root in it. Its one session has a prompt, a tool call and an error."""
     folder = tmp_path_factory.mktemp("readme")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "df").write_text(DF)
+    (folder / "bin" / "df").chmod(0o755)
     with serving(folder / "var") as server:
         (folder / "var" / "token").write_text(TOKEN + "\n")
         (folder / "var" / "token").chmod(0o600)
@@ -76,7 +81,10 @@ def test_every_command_on_every_page_runs(example: tuple[Path, Server], block: B
     folder, server = example
     script = block.text.replace("127.0.0.1:8420", f"127.0.0.1:{server.port}")
     script = "\n".join(bounded(line) for line in script.split("\n"))
-    env = {**environment(folder / "var"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {
+        **environment(folder / "var"),
+        "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     completed = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         check=False,

@@ -9,7 +9,7 @@ import pytest
 
 from breakglass.events import Event
 from breakglass.stats import KINDS, SessionReader, Stats
-from breakglass.store import log, sessions
+from breakglass.store import log, seek, sessions
 from breakglass.store.counted import events_that_count
 from breakglass.store.sessions import Session
 from tests.help.sample_session import history
@@ -173,6 +173,33 @@ def test_a_failed_result_counts_as_failed_whatever_keys_follow(tmp_path: Path) -
             opened.append("tool_result", turn=2, tool_id="a", output="y" * 5_000, is_error=True, **more)
     results = [event for event in events_that_count(session) if event["kind"] == "tool_result"]
     assert [event["is_error"] for event in results] == [True] * 4
+
+
+def test_a_line_counts_by_its_own_kind_also_next_to_lines_of_other_programs(tmp_path: Path) -> None:
+    session = sessions.create(tmp_path, "claude")
+    nested = {"a": 1, "kind": "turn_end", "b": '","kind":"tool_result","turn":2'}
+    foreign = b'{"ts":"x","kind":"tool"}\n\xff\r","kind":"error"\n{"id":3,"ts":"t","kind":"tool","turn":2\n'
+    with session.open_log() as opened:
+        opened.append("user", text='","kind":"tool"', by="ann")
+        opened.append("tool", turn=2, tool_id='a"', name="Bäsh", input=nested)
+        opened.append("delta", turn=2, text="x" * seek.COUNT_BLOCK)
+        opened.append("tool_result", turn=2, tool_id='a"', output="", is_error=False)
+        opened.append("tool_result", turn=2, tool_id='a"', output='","is_error":false}', is_error=True)
+        opened.append("turn_end", turn=2, status="ok", duration_ms=1)
+    path = Path(session.directory, log.NAME)
+    for whole in (path.read_bytes(), foreign + path.read_bytes() + foreign):
+        path.write_bytes(whole)
+        found = [*events_that_count(session)]
+        assert [event["kind"] for event in found] == [
+            "created",
+            "user",
+            "tool",
+            *["tool_result"] * 2,
+            "turn_end",
+        ]
+        assert [event.get("is_error") for event in found[3:5]] == [False, True]
+        (tool,) = numbers(found)["tools"]
+        assert (tool["name"], tool["calls"], tool["failed"]) == ("Bäsh", 1, 1)
 
 
 def test_the_numbers_equal_those_of_the_recipes(sample: Session) -> None:

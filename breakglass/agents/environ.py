@@ -1,4 +1,8 @@
-"""The agent's environment: an allow-list of the server's variables, so that no secret of the server leaks. Pure."""
+"""The environment of an agent and of our own other processes, so that no secret of the server leaks. Pure.
+
+Other processes of the same user can read the environment of each program, the agent included. Only the server and the
+runner hide theirs.
+"""
 
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
@@ -32,6 +36,8 @@ ALLOWED = (
     ),
 )
 """Variables that every agent gets if the server has them."""
+_NEVER = frozenset({"BREAKGLASS_TOKEN", "BREAKGLASS_TURN"})
+"""Variables that a helper does not get: a secret that it does not need, and the mark of a turn."""
 
 
 def environment(
@@ -48,3 +54,10 @@ def environment(
         key: value for key, value in server.items() if any(fnmatchcase(key, pattern) for pattern in patterns)
     }
     return {key: value for key, value in {**passed, **env}.items() if not key.startswith("BREAKGLASS_")}
+
+
+def helper_environment(server: Mapping[str, str], also: Collection[str] = ()) -> dict[str, str]:
+    """Return the environment of a program that helps the server: what an agent would get, our settings, and `also`."""
+    ours = {key for key in server if key.startswith("BREAKGLASS_")} - _NEVER
+    named = {key: server[key] for key in ours.union(also) if key in server}
+    return {**environment(server, "shell", (), {}), **named}

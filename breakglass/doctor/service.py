@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 
+from breakglass.agents.environ import helper_environment
 from breakglass.config import Config
 from breakglass.doctor.files import NOT_HERE
 from breakglass.store import servers
@@ -34,7 +35,7 @@ def _asked(place: Place) -> dict[str, str]:
     try:
         shown = subprocess.run(
             command,
-            env={**place.environ, "LC_ALL": "C"},
+            env={**helper_environment(place.environ), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SYSTEMCTL_SECONDS,

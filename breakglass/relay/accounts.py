@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from breakglass.relay.keys import public_half
 
-MAX_FILE = "16G"
-"""The bytes that the engine keeps for one host. It is the longest time that a mirror may be away."""
+MAX_GIGABYTES = 16
+"""What the engine keeps for one host. It is the longest time that a mirror may be away."""
 _HOST_RIGHTS = """\
 permissions: {
         publish: { allow: ["bg.log.*", "bg.seen", "$JS.API.STREAM.INFO.BG", "$JS.API.DIRECT.GET.BG",
@@ -37,21 +37,21 @@ class Enrolled(NamedTuple):
     """The public keys that were revoked. They have signed what is in the record."""
 
 
-def write(enrolled: list[Enrolled], operators: list[str]) -> str:
-    """Return the file of all accounts. `operators` are their public keys."""
-    rows = [_host(each) for each in enrolled]
+def write(enrolled: list[Enrolled], operators: list[str], *, copies: int = 1) -> str:
+    """Return the file of all accounts. `operators` are their public keys, `copies` how often each record is kept."""
+    rows = [_host(each, MAX_GIGABYTES * copies) for each in enrolled]
     rows.append(_all_operators(operators, [each.host for each in enrolled]))
     text = "\n".join(rows)
     about = "# Written by breakglass enroll: an account for each host, and one for the operators."
     return f"{about}\naccounts: {{\n{text}\n}}\n"
 
 
-def _host(found: Enrolled) -> str:
+def _host(found: Enrolled, gigabytes: int) -> str:
     hub = public_half(found.hub_seed)
     host = f"\n      {{ nkey: {found.host_key}, {_HOST_RIGHTS} }}" if found.host_key else ""
     return f"""\
   "{found.host}": {{
-    jetstream: {{ max_mem: 0, max_file: {MAX_FILE}, max_streams: 1 }}
+    jetstream: {{ max_mem: 0, max_file: {gigabytes}G, max_streams: 1 }}
     exports: [ {{ service: "bg.cmd.*", accounts: [{_OPERATORS}] }} ]
     users: [
       {{ nkey: {hub} }}{host}

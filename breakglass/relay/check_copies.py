@@ -80,7 +80,7 @@ async def _connect(data: Path, host: str, say: Say) -> Engine | None:
 
 async def _newest(engine: Engine) -> list[SignedHead]:
     asked = await engine.ask()
-    found = (heads.read(name, head, asked.headers[name]) for name, head in asked.heads.items())
+    found = (heads.read(name, head, asked.last[name].headers) for name, head in asked.heads.items())
     return [head for head in found if head]
 
 

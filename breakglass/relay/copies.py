@@ -8,6 +8,9 @@ its beginning. A piece of the next generation moves the file to `events.jsonl.N`
 
 A file gets whole lines only. The part of a longer line waits in memory, at most `MAX_LINE` bytes.
 
+If the disk refuses to sync, the kernel may have dropped what was written, and a second attempt may succeed without it.
+So the copies are cut to what was on disk before, and the rest is fetched again.
+
 A host that was taken over sends anything. So every name is checked before it is a path, and no link is followed.
 """
 
@@ -15,6 +18,7 @@ import contextlib
 import errno
 import os
 import re
+import threading
 from enum import Enum
 from pathlib import Path
 
@@ -48,8 +52,9 @@ class Copies:
         self._generations: dict[str, int] = {}
         self._repeats: dict[str, int] = {}
         """An older generation whose beginning is that of the present file: the engine was emptied, and begins anew."""
-        self.changed: set[str] = set()
-        """The sessions whose files are not on disk yet."""
+        self.changed: dict[str, int] = {}
+        """The sessions whose files are not on disk yet, and how many bytes of each are."""
+        self._syncing = threading.Lock()
 
     def end(self, session: str) -> tuple[int, int]:
         """Return the generation of a copy, and the offset of the next piece."""
@@ -97,18 +102,27 @@ class Copies:
         return Outcome.APPENDED
 
     def sync(self) -> None:
-        """Put all changed files on disk. Raises CannotRecord."""
-        changed, self.changed = self.changed, set()
-        for session in changed:
-            try:
-                fd = os.open(self._path(session), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """Put all changed files on disk. Raises CannotRecord; then the caller must call `take_back`."""
+        with self._syncing:
+            for session in [*self.changed]:
+                size = self.changed.pop(session, 0)
                 try:
-                    os.fdatasync(fd)
+                    _sync(self._path(session))
+                except OSError as error:
+                    self.changed[session] = size
+                    raise CannotRecord(f"a copy could not be synced: {error.strerror}") from error
+
+    def take_back(self) -> None:
+        """Cut each file to what is on disk for certain. No piece may be written meanwhile."""
+        for session, size in self.changed.items():
+            self._waiting.pop(session, None)
+            with contextlib.suppress(OSError):  # then the next start compares the copy with the stream
+                fd = _open(self._path(session), self._mode)
+                try:
+                    os.ftruncate(fd, size)
                 finally:
                     os.close(fd)
-            except OSError as error:
-                self.changed |= changed
-                raise CannotRecord(f"a copy could not be synced: {error.strerror}") from error
+        self.changed.clear()
 
     # --- files
 
@@ -140,10 +154,12 @@ class Copies:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(fd)
-        self.changed.add(session)
+        self.changed.setdefault(session, size)
 
     def _begin_anew(self, session: str, generation: int) -> None:
         path = self._path(session)
+        if self.changed.pop(session, None) is not None:
+            _sync(path)  # `sync` looks only at the file of the present generation
         os.rename(path, f"{path}.{generation}")
         self._waiting.pop(session, None)
         self._generations[session] = generation + 1
@@ -181,6 +197,14 @@ def generation_of(directory: Path) -> int:
         found = [int(match[1]) for name in os.listdir(directory) if (match := _OLD.fullmatch(name))]
         return max(found, default=0) + 1
     return 1
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path, mode: int) -> int:

@@ -27,12 +27,18 @@ class Credentials(NamedTuple):
     host: str
     """The name under which the host is enrolled; "" for an operator."""
     url: str
+    """The address of the engine, or the addresses of its three servers with commas between them."""
     seed: str
     """The secret key: an nkey, a text that begins with SU."""
     ca: str = ""
     """The certificate that the engine's own must come from, as PEM; "" for the system's authorities."""
     operator: str = ""
     """The name of the operator, who reaches the commands of all hosts; "" for a host."""
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of each server of the engine."""
+        return self.url.split(",")
 
 
 def of_host(config: Config) -> Credentials:

@@ -5,6 +5,7 @@ connects again and asks anew. So nothing of an old connection is left, such as p
 """
 
 import asyncio
+import importlib.util
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js import api
+from nats.js import JetStreamContext, api
 from nats.js.errors import FetchTimeoutError, NotFoundError
 
 from breakglass.errors import EngineLost, EngineRefused
@@ -36,6 +37,8 @@ MAX_TAKEN = 100
 """Messages that are taken at the same time."""
 BATCH = 32
 """Pieces that are asked for at once: at most 8 MiB."""
+WAITS = 6
+"""After so many times `PATIENCE` without a message a reader asks whether its consumer still lives."""
 _OLDEST = ((2, 12, 7), (2, 14, 0))
 """The oldest safe versions of the engine: advisories of 2026 concern the separation of accounts."""
 
@@ -61,17 +64,21 @@ class Asked(NamedTuple):
     sequence: int
     """Of the last message."""
     heads: dict[str, Head]
-    headers: dict[str, dict[str, str]]
-    """The headers of the last piece of each session."""
+    last: dict[str, Message]
+    """The last piece of each session, without its data."""
     claim: dict[str, str]
     """The headers of the last claim; empty without one."""
+    claim_sequence: int = 0
+    """Its number, which is the epoch of its relay."""
 
 
 class Engine:
     """A connection to the account of one host."""
 
-    def __init__(self, client: Client, lost: asyncio.Event) -> None:
+    def __init__(self, client: Client, lost: asyncio.Event, copies: int = 1) -> None:
+        """`copies` is how many servers keep a stream that is created."""
         self._client = client
+        self._copies = copies
         self._js = client.jetstream(timeout=PATIENCE)
         self.lost = lost
         """Set when the connection is lost."""
@@ -95,11 +102,13 @@ class Engine:
             max_msg_size=2 * MAX_BYTES,
             deny_delete=True,
             allow_direct=True,
+            num_replicas=self._copies,
         )
         try:
-            await self._js.stream_info(STREAM)
-        except NotFoundError:
-            await self._js.add_stream(wanted)
+            try:
+                await self._js.stream_info(STREAM)
+            except NotFoundError:
+                await self._js.add_stream(wanted)
         except (TimeoutError, NatsError) as error:
             raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
 
@@ -113,18 +122,22 @@ class Engine:
             ) from error
         except (TimeoutError, NatsError) as error:
             raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
-        asked = Asked(info.state.last_seq, {}, {}, {})
+        asked, newest = Asked(info.state.last_seq, {}, {}, {}), 0
         if not info.state.messages:
             return asked
-        async for message in self._read(last=True):
+        async for message in _read(self._js, self.lost, last=True):
             if message.name == "_claim":
                 asked.claim.update(message.headers)
+                asked = asked._replace(claim_sequence=message.sequence)
             else:
                 with suppress(BadPiece):  # not ours; the mirror shows it
                     asked.heads[message.name] = read_head(message.headers)
-                    asked.headers[message.name] = message.headers
+                    asked.last[message.name] = message
+            newest = max(newest, message.sequence)
             if not message.pending:
                 break
+        if newest < asked.sequence:  # one of three servers has answered that has not got everything yet
+            raise EngineLost("a server of the engine lags behind")
         return asked
 
     async def last_claim(self) -> dict[str, str]:
@@ -139,33 +152,7 @@ class Engine:
 
     def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
         """Yield the messages of the stream after a sequence, or only those of a session, and wait for more."""
-        return self._read(after=after, session=session)
-
-    async def _read(
-        self, *, after: int = 0, session: str = "*", last: bool = False
-    ) -> AsyncIterator[Message]:
-        policy = api.DeliverPolicy.LAST_PER_SUBJECT if last else api.DeliverPolicy.BY_START_SEQUENCE
-        config = api.ConsumerConfig(
-            deliver_policy=policy,
-            opt_start_seq=None if last else after + 1,
-            ack_policy=api.AckPolicy.NONE,
-            headers_only=last,
-            mem_storage=True,
-            inactive_threshold=30,
-        )
-        batch = 1000 if last else BATCH
-        try:
-            found = await self._js.pull_subscribe(f"{LOGS}{session}", stream=STREAM, config=config)
-            while not self.lost.is_set():
-                try:
-                    messages = await found.fetch(batch, timeout=PATIENCE)
-                except (TimeoutError, FetchTimeoutError, NatsTimeout):
-                    continue
-                for each in messages:
-                    yield _message(each)
-        except (TimeoutError, NatsError) as error:
-            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
-        raise EngineLost("the connection to the engine was lost")
+        return _read(self._js, self.lost, after=after, session=session)
 
     async def publish(
         self, name: str, data: bytes, headers: dict[str, str], expected: int
@@ -217,6 +204,41 @@ class Engine:
             raise EngineLost(f"the connection to the engine was lost: {error}") from error
 
 
+async def _read(
+    js: JetStreamContext, lost: asyncio.Event, *, after: int = 0, session: str = "*", last: bool = False
+) -> AsyncIterator[Message]:
+    """Yield messages of the stream: those after a sequence, and wait for more, or the last one of each session."""
+    policy = api.DeliverPolicy.LAST_PER_SUBJECT if last else api.DeliverPolicy.BY_START_SEQUENCE
+    config = api.ConsumerConfig(
+        deliver_policy=policy,
+        opt_start_seq=None if last else after + 1,
+        ack_policy=api.AckPolicy.NONE,
+        headers_only=last,
+        mem_storage=True,
+        inactive_threshold=30,
+    )
+    batch = 1000 if last else BATCH
+    waits = 0
+    try:
+        found = await js.pull_subscribe(f"{LOGS}{session}", stream=STREAM, config=config)
+        while not lost.is_set():
+            try:
+                messages = await found.fetch(batch, timeout=PATIENCE)
+            except (TimeoutError, FetchTimeoutError, NatsTimeout):
+                if last:
+                    raise
+                waits += 1
+                if waits % WAITS == 0:
+                    await found.consumer_info()  # the server that has it may be frozen, and others go on
+                continue
+            waits = 0
+            for each in messages:
+                yield _message(each)
+    except (TimeoutError, NatsError) as error:
+        raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+    raise EngineLost("the connection to the engine was lost")
+
+
 def _message(found: Msg) -> Message:
     metadata = found.metadata
     return Message(
@@ -233,7 +255,20 @@ def _reason(error: Exception) -> str:
 
 
 async def connect(credentials: Credentials, name: str) -> Engine:
-    """Return a connection. Raises EngineLost if the engine cannot be reached, EngineRefused if it refuses us."""
+    """Return a connection to the first server that answers.
+
+    Raises EngineLost if the engine cannot be reached, EngineRefused if it refuses us.
+    """
+    *others, last = credentials.urls
+    for url in others:
+        with suppress(EngineLost):
+            return await _connect(credentials, url, name)
+    return await _connect(credentials, last, name)
+
+
+async def _connect(credentials: Credentials, url: str, name: str) -> Engine:
+    if url.startswith(("wss:", "ws:")) and importlib.util.find_spec("aiohttp") is None:
+        raise EngineRefused(f"{url} needs one more package; do: pip install 'breakglass[relay,wss]'")
     lost, client = asyncio.Event(), Client()
     errors: list[Exception] = []
 
@@ -245,7 +280,7 @@ async def connect(credentials: Credentials, name: str) -> Engine:
 
     try:
         await client.connect(
-            credentials.url,
+            url,
             name=name,
             nkeys_seed_str=credentials.seed,
             inbox_prefix=f"_INBOX.{public_half(credentials.seed)}",  # operators may subscribe to no other
@@ -263,13 +298,13 @@ async def connect(credentials: Credentials, name: str) -> Engine:
         )
     except (TimeoutError, NatsError, OSError) as error:
         found = dict.fromkeys(map(str, errors or [error]))  # each attempt has an error
-        raise _refusal(credentials.url, " ".join(found)) from error
+        raise _refusal(url, " ".join(found)) from error
     try:
         _check_version(client.connected_server_version)
     except EngineRefused:
         await client.close()
         raise
-    return Engine(client, lost)
+    return Engine(client, lost, len(credentials.urls))
 
 
 def _refusal(url: str, text: str) -> EngineLost | EngineRefused:

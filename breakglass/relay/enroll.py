@@ -1,8 +1,9 @@
 """Enrolls hosts on the hub: an account for each host, its keys, and the configuration of the engine.
 
-    engine/nats-server.conf    made once, and yours to change: address, TLS, storage
+    engine/nats-server.conf    made once, and yours to change: address, TLS, storage; nats-server-1.conf to -3.conf of
+                               three servers
     engine/accounts.conf       written anew by each enrolment; the first file includes it
-    engine/engine.toml         the address that hosts connect to
+    engine/engine.toml         the address that hosts connect to, or the three
     engine/hosts/<host>.json   the public key of the host, and the hub's secret key for its account
     engine/operators/<name>.key    the public key of an operator
 
@@ -17,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from breakglass.errors import BadConfig, Conflict, NotFound
-from breakglass.relay import accounts, fleet
+from breakglass.relay import accounts, fleet, servers
 from breakglass.relay.accounts import Enrolled
 from breakglass.relay.certificate import make_certificate
 from breakglass.relay.credentials import Credentials
@@ -27,16 +28,6 @@ from breakglass.store.hosts import NAME, check_name
 
 DIRECTORY = "engine"
 DEFAULT_URL = "nats://127.0.0.1:4222"
-_SERVER = """\
-# The engine of the relays. Made once by breakglass enroll; change what you need, and keep the include.
-listen: "{listen}"
-max_payload: 524288
-pid_file: "{directory}/nats-server.pid"
-# max_file is no limit here: each account has its own, and the disk has one.
-jetstream {{ store_dir: "{directory}/jetstream", max_file: 1024T, sync_interval: always }}
-{tls}include "accounts.conf"
-"""
-_TLS = 'tls {{ cert_file: "{directory}/cert.pem", key_file: "{directory}/key.pem" }}\n'
 
 
 class Hub:
@@ -49,7 +40,7 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """The address that hosts connect to. Raises NotFound before the first host is enrolled."""
+        """The address that hosts connect to, or the three. Raises NotFound before the first host is enrolled."""
         try:
             found = tomllib.loads((self.directory / "engine.toml").read_text(encoding="utf-8"))
             return check_url("engine.toml: url", str(found.get("url", "")))
@@ -62,8 +53,14 @@ class Hub:
     def ca(self) -> str:
         """The certificate that hosts accept, "" without TLS."""
         with suppress(FileNotFoundError):
-            return (self.directory / "cert.pem").read_text(encoding="utf-8")
+            if servers.addresses(self.url)[0].is_encrypted:
+                return (self.directory / "cert.pem").read_text(encoding="utf-8")
         return ""
+
+    @property
+    def files(self) -> list[Path]:
+        """The configuration file of each server."""
+        return [self.directory / name for name in servers.write(self.url, str(self.directory))]
 
     def enrolled(self) -> list[Enrolled]:
         """Return all hosts, by name."""
@@ -84,7 +81,7 @@ class Hub:
 
     def prepare(self, url: str | None) -> None:
         """Make the configuration of the engine, unless it is there. Raises BadConfig and Conflict."""
-        if (self.directory / "nats-server.conf").exists():
+        if (self.directory / "engine.toml").exists():
             if url and url != self.url:
                 raise Conflict(
                     f"hosts connect to {self.url}; to change it, edit {self.directory}/engine.toml"
@@ -93,17 +90,11 @@ class Hub:
         wanted = check_url("--url", url or DEFAULT_URL)
         for each in (self.directory, self._hosts):
             each.mkdir(0o700, parents=False, exist_ok=True)
-        host, port = _host_and_port(wanted)
-        tls = ""
-        if wanted.startswith("tls:"):
-            tls = _TLS.format(directory=self.directory)
-            make_certificate(self.directory, host)
-        listen = f"0.0.0.0:{port}" if tls else f"{host}:{port}"
+        if servers.needs_certificate(wanted):
+            make_certificate(self.directory, [each.host for each in servers.addresses(wanted)])
+        for name, text in servers.write(wanted, str(self.directory)).items():
+            _write(self.directory / name, text)
         _write(self.directory / "engine.toml", f"url = {json.dumps(wanted)}\n")
-        _write(
-            self.directory / "nats-server.conf",
-            _SERVER.format(listen=listen, directory=self.directory, tls=tls),
-        )
 
     def enroll(self, host: str) -> Credentials:
         """Enroll a host, or give it a new key if it was revoked. Raises BadInput and Conflict."""
@@ -155,16 +146,19 @@ class Hub:
     def write_accounts(self) -> None:
         """Write the accounts of all hosts and operators for the engine."""
         operators = [each.read_text().strip() for each in sorted(self._operators.glob("*.key"))]
-        _write(self.directory / "accounts.conf", accounts.write(self.enrolled(), operators))
+        text = accounts.write(self.enrolled(), operators, copies=len(servers.addresses(self.url)))
+        _write(self.directory / "accounts.conf", text)
 
     def reload(self) -> bool:
-        """Let the running engine read its configuration again. Return whether there is one."""
-        with suppress(OSError, ValueError):
-            pid = int((self.directory / "nats-server.pid").read_text())
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "nats-server":
-                os.kill(pid, signal.SIGHUP)
-                return True
-        return False
+        """Let the engine's servers on this machine read their configuration again. Return whether there is one."""
+        found = False
+        for path in self.directory.glob("nats-server*.pid"):
+            with suppress(OSError, ValueError):
+                pid = int(path.read_text())
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "nats-server":
+                    os.kill(pid, signal.SIGHUP)
+                    found = True
+        return found
 
     def _keep(self, found: Enrolled) -> None:
         fleet.replace(self._hosts / f"{found.host}.json", found._asdict())
@@ -178,12 +172,6 @@ class Hub:
             raise NotFound(f"host {host} is not enrolled") from None
         except (ValueError, TypeError) as error:
             raise BadConfig(f"{self._hosts}/{host}.json: cannot be read: {error}") from error
-
-
-def _host_and_port(url: str) -> tuple[str, str]:
-    address = url.partition("://")[2].rstrip("/")
-    host, colon, port = address.rpartition(":")
-    return (host, port) if colon and not port.endswith("]") else (address, "4222")
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,18 +2,16 @@
 
 import importlib.util
 import socket
-from urllib.parse import urlsplit
 
 from breakglass.config import Config
 from breakglass.doctor.files import NOT_HERE
 from breakglass.errors import BadConfig
-from breakglass.relay import credentials
+from breakglass.relay import credentials, servers
 from breakglass.vitals import Sign
 from breakglass.vitals.probes import Place
 
 LABEL = "Relay"
 CONNECT_SECONDS = 5.0
-_PORTS = {"tls": 4222, "nats": 4222, "wss": 443, "ws": 80}
 
 
 def relay(config: Config, place: Place) -> Sign:
@@ -29,14 +27,24 @@ def relay(config: Config, place: Place) -> Sign:
     if importlib.util.find_spec("nats") is None:
         text = "nothing can be shipped: nats-py is not installed"
         return Sign("relay", LABEL, "bad", text, advice="do: pip install 'breakglass[relay]'")
-    hub = urlsplit(found.url)
-    try:
-        socket.create_connection((hub.hostname, hub.port or _PORTS[hub.scheme]), CONNECT_SECONDS).close()
-    except OSError as error:
-        text = f"the hub gets nothing: {found.url}: {error.strerror or str(error) or 'no answer'}"
+    away = [text for each in servers.addresses(found.url) if (text := _is_away(each))]
+    if len(away) == len(found.urls):
+        text = f"the hub gets nothing: {found.url}: {away[0]}"
         advice = "start nats-server on the hub, let the firewall pass its port, or correct [relay] url"
         return Sign("relay", LABEL, "bad", text, advice=advice)
     if not credentials.is_relay_running(config):
         text = f"{found.url} answers, but no relay of {found.host} runs here: the hub gets nothing new"
         return Sign("relay", LABEL, "warn", text, advice="do: systemctl start breakglass-relay")
+    if away:
+        text = f"{len(away)} of the 3 servers of {found.url} cannot be reached: {away[0]}"
+        return Sign("relay", LABEL, "warn", text, advice="start nats-server there; the others go on")
     return Sign("relay", LABEL, "ok", f"ships {found.host} to {found.url}")
+
+
+def _is_away(server: servers.Address) -> str:
+    """Return why a server of the engine cannot be reached, "" if it can be."""
+    try:
+        socket.create_connection((server.host.strip("[]"), server.port), CONNECT_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error) or "no answer"
+    return ""

@@ -22,17 +22,22 @@ class Link:
     connected: bool = False
     heard: float = 0.0
     """The time at which the hub heard of the relay, in seconds since 1970; 0 for never."""
-    machine: str = ""
-    boot_id: str = ""
     version: str = ""
     epoch: int = 0
+    """The number of the newest claim: which relay may ship."""
+    fenced: str = ""
+    """The machine of another relay with the same credentials, which was taken over from; "" for none."""
+    fenced_at: float = 0.0
     behind: int = 0
     """The bytes that the relay has not shipped, as it says."""
     behind_lines: int = 0
+    unread: int = 0
+    """The logs that the relay cannot read now."""
     running: int | None = None
     """None if the relay does not say it, as one of an earlier version."""
     asking: int | None = None
-    free: int = 0
+    free: int | None = None
+    """The free bytes on the disk of the host."""
     generation: int = 1
     """The highest generation among the copies."""
     signers: list[str] = field(default_factory=list)
@@ -43,15 +48,21 @@ class Link:
     """What was refused, by session."""
 
     def note(self, seen: dict[str, Any], now: float) -> None:
-        """Take note of a heartbeat. A host that was taken over can send anything."""
+        """Take note of a heartbeat. A host that was taken over can send anything.
+
+        One of an older claim says that another relay lives, or lived until it saw the newer claim.
+        """
+        epoch = seen.get("epoch")
+        if type(epoch) is int and epoch < self.epoch:
+            self.fenced, self.fenced_at = str(seen.get("machine", ""))[:64] or "another machine", now
+            return
         self.heard = now
         self.running = self.asking = None
-        for key in ("epoch", "behind", "behind_lines", "running", "asking", "free"):
+        for key in ("behind", "behind_lines", "unread", "running", "asking", "free"):
             value = seen.get(key)
             if type(value) is int and 0 <= value < 1 << 62:
                 setattr(self, key, value)
-        for key in ("machine", "boot_id", "version"):
-            setattr(self, key, str(seen.get(key, ""))[:64])
+        self.version = str(seen.get("version", ""))[:64]
         given = seen.get("signers")
         self.signers = [str(each)[:64] for each in given[:100]] if isinstance(given, list) else []
 

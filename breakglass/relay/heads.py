@@ -20,7 +20,7 @@ import nacl.exceptions
 import nacl.signing
 import nkeys
 
-from breakglass.errors import CannotRecord, NotFound
+from breakglass.errors import CannotRecord
 from breakglass.relay.piece import Head, Piece
 from breakglass.store import log
 from breakglass.store.sessions import Session
@@ -69,12 +69,9 @@ class HeadSigner:
         return head.offset == 0 or self._known.get(session, ())[:2] == (head.generation, head.offset)
 
     def prepare(self, session: Session, head: Head) -> None:
-        """Read a log up to its head, so that the next piece can be signed. Blocks."""
+        """Read a log up to its head, so that the next piece can be signed. Blocks. Raises NotFound and OSError."""
         digest = hashlib.sha256()
-        try:
-            fd = log.open_reader(session.directory)
-        except (NotFound, OSError):
-            return
+        fd = log.open_reader(session.directory)
         try:
             done = 0
             while done < head.offset and (data := os.pread(fd, min(_BLOCK, head.offset - done), done)):

@@ -14,7 +14,6 @@ from breakglass.relay import local_log
 from breakglass.relay.piece import NOTHING, Head
 from breakglass.store import log, turnlock
 from breakglass.store.sessions import Session
-from breakglass.turns.boot import boot_id
 
 RECENT_SECONDS = 86400.0
 """A log that did not change for so long has no turn that runs: each turn has a limit."""
@@ -65,10 +64,16 @@ def describe(
         )
     return {
         "machine": os.uname().nodename,
-        "boot_id": boot_id() or "",
         "version": __version__,
         "behind": behind,
         "behind_lines": lines,
-        "free": shutil.disk_usage(root).free,
+        "free": _free_bytes(root),
         **activity.numbers(),
     }
+
+
+def _free_bytes(root: Path) -> int:
+    try:
+        return shutil.disk_usage(root).free
+    except OSError:
+        return 0

@@ -26,14 +26,12 @@ class Part(NamedTuple):
 
 
 def read_part(session: Session, known: Head | None) -> Part | None:
-    """Return the bytes after a head, at most `WINDOW`; None if the log cannot be read now. Blocks.
+    """Return the bytes after a head, at most `WINDOW`. Blocks.
 
-    None too if a writer has the log locked: what it has written may be taken back.
+    None if a writer has the log locked: what it has written may be taken back. Raises NotFound, and OSError if the log
+    cannot be read.
     """
-    try:
-        fd = log.open_reader(session.directory)
-    except (NotFound, OSError):
-        return None
+    fd = log.open_reader(session.directory)
     try:
         size = _settled_size(fd)
         if size is None:
@@ -48,8 +46,6 @@ def read_part(session: Session, known: Head | None) -> Part | None:
         if head.offset + len(data) < end and (whole := data.rfind(b"\n") + 1):
             data = data[:whole]
         return Part(head, data, end - head.offset - len(data))
-    except OSError:
-        return None
     finally:
         os.close(fd)
 
@@ -72,6 +68,8 @@ def count_lines(session: Session, offset: int, size: int) -> int:
         while offset < end and (data := os.pread(fd, min(WINDOW, end - offset), offset)):
             lines += data.count(b"\n")
             offset += len(data)
+    except OSError:  # the relay says it when it reads the log
+        pass
     finally:
         os.close(fd)
     return lines
@@ -94,7 +92,7 @@ def sync(session: Session) -> None:
 def _settled_size(fd: int) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return None
     try:
         return log.size(fd)

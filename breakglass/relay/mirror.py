@@ -82,35 +82,47 @@ class HostMirror:
             await engine.listen(engines.SEEN, self._note_seen)
             self.state.connected = True
             asked = await engine.ask()
-            hint = self._read_hint()
+            self.state.epoch = asked.claim_sequence
+            hint = _read_hint(self._root)
             self._sequence = hint if hint <= asked.sequence else 0
             self._pruned = prune.read_pruned(self._root)
             syncing = asyncio.create_task(self._sync_always(engine))
             if asked.sequence > self._sequence:
-                await self._read_to(engine, asked.sequence)
-            for session, head in (await engine.ask()).heads.items():
+                async for message in engine.read(self._sequence):
+                    await self._apply(engine, message)
+                    if message.sequence >= asked.sequence:
+                        break
+            asked = await engine.ask()
+            for session, head in asked.heads.items():
                 if not self._agrees(session, head):
-                    await self._read_again(engine, session)
+                    await self._read_again(engine, session, asked.last[session].sequence)
             if once:
                 return
             async for message in engine.read(self._sequence):
                 await self._apply(engine, message)
         finally:
+            await engine.close()
             if syncing is not None:
                 syncing.cancel()
-            await engine.close()
+                await asyncio.wait([syncing])
+            self._end_of_connection(syncing, once=once)
+
+    def _end_of_connection(self, syncing: "asyncio.Task[None] | None", *, once: bool) -> None:
+        """Put on disk what is not there yet. Raises CannotRecord, also if the disk has refused before."""
+        try:
+            if syncing is not None and not syncing.cancelled() and (error := syncing.exception()):
+                raise error
             if self._copies.changed or once:
                 self._sync()
-
-    async def _read_to(self, engine: Engine, sequence: int) -> None:
-        async for message in engine.read(self._sequence):
-            await self._apply(engine, message)
-            if message.sequence >= sequence:
-                return
+        except CannotRecord:
+            self._copies.take_back()
+            raise
 
     async def _apply(self, engine: Engine, message: Message) -> None:
-        if message.name != "_claim" and self._apply_piece(message) is Outcome.GAP:
-            await self._read_again(engine, message.name)
+        if message.name == "_claim":
+            self.state.epoch = message.sequence
+        elif self._apply_piece(message) is Outcome.GAP:
+            await self._read_again(engine, message.name, message.sequence)
         self._sequence = max(self._sequence, message.sequence)
         self.state.pending = message.pending
 
@@ -127,12 +139,12 @@ class HostMirror:
         self.state.problems.pop(message.name, None)
         return found
 
-    async def _read_again(self, engine: Engine, session: str) -> None:
-        """Read the log of one session from its beginning. What is known is recognized."""
+    async def _read_again(self, engine: Engine, session: str, sequence: int) -> None:
+        """Read the log of one session from its beginning to a sequence. What is known is recognized."""
         async for message in engine.read(0, session):
             if self._apply_piece(message) is Outcome.GAP:
                 self.state.problems[session] = "a part of the log is missing in the engine"
-            if not message.pending:
+            if message.sequence >= sequence:
                 return
 
     def _agrees(self, session: str, head: piece.Head) -> bool:
@@ -145,9 +157,8 @@ class HostMirror:
             return True  # it was removed here, and has not grown since
         return end == head.offset and generation >= head.generation
 
-    # --- what is kept
-
     async def _sync_always(self, engine: Engine) -> None:
+        """Put the copies on disk again and again. Raises CannotRecord, and ends the connection then."""
         try:
             while True:
                 await asyncio.sleep(SYNC_SECONDS)
@@ -155,15 +166,14 @@ class HostMirror:
                     sequence = self._sequence
                     await asyncio.to_thread(self._copies.sync)
                     await asyncio.to_thread(self._write_signed)
-                    self._write_hint(sequence)
-        except CannotRecord as error:
-            self.state.problems["disk"] = str(error)
+                    _write_hint(self._root, sequence)
+        finally:
             engine.lost.set()
 
     def _sync(self) -> None:
         self._copies.sync()
         self._write_signed()
-        self._write_hint(self._sequence)
+        _write_hint(self._root, self._sequence)
 
     def _write_signed(self) -> None:
         """Append what the host has signed of the copies. Raises CannotRecord."""
@@ -171,20 +181,22 @@ class HostMirror:
         if signed:
             heads.append(self._root / heads.FILE, signed.values())
 
-    def _read_hint(self) -> int:
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            return max(0, int(json.loads((self._root / HINT).read_bytes())["sequence"]))
-        return 0
-
-    def _write_hint(self, sequence: int) -> None:
-        fleet.replace(self._root / HINT, {"sequence": sequence})
-
     async def _note_seen(self, subject: str, data: bytes) -> None:
         with suppress(ValueError):
             seen: Any = json.loads(data)
             if isinstance(seen, dict):
                 self.state.note(seen, time.time())
                 self.state.generation = self._copies.generation
+
+
+def _read_hint(root: Path) -> int:
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return max(0, int(json.loads((root / HINT).read_bytes())["sequence"]))
+    return 0
+
+
+def _write_hint(root: Path, sequence: int) -> None:
+    fleet.replace(root / HINT, {"sequence": sequence})
 
 
 class Mirror:

@@ -54,6 +54,9 @@ async def mirror(data: Path, say: Say, *, once: bool) -> int:
     except CannotRecord as error:
         say(f"breakglass: {error}")
         return DISK
+    except OSError as error:  # of the disk: those of the network are EngineLost
+        say(f"breakglass: the copies cannot be read or written: {error.strerror or error}")
+        return DISK
 
 
 DISK = 5
@@ -127,7 +130,7 @@ async def _compare(engine: Engine, asked: engines.Asked, session: Session) -> st
                 if found.offset != end or os.pread(fd, len(found.data), end) != found.data:
                     return f"other bytes at offset {found.offset}"
                 end = found.head.offset
-            if not message.pending:
+            if message.sequence >= asked.last[session.id].sequence:
                 break
         return f"{whole - end:,} bytes after byte {end:,} were not shipped" if whole != end else ""
     finally:

@@ -22,17 +22,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from breakglass.errors import EngineLost, Fenced, WrongSequence
+from breakglass.errors import BreakglassError, EngineLost, Fenced, WrongSequence
 from breakglass.relay import engine as engines
 from breakglass.relay import local_log, piece
+from breakglass.relay.backlog import Backlog
 from breakglass.relay.engine import Engine
 from breakglass.relay.heads import HeadSigner
-from breakglass.relay.heartbeat import Activity, describe
 from breakglass.relay.piece import Head
 from breakglass.relay.remote import Remote
 from breakglass.store import log, sessions
 from breakglass.store.sessions import Session
 from breakglass.store.watch import changed_sessions
+from breakglass.text import plural
 
 UNDER_WAY = 32
 """Pieces that were sent and not acknowledged: at most 8 MiB."""
@@ -70,14 +71,13 @@ class Relay:
         self._heads: dict[str, Head] = {}
         self._sequence = 0
         self._acks: deque[asyncio.Future[int]] = deque()
-        self._activity = Activity()
-        self._rest: dict[str, int] = {}
-        """The bytes of whole lines that wait, by session."""
+        self._backlog = Backlog(root, signer, say)
 
     async def run(self, *, once: bool = False) -> None:
         """Ship until cancelled, or with `once` until everything is stored.
 
-        Raises Fenced, StreamFull and EngineRefused. With `once`, also EngineLost if the engine does not answer.
+        Raises Fenced, StreamFull and EngineRefused. With `once`, also EngineLost if the engine does not answer, and
+        BreakglassError if a log could not be read.
         """
         pause = RETRY_SECONDS[0]
         while True:
@@ -104,6 +104,8 @@ class Relay:
                 await engine.listen(f"{engines.COMMANDS}*", self._take)
             await self._ship_all(engine)
             if once:
+                if unread := len(self._backlog.unread):
+                    raise BreakglassError(f"{plural(unread, 'log')} could not be read; all others are stored")
                 return
             async for changed in changed_sessions(self._root, until=engine.lost):
                 await self._ship_all(engine, changed)
@@ -124,6 +126,8 @@ class Relay:
         asked = await engine.ask()
         self._heads, self._sequence = asked.heads, asked.sequence
         if self._epoch and asked.claim and asked.claim.get("Bg-Relay") != self._nonce:
+            last = {"epoch": self._epoch, "machine": os.uname().nodename}
+            await engine.tell(engines.SEEN, json.dumps(last).encode())  # so the hub shows that there are two
             other = asked.claim.get("Bg-Machine", "")[:64]
             raise Fenced(f"another relay with the credentials of this host has taken over, on {other}")
         if asked.claim.get("Bg-Relay") != self._nonce:
@@ -133,7 +137,7 @@ class Relay:
             await self._settle()
 
     async def _ship_all(self, engine: Engine, only: set[str] | None = None) -> None:
-        """Ship what there is, and return when all of it is stored."""
+        """Ship what there is, and return when all of it is stored, except for logs that cannot be read now."""
         waiting = _newest_first(self._root, set(sessions.ids(self._root)) if only is None else only)
         while waiting:
             waiting = [each for each in waiting if await self._ship_part(engine, each)]
@@ -141,16 +145,9 @@ class Relay:
 
     async def _ship_part(self, engine: Engine, session: Session) -> bool:
         """Ship a part of a log. Return whether there is more."""
-        part = await asyncio.to_thread(self._read, session)
-        if part is None or not part.data:
-            if part is None and os.path.exists(f"{session.directory}/{log.NAME}"):
-                await asyncio.sleep(0.01)  # a writer holds the lock for microseconds
-                return os.access(f"{session.directory}/{log.NAME}", os.R_OK)
-            self._rest.pop(session.id, None)
+        part = await self._backlog.next_part(session, self._heads.get(session.id))
+        if part is None:
             return False
-        self._rest[session.id] = len(part.data) + part.rest
-        if not self._signer.is_ready(session.id, part.head):
-            await asyncio.to_thread(self._signer.prepare, session, part.head)
         syncing = asyncio.create_task(asyncio.to_thread(local_log.sync, session))
         await asyncio.wait([syncing], timeout=SYNC_SECONDS)
         for each in piece.divide(part.head, part.data):
@@ -161,14 +158,8 @@ class Relay:
             self._heads[session.id] = each.head
             if self._rate:
                 await asyncio.sleep(len(each.data) / self._rate)
-        self._rest[session.id] = part.rest
+        self._backlog.note_shipped(session, part)
         return part.rest > 0
-
-    def _read(self, session: Session) -> local_log.Part | None:
-        part = local_log.read_part(session, self._heads.get(session.id))
-        if part is None or not part.rest:
-            self._activity.note(session)
-        return part
 
     async def _publish(self, engine: Engine, name: str, data: bytes, headers: dict[str, str]) -> None:
         while len(self._acks) >= UNDER_WAY:
@@ -186,8 +177,7 @@ class Relay:
     async def _be_seen(self, engine: Engine) -> None:
         """Tell the hub every few seconds that this host is there. Notice another relay, also without a new line."""
         while True:
-            rest, shipped = dict(self._rest), dict(self._heads)
-            seen = await asyncio.to_thread(describe, self._root, self._activity, rest, shipped)
+            seen = await asyncio.to_thread(self._backlog.describe, dict(self._heads))
             if self._remote:
                 seen["signers"] = self._remote.signers()
             with suppress(EngineLost):  # shipping notices it too

@@ -5,7 +5,6 @@ server starts one (`main`).
 """
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -22,17 +21,18 @@ from breakglass.store.sessions import Session
 from breakglass.timeline import Timeline
 
 _TEXT = rb'("[^"\\]*(?:\\.[^"\\]*)*")'
+_find_kind = re.compile(rb'","kind":"(?:%b)"' % "|".join(sorted(KINDS)).encode()).search
+"""Finds the lines that can count. A search for a pattern is fast if it begins with literal bytes."""
 _match = re.compile(
     rb'\{"id":([1-9][0-9]{0,18}),"ts":"([^"\\]{1,40})","kind":"(?:'
-    rb'(tool_result)","turn":[0-9]+,"tool_id":%(text)b,"output":"|'
-    rb'(tool)","turn":[0-9]+,"tool_id":%(text)b,"name":%(text)b,"input":|'
+    rb'tool_result","turn":[0-9]+,"tool_id":%(text)b,"output":"|'
+    rb'tool","turn":[0-9]+,"tool_id":%(text)b,"name":%(text)b,"input":|'
     rb'(?:%(kinds)b)")' % {b"text": _TEXT, b"kinds": "|".join(sorted(KINDS)).encode()}
 ).match
-"""The beginning of a line that counts. One search of a line takes much less than one for each of its keys."""
+"""The beginning of a line that counts. One match of a line takes much less than one for each of its keys."""
 _FAILED = re.compile(
     rb'","is_error":true(?:,"truncated":[0-9]+)?(?:,"pictures":\[[^\]]*\])?(?:,"parent":"(?:[^"\\]|\\.)*")?\}$'
 )
-_DELTA = b'"kind":"delta"'
 _SUCCEEDED = b'","is_error":false}'
 """How most results end."""
 _TAIL = 4000
@@ -47,6 +47,8 @@ def count(root: Path, ids: Sequence[str], since: str = "") -> Stats:
     workers = min(MAX_WORKERS, len(os.sched_getaffinity(0))) if len(ids) > ALONE else 1
     if workers == 1:
         return _count_part(root, ids, since)
+    import multiprocessing  # a few sessions are counted before it is imported
+
     parts = [(root, ids[number::workers], since) for number in range(workers)]
     total = Stats()
     with multiprocessing.get_context("fork").Pool(workers) as pool:
@@ -86,49 +88,51 @@ def events_that_count(session: Session) -> Iterator[Event]:
     except (NotFound, OSError):
         return
     try:
-        for line in _lines(fd):
-            # A cheap look: it leaves out most lines, and costs a quarter of the match.
-            if _DELTA not in line[30:64] and (match := _match(line)):
-                event = _decode(line, match)
-                if event["kind"] != "foreign":
-                    yield event
+        for block in _blocks(fd):
+            yield from _events_in(block)
     finally:
         os.close(fd)
 
 
-def _lines(fd: int) -> Iterator[bytes]:
-    """Yield the whole lines of a log. Their numbers are not counted. A line longer than `seek.MAX_LINE` is cut."""
+def _blocks(fd: int) -> Iterator[bytes]:
+    """Yield the log in blocks of whole lines, which are not counted. A line longer than `seek.MAX_LINE` is cut."""
     rest = b""
-    for block in seek.read_blocks(fd, 0, log.size(fd)):
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
+    for read in seek.read_blocks(fd, 0, log.size(fd)):
+        block = rest + read
+        end = block.rfind(b"\n") + 1
+        yield block[:end]
+        rest = block[end:]
         if len(rest) > seek.MAX_LINE:
             rest = b"cut"  # so it is no event
-        yield from lines
 
 
-def _decode(line: bytes, match: re.Match[bytes]) -> Event:
-    number = int(match[1])
-    if not line.endswith(b"}") or not events.is_clean(line):
-        return events.decode(line, number)
-    if match[3]:
-        return {
-            "id": number,
-            "ts": match[2].decode(),
-            "kind": "tool_result",
-            "tool_id": _text(match[4]),
-            "is_error": not line.endswith(_SUCCEEDED) and _FAILED.search(line[-_TAIL:]) is not None,
-        }
-    if match[5]:
-        return {
-            "id": number,
-            "ts": match[2].decode(),
-            "kind": "tool",
-            "tool_id": _text(match[6]),
-            "name": _text(match[7]),
-            "input": line,
-        }
-    return events.decode(line, number)
+def _events_in(block: bytes) -> Iterator[Event]:
+    """Yield the events that count in a block of whole lines."""
+    is_clean = events.is_clean(block)
+    end = 0
+    while found := _find_kind(block, end):
+        begin = block.rfind(b"\n", end, found.start()) + 1 or end
+        end = block.find(b"\n", found.end())
+        if not (match := _match(block, begin)):
+            continue
+        number, ts, result, call, name = match.groups()
+        if (result or call) and is_clean and block.endswith(b"}", begin, end):
+            event: Event = {"id": int(number), "ts": ts.decode(), "kind": "tool_result" if result else "tool"}
+            event["tool_id"] = _text(result or call)
+            if result:
+                event["is_error"] = _has_failed(block, match.end(), end)
+            else:
+                event["name"], event["input"] = _text(name), block[begin:end]
+            yield event
+        elif (event := events.decode(block[begin:end], int(number)))["kind"] != "foreign":
+            yield event
+
+
+def _has_failed(block: bytes, begin: int, end: int) -> bool:
+    """Return whether the keys after the output, which begins at `begin`, say that the tool failed."""
+    if block.endswith(_SUCCEEDED, begin, end):
+        return False
+    return _FAILED.search(block[max(begin, end - _TAIL) : end]) is not None
 
 
 def _text(quoted: bytes) -> str:

@@ -17,16 +17,18 @@ from breakglass.text import plural, size
 STATUS = "status.json"
 HEARD_SECONDS = 25.0
 """A relay is heard every ten seconds."""
+FENCED_SECONDS = 3600.0
+"""How long it is shown that two relays used the credentials of one host. The older one has stopped."""
 WRITTEN_SECONDS = 15.0
 """The mirror writes its status every two seconds."""
-ORDER = ("asking", "running", "lost", "diverged", "behind", "stopped", "copy", "live")
+ORDER = ("asking", "running", "lost", "diverged", "fenced", "behind", "stopped", "copy", "live")
 
 
 class Link(NamedTuple):
     """How true the copy of a host is now."""
 
     state: str
-    """`live`, `behind`, `lost`, `diverged`, `stopped` (the mirror does not run) or `copy`."""
+    """`live`, `behind`, `lost`, `diverged`, `fenced`, `stopped` (the mirror does not run) or `copy`."""
     told: str
     """The badge, such as `Not heard since 03:12:09 UTC`."""
     heard: str | None = None
@@ -43,6 +45,10 @@ class Link(NamedTuple):
     asking: int | None = None
     signers: tuple[str, ...] = ()
     """The ssh keys that may sign commands on the host, as it says."""
+    version: str | None = None
+    """The version of Breakglass that the relay has, as it said last."""
+    free_bytes: int | None = None
+    """The space that is left on the disk of the host, as it said last."""
 
 
 class Host(NamedTuple):
@@ -67,7 +73,7 @@ class Host(NamedTuple):
         return sum(state.turn is not None for _, state in self.sessions)
 
     def described(self) -> dict[str, Any]:
-        """Return the host's object of docs/contract.md, section 3."""
+        """Return the host's object of docs/api.md."""
         return {
             "host": self.name,
             "link": self.link.state,
@@ -79,6 +85,8 @@ class Host(NamedTuple):
             "sessions": len(self.sessions),
             "running": self.running,
             "asking": self.asking,
+            "version": self.link.version,
+            "free_bytes": self.link.free_bytes,
             "problem": self.link.problem or None,
         }
 
@@ -117,6 +125,7 @@ def link(status: dict[str, Any], name: str, now: float) -> Link:
     since = f"since {heard_at[11:19]} UTC" if heard_at else "yet"
     lines, generation = _number(known, "behind_lines"), known.get("generation", 1)
     found = Link("live", "Live", heard_at, behind, problem, lines, generation)
+    found = found._replace(version=known.get("version") or None, free_bytes=known.get("free"))
     if now - status.get("written", 0.0) > WRITTEN_SECONDS:
         written = log.timestamp(status.get("written", 0.0))
         return found._replace(state="stopped", told=f"The mirror stopped at {written[11:19]} UTC")
@@ -128,6 +137,10 @@ def link(status: dict[str, Any], name: str, now: float) -> Link:
     if now - heard > HEARD_SECONDS:
         return found._replace(state="lost", told=f"Not heard {since}")
     found = found._replace(running=known.get("running"), asking=known.get("asking"), signers=signers)
+    if known.get("fenced") and now - known.get("fenced_at", 0.0) < FENCED_SECONDS:
+        return found._replace(state="fenced", told=f"Fenced · {known['fenced']} claims this name too")
+    if unread := _number(known, "unread"):
+        return found._replace(state="behind", told=f"Behind · {plural(unread, 'log')} cannot be read there")
     if behind or known.get("pending"):
         counted = plural(lines, "line") if lines else size(behind)
         return found._replace(state="behind", told=f"Behind · {counted}" if behind else "Behind")

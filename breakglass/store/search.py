@@ -17,7 +17,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,8 +142,8 @@ def main() -> None:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def _search_all(chunks: list[_Chunk], query: Query, total: int) -> Iterator[list[Hit]]:
-    """Yield the hits in each chunk, in the order of the chunks."""
+def _search_all(chunks: list[_Chunk], query: Query, total: int) -> Iterator[Iterable[Hit]]:
+    """Yield the hits in each chunk, in the order of the chunks. Take them before the next ones."""
     alone = len(chunks) if total <= ALONE else 1
     for chunk in chunks[:alone]:
         yield _search_chunk(chunk, query)
@@ -200,7 +200,7 @@ def _work(chunks: Sequence[_Chunk], query: Query, write: int, parent: int) -> No
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which kills this process
         with os.fdopen(write, "w", encoding="utf-8") as pipe:
             for chunk in chunks:
-                pipe.write(json.dumps(_search_chunk(chunk, query)) + "\n")
+                pipe.write(json.dumps([*_search_chunk(chunk, query)]) + "\n")
                 pipe.flush()
         status = 0
     finally:
@@ -210,14 +210,14 @@ def _work(chunks: Sequence[_Chunk], query: Query, write: int, parent: int) -> No
 # --- one chunk ----------------------------------------------------------------------------------
 
 
-def _search_chunk(chunk: _Chunk, query: Query) -> list[Hit]:
-    """Return the hits in a chunk, the newest first. A log that was deleted or may not be read has none."""
+def _search_chunk(chunk: _Chunk, query: Query) -> Iterator[Hit]:
+    """Yield the hits in a chunk, the newest first. A log that was deleted or may not be read has none."""
     try:
         fd = log.open_reader(chunk.session.directory)
     except (NotFound, OSError):
-        return []
+        return
     try:
-        return [*_ChunkSearch(fd, chunk, query).hits()]
+        yield from _ChunkSearch(fd, chunk, query).hits()
     finally:
         os.close(fd)
 

@@ -8,10 +8,8 @@ This module reads no setting and no clock.
 """
 
 import contextlib
-import hashlib
 import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -97,10 +95,11 @@ class Session(NamedTuple):
         A reader can see a part of a write. Between a turn's end and the turn of a waiting prompt, that would show an
         idle session. So an idle session with a queue is read again when its log is free, or after a second.
         """
+        directory = self.directory
         try:
-            fd = log.open_reader(self.directory)
+            fd = log.open_reader(directory)
         except NotFound:
-            state_cache.forget(self.directory)
+            state_cache.forget(directory)
             raise
         try:
             found = self.log_state(fd).state
@@ -111,17 +110,19 @@ class Session(NamedTuple):
                 found = self.log_state(fd).state
         finally:
             os.close(fd)
-        return self._with_disk(found)
+        return _with_disk(directory, found)
 
     def listed_state(self) -> SessionState:
         """Return what `state` returns. Opens the log only if it has changed since this process read it."""
-        unchanged = state_cache.find_unchanged(self.directory)
+        directory = self.directory
+        unchanged = state_cache.find_unchanged(directory)
         if not unchanged or unchanged.state.queued:
             return self.state()
-        return self._with_disk(unchanged.state)
+        return _with_disk(directory, unchanged.state)
 
-    def _with_disk(self, state: SessionState) -> SessionState:
-        return state._replace(status="degraded") if degraded.is_degraded(self.directory) else state
+
+def _with_disk(directory: str, state: SessionState) -> SessionState:
+    return state._replace(status="degraded") if degraded.is_degraded(directory) else state
 
 
 def create(
@@ -174,7 +175,7 @@ def _begin_log(session: Session, **chosen: object) -> None:
             session.refuse_unwritable_log()
             opened.confirm()
         else:
-            opened.append("created", schema=SCHEMA, host=socket.gethostname(), **chosen)
+            opened.append("created", schema=SCHEMA, host=os.uname().nodename, **chosen)
 
 
 def _create_or_open_log(session: Session) -> Log:
@@ -228,6 +229,8 @@ def _new_id() -> str:
 
 def id_from_key(key: str) -> str:
     """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same id."""
+    import hashlib  # it delays every command, and most create no session
+
     return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
 
 
@@ -299,11 +302,12 @@ def list_sessions(root: Path) -> list[tuple[Session, SessionState]]:
     """
     try:
         all_sessions = [Session(root, session_id) for session_id in ids(root)]
-        found = [(session, state) for session in all_sessions if (state := _read_state(session))]
+        found = [
+            (session, state) for session in all_sessions if (state := _read_state(session)) and state.last_id
+        ]
     except OSError as error:
         raise BreakglassError(f"the sessions could not be listed: {error.strerror}") from error
-    complete = [pair for pair in found if pair[1].last_id]
-    return sorted(complete, key=lambda pair: pair[1].updated, reverse=True)
+    return sorted(found, key=lambda pair: pair[1].updated, reverse=True)
 
 
 def _read_state(session: Session) -> SessionState | None:

@@ -19,10 +19,9 @@ from breakglass.store.seek import Position
 
 _KEYED = frozenset({"user", "queued", "file"})
 """The kinds that may have an Idempotency-Key."""
-_FOLDED_LINE = re.compile(
-    rb'\n\{"id":([1-9][0-9]{0,18}),"ts":"[^"\\]{1,40}","kind":"(?:%s)"'
-    % "|".join(sorted(FOLDED | _KEYED)).encode()
-)
+_READ = FOLDED | _KEYED
+_READ_KIND = re.compile(rb'","kind":"(?:%s)"' % "|".join(sorted(_READ)).encode())
+"""A part of each line that is read. Other lines may have it in their values."""
 
 QUEUE_REACH = 4 << 20
 """Bytes at the end of a log in which `may_have_queue` searches."""
@@ -89,7 +88,7 @@ def find_unchanged(directory: str) -> LogState | None:
         return None
     file, known = entry.seen
     try:
-        status = os.stat(f"{directory}/{log.NAME}", follow_symlinks=False)
+        status = os.lstat(f"{directory}/{log.NAME}")
     except OSError:
         return None
     return known if _file_of(status) == file else None
@@ -137,14 +136,17 @@ def read_state(fd: int, known: LogState = EMPTY) -> LogState:
 
 def _folded_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of `block` that change a state, each with its number. `number` is that of the line before."""
-    block = b"\n" + block  # a pattern that begins with a literal byte is searched much faster than one with ^
-    counted = 1
-    for match in _FOLDED_LINE.finditer(block):
-        begin = match.start() + 1
+    begin = following = 0
+    for match in _READ_KIND.finditer(block):
+        if match.start() < following:  # a value of a line that was looked at
+            continue
+        counted, begin = begin, max(following, block.rfind(b"\n", following, match.start()) + 1)
         number += block.count(b"\n", counted, begin)
-        counted = begin
-        if int(match[1]) == number + 1:
-            yield number + 1, block[begin : block.find(b"\n", begin)]
+        following = block.find(b"\n", begin) + 1
+        line = block[begin : following - 1]
+        head = events.head(line)
+        if head and head[0] == number + 1 and head[1] in _READ:
+            yield number + 1, line
 
 
 def _last_time(block: bytes, number: int) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:  # at run time, the settings would delay the runner
     from breakglass.config import Config
 
 _CODE = "from breakglass.notifier.process import main; main()"
-_NEVER = frozenset({"BREAKGLASS_TOKEN", "BREAKGLASS_TURN"})
-"""Variables that the process does not get: a secret that it does not need, and the mark of a turn."""
 
 
 class Sender(NamedTuple):
@@ -52,19 +49,10 @@ def sender_of(config: "Config") -> Sender | None:
     if not has_destinations(config):
         return None
     root = os.path.abspath(config.data)
+    addresses = [each.url_env for each in config.notify if each.url_env]
     # -I: nothing in the working directory may change what it imports.
     argv = (sys.executable, "-I", "-c", _CODE, root, str(config.file or ""))
-    return Sender(root, argv, _environ(config.environ, [each.url_env for each in config.notify]))
-
-
-def _environ(given: Mapping[str, str], addresses: list[str | None]) -> dict[str, str]:
-    """Return what an agent would get, our settings, and the variables with addresses."""
-    ours = {
-        name: value
-        for name, value in given.items()
-        if (name.startswith("BREAKGLASS_") and name not in _NEVER) or name in addresses
-    }
-    return {**environ.environment(given, "shell", (), {}), **ours}
+    return Sender(root, argv, environ.helper_environment(config.environ, addresses))
 
 
 def mark_turn(config: "Config", session: Session, opened: Log, *, is_first: bool) -> None:

@@ -133,14 +133,28 @@ def _addresses(config: Config) -> list[str]:
 
 def start_runner(job: Job) -> None:
     """Start the runner in a session of its own, with the locks of the job. Raises OSError."""
+    import socket  # imported only here: it delays the commands that start no turn
+
     os.makedirs(job.workspace, mode=0o700, exist_ok=True)
-    process = subprocess.Popen(
+    # Not a pipe: until the runner hides itself, any process of this user can open the pipe by /proc/PID/fd.
+    ours, runners = socket.socketpair()
+    with ours, runners:
+        process = _start(job, runners.fileno())
+        runners.close()
+        ours.sendall(jobs.encode(job))
+    # Without a free thread the dead runner stays a zombie until this process ends.
+    with contextlib.suppress(RuntimeError):
+        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()
+
+
+def _start(job: Job, stdin: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
         # -I: nothing in the agent's environment or working directory may change what the runner imports.
         [
             *(sys.executable, "-I", "-c", _RUNNER),
             f"{processes.MARK}={job.environ[processes.MARK]}",  # also for a reader of `ps`
         ],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=job.lock + job.held,
@@ -148,9 +162,3 @@ def start_runner(job: Job) -> None:
         cwd=job.workspace,
         env=job.environ,
     )
-    assert process.stdin
-    process.stdin.write(jobs.encode(job))
-    process.stdin.close()
-    # Without a free thread the dead runner stays a zombie until this process ends.
-    with contextlib.suppress(RuntimeError):
-        threading.Thread(target=process.wait, name=f"reap {process.pid}", daemon=True).start()

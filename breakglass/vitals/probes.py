@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from breakglass.agents.environ import helper_environment
 from breakglass.text import duration, size
 from breakglass.vitals import Sign, Status, by_limit, worst
 
@@ -153,9 +154,9 @@ def _mounted_to_be_written() -> set[str]:
 
 
 def _failed_units(place: Place) -> Sign:
-    listed = subprocess.run(  # nosec B607 - the administrator's PATH decides
+    listed = subprocess.run(  # nosec B607 # the administrator's PATH decides
         ["systemctl", "list-units", "--failed", "--no-legend", "--plain", "--no-pager"],
-        env={**place.environ, "LC_ALL": "C"},
+        env={**helper_environment(place.environ), "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=PROBE_SECONDS,

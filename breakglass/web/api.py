@@ -138,7 +138,8 @@ async def search() -> Result:
 @operation
 async def list_sessions() -> Result:
     archived = has_flag("archived")
-    return {"sessions": await asyncio.to_thread(console().list_sessions, data_root(), archived=archived)}
+    found = await asyncio.to_thread(console().list_sessions, data_root(), archived=archived)
+    return Response(found, content_type="application/json")
 
 
 @operation

@@ -5,13 +5,14 @@ processes share none of it: they read the logs.
 """
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from breakglass.access.credentials import Access
 from breakglass.config import Config
@@ -20,6 +21,7 @@ from breakglass.errors import BreakglassError
 from breakglass.settings import check_model
 from breakglass.state import SessionState, describe
 from breakglass.store import disk, root, sessions
+from breakglass.store.derived import Derived
 from breakglass.store.follow import Followers
 from breakglass.store.sessions import Session
 from breakglass.store.watch import Watch
@@ -47,6 +49,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _session_object(session: Session, state: SessionState) -> bytes:
+    return json.dumps(describe(session.id, state), ensure_ascii=False).encode()
+
+
 class Console:
     """The shared objects of one web process."""
 
@@ -58,6 +64,7 @@ class Console:
         self.senders = SenderWatch(config)
         self._writers = ThreadPoolExecutor(WRITER_THREADS, "writer")
         self._warned: set[str] = set()
+        self._session_objects = Derived(_session_object)
         self._probes = [*agent_probes(config), *quiet_probes(config)]
         self._vitals: Vitals | None = None
         self._vitals_at = 0.0
@@ -116,13 +123,14 @@ class Console:
         """Return a session's state. Ends its turn first if the turn is lost. Raises NotFound."""
         return current_state(session, warn=self.warn_once)
 
-    def list_sessions(self, data: Path, *, archived: bool) -> list[dict[str, Any]]:
-        """Return the contract's objects of all sessions in a data root, latest first; archived ones if asked."""
-        found = sessions.list_sessions(data)
-        shown = [(session, state) for session, state in found if archived or state.is_shown]
-        return [
-            describe(session.id, current_state(session, state, self.warn_once)) for session, state in shown
+    def list_sessions(self, data: Path, *, archived: bool) -> bytes:
+        """Return the contract's list of all sessions in a data root, latest first; archived ones if asked."""
+        found = [
+            (session, current_state(session, state, self.warn_once))
+            for session, state in sessions.list_sessions(data)
+            if archived or state.is_shown
         ]
+        return b'{"sessions": [%b]}' % b", ".join(self._session_objects.of_all(data, found))
 
     def warn_once(self, text: str) -> None:
         """Log a warning, each text only once: on a full disk every read would repeat it."""

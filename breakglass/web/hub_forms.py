@@ -15,6 +15,7 @@ from pathlib import Path
 
 from quart import Blueprint, Response
 
+from breakglass.agents.environ import helper_environment
 from breakglass.config import Config
 from breakglass.errors import BadInput, BreakglassError, Conflict
 from breakglass.relay_settings import fingerprint
@@ -81,7 +82,12 @@ async def _run(*words: str, stdin: str) -> None:
     command = [sys.executable, "-I", "-m", "breakglass", *words, *places]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=asyncio.subprocess.DEVNULL, stderr=pipe, start_new_session=True
+        *command,
+        env=helper_environment(config.environ),
+        stdin=pipe,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=pipe,
+        start_new_session=True,
     )
     try:
         _, said = await asyncio.wait_for(process.communicate(stdin.encode()), SECONDS)

@@ -88,18 +88,26 @@ class LostTurnWatch:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     def _check(self, session: Session) -> bool:
-        """End a lost turn, or continue a queue that was left. Return False if the session must be checked again.
-
-        Only the end of the log is read if that shows that there is nothing to do. Whole logs may be gigabytes and would
-        delay the first clients. A long turn would be read again at each check.
-        """
+        """End a lost turn, or continue a queue that was left. Return False if the session must be checked again."""
         with contextlib.suppress(ReadOnly):  # the server's start has said so, or its pages do
-            is_busy = pieces.is_busy(session.directory)
-            if is_busy or state_cache.may_have_queue(session.directory):
+            may_be_lost, may_have_queue = _left(session)
+            if may_be_lost or may_have_queue:
                 if has_runner(session):
                     return False
-                if is_busy:
+                if may_be_lost:
                     end_if_lost(session)
                 else:
                     continue_queue(self._config, session)
         return True
+
+
+def _left(session: Session) -> tuple[bool, bool]:
+    """Return whether a turn may be lost, and whether a prompt may wait. Raises NotFound and OSError.
+
+    A short log is read as for a list: so the first list finds it read. Of a long one only the end is read: whole logs
+    may be gigabytes, and would delay the first clients.
+    """
+    if os.stat(f"{session.directory}/{log.NAME}").st_size <= state_cache.QUEUE_REACH:
+        state = session.listed_state()
+        return state.turn is not None, bool(state.queued)
+    return pieces.is_busy(session.directory), state_cache.may_have_queue(session.directory)

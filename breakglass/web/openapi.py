@@ -11,7 +11,7 @@ import msgspec
 from breakglass import __version__
 from breakglass.web.operation import Operation, error_meanings, needs_no_credential
 from breakglass.web.operations import OPERATIONS
-from breakglass.web.schemas import ACTION, PARAMETERS, SESSION
+from breakglass.web.schemas import ACTION, HOST, PARAMETERS, SESSION
 
 _PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "format": "uuid"},
@@ -44,7 +44,7 @@ def document() -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Session": SESSION, "Action": ACTION, "Problem": _PROBLEM},
+            "schemas": {**schemas, "Session": SESSION, "Action": ACTION, "Host": HOST, "Problem": _PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -60,7 +60,7 @@ SESSION = object_of(
 
 HOST = object_of(
     host={"type": "string"},
-    link={"enum": ["live", "behind", "lost", "diverged", "stopped", "copy"]},
+    link={"enum": ["live", "behind", "lost", "diverged", "fenced", "stopped", "copy"]},
     told={"type": "string"},
     heard={
         "type": ["string", "null"],
@@ -77,10 +77,17 @@ HOST = object_of(
     sessions={"type": "integer", "minimum": 0},
     running={"type": "integer", "minimum": 0},
     asking={"type": "integer", "minimum": 0},
+    version={"type": ["string", "null"], "description": "Of Breakglass there, as the host said last"},
+    free_bytes={
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "description": "The space that is left on the disk of its data root, as the host said last",
+    },
     problem={"type": ["string", "null"], "description": "What the host sent and was refused"},
 )
 """A host: a line of `breakglass hosts --json`."""
 
+HOST_REF = {"$ref": "#/components/schemas/Host"}
 SESSION_REF = {"$ref": "#/components/schemas/Session"}
 
 PARAMETERS: dict[str, dict[str, Any]] = {

@@ -40,7 +40,6 @@ def run(config: Config, *, workers: int = 1, announce: Callable[[RunningServer],
         _warn(warning)
     if read_only:
         _refuse_writes(config, read_only, workers)
-    processes.hide()
     if config.token is None:
         tokens.open_token(config.data, read_only=read_only)
     if not read_only:

@@ -48,6 +48,7 @@ async def _counted(session: str | None) -> dict[str, Any]:
     async with _free:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-c", _PROGRAM),
+            env={},  # every process of this user can read it
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

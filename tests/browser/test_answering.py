@@ -50,7 +50,9 @@ def test_an_answer_on_one_device_closes_the_question_on_the_other(
         expect(user.page).to_have_title(re.compile("^[^◐]"))
 
 
-@pytest.mark.parametrize(("key", "word"), [("y", "allow"), ("n", "deny")])
+@pytest.mark.parametrize(
+    ("key", "word"), [("y", "allow"), pytest.param("n", "deny", marks=pytest.mark.torture)]
+)
 def test_the_answer_keys_work_only_while_the_question_has_the_focus(
     key: str, word: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -116,6 +118,7 @@ def test_permission_can_be_given_only_after_the_end_of_the_command_was_seen(
         expect(page.locator("#log")).to_contain_text("Allowed by owner.")
 
 
+@pytest.mark.torture
 def test_permission_for_a_command_that_is_in_sight_needs_no_scrolling(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -125,6 +128,7 @@ def test_permission_for_a_command_that_is_in_sight_needs_no_scrolling(
         expect(page.locator(".rest")).to_be_hidden()
 
 
+@pytest.mark.torture
 def test_a_refusal_that_did_not_arrive_gives_no_permission_to_an_unread_command(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -139,7 +143,7 @@ def test_a_refusal_that_did_not_arrive_gives_no_permission_to_an_unread_command(
         expect(page.locator(".allow")).to_be_disabled()
 
 
-@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("javascript", [True, pytest.param(False, marks=pytest.mark.torture)])
 def test_a_refusal_takes_its_reason_along(
     new_user: NewUser, server: ScriptedServer, *, javascript: bool
 ) -> None:
@@ -190,6 +194,7 @@ def test_the_list_begins_with_sessions_that_wait_for_permission(
         expect(page.get_by_role("button", name="Refuse")).to_be_in_viewport(ratio=1)
 
 
+@pytest.mark.torture
 def test_permission_for_the_session_is_asked_only_once(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("ask Bash ls", "ask Bash df")
     page = new_user().open(session)
@@ -199,6 +204,7 @@ def test_permission_for_the_session_is_asked_only_once(new_user: NewUser, server
     assert [(each["allow"], each["by"]) for each in given] == [(True, "owner"), (True, "session")]
 
 
+@pytest.mark.torture
 def test_an_answer_that_did_not_arrive_is_reported_and_can_be_repeated(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -216,6 +222,7 @@ def test_an_answer_that_did_not_arrive_is_reported_and_can_be_repeated(
     expect(page.locator("#notice")).to_be_hidden()
 
 
+@pytest.mark.torture
 def test_a_page_that_shows_an_older_part_links_to_the_question(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:

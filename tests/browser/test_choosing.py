@@ -59,6 +59,7 @@ def test_chosen_and_typed_answers_arrive_unchanged(
         }
 
 
+@pytest.mark.torture
 def test_typing_another_answer_replaces_the_chosen_one(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     with open_turn(server.data, session, {**ASKED, "choices": CHOICES[:1]}):

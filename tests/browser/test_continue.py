@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from breakglass.store import sessions
@@ -22,11 +23,13 @@ def test_continue_appears_on_an_open_page_and_one_tap_sends(
     expect(page.locator(".turn_end .body")).to_contain_text("The turn was lost: its process died.")
     assert page.locator("#log").inner_text().count("its process died") == 1
     page.locator("#continue button").tap()
+    expect(page.locator("#log .user")).to_have_count(2)
     server.wait_for_end(session)
     assert server.prompts(session)[1].startswith("Your last turn was lost: its process died, and")
     expect(page.locator("#continue")).to_be_hidden()
 
 
+@pytest.mark.torture
 def test_continue_works_without_javascript_after_a_restart(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="scripted")
     boot_id = "00000000-1111-2222-3333-444444444444"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 from playwright.sync_api import expect
 
 from breakglass.events import Draft
@@ -38,7 +39,7 @@ def line_of(server: ScriptedServer, session: str, kind: str) -> int:
 def test_hits_are_counted_and_shown_in_folds_and_on_parts_that_are_not_loaded(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
-    session = server.written(history(2000))
+    session = server.written(history(1200))
     output = line_of(server, session, "tool_result")
     user = new_user(**DESKTOP)
     page = user.open(session)
@@ -65,6 +66,7 @@ def test_hits_are_counted_and_shown_in_folds_and_on_parts_that_are_not_loaded(
     assert page.evaluate(MARKED) == []
 
 
+@pytest.mark.torture
 def test_a_phone_finds_by_the_menu_and_a_browser_without_scripts_by_a_page(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -47,14 +47,14 @@ def test_finished_blocks_are_rendered_and_stay_at_the_end_with_what_is_selected(
 def test_a_long_answer_is_rendered_to_its_end_while_it_is_read_and_a_stopped_one_too(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
-    long = "".join(f"### Part {n}\\n\\nIt is **{n}**.\\n\\n" for n in range(900))
+    long = "".join(f"### Part {n}\\n\\nIt is **{n}**.\\n\\n" for n in range(300))
     session = server.run_script(f"begin {long}", f"wait {gate}", "say End.")
     page = new_user().open(session)
-    expect(page.locator(".prose strong")).to_have_count(899)
+    expect(page.locator(".prose strong")).to_have_count(299)
     gate.touch()
     expect(page.locator(".prose[data-kind=text]")).to_be_attached()
     expect(page.locator(".raw")).to_have_count(0)
-    expect(page.locator(".prose strong")).to_have_count(900)
+    expect(page.locator(".prose strong")).to_have_count(300)
     turn = server.prompt(session, "begin a\\n\\n**b**\nask Bash ls")
     expect(page.locator(".permission.open")).to_be_visible()
     page.get_by_role("button", name="Stop the turn").click()

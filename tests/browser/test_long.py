@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
 from tests.browser.server import ScriptedServer
-from tests.browser.user import PHONE, assert_complete
+from tests.browser.user import PHONE, User, assert_complete
 from tests.help.logs import line
 
 LINES = 100_000
@@ -52,33 +52,49 @@ def test_a_log_of_100_000_lines_opens_at_its_end_within_a_budget_of_bytes(
     assert re.search(rf"after={LINES}$", streamed[0])  # no line is sent again
 
 
-def test_scrolling_up_loads_earlier_parts_and_moves_nothing_on_the_screen(
+@pytest.mark.torture
+def test_scrolling_up_far_removes_the_last_lines_and_moves_nothing_on_the_screen(
     long: str, new_user: NewUser, server: ScriptedServer
 ) -> None:
     user = new_user()
     page = user.open(long)
-    while user.shown()[-1] == LINES:  # until the page is at its limit and the last lines are removed
-        first = page.evaluate("document.querySelector('#log > .line').id")
-        # In one task: the first visible line after scrolling up, and its position after the earlier part has arrived.
-        moved = page.evaluate(
-            """async (first) => {
-              scrollTo(0, 100);
-              const lines = [...document.querySelectorAll('#log > .line')];
-              const seen = lines.find((line) => line.getBoundingClientRect().top > 60);
-              const top = seen.getBoundingClientRect().top;
-              while (document.querySelector('#log > .line').id === first) await new Promise(requestAnimationFrame);
-              return seen.getBoundingClientRect().top - top;
-            }""",
-            first,
-        )
-        assert abs(moved) < 2
-        assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
-    shown = user.shown()
-    assert shown == list(range(shown[0], shown[-1] + 1))
+    while user.shown()[-1] == LINES:  # until the page is at its limit
+        load_earlier_part(user)
     page.evaluate("scrollTo(0, document.scrollingElement.scrollHeight)")
     page.locator("#later a.to-end").click()
     expect(user.line(LINES)).to_be_in_viewport()
     expect(user.badge).to_have_text("Live")
+
+
+def test_scrolling_up_loads_earlier_parts_and_moves_nothing_on_the_screen(
+    long: str, new_user: NewUser, server: ScriptedServer
+) -> None:
+    user = new_user()
+    user.open(long)
+    for _ in range(2):
+        load_earlier_part(user)
+
+
+def load_earlier_part(user: User) -> None:
+    """Scroll up, and fail unless the next earlier part arrives and what the user reads stays where it is."""
+    page = user.page
+    first = page.evaluate("document.querySelector('#log > .line').id")
+    # In one task: the first visible line after scrolling up, and its position after the earlier part has arrived.
+    moved = page.evaluate(
+        """async (first) => {
+          scrollTo(0, 100);
+          const lines = [...document.querySelectorAll('#log > .line')];
+          const seen = lines.find((line) => line.getBoundingClientRect().top > 60);
+          const top = seen.getBoundingClientRect().top;
+          while (document.querySelector('#log > .line').id === first) await new Promise(requestAnimationFrame);
+          return seen.getBoundingClientRect().top - top;
+        }""",
+        first,
+    )
+    assert abs(moved) < 2
+    assert page.evaluate(LINES_ON_PAGE) <= 3000 + 2000
+    shown = user.shown()
+    assert shown == list(range(shown[0], shown[-1] + 1))
 
 
 def test_a_link_to_a_line_of_a_long_log_opens_there_and_scrolling_loads_the_rest(

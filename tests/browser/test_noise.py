@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from breakglass.events import LOST, Draft
@@ -101,6 +102,11 @@ def test_the_number_of_a_folded_line_still_leads_to_it(new_user: NewUser, server
     expect(user.line(retry)).not_to_be_visible()
     page.goto(f"/sessions/{session}#e{retry}")
     expect(user.line(retry)).to_be_in_viewport()
+    for words in ("retry 3 of 9", "retry 2 of 7"):  # the browser's own search finds them in the same way
+        page.goto("about:blank")
+        page.goto(f"/sessions/{session}#:~:text={words.replace(' ', '%20')}")
+        expect(page.locator("#log .shown")).to_contain_text(words)
+        expect(page.locator("#log .shown")).to_be_in_viewport()
 
 
 def test_the_server_folds_lines_for_browsers_without_javascript_as_the_scripts_fold_a_stream(
@@ -123,6 +129,7 @@ def test_the_server_folds_lines_for_browsers_without_javascript_as_the_scripts_f
     expect(user.line(retry + 1)).not_to_be_visible()
 
 
+@pytest.mark.torture
 def test_the_newest_retry_counts_down(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
     session = server.run_script("say Hello", f"wait {gate}")
     turn = next(event["id"] for event in server.events(session) if event["kind"] == "user")

@@ -56,7 +56,9 @@ def end_logins(server: ScriptedServer) -> None:
         access.revoke(login.id)
 
 
-@pytest.mark.parametrize("notices", ["the open page", "the next navigation"])
+@pytest.mark.parametrize(
+    "notices", ["the open page", pytest.param("the next navigation", marks=pytest.mark.torture)]
+)
 def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
     own_server: ScriptedServer, new_user: NewUser, notices: str
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
     expect(page.locator("body")).not_to_contain_text("remember me")
 
 
+@pytest.mark.torture
 def test_a_line_that_is_not_on_the_device_is_named(own_server: ScriptedServer, new_user: NewUser) -> None:
     titles: list[Draft] = [
         ("renamed", {"title": f"{number} " + "x" * 180, "by": "ann"}) for number in range(900)
@@ -103,9 +106,12 @@ def test_a_line_that_is_not_on_the_device_is_named(own_server: ScriptedServer, n
     expect(page.locator("#notice")).to_have_text(
         "Not here: line 999. The log ends at line 901, as far as this page knows."
     )
+    newest = own_server.appended(session, "notice", turn=1, text="just now")
+    expect(user.line(newest)).to_be_attached()
+    page.goto("about:blank")  # the page is kept as it is left
     own_server.kill()
-    page.goto("about:blank")
     page.goto(f"/sessions/{session}#e20")
+    expect(user.line(newest)).to_contain_text("just now")
     expect(page.locator("#notice")).to_contain_text("Not on this device: line 20.")
 
 
@@ -125,6 +131,7 @@ def test_logging_out_removes_all_data_from_the_device(own_server: ScriptedServer
     assert page.evaluate("localStorage.length") == 0
 
 
+@pytest.mark.torture
 def test_the_page_can_be_installed(new_user: NewUser, server: ScriptedServer) -> None:
     user = new_user(service_workers="allow")
     page = user.open()

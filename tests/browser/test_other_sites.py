@@ -140,7 +140,8 @@ def logged_in(page: Page, server: Server) -> None:
 
 # For a browser another port of this host is the same site, so it sends the SameSite=Strict cookie there.
 @pytest.mark.parametrize(
-    "host", [pytest.param("127.0.0.1", marks=pytest.mark.torture), "localhost", "evil.example"]
+    "host",
+    [*(pytest.param(name, marks=pytest.mark.torture) for name in ("127.0.0.1", "localhost")), "evil.example"],
 )
 def test_a_page_of_another_site_reads_nothing_and_changes_nothing(
     host: str, page: Page, elsewhere: int, tmp_path: Path
@@ -233,6 +234,7 @@ def test_a_program_on_another_port_gets_the_cookie_and_cannot_act_with_it(page: 
         assert 0 < cookie["expires"] - time.time() <= 12 * 3600
 
 
+@pytest.mark.torture
 def test_a_form_that_is_sent_before_the_scripts_run_has_the_csrf_token(page: Page, tmp_path: Path) -> None:
     with serving(tmp_path / "var") as server:
         logged_in(page, server)

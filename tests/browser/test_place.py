@@ -67,6 +67,7 @@ def test_a_place_in_an_earlier_part_is_kept_too(long: str, new_user: NewUser, se
     assert_at(page, number, top)
 
 
+@pytest.mark.torture
 def test_a_rotation_keeps_the_place(long: str, new_user: NewUser, server: ScriptedServer) -> None:
     user = new_user(**PHONE)
     number, top = read_in_the_middle(user, long, 5000)

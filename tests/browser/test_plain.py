@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
@@ -98,6 +99,7 @@ def test_ready_prompts_and_earlier_lines_work_by_plain_forms_and_links(
     server.wait_for_end(session)
 
 
+@pytest.mark.torture
 def test_a_long_output_is_opened_by_a_plain_link(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script("call t Bash seq", "call t bytes 50000")
     server.wait_for_end(session)
@@ -117,13 +119,14 @@ def test_a_form_with_the_csrf_token_of_another_login_does_nothing(
     user.expected = "status of 403"
     page = user.page
     page.goto(f"/sessions/{session}")
-    page.context.add_cookies([server.cookie()])  # type: ignore[list-item]
+    page.context.add_cookies([server.cookie()])
     page.locator("#prompt").fill("echo forged")  # the page has the CSRF token of the previous login
     page.locator("#send").click()
     expect(page.locator("main")).to_contain_text("This form belongs to another login, or it is too old.")
     assert len(server.events(session)) == 1
 
 
+@pytest.mark.torture
 def test_send_now_steers_by_a_plain_form(new_user: NewUser, server: ScriptedServer, gate: Path) -> None:
     session = server.run_script("call t Bash df", f"wait {gate}", "call t full")
     page = new_user(**PLAIN).page

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
@@ -34,6 +35,7 @@ def test_a_queued_prompt_is_shown_on_every_device_and_can_be_withdrawn(
     assert server.prompts(session)[1:] == ["echo third"]
 
 
+@pytest.mark.torture
 def test_a_withdrawn_prompt_returns_whole_below_the_draft(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_withdrawn_prompt_returns_whole_below_the_draft(
     gate.touch()
 
 
+@pytest.mark.torture
 def test_without_a_network_no_prompt_is_withdrawn(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:

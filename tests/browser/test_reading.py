@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewUser
@@ -52,6 +53,7 @@ def test_a_running_tool_shows_its_time_and_a_finished_one_is_a_line_that_opens(
     assert tool.locator(".input").inner_text().strip().endswith("df -h")
 
 
+@pytest.mark.torture
 def test_the_lines_of_a_subagent_are_indented_under_the_call_that_started_it(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
@@ -124,22 +126,39 @@ def test_the_outline_links_to_each_turn(new_user: NewUser, server: ScriptedServe
     expect(page.locator(f"#e{turns[0]}")).to_be_in_viewport()
 
 
+LONG_COMMAND = "df -h " + "/var/log" * 9
+COVERS = """(block) => {
+  const copy = document.querySelector(".copy").getBoundingClientRect(), text = document.createRange();
+  text.selectNodeContents(block);
+  return [...text.getClientRects()].some((box) => box.width && box.left < copy.right && copy.left < box.right
+    && box.top < copy.bottom && copy.top < box.bottom);
+}"""
+"""Whether the button that copies a block covers its text."""
+
+
 def test_an_output_is_copied_unchanged(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.run_script(
-        "say Run:\\n\\n```sh\\ndf -h  # now\\n```", "call t Bash df", "call t a  b\\n  c"
+        "say Run:\\n\\n```sh\\ndf -h  # now\\n```", f"call t Bash {LONG_COMMAND}", "call t a  b\\n  c"
     )
     server.wait_for_end(session)
     user = new_user()
     user.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = user.open(session)
     page.locator(".tool summary").click()
-    for place, text in ((".tool .output pre", "a  b\n  c"), (".prose pre", "df -h  # now")):
+    copied = (
+        (".tool .input pre", LONG_COMMAND),
+        (".tool .output pre", "a  b\n  c"),
+        (".prose pre", "df -h  # now"),
+    )
+    for place, text in copied:
         page.locator(place).hover()
+        assert page.locator(place).evaluate(COVERS) is False
         page.locator(".copy").click()
         expect(page.locator("#notice")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()").rstrip("\n") == text
 
 
+@pytest.mark.torture
 def test_on_a_phone_a_shade_at_the_edge_shows_that_a_line_continues(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -156,6 +175,13 @@ def test_on_a_phone_a_shade_at_the_edge_shows_that_a_line_continues(
     output.evaluate("(one) => one.scrollTo(one.scrollWidth, 0)")
     assert page.screenshot(clip=clip) != shaded  # type: ignore[arg-type]
     assert page.evaluate("scrollX") == 0
+    is_wrapped = "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('.output pre'))"
+    for wanted in (True, False):
+        page.get_by_label("Menu").click()
+        page.get_by_role("button", name="Wrap long lines").click()
+        page.reload()  # this browser remembers it
+        expect(page.locator(".output pre")).to_be_visible()
+        page.wait_for_function(f"({is_wrapped}) === {str(wanted).lower()}")
 
 
 def test_an_unknown_line_is_shown_unchanged_at_its_number(new_user: NewUser, server: ScriptedServer) -> None:
@@ -169,6 +195,7 @@ def test_an_unknown_line_is_shown_unchanged_at_its_number(new_user: NewUser, ser
     assert json.loads(page.locator("#e3 pre").inner_text())["sky"] == ["<b>"]
 
 
+@pytest.mark.torture
 def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session()
     turn = server.prompt(session, "true")
@@ -187,6 +214,7 @@ def test_a_plan_thinking_and_a_notice_are_shown(new_user: NewUser, server: Scrip
     assert page.locator(".thinking summary code").inner_text() == "Hm, the journal."
 
 
+@pytest.mark.torture
 def test_dates_separate_days_and_times_are_local_with_the_full_time_on_hover(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -227,7 +227,7 @@ def test_when_the_login_ends_the_list_says_so_with_a_link_and_goes_on_after_the_
     (own_server.data / "logins.jsonl").unlink()
     expect(user.badge).to_have_text("Logged out")
     expect(page.locator("#notice")).to_have_text("Not logged in any more. What you wrote is kept. Log in")
-    user.context.add_cookies([own_server.cookie()])  # type: ignore[list-item]
+    user.context.add_cookies([own_server.cookie()])
     expect(user.badge).to_have_text("Live")
     expect(page.locator("#notice")).to_be_empty()
     (own_server.data / "logins.jsonl").unlink()
@@ -235,6 +235,7 @@ def test_when_the_login_ends_the_list_says_so_with_a_link_and_goes_on_after_the_
     expect(page.locator("main .host")).to_have_text(own_server.address.removeprefix("http://"))
 
 
+@pytest.mark.torture
 def test_logging_in_again_in_another_window_reconnects_the_page(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -251,6 +252,7 @@ def test_logging_in_again_in_another_window_reconnects_the_page(
     expect(page.locator("#notice")).to_be_hidden()
 
 
+@pytest.mark.torture
 def test_the_page_of_a_deleted_session_says_so_and_stops_connecting(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -265,6 +267,7 @@ def test_the_page_of_a_deleted_session_says_so_and_stops_connecting(
     expect(page.locator("#notice")).to_contain_text("The text stays here until you leave the page.")
 
 
+@pytest.mark.torture
 def test_the_badge_of_a_silent_stream_is_not_live(new_user: NewUser, tmp_path: Path) -> None:
     """For example, a NAT has lost the connection: nothing arrives, and no error. Two missing keepalives end it."""
     with scripted_server(tmp_path, BREAKGLASS_SSE_KEEPALIVE_SECONDS="1") as quick:
@@ -347,6 +350,7 @@ def test_a_poll_without_an_answer_changes_the_badge(new_user: NewUser, server: S
     expect(user.badge).to_have_text(re.compile("^Reconnecting · since"), timeout=9_000)
 
 
+@pytest.mark.torture
 def test_a_replaced_log_is_read_again_from_the_start(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     for word in ("first", "second"):
@@ -363,6 +367,7 @@ def test_a_replaced_log_is_read_again_from_the_start(new_user: NewUser, server: 
     assert_complete(user, session)
 
 
+@pytest.mark.torture
 def test_a_page_that_cannot_be_reloaded_is_not_requested_in_a_tight_loop(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_prompt_without_a_network_is_shown_as_unsent_and_sent_once_later(
     assert server.prompts(session) == ["echo it went"]
 
 
+@pytest.mark.torture
 def test_a_server_that_is_down_is_not_reported_as_no_network(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_prompt_whose_answer_was_lost_begins_no_second_turn(
     assert server.prompts(session) == ["echo once"]
 
 
+@pytest.mark.torture
 def test_a_new_session_whose_answer_was_lost_is_requested_again_and_its_prompt_runs_once(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -162,6 +164,7 @@ def test_drafts_and_unsent_prompts_survive_a_reload(new_user: NewUser, server: S
     assert page.locator("#prompt").input_value() == ""
 
 
+@pytest.mark.torture
 def test_a_prompt_is_kept_by_the_page_when_the_browsers_storage_is_full(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -240,6 +243,7 @@ def test_enter_sends_on_a_desk_and_shift_enter_is_a_new_line(
     assert server.prompts(session) == ["echo a\necho b"]
 
 
+@pytest.mark.torture
 def test_the_menu_makes_enter_a_new_line_and_the_browser_remembers_it(
     new_user: NewUser, server: ScriptedServer
 ) -> None:
@@ -286,6 +290,7 @@ def test_a_tall_prompt_field_stays_on_the_screen_and_hides_no_line(
     expect(page.locator(".turn_end")).to_be_in_viewport()
 
 
+@pytest.mark.torture
 def test_an_agent_that_cannot_start_reports_that_the_prompt_is_kept(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_session_requested_without_a_network_starts_when_the_network_is_back(
     assert len(own_server.ask("GET", "/api/sessions")[1]["sessions"]) == 1
 
 
+@pytest.mark.torture
 def test_the_list_shows_the_status_of_several_running_sessions_live(
     new_user: NewUser, server: ScriptedServer, gate: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_list_shows_the_last_line_and_the_cost(new_user: NewUser, server: Sc
     expect(row.locator(".cost")).to_have_text("$0.25")
 
 
+@pytest.mark.torture
 def test_a_new_title_appears_on_every_device(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell", title="old name")
     here, there = new_user(), new_user()
@@ -141,6 +143,7 @@ def test_titles_are_searched_while_the_user_types(new_user: NewUser, server: Scr
     assert rows.count() > 1
 
 
+@pytest.mark.torture
 def test_a_search_without_results_links_to_the_archived_sessions(
     own_server: ScriptedServer, new_user: NewUser
 ) -> None:
@@ -181,6 +184,7 @@ def test_a_ready_prompt_fills_the_field_and_waits_for_send(new_user: NewUser, se
     expect(page.locator("#log .user")).to_have_count(1)
 
 
+@pytest.mark.torture
 def test_an_agent_without_its_program_cannot_be_chosen(new_user: NewUser, server: ScriptedServer) -> None:
     page = new_user().open()
     option = page.locator("option[value=absent]")
@@ -210,6 +214,7 @@ def test_the_title_of_a_hidden_window_shows_how_the_turn_ended(
     expect(page).to_have_title(re.compile("^the night · "))
 
 
+@pytest.mark.torture
 def test_a_shell_has_no_field_for_a_model(new_user: NewUser, server: ScriptedServer) -> None:
     page = new_user().open()
     page.locator("#box select").select_option("scripted")

@@ -43,7 +43,8 @@ def expect_badges(pages: list[Page], *texts: str) -> None:
         expect(page.locator("#badge")).to_have_text(text)
 
 
-@pytest.mark.parametrize("without", ["", pytest.param(NO_LOCKS, marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("without", ["", NO_LOCKS])
 def test_seven_tabs_all_load_show_what_is_new_and_can_stop_the_turn(
     new_user: NewUser, server: ScriptedServer, gate: Path, without: str
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_closed_tab_hands_its_stream_to_another(new_user: NewUser, server: Scr
     expect_badges(pages, "Live", "Live", "Live", "Live")
 
 
+@pytest.mark.torture
 def test_a_hidden_tab_gives_its_stream_to_a_visible_one(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell")
     user = new_user()

@@ -13,13 +13,13 @@ from breakglass.web.operation import (
     needs_no_credential,
 )
 from breakglass.web.operations import OPERATIONS
-from breakglass.web.schemas import ACTION, ACTION_REF, PARAMETERS, SESSION, SESSION_REF
+from breakglass.web.schemas import ACTION, ACTION_REF, HOST, HOST_REF, PARAMETERS, SESSION, SESSION_REF
 
 
 def render() -> str:
     """Return a section for each operation, one for each object and one for common errors."""
     sections = [_operation(each) for each in OPERATIONS.values()]
-    objects = [_object("session", SESSION), _object("action", ACTION)]
+    objects = [_object("session", SESSION), _object("action", ACTION), _object("host", HOST)]
     return "\n\n".join([*sections, *objects, _common_errors()])
 
 
@@ -120,7 +120,7 @@ def _value(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return msgspec.json.encode(schema["const"]).decode()
     if schema.get("type") == "array":
-        names = {"[session, …]": SESSION_REF, "[action, …]": ACTION_REF}
+        names = {"[session, …]": SESSION_REF, "[action, …]": ACTION_REF, "[host, …]": HOST_REF}
         named = next((name for name, ref in names.items() if schema["items"] == ref), "")
         if schema["items"].get("type") == "string":
             named = "[string, …]"

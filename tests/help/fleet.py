@@ -18,6 +18,9 @@ from tests.cli.program import Data
 from tests.help import warm
 from tests.help.waiting import wait_until
 
+COPY_SECONDS = 180
+"""A stopped server is noticed after 15 seconds, and one that has a reader's consumer after 35."""
+
 
 def free_port() -> int:
     """Return a port on which nothing listens now."""
@@ -37,17 +40,18 @@ def nats_server() -> str:
 
 
 class Engine:
-    """The nats-server of a hub, started with the configuration that `breakglass enroll` writes."""
+    """A nats-server of a hub, started with the configuration that `breakglass enroll` writes."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, name: str = "nats-server") -> None:
         self.directory = directory
         self.port = port
+        self.name = name
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and return when it accepts connections."""
-        with (self.directory / "log").open("ab") as log:
-            command = [nats_server(), "-c", str(self.directory / "nats-server.conf")]
+        with (self.directory / f"{self.name}.log").open("ab") as log:
+            command = [nats_server(), "-c", str(self.directory / f"{self.name}.conf")]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until(self._answers, "nats-server")
 
@@ -64,18 +68,21 @@ class Engine:
 
 
 class Fleet:
-    """A hub, its engine, and hosts."""
+    """A hub, its engine, which is one server or three, and hosts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, servers: int = 1) -> None:
         self.folder = folder
         self.hub = Data(_made(folder / "hub"))
-        self.port = free_port()
-        self.engine = Engine(self.hub.root / "engine", self.port)
+        ports = [free_port() for _ in range(servers)]
+        names = [f"nats-server-{number + 1}" for number in range(servers)] if servers > 1 else ["nats-server"]
+        self.engines = [Engine(self.hub.root / "engine", *each) for each in zip(ports, names, strict=True)]
+        self.engine, self.port = self.engines[0], ports[0]
+        self.url = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
         self.hosts: dict[str, Data] = {}
 
     def enroll(self, name: str) -> Data:
         """Enroll a host, give it its credentials, and return its data root."""
-        done = self.hub.run("enroll", name, "--url", f"nats://127.0.0.1:{self.port}")
+        done = self.hub.run("enroll", name, "--url", self.url)
         assert done.returncode == 0, done
         return self.add_host(name, done.stdout)
 
@@ -98,11 +105,22 @@ class Fleet:
         found = []
         for name, host in self.hosts.items():
             for session in sessions.ids(host.root):
-                copy = self.hub.root / "hosts" / name / "sessions" / session / "events.jsonl"
+                copy = self.copy(name, session)
                 own = host.log(session).read_bytes()
                 if not copy.exists() or copy.read_bytes() != own[: own.rfind(b"\n") + 1]:
                     found.append(f"{name}/{session}")
         return found
+
+    def copy(self, host: str, session: str) -> Path:
+        """Return the path of the copy of a log."""
+        return self.hub.root / "hosts" / host / "sessions" / session / "events.jsonl"
+
+    def agree(self) -> None:
+        """Wait until the copies equal the logs, and compare the logs with the streams."""
+        wait_until(lambda: self.differences() == [], "the copies to equal the logs", COPY_SECONDS)
+        for host in self.hosts.values():
+            done = host.run("relay", "--check")
+            assert (done.returncode, b" 0 of them differ" in done.stderr) == (0, True), done
 
 
 def _made(folder: Path) -> Path:

@@ -78,6 +78,10 @@ class Window:
     def click(self, selector: str) -> None:
         self._browser.call("ElementClick", f"element/{self._find(selector)}/click")
 
+    def resize(self, width: int, height: int) -> None:
+        """Make the page as large as a phone's. Firefox has a least width, which is a little wider."""
+        self._browser.call("SetWindowRect", "window/rect", x=0, y=0, width=width, height=height)
+
     def _find(self, selector: str) -> str:
         found = self._browser.call("FindElement", "element", using="css selector", value=selector)
         return str(found[_ELEMENT])
@@ -124,7 +128,8 @@ class WebKit:
 
     def __init__(self, port: int, program: str) -> None:
         self._url = f"http://127.0.0.1:{port}/session"
-        options = {"binary": program, "args": ["--automation"]}
+        # Full screen has no toolbar, so the window can be as narrow as a phone.
+        options = {"binary": program, "args": ["--automation", "--full-screen"]}
         created = self.call("", "", capabilities={"alwaysMatch": {"webkitgtk:browserOptions": options}})
         self._url += f"/{created['sessionId']}"
 

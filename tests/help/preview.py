@@ -29,7 +29,7 @@ from breakglass.web.page.page_data import (
     PromptBox,
     SessionPage,
 )
-from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow, by_urgency
+from breakglass.web.page.rows import AgentChoice, SessionList, SessionRow
 from tests.help.sample_session import history
 
 RESTART = Action(
@@ -85,15 +85,13 @@ def pages(static: str = "static") -> dict[str, str]:
     events = history()
     last = events[-1]["id"]
     asking = row("disk full on db1", **ASKING, last_id=last, cost=0.0841)
-    sessions = by_urgency(
-        [
-            row("backup of srv", "All four volumes are **complete**.", status="ok", cost=0.0212),
-            row(status="lost", first_prompt="certificates that end this month"),
-            row("nginx answers 502", "I look at its log.", **RUNNING),
-            row("dns", "The resolver does not answer.", status="error"),
-            asking,
-        ]
-    )
+    sessions = [
+        asking,
+        row("nginx answers 502", "I look at its log.", **RUNNING),
+        row("backup of srv", "All four volumes are **complete**.", status="ok", cost=0.0212),
+        row(status="lost", first_prompt="certificates that end this month"),
+        row("dns", "The resolver does not answer.", status="error"),
+    ]
     presets = tuple(Preset(label, "What is wrong?") for label in ("Triage", "Disk"))
     box = PromptBox(presets=presets, key="key", is_shell=False)
     agents = [

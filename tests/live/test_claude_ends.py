@@ -37,6 +37,7 @@ def test_a_stop_while_a_tool_runs_leaves_no_process_alive(real: Real) -> None:
     assert is_gone(hidden)
 
 
+@pytest.mark.torture
 def test_after_a_killed_runner_no_process_lives_and_the_turn_is_lost(real: Real) -> None:
     turn = real.start(bash(f"setsid {SLEEP} & echo $! > kept; {SLEEP}"))
     hidden = pid_in(real.workspace / "kept")
@@ -68,6 +69,7 @@ def test_a_turn_that_takes_too_long_is_stopped(real: Real) -> None:
     assert "longer than 2 seconds" in events.only("error", "error")
 
 
+@pytest.mark.torture
 def test_the_turn_ends_when_its_background_tasks_have_ended(real: Real) -> None:
     gate = real.workspace / "gate"
     os.mkfifo(gate)

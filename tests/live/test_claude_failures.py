@@ -19,6 +19,7 @@ def test_an_overloaded_backend_gives_retries_and_then_an_error(real: Real) -> No
     assert events.only("result", "is_error") is True
 
 
+@pytest.mark.torture
 def test_a_backend_that_recovers_is_no_error(real: Real) -> None:
     events = real.run("[[err 529 overloaded_error 1]]")
     assert (events.status, events.only("text", "text")) == ("ok", "recovered")
@@ -65,6 +66,7 @@ def test_an_unknown_model_is_an_error_that_says_so(real: Real) -> None:
     assert "Choose another model" in events.only("error", "error")
 
 
+@pytest.mark.torture
 def test_a_missing_agent_session_is_replaced_and_the_log_says_so(real: Real, home: Path) -> None:
     first = real.run("[[text Hello]]")
     shutil.rmtree(home / ".claude")

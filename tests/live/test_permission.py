@@ -125,6 +125,7 @@ def test_a_choice_is_shown_and_the_selection_is_sent(asking: Real) -> None:
     assert events.status == "ok"
 
 
+@pytest.mark.torture
 def test_the_settings_answer_for_allowed_and_denied_tools(asking: Real) -> None:
     """Claude Code never asks before it reads a file, but the settings can deny that too."""
     asking.set_agent(allow=("Bash",), deny=("Read",))

@@ -34,6 +34,7 @@ def ask(claude: str, environ: dict[str, str], home: Path) -> Any:
     return run
 
 
+@pytest.mark.torture
 def test_the_real_claude_answers_with_the_scripted_text(ask: Any, model: FakeModel) -> None:
     result = ask("[[text Hello from the fake model]]", f"--session-id={SESSION}")
     assert (result["type"], result["is_error"], result["session_id"]) == ("result", False, SESSION)
@@ -49,7 +50,7 @@ def test_a_resumed_claude_has_the_earlier_context(ask: Any, model: FakeModel) ->
     assert model.turns[-1].texts == ["[[text first answer]]", "and before?"]
 
 
-@pytest.mark.parametrize("name", ["claude", "opencode"])
+@pytest.mark.parametrize("name", ["claude", pytest.param("opencode", marks=pytest.mark.torture)])
 def test_an_installed_program_has_the_pinned_version(name: str, environ: dict[str, str]) -> None:
     said = subprocess.run(
         [programs.install(name), "--version"], env=environ, capture_output=True, check=True, timeout=60

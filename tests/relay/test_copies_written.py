@@ -44,7 +44,7 @@ def test_pieces_in_order_make_the_log_and_again_change_nothing(host: Path) -> No
     assert log_of(host) == b"one\ntwo\nthree\nfour\n"
     assert (host / "sessions" / ID / "events.jsonl").stat().st_mode & 0o777 == 0o400
     copy.sync()
-    assert copy.changed == set()
+    assert copy.changed == {}
 
 
 def test_the_group_reads_the_copies_if_it_may_read_the_directory_of_the_hosts(host: Path) -> None:

@@ -20,6 +20,7 @@ from breakglass.relay_settings import check_url
         "nats://127.0.0.1.example.com",
         "nats://localhost.example.com",
         "nats://[2001:db8::1]:4222",
+        "nats://127.0.0.1:4222,nats://127.0.0.1:4223,nats://hub.example.com",
     ],
 )
 def test_an_address_without_tls_is_refused_beyond_this_machine(url: str, tmp_path: Path) -> None:
@@ -40,7 +41,22 @@ def test_an_address_without_tls_is_refused_beyond_this_machine(url: str, tmp_pat
         "nats://127.0.0.1:4222",
         "ws://localhost",
         "nats://[::1]:4222",
+        "tls://a.example.com,tls://b.example.com:4333,tls://c.example.com",
     ],
 )
 def test_an_address_with_tls_or_on_this_machine_is_taken(url: str) -> None:
     assert check_url("--url", url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tls://a.example.com,tls://b.example.com",
+        "tls://a.example.com,tls://b.example.com,tls://a.example.com",
+        "tls://a.example.com,tls://b.example.com,wss://c.example.com",
+        "tls://a,tls://b,tls://c,tls://d",
+    ],
+)
+def test_an_engine_has_one_address_or_three(url: str) -> None:
+    with pytest.raises(BadConfig, match="expected one address, or three different ones"):
+        check_url("--url", url)

@@ -1,11 +1,10 @@
 """A host, the engine and the hub together: real programs and a real nats-server, compared byte by byte."""
 
 import asyncio
+import fcntl
 import json
-import random
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,8 +16,8 @@ from breakglass.relay.enroll import Hub
 from breakglass.relay.piece import NOTHING, divide
 from breakglass.store.sessions import Session
 from tests.cli.program import Data
-from tests.help import warm
 from tests.help.fleet import Fleet, add_session, append, start
+from tests.help.fleet_storm import end, run_storm
 from tests.help.waiting import wait_until
 
 
@@ -74,6 +73,21 @@ def test_a_local_session_never_leaves_its_host(fleet: Fleet) -> None:
     shutil.rmtree(session.directory)
 
 
+def test_a_log_that_another_process_keeps_locked_delays_no_other(fleet: Fleet) -> None:
+    db2 = fleet.hosts["db2"]
+    locked = add_session(db2, "locked")
+    add_session(db2, "other")
+    with db2.log(locked.id).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = db2.run("relay", "--once")
+    assert (done.returncode, b"1 log could not be read; all others are stored" in done.stderr) == (1, True)
+    run(fleet.hub, "mirror", "--once")
+    assert fleet.differences() == [f"db2/{locked.id}"]
+    run(db2, "relay", "--once")
+    run(fleet.hub, "mirror", "--once")
+    assert fleet.differences() == []
+
+
 def test_a_log_from_a_backup_begins_a_new_generation_and_the_old_one_is_kept(fleet: Fleet) -> None:
     db2 = fleet.hosts["db2"]
     session = add_session(db2, "before")
@@ -94,7 +108,7 @@ def test_a_log_from_a_backup_begins_a_new_generation_and_the_old_one_is_kept(fle
 def test_a_second_relay_with_the_same_credentials_takes_over_and_the_first_stops(fleet: Fleet) -> None:
     db1 = fleet.hosts["db1"]
     before = claims(fleet, "db1")
-    first = start(db1, "relay")
+    first, mirror = start(db1, "relay"), start(fleet.hub, "mirror")
     session = add_session(db1, "first")
     wait_until(lambda: claims(fleet, "db1") == before + 1, "the first claim")
     second = start(db1, "relay")
@@ -104,10 +118,16 @@ def test_a_second_relay_with_the_same_credentials_takes_over_and_the_first_stops
         assert first.wait(30) == 4
         assert b"has taken over, on " in (db1.folder / "relay.err").read_bytes()
         assert second.poll() is None
+        wait_until(lambda: ("db1", "fenced") in links(fleet), "the hub to say it")
     finally:
-        for each in (first, second):
+        for each in (first, second, mirror):
             each.kill()
             each.wait()
+
+
+def links(fleet: Fleet) -> list[tuple[str, str]]:
+    """Return the hosts, and what the hub says of the link to each."""
+    return [(row["host"], row["link"]) for row in fleet.hub.json("hosts")]
 
 
 def claims(fleet: Fleet, host: str) -> int:
@@ -276,61 +296,9 @@ def test_revoked_credentials_are_refused_and_the_record_stays(fleet: Fleet) -> N
 
 
 def test_nothing_is_lost_or_doubled_in_a_short_storm(fleet: Fleet) -> None:
-    storm(fleet, kills=8, stops=3)
+    run_storm(fleet, kills=8, stops=3)
 
 
 @pytest.mark.torture
 def test_nothing_is_lost_or_doubled_in_a_long_storm(fleet: Fleet) -> None:
-    storm(fleet, kills=200, stops=50)
-
-
-def storm(fleet: Fleet, *, kills: int, stops: int) -> None:
-    """Kill and stop the relay, the mirror and the engine at random during appends. At the end all three agree."""
-    chance = random.Random(kills)
-    db1 = fleet.hosts["db1"]
-    logs = [add_session(db1, f"storm {n}") for n in range(3)]
-    programs = {"relay": start(db1, "relay"), "mirror": start(fleet.hub, "mirror")}
-    deeds = ["kill"] * kills + ["stop"] * stops
-    chance.shuffle(deeds)
-    try:
-        for number, deed in enumerate(deeds):
-            for log in logs:
-                texts = (f"{number} " + "y" * chance.randrange(2000) for _ in range(chance.randrange(1, 20)))
-                append(log, *texts)
-            if number % 4 == 0:  # let it work for a moment, so that a kill meets a program that ships
-                wait_until(lambda: fleet.differences() == [], "the copies to equal the logs", 60)
-            disturb(fleet, programs, chance.choice(["relay", "mirror", "engine"]), deed)
-        wait_until(lambda: fleet.differences() == [], "the copies to equal the logs", 60)
-        assert all(each.poll() is None for each in programs.values())
-    finally:
-        for each in programs.values():
-            end(each)
-    assert "0 of them differ" in run(db1, "relay", "--check")
-    for log in logs:
-        assert numbers_of(fleet, log) == [*range(1, len(numbers_of(fleet, log)) + 1)]
-
-
-def disturb(fleet: Fleet, programs: dict[str, warm.Process], name: str, deed: str) -> None:
-    """Stop a program for a moment, or kill it and start it again."""
-    victim = fleet.engine.process if name == "engine" else programs[name]
-    assert victim is not None
-    if deed == "stop":
-        victim.send_signal(signal.SIGSTOP)
-        add_session(fleet.hosts["db1"], "while it is stopped")
-        victim.send_signal(signal.SIGCONT)
-    elif name == "engine":
-        fleet.engine.kill()
-        fleet.engine.start()
-    else:
-        end(victim)
-        programs[name] = start(fleet.hosts["db1"] if name == "relay" else fleet.hub, name)
-
-
-def numbers_of(fleet: Fleet, session: Session) -> list[int]:
-    copy = fleet.hub.root / "hosts" / "db1" / "sessions" / session.id / "events.jsonl"
-    return [json.loads(line)["id"] for line in copy.read_bytes().split(b"\n")[:-1]]
-
-
-def end(process: warm.Process) -> None:
-    process.kill()
-    process.wait()
+    run_storm(fleet, kills=200, stops=50)

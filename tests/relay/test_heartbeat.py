@@ -9,7 +9,6 @@ from breakglass.relay.heartbeat import Activity, describe
 from breakglass.relay.piece import NOTHING
 from breakglass.store import sessions
 from breakglass.store.turnlock import TurnLock
-from breakglass.turns.boot import boot_id
 from tests.cli.program import Data
 from tests.help.fleet import add_session, append
 
@@ -31,7 +30,7 @@ def test_a_heartbeat_counts_what_waits_and_what_runs_and_asks(tmp_path: Path) ->
     size = (Path(idle.directory) / "events.jsonl").stat().st_size
     told = describe(host.root, activity, {idle.id: size, running.id: 0}, {idle.id: NOTHING})
     assert (told["behind"], told["behind_lines"], told["running"], told["asking"]) == (size, 3, 1, 1)
-    assert told["boot_id"] == boot_id()
+    assert told["free"] > 0
     with running.open_log() as log:
         log.append("turn_end", turn=2, status="ok", duration_ms=1)
     activity.note(running)
@@ -50,14 +49,14 @@ def test_the_hub_takes_only_sound_values_of_a_heartbeat() -> None:
     link = fleet.Link()
     link.note({"behind": -1, "behind_lines": True, "running": "9", "asking": 2, "signers": "x"}, time.time())
     assert (link.behind, link.behind_lines, link.running, link.asking, link.signers) == (0, 0, None, 2, [])
-    link.note({"boot_id": "b" * 99, "signers": ["s" * 99] * 200}, time.time())
-    assert (len(link.boot_id), len(link.signers), len(link.signers[0])) == (64, 100, 64)
+    link.note({"version": "b" * 99, "signers": ["s" * 99] * 200}, time.time())
+    assert (len(link.version), len(link.signers), len(link.signers[0])) == (64, 100, 64)
 
 
 def test_a_relay_that_does_not_say_how_many_sessions_ask_says_nothing_about_it() -> None:
     link = fleet.Link()
     link.note({"running": 1, "asking": 1}, time.time())
-    link.note({"machine": "db1"}, time.time())
+    link.note({"version": "1"}, time.time())
     assert (link.running, link.asking) == (None, None)
 
 
@@ -76,3 +75,11 @@ def test_the_fingerprints_of_the_signers_are_those_of_ssh_keygen(tmp_path: Path)
     signers.write_text(f'alice namespaces="*" {public}# old {public}bob ssh-ed25519 AAAA!\n')
     assert signing.fingerprints(signers) == [shown]
     assert signing.fingerprints(tmp_path / "none") == []
+
+
+def test_a_heartbeat_of_an_older_claim_says_that_two_machines_use_one_name() -> None:
+    link = fleet.Link(epoch=7)
+    link.note({"epoch": 7, "machine": "db1", "running": 1}, 100.0)
+    assert (link.fenced, link.heard) == ("", 100.0)
+    link.note({"epoch": 3, "machine": "db1-clone", "running": 5}, 101.0)
+    assert (link.fenced, link.fenced_at, link.heard, link.running) == ("db1-clone", 101.0, 100.0, 1)

@@ -28,6 +28,15 @@ GOOD = {"connected": True, "heard": NOW - 3, "behind": 0, "pending": 0, "problem
         ({"behind": 2048, "behind_lines": 312}, NOW - 1, "behind", "Behind · 312 lines"),
         ({"behind": 20, "behind_lines": 1}, NOW - 1, "behind", "Behind · 1 line"),
         ({"pending": 7}, NOW - 1, "behind", "Behind"),
+        (
+            {"fenced": "db1-clone", "fenced_at": NOW - 60},
+            NOW - 1,
+            "fenced",
+            "Fenced · db1-clone claims this name too",
+        ),
+        ({"fenced": "db1-clone", "fenced_at": NOW - 3700}, NOW - 1, "live", "Live"),
+        ({"unread": 1}, NOW - 1, "behind", "Behind · 1 log cannot be read there"),
+        ({"unread": 2, "behind": 2048}, NOW - 1, "behind", "Behind · 2 logs cannot be read there"),
         ({"problems": {"x": "other bytes"}}, NOW - 1, "diverged", "Diverged"),
         ({}, NOW - 60, "stopped", "The mirror stopped at 07:59:00 UTC"),
     ],
@@ -40,9 +49,10 @@ def test_a_badge_says_live_only_if_all_is_well(
 
 
 def test_what_runs_and_asks_is_what_the_host_says_while_it_is_heard() -> None:
-    told = GOOD | {"running": 3, "asking": 2, "generation": 2}
+    told = GOOD | {"running": 3, "asking": 2, "generation": 2, "version": "0.2.0", "free": 5 << 30}
     row = fleet.Host("db1", fleet.link({"written": NOW, "hosts": {"db1": told}}, "db1", NOW), []).described()
     assert (row["running"], row["asking"], row["generation"], row["behind_lines"]) == (3, 2, 2, 0)
+    assert (row["version"], row["free_bytes"]) == ("0.2.0", 5 << 30)
     silent = fleet.link({"written": NOW, "hosts": {"db1": told | {"heard": NOW - 60}}}, "db1", NOW)
     assert fleet.Host("db1", silent, []).running == 0, "as of the copy"
 

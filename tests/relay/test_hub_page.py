@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from tests.help.fleet import Fleet, add_session, start
+from tests.help.questions import open_turn
 from tests.help.servers import Server, serving
 from tests.help.waiting import wait_until
 
@@ -25,11 +27,24 @@ class Hub:
         """Return the path of the page of the session of a host."""
         return f"/hosts/{host}/sessions/{self.sessions[host]}"
 
+    def begin(self, host: str) -> str:
+        """Make another session on a host, which the other methods then mean. Return its id."""
+        self.sessions[host] = add_session(self.fleet.hosts[host], f"another on {host}").id
+        return self.sessions[host]
+
     def page(self, host: str) -> str:
         """Return the page of the session of a host, once it is copied."""
         shown = {"Accept": "text/html"}
         wait_until(lambda: self.server.ask("GET", self.path(host), headers=shown)[0] == 200, "the copy")
         return str(self.server.ask("GET", self.path(host), headers=shown)[1].decode())
+
+    def wait_for_page(self, host: str, text: str) -> str:
+        """Return the page of the session of a host, once the copy has what makes it show a text."""
+        return wait_until(lambda: page if text in (page := self.page(host)) else "", text)
+
+    def log(self, host: str) -> list[dict[str, Any]]:
+        """Return the events of the session, as the host has them."""
+        return self.fleet.hosts[host].events(self.sessions[host])
 
     def post(self, to: str, /, **fields: str) -> tuple[int, str, str]:
         """Send the form, and return the status, the text and where it leads."""
@@ -91,6 +106,48 @@ def test_the_page_shows_only_commands_for_a_host_that_does_not_list_the_key(hub:
     status, text, _ = hub.post("db2", verb="send", prompt="echo no")
     assert (status, "may not sign send.breakglass@db2 here" in text) == (409, True)
     assert b'"kind":"user"' not in hub.fleet.hosts["db2"].log(hub.sessions["db2"]).read_bytes()
+
+
+@pytest.mark.parametrize(("verb", "allow"), [("allow", True), ("deny", False)])
+def test_the_page_answers_the_question_of_a_host_that_lists_its_key(verb: str, allow: bool, hub: Hub) -> None:
+    root, session = hub.fleet.hosts["db1"].root, hub.begin("db1")
+    with open_turn(root, session, {"request": "r1"}, {"request": "r2"}):
+        page = hub.wait_for_page("db1", 'value="r2"')
+        assert "Allow on db1" in page
+        assert "Deny on db1" in page
+        key = re.findall(r'name="key" value="([0-9a-f]{32})"', page)[0]
+        assert hub.post("db1", verb=verb, request="r2", key=key) == (303, "", f"{hub.path('db1')}#end")
+        answers = [event for event in hub.log("db1") if event["kind"] == "answer"]
+        assert [(each["request"], each["allow"], each["by"]) for each in answers] == [
+            ("r2", allow, "signed:hub")
+        ]
+
+
+def test_the_page_stops_the_turn_of_a_host_that_lists_its_key(hub: Hub) -> None:
+    hub.begin("db1")
+    assert hub.page("db1").count("Stop on db1") == 0
+    assert hub.post("db1", verb="send", prompt="echo begun; sleep 1000", key="c" * 32)[0] == 303
+    hub.wait_for_page("db1", "Stop on db1")
+    assert hub.post("db1", verb="cancel", key="d" * 32) == (303, "", f"{hub.path('db1')}#end")
+    wait_until(lambda: any(event["kind"] == "turn_end" for event in hub.log("db1")), "the turn to end")
+    ended = [event["status"] for event in hub.log("db1") if event["kind"] == "turn_end"]
+    assert ended == ["cancelled"]
+    assert [event["by"] for event in hub.log("db1") if event["kind"] == "cancelled"] == ["signed:hub"]
+
+
+def test_the_page_shows_what_to_paste_to_answer_and_to_stop_on_a_host_that_does_not_list_the_key(
+    hub: Hub,
+) -> None:
+    root, session = hub.fleet.hosts["db2"].root, hub.begin("db2")
+    with open_turn(root, session, {"request": "r1"}):
+        page = hub.wait_for_page("db2", f"breakglass --on db2 answer {session[:8]} allow\n")
+        assert f"breakglass --on db2 cancel {session[:8]}\n" in page
+        assert "Allow on db2" not in page
+        assert "Stop on db2" not in page
+        for fields in ({"verb": "allow", "request": "r1"}, {"verb": "cancel"}):
+            status, text, _ = hub.post("db2", **fields)
+            assert (status, "may not sign" in text) == (409, True)
+        assert [event["kind"] for event in hub.log("db2")][-1] == "permission"
 
 
 @pytest.mark.parametrize(

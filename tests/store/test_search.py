@@ -64,6 +64,19 @@ def test_the_newest_log_comes_first_and_in_it_the_newest_line(tmp_path: Path, ad
     }
 
 
+def test_a_hit_is_told_before_older_lines_of_its_log_are_read(tmp_path: Path, add: Add) -> None:
+    lines = [texts(1, "old needle"), *(texts(n, "x" * 900) for n in range(2, 3000)), texts(3000, "needle")]
+    add(ONE, lines, 100)
+    path = tmp_path / "sessions" / ONE / "events.jsonl"
+    assert path.stat().st_size > 2 * search.BLOCK
+    assert [hit.place.line for hit in found(tmp_path, "needle")] == [3000, 1]
+    results = search.search(tmp_path, Query("needle"))
+    assert isinstance(next(results), Hit)
+    with path.open("r+b") as log:
+        log.write(lines[0].replace(b"old needle", b"overwrites"))
+    assert not [each for each in results if isinstance(each, Hit)]
+
+
 def test_without_sessions_nothing_is_found_and_an_unknown_one_is_an_error(tmp_path: Path) -> None:
     assert found(tmp_path, "disk") == []
     with pytest.raises(NotFound):

@@ -71,6 +71,36 @@ def test_a_giant_foreign_line_is_counted_and_changes_nothing(tmp_path: Path) -> 
     assert known.end == Position(3, path.stat().st_size)
 
 
+@pytest.mark.parametrize("decoys", [1, 3])
+def test_a_kind_within_a_value_of_another_line_changes_nothing(decoys: int) -> None:
+    value = {
+        "a": "b",
+        "kind": "renamed",
+        "more": [{"id": 3, "ts": "x", "kind": "renamed", "title": "x"}] * decoys,
+    }
+    data = log_of(
+        [
+            ("created", {}),
+            ("tool", {"input": value}),
+            ("renamed", {"title": "right", "by": "ann"}),
+            ("tool", {"input": value}),
+            ("permission", {"turn": 1, "input": value}),
+            ("queued", {"text": '","kind":"renamed"'}),
+        ]
+    )
+    with open_bytes(data) as fd:
+        state = read_state(fd).state
+    assert state == fold_all(decoded(data))
+    assert (state.title, state.last_id, len(state.queued)) == ("right", 6, 1)
+
+
+def test_a_line_full_of_kinds_changes_nothing() -> None:
+    """It is looked at once: a search for its beginning at each match would take minutes."""
+    data = line(1, "created") + b'{"x":["' + b'","kind":"user' * 100_000 + b'"]}\n' + line(3, "renamed")
+    with open_bytes(data) as fd:
+        assert read_state(fd).state == fold_all(decoded(data))
+
+
 # --- the Idempotency-Key ------------------------------------------------------------------------
 
 

@@ -201,6 +201,27 @@ OF_DATA = (
         ("tests/turns/test_runner.py::test_an_agent_gets_the_allowed_environment_and_the_mark",),
     ),
     Mistake(
+        "An agent learns nothing",
+        "agents/environ.py",
+        "- _NEVER",
+        "",
+        ("tests/agents/test_environ.py::test_a_helper_gets_no_secret_of_the_server",),
+    ),
+    Mistake(
+        "An agent learns nothing",
+        "web/searching.py",
+        "env={},  # every process of this user can read it",
+        "",
+        ("tests/agents/test_environ.py::test_every_program_gets_an_environment_that_was_chosen_for_it",),
+    ),
+    Mistake(
+        "An agent learns nothing",
+        "turns/start.py",
+        "ours, runners = socket.socketpair()",
+        "runners, ours = map(open, os.pipe(), ('rb', 'wb'))\n    ours.sendall = ours.write",
+        ("tests/turns/test_confinement.py::test_no_process_can_open_the_job_of_a_runner",),
+    ),
+    Mistake(
         "A login over plain HTTP ends",
         CREDENTIALS,
         "expires=since + (idle or self._lifetime)",

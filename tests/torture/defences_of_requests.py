@@ -222,9 +222,41 @@ OF_REQUESTS = (
     Mistake(
         "When connections are scarce",
         "web/http/clients.py",
-        "oldest = next(iter(self._anonymous), None)",
+        "oldest = next(chain(*queues), None)",
         "oldest: Place | None = None",
         ("tests/web/http/test_clients.py::test_the_oldest_connection_without_a_credential_gives_way",),
+    ),
+    Mistake(
+        "When connections are scarce",
+        "web/http/clients.py",
+        "[self._remote, self._local]",
+        "[self._remote]",
+        (f"{IN_CLIENTS}test_a_flood_of_this_machine_drops_its_own_oldest_connections",),
+    ),
+    Mistake(
+        "When connections are scarce",
+        "web/http/clients.py",
+        "queues = [self._by_client.get(client, {})]",
+        "queues = []",
+        (
+            f"{IN_CLIENTS}test_a_client_with_all_of_its_places_loses_its_own_oldest_connection_without_a_credential",
+        ),
+    ),
+    Mistake(
+        "An address may have",
+        "web/http/server.py",
+        "ACCEPTED_AT_ONCE = 16",
+        "ACCEPTED_AT_ONCE = 1024",
+        (
+            "tests/web/http/test_server.py::test_a_burst_of_connections_takes_few_descriptors_before_it_is_counted",
+        ),
+    ),
+    Mistake(
+        "An address may have",
+        "web/http/server.py",
+        "place = self._places.take(address, drop)",
+        "place = self._places.take(address if self._tls is None else PROXY, drop)",
+        ("tests/web/http/test_server.py::test_clients_that_begin_no_tls_take_places_and_give_way",),
     ),
     Mistake(
         "An HTTP/2 connection sends",

@@ -281,6 +281,7 @@ def compare(root: Path, destinations: Destinations, waited: set[str]) -> str:
     return f"{wanted} must be told and were, {twice} notifications came twice"
 
 
+@pytest.mark.torture
 def test_a_few_kills_of_server_runner_and_sender_lose_no_notification(tmp_path: Path) -> None:
     print(run_storm(tmp_path, 4, seed=4))
 

@@ -1,5 +1,6 @@
 """What an agent can read of the server's secrets. As another user, by docs/deploy.md, no process survives its turn."""
 
+import errno
 import getpass
 import os
 import re
@@ -99,6 +100,18 @@ def test_a_process_of_the_same_user_finds_a_runner_whose_environment_is_hidden(t
         timeout=DEADLINE,
     )
     assert done.stdout == "hidden\nTrue True\nNone\n"
+
+
+def test_no_process_can_open_the_job_of_a_runner(root: Path) -> None:
+    session, turn = begin_turn(real_turns.make_config(root), "echo up; sleep 1000")
+    wait_for_output(session, turn, "up")
+    refused = 0
+    try:
+        os.open(f"/proc/{real_turns.runner_pid(session)}/fd/0", os.O_RDONLY)
+    except OSError as error:
+        refused = error.errno or 0
+    assert refused in (errno.ENXIO, errno.EACCES), "root finds a socket, and its own user nothing"
+    cancel_turn(session, by="ann")
 
 
 def run_in_shell(server: Server, script: str) -> str:

@@ -112,8 +112,8 @@ def race(settings: Config, session: Session, delay: int) -> None:
 
 def test_a_stop_at_the_end_of_a_turn_is_either_in_time_or_refused(settings: Config) -> None:
     session = sessions.create(settings.data, "shell")
-    for number in range(20):
-        race(settings, session, number * 2_000)
+    for number in range(7):
+        race(settings, session, number * 6_000)
 
 
 @pytest.mark.torture

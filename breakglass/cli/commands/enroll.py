@@ -27,10 +27,16 @@ def run(config: Config, args: Namespace) -> int:
         _operator(hub, name, remove=args.revoke or args.retire)
     else:
         _host(hub, name, args)
+    files = hub.files
     if hub.reload():
         screen.say("the engine has been told to read its configuration again")
     else:
-        screen.say(f"start the engine: nats-server -c {hub.directory}/nats-server.conf")
+        screen.say("start the engine: " + " and ".join(f"nats-server -c {path}" for path in files))
+    if len(files) > 1:
+        screen.say(
+            f"each of the {len(files)} machines needs {hub.directory}/accounts.conf as it is now, then: nats-server"
+            " --signal reload"
+        )
     return 0
 
 
@@ -69,8 +75,8 @@ COMMAND = Command(
     options=(
         Option(
             "--url URL",
-            "the address at which hosts reach the engine, such as tls://hub.example.com:4222; only the"
-            " first time",
+            "the address at which hosts reach the engine, such as tls://hub.example.com:4222, or the addresses"
+            " of three servers with commas between them; only the first time",
             default=None,
         ),
         Option(
@@ -86,9 +92,11 @@ COMMAND = Command(
   breakglass enroll db1 --url tls://hub.example.com:4222 >db1.creds
   breakglass enroll db2 >db2.creds
   breakglass enroll alice --operator >operator.creds     for breakglass --on db1 … on her laptop
+  breakglass enroll db1 --url tls://h1.example.com,tls://h2.example.com,tls://h3.example.com >db1.creds
   breakglass enroll db1 --revoke        its credentials were lost or stolen""",
     notes="""\
 It writes the engine's configuration below engine/ in the data root: an account for each host, so that no host reaches
-the record of another one. With tls:// it makes a certificate with openssl; the credentials contain it.""",
+the record of another one. With tls:// it makes a certificate with openssl; the credentials contain it.
+With three servers each record is kept three times, so one of them may fail: docs/fleet.md.""",
     exits={1: "the host or operator is enrolled already or not at all, or it failed"},
 )

@@ -16,6 +16,7 @@ from breakglass.config import Config
 from breakglass.errors import BadInput, NotFound
 from breakglass.events import Event
 from breakglass.export import atif, markdown, otlp, selected
+from breakglass.masking import Masker
 from breakglass.store import hosts, log, seek, sessions, state_cache
 from breakglass.store.seek import START
 from breakglass.store.sessions import Session
@@ -36,6 +37,8 @@ class _Source(NamedTuple):
     """The host whose copy the log is, "" for a log of this machine or a file."""
     session: Session | None
     """Where the files of the session are, None for a file, and if they are not shown."""
+    masker: Masker
+    """Knows the secrets of this machine with --redact, and none without."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -56,9 +59,8 @@ def run(config: Config, args: Namespace) -> int:
         if chosen == ["bundle"]:
             _write_bundle(output, source)
         else:
-            events = _events(config, args, source)
-            shown = source._replace(session=None) if args.redact else source
-            for part in _document(chosen[0], events, shown):
+            events = _events(args, source)
+            for part in _document(chosen[0], events, source):
                 output.write(part.encode(errors="replace"))
         output.flush()
     return 0
@@ -84,7 +86,10 @@ def _source(config: Config, args: Namespace) -> Iterator[_Source]:
         if not known.state.updated:
             raise BadInput(f"{args.file or name} has no event of Breakglass, so it is no log")
         host = "" if args.file else hosts.host_of(config.data)
-        yield _Source(name, fd, known, host, session)
+        if args.redact:
+            yield _Source(name, fd, known, host, None, _masker(config))
+        else:
+            yield _Source(name, fd, known, host, session, Masker(()))
     finally:
         os.close(fd)
 
@@ -138,15 +143,17 @@ def _is_special(path: str) -> bool:
         return False
 
 
-def _events(config: Config, args: Namespace, source: _Source) -> Iterable[Event]:
+def _masker(config: Config) -> Masker:
+    variables = (config.environ, *(each.env for each in config.agents.values()))
+    known = [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
+    return Masker(masking.fingerprints(known, *variables))
+
+
+def _events(args: Namespace, source: _Source) -> Iterable[Event]:
     first = max(1, getattr(args, "from"))
     begin = seek.find_after(source.fd, first - 1, source.known.end) if first > 1 else START
     events = selected.between(log.read(source.fd, begin, source.known.end), first, args.to or None)
-    if not args.redact:
-        return events
-    variables = (config.environ, *(each.env for each in config.agents.values()))
-    known = [*filter(None, [config.token]), *tokens.readable_tokens(config.data)]
-    return selected.redacted(events, masking.Masker(masking.fingerprints(known, *variables)))
+    return selected.redacted(events, source.masker) if args.redact else events
 
 
 def _document(form: str, events: Iterable[Event], source: _Source) -> Iterator[str]:
@@ -155,7 +162,7 @@ def _document(form: str, events: Iterable[Event], source: _Source) -> Iterator[s
             return _html(events, source)
         case "md":
             return markdown.render(events, source.name, source.host)
-    created = log.read_one(source.fd, 1)
+    created = _created(source)
     created = {**created, "host": source.host or created.get("host", "")}
     render = {"otlp": otlp.render, "atif": atif.render}[form]
     return map(escape_json, render(events, source.name, created))
@@ -165,12 +172,18 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     from breakglass.web.page import fragments
     from breakglass.web.page.document import document
 
-    created = log.read_one(source.fd, 1)
-    title = source.known.state.title or source.known.state.first_prompt or source.name
     shown = fragments.compact(events)
-    host = source.host or str(created.get("host", ""))
+    # The first prompt that is shown, because it is masked whole. A secret that was cut would not be recognised.
+    prompt = next((str(event.get("text", "")) for event in shown if event["kind"] == "user"), "")
+    title = source.masker.text(source.known.state.title) or prompt or source.name
+    host = source.host or str(_created(source).get("host", ""))
     names = {"session": source.name, "title": title[:200], "host": host}
     return document(shown, **names, files=source.session)
+
+
+def _created(source: _Source) -> Event:
+    """Return the first event of the log."""
+    return next(selected.redacted([log.read_one(source.fd, 1)], source.masker))
 
 
 def _write_bundle(output: BinaryIO, source: _Source) -> None:

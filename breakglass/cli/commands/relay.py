@@ -12,6 +12,9 @@ def run(config: Config, args: Namespace) -> int:
     """Ship until a signal, or once, or compare."""
     import asyncio
 
+    from breakglass.turns import processes
+
+    processes.hide()  # an agent of this host may run as the same user
     from breakglass.relay.run import check, relay
 
     if args.once and args.check:

@@ -22,6 +22,9 @@ def run(config: Config, args: Namespace) -> int:
     """Serve until the process is told to stop."""
     if args.workers < 1:
         raise BadInput(f"--workers: expected 1 or more, got {args.workers}")
+    from breakglass.turns import processes
+
+    processes.hide()  # before the slow import: an agent of the last start may be waiting for our environment
     from breakglass.web import serve as server  # imported only here: no other command needs the web
 
     def announce(server: "RunningServer") -> None:

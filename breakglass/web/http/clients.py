@@ -6,9 +6,12 @@ Knows nothing of HTTP: the server counts connections with it, the guard counts s
 import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from itertools import chain
 
 SHOW_CREDENTIAL = "breakglass.show_credential"
 """Key in the ASGI `state` of a request. Its value is to be called when a request has a valid credential."""
+PROXY = "unix"
+"""The address of every listed proxy. It has no limit of its own and never gives way, because it has many clients."""
 MAX_KNOWN = 1024
 """Clients with a credential that are remembered."""
 
@@ -83,12 +86,25 @@ class AddressCounter:
 class Place:
     """The place of one open connection."""
 
-    __slots__ = ("address", "drop")
+    __slots__ = ("address", "drop", "queues")
 
-    def __init__(self, address: str, drop: Callable[[], object]):
+    def __init__(self, address: str, drop: Callable[[], object], queues: "tuple[_Queue, ...]"):
         self.address = address
         self.drop = drop
         """Cuts the connection."""
+        self.queues = queues
+        """Those in which it waits until it gives way or shows a credential. None for a proxy."""
+        for queue in queues:
+            queue[self] = None
+
+    def stay(self) -> None:
+        """Do not give way any more."""
+        for queue in self.queues:
+            queue.pop(self, None)
+
+
+_Queue = dict[Place, None]
+"""Connections without a credential, the oldest first."""
 
 
 class Places:
@@ -96,39 +112,58 @@ class Places:
 
     A flood of clients without a credential must not lock out the users. So the last eighth is reserved for this
     machine, for proxies and for clients that have shown a credential. When the others are taken, the oldest connection
-    without a credential gives way to a new one, as with MaxStartups of sshd(8).
+    without a credential gives way to a new one, as with MaxStartups of sshd(8). Those of this machine give way last:
+    users come through ssh, but so does the flood of a program that an agent started. A client that has all of its own
+    places loses its own oldest one.
     """
 
     def __init__(self, total: int, per_address: int):
         self._counter = AddressCounter(total, per_address)
         self._reserved = total // 8
         self._open: set[Place] = set()
-        self._anonymous: dict[Place, None] = {}
-        """Those that give way, the oldest first."""
+        self._remote: _Queue = {}
+        self._local: _Queue = {}
+        self._by_client: dict[str, _Queue] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
         """Clients that have shown a credential, the latest last."""
 
     def take(self, address: str, drop: Callable[[], object]) -> Place | None:
         """Return a place for a connection, None if there is none. May drop another connection."""
-        if self._counter.is_full_for(address):
+        if not self._make_space(address):
             return None
-        has_priority = is_local(address) or network_of(address) in self._known
-        if self._counter.left <= (0 if has_priority else self._reserved):
-            oldest = next(iter(self._anonymous), None)
-            if oldest is None:
-                return None
+        self._counter.add(address)
+        place = Place(address, drop, self._queues(address))
+        self._open.add(place)
+        return place
+
+    def _make_space(self, address: str) -> bool:
+        """Drop a connection if this client needs its place. Return whether there is a place."""
+        client = network_of(address)
+        has_priority = is_local(address) or client in self._known
+        if self._counter.is_full_for(address):
+            queues = [self._by_client.get(client, {})]
+        elif self._counter.left > (0 if has_priority else self._reserved):
+            return True
+        elif has_priority or len(self._local) > self._reserved:
+            queues = [self._remote, self._local]
+        else:
+            queues = [self._remote]
+        oldest = next(chain(*queues), None)
+        if oldest is not None:
             self.leave(oldest)
             oldest.drop()
-        self._counter.add(address)
-        place = Place(address, drop)
-        self._open.add(place)
-        if not is_local(address):
-            self._anonymous[place] = None
-        return place
+        return oldest is not None
+
+    def _queues(self, address: str) -> tuple[_Queue, ...]:
+        if address == PROXY:
+            return ()
+        return self._local if is_local(address) else self._remote, self._by_client.setdefault(
+            network_of(address), {}
+        )
 
     def show_credential(self, place: Place) -> None:
         """Keep this connection, and give its client priority from now on."""
-        self._anonymous.pop(place, None)
+        place.stay()
         network = network_of(place.address)
         self._known[network] = None
         self._known.move_to_end(network)
@@ -139,5 +174,8 @@ class Places:
         """Give a place back. A dropped connection has done so already."""
         if place in self._open:
             self._open.remove(place)
-            self._anonymous.pop(place, None)
+            place.stay()
             self._counter.remove(place.address)
+            client = network_of(place.address)
+            if not self._by_client.get(client, True):
+                del self._by_client[client]

@@ -27,6 +27,7 @@ Rules for editors:
 import asyncio
 import gc
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Container, Iterable
 from contextlib import suppress
 from functools import partial
@@ -43,7 +44,7 @@ from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from breakglass.web.http.asgi import App
-from breakglass.web.http.clients import SHOW_CREDENTIAL, Places
+from breakglass.web.http.clients import PROXY, SHOW_CREDENTIAL, Places
 from breakglass.web.http.http1 import BODY_WRITER, BodyWriter, StrictH11Protocol, encode_chunk
 from breakglass.web.http.http2 import Cut, StrictH2Protocol
 from breakglass.web.http.limits import DEFAULT_LIMITS, ConnectionLimits, ServerConfig, max_connections
@@ -54,6 +55,8 @@ HIGH_WATER = 64 << 10
 """A write waits if asyncio's buffer has this many bytes: asyncio's own default."""
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
+ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before the first of them is counted. Each takes a descriptor, also over a limit."""
 CONNECTIONS_PER_COLLECTION = 256
 """Ended connections after which garbage is collected: each leaves reference cycles of several KiB."""
 
@@ -86,7 +89,7 @@ async def serve(
     await lifespan.wait_for_startup()
     if lifespan_task.done():
         lifespan_task.result()
-    servers = await _listen(connections, config, sockets)
+    servers = [await _listen(connections, sock) for sock in sockets]
     try:
         await stop()
     finally:
@@ -98,17 +101,11 @@ async def serve(
         lifespan_task.cancel()
 
 
-async def _listen(
-    connections: "_Connections", config: ServerConfig, sockets: Iterable[socket.socket]
-) -> list[asyncio.Server]:
-    tls = config.create_ssl_context()
-    handshake_seconds = config.ssl_handshake_timeout if tls else None
-    return [
-        await asyncio.start_server(
-            connections.accept, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake_seconds
-        )
-        for sock in sockets
-    ]
+async def _listen(connections: "_Connections", sock: socket.socket) -> asyncio.Server:
+    # asyncio accepts as many connections at once as it has let the kernel hold.
+    server = await asyncio.start_server(connections.accept, sock=sock, backlog=ACCEPTED_AT_ONCE)
+    sock.listen(BACKLOG)
+    return server
 
 
 class _Connections:
@@ -124,22 +121,34 @@ class _Connections:
         self._proxies = proxies
         max_open = min(limits.connections, max_connections())
         self._places = Places(max_open, limits.connections_per_address)
-        self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+        self._tls = config.create_ssl_context()
+        self._open: dict[asyncio.Task[None], Callable[[], None]] = {}
+        """The function that cuts the connection of each task."""
         self._ended = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end, or refuse it with 503 over a limit."""
+        """Serve one connection to its end, or refuse it over a limit: with 503, or without a TLS handshake."""
         task, peer = asyncio.current_task(), peer_name(writer)
-        address = "unix" if peer in self._proxies else peer
-        place = self._places.take(address, writer.transport.abort)
-        if task is None or place is None:
-            writer.write(_TOO_MANY_CONNECTIONS)
+        assert task
+        address = PROXY if peer in self._proxies else peer
+
+        def drop() -> None:
+            if self._tls and writer.get_extra_info("ssl_object") is None:
+                task.cancel()  # aborted during the handshake, asyncio would report errors of its own
+            else:
+                writer.transport.abort()
+
+        place = self._places.take(address, drop)
+        if place is None:
+            writer.write(b"" if self._tls else _TOO_MANY_CONNECTIONS)
             return writer.close()
-        self._open[task] = writer.transport
+        self._open[task] = drop
         state = LifespanState({**self.state, SHOW_CREDENTIAL: partial(self._places.show_credential, place)})
         parts = (self.app, self.loop, self._config, self._context, state, reader, writer)
         try:
-            await ClientConnection(*parts, peer=peer)
+            # Not by asyncio's server, which would hold a descriptor for each client that does not go on.
+            if self._tls is None or await self._shake_hands(writer, self._tls):
+                await ClientConnection(*parts, peer=peer)
         except Exception as error:  # noqa: BLE001 - bytes of one client that break h2 must not stop the others
             await self._config.log.warning(f"a connection from {address} was dropped: {error!r}")
         finally:
@@ -147,13 +156,23 @@ class _Connections:
             del self._open[task]
             self._collect_garbage()
 
+    async def _shake_hands(self, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> bool:
+        """Begin TLS in time and return True, or cut the connection."""
+        plain = writer.transport
+        try:
+            await writer.start_tls(tls, ssl_handshake_timeout=self._config.ssl_handshake_timeout)
+        except (OSError, asyncio.CancelledError):
+            plain.abort()
+            return False
+        return True
+
     async def close_all(self) -> None:
         """Give connections `grace_seconds` to end, then cut the others."""
         await self._context.terminated.set()
         if self._open:
             await asyncio.wait(self._open, timeout=self._limits.grace_seconds)
-        for transport in self._open.values():
-            transport.abort()
+        for drop in self._open.values():
+            drop()
         if self._open:
             await asyncio.wait(self._open, timeout=1)
 

@@ -17,6 +17,7 @@ from breakglass.export import markdown
 from breakglass.filters import FILTERS
 from breakglass.state import SessionState
 from breakglass.store import filtered, fleet, log, seek, sessions, space, window
+from breakglass.store.derived import Derived
 from breakglass.store.filtered import Outline
 from breakglass.store.search import Hit
 from breakglass.store.sessions import Session
@@ -119,14 +120,13 @@ def list_sessions(
     today = log.now()[:10]
     spent = sum(state.spent[1] for _, state in every if state.spent[0] == today)
     found = [
-        SessionRow(session.id, current_state(session, state, warn))
+        (session, current_state(session, state, warn))
         for session, state in every
-        if (archived or state.is_shown) and matches(state, query)
+        if (archived or state.is_shown) and (not query or matches(state, query))
     ]
     # The last line is read only for the rows that are shown: it costs one read of a log.
-    shown = by_urgency(found)[:limit]
-    rows = [_with_last_line(Session(root, row.id), row.state) for row in shown]
-    return SessionList([_with_disk_use(root, row) for row in rows], len(found), spent)
+    rows = [_with_disk_use(root, row) for row in _rows.of_all(root, by_urgency(found)[:limit])]
+    return SessionList(rows, len(found), spent)
 
 
 LINK_SIGNS = {
@@ -135,6 +135,7 @@ LINK_SIGNS = {
     "behind": "warn",
     "lost": "bad",
     "diverged": "bad",
+    "fenced": "bad",
     "stopped": "bad",
 }
 """The vital sign that stands for how true a copy is."""
@@ -207,6 +208,10 @@ def _with_last_line(session: Session, state: SessionState) -> SessionRow:
         return SessionRow(session.id, state, window.read_last_text(fd), _asked(fd, state))
     finally:
         os.close(fd)
+
+
+_rows = Derived(_with_last_line)
+"""The rows of the sessions that were listed last."""
 
 
 def _asked(fd: int, state: SessionState) -> str:

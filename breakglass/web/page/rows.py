@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from breakglass.config import Config
 from breakglass.state import SessionState
+from breakglass.store.sessions import Session
 from breakglass.text import heading
 
 
@@ -60,10 +61,10 @@ class AgentChoice(NamedTuple):
     """The program that the agent needs and that was not found; "" if the agent can start."""
 
 
-def by_urgency(rows: Iterable[SessionRow]) -> list[SessionRow]:
-    """Return rows with open questions first, then those with a running turn, then the latest first."""
-    latest = sorted(rows, key=lambda row: row.state.updated, reverse=True)
-    return sorted(latest, key=lambda row: (not row.state.asking, row.state.turn is None))
+def by_urgency(found: Iterable[tuple[Session, SessionState]]) -> list[tuple[Session, SessionState]]:
+    """Return sessions with open questions first, then those with a running turn, then the latest first."""
+    latest = sorted(found, key=lambda pair: pair[1].updated, reverse=True)
+    return sorted(latest, key=lambda pair: (not pair[1].asking, pair[1].turn is None))
 
 
 def matches(state: SessionState, query: str) -> bool:

@@ -171,6 +171,9 @@ def test_content_of_every_kind_is_shown_wrapped_or_not(item: Any, output: str) -
             dialogue, "tool_call", toolCallId="t", title="x", status="completed", content=content
         )[-1]
         assert result[1]["output"] == output
+        assert result[1].get("pictures", ()) == (
+            (b"ABCD",) if output == "[image, image/png, 4 bytes]" else ()
+        )
 
 
 def test_content_of_an_unknown_kind_is_shortened() -> None:

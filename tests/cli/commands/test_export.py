@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.program import Data
 from tests.help.html_check import check_html
+from tests.help.logs import line
 from tests.help.sample_session import history
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
@@ -68,8 +69,8 @@ def test_a_bundle_has_the_log_byte_for_byte_and_the_sums_of_its_files(data: Data
     assert content["events.jsonl"] == data.log(session).read_bytes()
     seal = data.json("ls")[0]["seal"]
     assert content["seal"].decode() == f"{seal['lines']}:{seal['sha256']}\n"
-    for line in content["SHA256SUMS"].decode().splitlines():
-        digest, name = line.split("  ")
+    for each in content["SHA256SUMS"].decode().splitlines():
+        digest, name = each.split("  ")
         assert hashlib.sha256(content[Path(name).name]).hexdigest() == digest
 
 
@@ -139,6 +140,18 @@ def test_formats_for_tools_have_the_chosen_lines_and_no_secret(
     assert (trajectory["session_id"], trajectory["steps"][0]["extra"]) == ("copy.jsonl", {"line": 2})
     assert trajectory["steps"][-1]["extra"]["line"] <= 20
     assert "of output left out]" in text
+
+
+def test_a_redacted_document_has_no_secret_in_its_title_and_not_a_part_of_one(data: Data) -> None:
+    known = "s3cret-value-of-this-machine"
+    prompted, titled = data.new(), data.new("--title", f"down {known}")
+    for session, prompt in ((prompted, "x" * 190 + known), (titled, "echo hello")):
+        with data.log(session).open("ab") as log:
+            log.write(line(2, "user", text=prompt) + line(3, "turn_end"))
+        html = data.ok("export", session, "--html", "--redact", ANTHROPIC_API_KEY=known)
+        assert "s3cret" not in html
+        assert "<title>" in html
+        assert "s3cret" in data.ok("export", session, "--html", ANTHROPIC_API_KEY=known)
 
 
 def test_a_file_that_another_user_put_beside_the_target_gets_nothing(data: Data, sample: str) -> None:

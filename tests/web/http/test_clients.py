@@ -84,4 +84,36 @@ def test_the_last_places_are_for_this_machine_for_proxies_and_for_clients_with_a
     assert server.connect("local", "127.0.0.1")
     assert server.connect("proxy", "unix"), "the anonymous connection of a known client gives way"
     assert server.dropped == ["again"]
-    assert not server.connect("local 2", "::1"), "only clients with a credential and local ones are left"
+    assert server.connect("local 2", "::1", credential=True), "the local one without a credential gives way"
+    assert server.dropped == ["again", "local"]
+    assert not server.connect("local 3", "::1"), "only clients with a credential and proxies are left"
+
+
+def test_a_flood_of_this_machine_drops_its_own_oldest_connections() -> None:
+    server = Connections(16)
+    assert server.connect("user", "192.0.2.1", credential=True)
+    assert all(server.connect(f"a{n}", f"127.0.0.{n}") for n in range(1, 16))
+    assert server.dropped == []
+    assert server.connect("the user at an ssh tunnel", "127.0.0.1", credential=True)
+    assert server.connect("the user again", "192.0.2.1", credential=True)
+    assert server.connect("a new user", "198.51.100.1", credential=True)
+    assert server.dropped == ["a1", "a2", "a3"]
+
+
+def test_clients_of_this_machine_keep_the_reserved_places_in_a_flood_from_elsewhere() -> None:
+    server = Connections(16)
+    assert all(server.connect(f"user {n}", "192.0.2.1", credential=True) for n in range(14))
+    assert server.connect("local", "127.0.0.1")
+    assert server.connect("local 2", "unix:1000")
+    assert not server.connect("anonymous", "203.0.113.1")
+    assert server.dropped == []
+
+
+def test_a_client_with_all_of_its_places_loses_its_own_oldest_connection_without_a_credential() -> None:
+    server = Connections(16, per_address=3)
+    assert server.connect("other", "192.0.2.1")
+    assert all(server.connect(f"a{n}", "127.0.0.1", credential=n == 0) for n in range(4))
+    assert server.dropped == ["a1"], "a0 has shown a credential"
+    assert all(server.connect(f"b{n}", f"2001:db8::{n}", credential=n < 3) for n in range(3))
+    assert not server.connect("b3", "2001:db8::ffff"), "the others of its network have shown a credential"
+    assert server.dropped == ["a1"]

@@ -1,10 +1,12 @@
 """A session in the list: its status, its heading, its place, and whether a search finds it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from breakglass.state import OpenQuestion, SessionState
+from breakglass.store.sessions import Session
 from breakglass.web.page.rows import SessionRow, by_urgency, matches
 
 QUESTION = (OpenQuestion(3, "r", "Bash", ""),)
@@ -35,13 +37,14 @@ def test_the_heading_of_a_session_without_a_title_is_the_start_of_its_first_prom
 
 
 def test_the_list_begins_with_open_questions_then_running_turns_then_the_latest() -> None:
-    rows = [
-        SessionRow("old", SessionState(updated="1")),
-        SessionRow("new", SessionState(updated="4")),
-        SessionRow("running", SessionState(updated="2", turn=2)),
-        SessionRow("asking", SessionState(updated="1", turn=2, asking=QUESTION)),
-    ]
-    assert [row.id for row in by_urgency(rows)] == ["asking", "running", "new", "old"]
+    states = {
+        "old": SessionState(updated="1"),
+        "new": SessionState(updated="4"),
+        "running": SessionState(updated="2", turn=2),
+        "asking": SessionState(updated="1", turn=2, asking=QUESTION),
+    }
+    found = [(Session(Path(), name), state) for name, state in states.items()]
+    assert [session.id for session, _ in by_urgency(found)] == ["asking", "running", "new", "old"]
 
 
 def test_a_search_looks_for_every_word_in_the_title_or_else_in_the_first_prompt() -> None:

@@ -96,7 +96,7 @@ export function startListPage() {
     if (answer.doc) {
       lastAnswer = new Date();
       pulse.open();
-    }
+    } else pulse.next = 0; // no proxy, but the server has ended the connection
     showState();
   };
   // The browser may show this page later as it was left.
