@@ -26,13 +26,14 @@ test: $(VENV)/stamp-dev tools ## run the tests
 	@$(BIN)/python -m tests.help.programs
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# One core installs the programs while the other installs the packages. Then one process collects the tests while the
-# types are checked, so the processes of `test` find compiled files. `test` repeats both, and reports their errors.
+# One core installs the programs while the other installs the packages. Then one core checks the types; the other
+# collects the tests, so that the processes of `test` find compiled files, and looks for security mistakes. `test`
+# repeats the programs and the collection, and reports their errors.
 check: $(VENV)/stamp-made ## the gate: lint, format, types, security, tests; CI runs this
 	@{ $(MAKE) --no-print-directory tools; $(BIN)/python -m tests.help.programs; } >/dev/null 2>&1 & \
 	$(MAKE) --no-print-directory lint && { \
-	  $(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 & \
-	  $(MAKE) --no-print-directory types bandit; }; status=$$?; wait; exit $$status
+	  { $(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1; $(MAKE) --no-print-directory bandit; } & \
+	  security=$$!; $(MAKE) --no-print-directory types && wait $$security; }; status=$$?; wait; exit $$status
 	@$(MAKE) --no-print-directory test
 
 lint: $(VENV)/stamp-dev ## report mistakes, and what `make format` would change

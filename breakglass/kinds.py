@@ -119,7 +119,9 @@ KINDS: dict[str, Kind] = {
     ),
     "result": Kind(
         ("turn", "is_error", "result", "duration_ms"),
-        "The agent's own summary. `model`: the one that answered. `context`: `used` tokens of the `size` it can hold.",
+        "The agent's own summary. `usage`: tokens, as `input_tokens` (without the cache), `output_tokens`, "
+        "`cache_creation_input_tokens` and `cache_read_input_tokens`. `model`: the one that answered. "
+        "`context`: `used` tokens of the `size` it can hold.",
         optional=("usage", "cost_usd", "model", "context"),
     ),
     "error": Kind(

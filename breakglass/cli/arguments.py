@@ -108,8 +108,8 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
     parser = build_parser(name, command)
     # Options may be anywhere, as in `send ID --wait PROMPT`, but not after `--`, which intermixed parsing ignores.
     end = words.index("--") if "--" in words else len(words)
-    if not options_of_hosts(command) and any(word.partition("=")[0] == "--on" for word in words[:end]):
-        parser.error(f"{name} cannot be done on another host: leave out --on")
+    if mistake := _mistake_about_hosts(name, command, {word.partition("=")[0] for word in words[:end]}):
+        parser.error(mistake)
     args = parser.parse_intermixed_args(words[:end])
     args.words = [*getattr(args, "words", ()), *words[end + 1 :]]
     if not command.fewest_words <= len(args.words) <= command.most_words:
@@ -117,6 +117,17 @@ def parse(name: str, words: list[str]) -> argparse.Namespace:
         advice = f"; {command.advice}" if command.advice else ""
         parser.error(f"expected {command.usage or 'no words'}{got}{advice}")
     return args
+
+
+def _mistake_about_hosts(name: str, command: Command, given: set[str]) -> str:
+    """Return what is wrong with the options that concern other hosts, "" if nothing is."""
+    if "--on" in given and not options_of_hosts(command):
+        return f"{name} cannot be done on another host: leave out --on"
+    if "--host" in given and command.on_host:
+        return f"{name} reads no copy; to do it on another host: --on instead of --host"
+    if command.on_host and "--on" not in given and (alone := sorted(given & {"--key", "--identity"})):
+        return f"{alone[0]} has an effect with --on only: it is for a command to another host"
+    return ""
 
 
 def build_parser(name: str, command: Command) -> Parser:

@@ -25,7 +25,9 @@ def data_root(config: Config, place: Place) -> Sign:
     try:
         check_trusted(_existing(path))
     except BadConfig as error:
-        return Sign("data_root_access", label, "bad", f"{path}: {error}", advice=_remedy(str(error)))
+        reason, _, remedy = str(error).partition("; do: ")
+        advice = f"do: {remedy}" if remedy else "use another place"
+        return Sign("data_root_access", label, "bad", f"{path}: {reason}", advice=advice)
     if not path.exists():
         return Sign(
             "data_root_access",
@@ -41,12 +43,6 @@ def data_root(config: Config, place: Place) -> Sign:
         advice = f"no turn can start here; if that is not intended, make it writable: {path}"
         return Sign("data_root_access", label, "bad", message, advice=advice)
     return Sign("data_root_access", label, "ok", str(path))
-
-
-def _remedy(message: str) -> str:
-    """Return the remedy in a message of `check_trusted`."""
-    _, found, remedy = message.partition("; do: ")
-    return f"do: {remedy}" if found else "use another place"
 
 
 def _existing(path: Path) -> Path:

@@ -31,7 +31,7 @@ DEFAULT_USER = "nobody"
 """The user of a boxed agent if the server is root and the settings name none."""
 _EMPTIED = ("/home", "/root", "/run")
 """Directories with private files and sockets: replaced by empty ones that cannot be written."""
-_TEMPORARY = ("/tmp", "/var/tmp")  # nosec B108 - private to the sandbox
+_TEMPORARY = ("/tmp", "/var/tmp")  # nosec B108 # private to the sandbox
 """Directories that are replaced by private ones."""
 _INIT = "/run/sandbox_init.py"
 _NAMESPACES = ("--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try")

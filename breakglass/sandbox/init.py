@@ -181,7 +181,7 @@ def main() -> None:
         os.chdir(paths[0])  # only now: the workspace is for the agent's user alone
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)  # nosec B606 - the command of the settings, without a shell
+        os.execvp(command[0], command)  # nosec B606 # the command of the settings, without a shell
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         sys.exit(127 if error.errno == errno.ENOENT else 126)

@@ -154,7 +154,7 @@ def _mounted_to_be_written() -> set[str]:
 
 
 def _failed_units(place: Place) -> Sign:
-    listed = subprocess.run(  # nosec B607 - the administrator's PATH decides
+    listed = subprocess.run(  # nosec B607 # the administrator's PATH decides
         ["systemctl", "list-units", "--failed", "--no-legend", "--plain", "--no-pager"],
         env={**helper_environment(place.environ), "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,6 @@
 """A real server with scripted agents, and functions that write a log without an agent."""
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -73,12 +72,12 @@ class ScriptedServer(Server):
         """Return the prompts that began turns."""
         return [event["text"] for event in self.events(session) if event["kind"] == "user"]
 
-    def cookie(self) -> dict[str, Any]:
+    def cookie(self) -> Any:
         """Log in and return the cookie in Playwright's form."""
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         status, _, headers = self.ask("POST", "/login", urlencode({"token": TOKEN}).encode(), form)
         assert status == 303
-        name, value = re.match(r"([^=]+)=([^;]+)", headers["set-cookie"]).groups()  # type: ignore[union-attr]
+        name, _, value = headers["set-cookie"].partition(";")[0].partition("=")
         return {"name": name, "value": value, "url": self.address, "httpOnly": True, "sameSite": "Strict"}
 
 

@@ -120,7 +120,7 @@ def test_axe_finds_nothing(
     assert not findings(page), "\n".join(findings(page))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["phone", pytest.param("desktop", marks=pytest.mark.torture)])
 def test_no_page_scrolls_sideways_and_every_control_is_large_enough_to_tap(
     size: str, new_user: NewUser, server: ScriptedServer, every_kind: str
 ) -> None:
@@ -234,6 +234,7 @@ def test_every_focused_element_has_an_outline_and_a_name(
     assert len(seen) > 15
 
 
+@pytest.mark.torture
 def test_nothing_is_animated_for_a_user_who_prefers_reduced_motion(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -106,6 +106,11 @@ def test_the_list_of_turns_and_the_keys_cover_the_whole_log(
     expect(user.badge).to_have_text("Live")
     page.keyboard.press("g")
     expect(user.line(1)).to_be_in_viewport()
+    page.goto(f"/sessions/{long.id}#end")
+    expect(user.badge).to_have_text("Live")
+    expect(page.locator(".turn_end").last).to_be_in_viewport()
+    page.keyboard.press("f")  # there is none below, so the last one above
+    expect(user.line(long.failed)).to_be_in_viewport()
 
 
 def test_a_filter_shows_failures_of_the_whole_log_and_those_that_the_stream_brings(
@@ -175,6 +180,7 @@ def test_a_link_to_a_line_before_long_lines_opens_there(new_user: NewUser, serve
     expect(user.page.locator("#notice")).to_be_empty()
 
 
+@pytest.mark.torture
 def test_the_keyboard_skips_to_the_question_while_there_is_one(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_login_that_was_revoked_leaves_no_transcript_on_the_device(
     expect(page.locator("body")).not_to_contain_text("remember me")
 
 
+@pytest.mark.torture
 def test_a_line_that_is_not_on_the_device_is_named(own_server: ScriptedServer, new_user: NewUser) -> None:
     titles: list[Draft] = [
         ("renamed", {"title": f"{number} " + "x" * 180, "by": "ann"}) for number in range(900)

@@ -119,7 +119,7 @@ def test_a_form_with_the_csrf_token_of_another_login_does_nothing(
     user.expected = "status of 403"
     page = user.page
     page.goto(f"/sessions/{session}")
-    page.context.add_cookies([server.cookie()])  # type: ignore[list-item]
+    page.context.add_cookies([server.cookie()])
     page.locator("#prompt").fill("echo forged")  # the page has the CSRF token of the previous login
     page.locator("#send").click()
     expect(page.locator("main")).to_contain_text("This form belongs to another login, or it is too old.")

@@ -134,11 +134,16 @@ def test_a_browser_that_refuses_says_so_and_its_dialog_is_loaded_when_it_is_open
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (
+        pytest.param(
             "delete globalThis.Notification; Object.defineProperty(navigator, 'userAgent', { value: 'iPhone' })",
             "On an iPhone or iPad, add this page to the Home Screen first",
+            marks=pytest.mark.torture,
         ),
-        ("delete globalThis.Notification", "This browser cannot show notifications."),
+        pytest.param(
+            "delete globalThis.Notification",
+            "This browser cannot show notifications.",
+            marks=pytest.mark.torture,
+        ),
         (
             "Object.defineProperty(globalThis, 'isSecureContext', { value: false })",
             "browsers notify only at an https:// address or at localhost",

@@ -227,7 +227,7 @@ def test_when_the_login_ends_the_list_says_so_with_a_link_and_goes_on_after_the_
     (own_server.data / "logins.jsonl").unlink()
     expect(user.badge).to_have_text("Logged out")
     expect(page.locator("#notice")).to_have_text("Not logged in any more. What you wrote is kept. Log in")
-    user.context.add_cookies([own_server.cookie()])  # type: ignore[list-item]
+    user.context.add_cookies([own_server.cookie()])
     expect(user.badge).to_have_text("Live")
     expect(page.locator("#notice")).to_be_empty()
     (own_server.data / "logins.jsonl").unlink()

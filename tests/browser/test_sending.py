@@ -243,6 +243,7 @@ def test_enter_sends_on_a_desk_and_shift_enter_is_a_new_line(
     assert server.prompts(session) == ["echo a\necho b"]
 
 
+@pytest.mark.torture
 def test_the_menu_makes_enter_a_new_line_and_the_browser_remembers_it(
     new_user: NewUser, server: ScriptedServer
 ) -> None:

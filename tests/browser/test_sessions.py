@@ -73,6 +73,7 @@ def test_the_list_shows_the_last_line_and_the_cost(new_user: NewUser, server: Sc
     expect(row.locator(".cost")).to_have_text("$0.25")
 
 
+@pytest.mark.torture
 def test_a_new_title_appears_on_every_device(new_user: NewUser, server: ScriptedServer) -> None:
     session = server.new_session(agent="shell", title="old name")
     here, there = new_user(), new_user()

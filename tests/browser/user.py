@@ -63,7 +63,7 @@ class User:
         self.context: BrowserContext = browser.new_context(base_url=server.address, **options)
         self.context.set_default_timeout(DEADLINE_MS)
         if logged_in:
-            self.context.add_cookies([server.cookie()])  # type: ignore[list-item]
+            self.context.add_cookies([server.cookie()])
         self.problems: list[str] = []
         self.expected = ""
         """A pattern for the problems that the test expects."""

@@ -72,6 +72,7 @@ def test_a_parent_that_others_may_write_is_bad(tmp_path: Path) -> None:
     parent.chmod(0o777)
     sign = files.data_root(Config(data=parent / "var"), nowhere(tmp_path))
     assert_says(sign, "bad", "others than its owner", f"chmod go-w {parent}")
+    assert "chmod" not in sign.text  # the advice has it
     assert not (parent / "var").exists()
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def validate(
         assert read_by_jq(data[: data.rfind(b"\n") + 1]) == [*range(1, len(whole) + 1)]
     decoded = [events.decode(line, number) for number, line in enumerate(whole, 1)]
     for client in clients:
-        wait_until(lambda client=client: client.has(len(whole)), f"line {len(whole)} at a client")  # type: ignore[misc]
+        wait_until(partial(client.has, len(whole)), f"line {len(whole)} at a client")
         client.disconnect()
     assert count(decoded, acks, [client.received for client in clients]) == Count()
     for client in clients:

@@ -39,6 +39,7 @@ def acp(agent: Agent, model: FakeModel, home: Path, environ: dict[str, str]) -> 
 ADAPTER_ONLY = pytest.mark.parametrize("agent", ["claude-agent-acp"], indirect=True)
 
 
+@pytest.mark.torture
 def test_permission_for_the_session_holds_in_the_next_turn(acp: Real, agent: Agent, model: FakeModel) -> None:
     turn = acp.start(script(agent, "echo made > made"))
     acp.answer(acp.wait("permission"), allow=True, for_session=True)

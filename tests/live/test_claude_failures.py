@@ -66,6 +66,7 @@ def test_an_unknown_model_is_an_error_that_says_so(real: Real) -> None:
     assert "Choose another model" in events.only("error", "error")
 
 
+@pytest.mark.torture
 def test_a_missing_agent_session_is_replaced_and_the_log_says_so(real: Real, home: Path) -> None:
     first = real.run("[[text Hello]]")
     shutil.rmtree(home / ".claude")

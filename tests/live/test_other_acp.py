@@ -54,6 +54,7 @@ def test_prose_comes_in_pieces_and_then_as_a_whole(run: Run) -> None:
 
 
 # gemini-cli does not always find a session that just ended; see the next test.
+@pytest.mark.torture
 @pytest.mark.parametrize("agent", ["codex-acp"], indirect=True)
 def test_the_second_turn_has_the_context_of_the_first(run: Run, agent: Agent) -> None:
     first = run(script(agent, "echo made"))

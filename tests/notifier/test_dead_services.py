@@ -54,6 +54,7 @@ def push() -> Iterator[PushService]:
         yield found
 
 
+@pytest.mark.torture
 def test_services_that_hang_refuse_and_fail_delay_no_turn_and_are_told_everywhere(
     tmp_path: Path, hanging: Service, failing: Service
 ) -> None:

@@ -127,6 +127,20 @@ def test_a_host_that_is_not_enrolled_is_an_error(fleet: Fleet) -> None:
     assert (done.returncode, b"host db9 is not enrolled" in done.stderr) == (1, True)
 
 
-def test_a_command_that_is_not_done_on_other_hosts_says_so() -> None:
-    with pytest.raises(BadInput, match="rename cannot be done on another host: leave out --on"):
-        arguments.parse("rename", ["--on", "db1", "3f2a", "title"])
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("rename", ["--on", "db1", "3f2a", "title"], "rename cannot be done on another host: leave out --on"),
+        (
+            "send",
+            ["--host=db1", "hi"],
+            "send reads no copy; to do it on another host: --on instead of --host",
+        ),
+        ("do", ["reset", "--key", "k1"], "--key has an effect with --on only"),
+    ],
+)
+def test_an_option_about_other_hosts_that_has_no_effect_is_refused(
+    name: str, words: list[str], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        arguments.parse(name, words)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -42,7 +43,7 @@ def service(machine: Machine) -> Iterator[Machine]:
     yield machine
     machine.sh("touch /tmp/open")
     for session in machine.sh(f"ls {DATA}/sessions").split():
-        wait_until(lambda session=session: is_over(machine, session), "the end of the turn")  # type: ignore[misc]
+        wait_until(partial(is_over, machine, session), "the end of the turn")
     machine.sh(f"{BREAKGLASS} uninstall --force; rm -rf {DATA} /etc/breakglass /tmp/open")
     machine.sh("rm -rf /etc/systemd/system/breakglass.service.*; systemctl daemon-reload")
 

@@ -67,6 +67,7 @@ def test_an_acp_agent_gets_a_remark_once_before_its_next_prompt_and_the_log_says
     assert (of("text", last), of("notice", last)) == (["repeat"], [])
 
 
+@pytest.mark.torture
 def test_a_refusal_without_a_remark_puts_nothing_before_the_next_prompt(config: Config) -> None:
     session = sessions.create(config.data, "lib")
     assert of("notice", refuse(config, session, None)) == []

@@ -5,7 +5,7 @@ import socket
 from breakglass.config import Config
 from breakglass.web.http import listen
 
-ALL_ADDRESSES = frozenset({"0.0.0.0", "::"})  # nosec B104 - compared with, never bound to
+ALL_ADDRESSES = frozenset({"0.0.0.0", "::"})  # nosec B104 # compared with, never bound to
 HTTP_PORT = 80
 """The port of a Host without one, which is what a client of a Unix socket sends."""
 

@@ -75,4 +75,4 @@ _KINDS = {"tool": "amount", "wait": "neutral", "retry": "bad"}
 
 def _svg(name: str, width: int, height: int, drawn: Sequence[str], how: str = 'aria-hidden="true"') -> Markup:
     head = f'<svg class="chart {name}" viewBox="0 0 {width} {height}" preserveAspectRatio="none" {how}>'
-    return Markup(head + "".join(drawn) + "</svg>")  # nosec B704 - numbers, our own classes, and escaped labels
+    return Markup(head + "".join(drawn) + "</svg>")  # nosec B704 # numbers, our own classes, and escaped labels

@@ -52,7 +52,7 @@ def fragment(
         html = template.render(values, folded=folded, stands_for=turn_end)
     except (TemplateError, TypeError, ValueError, AttributeError, LookupError):  # a missing or malformed key
         html = _unknown().render(values)
-    return Markup(html)  # nosec B704 - templates escape
+    return Markup(html)  # nosec B704 # templates escape
 
 
 def fragments(

@@ -108,7 +108,7 @@ def markdown(text: str) -> Markup:
             "div": {"tabindex": "0"},
         },
     )
-    return Markup(clean)  # nosec B704 - nh3 has sanitized it
+    return Markup(clean)  # nosec B704 # nh3 has sanitized it
 
 
 def with_newlines(text: str) -> str:
@@ -146,7 +146,7 @@ def highlight(code: str, language: str) -> Markup:
         _formatter().format(checked(_lexer(name).get_tokens(visible(code))), html)
     except Spent:
         return escape(visible(code))
-    return Markup(_BLANK_SPANS.sub(r"\1", html.getvalue()).removesuffix("\n"))  # nosec B704 - Pygments escapes
+    return Markup(_BLANK_SPANS.sub(r"\1", html.getvalue()).removesuffix("\n"))  # nosec B704 # Pygments escapes
 
 
 @cache

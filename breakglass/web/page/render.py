@@ -55,7 +55,7 @@ def document_frame(*, session: str, title: str, host: str) -> tuple[str, str]:
     files = (STATIC / "app.css", _FOLDER / "templates" / "document.css")
     styles = " ".join(path.read_text(encoding="utf-8") for path in files).replace("\n", " ")
     digest = b64encode(sha256(styles.encode()).digest()).decode()
-    css, mark = Markup(styles), Markup("<!-- events -->")  # nosec B704 - our own files
+    css, mark = Markup(styles), Markup("<!-- events -->")  # nosec B704 # our own files
     template = _environment().get_template("document.html")
     html = template.render(session=session, title=title, host=host, css=css, digest=digest, events=mark)
     before, _, after = html.partition(mark)
@@ -142,4 +142,4 @@ def _inert(value: object) -> Markup:
     if value is None:
         return Markup()
     html = value if isinstance(value, Markup) else escape(visible(str(value)))
-    return Markup(str(html).replace("\n", "&#10;")) if "\n" in html else html  # nosec B704 - it was escaped
+    return Markup(str(html).replace("\n", "&#10;")) if "\n" in html else html  # nosec B704 # it was escaped

@@ -177,5 +177,5 @@ def diff(old: str, new: str, limit: int = MAX_DIFF) -> Markup:
 
 
 def _rows(tag: str, sign: str, lines: list[str]) -> list[Markup]:
-    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 - the parts are constants
+    row = Markup(f"<{tag}>{sign} {{}}</{tag}>")  # nosec B704 # the parts are constants
     return [row.format(visible(line)) for line in lines]

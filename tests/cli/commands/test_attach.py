@@ -5,9 +5,10 @@ import os
 import shutil
 import signal
 import sys
+from functools import partial
 
 from tests.cli.conftest import Gate
-from tests.cli.program import MANY, Data
+from tests.cli.program import MANY, Data, Running
 from tests.help.waiting import wait_until
 
 
@@ -28,9 +29,13 @@ def test_attach_json_is_the_file_while_a_turn_of_many_events_runs(data: Data) ->
             whole = log.read_bytes()
             rest = b"".join(whole.splitlines(keepends=True)[500:])
             for follower, wanted in ((first, whole), (second, whole), (third, rest)):
-                wait_until(lambda f=follower, w=wanted: len(f.out) >= len(w), "all lines")  # type: ignore[misc]
+                wait_until(partial(has_printed, follower, wanted), "all lines")
                 assert follower.out == wanted
                 assert follower.err == b""
+
+
+def has_printed(follower: Running, wanted: bytes) -> bool:
+    return len(follower.out) >= len(wanted)
 
 
 def test_a_foreign_line_comes_as_a_foreign_event_with_its_number(data: Data) -> None:
@@ -104,6 +109,7 @@ def test_a_position_beyond_the_end_shows_the_whole_log_with_a_message(data: Data
     session = data.new()
     with data.running("attach", "--json", "--after", "7") as follower:
         wait_until(lambda: follower.out == data.log(session).read_bytes(), "the whole log")
+        wait_until(lambda: follower.err.endswith(b"\n"), "the message")
         assert follower.err == b"the log has no line 7; all of it follows\n"
 
 
