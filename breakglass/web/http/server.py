@@ -129,13 +129,17 @@ class _Connections:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end, or refuse it over a limit: with 503, or without a TLS handshake."""
         task, peer = asyncio.current_task(), peer_name(writer)
+        assert task
         address = PROXY if peer in self._proxies else peer
 
         def drop() -> None:
-            writer.transport.abort()  # not another one's `abort`: TLS replaces the transport
+            if self._tls and writer.get_extra_info("ssl_object") is None:
+                task.cancel()  # aborted during the handshake, asyncio would report errors of its own
+            else:
+                writer.transport.abort()
 
         place = self._places.take(address, drop)
-        if task is None or place is None:
+        if place is None:
             writer.write(b"" if self._tls else _TOO_MANY_CONNECTIONS)
             return writer.close()
         self._open[task] = drop
@@ -157,7 +161,7 @@ class _Connections:
         plain = writer.transport
         try:
             await writer.start_tls(tls, ssl_handshake_timeout=self._config.ssl_handshake_timeout)
-        except (OSError, AttributeError):  # the latter if this side cuts the connection meanwhile
+        except (OSError, asyncio.CancelledError):
             plain.abort()
             return False
         return True

@@ -1,6 +1,7 @@
 """The limit on connections, and their end when a client resets or the server stops."""
 
 import asyncio
+import gc
 import os
 import socket
 import struct
@@ -85,7 +86,7 @@ async def test_a_burst_of_connections_takes_few_descriptors_before_it_is_counted
 
 
 def test_clients_that_begin_no_tls_take_places_and_give_way(
-    certificate: tuple[Path, Path], tmp_path: Path
+    certificate: tuple[Path, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     limits = ConnectionLimits(connections=16, head_seconds=1000)
     with raw_server(tmp_path, limits, tls=certificate) as server, ExitStack() as open_ones:
@@ -94,6 +95,8 @@ def test_clients_that_begin_no_tls_take_places_and_give_way(
         client = open_ones.enter_context(H2Client(server))
         stream = client.request(b"/health")
         assert client.wait_for(h2.events.StreamEnded, stream)
+    gc.collect()
+    assert not capfd.readouterr().err
 
 
 def test_a_reset_connection_ends_its_stream(server: RawServer) -> None:
