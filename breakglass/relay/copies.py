@@ -9,7 +9,8 @@ its beginning. A piece of the next generation moves the file to `events.jsonl.N`
 A file gets whole lines only. The part of a longer line waits in memory, at most `MAX_LINE` bytes.
 
 If the disk refuses to sync, the kernel may have dropped what was written, and a second attempt may succeed without it.
-So the copies are cut to what was on disk before, and the rest is fetched again.
+So no attempt counts after the first that failed. The copies are cut to what was on disk before, and the rest is fetched
+again.
 
 A host that was taken over sends anything. So every name is checked before it is a path, and no link is followed.
 """
@@ -54,6 +55,8 @@ class Copies:
         """An older generation whose beginning is that of the present file: the engine was emptied, and begins anew."""
         self.changed: dict[str, int] = {}
         """The sessions whose files are not on disk yet, and how many bytes of each are."""
+        self._refusal = ""
+        """Why the disk refused to sync, "" if it did not. Then nothing is synced until `take_back`."""
         self._syncing = threading.Lock()
 
     def end(self, session: str) -> tuple[int, int]:
@@ -105,12 +108,21 @@ class Copies:
         """Put all changed files on disk. Raises CannotRecord; then the caller must call `take_back`."""
         with self._syncing:
             for session in [*self.changed]:
-                size = self.changed.pop(session, 0)
-                try:
-                    _sync(self._path(session))
-                except OSError as error:
-                    self.changed[session] = size
-                    raise CannotRecord(f"a copy could not be synced: {error.strerror}") from error
+                self._sync_one(session)
+
+    def _sync_one(self, session: str) -> None:
+        """Put a changed file on disk. The caller has the lock. Another thread may append to the file meanwhile."""
+        if self._refusal:
+            raise CannotRecord(self._refusal)
+        size = self.changed.pop(session, None)
+        if size is None:
+            return
+        try:
+            _sync(self._path(session))
+        except OSError as error:
+            self.changed[session] = size
+            self._refusal = f"a copy could not be synced: {error.strerror}"
+            raise CannotRecord(self._refusal) from error
 
     def take_back(self) -> None:
         """Cut each file to what is on disk for certain. No piece may be written meanwhile."""
@@ -123,6 +135,7 @@ class Copies:
                 finally:
                     os.close(fd)
         self.changed.clear()
+        self._refusal = ""
 
     # --- files
 
@@ -158,9 +171,12 @@ class Copies:
 
     def _begin_anew(self, session: str, generation: int) -> None:
         path = self._path(session)
-        if self.changed.pop(session, None) is not None:
-            _sync(path)  # `sync` looks only at the file of the present generation
-        os.rename(path, f"{path}.{generation}")
+        with self._syncing:
+            self._sync_one(session)  # `sync` looks only at the file of the present generation
+            try:
+                os.rename(path, f"{path}.{generation}")
+            except OSError as error:
+                raise CannotRecord(f"a copy could not be moved: {error.strerror}") from error
         self._waiting.pop(session, None)
         self._generations[session] = generation + 1
 

@@ -103,14 +103,13 @@ class HostMirror:
         finally:
             await engine.close()
             if syncing is not None:
-                syncing.cancel()
-                await asyncio.wait([syncing])
+                await asyncio.wait([syncing])  # not cancelled: its thread would go on, and an error be unseen
             self._end_of_connection(syncing, once=once)
 
     def _end_of_connection(self, syncing: "asyncio.Task[None] | None", *, once: bool) -> None:
         """Put on disk what is not there yet. Raises CannotRecord, also if the disk has refused before."""
         try:
-            if syncing is not None and not syncing.cancelled() and (error := syncing.exception()):
+            if syncing is not None and (error := syncing.exception()):
                 raise error
             if self._copies.changed or once:
                 self._sync()
@@ -158,10 +157,12 @@ class HostMirror:
         return end == head.offset and generation >= head.generation
 
     async def _sync_always(self, engine: Engine) -> None:
-        """Put the copies on disk again and again. Raises CannotRecord, and ends the connection then."""
+        """Put the copies on disk again and again until the connection ends. Raises CannotRecord, and ends it then."""
         try:
-            while True:
-                await asyncio.sleep(SYNC_SECONDS)
+            while not engine.lost.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SYNC_SECONDS):
+                        await engine.lost.wait()
                 if self._copies.changed:
                     sequence = self._sequence
                     await asyncio.to_thread(self._copies.sync)

@@ -1,6 +1,9 @@
 """The writer of copies: each piece is appended once, where it belongs; all else is refused and is never a path."""
 
+import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -165,3 +168,78 @@ def test_a_link_in_the_place_of_a_copy_is_not_followed(content: bytes, host: Pat
     assert target.read_bytes() == content
     assert target.stat().st_mode & 0o777 == 0o640
     assert os.path.islink(host / "sessions" / ID / "events.jsonl")
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[OSError]:
+    """The errors of the next attempts to put a file on disk."""
+    errors: list[OSError] = []
+    really = copies._sync
+
+    def sync(path: Path) -> None:
+        if errors:
+            raise errors.pop()
+        really(path)
+
+    monkeypatch.setattr(copies, "_sync", sync)
+    return errors
+
+
+def test_after_a_disk_has_refused_no_attempt_counts_until_the_copies_were_cut(
+    host: Path, refusals: list[OSError]
+) -> None:
+    first, second = pieces_of(b"one\n", b"two\n")
+    copy = Copies(host)
+    copy.apply(ID, first)
+    copy.sync()
+    copy.apply(ID, second)
+    refusals.append(OSError(errno.EIO, "Input/output error"))
+    for _ in range(3):
+        with pytest.raises(CannotRecord, match="a copy could not be synced: Input/output error"):
+            copy.sync()
+    copy.take_back()
+    assert log_of(host) == b"one\n"
+    copy.sync()
+    assert copy.apply(ID, second) is Outcome.APPENDED
+
+
+def test_a_log_that_the_disk_refused_is_not_moved_for_the_next_generation(
+    host: Path, refusals: list[OSError]
+) -> None:
+    """Whether the disk refuses now, or has refused before: then a second attempt may succeed without the data."""
+    old = pieces_of(b"one\n")
+    (new,) = piece.divide(next_generation(old[-1].head), b"other\n")
+    copy = Copies(host)
+    copy.apply(ID, old[0])
+    refusals.append(OSError(errno.EIO, "Input/output error"))
+    for _ in range(2):
+        with pytest.raises(CannotRecord, match="a copy could not be synced"):
+            copy.apply(ID, new)
+        assert (copy.end(ID), copy.changed) == ((1, 4), {ID: 0})
+    copy.take_back()
+    assert log_of(host) == b""
+
+
+def test_a_new_generation_waits_for_the_thread_that_syncs(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the thread would find another file in its place."""
+    old = pieces_of(b"one\n")
+    copy = Copies(host)
+    copy.apply(ID, old[0])
+    begun, go_on, synced = threading.Event(), threading.Event(), list[bytes]()
+
+    def sync(path: Path) -> None:
+        begun.set()
+        go_on.wait(60)
+        synced.append(path.read_bytes())
+
+    monkeypatch.setattr(copies, "_sync", sync)
+    with ThreadPoolExecutor() as threads:
+        syncing = threads.submit(copy.sync)
+        assert begun.wait(60)
+        moved = threads.submit(copy.apply, ID, *piece.divide(next_generation(old[0].head), b"other\n"))
+        assert not wait([moved], timeout=0.05).done
+        go_on.set()
+        assert (syncing.result(), moved.result()) == (None, Outcome.APPENDED)
+    assert (synced, log_of(host, "events.jsonl.1")) == ([b"one\n"], b"one\n")
