@@ -9,7 +9,9 @@ from breakglass.errors import BadConfig
 from breakglass.settings import expected, parse_own_path, parse_text, setting
 
 COMMANDS = ("none", "answers", "all")
-_URL = re.compile(r"(tls|wss|nats|ws)://(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?")
+_URL = re.compile(r"(tls|wss|nats|ws)://(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?/?")
+PORTS = {"tls": 4222, "nats": 4222, "wss": 443, "ws": 80}
+"""The port of an address that has none."""
 _LOOPBACK = re.compile(r"127\.[0-9.]+|localhost|\[::1\]")
 
 
@@ -18,10 +20,10 @@ def check_url(key: str, url: str) -> str:
 
     Raises BadConfig for a bad one, and for one without TLS beyond loopback.
     """
-    urls, schemes = url.split(","), set()
+    urls, schemes, servers = url.split(","), set(), set()
     for each in urls:
         match = _URL.fullmatch(each)
-        if match is None:
+        if match is None or not _plain_host(match[2]):
             raise BadConfig(
                 f"{key}: expected an address such as tls://hub.example.com:4222, got {each[:100]!r}"
             )
@@ -29,10 +31,29 @@ def check_url(key: str, url: str) -> str:
             raise BadConfig(
                 f"{key}: {each} is not encrypted; beyond this machine only tls:// and wss:// are used"
             )
+        port = int(match[3] or PORTS[match[1]])
+        if not 0 < port < 1 << 16:
+            raise BadConfig(f"{key}: expected a port from 1 to 65535, got {each[:100]!r}")
         schemes.add(match[1])
-    if len(urls) not in (1, 3) or len({*urls}) != len(urls) or len(schemes) != 1:
+        servers.add((_plain_host(match[2]), port))
+    if len(urls) not in (1, 3) or len(servers) != len(urls) or len(schemes) != 1:
         raise BadConfig(f"{key}: expected one address, or three different ones that begin alike")
     return url
+
+
+def _plain_host(text: str) -> str:
+    """Return the one form of a host's name or address; "" if what is in brackets is no IPv6 address."""
+    if not text.startswith("["):
+        return text.lower().rstrip(".")
+    from ipaddress import (
+        AddressValueError,
+        IPv6Address,
+    )  # it delays every command, and few have such an address
+
+    try:
+        return str(IPv6Address(text[1:-1]))
+    except AddressValueError:
+        return ""
 
 
 def fingerprint(word: str) -> str:

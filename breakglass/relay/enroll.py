@@ -60,7 +60,7 @@ class Hub:
     @property
     def files(self) -> list[Path]:
         """The configuration file of each server."""
-        return [self.directory / name for name in servers.write(self.url, str(self.directory))]
+        return [self.directory / name for name in servers.names(self.url)]
 
     def enrolled(self) -> list[Enrolled]:
         """Return all hosts, by name."""

@@ -7,8 +7,8 @@ only one that has the certificate's key is let in.
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-PORTS = {"tls": 4222, "nats": 4222, "wss": 443, "ws": 80}
-"""The port of an address that has none."""
+from breakglass.relay_settings import PORTS
+
 _PORTS_AWAY = 2000
 """How far the port at which the servers speak to each other is from the port for hosts, as 6222 and 4222."""
 _SERVER = """\
@@ -78,9 +78,18 @@ def write(url: str, directory: str) -> dict[str, str]:
     """Return the name and the text of the configuration file of each server."""
     found = addresses(url)
     return {
-        f"nats-server{number}.conf": _server(found, at, directory, number)
-        for at, number in enumerate(["-1", "-2", "-3"] if len(found) > 1 else [""])
+        name: _server(found, at, directory, number)
+        for at, (name, number) in enumerate(zip(names(url), _numbers(url), strict=True))
     }
+
+
+def names(url: str) -> list[str]:
+    """Return the name of the configuration file of each server."""
+    return [f"nats-server{number}.conf" for number in _numbers(url)]
+
+
+def _numbers(url: str) -> list[str]:
+    return ["-1", "-2", "-3"] if "," in url else [""]
 
 
 def needs_certificate(url: str) -> bool:

@@ -55,8 +55,27 @@ def test_an_address_with_tls_or_on_this_machine_is_taken(url: str) -> None:
         "tls://a.example.com,tls://b.example.com,tls://a.example.com",
         "tls://a.example.com,tls://b.example.com,wss://c.example.com",
         "tls://a,tls://b,tls://c,tls://d",
+        "tls://h1,tls://h1:4222,tls://h1/",
+        "tls://h1,tls://H1.,tls://h2",
+        "wss://h1:0443,wss://h1,wss://h2",
+        "tls://[2001:db8::1]:4222,tls://[2001:db8:0::1],tls://h",
     ],
 )
 def test_an_engine_has_one_address_or_three(url: str) -> None:
     with pytest.raises(BadConfig, match="expected one address, or three different ones"):
+        check_url("--url", url)
+
+
+@pytest.mark.parametrize(
+    "url", ["tls://hub:70000", "tls://hub:0", "tls://a,tls://b:65536,tls://c", "wss://[::1]:0"]
+)
+def test_a_port_is_from_1_to_65535(url: str) -> None:
+    with pytest.raises(BadConfig, match=r"--url: expected a port from 1 to 65535, got '(tls|wss)://"):
+        check_url("--url", url)
+    assert check_url("--url", "tls://hub:65535") == "tls://hub:65535"
+
+
+@pytest.mark.parametrize("url", ["tls://[:::]", "tls://[1:2]", "wss://[10.0.0.1]:443", "tls://."])
+def test_what_is_no_host_is_refused(url: str) -> None:
+    with pytest.raises(BadConfig, match="expected an address such as"):
         check_url("--url", url)

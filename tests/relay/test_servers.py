@@ -72,3 +72,8 @@ def test_each_record_of_three_servers_is_kept_three_times_within_the_same_limit(
         given = hub.enroll("db1")
         assert f"max_file: {limit}" in (hub.directory / "accounts.conf").read_text()
         assert (given.url, bool(given.ca)) == (url, name == "three")
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222", THREE])
+def test_the_names_of_the_files_are_known_without_their_texts(url: str) -> None:
+    assert servers.names(url) == list(servers.write(url, "/d"))
