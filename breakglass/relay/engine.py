@@ -255,15 +255,17 @@ def _reason(error: Exception) -> str:
 
 
 async def connect(credentials: Credentials, name: str) -> Engine:
-    """Return a connection to the first server that answers.
+    """Return a connection to the first server that accepts us.
 
-    Raises EngineLost if the engine cannot be reached, EngineRefused if it refuses us.
+    If there is none: raises EngineRefused if a server refuses us, EngineLost if none can be reached.
     """
-    *others, last = credentials.urls
-    for url in others:
-        with suppress(EngineLost):
+    errors: list[EngineLost | EngineRefused] = []
+    for url in credentials.urls:
+        try:
             return await _connect(credentials, url, name)
-    return await _connect(credentials, last, name)
+        except (EngineLost, EngineRefused) as error:
+            errors.append(error)
+    raise next((each for each in errors if isinstance(each, EngineRefused)), errors[-1])
 
 
 async def _connect(credentials: Credentials, url: str, name: str) -> Engine:

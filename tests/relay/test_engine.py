@@ -68,3 +68,35 @@ def test_the_stream_of_a_host_refuses_to_delete() -> None:
     engine._js, engine._copies = cast(JetStreamContext, NoStream()), 3
     asyncio.run(engine.ensure_stream())
     assert [(stream.deny_delete, stream.num_replicas) for stream in created] == [(True, 3)]
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        (("refuses", "accepts", "accepts"), "b"),
+        (("refuses", "away", "accepts"), "c"),
+        (("away", "refuses", "away"), EngineRefused),
+        (("away", "away", "refuses"), EngineRefused),
+        (("away", "away", "away"), EngineLost),
+    ],
+)
+def test_a_server_that_refuses_is_no_reason_not_to_ask_the_others(
+    says: tuple[str, ...], found: str | type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = dict(zip(("tls://a", "tls://b", "tls://c"), says, strict=True))
+
+    async def connect(_: Credentials, url: str, name: str) -> str:
+        if answers[url] == "refuses":
+            raise EngineRefused(url)
+        if answers[url] == "away":
+            raise EngineLost(url)
+        return url[-1]
+
+    monkeypatch.setattr(engines, "_connect", connect)
+    wanted = Credentials("db1", ",".join(answers), new_key()[0])
+    if isinstance(found, str):
+        taken: object = asyncio.run(engines.connect(wanted, "test"))
+        assert taken == found
+    else:
+        with pytest.raises(found):
+            asyncio.run(engines.connect(wanted, "test"))
