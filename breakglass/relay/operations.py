@@ -60,7 +60,7 @@ def _send(config: Config, order: Order, by: str) -> dict[str, Any]:
         steer=values["steer"],
         over_budget=values["over_budget"],
     )
-    return {"session": session.id, "what": accepted.what, "id": accepted.id}
+    return {"session": session.id, "what": accepted.what, "id": accepted.id, "failure": accepted.failure}
 
 
 def _cancel(config: Config, order: Order, by: str) -> dict[str, Any]:

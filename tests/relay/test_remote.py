@@ -1,8 +1,11 @@
 """Signed commands on the host that gets them: only what an allowed key has signed for it, once and in time, is done."""
 
 import asyncio
+import errno
 import json
+import os
 import subprocess
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +13,20 @@ from typing import Any, Literal, cast
 
 import pytest
 
+from breakglass.cli import on_host as cli_on_host
+from breakglass.cli.commands import send
 from breakglass.config import Config
 from breakglass.errors import HostRefused
 from breakglass.relay import on_host, order, signing
 from breakglass.relay.engine import Engine
+from breakglass.relay.operations import carry_out
 from breakglass.relay.order import Order
 from breakglass.relay.remote import NONCE_SECONDS, Remote
 from breakglass.relay_settings import RelaySettings
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
 from breakglass.store.turnlock import TurnLock
+from breakglass.turns import begin
 from breakglass.turns.answer import question_digest
 
 NEW: dict[str, Any] = {"agent": "shell", "model": None, "title": "from afar", "target": None}
@@ -290,3 +297,48 @@ def test_a_host_that_says_nonsense_refuses(said: bytes) -> None:
     wanted = Order("new", "db1", "", None, "k1", NEW)
     with pytest.raises(HostRefused, match="db1 does not accept new"):
         asyncio.run(on_host._ask_for_nonce(cast(Engine, FakeEngine()), "bg.cmd.", wanted))
+
+
+def test_the_answer_says_that_the_process_of_a_turn_could_not_start(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(job: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(begin, "start_runner", refuse)
+    session = sessions.create(host.root, "shell")
+    values = {
+        "prompt": "go",
+        "model": None,
+        "agent": None,
+        "queue": False,
+        "steer": False,
+        "over_budget": False,
+    }
+    order = Order("send", "db1", "", session.id, "k1", values)
+    done = carry_out(replace(Config(), data=host.root), order, "signed:alice")
+    failure = "The turn's process could not start: Resource temporarily unavailable."
+    assert done == {"session": session.id, "what": "turn", "id": 2, "failure": failure}
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [("It could not start.\x1b[2J", 1, "db1: It could not start.␛[2J\n"), ("", 0, ""), (None, 0, "")],
+)
+def test_send_on_a_host_fails_if_the_process_of_the_turn_could_not_start(
+    failure: str | None,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A host of an earlier version says nothing about it."""
+    session = sessions.create(tmp_path / "hosts" / "db1", "shell").id
+    done = {"session": session, "what": "turn", "id": 2} | ({} if failure is None else {"failure": failure})
+    monkeypatch.setattr(cli_on_host, "act", lambda *_: done)
+    args = Namespace(on="db1", file=None, words=[session, "go"], wait=False)
+    for name in ("model", "agent", "title", "queue", "steer", "over_budget"):
+        setattr(args, name, None)
+    assert send.run_on_host(replace(Config(), data=tmp_path), args) == status
+    assert capsys.readouterr() == (f"{session} 2\n", said)

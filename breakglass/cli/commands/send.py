@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from argparse import Namespace
+from typing import Literal
 
 from breakglass.cli import on_host, screen
 from breakglass.cli.command import SESSION, Command, Option, Word
@@ -14,6 +15,7 @@ from breakglass.errors import BadInput, NotFound, TooLarge, TurnRunning
 from breakglass.settings import check_model
 from breakglass.store import sessions
 from breakglass.store.sessions import Session
+from breakglass.text import one_line
 from breakglass.turn_limits import MAX_PROMPT
 from breakglass.turns.begin import Accepted, submit_prompt
 from breakglass.turns.budget import refuse_over_budget
@@ -84,10 +86,14 @@ def run_on_host(config: Config, args: Namespace) -> int:
     session_id = session.id if session else create_on_host(config, args)
     done = on_host.act(config, args, "send", session_id, values)
     session_id, number = on_host.done_in(done, "id")
-    accepted = Accepted("queued" if done.get("what") == "queued" else "turn", number)
+    what: Literal["turn", "queued"] = "queued" if done.get("what") == "queued" else "turn"
+    accepted = Accepted(what, number, one_line(str(done.get("failure") or ""), 1000))
     if args.wait:
         return on_host.show_done(copy, session_id, accepted)
     print(session_id, accepted.id, flush=True)
+    if accepted.failure:
+        screen.say(f"{args.on}: {accepted.failure}")
+        return 1
     if screen.is_terminal():
         watch = f"To watch it: breakglass --on {args.on} attach {session_id[:8]}"
         screen.say(f"{_what_happened(accepted)} on {args.on}. {watch}")
