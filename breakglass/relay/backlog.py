@@ -5,7 +5,7 @@ A log that cannot be read, or that a writer keeps locked, delays no other one. I
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,12 @@ class Backlog:
         self._rest[session.id] = len(part.data) + part.rest
         return part if part.data else None
 
+    def keep_only(self, ids: Set[str]) -> None:
+        """Forget all other sessions: they were deleted."""
+        self.unread &= ids
+        self._rest = {session: size for session, size in self._rest.items() if session in ids}
+        self._activity.keep_only(ids)
+
     def note_shipped(self, session: Session, part: Part) -> None:
         """Take note that a part was handed to the engine."""
         self._rest[session.id] = part.rest
@@ -68,9 +74,12 @@ class Backlog:
         self._say(f"the log of session {session.id[:8]} cannot be read: {reason}; it is not shipped now")
 
     def _read(self, session: Session, known: Head | None) -> Part | None:
-        part = local_log.read_part(session, known)
-        if part is None or not part.rest:
-            self._activity.note(session)
+        part = None
+        try:
+            part = local_log.read_part(session, known)
+        finally:  # also of a log that was deleted or cannot be read: what was known of it is no longer true
+            if part is None or not part.rest:
+                self._activity.note(session)
         if part and part.data and not self._signer.is_ready(session.id, part.head):
             self._signer.prepare(session, part.head)
         return part

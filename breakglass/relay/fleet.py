@@ -37,7 +37,7 @@ class Link:
     """None if the relay does not say it, as one of an earlier version."""
     asking: int | None = None
     free: int | None = None
-    """The free bytes on the disk of the host."""
+    """The free bytes on the disk of the host, None if they are not known."""
     generation: int = 1
     """The highest generation among the copies."""
     signers: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Link:
             self.fenced, self.fenced_at = str(seen.get("machine", ""))[:64] or "another machine", now
             return
         self.heard = now
-        self.running = self.asking = None
+        self.running = self.asking = self.free = None
         for key in ("behind", "behind_lines", "unread", "running", "asking", "free"):
             value = seen.get(key)
             if type(value) is int and 0 <= value < 1 << 62:

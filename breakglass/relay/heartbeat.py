@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ class Activity:
         (self._running.add if is_running else self._running.discard)(session.id)
         (self._asking.add if is_asking else self._asking.discard)(session.id)
 
+    def keep_only(self, ids: Set[str]) -> None:
+        """Forget all other sessions: they were deleted."""
+        self._running &= ids
+        self._asking &= ids
+
     def numbers(self) -> dict[str, int]:
         """Return how many sessions run, and how many ask."""
         return {"running": len(self._running), "asking": len(self._asking)}
@@ -72,8 +77,9 @@ def describe(
     }
 
 
-def _free_bytes(root: Path) -> int:
+def _free_bytes(root: Path) -> int | None:
+    """Return the free bytes of the disk, None if it does not say."""
     try:
         return shutil.disk_usage(root).free
     except OSError:
-        return 0
+        return None

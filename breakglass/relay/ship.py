@@ -138,7 +138,10 @@ class Relay:
 
     async def _ship_all(self, engine: Engine, only: set[str] | None = None) -> None:
         """Ship what there is, and return when all of it is stored, except for logs that cannot be read now."""
-        waiting = _newest_first(self._root, set(sessions.ids(self._root)) if only is None else only)
+        if only is None:
+            only = set(sessions.ids(self._root))
+            self._backlog.keep_only(only)
+        waiting = _newest_first(self._root, only)
         while waiting:
             waiting = [each for each in waiting if await self._ship_part(engine, each)]
         await self._settle()

@@ -1,11 +1,17 @@
 """What a relay tells the hub besides the logs, and what the hub takes of it."""
 
+import asyncio
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from breakglass.relay import fleet, local_log, signing
+from breakglass.relay.backlog import Backlog
+from breakglass.relay.heads import HeadSigner
 from breakglass.relay.heartbeat import Activity, describe
+from breakglass.relay.keys import new_key
 from breakglass.relay.piece import NOTHING
 from breakglass.store import sessions
 from breakglass.store.turnlock import TurnLock
@@ -83,3 +89,44 @@ def test_a_heartbeat_of_an_older_claim_says_that_two_machines_use_one_name() -> 
     assert (link.fenced, link.heard) == ("", 100.0)
     link.note({"epoch": 3, "machine": "db1-clone", "running": 5}, 101.0)
     assert (link.fenced, link.fenced_at, link.heard, link.running) == ("db1-clone", 101.0, 100.0, 1)
+
+
+def test_free_bytes_that_are_not_known_are_not_zero(tmp_path: Path) -> None:
+    told = describe(tmp_path / "none", Activity(), {}, {})
+    assert told["free"] is None
+    link = fleet.Link()
+    link.note({"free": 5}, time.time())
+    assert link.free == 5
+    link.note(told, time.time())
+    assert link.free is None
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_session_that_was_deleted_or_cannot_be_read_neither_runs_nor_asks(
+    is_deleted: bool, tmp_path: Path
+) -> None:
+    host = Data(tmp_path)
+    session, kept = add_session(host, "a"), add_session(host, "b")
+    backlog = Backlog(host.root, HeadSigner("db1", new_key()[0]), print)
+    for each in (session, kept):
+        lock = TurnLock(each)
+        lock.take()
+        with each.open_log() as opened:
+            opened.append("user", turn=2, text="go", by="ann")
+        lock.release()
+        assert asyncio.run(backlog.next_part(each, None))
+    assert backlog.describe({})["running"] == 2
+    log = Path(session.directory) / "events.jsonl"
+    log.unlink()
+    if not is_deleted:
+        log.symlink_to(log)
+    assert asyncio.run(backlog.next_part(session, None)) is None
+    told = backlog.describe({})
+    assert (told["running"], told["unread"]) == (1, 0 if is_deleted else 1)
+    backlog.keep_only({kept.id})
+    told = backlog.describe({})
+    assert (told["running"], told["unread"], told["behind"]) == (
+        1,
+        0,
+        (Path(kept.directory) / "events.jsonl").stat().st_size,
+    )
