@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from breakglass.errors import BadInput
+from breakglass.relay.signing import PATH_ONLY
 
 
 def make_certificate(directory: Path, hosts: list[str]) -> None:
@@ -16,9 +17,7 @@ def make_certificate(directory: Path, hosts: list[str]) -> None:
     files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
     try:
         command = ["openssl", "req", "-x509", *key, *names, *files]
-        subprocess.run(
-            command, env={"PATH": os.pathsep.join(os.get_exec_path())}, check=True, capture_output=True
-        )
+        subprocess.run(command, env=PATH_ONLY, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BadInput(
             f"a certificate for {', '.join(hosts)} could not be made with openssl: {error}"

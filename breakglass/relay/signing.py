@@ -19,7 +19,7 @@ MAX_SIGNERS = 1000
 _SIGNATURE = re.compile(
     r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]{1,20000})\n-----END SSH SIGNATURE-----\n?"
 )
-_PATH_ONLY = {"PATH": os.pathsep.join(os.get_exec_path())}
+PATH_ONLY = {"PATH": os.pathsep.join(os.get_exec_path())}
 """The environment of a program that needs no more. Every process of this user can read it."""
 _PREAMBLE = b"SSHSIG\0\0\0\1"
 
@@ -101,7 +101,7 @@ def _verifies(text: bytes, signature: str, wanted: str, name: str, line: str) ->
     command = ["ssh-keygen", "-Y", "verify", "-n", wanted, "-I", name, "-s", paths[0], "-f", paths[1]]
     try:
         done = subprocess.run(
-            command, env=_PATH_ONLY, input=text, pass_fds=given, capture_output=True, check=False
+            command, env=PATH_ONLY, input=text, pass_fds=given, capture_output=True, check=False
         )
     except FileNotFoundError:
         raise BadConfig("ssh-keygen is not installed, and it checks the signatures of commands") from None
