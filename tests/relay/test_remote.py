@@ -334,6 +334,7 @@ def test_send_on_a_host_fails_if_the_process_of_the_turn_could_not_start(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A host of an earlier version says nothing about it."""
+    (tmp_path / "hosts").mkdir()
     session = sessions.create(tmp_path / "hosts" / "db1", "shell").id
     done = {"session": session, "what": "turn", "id": 2} | ({} if failure is None else {"failure": failure})
     monkeypatch.setattr(cli_on_host, "act", lambda *_: done)
