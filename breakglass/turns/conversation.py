@@ -202,7 +202,7 @@ class Conversation:
         self._checked_at = now
         self.child.reap_orphans()
         self.record.refuse_replaced_log()
-        self.record.flush()
+        self.record.flush_if_quiet()
         self.record.read_others()
         self.record.answer_due_questions()
 

@@ -21,6 +21,8 @@ from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
 from breakglass.turns.secret_answers import SecretQuestions
 
+HOLD_SECONDS = 1.0
+"""Seconds for which the beginning of a secret waits for its other pieces."""
 SYNC_SECONDS = 0.2
 """Seconds after which streamed text is synced, all of it together."""
 
@@ -54,7 +56,7 @@ class TurnRecord:
         self._undelivered: list[Answer] = []
         self._secrets = SecretQuestions()
         self._refusals: Counter[str] = Counter()
-        self.began = self._synced_at = time.monotonic()
+        self.began = self._synced_at = self._added_at = time.monotonic()
         """The monotonic time at which the turn began."""
 
     def elapsed_ms(self) -> int:
@@ -63,7 +65,13 @@ class TurnRecord:
 
     def add(self, drafts: Iterable[Draft]) -> None:
         """Append an agent's events, with the secrets masked, and answer its questions for which there is a rule."""
+        self._added_at = time.monotonic()
         self._add_masked(self._masker.take(drafts))
+
+    def flush_if_quiet(self) -> None:
+        """Append the event that the masker held back, if the agent has added nothing for a while."""
+        if time.monotonic() - self._added_at >= HOLD_SECONDS:
+            self.flush()
 
     def flush(self) -> None:
         """Append the event that the masker held back, if any."""
