@@ -1,7 +1,6 @@
 """How the relay, and commands for other hosts, are set: the table `[relay]`. Pure."""
 
 import base64
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -38,6 +37,8 @@ def check_url(key: str, url: str) -> str:
 
 def fingerprint(word: str) -> str:
     """Return the SHA-256 fingerprint of an ssh public key in base 64, as ssh-keygen shows it; "" for another word."""
+    import hashlib  # it delays every command, and most machines have no relay
+
     try:
         data = base64.b64decode(word, validate=True) if word.startswith("AAAA") else b""
     except ValueError:

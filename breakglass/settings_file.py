@@ -1,7 +1,6 @@
 """Finds the settings file, and reads it if no other user can change it."""
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,8 @@ def _why_ignored(file: Path) -> str:
 
 def read_file(file: Path) -> dict[str, Any]:
     """Return the content of a settings file. Raises BadConfig, also if it is not trusted."""
+    import tomllib  # it delays every command, and most machines have no settings file
+
     try:
         check_trusted(file)
         with file.open("rb") as opened:

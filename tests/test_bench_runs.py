@@ -27,6 +27,7 @@ MEASURED = {
     "verify": {"one log"},
     "growth": {f"{count:,} events" for count in QUICK.logs} | {f"{count} sessions" for count in QUICK.lists},
     "small": {"start", "1 reader", f"{max(QUICK.idle)} attached"},
+    "relay": {"ship", "mirror", "engine", "append to copy", "idle", "list"},
     "idle": {"no client", "one client", f"{max(QUICK.readers)} followers"},
 }
 """The cases of each workload that a quick run must measure for our server."""
@@ -61,8 +62,11 @@ def test_each_workload_measures_our_server_and_another(workload: str, tmp_path: 
 
 
 def may_be_negative(sample: dict[str, Any]) -> bool:
-    """Memory may shrink, and on a busy machine the agent may print before the client reads the 202."""
-    return bool(sample["workload"] == "memory" or sample["metric"] == "202 to agent, ms")
+    """Memory may shrink, and on a busy machine the agent may print before the client reads the 202.
+
+    The cost of a start is left out of that of shipping, and little is shipped here.
+    """
+    return bool(sample["workload"] == "memory" or sample["metric"] in ("202 to agent, ms", "cpu, ms a MB"))
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "package-lock.json"])

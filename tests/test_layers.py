@@ -230,8 +230,11 @@ STARTUP = {
     "turns.runner": SLOW | set(OWNERS),
     "agents": SLOW | set(OWNERS),
     "cli": {package for package, owner in OWNERS.items() if owner.startswith("web")},
+    "cli.commands.grep": {"tomllib", "hashlib", "ctypes", "socket"},
+    "cli.commands.stats": {"tomllib", "hashlib", "ctypes", "socket", "multiprocessing"},
 }
-"""The modules that the import of each of these must not load. A runner starts for every turn; `ls` has no server."""
+"""The modules that the import of each of these must not load. A runner starts for every turn; `ls` has no server;
+a user waits for the first hit of a search."""
 
 
 @pytest.mark.parametrize(("part", "banned"), STARTUP.items())

@@ -7,7 +7,7 @@ fields. `Config` is for settings of one value, `agents.AgentConfig` for `[agents
 `[targets.NAME]` and `[[notify]]`; `breakglass.relay_settings` declares `[relay]`.
 """
 
-import socket
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +177,7 @@ class Config:
     @property
     def this_machine(self) -> str:
         """The name of this machine: the word that confirms a disruptive action on it."""
-        return socket.gethostname()
+        return os.uname().nodename
 
     def is_command_line(self, agent: str) -> bool:
         """Return whether a prompt for that agent is a command, not a sentence. False for an unknown agent."""

@@ -5,6 +5,7 @@ connects again and asks anew. So nothing of an old connection is left, such as p
 """
 
 import asyncio
+import importlib.util
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -67,6 +68,8 @@ class Asked(NamedTuple):
     """The last piece of each session, without its data."""
     claim: dict[str, str]
     """The headers of the last claim; empty without one."""
+    claim_sequence: int = 0
+    """Its number, which is the epoch of its relay."""
 
 
 class Engine:
@@ -125,6 +128,7 @@ class Engine:
         async for message in _read(self._js, self.lost, last=True):
             if message.name == "_claim":
                 asked.claim.update(message.headers)
+                asked = asked._replace(claim_sequence=message.sequence)
             else:
                 with suppress(BadPiece):  # not ours; the mirror shows it
                     asked.heads[message.name] = read_head(message.headers)
@@ -263,6 +267,8 @@ async def connect(credentials: Credentials, name: str) -> Engine:
 
 
 async def _connect(credentials: Credentials, url: str, name: str) -> Engine:
+    if url.startswith(("wss:", "ws:")) and importlib.util.find_spec("aiohttp") is None:
+        raise EngineRefused(f"{url} needs one more package; do: pip install 'breakglass[relay,wss]'")
     lost, client = asyncio.Event(), Client()
     errors: list[Exception] = []
 

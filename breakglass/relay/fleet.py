@@ -23,6 +23,11 @@ class Link:
     heard: float = 0.0
     """The time at which the hub heard of the relay, in seconds since 1970; 0 for never."""
     version: str = ""
+    epoch: int = 0
+    """The number of the newest claim: which relay may ship."""
+    fenced: str = ""
+    """The machine of another relay with the same credentials, which was taken over from; "" for none."""
+    fenced_at: float = 0.0
     behind: int = 0
     """The bytes that the relay has not shipped, as it says."""
     behind_lines: int = 0
@@ -43,7 +48,14 @@ class Link:
     """What was refused, by session."""
 
     def note(self, seen: dict[str, Any], now: float) -> None:
-        """Take note of a heartbeat. A host that was taken over can send anything."""
+        """Take note of a heartbeat. A host that was taken over can send anything.
+
+        One of an older claim says that another relay lives, or lived until it saw the newer claim.
+        """
+        epoch = seen.get("epoch")
+        if type(epoch) is int and epoch < self.epoch:
+            self.fenced, self.fenced_at = str(seen.get("machine", ""))[:64] or "another machine", now
+            return
         self.heard = now
         self.running = self.asking = None
         for key in ("behind", "behind_lines", "unread", "running", "asking", "free"):

@@ -63,6 +63,7 @@ def describe(
             for session, size in waiting.items()
         )
     return {
+        "machine": os.uname().nodename,
         "version": __version__,
         "behind": behind,
         "behind_lines": lines,

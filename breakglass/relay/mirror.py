@@ -82,6 +82,7 @@ class HostMirror:
             await engine.listen(engines.SEEN, self._note_seen)
             self.state.connected = True
             asked = await engine.ask()
+            self.state.epoch = asked.claim_sequence
             hint = _read_hint(self._root)
             self._sequence = hint if hint <= asked.sequence else 0
             self._pruned = prune.read_pruned(self._root)
@@ -118,7 +119,9 @@ class HostMirror:
             raise
 
     async def _apply(self, engine: Engine, message: Message) -> None:
-        if message.name != "_claim" and self._apply_piece(message) is Outcome.GAP:
+        if message.name == "_claim":
+            self.state.epoch = message.sequence
+        elif self._apply_piece(message) is Outcome.GAP:
             await self._read_again(engine, message.name, message.sequence)
         self._sequence = max(self._sequence, message.sequence)
         self.state.pending = message.pending

@@ -21,6 +21,12 @@ jetstream {{ store_dir: "{directory}/{store}", max_file: 1024T, sync_interval: a
 {more}include "accounts.conf"
 """
 _TLS = 'tls {{ cert_file: "{directory}/cert.pem", key_file: "{directory}/key.pem"{more} }}'
+_WEBSOCKET = """\
+websocket {{
+  listen: "{listen}"
+  {tls}
+}}
+"""
 _CLUSTER = """\
 cluster {{
   name: breakglass
@@ -42,6 +48,11 @@ class Address(NamedTuple):
     def is_encrypted(self) -> bool:
         """Whether it is reached over TLS."""
         return self.scheme in ("tls", "wss")
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it is reached through HTTP."""
+        return self.scheme in ("wss", "ws")
 
     def listen(self, port: int) -> str:
         """Return where the server listens: on all networks if that is encrypted, else only where it is told to."""
@@ -80,9 +91,12 @@ def needs_certificate(url: str) -> bool:
 
 def _server(found: list[Address], at: int, directory: str, number: str) -> str:
     own, more = found[at], ""
-    listen = own.listen(own.port)
-    if own.scheme == "tls":
-        more = _TLS.format(directory=directory, more="") + "\n"
+    listen, tls = own.listen(own.port), _TLS.format(directory=directory, more="")
+    if own.is_websocket:
+        more = _WEBSOCKET.format(listen=listen, tls=tls if own.is_encrypted else "no_tls: true")
+        listen = "127.0.0.1:-1"  # the engine always listens without a websocket too; no one uses it
+    elif own.is_encrypted:
+        more = f"{tls}\n"
     if len(found) > 1:
         others = [f'"nats://{each.host}:{each.cluster_port}"' for each in found if each != own]
         tls = _TLS.format(directory=directory, more=f', ca_file: "{directory}/cert.pem", verify: true')

@@ -126,6 +126,8 @@ class Relay:
         asked = await engine.ask()
         self._heads, self._sequence = asked.heads, asked.sequence
         if self._epoch and asked.claim and asked.claim.get("Bg-Relay") != self._nonce:
+            last = {"epoch": self._epoch, "machine": os.uname().nodename}
+            await engine.tell(engines.SEEN, json.dumps(last).encode())  # so the hub shows that there are two
             other = asked.claim.get("Bg-Machine", "")[:64]
             raise Fenced(f"another relay with the credentials of this host has taken over, on {other}")
         if asked.claim.get("Bg-Relay") != self._nonce:
@@ -179,7 +181,7 @@ class Relay:
             if self._remote:
                 seen["signers"] = self._remote.signers()
             with suppress(EngineLost):  # shipping notices it too
-                await engine.tell(engines.SEEN, json.dumps(seen).encode())
+                await engine.tell(engines.SEEN, json.dumps(seen | {"epoch": self._epoch}).encode())
                 claim = await engine.last_claim()
                 if claim and claim.get("Bg-Relay") != self._nonce:
                     engine.lost.set()  # the next connection finds out who has taken over

@@ -5,7 +5,6 @@ server starts one (`main`).
 """
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -48,6 +47,8 @@ def count(root: Path, ids: Sequence[str], since: str = "") -> Stats:
     workers = min(MAX_WORKERS, len(os.sched_getaffinity(0))) if len(ids) > ALONE else 1
     if workers == 1:
         return _count_part(root, ids, since)
+    import multiprocessing  # a few sessions are counted before it is imported
+
     parts = [(root, ids[number::workers], since) for number in range(workers)]
     total = Stats()
     with multiprocessing.get_context("fork").Pool(workers) as pool:

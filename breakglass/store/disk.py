@@ -1,16 +1,15 @@
 """The file system under the data root: space for a file, names on disk, and whether its locks can be trusted."""
 
-import ctypes
 import errno
 import os
 import re
 import resource
 import time
+from collections.abc import Callable
+from functools import cache
 
 _KEEP_SIZE = 1
 """FALLOC_FL_KEEP_SIZE: blocks are allocated and the size of the file stays (fallocate(2))."""
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of a write that mean that these files can only be read. A full or failing disk gives others."""
@@ -23,14 +22,24 @@ UNTRUSTED = (
 see the locks and appends of another."""
 
 
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int]:
+    """Return a function that calls fallocate(2) and returns the error, 0 for none."""
+    import ctypes  # it delays every command, and most only read
+
+    call = ctypes.CDLL(None, use_errno=True).fallocate
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return lambda *arguments: call(*arguments) and ctypes.get_errno()
+
+
 def preallocate(fd: int, offset: int, length: int) -> bool:
     """Allocate the blocks for these bytes of a file. The size of the file stays. Raises OSError.
 
     Returns False where the file system cannot do that.
     """
-    if not _fallocate(fd, _KEEP_SIZE, offset, length):
+    error = _fallocate()(fd, _KEEP_SIZE, offset, length)
+    if not error:
         return True
-    error = ctypes.get_errno()
     if error in (errno.EOPNOTSUPP, errno.ENOSYS):
         return False
     raise OSError(error, os.strerror(error))

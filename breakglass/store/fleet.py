@@ -17,16 +17,18 @@ from breakglass.text import plural, size
 STATUS = "status.json"
 HEARD_SECONDS = 25.0
 """A relay is heard every ten seconds."""
+FENCED_SECONDS = 3600.0
+"""How long it is shown that two relays used the credentials of one host. The older one has stopped."""
 WRITTEN_SECONDS = 15.0
 """The mirror writes its status every two seconds."""
-ORDER = ("asking", "running", "lost", "diverged", "behind", "stopped", "copy", "live")
+ORDER = ("asking", "running", "lost", "diverged", "fenced", "behind", "stopped", "copy", "live")
 
 
 class Link(NamedTuple):
     """How true the copy of a host is now."""
 
     state: str
-    """`live`, `behind`, `lost`, `diverged`, `stopped` (the mirror does not run) or `copy`."""
+    """`live`, `behind`, `lost`, `diverged`, `fenced`, `stopped` (the mirror does not run) or `copy`."""
     told: str
     """The badge, such as `Not heard since 03:12:09 UTC`."""
     heard: str | None = None
@@ -135,6 +137,8 @@ def link(status: dict[str, Any], name: str, now: float) -> Link:
     if now - heard > HEARD_SECONDS:
         return found._replace(state="lost", told=f"Not heard {since}")
     found = found._replace(running=known.get("running"), asking=known.get("asking"), signers=signers)
+    if known.get("fenced") and now - known.get("fenced_at", 0.0) < FENCED_SECONDS:
+        return found._replace(state="fenced", told=f"Fenced · {known['fenced']} claims this name too")
     if unread := _number(known, "unread"):
         return found._replace(state="behind", told=f"Behind · {plural(unread, 'log')} cannot be read there")
     if behind or known.get("pending"):

@@ -12,15 +12,17 @@ and not from what this writer wrote: other processes append to the same log, and
 Rule for editors: a seal that cannot be made is left out, and the next one covers its lines. It never fails an append.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from breakglass import events
 from breakglass.events import Draft
 from breakglass.seals import Seal, seal_in
 from breakglass.store import seek
 from breakglass.store.seek import START, Position
+
+if TYPE_CHECKING:
+    import hashlib
 
 EVERY = 1000
 """Lines without a seal after which a writer appends one."""
@@ -42,6 +44,12 @@ class Batch(NamedTuple):
     """The seal among the lines."""
 
 
+def _sha256(data: bytes = b"") -> "hashlib._Hash":
+    import hashlib  # it delays every command, and most only read
+
+    return hashlib.sha256(data)
+
+
 class Sealer:
     """The seals of the log that is open as `fd`."""
 
@@ -51,7 +59,7 @@ class Sealer:
         self.due_at = self._newest.lines + EVERY
         """The number of lines with which the log needs another seal, as far as is known."""
         self._fd = fd
-        self._hash = hashlib.sha256()
+        self._hash = _sha256()
         self._hashed: Position | None = None
         """The end of the lines in `_hash`, None before the first."""
         self._after_draft = START
@@ -117,7 +125,7 @@ class Sealer:
     def _start(self, begin: Position) -> Position:
         """Begin the hash of the lines after the newest seal, which begin at `begin`. Return `begin`."""
         self.due_at = self._newest.lines + EVERY
-        self._hash, self._hashed = hashlib.sha256(self._newest.sha256.encode()), begin
+        self._hash, self._hashed = _sha256(self._newest.sha256.encode()), begin
         return begin
 
     def _find_newer(self, block: bytes, before: int) -> Seal | None:

@@ -8,10 +8,8 @@ This module reads no setting and no clock.
 """
 
 import contextlib
-import hashlib
 import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -177,7 +175,7 @@ def _begin_log(session: Session, **chosen: object) -> None:
             session.refuse_unwritable_log()
             opened.confirm()
         else:
-            opened.append("created", schema=SCHEMA, host=socket.gethostname(), **chosen)
+            opened.append("created", schema=SCHEMA, host=os.uname().nodename, **chosen)
 
 
 def _create_or_open_log(session: Session) -> Log:
@@ -231,6 +229,8 @@ def _new_id() -> str:
 
 def id_from_key(key: str) -> str:
     """Return the session id that belongs to a key, a UUID (RFC 9562, version 8). Every process computes the same id."""
+    import hashlib  # it delays every command, and most create no session
+
     return _as_uuid(hashlib.sha256(b"breakglass session " + key.encode()).digest()[:16], 8)
 
 

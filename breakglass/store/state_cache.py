@@ -19,9 +19,8 @@ from breakglass.store.seek import Position
 
 _KEYED = frozenset({"user", "queued", "file"})
 """The kinds that may have an Idempotency-Key."""
-_READ = FOLDED | _KEYED
-_READ_KIND = re.compile(rb'","kind":"(?:%s)"' % "|".join(sorted(_READ)).encode())
-"""A part of each line that is read. Other lines may have it in their values."""
+_READ_KIND = re.compile(rb'","kind":"(?:%s)"' % "|".join(sorted(FOLDED | _KEYED)).encode())
+"""A part of each line that is decoded. Other lines may have it in their values, and change nothing."""
 
 QUEUE_REACH = 4 << 20
 """Bytes at the end of a log in which `may_have_queue` searches."""
@@ -135,7 +134,7 @@ def read_state(fd: int, known: LogState = EMPTY) -> LogState:
 
 
 def _folded_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of `block` that change a state, each with its number. `number` is that of the line before."""
+    """Yield the lines of `block` that may change a state, each with its number. `number` is that of the line before."""
     begin = following = 0
     for match in _READ_KIND.finditer(block):
         if match.start() < following:  # a value of a line that was looked at
@@ -143,10 +142,7 @@ def _folded_lines(block: bytes, number: int) -> Iterator[tuple[int, bytes]]:
         counted, begin = begin, max(following, block.rfind(b"\n", following, match.start()) + 1)
         number += block.count(b"\n", counted, begin)
         following = block.find(b"\n", begin) + 1
-        line = block[begin : following - 1]
-        head = events.head(line)
-        if head and head[0] == number + 1 and head[1] in _READ:
-            yield number + 1, line
+        yield number + 1, block[begin : following - 1]
 
 
 def _last_time(block: bytes, number: int) -> str:

@@ -255,8 +255,8 @@ OPERATIONS: dict[str, Operation] = {
         path="/api/hosts",
         summary="List the hosts whose sessions are copied here",
         details="Those that ask first. `link` says how true the copy is: `live`, `behind`, `lost` (not heard), "
-        "`diverged`, `stopped` (no mirror runs here) or `copy` (another program writes it). `told` is the same for a "
-        "user. `breakglass hosts --json` prints the same.",
+        "`diverged`, `fenced` (two machines claim the name), `stopped` (no mirror runs here) or `copy` (another "
+        "program writes it). `told` is the same for a user. `breakglass hosts --json` prints the same.",
         response=object_of(hosts={"type": "array", "items": HOST_REF}),
     ),
     "read_push": Operation(

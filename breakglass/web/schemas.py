@@ -60,7 +60,7 @@ SESSION = object_of(
 
 HOST = object_of(
     host={"type": "string"},
-    link={"enum": ["live", "behind", "lost", "diverged", "stopped", "copy"]},
+    link={"enum": ["live", "behind", "lost", "diverged", "fenced", "stopped", "copy"]},
     told={"type": "string"},
     heard={
         "type": ["string", "null"],

@@ -35,6 +35,10 @@ class Sizes(NamedTuple):
     """Sessions that are listed, to measure how the cost grows."""
     verified: int = 1_000_000
     """Lines of the log that `verify` checks."""
+    relayed: int = 300_000
+    """Lines that are shipped to a hub."""
+    hosts: int = 300
+    """Hosts whose copies are listed."""
     idle_seconds: float = 10.0
     """How long an idle server is measured."""
     server_seconds: float = 60.0
@@ -55,6 +59,8 @@ QUICK = Sizes(
     sessions=50,
     lists=(5, 20),
     verified=1_000,
+    relayed=2_000,
+    hosts=3,
     idle_seconds=0.5,
     server_seconds=5.0,
 )

@@ -32,6 +32,12 @@ def memory_kib(pid: int) -> int:
     return sum(int(found[1]) for text in texts if (found := re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)))
 
 
+def most_memory_kib(pid: int) -> int:
+    """Return the most memory that a process has had, in KiB (VmHWM, proc(5)); 0 if it has ended."""
+    found = re.search(r"^VmHWM:\s+(\d+)", _read(f"/proc/{pid}/status"), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def bytes_read(pid: int) -> int:
     """Return the bytes that the read calls of a process tree returned, from files and from sockets."""
     texts = [_read(f"/proc/{each}/io") for each in tree(pid)]

@@ -106,6 +106,11 @@ def test_the_list_of_turns_and_the_keys_cover_the_whole_log(
     expect(user.badge).to_have_text("Live")
     page.keyboard.press("g")
     expect(user.line(1)).to_be_in_viewport()
+    page.goto(f"/sessions/{long.id}#end")
+    expect(user.badge).to_have_text("Live")
+    expect(page.locator(".turn_end").last).to_be_in_viewport()
+    page.keyboard.press("f")  # there is none below, so the last one above
+    expect(user.line(long.failed)).to_be_in_viewport()
 
 
 def test_a_filter_shows_failures_of_the_whole_log_and_those_that_the_stream_brings(

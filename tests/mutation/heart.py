@@ -16,6 +16,7 @@ NEAREST = {
     "turns/test_repeated",
     "turns/begin": "turns/test_io_order turns/test_queue turns/test_turns turns/test_repeated "
     "turns/test_queue_and_lost_turns turns/test_stopped turns/test_left_queue "
+    "turns/test_budget::test_over_the_budget_of_a_day_a_prompt_needs_a_confirmation_and_a_command_line_does_not "
     "vitals/test_vitals::test_each_prompt_records_the_signs_unless_the_settings_say_no "
     "turns/test_sandbox::test_only_root_gives_the_agent_another_user",
     "turns/child": "turns/test_child turns/test_runner "
@@ -25,7 +26,8 @@ NEAREST = {
     "turns/test_stopped turns/test_unwritable",
     "turns/ending": "turns/test_ending",
     "turns/processes": "turns/test_child turns/test_processes turns/test_stops "
-    "cli/test_starters::test_only_a_negative_oom_score_is_raised",
+    "cli/test_starters::test_only_a_negative_oom_score_is_raised "
+    "turns/test_runner::test_a_process_that_forks_and_exits_all_the_time_does_not_survive_the_turn",
     "turns/record": "turns/test_record turns/test_io_order turns/test_questions turns/test_runner",
     "turns/runner": "turns/test_io_order turns/test_runner turns/test_queue "
     "turns/test_turns::test_an_exception_in_the_runner_is_recorded_and_ends_the_turn "

@@ -1,6 +1,7 @@
 """The engine that a connection leads to: only a version that separates accounts safely is used."""
 
 import asyncio
+import importlib.util
 from typing import cast
 
 import pytest
@@ -43,6 +44,13 @@ def test_an_engine_that_does_not_listen_is_lost_and_not_waited_for() -> None:
     wanted = Credentials("db1", f"nats://127.0.0.1:{free_port()}", new_key()[0])
     with pytest.raises(EngineLost, match=r"cannot be reached: .*Connect call failed"):
         asyncio.run(asyncio.wait_for(engines.connect(wanted, "test"), 60))
+
+
+def test_a_websocket_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    wanted = Credentials("db1", "wss://hub.example.com", new_key()[0])
+    with pytest.raises(EngineRefused, match=r"pip install 'breakglass\[relay,wss\]'"):
+        asyncio.run(engines.connect(wanted, "test"))
 
 
 def test_the_stream_of_a_host_refuses_to_delete() -> None:

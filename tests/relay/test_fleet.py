@@ -108,7 +108,7 @@ def test_a_log_from_a_backup_begins_a_new_generation_and_the_old_one_is_kept(fle
 def test_a_second_relay_with_the_same_credentials_takes_over_and_the_first_stops(fleet: Fleet) -> None:
     db1 = fleet.hosts["db1"]
     before = claims(fleet, "db1")
-    first = start(db1, "relay")
+    first, mirror = start(db1, "relay"), start(fleet.hub, "mirror")
     session = add_session(db1, "first")
     wait_until(lambda: claims(fleet, "db1") == before + 1, "the first claim")
     second = start(db1, "relay")
@@ -118,10 +118,16 @@ def test_a_second_relay_with_the_same_credentials_takes_over_and_the_first_stops
         assert first.wait(30) == 4
         assert b"has taken over, on " in (db1.folder / "relay.err").read_bytes()
         assert second.poll() is None
+        wait_until(lambda: ("db1", "fenced") in links(fleet), "the hub to say it")
     finally:
-        for each in (first, second):
+        for each in (first, second, mirror):
             each.kill()
             each.wait()
+
+
+def links(fleet: Fleet) -> list[tuple[str, str]]:
+    """Return the hosts, and what the hub says of the link to each."""
+    return [(row["host"], row["link"]) for row in fleet.hub.json("hosts")]
 
 
 def claims(fleet: Fleet, host: str) -> int:

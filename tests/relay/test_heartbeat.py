@@ -75,3 +75,11 @@ def test_the_fingerprints_of_the_signers_are_those_of_ssh_keygen(tmp_path: Path)
     signers.write_text(f'alice namespaces="*" {public}# old {public}bob ssh-ed25519 AAAA!\n')
     assert signing.fingerprints(signers) == [shown]
     assert signing.fingerprints(tmp_path / "none") == []
+
+
+def test_a_heartbeat_of_an_older_claim_says_that_two_machines_use_one_name() -> None:
+    link = fleet.Link(epoch=7)
+    link.note({"epoch": 7, "machine": "db1", "running": 1}, 100.0)
+    assert (link.fenced, link.heard) == ("", 100.0)
+    link.note({"epoch": 3, "machine": "db1-clone", "running": 5}, 101.0)
+    assert (link.fenced, link.fenced_at, link.heard, link.running) == ("db1-clone", 101.0, 100.0, 1)

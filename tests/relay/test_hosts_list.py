@@ -28,6 +28,13 @@ GOOD = {"connected": True, "heard": NOW - 3, "behind": 0, "pending": 0, "problem
         ({"behind": 2048, "behind_lines": 312}, NOW - 1, "behind", "Behind · 312 lines"),
         ({"behind": 20, "behind_lines": 1}, NOW - 1, "behind", "Behind · 1 line"),
         ({"pending": 7}, NOW - 1, "behind", "Behind"),
+        (
+            {"fenced": "db1-clone", "fenced_at": NOW - 60},
+            NOW - 1,
+            "fenced",
+            "Fenced · db1-clone claims this name too",
+        ),
+        ({"fenced": "db1-clone", "fenced_at": NOW - 3700}, NOW - 1, "live", "Live"),
         ({"unread": 1}, NOW - 1, "behind", "Behind · 1 log cannot be read there"),
         ({"unread": 2, "behind": 2048}, NOW - 1, "behind", "Behind · 2 logs cannot be read there"),
         ({"problems": {"x": "other bytes"}}, NOW - 1, "diverged", "Diverged"),

@@ -19,6 +19,16 @@ def test_one_server_has_one_file_and_speaks_to_no_other() -> None:
     assert "cluster" not in text
 
 
+def test_a_server_that_speaks_websocket_listens_only_so() -> None:
+    text = servers.write("wss://hub.example.com", "/d")["nats-server.conf"]
+    tls = 'tls { cert_file: "/d/cert.pem", key_file: "/d/key.pem" }'
+    assert f'websocket {{\n  listen: "0.0.0.0:443"\n  {tls}\n}}\n' in text
+    assert text.count(tls) == 1
+    assert '\nlisten: "127.0.0.1:-1"\n' in text
+    plain = servers.write("ws://127.0.0.1:8080", "/d")["nats-server.conf"]
+    assert 'websocket {\n  listen: "127.0.0.1:8080"\n  no_tls: true\n}\n' in plain
+
+
 def test_each_of_three_servers_reaches_the_other_two_over_tls() -> None:
     files = servers.write(THREE, "/d")
     assert list(files) == ["nats-server-1.conf", "nats-server-2.conf", "nats-server-3.conf"]

@@ -249,11 +249,16 @@ def test_a_session_whose_disk_failed_is_listed_as_degraded(root: Path) -> None:
     assert sessions.list_sessions(root)[0][1].status == "new"
 
 
-def test_a_session_is_not_completed_on_a_failed_disk(root: Path) -> None:
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_session_is_not_completed_on_a_failed_disk(is_begun: bool, root: Path) -> None:
     session = sessions.create(root, "shell", key="k-1")
+    path = Path(session.directory, log.NAME)
+    begun = path.read_bytes() if is_begun else b""
+    path.write_bytes(begun)
     Path(session.directory, degraded.NAME).touch()
     with pytest.raises(CannotRecord, match="the disk failed under this session"):
         sessions.create(root, "shell", key="k-1")
+    assert path.read_bytes() == begun
 
 
 def test_the_id_of_a_key_is_always_the_same_uuid_of_version_8() -> None:

@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     origins = f"http://{NAME}:{port}"
-    settings = {"BREAKGLASS_ORIGINS": origins, "BREAKGLASS_SSE_KEEPALIVE_SECONDS": "1"}
+    settings = {"BREAKGLASS_ORIGINS": origins, "BREAKGLASS_SSE_KEEPALIVE_SECONDS": "3"}
     with serving(tmp_path / "var", "--port", str(port), **settings) as started:
         yield started
 

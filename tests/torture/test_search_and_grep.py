@@ -56,7 +56,8 @@ def run(words: list[str], env: dict[str, str] | None = None) -> tuple[bytes, flo
     assert process.stdout
     with process.stdout:
         out = process.stdout.read()
-    _, _, used = os.wait4(process.pid, 0)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     return out, used.ru_utime + used.ru_stime, used.ru_maxrss
 
 
@@ -70,7 +71,9 @@ def test_a_search_finds_the_lines_of_grep_in_flat_memory(tmp_path: Path) -> None
         os.link(first, copy / first.name)
     logs = sorted(str(each) for each in (data.root / "sessions").glob("*/events.jsonl"))
     env = {**os.environ, **data.env, "LC_ALL": "C.UTF-8"}
-    ours_in_all = greps_in_all = 0.0
+    ours_in_all = greps_in_all = longest = 0.0
+    different = []
+    peak = 0
     for words, forms in FORMS.items():
         patterns = [option for form in forms for option in ("-e", form)]
         begun = time.monotonic()
@@ -80,12 +83,20 @@ def test_a_search_finds_the_lines_of_grep_in_flat_memory(tmp_path: Path) -> None
         out, ours, memory = run([*COMMAND, "grep", "--json", words], env)
         found = map(json.loads, out.splitlines())
         by_us = sorted((str(data.log(hit["session"])).encode(), str(hit["line"]).encode()) for hit in found)
+        took = time.monotonic() - begun
         print(
-            f"{words!r}: {len(by_us)} hits; {ours:.1f} s CPU and {time.monotonic() - begun:.1f} s, "
-            f"grep {greps:.1f} and {waited:.1f}; {memory} KB"
+            f"{words!r}: {len(by_us)} hits, grep {len(by_grep)}; {ours:.1f} s CPU and {took:.1f} s, "
+            f"grep {greps:.1f} and {waited:.1f}; {memory} KB",
+            flush=True,
         )
-        assert by_us == by_grep, words
-        assert memory < MAX_RSS_KB
+        if by_us != by_grep:
+            different.append(words)
+        longest, peak = max(longest, took), max(peak, memory)
         ours_in_all, greps_in_all = ours_in_all + ours, greps_in_all + greps
-    print(f"{SIZE / 1e9:g} GB: {ours_in_all / greps_in_all:.2f} times the CPU time of grep")
+    print(
+        f"{SIZE / 1e9:g} GB: {ours_in_all / greps_in_all:.2f} times the CPU time of grep; "
+        f"{longest:.1f} s at most; {peak} KB"
+    )
+    assert not different
+    assert peak < MAX_RSS_KB
     assert ours_in_all < RATIO * greps_in_all

@@ -6,6 +6,7 @@ wrong although no other test may notice.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,23 @@ def test_a_repeated_prompt_is_synced_under_the_lock_before_it_is_acknowledged(
     assert io.calls == [OPEN, LOCK, READ, SYNC, UNLOCK, "acknowledged"]
 
 
+def test_an_earlier_prompt_is_looked_for_under_the_lock_before_the_budget_of_the_day_counts(
+    io: IoRecorder, settings: Config, session: Session
+) -> None:
+    io.start()
+    submit_prompt(replace(settings, max_cost_usd_per_day=1e6), session, "true", by="ann", key="k-1")
+    assert io.calls[:4] == [OPEN, LOCK, READ, UNLOCK]
+
+
+def test_the_process_that_sends_notifications_starts_after_the_runner(
+    io: IoRecorder, settings: Config, session: Session
+) -> None:
+    io.record(begin, "start_and_reap", "start the sender")
+    io.start()
+    submit_prompt(settings, session, "true", by="ann")
+    assert io.calls[-4:] == ["start the runner", "start the sender", *RELEASE_TURN]
+
+
 def test_an_earlier_turn_is_looked_for_under_the_lock(io: IoRecorder, running: Session) -> None:
     io.start()
     assert begin.earlier_turn(running, "k-1") is None
@@ -181,6 +199,19 @@ def test_an_answer_is_decided_written_and_synced_under_one_lock(io: IoRecorder, 
         *(OPEN, LOCK, READ, *written("answer"), UNLOCK),
         "acknowledged",
     ]
+
+
+def test_a_notice_of_a_killed_process_is_written_under_the_lock_only_if_the_turn_is_open(
+    io: IoRecorder, running: Session
+) -> None:
+    io.start()
+    end._append_notice(running, "killed a process.")
+    assert io.calls == [OPEN, LOCK, READ, "write notice to events.jsonl", UNLOCK]
+    with running.open_log() as opened:
+        opened.append("turn_end", turn=2, status="ok", duration_ms=1)
+    before = events_of(running)
+    end._append_notice(running, "killed a process.")
+    assert events_of(running) == before
 
 
 END_LOST = ["kill the processes", LOCK, READ, *written("error"), *written("turn_end and sealed"), UNLOCK]

@@ -112,6 +112,15 @@ def test_a_process_with_an_empty_environment_costs_no_waiting() -> None:
     bare.wait()
 
 
+def test_a_zombie_costs_no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        waits: list[float] = []
+        monkeypatch.setattr(time, "sleep", waits.append)
+        assert processes.find_marked(SESSION, "1:2", [zombie.pid]) == set()
+    assert waits == []
+
+
 def test_a_process_that_cannot_be_killed_in_time_is_reported() -> None:
     """The first process of a pid namespace ignores SIGKILL from inside (pid_namespaces(7), kill(2))."""
     command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", KILL_PID_1]

@@ -104,6 +104,7 @@ def test_no_process_that_an_agent_started_survives_the_turn(script: str, setting
 
 FORKING = """
 import fcntl, os
+os.setpgid(0, 0)  # as a shell does with a job
 fcntl.flock(held := os.open("held", os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
 print("up", flush=True)
 while True:

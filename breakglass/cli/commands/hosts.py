@@ -10,7 +10,7 @@ from breakglass.config import Config
 from breakglass.store.fleet import Host, list_hosts
 from breakglass.text import one_line, plural
 
-SIGNS = {"live": "✓", "behind": "!", "copy": "·", "lost": "✗", "diverged": "✗", "stopped": "✗"}
+SIGNS = {"live": "✓", "behind": "!", "copy": "·", "lost": "✗", "diverged": "✗", "fenced": "✗", "stopped": "✗"}
 STYLES = {"✓": "success", "!": "question", "✗": "failure", "·": "note"}
 
 

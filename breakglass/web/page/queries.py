@@ -135,6 +135,7 @@ LINK_SIGNS = {
     "behind": "warn",
     "lost": "bad",
     "diverged": "bad",
+    "fenced": "bad",
     "stopped": "bad",
 }
 """The vital sign that stands for how true a copy is."""

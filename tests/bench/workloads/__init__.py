@@ -12,6 +12,7 @@ from tests.bench.workloads import (
     live,
     memory,
     reconnect,
+    relaying,
     replay,
     small,
     start,
@@ -32,6 +33,19 @@ class Workload(NamedTuple):
 
 ALL: dict[str, Workload] = {
     module.NAME: Workload(module.TITLE, module.NOTE, module.REFERENCE, module.run)
-    for module in (replay, reconnect, live, memory, append, start, listing, verifying, idle, growth, small)
+    for module in (
+        replay,
+        reconnect,
+        live,
+        memory,
+        append,
+        start,
+        listing,
+        verifying,
+        relaying,
+        idle,
+        growth,
+        small,
+    )
 }
 """Workloads by their names on the command line, in the order of the report."""

@@ -70,8 +70,9 @@ export class Jumps {
     await this.loaded;
     const { present } = this, lines = what === "prompts" ? [...this.prompts.keys()] : [...this.failures];
     const beyond = lines.filter((line) => (step < 0 ? line < present : line > present));
-    if (!beyond.length) return this.page.say(`No ${what === "prompts" ? "prompt" : "failure"} ${step < 0 ? "before" : "after"} line ${present}.`);
-    this.goTo(step < 0 ? Math.max(...beyond) : Math.min(...beyond));
+    if (beyond.length) return this.goTo(step < 0 ? Math.max(...beyond) : Math.min(...beyond));
+    this.page.say(`No ${what === "prompts" ? "prompt" : "failure"} ${step < 0 ? "before" : "after"} line ${present}.`);
+    if (what === "failures" && lines.length) this.goTo(Math.max(...lines)); // who opens a page is at the end of the log
   }
 
   goToLine(event) {
