@@ -21,8 +21,6 @@ from breakglass.turns.notifying import RunnerSender
 from breakglass.turns.questions import Answer, Questions
 from breakglass.turns.secret_answers import SecretQuestions
 
-HOLD_SECONDS = 1.0
-"""Seconds for which the beginning of a secret waits for its other pieces."""
 SYNC_SECONDS = 0.2
 """Seconds after which streamed text is synced, all of it together."""
 
@@ -68,14 +66,10 @@ class TurnRecord:
         self._added_at = time.monotonic()
         self._add_masked(self._masker.take(drafts))
 
-    def flush_if_quiet(self) -> None:
-        """Append the event that the masker held back, if the agent has added nothing for a while."""
-        if time.monotonic() - self._added_at >= HOLD_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Append the event that the masker held back, if any."""
-        self._add_masked(self._masker.flush())
+    def flush(self, *, quiet: float = 0.0) -> None:
+        """Append the event that the masker held back, if nothing was added for `quiet` seconds."""
+        if time.monotonic() - self._added_at >= quiet:
+            self._add_masked(self._masker.flush())
 
     def _add_masked(self, drafts: list[Draft]) -> None:
         for kind, fields in drafts:
