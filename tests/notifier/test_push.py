@@ -104,9 +104,9 @@ def test_a_browser_is_told_encrypted_until_its_subscription_is_gone(
 def test_a_client_may_subscribe_without_having_read_the_key(
     server: Server, service: PushService, tmp_path: Path
 ) -> None:
-    key = server.data / "push-key"
+    key, device = server.data / "push-key", Device(server)
+    assert device.push("GET")[1]["key"]  # other tests may use this key later
     key.rename(tmp_path / "key")
-    device = Device(server)
     assert device.push("POST", service.subscription("keyless")) == (200, {"on": True})
     assert command(server, service, "notify", "--test")[0] == 0
     assert {each.path for each in service.received} == {"/push/keyless"}
