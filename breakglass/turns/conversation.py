@@ -204,7 +204,8 @@ class Conversation:
         self._checked_at = now
         self.child.reap_orphans()
         self.record.refuse_replaced_log()
-        self.record.flush(quiet=HOLD_SECONDS)
+        if now - self.child.printed_at >= HOLD_SECONDS:
+            self.record.flush()
         self.record.read_others()
         self.record.answer_due_questions()
 

@@ -54,7 +54,7 @@ class TurnRecord:
         self._undelivered: list[Answer] = []
         self._secrets = SecretQuestions()
         self._refusals: Counter[str] = Counter()
-        self.began = self._synced_at = self._added_at = time.monotonic()
+        self.began = self._synced_at = time.monotonic()
         """The monotonic time at which the turn began."""
 
     def elapsed_ms(self) -> int:
@@ -63,13 +63,11 @@ class TurnRecord:
 
     def add(self, drafts: Iterable[Draft]) -> None:
         """Append an agent's events, with the secrets masked, and answer its questions for which there is a rule."""
-        self._added_at = time.monotonic()
         self._add_masked(self._masker.take(drafts))
 
-    def flush(self, *, quiet: float = 0.0) -> None:
-        """Append the event that the masker held back, if nothing was added for `quiet` seconds."""
-        if time.monotonic() - self._added_at >= quiet:
-            self._add_masked(self._masker.flush())
+    def flush(self) -> None:
+        """Append the event that the masker held back, if any."""
+        self._add_masked(self._masker.flush())
 
     def _add_masked(self, drafts: list[Draft]) -> None:
         for kind, fields in drafts:
