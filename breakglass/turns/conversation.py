@@ -24,6 +24,8 @@ from breakglass.turns.job import Job
 from breakglass.turns.record import TurnRecord
 from breakglass.turns.signals import Signals
 
+HOLD_SECONDS = 1.0
+"""Seconds for which the beginning of a secret waits for its other pieces."""
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the log: its name, and new lines of others. A signal that announces it may get lost."""
 GOES_ON = "The action goes on without it."
@@ -202,7 +204,8 @@ class Conversation:
         self._checked_at = now
         self.child.reap_orphans()
         self.record.refuse_replaced_log()
-        self.record.flush()
+        if now - self.child.printed_at >= HOLD_SECONDS:
+            self.record.flush()
         self.record.read_others()
         self.record.answer_due_questions()
 

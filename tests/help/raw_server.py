@@ -145,7 +145,8 @@ def raw_server(
         ready.set()
         await serve(guard, config, sockets, stop=stop.wait, on_stop=guard.end_streams, limits=limits)
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    # A daemon: a server that does not stop must fail its test, and not keep the tests from ending.
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
     assert ready.wait(TIMEOUT)
     token = (root / "token").read_text().strip()

@@ -38,10 +38,11 @@ def test_known_secrets_do_not_get_into_the_log(root: Path) -> None:
     other = AgentConfig("other", "shell", ("bash",), env={"OTHER_TOKEN": "only-of-another-agent"})
     settings = real_turns.make_config(root, agent, other, token=TOKEN)
     split = f"printf '%s' {TOKEN[:20]}; sleep 0.3; echo {TOKEN[20:]}"
-    script = f"echo $MY_API_KEY; echo only-of-another-agent >&2; {split}; echo over"
+    often = f"for n in 1 2 3 4 5; do printf '%s' {TOKEN[:30]}; sleep 0.3; echo {TOKEN[30:]}; done"
+    script = f"echo $MY_API_KEY; echo only-of-another-agent >&2; {split}; {often}; echo over"
     session, turn = begin_turn(settings, script)
     text = "".join(event.get("output", "") for event in wait_for_end(session, turn))
-    assert text == "[masked]\nonly-of-another-agent\n[masked]\nover\n", (
+    assert text == "[masked]\nonly-of-another-agent\n" + "[masked]\n" * 6 + "over\n", (
         "a runner knows only its own agent's env"
     )
 
