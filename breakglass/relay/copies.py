@@ -91,7 +91,7 @@ class Copies:
         if piece.generation > generation:
             raise BadPiece(f"generation {piece.generation} after {generation}")
         if piece.generation < generation:
-            if self._has(f"{self._path(session)}.{piece.generation}", piece.offset, piece.data):
+            if _has(f"{self._path(session)}.{piece.generation}", piece.offset, piece.data):
                 return Outcome.KNOWN
             raise BadPiece(f"a piece of generation {piece.generation} that is not in its file")
         if piece.offset > end:
@@ -151,23 +151,11 @@ class Copies:
             self._waiting[session] = rest
         if whole:
             try:
-                self._write(session, data[:whole])
+                size = _write(self._path(session), data[:whole], self._mode)
             except OSError as error:
                 self._waiting.pop(session, None)
                 raise CannotRecord(f"a copy could not be written: {error.strerror}") from error
-
-    def _write(self, session: str, data: bytes) -> None:
-        path = self._path(session)
-        fd = _open(path, self._mode)
-        try:
-            size = os.fstat(fd).st_size
-            written = os.write(fd, data)
-            if written < len(data):
-                os.ftruncate(fd, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(fd)
-        self.changed.setdefault(session, size)
+            self.changed.setdefault(session, size)
 
     def _begin_anew(self, session: str, generation: int) -> None:
         path = self._path(session)
@@ -192,19 +180,7 @@ class Copies:
         in_file = data[: max(0, size - offset)]
         begin = max(0, offset - size)
         in_memory = data[len(in_file) :]
-        return self._has(path, offset, in_file) and waiting[begin : begin + len(in_memory)] == in_memory
-
-    def _has(self, path: str | Path, offset: int, data: bytes) -> bool:
-        if not data:
-            return True
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            return os.pread(fd, len(data), offset) == data
-        finally:
-            os.close(fd)
+        return _has(path, offset, in_file) and waiting[begin : begin + len(in_memory)] == in_memory
 
 
 def generation_of(directory: Path) -> int:
@@ -213,6 +189,33 @@ def generation_of(directory: Path) -> int:
         found = [int(match[1]) for name in os.listdir(directory) if (match := _OLD.fullmatch(name))]
         return max(found, default=0) + 1
     return 1
+
+
+def _has(path: str | Path, offset: int, data: bytes) -> bool:
+    if not data:
+        return True
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.pread(fd, len(data), offset) == data
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, data: bytes, mode: int) -> int:
+    """Append all of the data or nothing. Return the size of the file before."""
+    fd = _open(path, mode)
+    try:
+        size = os.fstat(fd).st_size
+        written = os.write(fd, data)
+        if written < len(data):
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return size
+    finally:
+        os.close(fd)
 
 
 def _sync(path: Path) -> None:
