@@ -161,8 +161,7 @@ class HostMirror:
         try:
             while not engine.lost.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(SYNC_SECONDS):
-                        await engine.lost.wait()
+                    await asyncio.wait_for(engine.lost.wait(), SYNC_SECONDS)
                 if self._copies.changed:
                     sequence = self._sequence
                     await asyncio.to_thread(self._copies.sync)
