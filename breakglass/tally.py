@@ -31,8 +31,11 @@ def tokens_of(usage: Any) -> Tokens:
     """
     if not isinstance(usage, dict):
         return Tokens()
-    counts = {_spelled(key): each for key, each in usage.items() if type(each) is int and 0 <= each < 1 << 53}
-    return Tokens(*(counts.get(_spelled(each), 0) for each in Tokens._fields))
+    valid: dict[str, int] = {
+        key: each for key, each in usage.items() if type(each) is int and 0 <= each < 1 << 53
+    }
+    other = {_spelled(key): each for key, each in valid.items()}
+    return Tokens(*(valid.get(each, other.get(_spelled(each), 0)) for each in Tokens._fields))
 
 
 def _spelled(key: str) -> str:

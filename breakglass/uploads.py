@@ -123,7 +123,7 @@ def is_picture(path: object) -> TypeGuard[str]:
     return isinstance(path, str) and _PICTURE.fullmatch(path) is not None
 
 
-def is_upload(path: object) -> bool:
+def is_upload(path: object) -> TypeGuard[str]:
     """Return whether `path` is one that a file of a user gets. A log may name any other."""
     return (
         isinstance(path, str) and re.fullmatch(rf"{FOLDER}/\w[\w.-]{{0,{_MAX_NAME + 8}}}", path) is not None

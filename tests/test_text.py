@@ -189,6 +189,8 @@ def test_an_amount_of_money_has_two_or_four_decimals(dollars: float, text: str) 
         ({"input_tokens": 10, "cache_read_input_tokens": 12_290, "output_tokens": 999}, "12.3k in, 999 out"),
         ({"inputTokens": 10, "outputTokens": 7, "totalTokens": 17}, "10 in, 7 out"),
         ({"input_tokens": 102_000, "output_tokens": 1_940}, "102k in, 1.9k out"),
+        ({"input_tokens": 5, "inputTokens": 7}, "5 in, 0 out"),
+        ({"input_tokens": "many", "inputTokens": 7}, "7 in, 0 out"),
         ({"input_tokens": "many"}, ""),
         ({"input_tokens": 1 << 53, "output_tokens": -1, "cache_read_input_tokens": True}, ""),
         ({"other_input_tokens": 5}, ""),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from breakglass.relay.keys import public_half
 
 MAX_GIGABYTES = 16
-"""What the engine keeps for one host. It is the longest time that a mirror may be away."""
+"""What the engine keeps for one host. It limits how long a mirror may be away."""
 _HOST_RIGHTS = """\
 permissions: {
         publish: { allow: ["bg.log.*", "bg.seen", "$JS.API.STREAM.INFO.BG", "$JS.API.DIRECT.GET.BG",

@@ -254,7 +254,7 @@ def kill_all(find: Callable[[], Iterable[int]], seconds: float) -> bool:
 
     def is_done() -> bool:
         found = send_all(find_and_note, signal.SIGKILL)
-        unreaped.difference_update([pid for pid in unreaped if _is_reaped(pid)])
+        unreaped.difference_update([pid for pid in unreaped if _reap_child(pid)])
         return not found
 
     return _repeat_until(is_done, seconds)
@@ -300,8 +300,8 @@ def _has_children() -> bool:
     return True
 
 
-def _is_reaped(pid: int) -> bool:
-    """Reap a child if it is dead. Return whether it is a child no more. Until then no other process gets its pid."""
+def _reap_child(pid: int) -> bool:
+    """Reap a child if it is dead. Return False while it is a child of this process: no other can have its pid then."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:

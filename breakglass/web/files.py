@@ -6,7 +6,7 @@ a download of unknown bytes. Must not decide what a workspace contains: `store.w
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from io import RawIOBase
 from typing import Any
 from urllib.parse import quote
@@ -75,10 +75,9 @@ async def picture(session: Session, name: str) -> Response:
     return _response_of(await asyncio.to_thread(pictures.open_picture, session.directory, name), name)
 
 
-def addresses(session: Session) -> Mapping[str, str] | None:
-    """Return where a page finds the files of a session: None if it serves them, {} for a copy that has only the log."""
-    has_files = os.path.isdir(session.workspace) or pictures.has_any(session.directory)
-    return {} if caller().host and not has_files else None
+def can_serve(session: Session) -> bool:
+    """Return whether a page can show the files of a session. A copy may have only the log."""
+    return not caller().host or os.path.isdir(session.workspace) or pictures.has_any(session.directory)
 
 
 def _response_of(fd: int, path: str) -> Response:

@@ -90,7 +90,7 @@ class LostTurnWatch:
     def _check(self, session: Session) -> bool:
         """End a lost turn, or continue a queue that was left. Return False if the session must be checked again."""
         with contextlib.suppress(ReadOnly):  # the server's start has said so, or its pages do
-            may_be_lost, may_have_queue = _left(session)
+            may_be_lost, may_have_queue = _unfinished(session)
             if may_be_lost or may_have_queue:
                 if has_runner(session):
                     return False
@@ -101,10 +101,10 @@ class LostTurnWatch:
         return True
 
 
-def _left(session: Session) -> tuple[bool, bool]:
+def _unfinished(session: Session) -> tuple[bool, bool]:
     """Return whether a turn may be lost, and whether a prompt may wait. Raises NotFound and OSError.
 
-    A short log is read as for a list: so the first list finds it read. Of a long one only the end is read: whole logs
+    A short log is read completely, so the first list need not read it. Of a long one only the end is read: whole logs
     may be gigabytes, and would delay the first clients.
     """
     if os.stat(f"{session.directory}/{log.NAME}").st_size <= state_cache.QUEUE_REACH:

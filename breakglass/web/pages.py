@@ -151,7 +151,7 @@ async def delete_page(session_id: str) -> Response:
 
 def _rendered(session: Session, found: list[Event], *, whole: bool, alone: bool) -> list[Markup]:
     """Return the HTML of some events. Slow for many, so call it in a thread."""
-    where = files.addresses(session)
+    where: dict[str, str] | None = None if files.can_serve(session) else {}
     shown = fragments.fragments(found, whole=whole, alone=alone, joined=not whole, addresses=where)
     return [html for _, html in shown]
 
@@ -184,7 +184,7 @@ async def page_stream(session_id: str) -> Response:
     state = await asyncio.to_thread(console().state, session)
     start = {"last": state.last_id, "keepalive": console().config.sse_keepalive_seconds, "now": log.now()}
     write = attached.direct_write(request)
-    has_files = await asyncio.to_thread(files.addresses, session) is None
+    has_files = await asyncio.to_thread(files.can_serve, session)
     frame = render_frames if has_files else render_frames_without_files
     chunks = console().attach(session, last, write, stream.Format(frame, KEEPALIVE))
     return await attached.streaming_response(

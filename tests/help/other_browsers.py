@@ -57,7 +57,8 @@ class Window:
             f"(async () => {{ {script} }})().then((v) => done(JSON.stringify(v ?? null)), (e) => done(`error ${{e}}`));"
         )
         found = self._browser.call("ExecuteAsyncScript", "execute/async", script=code, args=[])
-        assert isinstance(found, str), found
+        if not isinstance(found, str):  # Firefox: the page was left meanwhile
+            raise CannotRun(f"the script returned {found!r}")
         assert not found.startswith("error "), found
         return json.loads(found)
 

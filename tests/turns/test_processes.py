@@ -96,7 +96,7 @@ def test_a_process_in_the_middle_of_an_execve_is_found(tmp_path: Path) -> None:
     again = subprocess.Popen(
         ["/bin/sh", str(script)], env={processes.MARK: processes.mark(SESSION, 7, "1:2")}
     )
-    missed = sum(again.pid not in processes.find_marked(SESSION, "1:2") for _ in range(150))
+    missed = sum(again.pid not in processes.find_marked(SESSION, "1:2") for _ in range(50))
     assert processes.kill_all(lambda: processes.find_marked(SESSION, "1:2"), 5.0)
     again.wait(5)
     assert missed == 0

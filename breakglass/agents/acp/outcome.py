@@ -12,8 +12,11 @@ from breakglass.events import Draft, dumps
 CANCELLED: Message = {"stopReason": "cancelled"}
 """The response to a prompt that says that the turn was cancelled."""
 _SAYS_REFUSED = re.compile(
-    r"\b(abort|cancel|declin|den(y|ied)|interrupt|permission|refus|reject)", re.IGNORECASE
+    r"(?!.*\b[45]\d\d\b)(?=.*\b(operation|permission|tool|user)\b)"
+    r".*\b(abort|cancel|declin|den(y|ied)|interrupt|refus|reject)",
+    re.IGNORECASE | re.DOTALL,
 )
+"""A text that says what was refused or by whom. An HTTP status in it means that the backend refused, not the user."""
 _UNKNOWN_REASON = "The agent ended its turn with a reason that Breakglass does not know: {}"
 _REFUSED = "The turn stopped because permission was refused."
 
@@ -50,7 +53,7 @@ def refusal_in(error: Any) -> list[Draft]:
     Some agents respond to the prompt with an error then, instead of `cancelled`.
     """
     said = messages.error_text(error, [])
-    return [("notice", {"text": f"The agent ended its turn: {said}"})] if _SAYS_REFUSED.search(said) else []
+    return [("notice", {"text": f"The agent ended its turn: {said}"})] if _SAYS_REFUSED.match(said) else []
 
 
 def unknown_reason(response: Message) -> list[Draft]:

@@ -31,11 +31,11 @@ def run(config: Config, args: Namespace) -> int:
     if hub.reload():
         screen.say("the engine has been told to read its configuration again")
     else:
-        screen.say("start the engine: " + " and ".join(f"nats-server -c {path}" for path in files))
+        screen.say(f"start the engine: nats-server -c {files[0]}")
     if len(files) > 1:
         screen.say(
-            f"each of the {len(files)} machines needs {hub.directory}/accounts.conf as it is now, then: nats-server"
-            " --signal reload"
+            f"the other {len(files) - 1} machines need their files, and {hub.directory}/accounts.conf after each"
+            " enrolment: docs/fleet.md"
         )
     return 0
 

@@ -172,13 +172,19 @@ def _html(events: Iterable[Event], source: _Source) -> Iterator[str]:
     from breakglass.web.page import fragments
     from breakglass.web.page.document import document
 
-    shown = fragments.compact(events)
-    # The first prompt that is shown, because it is masked whole. A secret that was cut would not be recognised.
-    prompt = next((str(event.get("text", "")) for event in shown if event["kind"] == "user"), "")
-    title = source.masker.text(source.known.state.title) or prompt or source.name
+    title = source.masker.text(source.known.state.title) or _first_prompt(source) or source.name
     host = source.host or str(_created(source).get("host", ""))
     names = {"session": source.name, "title": title[:200], "host": host}
-    return document(shown, **names, files=source.session)
+    return document(fragments.compact(events), **names, files=source.session)
+
+
+def _first_prompt(source: _Source) -> str:
+    """Return the first prompt of the log, "" if there is none.
+
+    The state has only its beginning, and a secret that is cut would not be recognised and masked.
+    """
+    events = selected.redacted(log.read(source.fd, START, source.known.end), source.masker)
+    return next((str(event.get("text", "")) for event in events if event["kind"] == "user"), "")
 
 
 def _created(source: _Source) -> Event:

@@ -93,7 +93,7 @@ class Place:
         self.drop = drop
         """Cuts the connection."""
         self.queues = queues
-        """Those in which it waits until it gives way or shows a credential. None for a proxy."""
+        """Those in which it waits until it gives way or shows a credential. Empty for a proxy."""
         for queue in queues:
             queue[self] = None
 
@@ -112,9 +112,9 @@ class Places:
 
     A flood of clients without a credential must not lock out the users. So the last eighth is reserved for this
     machine, for proxies and for clients that have shown a credential. When the others are taken, the oldest connection
-    without a credential gives way to a new one, as with MaxStartups of sshd(8). Those of this machine give way last:
-    users come through ssh, but so does the flood of a program that an agent started. A client that has all of its own
-    places loses its own oldest one.
+    without a credential gives way to a new one, as with MaxStartups of sshd(8). Those of this machine give way last,
+    because users come through an ssh tunnel. They do give way, because a program of an agent connects from this machine
+    too. A client that has all of its own places loses its own oldest one.
     """
 
     def __init__(self, total: int, per_address: int):
@@ -137,7 +137,7 @@ class Places:
         return place
 
     def _make_space(self, address: str) -> bool:
-        """Drop a connection if this client needs its place. Return whether there is a place."""
+        """Drop another connection if this client gets a place only so. Return whether there is a place."""
         client = network_of(address)
         has_priority = is_local(address) or client in self._known
         if self._counter.is_full_for(address):

@@ -161,7 +161,10 @@ class _Connections:
         plain = writer.transport
         try:
             await writer.start_tls(tls, ssl_handshake_timeout=self._config.ssl_handshake_timeout)
-        except (OSError, asyncio.CancelledError):
+        except (
+            OSError,
+            asyncio.CancelledError,
+        ):  # cancelled by `drop`: this connection gave way, and its task ends
             plain.abort()
             return False
         return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from breakglass.events import Event
 from breakglass.store import pictures, workspace
 from breakglass.store.sessions import Session
-from breakglass.uploads import PICTURES, media_type
+from breakglass.uploads import PICTURES, is_upload, media_type
 from breakglass.web.page import fragments, render
 
 
@@ -31,8 +31,12 @@ def document(
 def _pictures(session: Session, event: Event) -> Iterator[tuple[str, str]]:
     """Yield the path of each picture that an event names with its bytes as a `data:` address, if it is unchanged."""
     found = [(path, pictures.read(session.directory, path)) for path in pictures.named_in(event)]
-    if event.get("kind") == "file" and event.get("type") in PICTURES:
-        found.append((event["path"], workspace.read_recorded(session.workspace, event)))
+    if (
+        event.get("kind") == "file"
+        and is_upload(path := event.get("path"))
+        and str(event.get("type")) in PICTURES
+    ):
+        found.append((path, workspace.read_recorded(session.workspace, event)))
     for path, data in found:
         if (kind := media_type(data)) in PICTURES:  # so no address is a page
             yield path, f"data:{kind};base64,{b64encode(data).decode()}"

@@ -1,7 +1,7 @@
-"""The end of a turn repeats what the lines before it say. Which of them it stands for. Pure.
+"""Finds the lines that the end of a turn stands for, because it says the same. Pure.
 
 `foldIntoEnd` of static/line_kinds.js does the same in the browser with the lines of a stream: there the fragment of a
-line is sent before the next event exists. A change of one is a change of the other.
+line is sent before the next event exists. Change both together.
 """
 
 from typing import Any, NamedTuple

@@ -132,11 +132,20 @@ def test_an_error_that_says_that_permission_was_refused_is_no_error_of_the_agent
     assert result["result"] == "The turn stopped because permission was refused."
 
 
-@pytest.mark.parametrize("was_refused", [True, False])
-def test_another_error_fails_the_turn(was_refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("message", "was_refused"),
+    [
+        ("permission denied", False),
+        ("overloaded", True),
+        ("('Connection aborted.', RemoteDisconnected('closed'))", True),
+        ("API error 403: permission denied for this model", True),
+        ("stream interrupted: 529 overloaded", True),
+        ("rejected: quota exceeded", True),
+    ],
+)
+def test_another_error_fails_the_turn(message: str, was_refused: bool) -> None:
     dialogue = begun(ask=True)
     question(dialogue)
     dialogue.answer("7-0", allow=not was_refused)
-    message = "overloaded" if was_refused else "permission denied"
     assert say(dialogue, id=3, error={"code": -32603, "message": message})[-1][0] == "error"
     assert dialogue.failed

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,6 +153,19 @@ def test_a_redacted_document_has_no_secret_in_its_title_and_not_a_part_of_one(da
         assert "s3cret" not in html
         assert "<title>" in html
         assert "s3cret" in data.ok("export", session, "--html", ANTHROPIC_API_KEY=known)
+
+
+def test_a_part_has_the_title_of_its_session_whatever_files_its_lines_name(data: Data) -> None:
+    session = data.new()
+    odd: tuple[dict[str, Any], ...] = (
+        {"type": "image/png"},
+        {"type": ["a"], "path": "x"},
+        {"type": "image/png", "path": 7},
+    )
+    with data.log(session).open("ab") as log:
+        log.write(line(2, "user", text="why is it slow") + line(3, "turn_end"))
+        log.writelines(line(number, "file", **fields) for number, fields in enumerate(odd, 4))
+    assert "<title>why is it slow" in data.ok("export", session, "--html", "--from", "3")
 
 
 def test_a_file_that_another_user_put_beside_the_target_gets_nothing(data: Data, sample: str) -> None:

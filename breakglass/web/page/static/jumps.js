@@ -72,7 +72,7 @@ export class Jumps {
     const beyond = lines.filter((line) => (step < 0 ? line < present : line > present));
     if (beyond.length) return this.goTo(step < 0 ? Math.max(...beyond) : Math.min(...beyond));
     this.page.say(`No ${what === "prompts" ? "prompt" : "failure"} ${step < 0 ? "before" : "after"} line ${present}.`);
-    if (what === "failures" && lines.length) this.goTo(Math.max(...lines)); // who opens a page is at the end of the log
+    if (what === "failures" && lines.length) this.goTo(Math.max(...lines)); // a page opens at the end of its log
   }
 
   goToLine(event) {
