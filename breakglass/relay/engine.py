@@ -257,7 +257,8 @@ def _reason(error: Exception) -> str:
 async def connect(credentials: Credentials, name: str) -> Engine:
     """Return a connection to the first server that accepts us.
 
-    If there is none: raises EngineRefused if a server refuses us, EngineLost if none can be reached.
+    If there is none: raises EngineLost if a server could not be reached, because it may accept us later. Raises
+    EngineRefused if every server refuses us.
     """
     errors: list[EngineLost | EngineRefused] = []
     for url in credentials.urls:
@@ -265,7 +266,7 @@ async def connect(credentials: Credentials, name: str) -> Engine:
             return await _connect(credentials, url, name)
         except (EngineLost, EngineRefused) as error:
             errors.append(error)
-    raise next((each for each in errors if isinstance(each, EngineRefused)), errors[-1])
+    raise next((each for each in errors if isinstance(each, EngineLost)), errors[-1])
 
 
 async def _connect(credentials: Credentials, url: str, name: str) -> Engine:

@@ -75,8 +75,9 @@ def test_the_stream_of_a_host_refuses_to_delete() -> None:
     [
         (("refuses", "accepts", "accepts"), "b"),
         (("refuses", "away", "accepts"), "c"),
-        (("away", "refuses", "away"), EngineRefused),
-        (("away", "away", "refuses"), EngineRefused),
+        (("away", "refuses", "away"), EngineLost),
+        (("refuses", "refuses", "away"), EngineLost),
+        (("refuses", "refuses", "refuses"), EngineRefused),
         (("away", "away", "away"), EngineLost),
     ],
 )
