@@ -1,4 +1,4 @@
-"""What of the logs of this host waits to be shipped, and which logs cannot be read now. Lives on one event loop.
+"""Which bytes of the logs of this host wait to be shipped, and which logs cannot be read now. For one event loop.
 
 A log that cannot be read, or that a writer keeps locked, delays no other one. It is tried again at each later look.
 """

@@ -37,8 +37,8 @@ MAX_TAKEN = 100
 """Messages that are taken at the same time."""
 BATCH = 32
 """Pieces that are asked for at once: at most 8 MiB."""
-WAITS = 6
-"""After so many times `PATIENCE` without a message a reader asks whether its consumer still lives."""
+QUIET_WAITS = 6
+"""A reader that waited so many times for `PATIENCE` without a message asks whether its consumer exists."""
 _OLDEST = ((2, 12, 7), (2, 14, 0))
 """The oldest safe versions of the engine: advisories of 2026 concern the separation of accounts."""
 
@@ -110,7 +110,7 @@ class Engine:
             except NotFoundError:
                 await self._js.add_stream(wanted)
         except (TimeoutError, NatsError) as error:
-            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+            raise _no_answer(error) from error
 
     async def ask(self) -> Asked:
         """Return the last sequence, and the head of each session. Raises EngineLost and EngineRefused."""
@@ -121,7 +121,7 @@ class Engine:
                 "the engine has no stream for this host yet; breakglass mirror makes it"
             ) from error
         except (TimeoutError, NatsError) as error:
-            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+            raise _no_answer(error) from error
         asked, newest = Asked(info.state.last_seq, {}, {}, {}), 0
         if not info.state.messages:
             return asked
@@ -136,7 +136,9 @@ class Engine:
             newest = max(newest, message.sequence)
             if not message.pending:
                 break
-        if newest < asked.sequence:  # one of three servers has answered that has not got everything yet
+        if (
+            newest < asked.sequence
+        ):  # the server that answered is one of three, and has not received everything yet
             raise EngineLost("a server of the engine lags behind")
         return asked
 
@@ -147,7 +149,7 @@ class Engine:
         except NotFoundError:
             return {}
         except (TimeoutError, NatsError, OSError) as error:
-            raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+            raise _no_answer(error) from error
         return dict(found.headers or {})
 
     def read(self, after: int, session: str = "*") -> AsyncIterator[Message]:
@@ -228,14 +230,14 @@ async def _read(
                 if last:
                     raise
                 waits += 1
-                if waits % WAITS == 0:
+                if waits % QUIET_WAITS == 0:
                     await found.consumer_info()  # the server that has it may be frozen, and others go on
                 continue
             waits = 0
             for each in messages:
                 yield _message(each)
     except (TimeoutError, NatsError) as error:
-        raise EngineLost(f"the engine does not answer: {_reason(error)}") from error
+        raise _no_answer(error) from error
     raise EngineLost("the connection to the engine was lost")
 
 
@@ -250,8 +252,8 @@ def _message(found: Msg) -> Message:
     )
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _no_answer(error: Exception) -> EngineLost:
+    return EngineLost(f"the engine does not answer: {str(error) or type(error).__name__}")
 
 
 async def connect(credentials: Credentials, name: str) -> Engine:

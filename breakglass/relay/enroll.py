@@ -92,7 +92,7 @@ class Hub:
             each.mkdir(0o700, parents=False, exist_ok=True)
         if servers.needs_certificate(wanted):
             make_certificate(self.directory, [each.host for each in servers.addresses(wanted)])
-        for name, text in servers.write(wanted, str(self.directory)).items():
+        for name, text in servers.configurations(wanted, str(self.directory)).items():
             _write(self.directory / name, text)
         _write(self.directory / "engine.toml", f"url = {json.dumps(wanted)}\n")
 

@@ -27,21 +27,21 @@ def relay(config: Config, place: Place) -> Sign:
     if importlib.util.find_spec("nats") is None:
         text = "nothing can be shipped: nats-py is not installed"
         return Sign("relay", LABEL, "bad", text, advice="do: pip install 'breakglass[relay]'")
-    away = [text for each in servers.addresses(found.url) if (text := _is_away(each))]
-    if len(away) == len(found.urls):
-        text = f"the hub gets nothing: {found.url}: {away[0]}"
+    reasons = [text for each in servers.addresses(found.url) if (text := _why_unreachable(each))]
+    if len(reasons) == len(found.urls):
+        text = f"the hub gets nothing: {found.url}: {reasons[0]}"
         advice = "start nats-server on the hub, let the firewall pass its port, or correct [relay] url"
         return Sign("relay", LABEL, "bad", text, advice=advice)
     if not credentials.is_relay_running(config):
         text = f"{found.url} answers, but no relay of {found.host} runs here: the hub gets nothing new"
         return Sign("relay", LABEL, "warn", text, advice="do: systemctl start breakglass-relay")
-    if away:
-        text = f"{len(away)} of the 3 servers of {found.url} cannot be reached: {away[0]}"
+    if reasons:
+        text = f"{len(reasons)} of the 3 servers of {found.url} cannot be reached: {reasons[0]}"
         return Sign("relay", LABEL, "warn", text, advice="start nats-server there; the others go on")
     return Sign("relay", LABEL, "ok", f"ships {found.host} to {found.url}")
 
 
-def _is_away(server: servers.Address) -> str:
+def _why_unreachable(server: servers.Address) -> str:
     """Return why a server of the engine cannot be reached, "" if it can be."""
     try:
         socket.create_connection((server.host.strip("[]"), server.port), CONNECT_SECONDS).close()

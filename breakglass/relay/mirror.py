@@ -104,9 +104,9 @@ class HostMirror:
             await engine.close()
             if syncing is not None:
                 await asyncio.wait([syncing])  # not cancelled: its thread would go on, and an error be unseen
-            self._end_of_connection(syncing, once=once)
+            self._sync_at_end(syncing, once=once)
 
-    def _end_of_connection(self, syncing: "asyncio.Task[None] | None", *, once: bool) -> None:
+    def _sync_at_end(self, syncing: "asyncio.Task[None] | None", *, once: bool) -> None:
         """Put on disk what is not there yet. Raises CannotRecord, also if the disk has refused before."""
         try:
             if syncing is not None and (error := syncing.exception()):

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from breakglass.relay_settings import PORTS
 
-_PORTS_AWAY = 2000
-"""How far the port at which the servers speak to each other is from the port for hosts, as 6222 and 4222."""
+_CLUSTER_PORT_OFFSET = 2000
+"""Added to the port for hosts to get the port for the other servers: 4222 gives 6222."""
 _SERVER = """\
 # The engine of the relays. Made once by breakglass enroll; change what you need, and keep the include.
 {about}listen: "{listen}"
@@ -62,7 +62,8 @@ class Address(NamedTuple):
     @property
     def cluster_port(self) -> int:
         """The port at which the other servers reach it."""
-        return self.port + (_PORTS_AWAY if self.port + _PORTS_AWAY < 1 << 16 else -_PORTS_AWAY)
+        above = self.port + _CLUSTER_PORT_OFFSET
+        return above if above < 1 << 16 else self.port - _CLUSTER_PORT_OFFSET
 
 
 def addresses(url: str) -> list[Address]:
@@ -74,21 +75,21 @@ def addresses(url: str) -> list[Address]:
     return found
 
 
-def write(url: str, directory: str) -> dict[str, str]:
+def configurations(url: str, directory: str) -> dict[str, str]:
     """Return the name and the text of the configuration file of each server."""
     found = addresses(url)
     return {
-        name: _server(found, at, directory, number)
-        for at, (name, number) in enumerate(zip(names(url), _numbers(url), strict=True))
+        name: _server(found, at, directory, suffix)
+        for at, (name, suffix) in enumerate(zip(names(url), _suffixes(url), strict=True))
     }
 
 
 def names(url: str) -> list[str]:
     """Return the name of the configuration file of each server."""
-    return [f"nats-server{number}.conf" for number in _numbers(url)]
+    return [f"nats-server{suffix}.conf" for suffix in _suffixes(url)]
 
 
-def _numbers(url: str) -> list[str]:
+def _suffixes(url: str) -> list[str]:
     return ["-1", "-2", "-3"] if "," in url else [""]
 
 
@@ -98,7 +99,7 @@ def needs_certificate(url: str) -> bool:
     return len(found) > 1 or found[0].is_encrypted
 
 
-def _server(found: list[Address], at: int, directory: str, number: str) -> str:
+def _server(found: list[Address], at: int, directory: str, suffix: str) -> str:
     own, more = found[at], ""
     listen, tls = own.listen(own.port), _TLS.format(directory=directory, more="")
     if own.is_websocket:
@@ -111,10 +112,10 @@ def _server(found: list[Address], at: int, directory: str, number: str) -> str:
         tls = _TLS.format(directory=directory, more=f', ca_file: "{directory}/cert.pem", verify: true')
         more += _CLUSTER.format(listen=own.listen(own.cluster_port), routes=", ".join(others), tls=tls)
     return _SERVER.format(
-        about=f'server_name: "engine{number}"\n' if number else "",
+        about=f'server_name: "engine{suffix}"\n' if suffix else "",
         listen=listen,
         directory=directory,
-        name=f"nats-server{number}",
-        store=f"jetstream{number}",
+        name=f"nats-server{suffix}",
+        store=f"jetstream{suffix}",
         more=more,
     )

@@ -21,7 +21,16 @@ FENCED_SECONDS = 3600.0
 """How long it is shown that two relays used the credentials of one host. The older one has stopped."""
 WRITTEN_SECONDS = 15.0
 """The mirror writes its status every two seconds."""
-ORDER = ("asking", "running", "lost", "diverged", "fenced", "behind", "stopped", "copy", "live")
+LINK_SIGNS = {
+    "lost": "bad",
+    "diverged": "bad",
+    "fenced": "bad",
+    "behind": "warn",
+    "stopped": "bad",
+    "copy": "unknown",
+    "live": "ok",
+}
+"""The states of a link to a host in the order of a list, and the vital sign that stands for each."""
 
 
 class Link(NamedTuple):
@@ -98,7 +107,8 @@ def list_hosts(data: Path, now: float) -> list[Host]:
         Host(name, link(known, name, now), sessions.list_sessions(hosts.root_of(data, name)))
         for name in sorted(hosts.names(data))
     ]
-    return sorted(found, key=lambda host: (not host.asking, not host.running, ORDER.index(host.link.state)))
+    order = [*LINK_SIGNS]
+    return sorted(found, key=lambda host: (not host.asking, not host.running, order.index(host.link.state)))
 
 
 def link_of(data: Path, name: str, now: float) -> Link:

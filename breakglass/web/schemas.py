@@ -77,7 +77,10 @@ HOST = object_of(
     sessions={"type": "integer", "minimum": 0},
     running={"type": "integer", "minimum": 0},
     asking={"type": "integer", "minimum": 0},
-    version={"type": ["string", "null"], "description": "Of Breakglass there, as the host said last"},
+    version={
+        "type": ["string", "null"],
+        "description": "The version of Breakglass on the host, as the host said last",
+    },
     free_bytes={
         "type": ["integer", "null"],
         "minimum": 0,

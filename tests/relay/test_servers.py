@@ -11,7 +11,7 @@ THREE = "tls://h1.example.com,tls://h2.example.com:4333,tls://192.0.2.3"
 
 
 def test_one_server_has_one_file_and_speaks_to_no_other() -> None:
-    files = servers.write("tls://hub.example.com", "/d")
+    files = servers.configurations("tls://hub.example.com", "/d")
     assert list(files) == ["nats-server.conf"]
     text = files["nats-server.conf"]
     assert 'listen: "0.0.0.0:4222"\n' in text
@@ -20,17 +20,17 @@ def test_one_server_has_one_file_and_speaks_to_no_other() -> None:
 
 
 def test_a_server_that_speaks_websocket_listens_only_so() -> None:
-    text = servers.write("wss://hub.example.com", "/d")["nats-server.conf"]
+    text = servers.configurations("wss://hub.example.com", "/d")["nats-server.conf"]
     tls = 'tls { cert_file: "/d/cert.pem", key_file: "/d/key.pem" }'
     assert f'websocket {{\n  listen: "0.0.0.0:443"\n  {tls}\n}}\n' in text
     assert text.count(tls) == 1
     assert '\nlisten: "127.0.0.1:-1"\n' in text
-    plain = servers.write("ws://127.0.0.1:8080", "/d")["nats-server.conf"]
+    plain = servers.configurations("ws://127.0.0.1:8080", "/d")["nats-server.conf"]
     assert 'websocket {\n  listen: "127.0.0.1:8080"\n  no_tls: true\n}\n' in plain
 
 
 def test_each_of_three_servers_reaches_the_other_two_over_tls() -> None:
-    files = servers.write(THREE, "/d")
+    files = servers.configurations(THREE, "/d")
     assert list(files) == ["nats-server-1.conf", "nats-server-2.conf", "nats-server-3.conf"]
     second = files["nats-server-2.conf"]
     assert 'server_name: "engine-2"\nlisten: "0.0.0.0:4333"\n' in second
@@ -42,7 +42,7 @@ def test_each_of_three_servers_reaches_the_other_two_over_tls() -> None:
 
 def test_servers_of_this_machine_listen_nowhere_else_and_still_need_the_certificate() -> None:
     url = "nats://127.0.0.1:4222,nats://127.0.0.1:4223,nats://127.0.0.1:64000"
-    files = servers.write(url, "/d")
+    files = servers.configurations(url, "/d")
     assert servers.needs_certificate(url)
     assert not servers.needs_certificate("nats://127.0.0.1:4222")
     assert [line for line in files["nats-server-3.conf"].split("\n") if "listen" in line] == [
@@ -76,4 +76,4 @@ def test_each_record_of_three_servers_is_kept_three_times_within_the_same_limit(
 
 @pytest.mark.parametrize("url", ["nats://127.0.0.1:4222", THREE])
 def test_the_names_of_the_files_are_known_without_their_texts(url: str) -> None:
-    assert servers.names(url) == list(servers.write(url, "/d"))
+    assert servers.names(url) == list(servers.configurations(url, "/d"))

@@ -22,16 +22,6 @@ from tests.torture.faults import Disk, run_command, strace_prefix
 pytestmark = pytest.mark.torture
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(tmp_path)
-    made.enroll("db1")
-    made.engine.start()
-    assert made.hub.run("mirror", "--once").returncode == 0
-    yield made
-    made.engine.kill()
-
-
 @contextmanager
 def running(data: Data, *words: str, prefix: tuple[str, ...] = ()) -> Iterator[None]:
     """Run a command under another program while in the context."""

@@ -106,16 +106,6 @@ class Cable:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(tmp_path)
-    made.enroll("db1")
-    made.engine.start()
-    assert made.hub.run("mirror", "--once").returncode == 0
-    yield made
-    made.engine.kill()
-
-
-@pytest.fixture
 def programs() -> Iterator[list[warm.Process]]:
     """The programs of a test, which end with it."""
     started: list[warm.Process] = []

@@ -7,11 +7,11 @@ from breakglass.cli import screen
 from breakglass.cli.command import Command, Option
 from breakglass.cli.style import paint
 from breakglass.config import Config
-from breakglass.store.fleet import Host, list_hosts
+from breakglass.store.fleet import LINK_SIGNS, Host, list_hosts
 from breakglass.text import one_line, plural
 
-SIGNS = {"live": "✓", "behind": "!", "copy": "·", "lost": "✗", "diverged": "✗", "fenced": "✗", "stopped": "✗"}
-STYLES = {"✓": "success", "!": "question", "✗": "failure", "·": "note"}
+SIGNS = {"ok": ("✓", "success"), "warn": ("!", "question"), "bad": ("✗", "failure"), "unknown": ("·", "note")}
+"""How a terminal shows each vital sign of a link, with its style."""
 
 
 def run(config: Config, args: Namespace) -> int:
@@ -30,8 +30,8 @@ def run(config: Config, args: Namespace) -> int:
 
 
 def _row(host: Host, width: int, *, colours: bool) -> str:
-    sign = SIGNS[host.link.state]
-    shown = paint(sign, STYLES[sign], colours=colours)
+    sign, style = SIGNS[LINK_SIGNS[host.link.state]]
+    shown = paint(sign, style, colours=colours)
     counts = [plural(len(host.sessions), "session")]
     counts += [f"{host.running:,} running"] if host.running else []
     counts += [f"{host.asking:,} asking"] if host.asking else []

@@ -161,10 +161,8 @@ class _Connections:
         plain = writer.transport
         try:
             await writer.start_tls(tls, ssl_handshake_timeout=self._config.ssl_handshake_timeout)
-        except (
-            OSError,
-            asyncio.CancelledError,
-        ):  # cancelled by `drop`: this connection gave way, and its task ends
+        except (OSError, asyncio.CancelledError):
+            # If it is cancelled, that is by `drop`: this connection gave way, and its task ends here.
             plain.abort()
             return False
         return True

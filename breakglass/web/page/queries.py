@@ -129,18 +129,6 @@ def list_sessions(
     return SessionList(rows, len(found), spent)
 
 
-LINK_SIGNS = {
-    "live": "ok",
-    "copy": "unknown",
-    "behind": "warn",
-    "lost": "bad",
-    "diverged": "bad",
-    "fenced": "bad",
-    "stopped": "bad",
-}
-"""The vital sign that stands for how true a copy is."""
-
-
 def list_hosts(root: Path, now: float, limit: int | None = MAX_ROWS) -> HostsPage:
     """Return all hosts and their sessions: those that ask first, then those in which a turn runs, then the latest."""
     found = fleet.list_hosts(root, now)
@@ -148,7 +136,7 @@ def list_hosts(root: Path, now: float, limit: int | None = MAX_ROWS) -> HostsPag
         HostRow(
             each.name,
             each.link.told,
-            LINK_SIGNS[each.link.state],
+            fleet.LINK_SIGNS[each.link.state],
             each.asking,
             each.running,
             each.link.problem,
@@ -156,16 +144,14 @@ def list_hosts(root: Path, now: float, limit: int | None = MAX_ROWS) -> HostsPag
         for each in found
     ]
     told = {each.name: "" if each.link.state == "live" else each.link.told for each in found}
-    places = [
-        (each.name, SessionRow(session.id, state))
+    shown = by_urgency(
+        ((each.name, session.id), state)
         for each in found
         for session, state in each.sessions
         if state.is_shown
-    ]
-    places.sort(key=lambda place: place[1].state.updated, reverse=True)
-    places.sort(key=lambda place: (not place[1].state.asking, place[1].state.turn is None))
-    rows = [FleetRow(name, told[name], row) for name, row in places[:limit]]
-    return HostsPage(known, rows, len(places))
+    )
+    rows = [FleetRow(host, told[host], SessionRow(id_, state)) for (host, id_), state in shown[:limit]]
+    return HostsPage(known, rows, len(shown))
 
 
 def session_row(session: Session, warn: Warn) -> SessionRow:

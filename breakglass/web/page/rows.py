@@ -1,12 +1,13 @@
 """The lists on the pages: sessions in the order of urgency, and the agents that a new session can choose from."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from breakglass.config import Config
 from breakglass.state import SessionState
-from breakglass.store.sessions import Session
 from breakglass.text import heading
+
+T = TypeVar("T")
 
 
 class SessionRow(NamedTuple):
@@ -61,8 +62,8 @@ class AgentChoice(NamedTuple):
     """The program that the agent needs and that was not found; "" if the agent can start."""
 
 
-def by_urgency(found: Iterable[tuple[Session, SessionState]]) -> list[tuple[Session, SessionState]]:
-    """Return sessions with open questions first, then those with a running turn, then the latest first."""
+def by_urgency(found: Iterable[tuple[T, SessionState]]) -> list[tuple[T, SessionState]]:
+    """Return sessions, each with its state: those with open questions first, then running ones, then the latest."""
     latest = sorted(found, key=lambda pair: pair[1].updated, reverse=True)
     return sorted(latest, key=lambda pair: (not pair[1].asking, pair[1].turn is None))
 

@@ -54,7 +54,7 @@ def ship(client: "redis.Redis[bytes]", folder: Path, stream: str, *, follow: boo
         if not added:
             if not follow:
                 return
-            time.sleep(0.001)
+            time.sleep(0.001)  # the interval between two looks, which is how this design finds new lines
 
 
 def mirror(client: "redis.Redis[bytes]", folder: Path, stream: str, *, follow: bool) -> None:
@@ -76,7 +76,7 @@ def mirror(client: "redis.Redis[bytes]", folder: Path, stream: str, *, follow: b
 
 
 if __name__ == "__main__":
-    deed, port, place, name = sys.argv[1:5]
-    {"ship": ship, "mirror": mirror}[deed](
+    action, port, place, name = sys.argv[1:5]
+    {"ship": ship, "mirror": mirror}[action](
         redis.Redis(port=int(port)), Path(place), name, follow="--follow" in sys.argv
     )

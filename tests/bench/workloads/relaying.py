@@ -1,6 +1,7 @@
 """Relay: what it costs to ship the logs of a host to a hub, and to list many hosts, beside Redis Streams."""
 
 import os
+import select
 import shutil
 import signal
 import statistics
@@ -55,13 +56,13 @@ class Way:
     copies: Path
     env: dict[str, str]
 
-    def command(self, deed: str, *, follow: bool) -> list[str]:
+    def command(self, action: str, *, follow: bool) -> list[str]:
         """Return the command of the program that ships or mirrors."""
         raise NotImplementedError
 
-    def command_for_nothing(self, deed: str) -> list[str]:
+    def command_for_nothing(self, action: str) -> list[str]:
         """Return the command after that, when there is nothing more to do: what it takes is its start."""
-        return self.command(deed, follow=False)
+        return self.command(action, follow=False)
 
 
 class Ours(Way):
@@ -78,8 +79,8 @@ class Ours(Way):
         self.engine, self.env = self._fleet.engine.process.pid, host.env
         self.host, self.copies = host.root / "sessions", self._fleet.copy("db1", "x").parents[1]
 
-    def command(self, deed: str, *, follow: bool) -> list[str]:
-        name, data = ("relay", self.host.parent) if deed == "ship" else ("mirror", self._fleet.hub.root)
+    def command(self, action: str, *, follow: bool) -> list[str]:
+        name, data = ("relay", self.host.parent) if action == "ship" else ("mirror", self._fleet.hub.root)
         once = () if follow else ("--once",)
         return [sys.executable, "-m", "breakglass", name, *once, "--data", str(data)]
 
@@ -103,15 +104,15 @@ class Redis(Way):
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.engine = self._process.pid
 
-    def command(self, deed: str, *, follow: bool) -> list[str]:
+    def command(self, action: str, *, follow: bool) -> list[str]:
         program = environment.COMPARATORS / "redis_streams.py"
-        folder = self.host if deed == "ship" else self.copies
+        folder = self.host if action == "ship" else self.copies
         more = ["--follow"] if follow else []
-        return [self._python, str(program), deed, str(self._port), str(folder), "bg", *more]
+        return [self._python, str(program), action, str(self._port), str(folder), "bg", *more]
 
-    def command_for_nothing(self, deed: str) -> list[str]:
+    def command_for_nothing(self, action: str) -> list[str]:
         program, nowhere = environment.COMPARATORS / "redis_streams.py", self.host.parent / "none"
-        return [self._python, str(program), deed, str(self._port), str(nowhere), "none"]
+        return [self._python, str(program), action, str(self._port), str(nowhere), "none"]
 
     def end(self) -> None:
         """End the engine."""
@@ -143,11 +144,11 @@ def _measure(way: Way, sizes: Sizes) -> Iterator[tuple[str, str, float]]:
     data, count = way.host.parent, sizes.relayed // LOGS
     sessions = [logs.write(data, count, index) for index in range(LOGS)]
     megabytes = count * LOGS * logs.SIZE / MEGABYTE
-    for deed in ("ship", "mirror"):
-        all_of_it = _use(way.command(deed, follow=False), way.env)
-        nothing = _use(way.command_for_nothing(deed), way.env)
-        yield deed, "cpu, ms a MB", (all_of_it.cpu - nothing.cpu) * 1e3 / megabytes
-        yield deed, "memory, MiB", all_of_it.memory
+    for action in ("ship", "mirror"):
+        all_of_it = _use(way.command(action, follow=False), way.env)
+        nothing = _use(way.command_for_nothing(action), way.env)
+        yield action, "cpu, ms a MB", (all_of_it.cpu - nothing.cpu) * 1e3 / megabytes
+        yield action, "memory, MiB", all_of_it.memory
     yield "engine", "memory, MiB", machine.memory_kib(way.engine) / 1024
     with _running(way, "mirror"), _running(way, "ship") as shipping:
         copy = way.copies / sessions[0] / "events.jsonl"
@@ -156,7 +157,7 @@ def _measure(way: Way, sizes: Sizes) -> Iterator[tuple[str, str, float]]:
         times = [_time_to_copy(session, copy) for _ in range(sizes.appends)]
         yield "append to copy", "p50, ms", statistics.median(times) * 1e3
         before = machine.cpu_seconds(shipping)
-        time.sleep(sizes.idle_seconds)
+        time.sleep(sizes.idle_seconds)  # the interval that is measured
         yield "idle", "% of a core", (machine.cpu_seconds(shipping) - before) / sizes.idle_seconds * 100
 
 
@@ -168,7 +169,7 @@ def _time_to_copy(session: Session, copy: Path, seconds: float = 60.0) -> float:
     while _size(copy) <= size:
         if time.perf_counter() > began + seconds:
             raise TimeoutError("the line does not arrive")
-        time.sleep(0.0002)
+        time.sleep(0.0002)  # a watcher would add its own delay to what is measured
     return time.perf_counter() - began
 
 
@@ -203,13 +204,15 @@ def _list(bench: Bench, number: int) -> Iterator[Sample]:
 def _use(command: list[str], env: dict[str, str]) -> Used:
     """Run a program, and return what it and its children used."""
     process = subprocess.Popen(command, env=env, cwd=environment.ROOT, stdout=subprocess.DEVNULL)
-    memory = 0
-    while True:  # ru_maxrss would count the bench too: a new program inherits it
-        memory = max(memory, machine.most_memory_kib(process.pid))
-        ended, status, used = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        time.sleep(0.005)
+    memory = machine.most_memory_kib(process.pid)
+    ended = os.pidfd_open(process.pid)
+    try:
+        while not select.select([ended], [], [], 0.005)[0]:
+            # ru_maxrss would count the bench too: a new program inherits it.
+            memory = max(memory, machine.most_memory_kib(process.pid))
+    finally:
+        os.close(ended)
+    _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} exited with {process.returncode}")
@@ -217,10 +220,10 @@ def _use(command: list[str], env: dict[str, str]) -> Used:
 
 
 @contextmanager
-def _running(way: Way, deed: str) -> Iterator[int]:
+def _running(way: Way, action: str) -> Iterator[int]:
     """Run the program that ships or mirrors while in the context. Yields its pid."""
     process = subprocess.Popen(
-        way.command(deed, follow=True), env=way.env, cwd=environment.ROOT, start_new_session=True
+        way.command(action, follow=True), env=way.env, cwd=environment.ROOT, start_new_session=True
     )
     try:
         yield process.pid
