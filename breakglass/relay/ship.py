@@ -9,7 +9,7 @@ answer that is late, a lost connection) the relay drops what is under way, conne
 The file is the buffer: at most `UNDER_WAY` pieces are in memory. The newest log goes first, and each log gets a part of
 `local_log.WINDOW` bytes in turn, so a log that grows does not wait for old ones.
 
-A relay that finds the claim of another one stops: two machines use the credentials of one host.
+A relay that finds a later claim of another one stops: two machines use the credentials of one host.
 """
 
 import asyncio
@@ -125,12 +125,14 @@ class Relay:
         """Ask where the stream is, and claim it unless the claim is ours already. Raises Fenced."""
         asked = await engine.ask()
         self._heads, self._sequence = asked.heads, asked.sequence
-        if self._epoch and asked.claim and asked.claim.get("Bg-Relay") != self._nonce:
+        is_ours = asked.claim.get("Bg-Relay") == self._nonce
+        # An older claim is no reason to stop: ours was not stored, or the engine was emptied.
+        if self._epoch and not is_ours and asked.claim_sequence >= self._epoch:
             last = {"epoch": self._epoch, "machine": os.uname().nodename}
             await engine.tell(engines.SEEN, json.dumps(last).encode())  # so the hub shows that there are two
             other = asked.claim.get("Bg-Machine", "")[:64]
             raise Fenced(f"another relay with the credentials of this host has taken over, on {other}")
-        if asked.claim.get("Bg-Relay") != self._nonce:
+        if not is_ours:
             self._epoch = self._sequence + 1
             claim = {"Bg-Epoch": str(self._epoch), "Bg-Relay": self._nonce, "Bg-Machine": os.uname().nodename}
             await self._publish(engine, "_claim", b"", claim)
